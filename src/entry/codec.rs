@@ -1,0 +1,63 @@
+//! Entry to bytes and back: versioned, checksummed; what does not decode is an error, never a guess.
+//!
+//! The format: `PANN`, a version byte, the CRC-32 of the rest (little-endian), then the variants.
+//! Numbers are LEB128, texts and byte strings follow their length, times are milliseconds since 1970,
+//! durations milliseconds. [`VERSION`] rises with any change, so an older entry is a miss and no
+//! migration is needed.
+
+mod read;
+mod write;
+
+use bytes::Bytes;
+
+use super::Entry;
+
+/// The version of the format.
+pub const VERSION: u8 = 1;
+
+const MAGIC: [u8; 5] = [b'P', b'A', b'N', b'N', VERSION];
+const HEAD: usize = MAGIC.len() + size_of::<u32>();
+
+const MUST_REVALIDATE: u8 = 1;
+const NO_CACHE: u8 = 1 << 1;
+const SHAREABLE: u8 = 1 << 2;
+
+/// Why bytes are no entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Another format version, or not an entry at all.
+    #[error("not an entry of this version")]
+    Version,
+    /// The checksum does not match.
+    #[error("checksum mismatch")]
+    Checksum,
+    /// The checksum matches and the content is impossible.
+    #[error("malformed entry")]
+    Malformed,
+}
+
+/// The bytes of `entry`; of more than [`Entry::MAX_VARIANTS`] variants the newest.
+pub fn encode(entry: &Entry) -> Vec<u8> {
+    let mut out = Vec::with_capacity(write::size_hint(entry));
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[0; HEAD - MAGIC.len()]);
+    write::entry(&mut out, entry);
+    let checksum = crc32fast::hash(&out[HEAD..]);
+    out[MAGIC.len()..HEAD].copy_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+/// The entry in `bytes`; bodies and field values are slices of it, not copies.
+pub fn decode(bytes: &Bytes) -> Result<Entry, DecodeError> {
+    if !bytes.starts_with(&MAGIC) {
+        return Err(DecodeError::Version);
+    }
+    let (head, content) = bytes.split_at_checked(HEAD).ok_or(DecodeError::Malformed)?;
+    if head[MAGIC.len()..] != crc32fast::hash(content).to_le_bytes() {
+        return Err(DecodeError::Checksum);
+    }
+    read::entry(bytes.slice(HEAD..)).ok_or(DecodeError::Malformed)
+}
+
+#[cfg(test)]
+mod tests;

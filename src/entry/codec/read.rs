@@ -1,0 +1,162 @@
+//! Bytes to values; `None` for whatever an encoder would not have written.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::{MUST_REVALIDATE, NO_CACHE, SHAREABLE};
+use crate::entry::{Entry, Priority, Variant};
+use crate::http_cache::Stored;
+use crate::http_cache::vary::Selector;
+
+pub(super) fn entry(content: Bytes) -> Option<Entry> {
+    let mut reader = Reader { content, at: 0 };
+    let count = reader.count(1)?;
+    if count > Entry::MAX_VARIANTS {
+        return None;
+    }
+    let mut variants = Vec::with_capacity(count);
+    for _ in 0..count {
+        variants.push(Arc::new(reader.variant()?));
+    }
+    reader.rest().is_empty().then_some(Entry { variants })
+}
+
+struct Reader {
+    content: Bytes,
+    at: usize,
+}
+
+impl Reader {
+    fn variant(&mut self) -> Option<Variant> {
+        Some(Variant {
+            stored: self.stored()?,
+            priority: *Priority::ALL.get(usize::from(self.byte()?))?,
+            rule: self.text()?,
+            tags: self.tags()?,
+            body: self.shared()?,
+        })
+    }
+
+    fn stored(&mut self) -> Option<Stored> {
+        let mut stored = Stored {
+            selector: self.selector()?,
+            status: StatusCode::from_u16(u16::try_from(self.number()?).ok()?).ok()?,
+            headers: self.headers()?,
+            request_time: self.time()?,
+            response_time: self.time()?,
+            initial_age: self.duration()?,
+            lifetime: self.duration()?,
+            stale_while_revalidate: self.duration()?,
+            stale_if_error: self.duration()?,
+            must_revalidate: false,
+            no_cache: false,
+            shareable: false,
+        };
+        let flags = self.byte()?;
+        stored.must_revalidate = flags & MUST_REVALIDATE != 0;
+        stored.no_cache = flags & NO_CACHE != 0;
+        stored.shareable = flags & SHAREABLE != 0;
+        let known = MUST_REVALIDATE | NO_CACHE | SHAREABLE;
+        (flags & !known == 0).then_some(stored)
+    }
+
+    fn selector(&mut self) -> Option<Selector> {
+        let host = self.text()?;
+        let form = self.text()?;
+        let count = self.count(2)?;
+        let mut fields = Vec::with_capacity(count);
+        for _ in 0..count {
+            let name = self.name()?;
+            let value = match self.byte()? {
+                0 => None,
+                1 => Some(Box::from(self.string()?)),
+                _ => return None,
+            };
+            fields.push((name, value));
+        }
+        Some(Selector { host, form, fields })
+    }
+
+    fn headers(&mut self) -> Option<HeaderMap> {
+        let count = self.count(2)?;
+        let mut headers = HeaderMap::try_with_capacity(count).ok()?;
+        for _ in 0..count {
+            let name = self.name()?;
+            let value = HeaderValue::from_maybe_shared(self.shared()?).ok()?;
+            headers.try_append(name, value).ok()?;
+        }
+        Some(headers)
+    }
+
+    fn tags(&mut self) -> Option<Vec<Box<str>>> {
+        let count = self.count(1)?;
+        (0..count).map(|_| self.text()).collect()
+    }
+
+    fn name(&mut self) -> Option<HeaderName> {
+        HeaderName::from_bytes(self.string()?).ok()
+    }
+
+    fn time(&mut self) -> Option<SystemTime> {
+        SystemTime::UNIX_EPOCH.checked_add(self.duration()?)
+    }
+
+    fn duration(&mut self) -> Option<Duration> {
+        self.number().map(Duration::from_millis)
+    }
+
+    fn text(&mut self) -> Option<Box<str>> {
+        std::str::from_utf8(self.string()?).ok().map(Box::from)
+    }
+
+    fn string(&mut self) -> Option<&[u8]> {
+        let length = self.count(1)?;
+        let start = self.at;
+        self.at += length;
+        Some(&self.content[start..self.at])
+    }
+
+    fn shared(&mut self) -> Option<Bytes> {
+        let length = self.count(1)?;
+        let start = self.at;
+        self.at += length;
+        Some(self.content.slice(start..self.at))
+    }
+
+    /// A number of things of at least `size` bytes each; more than the rest can hold is refused
+    /// before anything is allocated for them.
+    fn count(&mut self, size: usize) -> Option<usize> {
+        let count = usize::try_from(self.number()?).ok()?;
+        (count <= self.rest().len() / size).then_some(count)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            // The tenth byte has room for one bit only.
+            if bits << shift >> shift != bits {
+                return None;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.content.get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.content[self.at..]
+    }
+}

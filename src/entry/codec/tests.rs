@@ -1,0 +1,162 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::entry::samples::{any_entry, at, variant, variant_for};
+
+fn sample() -> Entry {
+    let mut first = variant_for("a.example", 10);
+    first.stored.selector.fields = vec![
+        (http::header::ACCEPT, Some(Box::from(&b"text/html"[..]))),
+        (http::header::ACCEPT_LANGUAGE, None),
+    ];
+    first.tags = vec!["user:1".into(), "board:7".into()];
+    Entry {
+        variants: vec![Arc::new(first), Arc::new(variant("second"))],
+    }
+}
+
+/// `content` with the head that belongs to it.
+fn framed(content: &[u8]) -> Bytes {
+    let checksum = crc32fast::hash(content).to_le_bytes();
+    [&MAGIC[..], &checksum, content].concat().into()
+}
+
+#[test]
+fn every_cut_is_an_error() {
+    let bytes = Bytes::from(encode(&sample()));
+    for end in 0..bytes.len() {
+        assert!(decode(&bytes.slice(..end)).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn every_cut_is_an_error_even_with_a_right_checksum() {
+    let content = &encode(&sample())[HEAD..];
+    for end in 0..content.len() {
+        assert_eq!(
+            decode(&framed(&content[..end])),
+            Err(DecodeError::Malformed),
+            "cut at {end}"
+        );
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_an_error() {
+    let bytes = encode(&sample());
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let expected = if bit / 8 < MAGIC.len() {
+            DecodeError::Version
+        } else {
+            DecodeError::Checksum
+        };
+        assert_eq!(decode(&flipped.into()), Err(expected), "bit {bit}");
+    }
+}
+
+#[test]
+fn what_an_encoder_never_writes_is_malformed() {
+    let whole = encode(&sample());
+    let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    let beyond = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
+    let rows: [(&str, Vec<u8>); 6] = [
+        ("trailing byte", [&whole[HEAD..], &[0]].concat()),
+        ("nothing at all", Vec::new()),
+        ("variants without end", huge.to_vec()),
+        ("a number over 64 bits", beyond.to_vec()),
+        ("more variants than allowed", vec![9; 4_000]),
+        ("a host longer than the rest", [&[1][..], &huge].concat()),
+    ];
+    for (name, content) in rows {
+        assert_eq!(
+            decode(&framed(&content)),
+            Err(DecodeError::Malformed),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn another_version_is_told_apart() {
+    let mut bytes = encode(&sample());
+    bytes[MAGIC.len() - 1] = VERSION + 1;
+    assert_eq!(decode(&bytes.into()), Err(DecodeError::Version));
+    for other in [&b""[..], b"PANN", b"a string of another application"] {
+        let bytes = Bytes::from_static(other);
+        assert_eq!(decode(&bytes), Err(DecodeError::Version), "{other:?}");
+    }
+}
+
+#[test]
+fn bodies_and_values_are_slices_of_the_input() {
+    let bytes = Bytes::from(encode(&sample()));
+    let range = bytes.as_ptr_range();
+    let entry = decode(&bytes).unwrap();
+    for variant in &entry.variants {
+        assert!(range.contains(&variant.body.as_ptr()));
+        for value in variant.stored.headers.values() {
+            assert!(range.contains(&value.as_bytes().as_ptr()));
+        }
+    }
+}
+
+#[test]
+fn what_a_millisecond_does_not_hold_is_rounded_down() {
+    let mut odd = variant("");
+    odd.stored.response_time = at(1) + Duration::from_nanos(1_999_999);
+    odd.stored.request_time = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+    odd.stored.lifetime = Duration::MAX;
+    let entry = Entry {
+        variants: vec![Arc::new(odd)],
+    };
+    let back = decode(&encode(&entry).into()).unwrap();
+    let stored = &back.variants[0].stored;
+    assert_eq!(stored.response_time, at(1) + Duration::from_millis(1));
+    assert_eq!(stored.request_time, SystemTime::UNIX_EPOCH);
+    assert_eq!(stored.lifetime, Duration::from_millis(u64::MAX));
+}
+
+#[test]
+fn variants_past_the_cap_are_left_out() {
+    let variants: Vec<_> = (0..20).map(|n| Arc::new(variant_for("a", n))).collect();
+    let back = decode(&encode(&Entry { variants }).into()).unwrap();
+    assert_eq!(back.variants.len(), Entry::MAX_VARIANTS);
+    assert_eq!(back.variants[0].stored.response_time, at(0));
+}
+
+proptest! {
+    #[test]
+    fn any_entry_comes_back_whole(entry in any_entry()) {
+        let bytes = encode(&entry);
+        prop_assert_eq!(decode(&bytes.into()), Ok(entry));
+    }
+
+    #[test]
+    fn any_bytes_decode_without_a_panic(content: Vec<u8>) {
+        let _ = decode(&framed(&content));
+    }
+
+    #[test]
+    fn a_changed_byte_under_a_right_checksum_never_panics(
+        entry in any_entry(),
+        place: prop::sample::Index,
+        byte: u8,
+    ) {
+        let mut content = encode(&entry).split_off(HEAD);
+        let at = place.index(content.len());
+        content[at] = byte;
+        if let Ok(decoded) = decode(&framed(&content)) {
+            let _ = (decoded.keep_for(at_end()), decoded.keep_for(SystemTime::UNIX_EPOCH));
+            let _ = decoded.weight();
+        }
+    }
+}
+
+fn at_end() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::MAX)
+}

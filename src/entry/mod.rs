@@ -1,0 +1,193 @@
+//! What is stored under one key: the variants, newest first, and their bytes.
+
+pub mod codec;
+#[cfg(test)]
+pub(crate) mod samples;
+pub(crate) mod weight;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue};
+
+use crate::http_cache::{RequestHead, Stored};
+
+/// How much an entry is worth when the budget runs out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// First to go.
+    Low,
+    /// The default.
+    #[default]
+    Medium,
+    /// Last to go.
+    High,
+}
+
+impl Priority {
+    /// All, lowest first.
+    pub const ALL: [Priority; 3] = [Priority::Low, Priority::Medium, Priority::High];
+
+    /// The word in the config, in labels and in stats.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Priority::Low => "low",
+            Priority::Medium => "medium",
+            Priority::High => "high",
+        }
+    }
+
+    /// Its place in [`Priority::ALL`], for arrays by priority.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// One stored response with its body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    /// Head and times.
+    pub stored: Stored,
+    /// The whole body, as the app sent it (its content coding untouched).
+    pub body: Bytes,
+    /// Rendered tags.
+    pub tags: Vec<Box<str>>,
+    /// From the rule.
+    pub priority: Priority,
+    /// The rule that stored it; empty for unmatched requests.
+    pub rule: Box<str>,
+}
+
+impl Variant {
+    /// How long after `now` it is of use: fresh, servable stale, or worth validating.
+    pub fn keep_for(&self, now: SystemTime) -> Duration {
+        let since = now
+            .duration_since(self.stored.response_time)
+            .unwrap_or_default();
+        self.stored.keep_for().saturating_sub(since)
+    }
+
+    /// A copy whose body and field values share one buffer of just their size.
+    ///
+    /// As received they are slices of a connection's read buffer, or of a frame that holds other
+    /// variants too, and a slice keeps the whole of it alive. [`Entry::weight`] is exact for copies
+    /// made here.
+    pub fn compact(&self) -> Variant {
+        let headers = &self.stored.headers;
+        let size = headers.values().map(HeaderValue::len).sum::<usize>() + self.body.len();
+        let mut buffer = BytesMut::with_capacity(size);
+        for value in headers.values() {
+            buffer.put_slice(value.as_bytes());
+        }
+        buffer.put_slice(&self.body);
+        let mut buffer = buffer.freeze();
+        let stored = Stored {
+            headers: compact_headers(headers, &mut buffer),
+            ..self.stored_without_headers()
+        };
+        Variant {
+            stored,
+            body: buffer,
+            tags: self.tags.clone(),
+            priority: self.priority,
+            rule: self.rule.clone(),
+        }
+    }
+
+    fn stored_without_headers(&self) -> Stored {
+        let stored = &self.stored;
+        Stored {
+            selector: stored.selector.clone(),
+            headers: HeaderMap::new(),
+            ..*stored
+        }
+    }
+}
+
+/// `headers` with their values taken, in order, from the front of `buffer`.
+fn compact_headers(headers: &HeaderMap, buffer: &mut Bytes) -> HeaderMap {
+    let mut compact = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        let mut copy = HeaderValue::from_maybe_shared(buffer.split_to(value.len()))
+            .expect("the bytes of a valid field value");
+        copy.set_sensitive(value.is_sensitive());
+        compact.append(name, copy);
+    }
+    compact
+}
+
+/// All that is stored under one key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entry {
+    /// Newest `response_time` first.
+    pub variants: Vec<Arc<Variant>>,
+}
+
+impl Entry {
+    /// The most variants one key may hold; one more replaces the oldest (reliability.md K6).
+    pub const MAX_VARIANTS: usize = 8;
+
+    /// The newest variant that selects `request`.
+    pub fn select(&self, request: &RequestHead<'_>) -> Option<&Arc<Variant>> {
+        self.variants
+            .iter()
+            .find(|variant| variant.stored.selector.selects(request))
+    }
+
+    /// A copy with `variant` at its place by age, instead of those with the same selector or of no
+    /// further use at `now`. It always stays, even where others are newer: a clock that was set back
+    /// must not keep a key from being refreshed.
+    pub fn with(&self, variant: Arc<Variant>, now: SystemTime) -> Entry {
+        let mut variants = Vec::with_capacity((self.variants.len() + 1).min(Self::MAX_VARIANTS));
+        variants.extend(
+            self.variants
+                .iter()
+                .filter(|held| held.stored.selector != variant.stored.selector)
+                .filter(|held| !held.keep_for(now).is_zero())
+                .take(Self::MAX_VARIANTS - 1)
+                .cloned(),
+        );
+        let newer = variants
+            .partition_point(|held| held.stored.response_time > variant.stored.response_time);
+        variants.insert(newer, variant);
+        Entry { variants }
+    }
+
+    /// A copy without the variants that `keep` refuses; `None` if none is left.
+    pub fn retain(&self, keep: impl Fn(&Variant) -> bool) -> Option<Entry> {
+        let variants: Vec<_> = self
+            .variants
+            .iter()
+            .filter(|variant| keep(variant))
+            .cloned()
+            .collect();
+        (!variants.is_empty()).then_some(Entry { variants })
+    }
+
+    /// How long after `now` any of its variants is of use; zero: drop it.
+    pub fn keep_for(&self, now: SystemTime) -> Duration {
+        self.variants
+            .iter()
+            .map(|variant| variant.keep_for(now))
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The highest priority of its variants.
+    pub fn priority(&self) -> Priority {
+        self.variants
+            .iter()
+            .map(|variant| variant.priority)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The bytes it takes in memory, all overhead counted; exact for [`Variant::compact`] ones.
+    pub fn weight(&self) -> usize {
+        weight::entry(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

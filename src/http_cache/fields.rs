@@ -1,0 +1,111 @@
+//! Which fields of a response are stored (RFC 9111 §3.1).
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{AGE, CONNECTION, DATE, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::directives::{Reach, ResponseDirectives};
+use super::{Policy, freshness};
+
+/// Fields that concern one connection or one proxy (RFC 9110 §7.6.1, RFC 9111 §3.1), and `Trailer`,
+/// since trailers are not part of what is stored.
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Decides field by field what of one response may be stored.
+pub(super) struct Storing {
+    connection_options: Vec<HeaderName>,
+    /// Named by a qualified `private` or `no-cache` (§5.2.2.7, §5.2.2.4).
+    withheld: Vec<HeaderName>,
+    cookies: bool,
+}
+
+impl Storing {
+    /// For a response with these fields and directives.
+    pub(super) fn of(
+        headers: &HeaderMap,
+        directives: &ResponseDirectives,
+        policy: &Policy,
+    ) -> Storing {
+        let mut withheld = Vec::new();
+        for (reach, lifted) in [
+            (&directives.private, policy.despite.private),
+            (&directives.no_cache, policy.despite.no_cache),
+        ] {
+            if let (Reach::Fields(names), false) = (reach, lifted) {
+                withheld.extend_from_slice(names);
+            }
+        }
+        Storing {
+            connection_options: connection_options(headers),
+            cookies: !policy.despite.set_cookie && !withheld.contains(&SET_COOKIE),
+            withheld,
+        }
+    }
+
+    /// Whether a `Set-Cookie` would end up in the copy, which the rule or the app must have lifted.
+    pub(super) fn keeps_cookies(&self) -> bool {
+        self.cookies
+    }
+
+    /// Whether the field may be stored.
+    pub(super) fn keeps(&self, name: &HeaderName) -> bool {
+        !HOP_BY_HOP.contains(&name.as_str())
+            && *name != AGE
+            && (self.cookies || *name != SET_COOKIE)
+            && !self.connection_options.contains(name)
+            && !self.withholds(name)
+    }
+
+    /// Whether the response keeps the field from shared caches (§5.2.2.4, §5.2.2.7).
+    pub(super) fn withholds(&self, name: &HeaderName) -> bool {
+        self.withheld.contains(name)
+    }
+
+    /// A copy of what may be stored, order and repetition kept, with a `Date` that can be read
+    /// (RFC 9110 §6.6.1).
+    pub(super) fn copy(&self, headers: &HeaderMap, received: SystemTime) -> HeaderMap {
+        let dated = freshness::date(headers).is_some();
+        let mut copy = HeaderMap::with_capacity(headers.keys_len() + 1);
+        for (name, value) in headers {
+            if self.keeps(name) && (dated || *name != DATE) {
+                copy.append(name.clone(), value.clone());
+            }
+        }
+        if !copy.contains_key(DATE) {
+            copy.append(DATE, http_date(received));
+        }
+        copy
+    }
+}
+
+fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(CONNECTION)
+        .into_iter()
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+        .collect()
+}
+
+fn http_date(time: SystemTime) -> HeaderValue {
+    // The last second that an HTTP date can name: 31 Dec 9999.
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .min(LAST);
+    let text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since);
+    HeaderValue::try_from(text).expect("an HTTP date is visible ASCII")
+}

@@ -1,0 +1,146 @@
+//! Freshness lifetime and age (RFC 9111 §4.2).
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use super::directives::{MAX_DELTA, ResponseDirectives, parse_delta};
+use super::{CacheControlMode, Exchange, Policy, Stored};
+
+/// The longest lifetime guessed from `Last-Modified`.
+const MAX_HEURISTIC: Duration = Duration::from_secs(24 * 3600);
+
+impl Stored {
+    /// Whether it is fresh (§4.2): its lifetime exceeds its age.
+    pub fn is_fresh(&self, now: SystemTime) -> bool {
+        self.lifetime > self.age(now)
+    }
+
+    /// How long past its lifetime it is; zero while fresh.
+    pub fn staleness(&self, now: SystemTime) -> Duration {
+        self.age(now).saturating_sub(self.lifetime)
+    }
+
+    /// Freshness left in whole seconds, negative when stale.
+    pub fn ttl(&self, now: SystemTime) -> i64 {
+        let left = self.lifetime.saturating_sub(self.age(now));
+        let past = self.staleness(now);
+        // Both are rounded down in time: half a second past the end is −1, not 0.
+        let past = past.as_secs() + u64::from(past.subsec_nanos() > 0);
+        clamped(left.as_secs()) - clamped(past)
+    }
+}
+
+fn clamped(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+/// The freshness lifetime (§4.2.1) after the rule's word; `None`: neither stated nor to be guessed.
+pub(super) fn lifetime(
+    response: &Exchange<'_>,
+    directives: &ResponseDirectives,
+    policy: &Policy,
+) -> Option<Duration> {
+    let stated = stated(response, directives);
+    let may_be_assigned = may_be_assigned(response.status, directives, policy);
+    let ruled = policy.ttl.filter(|_| may_be_assigned);
+    let first = match policy.cache_control {
+        CacheControlMode::Respect => stated.or(ruled),
+        CacheControlMode::Override => ruled.or(stated),
+    };
+    // §4.2.2: a rule's `ttl` leaves nothing to guess; a listed status does not license a guess.
+    let may_be_guessed =
+        policy.ttl.is_none() && (directives.public || is_heuristically_cacheable(response.status));
+    first.or_else(|| heuristic(response).filter(|_| may_be_guessed))
+}
+
+/// Whether a response without stated freshness may be given some, or be kept to be validated.
+pub(super) fn may_be_assigned(
+    status: StatusCode,
+    directives: &ResponseDirectives,
+    policy: &Policy,
+) -> bool {
+    match (&policy.statuses, policy.ttl) {
+        (Some(statuses), _) => statuses.contains(&status),
+        // An error outlives its request only where the rule lists it or the app states how long.
+        (None, Some(_)) => matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308),
+        (None, None) => directives.public || is_heuristically_cacheable(status),
+    }
+}
+
+/// RFC 9110 §15.1, without 206.
+fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    )
+}
+
+/// §4.2.1, in its order.
+fn stated(response: &Exchange<'_>, directives: &ResponseDirectives) -> Option<Duration> {
+    directives
+        .s_maxage
+        .or(directives.max_age)
+        .or_else(|| expires(response).filter(|_| !directives.targeted))
+}
+
+/// §5.3: `Expires` counts from `Date`; what cannot be read, `0` above all, is in the past. Of several
+/// the earliest counts (§4.2.1).
+fn expires(response: &Exchange<'_>) -> Option<Duration> {
+    let from = date(response.headers).unwrap_or(response.response_time);
+    let lines = response.headers.get_all(EXPIRES).into_iter();
+    let ends = lines.map(|line| {
+        line.to_str()
+            .ok()
+            .and_then(|text| httpdate::parse_http_date(text).ok())
+            .and_then(|end| end.duration_since(from).ok())
+            .unwrap_or_default()
+    });
+    ends.min().map(|lifetime| lifetime.min(MAX_DELTA))
+}
+
+/// §4.2.2: a tenth of the time since the last change.
+fn heuristic(response: &Exchange<'_>) -> Option<Duration> {
+    let modified = date_field(response.headers, &LAST_MODIFIED)?;
+    let sent = date(response.headers).unwrap_or(response.response_time);
+    let unchanged = sent.duration_since(modified).unwrap_or_default();
+    Some((unchanged / 10).min(MAX_HEURISTIC))
+}
+
+/// `corrected_initial_age` (§4.2.3).
+pub(super) fn initial_age(response: &Exchange<'_>) -> Duration {
+    let apparent = date(response.headers)
+        .and_then(|date| response.response_time.duration_since(date).ok())
+        // `Date` has whole seconds; a fraction of one is not age.
+        .map(|age| Duration::from_secs(age.as_secs()))
+        .unwrap_or_default();
+    let delay = response
+        .response_time
+        .duration_since(response.request_time)
+        .unwrap_or_default();
+    apparent.max(age_value(response.headers).saturating_add(delay))
+}
+
+/// §5.1: the first member of `Age`; zero if it is no number.
+fn age_value(headers: &HeaderMap) -> Duration {
+    headers
+        .get(AGE)
+        .and_then(|line| line.as_bytes().split(|&byte| byte == b',').next())
+        .and_then(|member| parse_delta(member.trim_ascii()))
+        .unwrap_or_default()
+}
+
+/// `Date`, if it can be read.
+pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    date_field(headers, &DATE)
+}
+
+/// The first line of a date field, if it can be read.
+pub(super) fn date_field(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+    let text = headers.get(name)?.to_str().ok()?;
+    httpdate::parse_http_date(text).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! RFC 9111 as pure decisions, in RFC order: values and `now` in, an answer with a [`Reason`] out.
+
+pub mod cache_status;
+pub mod directives;
+mod fields;
+pub mod freshness;
+pub mod invalidation;
+pub mod reason;
+pub mod reuse;
+pub mod storable;
+pub mod validation;
+pub mod vary;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod properties;
+
+pub use reason::Reason;
+pub use reuse::{Reuse, reuse};
+pub use storable::{Exchange, storable};
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Method, StatusCode};
+
+/// What a rule (or the defaults) says about storing and serving.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Whether the response's own freshness or the rule's `ttl` goes first.
+    pub cache_control: CacheControlMode,
+    /// The rule's lifetime; `None` leaves freshness to the response alone (`unmatched = "rfc9111"`).
+    pub ttl: Option<Duration>,
+    /// Final statuses that may be stored; `None`: what RFC 9111 §3 allows.
+    pub statuses: Option<Vec<StatusCode>>,
+    /// Which reasons not to store the rule lifts.
+    pub despite: Despite,
+    /// `shared = true`: the rule vouches that the answer is the same for everyone.
+    pub shared: bool,
+    /// Served stale this long past freshness while a refresh runs; a response's own directive wins.
+    pub stale_while_revalidate: Option<Duration>,
+    /// Served stale this long past freshness when the app fails; a response's own directive wins.
+    pub stale_if_error: Option<Duration>,
+}
+
+/// The `cache_control` setting of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheControlMode {
+    /// `ttl` serves where the response states no freshness.
+    Respect,
+    /// `ttl` wins over stated freshness; what forbids storing still forbids it.
+    Override,
+}
+
+/// The `store_despite` list of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Despite {
+    /// Store although the response says `private`.
+    pub private: bool,
+    /// Store although the response says `no-store`.
+    pub no_store: bool,
+    /// Store although the response sets a cookie; the `Set-Cookie` fields are left out of the copy.
+    pub set_cookie: bool,
+    /// Serve without validation although the response says `no-cache`.
+    pub no_cache: bool,
+}
+
+/// The request, as far as RFC 9111 cares.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// The method as received.
+    pub method: &'a Method,
+    /// All fields as received, before hop-by-hop fields are removed.
+    pub headers: &'a HeaderMap,
+    /// What the selected key carries of the requester's identity.
+    pub identity: Identity,
+    /// The host the request is for, lower-cased; empty when the rule says `any_host`.
+    pub host: &'a str,
+    /// How the request spelled the values in its key where the spelling is unusual; empty otherwise.
+    pub form: &'a str,
+}
+
+/// Whether a request that identifies a person is told apart by its key (promise I8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The request has `Authorization` and the key does not carry it.
+    pub unkeyed_authorization: bool,
+    /// The request has `Cookie` and the key carries none.
+    pub unkeyed_cookie: bool,
+}
+
+impl Identity {
+    /// Nothing about the requester that the key does not carry.
+    pub const COVERED: Identity = Identity {
+        unkeyed_authorization: false,
+        unkeyed_cookie: false,
+    };
+
+    /// Whether the key tells this requester apart from every other.
+    pub fn covered(self) -> bool {
+        self == Identity::COVERED
+    }
+}
+
+/// A stored response without its body: what decisions read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// Which requests it answers.
+    pub selector: vary::Selector,
+    /// The final status.
+    pub status: StatusCode,
+    /// End-to-end fields as the app sent them, in order; `Age` removed (it is in `initial_age`),
+    /// `Date` added if the app sent none.
+    pub headers: HeaderMap,
+    /// When the request that fetched it was sent (fleet time).
+    pub request_time: SystemTime,
+    /// When its head arrived (fleet time).
+    pub response_time: SystemTime,
+    /// `corrected_initial_age` of RFC 9111 §4.2.3.
+    pub initial_age: Duration,
+    /// How long it is fresh, counted from age zero (RFC 9111 §4.2.1).
+    pub lifetime: Duration,
+    /// May be served stale this long past `lifetime` while a refresh runs.
+    pub stale_while_revalidate: Duration,
+    /// May be served stale this long past `lifetime` when the app fails.
+    pub stale_if_error: Duration,
+    /// `must-revalidate`, `proxy-revalidate` or `s-maxage`: never served stale (RFC 9111 §5.2.2.2).
+    pub must_revalidate: bool,
+    /// `no-cache`: validated before each use (RFC 9111 §5.2.2.4).
+    pub no_cache: bool,
+    /// The response itself lets requests with unkeyed identity have it.
+    pub shareable: bool,
+}
+
+impl Stored {
+    /// `current_age` of RFC 9111 §4.2.3.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        // A clock set back makes nothing younger than it was when it came.
+        let resident = now.duration_since(self.response_time).unwrap_or_default();
+        self.initial_age.saturating_add(resident)
+    }
+
+    /// How long after `response_time` it is of any use: fresh, servable stale, or worth validating.
+    pub fn keep_for(&self) -> Duration {
+        let fresh = self.lifetime.saturating_sub(self.initial_age);
+        let stale = self.stale_while_revalidate.max(self.stale_if_error);
+        let validate = if self.has_validator() {
+            self.lifetime
+                .clamp(Duration::from_secs(60), Duration::from_secs(3600))
+        } else {
+            Duration::ZERO
+        };
+        fresh.saturating_add(stale.max(validate))
+    }
+
+    /// Whether a conditional request can be made of it (RFC 9111 §4.3.1).
+    pub fn has_validator(&self) -> bool {
+        self.headers.contains_key(http::header::ETAG)
+            || self.headers.contains_key(http::header::LAST_MODIFIED)
+    }
+}

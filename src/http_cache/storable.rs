@@ -1,0 +1,182 @@
+//! Storing responses (RFC 9111 §3).
+
+use std::time::{Duration, SystemTime};
+
+use http::header::SET_COOKIE;
+use http::{HeaderMap, Method, StatusCode};
+
+use super::directives::{Reach, RequestDirectives, ResponseDirectives};
+use super::fields::Storing;
+use super::vary::Selector;
+use super::{Policy, Reason, RequestHead, Stored, freshness};
+
+/// A response's head with the times around it.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange<'a> {
+    /// The final status.
+    pub status: StatusCode,
+    /// All fields as received.
+    pub headers: &'a HeaderMap,
+    /// When the request was sent (fleet time).
+    pub request_time: SystemTime,
+    /// When the head arrived (fleet time).
+    pub response_time: SystemTime,
+}
+
+/// What to store of `response`, or the first reason against it.
+pub fn storable(
+    request: &RequestHead<'_>,
+    response: &Exchange<'_>,
+    policy: &Policy,
+) -> Result<Stored, Reason> {
+    let directives = ResponseDirectives::of(response.headers);
+    let storing = Storing::of(response.headers, &directives, policy);
+    allowed(request, response, &directives, &storing, policy)?;
+    // §4.1
+    let selector = Selector::of(request, response.headers).ok_or(Reason::VaryAny)?;
+    // §3, last item: freshness is stated, or the status lets it be assigned.
+    let lifetime = freshness::lifetime(response, &directives, policy);
+    if lifetime.is_none() && !freshness::may_be_assigned(response.status, &directives, policy) {
+        return Err(Reason::Status);
+    }
+    let headers = storing.copy(response.headers, response.response_time);
+    let stored = Stored {
+        selector,
+        lifetime: lifetime.unwrap_or_default(),
+        ..assembled(headers, response, &directives, policy)
+    };
+    is_of_use(&stored)
+        .then_some(stored)
+        .ok_or(Reason::NoFreshness)
+}
+
+/// The conditions of §3, in its order, and those this cache adds.
+pub(super) fn allowed(
+    request: &RequestHead<'_>,
+    response: &Exchange<'_>,
+    directives: &ResponseDirectives,
+    storing: &Storing,
+    policy: &Policy,
+) -> Result<(), Reason> {
+    // §3: the method is understood. An answer to HEAD has no body to store.
+    if request.method != Method::GET {
+        return Err(Reason::Method);
+    }
+    // §3: the status is final; §5.2.2.3, and whatever the rule says of statuses.
+    status_allowed(response.status, directives, policy)?;
+    // §5.2.1.5
+    if RequestDirectives::of(request.headers).no_store {
+        return Err(Reason::RequestNoStore);
+    }
+    // §5.2.2.5; §5.2.2.3: `must-understand` stands above it, for statuses that are understood.
+    if directives.no_store && !directives.must_understand && !policy.despite.no_store {
+        return Err(Reason::NoStore);
+    }
+    // §5.2.2.7: a shared cache must not store it. Qualified, it only withholds fields.
+    if directives.private == Reach::Whole && !policy.despite.private {
+        return Err(Reason::Private);
+    }
+    identity_allowed(request, directives, policy)?;
+    // Not RFC 9111 (§7.3 warns of it): a cookie is for one person unless somebody says otherwise.
+    if response.headers.contains_key(SET_COOKIE) && storing.keeps_cookies() {
+        return Err(Reason::SetCookie);
+    }
+    Ok(())
+}
+
+fn status_allowed(
+    status: StatusCode,
+    directives: &ResponseDirectives,
+    policy: &Policy,
+) -> Result<(), Reason> {
+    // §3.3
+    if status == StatusCode::PARTIAL_CONTENT {
+        return Err(Reason::Partial);
+    }
+    // §3: final. A 304 is about another response (§4.3.3).
+    if !(200..600).contains(&status.as_u16()) || status == StatusCode::NOT_MODIFIED {
+        return Err(Reason::Status);
+    }
+    // §5.2.2.3
+    if directives.must_understand && !is_understood(status) {
+        return Err(Reason::Status);
+    }
+    let allowed = match &policy.statuses {
+        Some(listed) => listed.contains(&status),
+        None => !is_bound_to_its_request(status),
+    };
+    allowed.then_some(()).ok_or(Reason::Status)
+}
+
+/// Statuses whose caching rules are known here: RFC 9110 §15, and 425, 451, 507 and 508.
+fn is_understood(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200..=205 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421 | 422 | 425 | 426 | 451 | 500..=505
+            | 507 | 508
+    )
+}
+
+/// Statuses that answer something no key or `Vary` tells: a delta (226, RFC 3229), conditions and
+/// ranges (412, 416), and those that must not be stored (428, 429, 431, 511; RFC 6585).
+fn is_bound_to_its_request(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 226 | 412 | 416 | 428 | 429 | 431 | 511)
+}
+
+fn identity_allowed(
+    request: &RequestHead<'_>,
+    directives: &ResponseDirectives,
+    policy: &Policy,
+) -> Result<(), Reason> {
+    let shared = policy.shared || directives.permit_sharing();
+    // §3.5. A key that carries the credentials keeps persons apart, which is what §3.5 is for.
+    if request.identity.unkeyed_authorization && !shared && !directives.must_revalidate {
+        return Err(Reason::Authorization);
+    }
+    if request.identity.unkeyed_cookie && !shared {
+        return Err(Reason::Cookie);
+    }
+    Ok(())
+}
+
+/// What is stored, given that it may be; selector and lifetime are the caller's to say.
+pub(super) fn assembled(
+    headers: HeaderMap,
+    response: &Exchange<'_>,
+    directives: &ResponseDirectives,
+    policy: &Policy,
+) -> Stored {
+    let must_revalidate = directives.forbid_stale();
+    let no_cache = directives.no_cache == Reach::Whole && !policy.despite.no_cache;
+    // §4.2.4: stale serving gives way to any directive against it.
+    let window = |stated: Option<Duration>, ruled: Option<Duration>| match stated.or(ruled) {
+        Some(window) if !must_revalidate && !no_cache => window,
+        _ => Duration::ZERO,
+    };
+    Stored {
+        selector: Selector::default(),
+        lifetime: Duration::ZERO,
+        status: response.status,
+        headers,
+        request_time: response.request_time,
+        response_time: response.response_time,
+        initial_age: freshness::initial_age(response),
+        stale_while_revalidate: window(
+            directives.stale_while_revalidate,
+            policy.stale_while_revalidate,
+        ),
+        stale_if_error: window(directives.stale_if_error, policy.stale_if_error),
+        must_revalidate,
+        no_cache,
+        shareable: directives.permit_sharing(),
+    }
+}
+
+/// Whether the copy can ever answer: fresh, stale within a window, or after validation.
+fn is_of_use(stored: &Stored) -> bool {
+    let unasked = !stored.no_cache && !stored.keep_for().is_zero();
+    unasked || stored.has_validator()
+}
+
+#[cfg(test)]
+mod tests;

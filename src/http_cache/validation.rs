@@ -1,0 +1,175 @@
+//! Validation (RFC 9111 §4.3).
+
+mod conditions;
+
+use std::time::Duration;
+
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE,
+    DATE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE, VARY,
+};
+use http::{HeaderMap, HeaderName};
+
+use super::directives::{ResponseDirectives, TARGETS};
+use super::fields::Storing;
+use super::storable::{allowed, assembled};
+use super::{Exchange, Policy, Reason, RequestHead, Stored, freshness};
+
+pub use conditions::{not_modified, strip_conditions};
+
+/// Adds the conditions that ask whether `stored` still holds, replacing the client's own (§4.3.1).
+/// Adds none if `stored` has no validator.
+pub fn add_conditions(upstream_request: &mut HeaderMap, stored: &Stored) {
+    strip_conditions(upstream_request);
+    for (validator, condition) in [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)] {
+        if let Some(value) = stored.headers.get(validator) {
+            upstream_request.insert(condition, value.clone());
+        }
+    }
+}
+
+/// The stored response brought up to date by a 304 (§3.2, §4.3.4).
+///
+/// It is good for the request that asked. If the 304 forbids keeping it (`no-store`, say), is about
+/// another representation, or varies on more than the stored response does, the result has a
+/// lifetime of zero, no stale windows and `no_cache`: nothing is served from it unasked.
+/// [`keepable`] tells whether it may be stored again at all.
+pub fn freshened(
+    stored: &Stored,
+    request: &RequestHead<'_>,
+    not_modified: &Exchange<'_>,
+    policy: &Policy,
+) -> Stored {
+    if !is_about(stored, not_modified.headers) {
+        return unusable(stored.clone());
+    }
+    let headers = updated(stored, not_modified, policy);
+    let response = Exchange {
+        status: stored.status,
+        headers: &headers,
+        ..*not_modified
+    };
+    let directives = ResponseDirectives::of(&headers);
+    let lifetime = freshness::lifetime(&response, &directives, policy);
+    let fresh = Stored {
+        selector: stored.selector.clone(),
+        lifetime: lifetime.unwrap_or_default(),
+        // `Age` is the 304's own, and is not among the stored fields.
+        initial_age: freshness::initial_age(not_modified),
+        ..assembled(headers.clone(), &response, &directives, policy)
+    };
+    let varies_alike = stored.selector.covers(not_modified.headers);
+    if varies_alike && keepable(request, &fresh, policy).is_ok() {
+        fresh
+    } else {
+        unusable(fresh)
+    }
+}
+
+/// Whether a response brought up to date by [`freshened`] may go on being stored (§3 applies to what
+/// the 304 made of it).
+pub fn keepable(
+    request: &RequestHead<'_>,
+    freshened: &Stored,
+    policy: &Policy,
+) -> Result<(), Reason> {
+    let response = Exchange {
+        status: freshened.status,
+        headers: &freshened.headers,
+        request_time: freshened.request_time,
+        response_time: freshened.response_time,
+    };
+    let directives = ResponseDirectives::of(&freshened.headers);
+    let storing = Storing::of(&freshened.headers, &directives, policy);
+    // What was stored answered a GET, whether GET or HEAD asked again (§4.3.5).
+    let request = RequestHead {
+        method: &http::Method::GET,
+        ..*request
+    };
+    allowed(&request, &response, &directives, &storing, policy)
+}
+
+/// §4.3.4: a validator that differs names another representation, which this 304 is about.
+fn is_about(stored: &Stored, not_modified: &HeaderMap) -> bool {
+    for (validator, same) in [
+        (ETAG, conditions::weakly_equal as fn(&[u8], &[u8]) -> bool),
+        (LAST_MODIFIED, |a, b| a == b),
+    ] {
+        if let (Some(ours), Some(theirs)) =
+            (stored.headers.get(&validator), not_modified.get(&validator))
+        {
+            return same(ours.as_bytes(), theirs.as_bytes());
+        }
+    }
+    true
+}
+
+/// §3.2: the 304's fields in place of the stored ones, order kept, with the exceptions below.
+fn updated(stored: &Stored, not_modified: &Exchange<'_>, policy: &Policy) -> HeaderMap {
+    let directives = ResponseDirectives::of(not_modified.headers);
+    let storing = Storing::of(not_modified.headers, &directives, policy);
+    // It comes with a `Date` in any case (RFC 9110 §6.6.1): the stored one would make it old.
+    let news = storing.copy(not_modified.headers, not_modified.response_time);
+    let is_news = |name: &HeaderName| news.contains_key(name) && is_updatable(name);
+
+    let mut headers = HeaderMap::with_capacity(stored.headers.keys_len() + 4);
+    let names = stored
+        .headers
+        .keys()
+        .filter(|name| !storing.withholds(name))
+        .map(|name| (name, is_news(name)));
+    let added = news
+        .keys()
+        .filter(|name| is_updatable(name) && !stored.headers.contains_key(*name))
+        .map(|name| (name, true));
+    for (name, new) in names.chain(added) {
+        let source = if new { &news } else { &stored.headers };
+        for value in source.get_all(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// What describes the stored body or chose it stays (§3.2); a cookie is nobody else's.
+fn is_updatable(name: &HeaderName) -> bool {
+    ![
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        SET_COOKIE,
+        VARY,
+    ]
+    .contains(name)
+}
+
+fn unusable(stored: Stored) -> Stored {
+    Stored {
+        lifetime: Duration::ZERO,
+        stale_while_revalidate: Duration::ZERO,
+        stale_if_error: Duration::ZERO,
+        no_cache: true,
+        ..stored
+    }
+}
+
+/// The fields of a 304 made from `stored` (RFC 9110 §15.4.5), in the order stored.
+pub fn not_modified_headers(stored: &HeaderMap) -> HeaderMap {
+    let has_etag = stored.contains_key(ETAG);
+    let wanted = |name: &HeaderName| {
+        [CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, VARY].contains(name)
+            // Cache control for the caches behind this one (RFC 9213).
+            || TARGETS.contains(name)
+            // Metadata beyond these only where it is the one validator.
+            || (*name == LAST_MODIFIED && !has_etag)
+    };
+    let mut headers = HeaderMap::with_capacity(8);
+    for (name, value) in stored.iter().filter(|(name, _)| wanted(name)) {
+        headers.append(name.clone(), value.clone());
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+use http::{Method, StatusCode};
+
+use super::*;
+use crate::http_cache::fixtures::*;
+
+const CC: &str = "cache-control";
+const ETAG: (&str, &str) = ("etag", "\"a\"");
+const DATED: (&str, &str) = ("date", SENT);
+const MODIFIED: (&str, &str) = ("last-modified", HOUR_EARLIER);
+
+/// §4.3.1.
+#[test]
+fn conditions_sent() {
+    let client: Lines<'_> = &[
+        ("accept", "a"),
+        ("if-none-match", "\"client\""),
+        ("if-match", "\"client\""),
+        ("x-a", "1"),
+        ("range", "bytes=0-1"),
+        ("if-range", "\"client\""),
+        ("if-modified-since", SENT),
+        ("x-a", "2"),
+        ("if-unmodified-since", SENT),
+        ("x-b", "1"),
+    ];
+    let plain = [("accept", "a"), ("x-a", "1"), ("x-a", "2"), ("x-b", "1")];
+    #[rustfmt::skip]
+    let rows: &[(&str, Lines<'_>, Lines<'_>)] = &[
+        ("ETag", &[ETAG], &[("if-none-match", "\"a\"")]),
+        ("weak ETag", &[("etag", "W/\"a\"")], &[("if-none-match", "W/\"a\"")]),
+        ("Last-Modified", &[MODIFIED], &[("if-modified-since", HOUR_EARLIER)]),
+        ("both", &[ETAG, MODIFIED], &[("if-none-match", "\"a\""), ("if-modified-since", HOUR_EARLIER)]),
+        ("none", &[(CC, "max-age=60")], &[]),
+    ];
+    for (name, response, expected) in rows {
+        let mut request = headers(client);
+        add_conditions(&mut request, &stored(response));
+        assert_eq!(lines(&request), [&plain[..], expected].concat(), "{name}");
+    }
+    let mut request = headers(client);
+    strip_conditions(&mut request);
+    assert_eq!(lines(&request), plain);
+}
+
+fn freshen(first: Lines<'_>, not_modified: Lines<'_>, policy: &Policy) -> Stored {
+    let first = store(200, first, policy).unwrap();
+    let (none, fields) = (HeaderMap::new(), headers(not_modified));
+    let not_modified = Exchange {
+        request_time: later(3598),
+        response_time: later(3600),
+        ..exchange(304, &fields)
+    };
+    freshened(&first, &get(&none), &not_modified, policy)
+}
+
+/// §3.2: which fields a 304 changes.
+#[test]
+fn updated_fields() {
+    let late = ("date", HOUR_LATER);
+    #[rustfmt::skip]
+    let rows: &[(&str, Lines<'_>, Lines<'_>, Lines<'_>)] = &[
+        ("Date when the 304 has none", &[DATED, ETAG], &[], &[late, ETAG]),
+        ("Date of the 304", &[DATED, ETAG], &[late], &[late, ETAG]),
+        ("replaced in place", &[("x-a", "1"), late, ETAG, ("x-b", "1")], &[late, ("x-a", "2")], &[("x-a", "2"), late, ETAG, ("x-b", "1")]),
+        ("all lines replaced", &[late, ("x-a", "1"), ("x-a", "2"), ETAG], &[late, ("x-a", "3")], &[late, ("x-a", "3"), ETAG]),
+        ("added", &[late, ETAG], &[late, ("x-a", "1"), ("x-a", "2")], &[late, ETAG, ("x-a", "1"), ("x-a", "2")]),
+        ("Content-Length stays", &[late, ETAG, ("content-length", "5")], &[late, ("content-length", "0")], &[late, ETAG, ("content-length", "5")]),
+        ("Content-Type stays", &[late, ETAG, ("content-type", "a/b")], &[late, ("content-type", "c/d")], &[late, ETAG, ("content-type", "a/b")]),
+        ("Content-Encoding is not added", &[late, ETAG], &[late, ("content-encoding", "gzip")], &[late, ETAG]),
+        ("Content-Range is not added", &[late, ETAG], &[late, ("content-range", "x")], &[late, ETAG]),
+        ("Set-Cookie is not added", &[late, ETAG], &[late, ("set-cookie", "a=b")], &[late, ETAG]),
+        ("Vary stays", &[late, ETAG, ("vary", "a, b")], &[late, ("vary", "a")], &[late, ETAG, ("vary", "a, b")]),
+        ("hop by hop", &[late, ETAG], &[late, ("connection", "x-a"), ("x-a", "1"), ("transfer-encoding", "chunked")], &[late, ETAG]),
+        ("Age is not stored", &[late, ETAG], &[late, ("age", "1")], &[late, ETAG]),
+        ("weak ETag of the same name", &[late, ETAG], &[late, ("etag", "W/\"a\"")], &[late, ("etag", "W/\"a\"")]),
+        ("another ETag: nothing changes", &[late, ETAG], &[late, ("etag", "\"b\""), ("x-a", "1")], &[late, ETAG]),
+        ("another Last-Modified: nothing changes", &[late, MODIFIED], &[late, ("last-modified", SENT)], &[late, MODIFIED]),
+        ("ETag decides before Last-Modified", &[late, ETAG, MODIFIED], &[late, ETAG, ("last-modified", SENT)], &[late, ETAG, ("last-modified", SENT)]),
+        ("withheld by the 304", &[late, ETAG], &[late, (CC, "private=\"x-a\""), ("x-a", "1")], &[late, ETAG, (CC, "private=\"x-a\"")]),
+        ("stored, and withheld by the 304", &[late, ETAG, ("x-a", "1")], &[late, (CC, "private=\"x-a\"")], &[late, ETAG, (CC, "private=\"x-a\"")]),
+    ];
+    for (name, first, not_modified, expected) in rows {
+        let fresh = freshen(first, not_modified, &rfc());
+        assert_eq!(lines(&fresh.headers), *expected, "{name}");
+    }
+}
+
+/// §4.3.4: freshness afterwards.
+#[test]
+fn freshened_lifetime() {
+    let late = ("date", HOUR_LATER);
+    let rule = Policy {
+        stale_if_error: Some(secs(9)),
+        ..ruled(300)
+    };
+    let rfc = rfc();
+    // name, policy, first Cache-Control, 304, lifetime, initial age, no-cache
+    type Row<'a> = (&'a str, &'a Policy, &'a str, Lines<'a>, u64, u64, bool);
+    #[rustfmt::skip]
+    let rows: &[Row<'_>] = &[
+        ("stored directives stay", &rfc, "max-age=60", &[late], 60, 2, false),
+        ("without a Date", &rfc, "max-age=60", &[], 60, 2, false),
+        ("new max-age", &rfc, "max-age=60", &[late, (CC, "max-age=5")], 5, 2, false),
+        ("the 304's Age", &rfc, "max-age=60", &[late, ("age", "7")], 60, 9, false),
+        ("the 304's old Date", &rfc, "max-age=60", &[DATED], 60, 3600, false),
+        ("the rule's ttl", &rule, "foo", &[late], 300, 2, false),
+        ("no-cache now", &rfc, "max-age=60", &[late, (CC, "no-cache, max-age=5")], 5, 2, true),
+        ("no-cache no more", &rfc, "no-cache", &[late, (CC, "max-age=5")], 5, 2, false),
+        ("no-store now", &rule, "max-age=60", &[late, (CC, "no-store, max-age=60")], 0, 2, true),
+        ("private now", &rule, "max-age=60", &[late, (CC, "private, max-age=60")], 0, 2, true),
+        ("varies on more", &rule, "max-age=60", &[late, ("vary", "x")], 0, 2, true),
+        ("varies on all", &rule, "max-age=60", &[late, ("vary", "*")], 0, 2, true),
+    ];
+    for (name, policy, first, not_modified, lifetime, age, no_cache) in rows {
+        let fresh = freshen(&[DATED, ETAG, (CC, first)], not_modified, policy);
+        let found = (fresh.lifetime, fresh.initial_age, fresh.no_cache);
+        assert_eq!(found, (secs(*lifetime), secs(*age), *no_cache), "{name}");
+        assert_eq!(fresh.status, StatusCode::OK, "{name}");
+        if fresh.lifetime.is_zero() {
+            assert_eq!(fresh.stale_if_error, Duration::ZERO, "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_a_304_forbids_is_not_keepable() {
+    let none = HeaderMap::new();
+    #[rustfmt::skip]
+    let rows: &[(&str, Lines<'_>, Result<(), Reason>)] = &[
+        ("nothing said", &[], Ok(())),
+        ("no-store", &[(CC, "no-store")], Err(Reason::NoStore)),
+        ("private", &[(CC, "private")], Err(Reason::Private)),
+        ("Set-Cookie is left out", &[("set-cookie", "a=b")], Ok(())),
+    ];
+    for (name, not_modified, expected) in rows {
+        let fresh = freshen(&[DATED, ETAG], not_modified, &rfc());
+        for method in [Method::GET, Method::HEAD] {
+            let found = keepable(&request(&method, &none), &fresh, &rfc());
+            assert_eq!(found, *expected, "{name}, {method}");
+        }
+    }
+}
+
+/// §4.3.2, RFC 9110 §13.
+#[test]
+fn conditions_received() {
+    let inm = "if-none-match";
+    let ims = "if-modified-since";
+    let etag: Lines<'_> = &[DATED, ETAG, MODIFIED];
+    let weak: Lines<'_> = &[DATED, ("etag", "W/\"a\"")];
+    let odd: Lines<'_> = &[DATED, ("etag", "\"a,b\"")];
+    let modified: Lines<'_> = &[DATED, MODIFIED];
+    let dated: Lines<'_> = &[DATED, (CC, "max-age=60")];
+    #[rustfmt::skip]
+    let rows: &[(&str, Lines<'_>, Lines<'_>, bool)] = &[
+        ("no condition", etag, &[], false),
+        ("same tag", etag, &[(inm, "\"a\"")], true),
+        ("other tag", etag, &[(inm, "\"b\"")], false),
+        ("case matters", etag, &[(inm, "\"A\"")], false),
+        ("in a list", etag, &[(inm, "\"b\" , \"a\"")], true),
+        ("in another line", etag, &[(inm, "\"b\""), (inm, "\"a\"")], true),
+        ("not in the list", etag, &[(inm, "\"b\", \"c\"")], false),
+        ("weak in the request", etag, &[(inm, "W/\"a\"")], true),
+        ("weak in store", weak, &[(inm, "\"a\"")], true),
+        ("weak twice", weak, &[(inm, "W/\"a\"")], true),
+        ("lower-case w", etag, &[(inm, "w/\"a\"")], false),
+        ("comma in a tag", odd, &[(inm, "\"x\", \"a,b\"")], true),
+        ("half of a tag", odd, &[(inm, "\"a")], false),
+        ("star", etag, &[(inm, "*")], true),
+        ("star without a tag in store", dated, &[(inm, "*")], true),
+        ("empty", etag, &[(inm, "")], false),
+        ("no tag in store", modified, &[(inm, "\"a\"")], false),
+        ("tag before date: no match", etag, &[(inm, "\"b\""), (ims, SENT)], false),
+        ("tag before date: match", etag, &[(inm, "\"a\""), (ims, "Tue, 06 Nov 1984 08:49:37 GMT")], true),
+        ("tag before date: no tag in store", modified, &[(inm, "\"a\""), (ims, SENT)], false),
+        ("same date", modified, &[(ims, HOUR_EARLIER)], true),
+        ("later date", modified, &[(ims, SENT)], true),
+        ("earlier date", modified, &[(ims, "Sun, 06 Nov 1994 07:49:36 GMT")], false),
+        ("RFC 850 date", modified, &[(ims, "Sunday, 06-Nov-94 07:49:37 GMT")], true),
+        ("asctime date", modified, &[(ims, "Sun Nov  6 07:49:37 1994")], true),
+        ("no date", modified, &[(ims, "yesterday")], false),
+        ("two dates", modified, &[(ims, SENT), (ims, SENT)], false),
+        ("by Date, same", dated, &[(ims, SENT)], true),
+        ("by Date, earlier", dated, &[(ims, HOUR_EARLIER)], false),
+    ];
+    for (name, response, request_lines, expected) in rows {
+        let (stored, fields) = (stored(response), headers(request_lines));
+        assert_eq!(
+            not_modified(&get(&fields), &stored, now()),
+            *expected,
+            "{name}"
+        );
+        let head = request(&Method::HEAD, &fields);
+        assert_eq!(
+            not_modified(&head, &stored, now()),
+            *expected,
+            "{name} (HEAD)"
+        );
+    }
+    let fields = headers(&[(inm, "*"), (ims, SENT)]);
+    assert!(
+        !not_modified(&request(&Method::POST, &fields), &stored(etag), now()),
+        "POST"
+    );
+    let error = Stored {
+        status: StatusCode::NOT_FOUND,
+        ..stored(etag)
+    };
+    assert!(!not_modified(&get(&fields), &error, now()), "404");
+}
+
+/// RFC 9110 §15.4.5.
+#[test]
+fn fields_of_a_304() {
+    let all: Lines<'_> = &[
+        DATED,
+        ("content-type", "a/b"),
+        ETAG,
+        ("vary", "a"),
+        ("vary", "b"),
+        MODIFIED,
+        (CC, "max-age=60"),
+        ("content-length", "5"),
+        ("expires", SENT),
+        ("content-location", "/x"),
+        ("cdn-cache-control", "max-age=5"),
+        ("x-a", "1"),
+    ];
+    let found = not_modified_headers(&headers(all));
+    let names: Vec<_> = found.keys().map(HeaderName::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "date",
+            "etag",
+            "vary",
+            "cache-control",
+            "expires",
+            "content-location",
+            "cdn-cache-control"
+        ]
+    );
+    assert_eq!(found.get_all("vary").iter().count(), 2);
+    let found = not_modified_headers(&headers(&[DATED, MODIFIED]));
+    assert_eq!(lines(&found), [DATED, MODIFIED]);
+}

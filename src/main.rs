@@ -1,0 +1,3 @@
+//! The command line is to come.
+
+fn main() {}

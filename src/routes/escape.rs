@@ -1,0 +1,178 @@
+//! The spelling of values: how requests encode them, and how keys do.
+//!
+//! In a key every byte of a value that could be taken for something else becomes `%XX`, so a raw
+//! `:` or `*` in a key is always the template's. `%` is always followed by two hex digits, so `%,`
+//! and `%-` are free to mean "next value" and "absent".
+
+use sha2::{Digest, Sha256};
+
+/// Between two values of one variable.
+pub(super) const NEXT: &str = "%,";
+/// In place of the spelling of a variable that the request lacks.
+pub(super) const ABSENT: &str = "%-";
+
+/// Where a raw value stands in the request target, which decides how the app decodes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A path segment: percent-encoding.
+    Path,
+    /// A query name or value: percent-encoding, and `+` is a space.
+    Query,
+}
+
+/// Adds `bytes` as part of a key; bytes in `reserved` are escaped besides the usual ones.
+pub(super) fn push(out: &mut String, bytes: impl IntoIterator<Item = u8>, reserved: &[u8]) {
+    for byte in bytes {
+        let plain = byte.is_ascii_graphic() && !matches!(byte, b':' | b'*' | b'%');
+        if plain && !reserved.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            push_hex(out, byte, b"0123456789ABCDEF");
+        }
+    }
+}
+
+/// Adds the digest that stands for a secret: hex of the first 16 bytes of its SHA-256.
+pub(super) fn push_digest(out: &mut String, secret: &[u8]) {
+    for byte in &Sha256::digest(secret)[..16] {
+        push_hex(out, *byte, b"0123456789abcdef");
+    }
+}
+
+fn push_hex(out: &mut String, byte: u8, digits: &[u8; 16]) {
+    out.push(char::from(digits[usize::from(byte >> 4)]));
+    out.push(char::from(digits[usize::from(byte & 15)]));
+}
+
+/// The bytes an app reads from `raw`. Broken escapes stand for themselves.
+pub(super) fn decode(raw: &str, place: Place) -> impl Iterator<Item = u8> + '_ {
+    units(raw.as_bytes()).map(move |unit| match unit {
+        Unit::Plain(b'+') if place == Place::Query => b' ',
+        Unit::Plain(byte) | Unit::Escape { byte, .. } => byte,
+    })
+}
+
+/// Whether `raw` is spelled as `encodeURIComponent` would; every byte string has exactly one such
+/// spelling, so a usual spelling is known from the decoded bytes alone.
+pub(super) fn is_usual(raw: &str, place: Place) -> bool {
+    units(raw.as_bytes()).all(|unit| match unit {
+        Unit::Plain(byte) => is_unreserved(byte, place),
+        Unit::Escape { byte, upper } => upper && !is_unreserved(byte, place),
+    })
+}
+
+/// What `encodeURIComponent` leaves as it is, and in a path the separator.
+fn is_unreserved(byte: u8, place: Place) -> bool {
+    byte.is_ascii_alphanumeric()
+        || b"-_.!~*'()".contains(&byte)
+        || (byte == b'/' && place == Place::Path)
+}
+
+enum Unit {
+    Plain(u8),
+    /// A whole `%XX`; `upper` if its digits are written as encoders write them.
+    Escape {
+        byte: u8,
+        upper: bool,
+    },
+}
+
+fn units(mut raw: &[u8]) -> impl Iterator<Item = Unit> + '_ {
+    std::iter::from_fn(move || {
+        let (&first, rest) = raw.split_first()?;
+        if let (b'%', &[high, low, ..]) = (first, rest)
+            && let (Some(high_value), Some(low_value)) = (hex_value(high), hex_value(low))
+        {
+            raw = &rest[2..];
+            let upper = !high.is_ascii_lowercase() && !low.is_ascii_lowercase();
+            let byte = high_value << 4 | low_value;
+            return Some(Unit::Escape { byte, upper });
+        }
+        raw = rest;
+        Some(Unit::Plain(first))
+    })
+}
+
+/// The value of a hex digit.
+pub(super) fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decoded(raw: &str, place: Place) -> Vec<u8> {
+        decode(raw, place).collect()
+    }
+
+    #[test]
+    fn decodes_as_the_app_would() {
+        for (name, raw, place, expected) in [
+            ("plain", "abc", Place::Query, "abc"),
+            ("escape", "a%20b", Place::Query, "a b"),
+            ("plus in a query", "a+b", Place::Query, "a b"),
+            ("plus in a path", "a+b", Place::Path, "a+b"),
+            ("escaped plus", "a%2Bb", Place::Query, "a+b"),
+            ("lower-case hex", "%2f", Place::Path, "/"),
+            ("broken escape", "%zz", Place::Query, "%zz"),
+            ("cut escape", "a%2", Place::Query, "a%2"),
+            ("escape behind a percent", "%%41", Place::Query, "%A"),
+            ("decoded once", "%2541", Place::Query, "%41"),
+        ] {
+            assert_eq!(decoded(raw, place), expected.as_bytes(), "{name}");
+        }
+    }
+
+    #[test]
+    fn usual_is_encode_uri_component() {
+        for (raw, place, expected) in [
+            ("abc-_.!~*'()", Place::Query, true),
+            ("a%20b", Place::Query, true),
+            ("%C3%A9", Place::Query, true),
+            ("a+b", Place::Query, false),
+            ("%61", Place::Query, false),
+            ("%c3%a9", Place::Query, false),
+            ("a/b", Place::Query, false),
+            ("a/b", Place::Path, true),
+            ("%", Place::Query, false),
+        ] {
+            assert_eq!(is_usual(raw, place), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn digest_is_half_a_sha_256() {
+        let mut out = String::new();
+        push_digest(&mut out, b"abc");
+        assert_eq!(out, "ba7816bf8f01cfea414140de5dae2223");
+    }
+
+    proptest! {
+        #[test]
+        fn escaping_is_injective_and_inert(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let mut out = String::new();
+            push(&mut out, bytes.iter().copied(), b"&");
+            prop_assert!(out.bytes().all(|byte| byte.is_ascii_graphic()));
+            prop_assert!(!out.contains([':', '*', '&']));
+            prop_assert!(!out.contains(NEXT) && !out.contains(ABSENT));
+            prop_assert_eq!(decoded(&out, Place::Path), bytes);
+        }
+
+        #[test]
+        fn only_one_spelling_is_usual(a in "[a/+%2BbfF6 0-3é]{0,6}", b in "[a/+%2BbfF6 0-3é]{0,6}") {
+            for place in [Place::Path, Place::Query] {
+                if is_usual(&a, place) && is_usual(&b, place) && a != b {
+                    prop_assert_ne!(decoded(&a, place), decoded(&b, place));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Paths to rules: static segments win over parameters, parameters over catch-alls.
+
+mod path;
+
+#[cfg(test)]
+mod tests;
+
+use path::Path;
+pub use path::PathError;
+
+/// Path patterns with a value each, on matchit's radix tree.
+#[derive(Clone, Debug)]
+pub struct Matcher<T> {
+    rules: Vec<Rule<T>>,
+    /// Indexes into `rules`. matchit refuses some paths beside each other that are not ambiguous, such
+    /// as `/{id}` and `/{*rest}`; each path is in the first tree that takes it.
+    shared: Vec<matchit::Router<usize>>,
+    /// One path each: those with text around a parameter, as in `/img-{id}.png`. In a tree with others
+    /// they hide some from matchit's backtracking.
+    single: Vec<matchit::Router<usize>>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule<T> {
+    path: Path,
+    value: T,
+}
+
+/// A path's rule and its parameters.
+#[derive(Clone, Debug)]
+pub struct Matched<'m, 'p, T> {
+    /// The rule's value.
+    pub value: &'m T,
+    /// Parameter names and raw values, in the order of the path.
+    pub params: Vec<(&'m str, &'p str)>,
+}
+
+impl<T> Default for Matcher<T> {
+    fn default() -> Self {
+        Matcher {
+            rules: Vec::new(),
+            shared: Vec::new(),
+            single: Vec::new(),
+        }
+    }
+}
+
+impl<T> Matcher<T> {
+    /// Adds a path; an ambiguous one (it and an earlier one match the same paths) is an error.
+    pub fn insert(&mut self, path: &str, value: T) -> Result<(), PathError> {
+        let path = Path::parse(path)?;
+        if let Some(earlier) = self
+            .rules
+            .iter()
+            .find(|rule| path.is_ambiguous_with(&rule.path))
+        {
+            return Err(PathError::Ambiguous {
+                path: path.text().to_owned(),
+                earlier: earlier.path.text().to_owned(),
+            });
+        }
+        self.plant(&path)?;
+        self.rules.push(Rule { path, value });
+        Ok(())
+    }
+
+    fn plant(&mut self, path: &Path) -> Result<(), PathError> {
+        let index = self.rules.len();
+        if !path.has_affixes() {
+            for tree in &mut self.shared {
+                if tree.insert(path.text(), index).is_ok() {
+                    return Ok(());
+                }
+            }
+        }
+        let mut tree = matchit::Router::new();
+        tree.insert(path.text(), index)
+            .map_err(|error| PathError::Refused {
+                path: path.text().to_owned(),
+                reason: error.to_string(),
+            })?;
+        match path.has_affixes() {
+            true => self.single.push(tree),
+            false => self.shared.push(tree),
+        }
+        Ok(())
+    }
+
+    /// The rule for a path as received.
+    pub fn at<'m, 'p>(&'m self, path: &'p str) -> Option<Matched<'m, 'p, T>> {
+        self.shared
+            .iter()
+            .chain(&self.single)
+            .filter_map(|tree| tree.at(path).ok())
+            .map(|found| (&self.rules[*found.value], found))
+            .max_by(|(a, _), (b, _)| a.path.specificity().cmp(b.path.specificity()))
+            .map(|(rule, found)| Matched {
+                value: &rule.value,
+                params: rule
+                    .path
+                    .params()
+                    .iter()
+                    .map(String::as_str)
+                    .zip(found.params.iter().map(|(_, value)| value))
+                    .collect(),
+            })
+    }
+}
+
+/// The parameter names of a rule's path, in order; none if the path is not valid.
+pub fn param_names(path: &str) -> Vec<String> {
+    Path::parse(path).map_or_else(|_| Vec::new(), |path| path.params().to_vec())
+}

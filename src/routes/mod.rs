@@ -1,0 +1,36 @@
+//! Rules as pure values: which one a request falls under, the key it renders, what a write purges.
+
+mod escape;
+pub mod matcher;
+pub mod pattern;
+pub mod query;
+pub mod target;
+pub mod template;
+
+pub use matcher::{Matched, Matcher};
+pub use pattern::{Pattern, Purge};
+pub use template::{Key, Template};
+
+use http::HeaderMap;
+use serde_json::Value;
+
+/// What a template may read of one request and, for purges and tags, its answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// `Host`, lower-cased.
+    pub host: &'a str,
+    /// The path as received, without the query.
+    pub path: &'a str,
+    /// The query as received, without `?`; `None` when there is no `?`.
+    pub query: Option<&'a str>,
+    /// All fields as received.
+    pub headers: &'a HeaderMap,
+    /// Path parameters as received (not percent-decoded), in the order of the rule's path.
+    pub params: &'a [(&'a str, &'a str)],
+    /// Claims of a verified JWT.
+    pub claims: Option<&'a Value>,
+    /// The request's JSON body.
+    pub body: Option<&'a Value>,
+    /// The response's JSON body.
+    pub response: Option<&'a Value>,
+}

@@ -1,0 +1,154 @@
+//! What a purge covers: keys, patterns and tags, bound to values that can never act as wildcards.
+
+mod glob;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+/// A glob over rendered keys or tags.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    /// No two literals and no two wildcards follow each other.
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Part {
+    /// Exactly this text; not empty.
+    Literal(String),
+    /// A value the write lacks: any run without `:`.
+    AnyValue,
+    /// `*`: any run at all.
+    AnyRun,
+}
+
+impl Pattern {
+    /// A pattern from the admin interface or the command line: `*` is the only wildcard.
+    ///
+    /// Keys hold `%2A` where a value has a star, so `%2A` here finds just that.
+    pub fn parse(glob: &str) -> Pattern {
+        let mut pattern = PatternBuilder::default();
+        for (index, literal) in glob.split('*').enumerate() {
+            if index > 0 {
+                pattern.any_run();
+            }
+            pattern.literal(literal);
+        }
+        pattern.build()
+    }
+
+    /// The pattern that matches exactly `key`.
+    pub fn literal(key: &str) -> Pattern {
+        let mut pattern = PatternBuilder::default();
+        pattern.literal(key);
+        pattern.build()
+    }
+
+    /// Whether `key` is covered; linear in the key for any pattern.
+    pub fn matches(&self, key: &str) -> bool {
+        glob::matches(&self.parts, key)
+    }
+
+    /// The only key it can match, if there is just one.
+    pub fn exact(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Literal(key)] => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The text before the first wildcard: every key it matches begins so.
+    pub fn prefix(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Literal(literal)) => literal,
+            _ => "",
+        }
+    }
+}
+
+/// As an admin would write it. A value left open shows as `*`, so reading it back never covers less.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Literal(literal) => f.write_str(literal),
+            Part::AnyValue | Part::AnyRun => f.write_str("*"),
+        })
+    }
+}
+
+/// Puts a pattern together from left to right.
+#[derive(Debug, Default)]
+pub(super) struct PatternBuilder {
+    parts: Vec<Part>,
+}
+
+impl PatternBuilder {
+    /// Adds text that stands for itself.
+    pub(super) fn literal(&mut self, text: &str) {
+        match self.parts.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Part::Literal(last)) => last.push_str(text),
+            _ => self.parts.push(Part::Literal(text.to_owned())),
+        }
+    }
+
+    /// Adds any run without `:`.
+    pub(super) fn any_value(&mut self) {
+        match self.parts.last() {
+            Some(Part::AnyValue | Part::AnyRun) => {}
+            _ => self.parts.push(Part::AnyValue),
+        }
+    }
+
+    /// Adds any run at all.
+    pub(super) fn any_run(&mut self) {
+        match self.parts.last_mut() {
+            Some(last @ (Part::AnyValue | Part::AnyRun)) => *last = Part::AnyRun,
+            _ => self.parts.push(Part::AnyRun),
+        }
+    }
+
+    /// The pattern.
+    pub(super) fn build(self) -> Pattern {
+        Pattern { parts: self.parts }
+    }
+}
+
+/// One purge: all that a write, or an admin, makes stale at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purge {
+    /// Everything in the namespace.
+    pub everything: bool,
+    /// Keys, as patterns.
+    pub keys: Vec<Pattern>,
+    /// Tags, as patterns.
+    pub tags: Vec<Pattern>,
+}
+
+impl Purge {
+    /// Whether an entry under `key` with `tags` is covered.
+    pub fn covers<T: AsRef<str>>(&self, key: &str, tags: &[T]) -> bool {
+        self.everything
+            || self.keys.iter().any(|pattern| pattern.matches(key))
+            || tags.iter().any(|tag| {
+                self.tags
+                    .iter()
+                    .any(|pattern| pattern.matches(tag.as_ref()))
+            })
+    }
+
+    /// Whether it covers nothing.
+    pub fn is_empty(&self) -> bool {
+        !self.everything && self.keys.is_empty() && self.tags.is_empty()
+    }
+
+    /// Takes in all that `other` covers.
+    pub fn absorb(&mut self, other: Purge) {
+        self.everything |= other.everything;
+        self.keys.extend(other.keys);
+        self.tags.extend(other.tags);
+    }
+}

@@ -1,0 +1,122 @@
+//! Request targets that an app might read in two ways.
+
+use super::escape::hex_value;
+
+/// How an app that is lenient might read `path`: unreserved characters decoded, `//`, `;…`, dot
+/// segments and a trailing slash resolved. `None` if that is the path itself.
+///
+/// For purges only, where reading a path in one more way removes too much at worst.
+pub fn normalized(path: &str) -> Option<String> {
+    let mut segments: Vec<String> = Vec::new();
+    for segment in path.split('/') {
+        let segment = segment.split(';').next().unwrap_or_default();
+        match decoded(segment).as_str() {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            other => segments.push(other.to_owned()),
+        }
+    }
+    let normal = format!("/{}", segments.join("/"));
+    (normal != path).then_some(normal)
+}
+
+/// Percent-escapes of unreserved characters resolved (RFC 3986 §6.2.2.2).
+fn decoded(segment: &str) -> String {
+    let mut decoded = String::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some(at) = rest.find('%') {
+        decoded.push_str(&rest[..at]);
+        let byte = rest
+            .get(at + 1..at + 3)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match byte.map(char::from) {
+            Some(plain) if plain.is_ascii_alphanumeric() || "-._~".contains(plain) => {
+                decoded.push(plain);
+                rest = &rest[at + 3..];
+            }
+            _ => {
+                decoded.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    decoded + rest
+}
+
+/// Whether `path` (as received) may mean another path to the app than to the matcher: encoded slash,
+/// dot, backslash or NUL, dot segments, `//`, `;`, or a broken percent-escape.
+pub fn is_ambiguous(path: &str) -> bool {
+    !path.starts_with('/')
+        || path.contains("//")
+        || path.contains([';', '\\', '\0'])
+        || path.split('/').any(|segment| matches!(segment, "." | ".."))
+        || has_ambiguous_escape(path.as_bytes())
+}
+
+fn has_ambiguous_escape(path: &[u8]) -> bool {
+    path.iter().enumerate().any(|(at, &byte)| {
+        byte == b'%'
+            && match path.get(at + 1..at + 3) {
+                Some(&[high, low]) => match (hex_value(high), hex_value(low)) {
+                    (Some(high), Some(low)) => matches!(high << 4 | low, b'/' | b'.' | b'\\' | 0),
+                    _ => true,
+                },
+                _ => true,
+            }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ambiguous;
+
+    #[test]
+    fn ambiguous_paths() {
+        for path in [
+            "",
+            "*",
+            "//me",
+            "/a//b",
+            "/a//",
+            "/me;x.css",
+            "/me%00.css",
+            "/me%2f..%2fstatic%2fx.css",
+            "/a%2Fb",
+            "/static/..%2fme",
+            "/static/%2e%2e/me",
+            "/x%2Ecss",
+            "/a%5cb",
+            "/a%5Cb",
+            "/a\\b",
+            "/a/../b",
+            "/a/..",
+            "/./a",
+            "/a/.",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a%%41",
+        ] {
+            assert!(is_ambiguous(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn plain_paths() {
+        for path in [
+            "/",
+            "/me/x.css",
+            "/a/",
+            "/a/..b/c..",
+            "/a/.well-known",
+            "/%C3%A9",
+            "/a%20b",
+            "/a%25b",
+            "/a:b@c,d+e",
+        ] {
+            assert!(!is_ambiguous(path), "{path}");
+        }
+    }
+}

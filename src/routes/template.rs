@@ -1,0 +1,322 @@
+//! Key and tag templates: `user:{path.id}`.
+//!
+//! The text of a key is made of decoded values, so that a purge bound to a JSON body finds what a
+//! percent-encoded query stored. The form beside it keeps what decoding, defaults and joining lose:
+//! the two together are different for any two requests that differ in a value the template names.
+
+mod parse;
+mod value;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+pub use parse::TemplateError;
+pub(crate) use value::cookie_values;
+
+use http::header::{AUTHORIZATION, COOKIE};
+
+use super::escape::{ABSENT, push};
+use super::pattern::PatternBuilder;
+use super::{Pattern, Scope};
+use value::Spelling;
+
+/// Where a variable's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `{path.id}`: a parameter of the rule's path.
+    Path(String),
+    /// `{query.page}`: one query field.
+    Query(String),
+    /// `{query}`: every field the template does not name, sorted by name.
+    QueryRest,
+    /// `{header.accept-language}`
+    Header(String),
+    /// `{cookie.session}`; hashed.
+    Cookie(String),
+    /// `{host}`
+    Host,
+    /// `{uri}`: path and query.
+    Uri,
+    /// `{jwt.sub}`, nested by dots.
+    Jwt(Vec<String>),
+    /// `{body.project.id}`, nested by dots.
+    Body(Vec<String>),
+    /// `{response.id}`, nested by dots.
+    Response(Vec<String>),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Path(name) => write!(f, "{{path.{name}}}"),
+            Source::Query(name) => write!(f, "{{query.{name}}}"),
+            Source::QueryRest => f.write_str("{query}"),
+            Source::Header(name) => write!(f, "{{header.{name}}}"),
+            Source::Cookie(name) => write!(f, "{{cookie.{name}}}"),
+            Source::Host => f.write_str("{host}"),
+            Source::Uri => f.write_str("{uri}"),
+            Source::Jwt(names) => write!(f, "{{jwt.{}}}", names.join(".")),
+            Source::Body(names) => write!(f, "{{body.{}}}", names.join(".")),
+            Source::Response(names) => write!(f, "{{response.{}}}", names.join(".")),
+        }
+    }
+}
+
+/// Where a template stands, which decides the sources it may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// `key` of a route.
+    RouteKey,
+    /// `tags` of a route; also `response`.
+    RouteTag,
+    /// `keys` and `tags` of a purge rule; also `body`, `response`, and `*` as a wildcard.
+    Purge,
+}
+
+/// A rendered key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The key: what purges match.
+    pub text: String,
+    /// How the request spelled its values where that is not the usual spelling (`%61` for `a`), so
+    /// that requests the app could tell apart never share an answer; empty usually.
+    pub form: String,
+}
+
+/// A parsed template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part>,
+    /// Whether the values can be told apart in the text: a `:`, which no value holds, stands between
+    /// each two of them.
+    separated: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    /// `*` in a purge.
+    AnyRun,
+    Variable {
+        source: Source,
+        /// Escaped as a value is.
+        default: Option<String>,
+    },
+}
+
+/// The first variable of a key that the request lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing(pub Source);
+
+impl Template {
+    /// Parses `text`; `path_params` are the parameter names of the rule's path.
+    pub fn parse(
+        text: &str,
+        site: Site,
+        path_params: &[String],
+    ) -> Result<Template, TemplateError> {
+        parse::parts(text, site, path_params).map(Template::of)
+    }
+
+    /// The default key: `{host}{uri}`.
+    pub fn default_key() -> Template {
+        let variable = |source| Part::Variable {
+            source,
+            default: None,
+        };
+        Template::of(vec![variable(Source::Host), variable(Source::Uri)])
+    }
+
+    fn of(parts: Vec<Part>) -> Template {
+        let separated = are_separated(&parts);
+        Template { parts, separated }
+    }
+
+    /// Renders the key of a request, or says which variable it lacks.
+    pub fn render(&self, scope: &Scope<'_>) -> Result<Key, Missing> {
+        let mut text = String::with_capacity(64);
+        let mut usual = self.separated && self.unnamed_params(scope).next().is_none();
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::AnyRun => text.push('*'),
+                Part::Variable { source, default } => {
+                    usual &= self.render_variable(source, default.as_deref(), scope, &mut text)?;
+                }
+            }
+        }
+        let form = match usual {
+            true => String::new(),
+            false => self.form(scope),
+        };
+        Ok(Key { text, form })
+    }
+
+    /// Whether the spelling was the usual one, which the text alone tells.
+    fn render_variable(
+        &self,
+        source: &Source,
+        default: Option<&str>,
+        scope: &Scope<'_>,
+        text: &mut String,
+    ) -> Result<bool, Missing> {
+        let start = text.len();
+        if let Some(found) = value::write(source, scope, self, Spelling::Decoded, text) {
+            // Where there is a default, its text usually means that the variable is absent: an app
+            // may well answer `?page=1` and no page differently.
+            return Ok(found.usual && default != Some(&text[start..]));
+        }
+        match default {
+            Some(default) if may_default(source, scope) => text.push_str(default),
+            _ => return Err(Missing(source.clone())),
+        }
+        Ok(true)
+    }
+
+    /// Every value as the request spelled it, and the path parameters that the template leaves out:
+    /// without them a rule on `/boards/{id}` with the key `board` would serve one board for all.
+    fn form(&self, scope: &Scope<'_>) -> String {
+        let mut form = String::from("~");
+        for source in self.sources() {
+            form.push(':');
+            if value::write(source, scope, self, Spelling::Raw, &mut form).is_none() {
+                form.push_str(ABSENT);
+            }
+        }
+        for raw in self.unnamed_params(scope) {
+            form.push(':');
+            push(&mut form, raw.bytes(), b"");
+        }
+        form
+    }
+
+    fn unnamed_params<'s>(&self, scope: &Scope<'s>) -> impl Iterator<Item = &'s str> {
+        scope
+            .params
+            .iter()
+            .filter(|(name, _)| {
+                !self.sources().any(|source| match source {
+                    Source::Path(named) => named == name,
+                    Source::Uri => true,
+                    _ => false,
+                })
+            })
+            .map(|(_, raw)| *raw)
+    }
+
+    /// Binds a purge template: a variable the write lacks matches any value. Returns the pattern and
+    /// how many variables were absent.
+    ///
+    /// A doubled field counts as absent: which of its values the app obeyed is not known.
+    pub fn bind(&self, scope: &Scope<'_>) -> (Pattern, usize) {
+        let mut pattern = PatternBuilder::default();
+        let mut absent = 0;
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => pattern.literal(literal),
+                Part::AnyRun => pattern.any_run(),
+                Part::Variable { source, default } => {
+                    match self.bound(source, default.as_deref(), scope) {
+                        Some(text) => pattern.literal(&text),
+                        None => {
+                            absent += 1;
+                            pattern.any_value();
+                        }
+                    }
+                }
+            }
+        }
+        (pattern.build(), absent)
+    }
+
+    fn bound(&self, source: &Source, default: Option<&str>, scope: &Scope<'_>) -> Option<String> {
+        let mut text = String::new();
+        match value::write(source, scope, self, Spelling::Decoded, &mut text) {
+            Some(found) => found.single.then_some(text),
+            None => default
+                .filter(|_| may_default(source, scope))
+                .map(str::to_owned),
+        }
+    }
+
+    /// Every source the template names.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable { source, .. } => Some(source),
+            Part::Literal(_) | Part::AnyRun => None,
+        })
+    }
+
+    /// The literal text before the first variable or wildcard: all it renders or covers begins so.
+    pub fn literal_prefix(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Literal(literal)) => literal,
+            _ => "",
+        }
+    }
+
+    /// Whether any source is of the response's body.
+    pub fn reads_response(&self) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Response(_)))
+    }
+
+    /// Whether any source is of the request's body.
+    pub fn reads_body(&self) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Body(_)))
+    }
+
+    /// Whether any source is a JWT claim.
+    pub fn reads_jwt(&self) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Jwt(_)))
+    }
+
+    /// Whether the key carries `Authorization` (the field itself or a verified claim).
+    pub fn carries_authorization(&self) -> bool {
+        self.reads_jwt() || self.reads_header(AUTHORIZATION.as_str())
+    }
+
+    /// Whether the key carries a cookie.
+    pub fn carries_cookie(&self) -> bool {
+        self.reads_header(COOKIE.as_str())
+            || self
+                .sources()
+                .any(|source| matches!(source, Source::Cookie(_)))
+    }
+
+    fn reads_header(&self, wanted: &str) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Header(name) if name == wanted))
+    }
+}
+
+/// A claim's default is for requests without a token. One whose token did not verify here may still
+/// be somebody to the app, and must not fill the answer of the anonymous (reliability K8).
+fn may_default(source: &Source, scope: &Scope<'_>) -> bool {
+    let anonymous =
+        || !scope.headers.contains_key(AUTHORIZATION) && !scope.headers.contains_key(COOKIE);
+    !matches!(source, Source::Jwt(_)) || scope.claims.is_some() || anonymous()
+}
+
+fn are_separated(parts: &[Part]) -> bool {
+    let mut pending: Option<&Source> = None;
+    for part in parts {
+        match part {
+            Part::Literal(literal) if literal.contains(':') => pending = None,
+            Part::Literal(_) | Part::AnyRun => {}
+            Part::Variable { source, .. } => {
+                // A host holds no raw `/`, and a URI begins with one.
+                let host_and_uri = (pending, source) == (Some(&Source::Host), &Source::Uri);
+                if pending.is_some() && !host_and_uri {
+                    return false;
+                }
+                pending = Some(source);
+            }
+        }
+    }
+    true
+}

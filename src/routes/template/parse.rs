@@ -1,0 +1,300 @@
+//! Reading templates: every error says where it is and what to write instead.
+
+use http::HeaderName;
+
+use super::super::escape::push;
+use super::{Part, Site, Source};
+
+/// The sources and how each is written.
+const SOURCES: [(&str, &str); 9] = [
+    ("path", "{path.NAME}"),
+    ("query", "{query.NAME} or {query}"),
+    ("header", "{header.NAME}"),
+    ("cookie", "{cookie.NAME}"),
+    ("host", "{host}"),
+    ("uri", "{uri}"),
+    ("jwt", "{jwt.CLAIM}"),
+    ("body", "{body.FIELD}"),
+    ("response", "{response.FIELD}"),
+];
+
+/// Why a template could not be parsed; each says what to write instead. Positions count characters
+/// from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// No text at all.
+    #[error("the template is empty; write for example \"user:{{path.id}}\"")]
+    Empty,
+    /// `{` without `}`.
+    #[error("`{{` at position {position} is never closed; add `}}`")]
+    Unclosed {
+        /// Of the `{`.
+        position: usize,
+    },
+    /// `}` without `{`, or `{` inside braces.
+    #[error(
+        "stray `{brace}` at position {position}; write variables as {{path.id}}, in single braces"
+    )]
+    StrayBrace {
+        /// Of the brace.
+        position: usize,
+        /// The brace.
+        brace: char,
+    },
+    /// A source there is none of.
+    #[error("unknown source `{name}` at position {position}; {hint}")]
+    UnknownSource {
+        /// Of the `{`.
+        position: usize,
+        /// As written.
+        name: String,
+        /// The nearest source, or all of them.
+        hint: String,
+    },
+    /// The source is right and what follows it is not.
+    #[error("`{{{variable}}}` at position {position}: {remedy}")]
+    BadVariable {
+        /// Of the `{`.
+        position: usize,
+        /// Between the braces.
+        variable: String,
+        /// What to write.
+        remedy: String,
+    },
+    /// A source that the site does not offer.
+    #[error("`{{{variable}}}` at position {position}: {reason}")]
+    NotHere {
+        /// Of the `{`.
+        position: usize,
+        /// Between the braces.
+        variable: String,
+        /// Where the source may be used.
+        reason: String,
+    },
+    /// A path parameter that the rule's path does not have.
+    #[error("`{{path.{name}}}` at position {position}: {hint}")]
+    UnknownParam {
+        /// Of the `{`.
+        position: usize,
+        /// As written.
+        name: String,
+        /// What the path has.
+        hint: String,
+    },
+    /// `*` outside a purge rule.
+    #[error(
+        "`*` at position {position} would act as a wildcard in purges; leave it out, or use a variable"
+    )]
+    Wildcard {
+        /// Of the `*`.
+        position: usize,
+    },
+    /// Whitespace, a control character or non-ASCII in the literal text.
+    #[error(
+        "{character:?} at position {position} cannot stand in a key; use printable ASCII without spaces"
+    )]
+    BadLiteral {
+        /// Of the character.
+        position: usize,
+        /// The character.
+        character: char,
+    },
+}
+
+pub(super) fn parts(
+    text: &str,
+    site: Site,
+    path_params: &[String],
+) -> Result<Vec<Part>, TemplateError> {
+    if text.is_empty() {
+        return Err(TemplateError::Empty);
+    }
+    let mut parts = Vec::new();
+    let mut literal = String::new();
+    let mut position = 1;
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let taken = match character {
+            '{' => {
+                flush(&mut literal, &mut parts);
+                let inside = inside_braces(rest, position)?;
+                parts.push(variable(inside, position, site, path_params)?);
+                inside.len() + 2
+            }
+            '*' if site == Site::Purge => {
+                flush(&mut literal, &mut parts);
+                parts.push(Part::AnyRun);
+                1
+            }
+            _ => {
+                literal.push(literal_character(character, position)?);
+                1
+            }
+        };
+        position += rest[..taken].chars().count();
+        rest = &rest[taken..];
+    }
+    flush(&mut literal, &mut parts);
+    Ok(parts)
+}
+
+fn flush(literal: &mut String, parts: &mut Vec<Part>) {
+    if !literal.is_empty() {
+        parts.push(Part::Literal(std::mem::take(literal)));
+    }
+}
+
+fn literal_character(character: char, position: usize) -> Result<char, TemplateError> {
+    match character {
+        '}' => Err(TemplateError::StrayBrace {
+            position,
+            brace: '}',
+        }),
+        '*' => Err(TemplateError::Wildcard { position }),
+        _ if character.is_ascii_graphic() => Ok(character),
+        _ => Err(TemplateError::BadLiteral {
+            position,
+            character,
+        }),
+    }
+}
+
+/// `rest` begins with `{`.
+fn inside_braces(rest: &str, position: usize) -> Result<&str, TemplateError> {
+    let inside = &rest[1..];
+    let Some(end) = inside.find(['{', '}']) else {
+        return Err(TemplateError::Unclosed { position });
+    };
+    if inside[end..].starts_with('{') {
+        return Err(TemplateError::StrayBrace {
+            position: position + 1 + inside[..end].chars().count(),
+            brace: '{',
+        });
+    }
+    Ok(&inside[..end])
+}
+
+fn variable(
+    inside: &str,
+    position: usize,
+    site: Site,
+    path_params: &[String],
+) -> Result<Part, TemplateError> {
+    let (written, default) = match inside.split_once('|') {
+        Some((written, default)) => (written, Some(default)),
+        None => (inside, None),
+    };
+    let (kind, name) = match written.split_once('.') {
+        Some((kind, name)) => (kind, Some(name)),
+        None => (written, None),
+    };
+    let source = source(kind, name, position, written)?;
+    check_site(&source, site, position, written)?;
+    if let Source::Path(name) = &source {
+        check_param(name, position, path_params)?;
+    }
+    let default = default.map(|default| {
+        let mut escaped = String::new();
+        push(&mut escaped, default.bytes(), b"");
+        escaped
+    });
+    Ok(Part::Variable { source, default })
+}
+
+fn source(
+    kind: &str,
+    name: Option<&str>,
+    position: usize,
+    written: &str,
+) -> Result<Source, TemplateError> {
+    let bad = |remedy: String| TemplateError::BadVariable {
+        position,
+        variable: written.to_owned(),
+        remedy,
+    };
+    let nested = |name: &str| match name.split('.').any(str::is_empty) {
+        true => Err(bad("a name between dots is empty".to_owned())),
+        false => Ok(name.split('.').map(str::to_owned).collect()),
+    };
+    match (kind, name) {
+        ("path", Some(name)) if !name.is_empty() => Ok(Source::Path(name.to_owned())),
+        ("query", Some(name)) if !name.is_empty() => Ok(Source::Query(name.to_owned())),
+        ("query", None) => Ok(Source::QueryRest),
+        ("header", Some(name)) if !name.is_empty() => name
+            .parse::<HeaderName>()
+            .map(|name| Source::Header(name.as_str().to_owned()))
+            .map_err(|_| bad(format!("`{name}` cannot be the name of a header field"))),
+        ("cookie", Some(name)) if !name.is_empty() => match name.contains(['=', ';', ' ', '\t']) {
+            true => Err(bad(format!("`{name}` cannot be the name of a cookie"))),
+            false => Ok(Source::Cookie(name.to_owned())),
+        },
+        ("host", None) => Ok(Source::Host),
+        ("uri", None) => Ok(Source::Uri),
+        ("jwt", Some(name)) => nested(name).map(Source::Jwt),
+        ("body", Some(name)) => nested(name).map(Source::Body),
+        ("response", Some(name)) => nested(name).map(Source::Response),
+        _ => Err(match SOURCES.iter().find(|(source, _)| *source == kind) {
+            Some((_, usage)) => bad(format!("write {usage}")),
+            None => TemplateError::UnknownSource {
+                position,
+                name: kind.to_owned(),
+                hint: did_you_mean(kind, SOURCES.iter().map(|(source, _)| *source), "known are"),
+            },
+        }),
+    }
+}
+
+fn check_site(
+    source: &Source,
+    site: Site,
+    position: usize,
+    written: &str,
+) -> Result<(), TemplateError> {
+    let reason = match (source, site) {
+        (Source::Body(_), Site::RouteKey | Site::RouteTag) => {
+            "a route answers GETs, which have no body; `body` is for [[purge]] rules"
+        }
+        (Source::Response(_), Site::RouteKey) => {
+            "the key is needed before there is an answer; `response` is for tags and [[purge]] rules"
+        }
+        _ => return Ok(()),
+    };
+    Err(TemplateError::NotHere {
+        position,
+        variable: written.to_owned(),
+        reason: reason.to_owned(),
+    })
+}
+
+fn check_param(name: &str, position: usize, path_params: &[String]) -> Result<(), TemplateError> {
+    if path_params.iter().any(|param| param == name) {
+        return Ok(());
+    }
+    let hint = match path_params {
+        [] => format!("the rule's path has no parameters; write it as /…/{{{name}}}"),
+        _ => did_you_mean(name, path_params.iter().map(String::as_str), "the path has"),
+    };
+    Err(TemplateError::UnknownParam {
+        position,
+        name: name.to_owned(),
+        hint,
+    })
+}
+
+fn did_you_mean<'k>(
+    written: &str,
+    known: impl Iterator<Item = &'k str> + Clone,
+    introduction: &str,
+) -> String {
+    const NEAR: f64 = 0.75;
+    let all = known.clone().collect::<Vec<_>>().join(", ");
+    let written = written.trim().to_ascii_lowercase();
+    let nearest = known
+        .map(|name| (strsim::jaro_winkler(&written, name), name))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .filter(|(similarity, _)| *similarity >= NEAR);
+    match nearest {
+        Some((_, name)) => format!("did you mean `{name}`? {introduction}: {all}"),
+        None => format!("{introduction}: {all}"),
+    }
+}

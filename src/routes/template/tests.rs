@@ -1,0 +1,696 @@
+use super::*;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+const NO_PARAMS: &[String] = &[];
+
+/// A request to render from; [`Request::scope`] lends it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Request {
+    pub(super) host: String,
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) headers: HeaderMap,
+    pub(super) params: Vec<(&'static str, String)>,
+    pub(super) claims: Option<Value>,
+    pub(super) body: Option<Value>,
+}
+
+impl Request {
+    pub(super) fn query(query: &str) -> Request {
+        Request {
+            query: Some(query.to_owned()),
+            ..Request::default()
+        }
+    }
+
+    pub(super) fn path_param(name: &'static str, raw: &str) -> Request {
+        Request {
+            params: vec![(name, raw.to_owned())],
+            ..Request::default()
+        }
+    }
+
+    pub(super) fn fields(fields: &[(&'static str, &[u8])]) -> Request {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_bytes(value).expect("a valid field value"),
+            );
+        }
+        Request {
+            headers,
+            ..Request::default()
+        }
+    }
+
+    pub(super) fn claims(claims: Value) -> Request {
+        Request {
+            claims: Some(claims),
+            ..Request::default()
+        }
+    }
+
+    pub(super) fn body(body: Value) -> Request {
+        Request {
+            body: Some(body),
+            ..Request::default()
+        }
+    }
+
+    pub(super) fn with<R>(&self, read: impl FnOnce(&Scope<'_>) -> R) -> R {
+        let params: Vec<(&str, &str)> = self
+            .params
+            .iter()
+            .map(|(name, raw)| (*name, raw.as_str()))
+            .collect();
+        read(&Scope {
+            host: &self.host,
+            path: &self.path,
+            query: self.query.as_deref(),
+            headers: &self.headers,
+            params: &params,
+            claims: self.claims.as_ref(),
+            body: self.body.as_ref(),
+            response: None,
+        })
+    }
+}
+
+pub(super) fn template(text: &str, site: Site) -> Template {
+    let params = ["id", "rest"].map(str::to_owned);
+    Template::parse(text, site, &params).expect(text)
+}
+
+fn render(text: &str, request: &Request) -> Option<(String, bool)> {
+    let key = request.with(|scope| template(text, Site::RouteKey).render(scope));
+    key.ok().map(|key| (key.text, key.form.is_empty()))
+}
+
+fn bind(text: &str, request: &Request) -> (String, usize) {
+    let (pattern, absent) = request.with(|scope| template(text, Site::Purge).bind(scope));
+    (pattern.to_string(), absent)
+}
+
+#[test]
+fn query_values() {
+    const USUAL: bool = true;
+    for (name, text, query, expected) in [
+        ("plain", "b:{query.id}", "id=7", Some(("b:7", USUAL))),
+        (
+            "escaped",
+            "b:{query.id}",
+            "id=a%20b",
+            Some(("b:a%20b", USUAL)),
+        ),
+        ("plus", "b:{query.id}", "id=a+b", Some(("b:a%20b", false))),
+        (
+            "colon",
+            "b:{query.id}",
+            "id=a%3Ab",
+            Some(("b:a%3Ab", USUAL)),
+        ),
+        (
+            "raw colon",
+            "b:{query.id}",
+            "id=a:b",
+            Some(("b:a%3Ab", false)),
+        ),
+        ("star", "b:{query.id}", "id=*", Some(("b:%2A", USUAL))),
+        (
+            "needless escape",
+            "b:{query.id}",
+            "id=%61",
+            Some(("b:a", false)),
+        ),
+        (
+            "needless in the name",
+            "b:{query.id}",
+            "%69d=a",
+            Some(("b:a", false)),
+        ),
+        ("empty", "b:{query.id}", "id=", Some(("b:", USUAL))),
+        ("no value", "b:{query.id}", "id", Some(("b:", false))),
+        ("absent", "b:{query.id}", "x=1", None),
+        (
+            "doubled",
+            "b:{query.id}",
+            "id=1&id=2",
+            Some(("b:1%,2", USUAL)),
+        ),
+        (
+            "semicolon",
+            "b:{query.id}",
+            "id=1;id=2",
+            Some(("b:1;id=2", false)),
+        ),
+        ("percent", "b:{query.id}", "id=%25", Some(("b:%25", USUAL))),
+        ("broken", "b:{query.id}", "id=%", Some(("b:%25", false))),
+        (
+            "bad utf-8",
+            "b:{query.id}",
+            "id=%FF",
+            Some(("b:%FF", USUAL)),
+        ),
+        (
+            "utf-8",
+            "b:{query.id}",
+            "id=%C3%A9",
+            Some(("b:%C3%A9", USUAL)),
+        ),
+        ("second =", "b:{query.id}", "id=a=b", Some(("b:a=b", false))),
+        (
+            "two",
+            "{query.a}:{query.b}",
+            "b=2&a=1",
+            Some(("1:2", USUAL)),
+        ),
+        (
+            "unseparated",
+            "{query.a}-{query.b}",
+            "a=1&b=2",
+            Some(("1-2", false)),
+        ),
+        ("default", "p:{query.page|1}", "", Some(("p:1", USUAL))),
+        (
+            "default given",
+            "p:{query.page|1}",
+            "page=1",
+            Some(("p:1", false)),
+        ),
+        (
+            "default passed by",
+            "p:{query.page|1}",
+            "page=2",
+            Some(("p:2", USUAL)),
+        ),
+        ("empty default", "p:{query.page|}", "", Some(("p:", USUAL))),
+        (
+            "hostile default",
+            "p:{query.page|a:*}",
+            "",
+            Some(("p:a%3A%2A", USUAL)),
+        ),
+        (
+            "rest",
+            "l:{query}",
+            "b=2&a=1&b=1",
+            Some(("l:a=1&b=2&b=1", USUAL)),
+        ),
+        (
+            "rest but named",
+            "l:{query.a}:{query}",
+            "b=2&a=1",
+            Some(("l:1:b=2", USUAL)),
+        ),
+        (
+            "rest escaped",
+            "l:{query}",
+            "a=%26b%3D1",
+            Some(("l:a=%26b%3D1", USUAL)),
+        ),
+        ("rest, no value", "l:{query}", "a", Some(("l:a=", false))),
+        (
+            "rest of nothing",
+            "l:{query.a}:{query}",
+            "a=1",
+            Some(("l:1:", USUAL)),
+        ),
+    ] {
+        let actual = render(text, &Request::query(query));
+        let expected = expected.map(|(text, usual)| (text.to_owned(), usual));
+        assert_eq!(actual, expected, "{name}");
+    }
+}
+
+#[test]
+fn other_values() {
+    let uri = Request {
+        host: "Example.com:8080".to_owned(),
+        path: "/a%20b".to_owned(),
+        query: Some("x=1".to_owned()),
+        ..Request::default()
+    };
+    let digest = "ba7816bf8f01cfea414140de5dae2223";
+    for (name, text, request, expected) in [
+        (
+            "path",
+            "u:{path.id}",
+            Request::path_param("id", "a%20b"),
+            Some("u:a%20b"),
+        ),
+        (
+            "path with a plus",
+            "u:{path.id}",
+            Request::path_param("id", "a+b"),
+            Some("u:a+b"),
+        ),
+        (
+            "catch-all",
+            "u:{path.rest}",
+            Request::path_param("rest", "a/b"),
+            Some("u:a/b"),
+        ),
+        (
+            "host and uri",
+            "{host}{uri}",
+            uri,
+            Some("example.com%3A8080/a%2520b?x=1"),
+        ),
+        (
+            "header",
+            "l:{header.Accept-Language}",
+            Request::fields(&[("accept-language", b"de, en;q=0.5")]),
+            Some("l:de,%20en;q=0.5"),
+        ),
+        (
+            "header twice",
+            "l:{header.x}",
+            Request::fields(&[("x", b"a"), ("x", b"b,c")]),
+            Some("l:a%,b,c"),
+        ),
+        (
+            "empty header",
+            "l:{header.x}",
+            Request::fields(&[("x", b"")]),
+            Some("l:"),
+        ),
+        ("no header", "l:{header.x}", Request::default(), None),
+        (
+            "authorization",
+            "{header.authorization}",
+            Request::fields(&[("authorization", b"abc")]),
+            Some(digest),
+        ),
+        (
+            "cookie",
+            "{cookie.s}",
+            Request::fields(&[("cookie", b"a=1; s=abc;b=2")]),
+            Some(digest),
+        ),
+        (
+            "cookie in a second line",
+            "{cookie.s}",
+            Request::fields(&[("cookie", b"a=1"), ("cookie", b"s=abc")]),
+            Some(digest),
+        ),
+        (
+            "no such cookie",
+            "{cookie.s}",
+            Request::fields(&[("cookie", b"ss=1; S=2")]),
+            None,
+        ),
+        (
+            "whole cookie",
+            "{header.cookie}",
+            Request::fields(&[("cookie", b"abc")]),
+            Some(digest),
+        ),
+        (
+            "claim",
+            "{jwt.sub}",
+            Request::claims(json!({"sub": "a:b"})),
+            Some("a%3Ab"),
+        ),
+        (
+            "nested claim",
+            "{jwt.org.id}",
+            Request::claims(json!({"org": {"id": 7}})),
+            Some("7"),
+        ),
+        (
+            "true",
+            "{jwt.admin}",
+            Request::claims(json!({"admin": true})),
+            Some("true"),
+        ),
+        (
+            "null",
+            "{jwt.sub}",
+            Request::claims(json!({"sub": null})),
+            None,
+        ),
+        (
+            "array",
+            "{jwt.sub}",
+            Request::claims(json!({"sub": ["a"]})),
+            None,
+        ),
+        (
+            "object",
+            "{jwt.sub}",
+            Request::claims(json!({"sub": {}})),
+            None,
+        ),
+        (
+            "rounded number",
+            "{jwt.sub}",
+            Request::claims(json!({"sub": 1e30})),
+            None,
+        ),
+        ("no token", "{jwt.sub}", Request::default(), None),
+        (
+            "no token, default",
+            "{jwt.sub|anon}",
+            Request::default(),
+            Some("anon"),
+        ),
+        (
+            "no such claim, default",
+            "{jwt.sub|anon}",
+            Request::claims(json!({})),
+            Some("anon"),
+        ),
+        (
+            "unverified token, default",
+            "{jwt.sub|anon}",
+            Request::fields(&[("authorization", b"Bearer x")]),
+            None,
+        ),
+        (
+            "unverified cookie, default",
+            "{jwt.sub|anon}",
+            Request::fields(&[("cookie", b"token=x")]),
+            None,
+        ),
+    ] {
+        let actual = render(text, &request).map(|(text, _)| text);
+        assert_eq!(actual.as_deref(), expected, "{name}");
+    }
+}
+
+#[test]
+fn requests_that_differ_have_different_keys() {
+    let at = |host: &str, path: &str| Request {
+        host: host.to_owned(),
+        path: path.to_owned(),
+        ..Request::default()
+    };
+    let cookies = |lines: &[&str]| {
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|line| ("cookie", line.as_bytes()))
+            .collect();
+        Request::fields(&lines)
+    };
+    for (text, a, b) in [
+        (
+            "{query.a}:{query.b}",
+            Request::query("a=x:y&b=z"),
+            Request::query("a=x&b=y:z"),
+        ),
+        (
+            "{query.a}{query.b}",
+            Request::query("a=1&b=23"),
+            Request::query("a=12&b=3"),
+        ),
+        (
+            "{query.a}-{query.b}",
+            Request::query("a=1-2&b=3"),
+            Request::query("a=1&b=2-3"),
+        ),
+        (
+            "{query.a}",
+            Request::query("a=1&a=2"),
+            Request::query("a=1%25%2C2"),
+        ),
+        (
+            "{query.a}",
+            Request::query("a=1&a=2"),
+            Request::query("a=2&a=1"),
+        ),
+        ("{query.a}", Request::query("a"), Request::query("a=")),
+        ("{query.a}", Request::query("a=%61"), Request::query("a=a")),
+        (
+            "{query.a}",
+            Request::query("a=%c3"),
+            Request::query("a=%C3"),
+        ),
+        ("{query.a}", Request::query("a=+"), Request::query("a=%20")),
+        ("{query.a|x}", Request::query("a=x"), Request::query("")),
+        (
+            "{query}",
+            Request::query("a=1&b=2"),
+            Request::query("a=1%26b=2"),
+        ),
+        ("{query}", Request::query(""), Request::default()),
+        (
+            "{query}",
+            Request::query("a=1&b=2"),
+            Request::query("a%3D1%26b=2"),
+        ),
+        ("{host}{uri}", at("a/b", "/c"), at("a", "/b/c")),
+        (
+            "k",
+            Request::path_param("id", "1"),
+            Request::path_param("id", "2"),
+        ),
+        (
+            "{jwt.sub}",
+            Request::claims(json!({"sub": 42})),
+            Request::claims(json!({"sub": "42"})),
+        ),
+        ("{cookie.s}", cookies(&["s=1; s=2"]), cookies(&["s=2; s=1"])),
+        ("{cookie.s}", cookies(&["s=1; s=2"]), cookies(&["s=1"])),
+        ("{cookie.s}", cookies(&["s =1"]), cookies(&["s=1"])),
+        ("{cookie.s}", cookies(&["s="]), cookies(&["s=\"\""])),
+    ] {
+        let key =
+            |request: &Request| request.with(|scope| template(text, Site::RouteKey).render(scope));
+        let (a, b) = (key(&a).expect(text), key(&b).expect(text));
+        assert_ne!(a, b, "{text}");
+    }
+}
+
+#[test]
+fn a_path_parameter_left_out_is_in_the_form() {
+    let request = Request::path_param("id", "1");
+    assert_eq!(
+        render("user:{path.id}", &request),
+        Some(("user:1".to_owned(), true))
+    );
+    assert_eq!(render("user", &request), Some(("user".to_owned(), false)));
+}
+
+#[test]
+fn secrets_stay_out_of_keys() {
+    let request = Request::fields(&[
+        ("authorization", b"Bearer hunter2"),
+        ("cookie", b"s =hunter2; s=hunter2"),
+        ("proxy-authorization", b"hunter2"),
+    ]);
+    let text =
+        "{header.authorization}{cookie.s}{header.cookie}{header.proxy-authorization}{cookie.t|}";
+    let key = request
+        .with(|scope| template(text, Site::RouteKey).render(scope))
+        .expect("all but one are there");
+    assert!(!key.text.contains("hunter2") && !key.form.contains("hunter2"));
+    assert!(!key.form.is_empty());
+    let (pattern, _) = bind(text, &request);
+    assert!(!pattern.contains("hunter2"));
+}
+
+#[test]
+fn bound_purges() {
+    for (name, text, request, pattern, absent) in [
+        (
+            "body",
+            "b:{body.p}:*",
+            Request::body(json!({"p": "a b"})),
+            "b:a%20b:*",
+            0,
+        ),
+        (
+            "number",
+            "b:{body.p.id}",
+            Request::body(json!({"p": {"id": 42}})),
+            "b:42",
+            0,
+        ),
+        (
+            "array",
+            "b:{body.p}:x",
+            Request::body(json!({"p": [1]})),
+            "b:*:x",
+            1,
+        ),
+        (
+            "no body",
+            "b:{body.p}:{body.q}",
+            Request::default(),
+            "b:*:*",
+            2,
+        ),
+        ("default", "b:{body.p|x}", Request::default(), "b:x", 0),
+        (
+            "star",
+            "b:{body.p}",
+            Request::body(json!({"p": "*"})),
+            "b:%2A",
+            0,
+        ),
+        (
+            "colon",
+            "b:{body.p}",
+            Request::body(json!({"p": ":"})),
+            "b:%3A",
+            0,
+        ),
+        (
+            "doubled",
+            "b:{query.p}",
+            Request::query("p=1&p=2"),
+            "b:*",
+            1,
+        ),
+        (
+            "path",
+            "b:{path.id}",
+            Request::path_param("id", "%31"),
+            "b:1",
+            0,
+        ),
+    ] {
+        assert_eq!(bind(text, &request), (pattern.to_owned(), absent), "{name}");
+    }
+}
+
+#[test]
+fn an_absent_variable_stays_within_its_value() {
+    let (pattern, _) =
+        Request::default().with(|scope| template("b:{body.p}:x", Site::Purge).bind(scope));
+    assert!(pattern.matches("b:1:x"));
+    assert!(!pattern.matches("b:1:2:x"));
+    let (pattern, _) = Request::default().with(|scope| template("b:*:x", Site::Purge).bind(scope));
+    assert!(pattern.matches("b:1:2:x"));
+}
+
+#[test]
+fn what_a_template_reads() {
+    for (text, body, response, jwt, authorization, cookie) in [
+        ("k", false, false, false, false, false),
+        ("{body.a}", true, false, false, false, false),
+        ("{response.a}", false, true, false, false, false),
+        ("{jwt.a}", false, false, true, true, false),
+        ("{header.Authorization}", false, false, false, true, false),
+        ("{header.cookie}", false, false, false, false, true),
+        ("{cookie.a}", false, false, false, false, true),
+        (
+            "{header.x}{query.a}{host}{uri}",
+            false,
+            false,
+            false,
+            false,
+            false,
+        ),
+    ] {
+        let template = template(text, Site::Purge);
+        assert_eq!(template.reads_body(), body, "{text}");
+        assert_eq!(template.reads_response(), response, "{text}");
+        assert_eq!(template.reads_jwt(), jwt, "{text}");
+        assert_eq!(template.carries_authorization(), authorization, "{text}");
+        assert_eq!(template.carries_cookie(), cookie, "{text}");
+    }
+    assert_eq!(
+        Template::default_key(),
+        Template::parse("{host}{uri}", Site::RouteKey, NO_PARAMS).expect("valid")
+    );
+    assert_eq!(template("a:{host}", Site::RouteKey).literal_prefix(), "a:");
+    assert_eq!(template("{host}", Site::RouteKey).literal_prefix(), "");
+}
+
+#[test]
+fn sources_read_back() {
+    for text in [
+        "{path.id}",
+        "{query.a.b}",
+        "{query}",
+        "{header.x-y}",
+        "{cookie.s}",
+        "{host}",
+        "{uri}",
+        "{jwt.a.b}",
+        "{body.a.b}",
+        "{response.a}",
+    ] {
+        let template = template(text, Site::Purge);
+        let sources: Vec<String> = template.sources().map(Source::to_string).collect();
+        assert_eq!(sources, [text]);
+    }
+}
+
+#[test]
+fn errors_say_where_and_what_instead() {
+    use Site::{Purge, RouteKey, RouteTag};
+    for (text, site, expected) in [
+        ("", RouteKey, "the template is empty"),
+        (
+            "user:{path.id",
+            RouteKey,
+            "`{` at position 6 is never closed",
+        ),
+        ("user:path.id}", RouteKey, "stray `}` at position 13"),
+        ("{{path.id}}", RouteKey, "stray `{` at position 2"),
+        ("{path.id{", RouteKey, "stray `{` at position 9"),
+        ("é:{path.id}", RouteKey, "'é' at position 1"),
+        ("a b", RouteKey, "' ' at position 2"),
+        ("a\n", RouteKey, "'\\n' at position 2"),
+        (
+            "user:*",
+            RouteKey,
+            "`*` at position 6 would act as a wildcard",
+        ),
+        (
+            "user:*",
+            RouteTag,
+            "`*` at position 6 would act as a wildcard",
+        ),
+        (
+            "{cookies.a}",
+            RouteKey,
+            "`cookies` at position 1; did you mean `cookie`?",
+        ),
+        ("{params.id}", RouteKey, "unknown source `params`"),
+        (
+            "{xyzzy}",
+            RouteKey,
+            "known are: path, query, header, cookie",
+        ),
+        ("{}", RouteKey, "unknown source `` at position 1"),
+        ("{ path.id}", RouteKey, "did you mean `path`?"),
+        ("{path}", RouteKey, "write {path.NAME}"),
+        ("{path.}", RouteKey, "write {path.NAME}"),
+        ("{host.x}", RouteKey, "write {host}"),
+        ("{jwt}", RouteKey, "write {jwt.CLAIM}"),
+        ("{jwt.a..b}", RouteKey, "a name between dots is empty"),
+        (
+            "{header.a b}",
+            RouteKey,
+            "cannot be the name of a header field",
+        ),
+        ("{cookie.a=b}", RouteKey, "cannot be the name of a cookie"),
+        (
+            "{path.ids}",
+            RouteKey,
+            "did you mean `id`? the path has: id, rest",
+        ),
+        (
+            "{path.zzz}",
+            RouteKey,
+            "`{path.zzz}` at position 1: the path has: id, rest",
+        ),
+        ("{body.a}", RouteKey, "`body` is for [[purge]] rules"),
+        ("{body.a}", RouteTag, "`body` is for [[purge]] rules"),
+        ("k:{response.a}", RouteKey, "`{response.a}` at position 3"),
+    ] {
+        let params = ["id", "rest"].map(str::to_owned);
+        let error = Template::parse(text, site, &params).expect_err(text);
+        let message = error.to_string();
+        assert!(message.contains(expected), "{text}: {message}");
+    }
+    let error = Template::parse("{path.id}", RouteKey, NO_PARAMS).expect_err("no parameters");
+    assert!(error.to_string().contains("has no parameters"), "{error}");
+    assert!(Template::parse("{response.a}", RouteTag, NO_PARAMS).is_ok());
+    assert!(Template::parse("*:{body.a}", Purge, NO_PARAMS).is_ok());
+}

@@ -1,0 +1,273 @@
+//! What a variable stands for in one request.
+
+use http::HeaderMap;
+use http::header::COOKIE;
+use serde_json::Value;
+
+use super::super::Scope;
+use super::super::escape::{NEXT, Place, decode, is_usual, push, push_digest};
+use super::super::query::{Field, fields};
+use super::{Source, Template};
+
+/// Which of a value's spellings to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// As the app reads it, for the text of a key.
+    Decoded,
+    /// As the request wrote it, for the form of a key: different for any two requests that differ
+    /// in the variable at all.
+    Raw,
+}
+
+/// A variable that the request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Whether the decoded spelling tells the raw one.
+    pub(super) usual: bool,
+    /// Whether there is one value and no doubt about which the app takes.
+    pub(super) single: bool,
+}
+
+impl Found {
+    const ONE: Found = Found {
+        usual: true,
+        single: true,
+    };
+}
+
+/// Adds the value of `source`, escaped, to `out`; `None` and nothing added if the request lacks it.
+pub(super) fn write(
+    source: &Source,
+    scope: &Scope<'_>,
+    template: &Template,
+    spelling: Spelling,
+    out: &mut String,
+) -> Option<Found> {
+    match source {
+        Source::Path(name) => path(scope, name, spelling, out),
+        Source::Query(name) => query(scope, name, spelling, out),
+        Source::QueryRest => Some(query_rest(scope, template, spelling, out)),
+        Source::Header(name) => header(scope.headers, name, out),
+        Source::Cookie(name) => cookie(scope.headers, name, spelling, out),
+        Source::Host => Some(host(scope.host, out)),
+        Source::Uri => Some(uri(scope, out)),
+        Source::Jwt(names) => json(scope.claims, names, spelling, out),
+        Source::Body(names) => json(scope.body, names, spelling, out),
+        Source::Response(names) => json(scope.response, names, spelling, out),
+    }
+}
+
+fn path(scope: &Scope<'_>, name: &str, spelling: Spelling, out: &mut String) -> Option<Found> {
+    let (_, raw) = scope.params.iter().find(|(param, _)| *param == name)?;
+    match spelling {
+        Spelling::Decoded => push(out, decode(raw, Place::Path), b""),
+        Spelling::Raw => push(out, raw.bytes(), b""),
+    }
+    Some(Found {
+        usual: is_usual(raw, Place::Path),
+        single: true,
+    })
+}
+
+fn query(scope: &Scope<'_>, name: &str, spelling: Spelling, out: &mut String) -> Option<Found> {
+    let mut usual = true;
+    let named = fields(scope.query).filter(|field| field.is_named(name));
+    let count = joined(out, named, |out, field| {
+        usual &= is_usual_field(&field);
+        match spelling {
+            Spelling::Decoded => push(out, decode(field.value.unwrap_or(""), Place::Query), b""),
+            Spelling::Raw => push(out, field.raw.bytes(), b""),
+        }
+    });
+    (count > 0).then_some(Found {
+        usual,
+        single: count == 1,
+    })
+}
+
+/// All the fields that no `{query.name}` of the template takes. The order of fields with different
+/// names is not kept: it is what `{query}` is there to level out.
+fn query_rest(
+    scope: &Scope<'_>,
+    template: &Template,
+    spelling: Spelling,
+    out: &mut String,
+) -> Found {
+    let mut rest: Vec<(Vec<u8>, Field<'_>)> = fields(scope.query)
+        .filter(|field| !template.names_query_field(field))
+        .map(|field| (decode(field.name, Place::Query).collect(), field))
+        .collect();
+    rest.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let usual = rest.iter().all(|(_, field)| is_usual_field(field));
+    match spelling {
+        Spelling::Raw => {
+            joined(out, rest, |out, (_, field)| {
+                push(out, field.raw.bytes(), b"");
+            });
+        }
+        Spelling::Decoded => {
+            for (index, (name, field)) in rest.into_iter().enumerate() {
+                if index > 0 {
+                    out.push('&');
+                }
+                push(out, name, b"=&");
+                out.push('=');
+                let value = decode(field.value.unwrap_or(""), Place::Query);
+                push(out, value, b"=&");
+            }
+        }
+    }
+    Found {
+        usual,
+        single: true,
+    }
+}
+
+fn is_usual_field(field: &Field<'_>) -> bool {
+    is_usual(field.name, Place::Query)
+        && field
+            .value
+            .is_some_and(|value| is_usual(value, Place::Query))
+}
+
+fn header(headers: &HeaderMap, name: &str, out: &mut String) -> Option<Found> {
+    let secret = matches!(name, "authorization" | "proxy-authorization" | "cookie");
+    let count = joined(out, headers.get_all(name), |out, line| match secret {
+        true => push_digest(out, line.as_bytes()),
+        false => push(out, line.as_bytes().iter().copied(), b""),
+    });
+    (count > 0).then_some(Found {
+        usual: true,
+        single: count == 1,
+    })
+}
+
+fn cookie(headers: &HeaderMap, name: &str, spelling: Spelling, out: &mut String) -> Option<Found> {
+    let mut usual = true;
+    let count = joined(out, cookies(headers, name), |out, cookie| {
+        usual &= cookie.plain_name;
+        match spelling {
+            Spelling::Decoded => push_digest(out, cookie.value),
+            Spelling::Raw => push_digest(out, cookie.pair),
+        }
+    });
+    (count > 0).then_some(Found {
+        usual,
+        single: count == 1,
+    })
+}
+
+/// The raw values of the cookies of that name, in order.
+pub(crate) fn cookie_values<'h>(
+    headers: &'h HeaderMap,
+    name: &str,
+) -> impl Iterator<Item = &'h [u8]> {
+    cookies(headers, name).map(|cookie| cookie.value)
+}
+
+/// One pair of a `Cookie` field.
+struct Cookie<'h> {
+    /// All of it but the whitespace before.
+    pair: &'h [u8],
+    /// As received: an app may read quotes and spaces as part of it.
+    value: &'h [u8],
+    /// Whether the name is written without whitespace behind it.
+    plain_name: bool,
+}
+
+/// The cookies of that name, in order, from all `Cookie` lines (RFC 6265 §4.2.1, read leniently).
+fn cookies<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = Cookie<'h>> {
+    headers
+        .get_all(COOKIE)
+        .into_iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(move |piece| {
+            let pair = piece.trim_ascii_start();
+            let equals = pair.iter().position(|byte| *byte == b'=')?;
+            let written = &pair[..equals];
+            (written.trim_ascii_end() == name.as_bytes()).then(|| Cookie {
+                pair,
+                value: &pair[equals + 1..],
+                plain_name: written.len() == name.len(),
+            })
+        })
+}
+
+/// The separator of path and host, `/`, is escaped: no host has one, and `{host}{uri}` relies on it.
+fn host(host: &str, out: &mut String) -> Found {
+    push(
+        out,
+        host.bytes().map(|byte| byte.to_ascii_lowercase()),
+        b"/",
+    );
+    Found::ONE
+}
+
+fn uri(scope: &Scope<'_>, out: &mut String) -> Found {
+    push(out, scope.path.bytes(), b"?");
+    if let Some(query) = scope.query {
+        out.push('?');
+        push(out, query.bytes(), b"");
+    }
+    Found {
+        usual: scope.path.starts_with('/'),
+        single: true,
+    }
+}
+
+/// Strings, numbers and booleans are values; all else counts as absent.
+fn json(
+    document: Option<&Value>,
+    names: &[String],
+    spelling: Spelling,
+    out: &mut String,
+) -> Option<Found> {
+    let value = names
+        .iter()
+        .try_fold(document?, |value, name| value.as_object()?.get(name))?;
+    let text = match value {
+        Value::String(text) => {
+            if spelling == Spelling::Raw {
+                out.push('"');
+            }
+            push(out, text.bytes(), b"");
+            return Some(Found::ONE);
+        }
+        Value::Bool(value) => value.to_string(),
+        // A number that was rounded when it was read is no identity: two users may share it.
+        Value::Number(number) if is_exact(number) => number.to_string(),
+        Value::Number(_) | Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    };
+    push(out, text.bytes(), b"");
+    // A purge bound to `42` is to find `"42"`; the two share a text, and the string is the usual.
+    Some(Found {
+        usual: false,
+        single: true,
+    })
+}
+
+fn is_exact(number: &serde_json::Number) -> bool {
+    const LAST_EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+    number.is_i64()
+        || number.is_u64()
+        || number
+            .as_f64()
+            .is_some_and(|float| float.abs() < LAST_EXACT)
+}
+
+/// Writes each item, with the sign for "next value" between; returns how many there were.
+fn joined<I: IntoIterator>(
+    out: &mut String,
+    items: I,
+    mut write: impl FnMut(&mut String, I::Item),
+) -> usize {
+    let mut count = 0;
+    for item in items {
+        if count > 0 {
+            out.push_str(NEXT);
+        }
+        write(out, item);
+        count += 1;
+    }
+    count
+}

@@ -1,0 +1,3 @@
+//! The whole program's tests, in one binary: it links once.
+
+mod architecture;

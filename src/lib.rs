@@ -1,7 +1,9 @@
-//! Pannier: a caching reverse-proxy sidecar. So far its pure rooms: rules, RFC 9111, entries.
+//! Pannier: a caching reverse-proxy sidecar. So far its pure rooms and its config.
 
 pub mod budget;
 pub mod clock;
+pub mod config;
 pub mod entry;
 pub mod http_cache;
+pub mod jwt;
 pub mod routes;

@@ -1,0 +1,164 @@
+//! What is legal but unwise about the rules, alone and beside each other.
+
+use std::time::Duration;
+
+use super::rules::Written;
+use crate::config::problem::{Place, Problems};
+use crate::config::{PurgeRule, Route};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Warns of what is unwise.
+pub(super) fn advise(
+    routes: &[Written<Route>],
+    purges: &[Written<PurgeRule>],
+    problems: &mut Problems,
+) {
+    for route in routes {
+        shared_although_private(route, problems);
+        one_answer_for_all(route, problems);
+        long_life(route, purges, problems);
+    }
+    for purge in purges {
+        purges_nothing(purge, routes, problems);
+    }
+}
+
+fn shared_although_private(route: &Written<Route>, problems: &mut Problems) {
+    let policy = &route.rule.policy;
+    let lifted = match (policy.despite.private, policy.despite.set_cookie) {
+        (true, _) => "private",
+        (false, true) => "set-cookie",
+        (false, false) => return,
+    };
+    if policy.shared {
+        problems.warning(
+            route.place.clone(),
+            "route.shared",
+            format!("answers marked {lifted} go to everyone"),
+            "put the requester into the key instead of shared = true",
+        );
+    }
+}
+
+fn one_answer_for_all(route: &Written<Route>, problems: &mut Problems) {
+    let Some(place) = route.keys.first() else {
+        return;
+    };
+    if route.rule.path.contains('{') && !route.rule.key_text.contains('{') {
+        problems.warning(
+            place.clone(),
+            "route.key",
+            format!("all of {} share one answer", route.rule.path),
+            "put its parameters into the key, such as {path.id}",
+        );
+    }
+}
+
+fn long_life(route: &Written<Route>, purges: &[Written<PurgeRule>], problems: &mut Problems) {
+    let ttl = route.rule.policy.ttl.unwrap_or_default();
+    if ttl > DAY {
+        problems.warning(
+            route.place.clone(),
+            "route.ttl",
+            format!("{} lives longer than a day", route.rule.name),
+            "write at most \"1d\": what is asked for stays fresh, the rest leaves",
+        );
+    }
+    if ttl > HOUR && !purges.iter().any(|purge| reaches(purge, route)) {
+        problems.warning(
+            route.place.clone(),
+            "route.ttl",
+            format!(
+                "no write purges {}, which lives longer than an hour",
+                route.rule.name
+            ),
+            "add a [[purge]] rule for it, or shorten ttl",
+        );
+    }
+}
+
+fn purges_nothing(purge: &Written<PurgeRule>, routes: &[Written<Route>], problems: &mut Problems) {
+    let idle = |place: &Place, name: &str, text: &str, problems: &mut Problems| {
+        problems.warning(
+            place.clone(),
+            name,
+            format!("\"{text}\" purges nothing that any route stores"),
+            "compare it with the key and tags of the routes",
+        );
+    };
+    for (place, text) in purge.keys.iter().zip(&purge.rule.keys_text) {
+        if !routes.iter().any(|route| reaches_key(text, route)) {
+            idle(place, "purge.keys", text, problems);
+        }
+    }
+    for (place, text) in purge.tags.iter().zip(&purge.rule.tags_text) {
+        if !routes.iter().any(|route| reaches_tag(text, route)) {
+            idle(place, "purge.tags", text, problems);
+        }
+    }
+}
+
+fn reaches(purge: &Written<PurgeRule>, route: &Written<Route>) -> bool {
+    let (keys, tags) = (&purge.rule.keys_text, &purge.rule.tags_text);
+    keys.iter().any(|text| reaches_key(text, route))
+        || tags.iter().any(|text| reaches_tag(text, route))
+}
+
+fn reaches_key(text: &str, route: &Written<Route>) -> bool {
+    may_meet(text, &route.rule.key_text)
+}
+
+fn reaches_tag(text: &str, route: &Written<Route>) -> bool {
+    route.rule.tags_text.iter().any(|tag| may_meet(text, tag))
+}
+
+/// Whether a purge template can match what a route's template renders, judged by what stands before
+/// the first variable or wildcard of each.
+fn may_meet(purge: &str, stored: &str) -> bool {
+    let (purge, purge_open) = literal_start(purge);
+    let (start, stored_open) = literal_start(stored);
+    // `{host}` and `{uri}` first: what is stored begins with a host name, not with a word of ours.
+    if start.is_empty() && (stored.starts_with("{host}") || stored.starts_with("{uri}")) {
+        return purge.is_empty();
+    }
+    match (purge_open, stored_open) {
+        (true, true) => purge.starts_with(start) || start.starts_with(purge),
+        (true, false) => start.starts_with(purge),
+        (false, true) => purge.starts_with(start),
+        (false, false) => purge == start,
+    }
+}
+
+/// The text before the first variable or wildcard, and whether there is one.
+fn literal_start(template: &str) -> (&str, bool) {
+    match template.find(['{', '*']) {
+        Some(end) => (&template[..end], true),
+        None => (template, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_that_may_meet() {
+        let cases = [
+            ("same variable", "user:{path.id}", "user:{path.id}", true),
+            ("wildcard", "users:*", "users:role:{query.role}", true),
+            ("everything", "*", "users:all", true),
+            ("literal", "users:all", "users:all", true),
+            ("literal within", "user:42", "user:{path.id}", true),
+            ("other literal", "users", "users:all", false),
+            ("other prefix", "inquiry:*", "user:{path.id}", false),
+            ("shorter variable", "u{path.id}", "user:{path.id}", true),
+            ("default key", "users:*", "{host}{uri}", false),
+            ("default key, by host", "{host}/api/*", "{host}{uri}", true),
+        ];
+        for (name, purge, stored, expected) in cases {
+            assert_eq!(may_meet(purge, stored), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The tables made into a valid [`Config`]; every error found, not only the first.
+
+mod advice;
+mod jwt;
+mod names;
+mod redis;
+mod rules;
+mod tables;
+mod templates;
+mod upstream;
+
+use std::path::{Path, PathBuf};
+
+use super::document::Document;
+use super::env::Env;
+use super::problem::Problems;
+use super::read::Reader;
+use super::{Config, Unmatched};
+
+/// What is being compiled.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) document: &'a Document,
+    pub(super) file: &'a str,
+    pub(super) env: &'a Env,
+}
+
+impl<'a> Input<'a> {
+    fn reader<'r>(&self, table: &str, problems: &'r mut Problems) -> Reader<'r>
+    where
+        'a: 'r,
+    {
+        Reader::new(
+            table,
+            self.document.table(table),
+            self.file,
+            self.env,
+            problems,
+        )
+    }
+
+    /// A path of the config: relative ones start at the config file's folder.
+    fn path(&self, path: &str) -> PathBuf {
+        let folder = Path::new(self.file).parent().unwrap_or(Path::new(""));
+        folder.join(path)
+    }
+}
+
+/// The config, unless `problems` holds errors afterwards.
+pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Config> {
+    let listen = tables::listen(&mut input.reader("listen", problems));
+    let upstream = upstream::upstream(&input, &listen, problems);
+    let redis = redis::redis(&input, problems);
+    let budget = tables::budget(&mut input.reader("budget", problems));
+    let memory = tables::memory(&mut input.reader("memory", problems));
+    let inherited = tables::defaults(&mut input.reader("defaults", problems));
+    let jwt = jwt::jwt(&input, problems);
+    let admin = tables::admin(&mut input.reader("admin", problems), &listen);
+    let log = tables::log(&mut input.reader("log", problems));
+    let (routes, matcher) = rules::routes(&input, &inherited, problems);
+    let purges = rules::purges(&input, problems);
+    advice::advise(&routes, &purges, problems);
+    let config = Config {
+        listen,
+        upstream: upstream?,
+        redis,
+        budget,
+        memory,
+        defaults: inherited.defaults,
+        jwt,
+        admin,
+        log,
+        routes: routes.into_iter().map(|written| written.rule).collect(),
+        matcher,
+        purges: purges.into_iter().map(|written| written.rule).collect(),
+    };
+    (problems.errors() == 0).then_some(config)
+}
+
+/// What each word of an enumerated key stands for.
+impl Unmatched {
+    fn from_word(word: &str) -> Unmatched {
+        match word {
+            "rfc9111" => Unmatched::Rfc9111,
+            _ => Unmatched::Pass,
+        }
+    }
+}

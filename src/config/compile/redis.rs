@@ -1,0 +1,76 @@
+//! `[redis]`: the shared store.
+
+use super::Input;
+use super::upstream::ca_file;
+use crate::config::Redis;
+use crate::config::problem::Problems;
+use crate::config::read::Reader;
+
+const SCHEMES: [&str; 6] = [
+    "redis",
+    "rediss",
+    "redis-cluster",
+    "rediss-cluster",
+    "redis-sentinel",
+    "rediss-sentinel",
+];
+const LONGEST_NAMESPACE: usize = 64;
+
+pub(super) fn redis(input: &Input<'_>, problems: &mut Problems) -> Option<Redis> {
+    input.document.table("redis")?;
+    let mut reader = input.reader("redis", problems);
+    let url = url(&mut reader);
+    let ca_file = ca_file(&mut reader, input);
+    let is_tls = url.as_ref().is_none_or(|url| url.starts_with("rediss"));
+    if ca_file.is_some() && !is_tls {
+        reader.reject(
+            "ca_file",
+            "url does not use TLS",
+            "write rediss:// in url, or leave ca_file out",
+        );
+    }
+    let breaker_failures = reader.count("breaker_failures").unwrap_or_default();
+    Some(Redis {
+        namespace: namespace(&mut reader),
+        timeout: reader.duration("timeout"),
+        reconnect_max: reader.duration("reconnect_max"),
+        breaker_failures: u32::try_from(breaker_failures).unwrap_or(u32::MAX),
+        breaker_probe: reader.duration("breaker_probe"),
+        ca_file,
+        url: url?,
+    })
+}
+
+/// The URL, if fred takes it. Messages never show it: it may hold a password.
+fn url(reader: &mut Reader<'_>) -> Option<String> {
+    let url = reader.required(
+        "url",
+        "write redis://host:6379, or leave out [redis] for memory only",
+    )?;
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    if !SCHEMES.contains(&scheme) {
+        let remedy = "write redis://, rediss://, redis-cluster:// or redis-sentinel://, \
+                      then user:password@host:port";
+        reader.reject("url", "it is not a Redis URL", remedy);
+    } else if let Err(error) = fred::types::config::Config::from_url(&url) {
+        let what = format!("it cannot be read ({})", error.details());
+        let remedy = "write redis://user:password@host:port/database, special characters of the \
+                      password percent-encoded";
+        reader.reject("url", what, remedy);
+    }
+    Some(url)
+}
+
+/// Part of every key and pattern in Redis: nothing in it may be a wildcard or a hash tag, and no
+/// namespace may be the beginning of another (`:` ends it).
+fn namespace(reader: &mut Reader<'_>) -> String {
+    let namespace = reader.word("namespace");
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !namespace.chars().all(allowed) || namespace.len() > LONGEST_NAMESPACE {
+        let what = format!("\"{namespace}\" cannot be a namespace");
+        let remedy =
+            format!("write up to {LONGEST_NAMESPACE} of a-z, A-Z, 0-9, \".\", \"_\" and \"-\"");
+        reader.reject("namespace", what, remedy);
+    }
+    namespace
+}

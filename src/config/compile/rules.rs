@@ -1,0 +1,296 @@
+//! The `[[route]]` and `[[purge]]` tables: names, paths, templates and what follows from them.
+
+use std::time::Duration;
+
+use http::{HeaderName, Method, StatusCode};
+
+use super::Input;
+use super::names::names;
+use super::tables::{Inherited, priority};
+use super::templates::{Templates, halves};
+use crate::config::document::Table;
+use crate::config::problem::{Place, Problems};
+use crate::config::read::Reader;
+use crate::config::{Coherence, PurgeRule, Route};
+use crate::http_cache::{CacheControlMode, Despite, Policy};
+use crate::routes::query::IgnoreQuery;
+use crate::routes::template::{Site, Source};
+use crate::routes::{Matcher, Template};
+
+const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
+/// How [`Template::default_key`] would be written.
+const DEFAULT_KEY: &str = "{host}{uri}";
+
+/// A rule and where it stands, for the advice that compares rules.
+pub(super) struct Written<T> {
+    pub(super) rule: T,
+    /// Its path's place.
+    pub(super) place: Place,
+    /// Where its keys stand: none or one of a route, any number of a purge rule.
+    pub(super) keys: Vec<Place>,
+    /// Where its tags stand.
+    pub(super) tags: Vec<Place>,
+}
+
+/// The routes in file order, and the matcher of their paths.
+pub(super) fn routes(
+    input: &Input<'_>,
+    inherited: &Inherited,
+    problems: &mut Problems,
+) -> (Vec<Written<Route>>, Matcher<usize>) {
+    let tables = input.document.list("route");
+    let names = names(input, "route", tables, problems);
+    let mut matcher = Matcher::default();
+    let mut routes = Vec::new();
+    for (table, name) in tables.iter().zip(names) {
+        let mut reader = rule_reader(input, "route", table, problems);
+        let Some(path) = path(&mut reader) else {
+            // Read anyway, so that its other errors are found too.
+            route(&mut reader, input, inherited, name, None);
+            continue;
+        };
+        if let Err(error) = matcher.insert(&path, routes.len()) {
+            let (what, remedy) = halves(&error.to_string(), EXAMPLE_PATH);
+            reader.reject("path", what, remedy);
+        }
+        routes.push(route(&mut reader, input, inherited, name, Some(path)));
+    }
+    (routes, matcher)
+}
+
+/// The purge rules in file order.
+pub(super) fn purges(input: &Input<'_>, problems: &mut Problems) -> Vec<Written<PurgeRule>> {
+    let tables = input.document.list("purge");
+    let names = names(input, "purge", tables, problems);
+    let rules = tables.iter().zip(names).map(|(table, name)| {
+        let mut reader = rule_reader(input, "purge", table, problems);
+        purge(&mut reader, input, name)
+    });
+    rules.collect()
+}
+
+pub(super) fn rule_reader<'r>(
+    input: &Input<'r>,
+    section: &str,
+    table: &'r Table,
+    problems: &'r mut Problems,
+) -> Reader<'r> {
+    Reader::new(section, Some(table), input.file, input.env, problems)
+}
+
+fn route(
+    reader: &mut Reader<'_>,
+    input: &Input<'_>,
+    inherited: &Inherited,
+    name: String,
+    path: Option<String>,
+) -> Written<Route> {
+    let defaults = &inherited.defaults;
+    let mut templates = Templates::new(input, path.as_deref());
+    let key_text = reader.text("key").map(|text| (reader.place("key"), text));
+    let key = match &key_text {
+        Some(written) => templates.parse(reader, "key", written, Site::RouteKey),
+        None => None,
+    };
+    let key = key.unwrap_or_else(Template::default_key);
+    let tag_texts = reader.texts("tags");
+    let trusted = carries_trusted(&key, &defaults.trusted_identity);
+    let rule = Route {
+        name,
+        path: path.unwrap_or_default(),
+        key_text: key_text
+            .as_ref()
+            .map_or(DEFAULT_KEY.to_owned(), |(_, text)| text.clone()),
+        tags_text: texts(&tag_texts),
+        tags: templates.parse_all(reader, "tags", &tag_texts, Site::RouteTag),
+        policy: policy(reader, inherited),
+        priority: reader
+            .text("priority")
+            .map_or(defaults.priority, |word| priority(&word)),
+        max_body: reader.length("max_body").unwrap_or(defaults.max_body),
+        ignore_query: ignore_query(reader),
+        any_host: reader.flag("any_host"),
+        coherence: match reader.word("coherence").as_str() {
+            "strict" => Coherence::Strict,
+            _ => Coherence::Tracked,
+        },
+        enabled: reader.flag("enabled"),
+        // A verified claim names one person, whether the token came in `Authorization` or a cookie.
+        key_carries_authorization: key.carries_authorization() || trusted,
+        key_carries_cookie: key.carries_cookie() || key.reads_jwt() || trusted,
+        key,
+    };
+    Written {
+        rule,
+        place: reader.place("path"),
+        keys: key_text.into_iter().map(|(place, _)| place).collect(),
+        tags: places(tag_texts),
+    }
+}
+
+fn policy(reader: &mut Reader<'_>, inherited: &Inherited) -> Policy {
+    let default = &inherited.defaults.policy;
+    let ttl = reader.maybe_duration("ttl").unwrap_or(inherited.ttl);
+    let cache_control = match reader.word("cache_control").as_str() {
+        "override" => CacheControlMode::Override,
+        _ => CacheControlMode::Respect,
+    };
+    if cache_control == CacheControlMode::Override && ttl == Duration::ZERO {
+        reader.reject(
+            "ttl",
+            "with cache_control = \"override\" and no lifetime, nothing would be served",
+            "write a longer ttl, or enabled = false to pass the path to the app",
+        );
+    }
+    Policy {
+        cache_control,
+        ttl: Some(ttl),
+        statuses: statuses(reader),
+        despite: despite(reader),
+        shared: reader.flag("shared"),
+        stale_while_revalidate: reader
+            .maybe_duration("stale_while_revalidate")
+            .or(default.stale_while_revalidate),
+        stale_if_error: reader
+            .maybe_duration("stale_if_error")
+            .or(default.stale_if_error),
+    }
+}
+
+fn statuses(reader: &mut Reader<'_>) -> Option<Vec<StatusCode>> {
+    let counts = reader.counts("statuses")?;
+    // A part of an answer (206) and an answer about another (304) do not stand on their own.
+    if let Some(bad) = counts.iter().find(|status| [206, 304].contains(*status)) {
+        reader.reject(
+            "statuses",
+            format!("{bad} cannot be stored"),
+            "leave it out",
+        );
+    } else if counts.is_empty() {
+        reader.reject(
+            "statuses",
+            "nothing could be stored",
+            "name one, such as [200], or leave the line out",
+        );
+    }
+    let status = |count: u64| StatusCode::from_u16(u16::try_from(count).ok()?).ok();
+    Some(counts.into_iter().filter_map(status).collect())
+}
+
+fn despite(reader: &mut Reader<'_>) -> Despite {
+    let words = reader.texts("store_despite");
+    let lifted = |word: &str| words.iter().any(|(_, text)| text == word);
+    Despite {
+        private: lifted("private"),
+        no_store: lifted("no-store"),
+        set_cookie: lifted("set-cookie"),
+        no_cache: lifted("no-cache"),
+    }
+}
+
+fn ignore_query(reader: &mut Reader<'_>) -> IgnoreQuery {
+    let mut names = Vec::new();
+    for (place, name) in reader.texts("ignore_query") {
+        // A star elsewhere than at the end would be taken for a letter of the name.
+        if name.find('*').is_some_and(|star| star + 1 < name.len()) {
+            let what = format!("\"{name}\" has a * that is not at its end");
+            reader.reject_at(
+                place,
+                "ignore_query",
+                what,
+                "write whole names, \"utm_*\" or \"*\"",
+            );
+        }
+        names.push(name);
+    }
+    IgnoreQuery::parse(&names)
+}
+
+fn purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Written<PurgeRule> {
+    let path = path(reader);
+    let mut matcher = Matcher::default();
+    if let Some(path) = &path
+        && let Err(error) = matcher.insert(path, ())
+    {
+        let (what, remedy) = halves(&error.to_string(), EXAMPLE_PATH);
+        reader.reject("path", what, remedy);
+    }
+    let keys = reader.texts("keys");
+    let tags = reader.texts("tags");
+    if keys.is_empty() && tags.is_empty() && reader.clean() {
+        reader.reject(
+            "keys",
+            "it purges nothing",
+            "add keys = [\"…\"] or tags = [\"…\"]",
+        );
+    }
+    let mut templates = Templates::new(input, path.as_deref());
+    let rule = PurgeRule {
+        name,
+        path: path.unwrap_or_default(),
+        methods: methods(reader),
+        matcher,
+        keys: templates.parse_all(reader, "keys", &keys, Site::Purge),
+        keys_text: texts(&keys),
+        tags: templates.parse_all(reader, "tags", &tags, Site::Purge),
+        tags_text: texts(&tags),
+    };
+    Written {
+        rule,
+        place: reader.place("path"),
+        keys: places(keys),
+        tags: places(tags),
+    }
+}
+
+fn texts(written: &[(Place, String)]) -> Vec<String> {
+    written.iter().map(|(_, text)| text.clone()).collect()
+}
+
+fn places(written: Vec<(Place, String)>) -> Vec<Place> {
+    written.into_iter().map(|(place, _)| place).collect()
+}
+
+fn methods(reader: &mut Reader<'_>) -> Vec<Method> {
+    let words = reader.texts("methods");
+    if words.is_empty() && reader.clean() {
+        reader.reject(
+            "methods",
+            "no write could match",
+            "name one, or leave the line out",
+        );
+    }
+    let method = |word: &str| Method::from_bytes(word.as_bytes()).ok();
+    words.iter().filter_map(|(_, word)| method(word)).collect()
+}
+
+fn path(reader: &mut Reader<'_>) -> Option<String> {
+    let path = reader.required("path", EXAMPLE_PATH)?;
+    if !path.starts_with('/') {
+        reader.reject(
+            "path",
+            format!("\"{path}\" does not begin with /"),
+            format!("write \"/{path}\""),
+        );
+        return None;
+    }
+    if let Some((before, _)) = path.split_once('?') {
+        let what = "a path has no query";
+        reader.reject(
+            "path",
+            what,
+            format!("write \"{before}\" and put {{query.name}} into the key"),
+        );
+        return None;
+    }
+    Some(path)
+}
+
+fn carries_trusted(key: &Template, trusted: &[HeaderName]) -> bool {
+    key.sources().any(|source| match source {
+        Source::Header(name) => trusted
+            .iter()
+            .any(|header| header.as_str().eq_ignore_ascii_case(name)),
+        _ => false,
+    })
+}

@@ -1,0 +1,189 @@
+//! The plain tables: listen, budget, memory, defaults, admin and log.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::HeaderName;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::problem::did_you_mean;
+use crate::config::read::Reader;
+use crate::config::{Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Unmatched};
+use crate::entry::Priority;
+use crate::http_cache::{CacheControlMode, Despite, Policy};
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+/// Shorter tokens can be guessed.
+const LEAST_TOKEN: usize = 16;
+
+/// `[defaults]`, with what only the rules inherit.
+pub(super) struct Inherited {
+    pub(super) ttl: Duration,
+    pub(super) defaults: Defaults,
+}
+
+pub(super) fn listen(reader: &mut Reader<'_>) -> Listen {
+    let listen = Listen {
+        proxy: reader.address("proxy"),
+        admin: reader.address("admin"),
+        workers: number(reader.count("workers")).unwrap_or_else(cores),
+        max_connections: number(reader.count("max_connections")).unwrap_or(1),
+        header_timeout: reader.duration("header_timeout"),
+        body_timeout: reader.duration("body_timeout"),
+        idle_timeout: reader.duration("idle_timeout"),
+        max_head: reader.length("max_head").unwrap_or_default(),
+        drain_timeout: reader.duration("drain_timeout"),
+    };
+    if reader.clean() && collide(listen.proxy, listen.admin) {
+        reader.reject(
+            "admin",
+            format!("{} is also the proxy's address", listen.admin),
+            "write another port",
+        );
+    }
+    listen
+}
+
+pub(super) fn budget(reader: &mut Reader<'_>) -> Budget {
+    let max = reader.size("max").unwrap_or_default();
+    let evict_at = reader.size("evict_at").unwrap_or_else(|| percent(max, 90));
+    if reader.clean() && evict_at > max {
+        reader.reject("evict_at", "it is above max", "write about 90 % of max");
+    } else if reader.clean() && reader.gives("evict_at") && evict_at >= percent(max, 95) {
+        reader.warn(
+            "evict_at",
+            "it leaves under 5 % of max for what arrives in the meantime",
+            "write about 90 % of max",
+        );
+    }
+    Budget { max, evict_at }
+}
+
+fn percent(bytes: u64, percent: u64) -> u64 {
+    // Divided first, so that no size overflows.
+    bytes / 100 * percent + bytes % 100 * percent / 100
+}
+
+pub(super) fn memory(reader: &mut Reader<'_>) -> Memory {
+    Memory {
+        max: reader.size("max").unwrap_or_default(),
+    }
+}
+
+pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
+    let ttl = reader.duration("ttl");
+    let policy = Policy {
+        cache_control: CacheControlMode::Respect,
+        ttl: None,
+        statuses: None,
+        despite: Despite::default(),
+        shared: false,
+        stale_while_revalidate: reader.maybe_duration("stale_while_revalidate"),
+        stale_if_error: reader.maybe_duration("stale_if_error"),
+    };
+    let defaults = Defaults {
+        unmatched: Unmatched::from_word(&reader.word("unmatched")),
+        policy,
+        max_body: reader.length("max_body").unwrap_or_default(),
+        max_variables: reader.length("max_variables").unwrap_or_default(),
+        priority: priority(&reader.word("priority")),
+        trusted_identity: trusted_identity(reader),
+    };
+    Inherited { ttl, defaults }
+}
+
+pub(super) fn admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {
+    let token = reader.text("token");
+    match &token {
+        // RFC 6750 §2.1: what a Bearer token may hold; any other could never be sent.
+        Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            reader.reject(
+                "token",
+                "it has spaces or control characters",
+                "write letters and digits only",
+            );
+        }
+        Some(token) if token.len() < LEAST_TOKEN => {
+            let remedy = format!("write at least {LEAST_TOKEN} random characters");
+            reader.warn("token", "it is short enough to be guessed", remedy);
+        }
+        None if !listen.admin.ip().is_loopback() => {
+            let what = format!(
+                "listen.admin {} can be reached from outside and no token is set",
+                listen.admin
+            );
+            reader.warn("token", what, "set a token, or listen on 127.0.0.1");
+        }
+        _ => {}
+    }
+    Admin { token }
+}
+
+pub(super) fn log(reader: &mut Reader<'_>) -> Log {
+    let level = reader.word("level");
+    let plain = level.chars().all(|c| c.is_ascii_alphabetic());
+    // `EnvFilter` takes a lone unknown word for the name of a module, and would log nothing.
+    let is_level = LEVELS.contains(&level.to_ascii_lowercase().as_str());
+    if (plain && !is_level) || EnvFilter::try_new(&level).is_err() {
+        let remedy = match did_you_mean(&level, LEVELS) {
+            Some(near) if plain => format!("did you mean \"{near}\"?"),
+            _ => "write such as \"info\" or \"warn,pannier=debug\"".to_owned(),
+        };
+        reader.reject("level", format!("\"{level}\" is not a log filter"), remedy);
+    }
+    let format = match reader.word("format").as_str() {
+        "json" => LogFormat::Json,
+        _ => LogFormat::Text,
+    };
+    Log {
+        level,
+        format,
+        summary_every: reader.count("summary_every").unwrap_or_default(),
+    }
+}
+
+/// What a checked word stands for.
+pub(super) fn priority(word: &str) -> Priority {
+    Priority::ALL
+        .into_iter()
+        .find(|priority| priority.as_str() == word)
+        .unwrap_or_default()
+}
+
+fn trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for (place, text) in reader.texts("trusted_identity") {
+        match text.parse::<HeaderName>() {
+            Ok(name) if name == http::header::COOKIE || name == http::header::AUTHORIZATION => {
+                reader.reject_at(
+                    place,
+                    "trusted_identity",
+                    format!("clients themselves send {name}"),
+                    "leave it out, and put {header.authorization}, {cookie.name} or {jwt.sub} into the keys",
+                );
+            }
+            Ok(name) => names.push(name),
+            Err(_) => reader.reject_at(
+                place,
+                "trusted_identity",
+                format!("\"{text}\" is not the name of a header field"),
+                "write such as \"x-user-id\"",
+            ),
+        }
+    }
+    names
+}
+
+fn number(count: Option<u64>) -> Option<usize> {
+    count.and_then(|count| usize::try_from(count).ok())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Whether one listener would take the other's connections. Port 0 is any free port.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && overlap
+}

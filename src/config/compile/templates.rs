@@ -1,0 +1,79 @@
+//! The templates of a rule, parsed where they stand so that an error names its own line.
+
+use super::Input;
+use crate::config::problem::Place;
+use crate::config::read::Reader;
+use crate::routes::template::Site;
+use crate::routes::{Template, matcher};
+
+const EXAMPLE: &str = "write such as \"user:{path.id}\"";
+
+/// Parses the templates of one rule.
+pub(super) struct Templates {
+    params: Vec<String>,
+    jwt: bool,
+    path_known: bool,
+}
+
+impl Templates {
+    pub(super) fn new(input: &Input<'_>, path: Option<&str>) -> Templates {
+        Templates {
+            params: path.map_or(Vec::new(), matcher::param_names),
+            jwt: input.document.table("jwt").is_some(),
+            path_known: path.is_some(),
+        }
+    }
+
+    pub(super) fn parse_all(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &str,
+        texts: &[(Place, String)],
+        site: Site,
+    ) -> Vec<Template> {
+        texts
+            .iter()
+            .filter_map(|written| self.parse(reader, key, written, site))
+            .collect()
+    }
+
+    pub(super) fn parse(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &str,
+        (place, text): &(Place, String),
+        site: Site,
+    ) -> Option<Template> {
+        // Without the path, its parameters would all seem unknown.
+        if !self.path_known {
+            return None;
+        }
+        match Template::parse(text, site, &self.params) {
+            Ok(template) => {
+                if template.reads_jwt() && !self.jwt {
+                    let what = "{jwt.…} needs a way to verify tokens";
+                    reader.reject_at(
+                        place.clone(),
+                        key,
+                        what,
+                        "add a [jwt] table with secret, public_key or jwks_file",
+                    );
+                }
+                Some(template)
+            }
+            Err(error) => {
+                let (what, remedy) = halves(&error.to_string(), EXAMPLE);
+                reader.reject_at(place.clone(), key, what, remedy);
+                None
+            }
+        }
+    }
+}
+
+/// What is wrong and what to write, if the message says both.
+pub(super) fn halves(message: &str, otherwise: &str) -> (String, String) {
+    match message.split_once("; ") {
+        Some((what, remedy)) => (what.to_owned(), remedy.to_owned()),
+        None => (message.to_owned(), otherwise.to_owned()),
+    }
+}

@@ -1,0 +1,182 @@
+//! Every key of the file, once: what it takes, its default and what it means.
+//!
+//! Unknown keys, overrides from the environment, defaults and the JSON Schema all come from this
+//! list, so they cannot disagree.
+
+mod rules;
+mod tables;
+
+use rules::{PURGE, ROUTE};
+use tables::{ADMIN, BUDGET, DEFAULTS, JWT, LISTEN, LOG, MEMORY, REDIS, UPSTREAM};
+
+/// A table of the file.
+#[derive(Debug)]
+pub(crate) struct Section {
+    /// The table's name.
+    pub(crate) name: &'static str,
+    /// Whether it is an array of tables (`[[route]]`).
+    pub(crate) repeated: bool,
+    /// Keys of an optional table that call it into being when the environment sets them.
+    pub(crate) created_by: &'static [&'static str],
+    /// What it is for, in one line.
+    pub(crate) doc: &'static str,
+    /// Its keys.
+    pub(crate) fields: &'static [Field],
+}
+
+/// A key of a table.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// The key.
+    pub(crate) key: &'static str,
+    /// What it takes.
+    pub(crate) kind: Kind,
+    /// The default, as it would be written; empty when there is none or it is worked out.
+    pub(crate) default: &'static str,
+    /// What it means, in one line.
+    pub(crate) doc: &'static str,
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Any text.
+    Text,
+    /// `IP:port`.
+    Address,
+    /// A file's path.
+    File,
+    /// A whole number from the first to the second.
+    Count(u64, u64),
+    /// `true` or `false`.
+    Flag,
+    /// A duration above zero.
+    Wait,
+    /// A duration.
+    Duration,
+    /// A size of at least so many bytes.
+    Size(u64),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A list of texts.
+    Texts,
+    /// A list of these words.
+    ManyOf(&'static [&'static str]),
+    /// A list of whole numbers from the first to the second.
+    Counts(u64, u64),
+}
+
+impl Section {
+    /// The key's field.
+    pub(crate) fn field(&self, key: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.key == key)
+    }
+}
+
+/// The section of that name.
+pub(crate) fn section(name: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.name == name)
+}
+
+const fn field(key: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Field {
+    Field {
+        key,
+        kind,
+        default,
+        doc,
+    }
+}
+
+const fn table(name: &'static str, doc: &'static str, fields: &'static [Field]) -> Section {
+    Section {
+        name,
+        repeated: false,
+        created_by: &[],
+        doc,
+        fields,
+    }
+}
+
+/// What `priority` takes.
+const PRIORITIES: &[&str] = &["low", "medium", "high"];
+/// What `jwt.algorithms` takes.
+pub(super) const ALGORITHMS: &[&str] = &[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+    "ES384", "EdDSA",
+];
+/// The keys of `[jwt]` of which exactly one is given.
+pub(super) const JWT_KEYS: &[&str] = &["secret", "public_key", "public_key_file", "jwks_file"];
+
+/// The whole file.
+pub(crate) static SECTIONS: &[Section] = &[
+    table(
+        "listen",
+        "Where Pannier listens, and its limits on clients.",
+        LISTEN,
+    ),
+    table("upstream", "The app.", UPSTREAM),
+    Section {
+        created_by: &["url"],
+        ..table(
+            "redis",
+            "The shared Redis; leave the table out for memory only.",
+            REDIS,
+        )
+    },
+    table(
+        "budget",
+        "What Pannier may use of the shared Redis.",
+        BUDGET,
+    ),
+    table("memory", "The cache in this process.", MEMORY),
+    table(
+        "defaults",
+        "What routes inherit, and requests that no route matches.",
+        DEFAULTS,
+    ),
+    Section {
+        created_by: JWT_KEYS,
+        ..table(
+            "jwt",
+            "How tokens are verified, for {jwt.claim} in templates.",
+            JWT,
+        )
+    },
+    table("admin", "The admin interface.", ADMIN),
+    table("log", "The log.", LOG),
+    Section {
+        repeated: true,
+        ..table("route", "A path whose answers are cached.", ROUTE)
+    },
+    Section {
+        repeated: true,
+        ..table(
+            "purge",
+            "What a successful write makes stale; every rule that matches is carried out.",
+            PURGE,
+        )
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique() {
+        for section in SECTIONS {
+            let keys: BTreeSet<_> = section.fields.iter().map(|field| field.key).collect();
+            assert_eq!(keys.len(), section.fields.len(), "{}", section.name);
+        }
+    }
+
+    #[test]
+    fn what_creates_a_section_is_a_key_of_it() {
+        for section in SECTIONS {
+            for key in section.created_by {
+                assert!(section.field(key).is_some(), "{}.{key}", section.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The keys of the tables that stand once.
+
+use super::{ALGORITHMS, Field, Kind, PRIORITIES, field};
+
+/// hyper refuses a smaller read buffer.
+const LEAST_HEAD: u64 = 8192;
+
+pub(super) static LISTEN: &[Field] = &[
+    field(
+        "proxy",
+        Kind::Address,
+        "0.0.0.0:8080",
+        "Address of the proxy.",
+    ),
+    field(
+        "admin",
+        Kind::Address,
+        "127.0.0.1:9180",
+        "Address of health, stats, metrics and purge.",
+    ),
+    field(
+        "workers",
+        Kind::Count(1, 1024),
+        "",
+        "Worker threads. Default: one per core.",
+    ),
+    field(
+        "max_connections",
+        Kind::Count(1, 1_000_000),
+        "10000",
+        "Connections over all workers; further ones wait.",
+    ),
+    field(
+        "header_timeout",
+        Kind::Wait,
+        "10s",
+        "Longest wait for a whole request head.",
+    ),
+    field(
+        "body_timeout",
+        Kind::Wait,
+        "30s",
+        "Longest wait between two reads of a request body.",
+    ),
+    field(
+        "idle_timeout",
+        Kind::Wait,
+        "75s",
+        "How long a connection may be idle, or a client take nothing of its answer.",
+    ),
+    field(
+        "max_head",
+        Kind::Size(LEAST_HEAD),
+        "64KiB",
+        "The largest request head; at least 8KiB.",
+    ),
+    field(
+        "drain_timeout",
+        Kind::Duration,
+        "30s",
+        "After SIGTERM, the longest wait for requests in flight.",
+    ),
+];
+
+pub(super) static UPSTREAM: &[Field] = &[
+    field(
+        "url",
+        Kind::Text,
+        "",
+        "Where the app is: http://host:port, https://host:port or unix:/path/to.sock. Required.",
+    ),
+    field(
+        "timeout",
+        Kind::Wait,
+        "30s",
+        "From the request sent to the head of the answer.",
+    ),
+    field(
+        "connect_timeout",
+        Kind::Wait,
+        "5s",
+        "For the connection, TLS included.",
+    ),
+    field(
+        "body_timeout",
+        Kind::Wait,
+        "60s",
+        "Longest wait between two reads of the answer's body.",
+    ),
+    field(
+        "idle_timeout",
+        Kind::Wait,
+        "60s",
+        "How long an idle connection is kept.",
+    ),
+    field(
+        "max_idle",
+        Kind::Count(0, 100_000),
+        "64",
+        "Idle connections kept per worker.",
+    ),
+    field(
+        "max_fills",
+        Kind::Count(1, 1_000_000),
+        "1024",
+        "Most answers fetched for the store at a time; further misses wait.",
+    ),
+    field(
+        "ca_file",
+        Kind::File,
+        "",
+        "PEM file of further certificate authorities, for https.",
+    ),
+    field(
+        "preserve_host",
+        Kind::Flag,
+        "true",
+        "Send Host as the client did (true) or as in url (false).",
+    ),
+];
+
+pub(super) static REDIS: &[Field] = &[
+    field(
+        "url",
+        Kind::Text,
+        "",
+        "redis://, rediss:// (TLS), redis-cluster:// or redis-sentinel://, with user and password. Required.",
+    ),
+    field(
+        "namespace",
+        Kind::Text,
+        "pannier",
+        "What every key begins with; sidecars that share it share the cache.",
+    ),
+    field(
+        "timeout",
+        Kind::Wait,
+        "50ms",
+        "The longest wait for a command.",
+    ),
+    field(
+        "reconnect_max",
+        Kind::Wait,
+        "2s",
+        "Longest wait between two attempts to reconnect.",
+    ),
+    field(
+        "breaker_failures",
+        Kind::Count(1, 1_000_000),
+        "5",
+        "Failures in a row after which Redis is left alone for a while.",
+    ),
+    field(
+        "breaker_probe",
+        Kind::Wait,
+        "250ms",
+        "How often Redis is tried again while it is left alone.",
+    ),
+    field(
+        "ca_file",
+        Kind::File,
+        "",
+        "PEM file of further certificate authorities, for rediss.",
+    ),
+];
+
+pub(super) static BUDGET: &[Field] = &[
+    field(
+        "max",
+        Kind::Size(1),
+        "20MB",
+        "Bytes of Redis never exceeded.",
+    ),
+    field(
+        "evict_at",
+        Kind::Size(1),
+        "",
+        "Bytes at which stats and alerts begin to warn. Default: 90 % of max.",
+    ),
+];
+
+pub(super) static MEMORY: &[Field] = &[field(
+    "max",
+    Kind::Size(0),
+    "64MiB",
+    "Bytes; 0B switches it off.",
+)];
+
+pub(super) static DEFAULTS: &[Field] = &[
+    field(
+        "ttl",
+        Kind::Duration,
+        "5m",
+        "Lifetime of what routes store.",
+    ),
+    field(
+        "priority",
+        Kind::OneOf(PRIORITIES),
+        "medium",
+        "Worth when space runs out; low goes first.",
+    ),
+    field(
+        "unmatched",
+        Kind::OneOf(&["pass", "rfc9111"]),
+        "pass",
+        "GETs that no route matches: pass to the app, or cache by their own header fields.",
+    ),
+    field(
+        "max_body",
+        Kind::Size(0),
+        "1MiB",
+        "The largest body stored.",
+    ),
+    field(
+        "max_variables",
+        Kind::Size(0),
+        "256KiB",
+        "The largest part of a JSON body read for {body.…} and {response.…}.",
+    ),
+    field(
+        "stale_while_revalidate",
+        Kind::Duration,
+        "",
+        "Serve stale this long while a refresh runs. Default: as the answer says.",
+    ),
+    field(
+        "stale_if_error",
+        Kind::Duration,
+        "",
+        "Serve stale this long while the app fails. Default: as the answer says.",
+    ),
+    field(
+        "trusted_identity",
+        Kind::Texts,
+        "",
+        "Header fields that a gateway sets and no client can; in a key they count as identity.",
+    ),
+];
+
+pub(super) static JWT: &[Field] = &[
+    field(
+        "source",
+        Kind::OneOf(&["authorization", "cookie"]),
+        "authorization",
+        "Where the token is: Authorization: Bearer, or a cookie.",
+    ),
+    field(
+        "cookie",
+        Kind::Text,
+        "",
+        "The cookie's name, with source = \"cookie\".",
+    ),
+    field(
+        "secret",
+        Kind::Text,
+        "",
+        "Shared secret (HS256, HS384, HS512). Give exactly one of the four keys.",
+    ),
+    field("public_key", Kind::Text, "", "Public key in PEM."),
+    field(
+        "public_key_file",
+        Kind::File,
+        "",
+        "File of a public key in PEM.",
+    ),
+    field("jwks_file", Kind::File, "", "File of a JWKS document."),
+    field(
+        "algorithms",
+        Kind::ManyOf(ALGORITHMS),
+        "",
+        "Accepted algorithms. Default: what the key is for.",
+    ),
+    field("issuer", Kind::Text, "", "Required iss."),
+    field("audience", Kind::Text, "", "Required aud."),
+    field(
+        "leeway",
+        Kind::Duration,
+        "0s",
+        "Allowed clock difference for exp and nbf.",
+    ),
+];
+
+pub(super) static ADMIN: &[Field] = &[field(
+    "token",
+    Kind::Text,
+    "",
+    "Bearer token of POST /purge. Default: purging by HTTP is refused.",
+)];
+
+pub(super) static LOG: &[Field] = &[
+    field(
+        "level",
+        Kind::Text,
+        "info",
+        "error, warn, info, debug, trace, or a filter such as pannier=debug.",
+    ),
+    field(
+        "format",
+        Kind::OneOf(&["text", "json"]),
+        "text",
+        "For people, or one JSON object a line.",
+    ),
+    field(
+        "summary_every",
+        Kind::Count(0, u32::MAX as u64),
+        "10000",
+        "A line of hit rate every so many requests; 0 is off.",
+    ),
+];

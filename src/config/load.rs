@@ -1,0 +1,81 @@
+//! The ways to a config: a file, a text, or the address of an app alone.
+
+use std::path::Path;
+
+use super::Config;
+use super::compile::{Input, compile};
+use super::document::Document;
+use super::env::Env;
+use super::problem::{ConfigErrors, Place, Problems, Warning};
+
+/// A config and what is unwise about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The config.
+    pub config: Config,
+    /// What is legal but unwise, in file order.
+    pub warnings: Vec<Warning>,
+}
+
+impl Config {
+    /// Reads and checks a file; the error holds everything that is wrong with it.
+    pub fn load(path: &Path, env: &Env) -> Result<Loaded, ConfigErrors> {
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Config::parse(&text, &file, env),
+            Err(error) => {
+                let mut problems = Problems::default();
+                let what = format!("it cannot be read ({error})");
+                problems.error(
+                    Place::whole(&file),
+                    "",
+                    what,
+                    "give the path of a TOML file",
+                );
+                finish(None, problems)
+            }
+        }
+    }
+
+    /// Checks a text; `file` is its name in messages, and relative paths start at its folder.
+    pub fn parse(text: &str, file: &str, env: &Env) -> Result<Loaded, ConfigErrors> {
+        let mut problems = Problems::default();
+        let mut document = Document::parse(text, file, &mut problems);
+        // Of a text that is not TOML nothing is known: what it lacks would only be noise.
+        if document.is_broken() {
+            return finish(None, problems);
+        }
+        document.override_from(env, &mut problems);
+        let input = Input {
+            document: &document,
+            file,
+            env,
+        };
+        let config = compile(input, &mut problems);
+        finish(config, problems)
+    }
+
+    /// The config without a file: everything is cached by its own header fields (RFC 9111). The
+    /// environment overrides the rest as ever, but not the address.
+    pub fn for_upstream(url: &str, env: &Env) -> Result<Loaded, ConfigErrors> {
+        const OPTION: &str = "--upstream";
+        let mut problems = Problems::default();
+        let mut document = Document::default();
+        document.set("defaults", "unmatched", "rfc9111", OPTION);
+        document.override_from(env, &mut problems);
+        document.set("upstream", "url", url, OPTION);
+        let input = Input {
+            document: &document,
+            file: OPTION,
+            env,
+        };
+        let config = compile(input, &mut problems);
+        finish(config, problems)
+    }
+}
+
+fn finish(config: Option<Config>, problems: Problems) -> Result<Loaded, ConfigErrors> {
+    let warnings = problems.finish()?;
+    let config = config.expect("a config is missing only after an error was reported");
+    Ok(Loaded { config, warnings })
+}

@@ -1,0 +1,317 @@
+//! The config file, and the valid [`Config`] made of it: nothing behind this module checks again.
+//!
+//! `fields` lists every key once. `document` makes a tree of the TOML text, `overrides` lays the
+//! environment over it, `read` and `value` take typed values out of it, `compile` makes the
+//! [`Config`]. All of them collect what is wrong, so that a user corrects a file in one go.
+
+mod compile;
+mod document;
+mod env;
+pub(crate) mod fields;
+mod interpolate;
+mod load;
+mod overrides;
+mod problem;
+mod read;
+mod redacted;
+mod restart;
+pub(crate) mod units;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use env::Env;
+pub use load::Loaded;
+pub use problem::{ConfigErrors, Place, Problem, Warning};
+pub use units::{show_duration, show_size};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+
+use crate::entry::Priority;
+use crate::http_cache::Policy;
+use crate::routes::query::IgnoreQuery;
+use crate::routes::{Matcher, Template};
+
+/// A config that cannot be wrong.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[listen]`
+    pub listen: Listen,
+    /// `[upstream]`
+    pub upstream: Upstream,
+    /// `[redis]`; `None`: memory only.
+    pub redis: Option<Redis>,
+    /// `[budget]`
+    pub budget: Budget,
+    /// `[memory]`
+    pub memory: Memory,
+    /// `[defaults]`
+    pub defaults: Defaults,
+    /// `[jwt]`
+    pub jwt: Option<Jwt>,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[log]`
+    pub log: Log,
+    /// The `[[route]]` tables, in file order.
+    pub routes: Vec<Route>,
+    /// Path to index into `routes`.
+    pub matcher: Matcher<usize>,
+    /// The `[[purge]]` tables, in file order. Every one that matches a write is carried out.
+    pub purges: Vec<PurgeRule>,
+}
+
+/// Where the proxy and the admin interface listen, and the limits on clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Default `0.0.0.0:8080`.
+    pub proxy: SocketAddr,
+    /// Default `127.0.0.1:9180`.
+    pub admin: SocketAddr,
+    /// Worker threads; default: one per core.
+    pub workers: usize,
+    /// Connections over all workers; further ones wait in the backlog. Default 10,000.
+    pub max_connections: usize,
+    /// From a connection's (or the previous answer's) end to a whole request head. Default 10 s.
+    pub header_timeout: Duration,
+    /// Between two reads of a request body. Default 30 s.
+    pub body_timeout: Duration,
+    /// A connection without a request, or a client that takes nothing of its answer. Default 75 s.
+    pub idle_timeout: Duration,
+    /// Bytes of a request head. Default 64 KiB.
+    pub max_head: usize,
+    /// After SIGTERM, the longest wait for requests in flight. Default 30 s.
+    pub drain_timeout: Duration,
+}
+
+/// The app.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// `http://host:port`, `https://host:port` or `unix:/path/to.sock`.
+    pub target: Target,
+    /// From the request sent to the answer's head. Default 30 s.
+    pub timeout: Duration,
+    /// For TCP and TLS. Default 5 s.
+    pub connect_timeout: Duration,
+    /// Between two reads of the answer's body. Default 60 s.
+    pub body_timeout: Duration,
+    /// How long an idle connection is kept. Default 60 s.
+    pub idle_timeout: Duration,
+    /// Idle connections kept per worker. Default 64.
+    pub max_idle: usize,
+    /// Most fills at a time in the process; further misses wait. Default 1,024.
+    pub max_fills: usize,
+    /// A PEM file of further certificate authorities for `https://`.
+    pub ca_file: Option<PathBuf>,
+    /// Whether `Host` goes to the app as the client sent it (default) or as in `url`.
+    pub preserve_host: bool,
+}
+
+/// The app's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Plain TCP; `host:port`.
+    Http(http::uri::Authority),
+    /// TLS; `host:port`.
+    Https(http::uri::Authority),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// The shared Redis.
+#[derive(Clone, PartialEq)]
+pub struct Redis {
+    /// `redis://`, `rediss://`, `redis-cluster://`, `redis-sentinel://` as fred parses them; user and
+    /// password inside.
+    pub url: String,
+    /// What every key begins with. Default `pannier`.
+    pub namespace: String,
+    /// Per command. Default 50 ms.
+    pub timeout: Duration,
+    /// Longest wait between two attempts to reconnect. Default 2 s.
+    pub reconnect_max: Duration,
+    /// Failures in a row that open the circuit breaker. Default 5.
+    pub breaker_failures: u32,
+    /// How often an open breaker lets one probe through. Default 250 ms.
+    pub breaker_probe: Duration,
+    /// A PEM file of further certificate authorities for `rediss://`.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What Pannier may use of the shared Redis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Budget {
+    /// Bytes never exceeded. Default 20 MB.
+    pub max: u64,
+    /// Bytes at which the stats and alerts begin to warn. Default 90 % of `max`.
+    pub evict_at: u64,
+}
+
+/// The tier in this process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Memory {
+    /// Bytes; 0 switches the tier off. Default 64 MiB.
+    pub max: u64,
+}
+
+/// What rules inherit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Defaults {
+    /// What happens to a GET that no rule matches.
+    pub unmatched: Unmatched,
+    /// The policy of unmatched requests under `rfc9111`.
+    pub policy: Policy,
+    /// The largest body stored. Default 1 MiB.
+    pub max_body: usize,
+    /// The largest part of a JSON body read for variables. Default 256 KiB.
+    pub max_variables: usize,
+    /// The priority of unmatched requests.
+    pub priority: Priority,
+    /// Fields that a gateway in front of Pannier sets and no client can: they count as identity.
+    pub trusted_identity: Vec<HeaderName>,
+}
+
+/// `[defaults] unmatched`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmatched {
+    /// Passed to the app.
+    Pass,
+    /// Cached by its own header fields, under host and URI.
+    Rfc9111,
+}
+
+/// How tokens are verified.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Jwt {
+    /// The field that carries the token. Default `authorization` (scheme `Bearer`).
+    pub source: JwtSource,
+    /// What verifies it.
+    pub key: JwtKey,
+    /// Accepted algorithms, by JWA name; never `none`.
+    pub algorithms: Vec<String>,
+    /// Required `iss`.
+    pub issuer: Option<String>,
+    /// Required `aud`.
+    pub audience: Option<String>,
+    /// Allowed clock difference for `exp` and `nbf`. Default 0 s.
+    pub leeway: Duration,
+}
+
+/// Where the token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwtSource {
+    /// `Authorization: Bearer …`
+    Authorization,
+    /// A cookie's value.
+    Cookie(String),
+}
+
+/// The verifying key.
+#[derive(Clone, PartialEq)]
+pub enum JwtKey {
+    /// A shared secret (HS256, HS384, HS512).
+    Secret(Vec<u8>),
+    /// A public key in PEM.
+    Pem(Vec<u8>),
+    /// A JWKS document.
+    Jwks(String),
+}
+
+/// The admin interface.
+#[derive(Clone, PartialEq)]
+pub struct Admin {
+    /// The bearer token of `POST /purge`; `None`: refused.
+    pub token: Option<String>,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// A `tracing` filter, such as `info` or `pannier=debug`. Default `info`.
+    pub level: String,
+    /// Default text.
+    pub format: LogFormat,
+    /// A summary line every so many requests; 0 is off. Default 10,000.
+    pub summary_every: u64,
+}
+
+/// `[log] format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One `[[route]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Unique; appears in `Cache-Status`, logs and labels.
+    pub name: String,
+    /// The path as written.
+    pub path: String,
+    /// What to cache under.
+    pub key: Template,
+    /// `key` as written, or as the default is.
+    pub key_text: String,
+    /// Tags of what is stored.
+    pub tags: Vec<Template>,
+    /// `tags` as written.
+    pub tags_text: Vec<String>,
+    /// RFC 9111 settings.
+    pub policy: Policy,
+    /// Worth in the budget.
+    pub priority: Priority,
+    /// The largest body stored.
+    pub max_body: usize,
+    /// Query fields that do not change the answer.
+    pub ignore_query: IgnoreQuery,
+    /// Whether all hosts share the answer.
+    pub any_host: bool,
+    /// How soon purges made by other sidecars are seen.
+    pub coherence: Coherence,
+    /// `false`: passed to the app.
+    pub enabled: bool,
+    /// Whether `key` carries the requester's `Authorization` (itself, a verified claim, or a field in
+    /// `trusted_identity`).
+    pub key_carries_authorization: bool,
+    /// Whether `key` carries a cookie, a verified claim, or a field in `trusted_identity`.
+    pub key_carries_cookie: bool,
+}
+
+/// `coherence` of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coherence {
+    /// Memory may answer until Redis's invalidation arrives (p99 5 ms).
+    #[default]
+    Tracked,
+    /// Redis answers, never memory.
+    Strict,
+}
+
+/// One `[[purge]]`.
+#[derive(Clone, Debug)]
+pub struct PurgeRule {
+    /// Unique; appears in logs and labels.
+    pub name: String,
+    /// The path as written.
+    pub path: String,
+    /// Default POST, PUT, PATCH, DELETE.
+    pub methods: Vec<Method>,
+    /// This rule's path alone.
+    pub matcher: Matcher<()>,
+    /// Keys and patterns.
+    pub keys: Vec<Template>,
+    /// `keys` as written.
+    pub keys_text: Vec<String>,
+    /// Tags.
+    pub tags: Vec<Template>,
+    /// `tags` as written.
+    pub tags_text: Vec<String>,
+}

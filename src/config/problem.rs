@@ -1,0 +1,179 @@
+//! What is wrong, or unwise, in a config: where, which key, and what to write instead.
+
+use std::fmt;
+
+/// Where a value came from: a file and line, an environment variable or a command-line option.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, the variable or the option.
+    pub source: String,
+    /// The line in a file, from 1.
+    pub line: Option<usize>,
+}
+
+impl Place {
+    /// A line of a file.
+    pub(super) fn line(file: &str, line: usize) -> Place {
+        Place {
+            source: file.to_owned(),
+            line: Some(line),
+        }
+    }
+
+    /// A variable, an option, or a file as a whole.
+    pub(super) fn whole(source: &str) -> Place {
+        Place {
+            source: source.to_owned(),
+            line: None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}", self.source),
+            None => f.write_str(&self.source),
+        }
+    }
+}
+
+/// One finding; displays as `file:line: key: what is wrong; what to write instead`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it stands.
+    pub place: Place,
+    /// The key, such as `upstream.url`; empty when it concerns the file.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to write instead.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
+/// Something legal but unwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning(pub Problem);
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Every error of a config, in file order; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<Problem>);
+
+impl ConfigErrors {
+    /// The errors, in file order.
+    pub fn all(&self) -> &[Problem] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    /// One error a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Collects findings while a config is read, so that one error does not hide the next.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Problems {
+    /// Adds an error.
+    pub(super) fn error(
+        &mut self,
+        place: Place,
+        key: impl Into<String>,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.errors.push(problem(place, key, what, remedy));
+    }
+
+    /// Adds a warning.
+    pub(super) fn warning(
+        &mut self,
+        place: Place,
+        key: impl Into<String>,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.warnings.push(problem(place, key, what, remedy));
+    }
+
+    /// How many errors there are so far.
+    pub(super) fn errors(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// The warnings, or all errors, each in file order.
+    pub(super) fn finish(mut self) -> Result<Vec<Warning>, ConfigErrors> {
+        self.errors.sort_by(|a, b| a.place.cmp(&b.place));
+        self.warnings.sort_by(|a, b| a.place.cmp(&b.place));
+        if self.errors.is_empty() {
+            Ok(self.warnings.into_iter().map(Warning).collect())
+        } else {
+            Err(ConfigErrors(self.errors))
+        }
+    }
+}
+
+fn problem(
+    place: Place,
+    key: impl Into<String>,
+    what: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Problem {
+    Problem {
+        place,
+        key: key.into(),
+        what: what.into(),
+        remedy: remedy.into(),
+    }
+}
+
+/// The one of `known` that `word` was probably meant to be.
+pub(super) fn did_you_mean<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    const CLOSE_ENOUGH: f64 = 0.8;
+    let lower = word.to_lowercase().replace('-', "_");
+    known
+        .into_iter()
+        .map(|candidate| {
+            (
+                strsim::jaro_winkler(&lower, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|(score, _)| *score >= CLOSE_ENOUGH)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

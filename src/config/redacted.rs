@@ -1,0 +1,36 @@
+//! `Debug` of what holds secrets, so that no log or panic message ever shows them.
+
+use std::fmt::{Debug, Formatter, Result};
+
+use super::{Admin, JwtKey, Redis};
+
+const HIDDEN: &str = "(hidden)";
+
+impl Debug for Redis {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("Redis")
+            .field("url", &HIDDEN)
+            .field("namespace", &self.namespace)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for JwtKey {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let kind = match self {
+            JwtKey::Secret(_) => "Secret",
+            JwtKey::Pem(_) => "Pem",
+            JwtKey::Jwks(_) => "Jwks",
+        };
+        f.debug_tuple(kind).field(&HIDDEN).finish()
+    }
+}
+
+impl Debug for Admin {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("Admin")
+            .field("token", &self.token.as_ref().map(|_| HIDDEN))
+            .finish()
+    }
+}

@@ -1,0 +1,52 @@
+//! Which settings a reload cannot change: sockets, threads and connections made at the start.
+
+use super::{Config, Redis};
+
+impl Config {
+    /// The settings that differ in `new` and take effect only at a restart.
+    pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
+        let (a, b) = (&self.listen, &new.listen);
+        let mut changed = vec![
+            ("listen.proxy", a.proxy != b.proxy),
+            ("listen.admin", a.admin != b.admin),
+            ("listen.workers", a.workers != b.workers),
+            (
+                "listen.max_connections",
+                a.max_connections != b.max_connections,
+            ),
+            (
+                "upstream.max_fills",
+                self.upstream.max_fills != new.upstream.max_fills,
+            ),
+            ("budget.max", self.budget.max != new.budget.max),
+            (
+                "budget.evict_at",
+                self.budget.evict_at != new.budget.evict_at,
+            ),
+            ("memory.max", self.memory.max != new.memory.max),
+            ("log.level", self.log.level != new.log.level),
+            ("log.format", self.log.format != new.log.format),
+        ];
+        match (&self.redis, &new.redis) {
+            (Some(a), Some(b)) => changed.extend(redis(a, b)),
+            (a, b) => changed.push(("redis", a.is_some() != b.is_some())),
+        }
+        let names = changed.into_iter().filter(|(_, differs)| *differs);
+        names.map(|(name, _)| name).collect()
+    }
+}
+
+fn redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 7] {
+    [
+        ("redis.url", a.url != b.url),
+        ("redis.namespace", a.namespace != b.namespace),
+        ("redis.timeout", a.timeout != b.timeout),
+        ("redis.reconnect_max", a.reconnect_max != b.reconnect_max),
+        (
+            "redis.breaker_failures",
+            a.breaker_failures != b.breaker_failures,
+        ),
+        ("redis.breaker_probe", a.breaker_probe != b.breaker_probe),
+        ("redis.ca_file", a.ca_file != b.ca_file),
+    ]
+}

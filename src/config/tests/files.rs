@@ -1,0 +1,143 @@
+//! Keys and certificates, inline and in files beside the config.
+
+use super::*;
+
+/// A P-256 public key.
+const PUBLIC_KEY: &str = "\
+-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEy4vNcPmHbAN4EnKoQtDCsWjbWRID
+TXFtiTms3YlmlxzUUjhwG/JuIRoYRf4oka1whiLrjuv1A8YZApi+sXp1cg==
+-----END PUBLIC KEY-----
+";
+
+/// The same key as JWKS.
+const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a",
+"x":"y4vNcPmHbAN4EnKoQtDCsWjbWRIDTXFtiTms3Ylmlxw",
+"y":"1FI4cBvybiEaGEX-KJGtcIYi647r9QPGGQKYvrF6dXI"}]}"#;
+
+/// A self-signed certificate.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBcDCCARegAwIBAgIUWZYSCSK2gfm6GLeQS3hOAIgtj68wCgYIKoZIzj0EAwIw
+DTELMAkGA1UEAwwCY2EwIBcNMjYxMTIxMTM0MzU0WhgPMjEyNjEwMjgxMzQzNTRa
+MA0xCzAJBgNVBAMMAmNhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7CE3fyT1
+4yRaetTnpf13lbSE8jvWVfiWU17E/woHA9HdXPdOfPhlW/0LKClWAY0Mm23R/SZx
+M2VZAu6PnW6/h6NTMFEwHQYDVR0OBBYEFC+TbwaZx4j69xQKgJ8o7z4vaSiCMB8G
+A1UdIwQYMBaAFC+TbwaZx4j69xQKgJ8o7z4vaSiCMA8GA1UdEwEB/wQFMAMBAf8w
+CgYIKoZIzj0EAwIDRwAwRAIgREZkYIu4EzyuPD7MEHonJTtZa/BYhw9SAeaNN5qc
++9sCIDw1yVshvlzX2/JXezeKvgX3H5cYZmo7+irW2ZvaFfcF
+-----END CERTIFICATE-----
+";
+
+/// Loads `text` from a folder that holds the files.
+fn load(text: &str, files: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, content) in files {
+        std::fs::write(folder.path().join(name), content).expect("a file");
+    }
+    let file = folder.path().join("pannier.toml");
+    std::fs::write(&file, text).expect("a file");
+    Config::load(&file, &Env::default())
+}
+
+fn jwt(keys: &str, files: &[(&str, &str)]) -> Result<Jwt, String> {
+    let loaded = load(&format!("{LEAST}[jwt]\n{keys}"), files);
+    let config = loaded.map_err(|errors| errors.to_string())?.config;
+    Ok(config.jwt.expect("in the file"))
+}
+
+#[test]
+fn verifying_keys() {
+    let inline = format!("public_key = \"\"\"\n{PUBLIC_KEY}\"\"\"\n");
+    let chosen = "jwks_file = \"keys.json\"\nalgorithms = [\"ES256\"]\n";
+    let cases = [
+        ("inline", inline.as_str(), "ES256 ES384"),
+        ("file", "public_key_file = \"key.pem\"\n", "ES256 ES384"),
+        ("JWKS", "jwks_file = \"keys.json\"\n", "ES256 ES384"),
+        ("chosen", chosen, "ES256"),
+    ];
+    for (name, keys, algorithms) in cases {
+        let jwt = jwt(keys, &[("key.pem", PUBLIC_KEY), ("keys.json", JWKS)]);
+        let accepted = jwt.map(|jwt| jwt.algorithms.join(" "));
+        assert_eq!(accepted.as_deref(), Ok(algorithms), "{name}");
+    }
+}
+
+#[test]
+fn keys_that_cannot_verify() {
+    let secret = r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#;
+    let confused = "jwks_file = \"keys.json\"\nalgorithms = [\"HS256\"]\n";
+    let none = "jwks_file = \"keys.json\"\nalgorithms = []\n";
+    let cases = [
+        (
+            "missing file",
+            "public_key_file = \"none.pem\"\n",
+            "cannot be read",
+        ),
+        (
+            "no PEM",
+            "public_key_file = \"keys.json\"\n",
+            "BEGIN PUBLIC KEY",
+        ),
+        ("no JWKS", "jwks_file = \"key.pem\"\n", "JWKS document"),
+        (
+            "secret in JWKS",
+            "jwks_file = \"secret.json\"\n",
+            "public keys",
+        ),
+        // RFC 8725 §2.1: the public key would serve as a shared secret.
+        ("confused", confused, "HS256 does not go with this key"),
+        ("empty list", none, "no token could be accepted"),
+    ];
+    for (name, keys, expected) in cases {
+        let files = [
+            ("key.pem", PUBLIC_KEY),
+            ("keys.json", JWKS),
+            ("secret.json", secret),
+        ];
+        let shown = jwt(keys, &files).expect_err(name);
+        assert!(shown.contains(expected), "{name}: {shown}");
+    }
+}
+
+#[test]
+fn certificate_authorities() {
+    let text = "[upstream]\nurl = \"https://app\"\nca_file = \"ca.pem\"\n\
+                [redis]\nurl = \"rediss://r\"\nca_file = \"ca.pem\"\n";
+    let config = load(text, &[("ca.pem", CERTIFICATE)])
+        .expect("a config")
+        .config;
+    let ca_file = config.upstream.ca_file.expect("given");
+    assert!(ca_file.is_absolute() && ca_file.ends_with("ca.pem"));
+    assert_eq!(config.redis.expect("given").ca_file, Some(ca_file));
+    let errors = load(text, &[("ca.pem", PUBLIC_KEY)]).expect_err("no certificate");
+    assert_eq!(errors.all().len(), 2, "{errors}");
+    assert!(
+        errors.to_string().contains("holds no certificate"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn redis_urls() {
+    let cases = [
+        ("plain", "redis://r", true),
+        ("everything", "rediss://me:p%40ss@r:6380/2", true),
+        ("cluster", "redis-cluster://r:1?node=s:2", true),
+        ("cluster with TLS", "rediss-cluster://r:1", true),
+        (
+            "sentinel",
+            "redis-sentinel://r:1?sentinelServiceName=main",
+            true,
+        ),
+        ("sentinel without name", "redis-sentinel://r:1", false),
+        ("no host", "redis://", false),
+        ("bad port", "redis://r:port", false),
+        ("bad database", "redis://r/x", false),
+        ("host alone", "r:6379", false),
+    ];
+    for (name, url, right) in cases {
+        let loaded = parse(&format!("{LEAST}[redis]\nurl = \"{url}\"\n"));
+        assert_eq!(loaded.is_ok(), right, "{name}: {loaded:?}");
+    }
+}

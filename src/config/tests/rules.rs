@@ -1,0 +1,412 @@
+//! Routes and purge rules, and the example files.
+
+use super::*;
+use crate::http_cache::{CacheControlMode, Despite};
+
+/// The sample that users are shown first.
+const SAMPLE: &str = r#"
+[listen]
+proxy = "0.0.0.0:8080"
+admin = "127.0.0.1:9180"
+
+[upstream]
+url = "http://127.0.0.1:3000"
+timeout = "30s"
+
+[redis]                      # leave the table out: memory only
+url = "${REDIS_URL}"         # redis://, rediss://, with user and password
+namespace = "pannier"
+timeout = "50ms"
+
+[budget]                     # what Pannier may use of that Redis
+max = "20MB"
+evict_at = "18MB"
+
+[memory]                     # the tier in this process
+max = "64MiB"
+
+[defaults]
+ttl = "5m"
+priority = "medium"
+
+[[route]]
+name = "board"
+path = "/api/kanban/board"
+key = "kanban:board:{query.projectId}:{query.teamId}"
+ttl = "5m"
+priority = "high"
+
+[[route]]
+name = "user"
+path = "/api/users/{id}"
+key = "user:{path.id}"
+ttl = "1h"
+tags = ["user:{path.id}"]
+shared = true
+
+[[route]]
+name = "me"
+path = "/api/users/me"
+key = "user:me:{cookie.session}"
+tags = ["user:{response.id}"]   # from the JSON body of the answer
+
+[[purge]]
+name = "task-written"
+methods = ["POST", "PUT", "PATCH", "DELETE"]
+path = "/api/kanban/tasks/{id}"
+keys = ["kanban:board:{body.projectId}:*", "kanban:columns:{body.projectId}"]
+
+[[purge]]
+name = "user-written"
+path = "/api/users/{id}"
+keys = ["user:{path.id}", "users:*"]
+tags = ["user:{path.id}"]
+"#;
+
+const REDIS: &[(&str, &str)] = &[("REDIS_URL", "redis://127.0.0.1:6379")];
+
+fn with(rules: &str) -> String {
+    format!("{LEAST}{rules}")
+}
+
+fn route(keys: &str) -> Route {
+    let text = with(&format!("[[route]]\npath = \"/a/{{id}}\"\n{keys}"));
+    config(&text, &[]).routes.remove(0)
+}
+
+#[test]
+fn the_sample_loads() {
+    let config = config(SAMPLE, REDIS);
+    assert_eq!(config.redis.expect("given").url, "redis://127.0.0.1:6379");
+    let names: Vec<&str> = config
+        .routes
+        .iter()
+        .map(|route| route.name.as_str())
+        .collect();
+    assert_eq!(names, ["board", "user", "me"]);
+    assert_eq!(config.routes[0].priority, Priority::High);
+    assert_eq!(config.routes[1].policy.ttl, Some(Duration::from_secs(3600)));
+    assert_eq!(config.routes[2].policy.ttl, Some(Duration::from_secs(300)));
+    let found = config.matcher.at("/api/users/me").expect("a route");
+    assert_eq!(config.routes[*found.value].name, "me");
+    assert_eq!(config.purges[1].methods, ["POST", "PUT", "PATCH", "DELETE"]);
+    assert!(config.purges[0].matcher.at("/api/kanban/tasks/7").is_some());
+}
+
+#[test]
+fn a_route_takes_what_it_does_not_say_from_the_defaults() {
+    let defaults = "[defaults]\nttl = \"7s\"\npriority = \"low\"\nmax_body = \"1KB\"\n\
+                    stale_while_revalidate = \"8s\"\nstale_if_error = \"9s\"\n";
+    let plain = config(&with(&format!("{defaults}[[route]]\npath = \"/a\"\n")), &[]);
+    let route = &plain.routes[0];
+    assert_eq!(route.key, Template::default_key());
+    assert_eq!(route.key_text, "{host}{uri}");
+    assert_eq!(route.policy.ttl, Some(Duration::from_secs(7)));
+    assert_eq!(
+        route.policy.stale_while_revalidate,
+        Some(Duration::from_secs(8))
+    );
+    assert_eq!(route.policy.stale_if_error, Some(Duration::from_secs(9)));
+    assert_eq!(route.policy.cache_control, CacheControlMode::Respect);
+    assert_eq!(route.policy.statuses, None);
+    assert_eq!(route.policy.despite, Despite::default());
+    assert_eq!((route.priority, route.max_body), (Priority::Low, 1000));
+    assert_eq!(route.coherence, Coherence::Tracked);
+    assert!(route.enabled && !route.any_host && !route.policy.shared);
+    // What no route matches keeps to its own header fields.
+    assert_eq!(plain.defaults.policy.ttl, None);
+    assert_eq!(
+        plain.defaults.policy.stale_if_error,
+        Some(Duration::from_secs(9))
+    );
+}
+
+#[test]
+fn a_route_says_everything_itself() {
+    let route = route(
+        "key = \"k:{path.id}\"\nttl = \"1s\"\npriority = \"high\"\ntags = [\"t\"]\n\
+         statuses = [200, 404]\nmax_body = \"2KB\"\ncache_control = \"override\"\n\
+         store_despite = [\"private\", \"no-store\", \"set-cookie\", \"no-cache\"]\n\
+         shared = true\nignore_query = [\"utm_*\"]\nany_host = true\n\
+         stale_while_revalidate = \"2s\"\nstale_if_error = \"3s\"\n\
+         coherence = \"strict\"\nenabled = false\n",
+    );
+    let all = Despite {
+        private: true,
+        no_store: true,
+        set_cookie: true,
+        no_cache: true,
+    };
+    assert_eq!(route.policy.despite, all);
+    assert_eq!(route.policy.cache_control, CacheControlMode::Override);
+    assert_eq!(route.policy.ttl, Some(Duration::from_secs(1)));
+    assert_eq!(
+        route.policy.stale_while_revalidate,
+        Some(Duration::from_secs(2))
+    );
+    assert_eq!(route.policy.stale_if_error, Some(Duration::from_secs(3)));
+    let statuses = route.policy.statuses.expect("given");
+    assert_eq!(
+        statuses,
+        [http::StatusCode::OK, http::StatusCode::NOT_FOUND]
+    );
+    assert_eq!(
+        route.ignore_query,
+        IgnoreQuery::parse(&["utm_*".to_owned()])
+    );
+    assert_eq!(route.coherence, Coherence::Strict);
+    assert_eq!(
+        (route.tags.len(), route.tags_text),
+        (1, vec!["t".to_owned()])
+    );
+    assert_eq!((route.priority, route.max_body), (Priority::High, 2000));
+    assert!(route.policy.shared && route.any_host && !route.enabled);
+}
+
+#[test]
+fn identity_in_keys() {
+    let tables = "[jwt]\nsecret = \"0123456789abcdef0123456789abcdef\"\n\
+                  [defaults]\ntrusted_identity = [\"X-User-Id\"]\n";
+    // name, key, carries authorization, carries cookie
+    let cases = [
+        ("nothing", "a:{path.id}", false, false),
+        ("authorization", "a:{header.authorization}", true, false),
+        ("cookie", "a:{cookie.session}", false, true),
+        ("claim", "a:{jwt.sub}", true, true),
+        ("trusted field", "a:{header.x-user-id}", true, true),
+        ("other field", "a:{header.x-other}", false, false),
+    ];
+    for (name, key, authorization, cookie) in cases {
+        let text = format!("[[route]]\npath = \"/a/{{id}}\"\nkey = \"{key}\"\n");
+        let config = config(&with(&format!("{tables}{text}")), &[]);
+        let route = &config.routes[0];
+        assert_eq!(route.key_carries_authorization, authorization, "{name}");
+        assert_eq!(route.key_carries_cookie, cookie, "{name}");
+    }
+}
+
+#[test]
+fn names_are_made_of_paths_and_told_apart() {
+    let text = with(
+        "[[route]]\npath = \"/a/{id}\"\n[[route]]\npath = \"/a-id\"\n\
+         [[route]]\npath = \"/b\"\nname = \"a-id\"\n[[purge]]\npath = \"/a/{id}\"\nkeys = [\"*\"]\n",
+    );
+    let config = config(&text, &[]);
+    let names: Vec<&str> = config
+        .routes
+        .iter()
+        .map(|route| route.name.as_str())
+        .collect();
+    assert_eq!(names, ["a-id-2", "a-id-3", "a-id"]);
+    assert_eq!(config.purges[0].name, "a-id");
+}
+
+#[test]
+fn wrong_rules_say_what_to_write() {
+    let cases = [
+        (
+            "no path",
+            "[[route]]\nkey = \"a\"\n",
+            "route.path: it is missing",
+        ),
+        ("relative path", "[[route]]\npath = \"a\"\n", "write \"/a\""),
+        (
+            "query in path",
+            "[[route]]\npath = \"/a?b={c}\"\n",
+            "put {query.name} into the key",
+        ),
+        (
+            "same path",
+            "[[route]]\npath = \"/a/{b}\"\n[[route]]\npath = \"/a/{c}\"\n",
+            "toml:6: route.path",
+        ),
+        (
+            "same name",
+            "[[route]]\nname = \"n\"\npath = \"/a\"\n[[route]]\nname = \"n\"\npath = \"/b\"\n",
+            "toml:7: route.name: another rule is named \"n\"",
+        ),
+        (
+            "bad name",
+            "[[route]]\nname = \"a b\"\npath = \"/a\"\n",
+            "cannot be a name",
+        ),
+        (
+            "bad key",
+            "[[route]]\npath = \"/a\"\nkey = \"a:{nope.x}\"\n",
+            "toml:5: route.key",
+        ),
+        (
+            "bad tag",
+            "[[route]]\npath = \"/a\"\ntags = [\n  \"a\",\n  \"{\",\n]\n",
+            "toml:7: route.tags",
+        ),
+        (
+            "other path's variable",
+            "[[route]]\npath = \"/a\"\nkey = \"{path.id}\"\n",
+            "toml:5: route.key",
+        ),
+        (
+            "response in a key",
+            "[[route]]\npath = \"/a\"\nkey = \"{response.id}\"\n",
+            "toml:5: route.key",
+        ),
+        (
+            "claim without [jwt]",
+            "[[route]]\npath = \"/a\"\nkey = \"{jwt.sub}\"\n",
+            "add a [jwt] table",
+        ),
+        (
+            "claim in a purge",
+            "[[purge]]\npath = \"/a\"\nkeys = [\"{jwt.sub}\"]\n",
+            "add a [jwt] table",
+        ),
+        (
+            "dollar before a variable",
+            "[[route]]\npath = \"/a/{id}\"\nkey = \"$${path.id}${path.id}\"\n",
+            "or $${path.id}",
+        ),
+        (
+            "no lifetime",
+            "[[route]]\npath = \"/a\"\nttl = \"0s\"\ncache_control = \"override\"\n",
+            "route.ttl",
+        ),
+        (
+            "status",
+            "[[route]]\npath = \"/a\"\nstatuses = [600]\n",
+            "from 200 to 599",
+        ),
+        (
+            "part",
+            "[[route]]\npath = \"/a\"\nstatuses = [206]\n",
+            "206 cannot be stored",
+        ),
+        (
+            "no status",
+            "[[route]]\npath = \"/a\"\nstatuses = []\n",
+            "nothing could be stored",
+        ),
+        (
+            "star",
+            "[[route]]\npath = \"/a\"\nignore_query = [\"a*b\"]\n",
+            "not at its end",
+        ),
+        (
+            "despite",
+            "[[route]]\npath = \"/a\"\nstore_despite = [\"nostore\"]\n",
+            "did you mean \"no-store\"?",
+        ),
+        (
+            "empty purge",
+            "[[purge]]\npath = \"/a\"\n",
+            "it purges nothing",
+        ),
+        (
+            "method",
+            "[[purge]]\npath = \"/a\"\nkeys = [\"a\"]\nmethods = [\"post\"]\n",
+            "did you mean \"POST\"?",
+        ),
+        (
+            "safe method",
+            "[[purge]]\npath = \"/a\"\nkeys = [\"a\"]\nmethods = [\"GET\"]\n",
+            "purge.methods",
+        ),
+        (
+            "no method",
+            "[[purge]]\npath = \"/a\"\nkeys = [\"a\"]\nmethods = []\n",
+            "no write could match",
+        ),
+        (
+            "purge path",
+            "[[purge]]\npath = \"/a/{*b}/c\"\nkeys = [\"a\"]\n",
+            "toml:4: purge.path",
+        ),
+    ];
+    for (name, text, expected) in cases {
+        let shown = errors(&with(text));
+        assert!(shown.contains(expected), "{name}: {shown}");
+        assert_eq!(shown.lines().count(), 1, "{name}: {shown}");
+    }
+}
+
+#[test]
+fn unwise_rules() {
+    let route = "[[route]]\npath = \"/a/{id}\"\n";
+    let cases = [
+        ("nothing", "key = \"a:{path.id}\"\n", ""),
+        (
+            "one answer",
+            "key = \"a\"\n",
+            "all of /a/{id} share one answer",
+        ),
+        (
+            "shared private",
+            "shared = true\nstore_despite = [\"private\"]\n",
+            "go to everyone",
+        ),
+        (
+            "shared set-cookie",
+            "shared = true\nstore_despite = [\"set-cookie\"]\n",
+            "go to everyone",
+        ),
+        ("private", "store_despite = [\"private\"]\n", ""),
+        ("long", "ttl = \"2h\"\n", "no write purges a-id"),
+        ("very long", "ttl = \"25h\"\n", "longer than a day"),
+        (
+            "long and purged by tag",
+            "ttl = \"2h\"\ntags = [\"t\"]\n[[purge]]\npath = \"/\"\ntags = [\"t\"]\n",
+            "",
+        ),
+        (
+            "long and purged by key",
+            "ttl = \"2h\"\n[[purge]]\npath = \"/\"\nkeys = [\"*\"]\n",
+            "",
+        ),
+        (
+            "idle key",
+            "key = \"a:{path.id}\"\n[[purge]]\npath = \"/\"\nkeys = [\"b:*\"]\n",
+            "\"b:*\" purges nothing",
+        ),
+        (
+            "idle tag",
+            "tags = [\"t\"]\n[[purge]]\npath = \"/\"\ntags = [\"a\"]\n",
+            "\"a\" purges nothing",
+        ),
+    ];
+    for (name, keys, expected) in cases {
+        let shown = warnings(&with(&format!("{route}{keys}")), &[]);
+        let right = if expected.is_empty() {
+            shown.is_empty()
+        } else {
+            shown.contains(expected)
+        };
+        assert!(right, "{name}: {shown}");
+    }
+}
+
+#[test]
+fn the_example_files_load_without_warnings() {
+    let files = [
+        ("minimal", include_str!("../../../config/minimal.toml"), 1),
+        ("full", include_str!("../../../config/full.toml"), 1),
+        ("kanban", include_str!("../../../config/kanban.toml"), 5),
+        ("desk", include_str!("../../../config/desk.toml"), 7),
+        ("portal", include_str!("../../../config/portal.toml"), 4),
+    ];
+    for (name, text, routes) in files {
+        assert_eq!(warnings(text, &[]), "", "{name}");
+        assert_eq!(config(text, &[]).routes.len(), routes, "{name}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_change_of_the_sample_panics(
+        at in 0..SAMPLE.len(),
+        cut in 0..40usize,
+        put in "[\\[\\]{}=\"'$0-9a-z\n,.*/-]{0,6}",
+    ) {
+        let end = (at + cut).min(SAMPLE.len());
+        let changed = format!("{}{put}{}", &SAMPLE[..at], &SAMPLE[end..]);
+        let _ = parse_with(&changed, REDIS);
+    }
+}

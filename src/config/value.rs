@@ -1,0 +1,349 @@
+//! One value of the file, checked against what its key takes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::document::{Node, Value};
+use super::fields::Kind;
+use super::problem::{Place, did_you_mean};
+use super::units;
+
+/// A value of the kind its key takes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Parsed {
+    Text(String),
+    Address(SocketAddr),
+    Count(u64),
+    Flag(bool),
+    Duration(Duration),
+    Size(u64),
+    Texts(Vec<(Place, String)>),
+    Counts(Vec<u64>),
+}
+
+/// Why a value cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    /// What is wrong.
+    pub(super) what: String,
+    /// What to write instead.
+    pub(super) remedy: String,
+    /// The element it concerns, if not the whole value.
+    pub(super) place: Option<Place>,
+}
+
+/// Reads `node`, whose variables have been filled in, as `kind`.
+pub(super) fn parse(kind: Kind, node: &Node) -> Result<Parsed, Wrong> {
+    match kind {
+        Kind::Text | Kind::File => text(node).map(Parsed::Text),
+        Kind::Address => address(node).map(Parsed::Address),
+        Kind::Count(least, most) => count(node, least, most).map(Parsed::Count),
+        Kind::Flag => flag(node).map(Parsed::Flag),
+        Kind::Duration => duration(node).map(Parsed::Duration),
+        Kind::Wait => wait(node).map(Parsed::Duration),
+        Kind::Size(least) => size(node, least).map(Parsed::Size),
+        Kind::OneOf(words) => word(node, words).map(Parsed::Text),
+        Kind::Texts => each(node, "\"a\", \"b\"", |item| {
+            text(item).map(|text| (item.place.clone(), text))
+        })
+        .map(Parsed::Texts),
+        Kind::ManyOf(words) => each(node, &quoted(words), |item| {
+            word(item, words).map(|word| (item.place.clone(), word))
+        })
+        .map(Parsed::Texts),
+        Kind::Counts(least, most) => {
+            each(node, "200, 404", |item| count(item, least, most)).map(Parsed::Counts)
+        }
+    }
+}
+
+fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Wrong {
+    Wrong {
+        what: what.into(),
+        remedy: remedy.into(),
+        place: None,
+    }
+}
+
+fn text(node: &Node) -> Result<String, Wrong> {
+    match &node.value {
+        Value::Text(text) | Value::Given(text) if text.is_empty() => {
+            Err(wrong("it is empty", "write a value, or leave the line out"))
+        }
+        Value::Text(text) | Value::Given(text) => Ok(text.clone()),
+        other => Err(not_a(other, "text", "write it in quotes: \"…\"")),
+    }
+}
+
+fn address(node: &Node) -> Result<SocketAddr, Wrong> {
+    let text = text(node)?;
+    text.parse().map_err(|_| {
+        let remedy = match text.strip_prefix(':').or(text.strip_prefix("localhost:")) {
+            Some(port) if text.starts_with(':') => format!("write \"0.0.0.0:{port}\""),
+            Some(port) => format!("write \"127.0.0.1:{port}\""),
+            None => "write IP:port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"".to_owned(),
+        };
+        wrong(format!("\"{text}\" is not an address"), remedy)
+    })
+}
+
+fn count(node: &Node, least: u64, most: u64) -> Result<u64, Wrong> {
+    let range = format!("write a whole number from {least} to {most}");
+    let number = match &node.value {
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        Value::Given(text) => text.trim().parse().ok(),
+        Value::Text(text) if text.parse::<u64>().is_ok() => {
+            return Err(wrong(
+                "it is in quotes",
+                format!("write {text} without them"),
+            ));
+        }
+        other => return Err(not_a(other, "a number", &range)),
+    };
+    number
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| wrong(format!("{} is not allowed", node.value.shown()), range))
+}
+
+fn flag(node: &Node) -> Result<bool, Wrong> {
+    match &node.value {
+        Value::Flag(flag) => Ok(*flag),
+        Value::Given(text) if text == "true" => Ok(true),
+        Value::Given(text) if text == "false" => Ok(false),
+        other => Err(not_a(
+            other,
+            "a flag",
+            "write true or false, without quotes",
+        )),
+    }
+}
+
+fn duration(node: &Node) -> Result<Duration, Wrong> {
+    match &node.value {
+        Value::Text(text) | Value::Given(text) => units::duration(text)
+            .map_err(|remedy| wrong(format!("\"{text}\" is not a duration"), remedy)),
+        Value::Integer(number) => Err(wrong(
+            format!("{number} has no unit"),
+            format!("write \"{number}s\" for seconds, \"{number}ms\" for milliseconds"),
+        )),
+        other => Err(not_a(
+            other,
+            "a duration",
+            "write such as \"30s\" or \"1h30m\"",
+        )),
+    }
+}
+
+fn wait(node: &Node) -> Result<Duration, Wrong> {
+    let wait = duration(node)?;
+    if wait.is_zero() {
+        return Err(wrong(
+            "with no time at all, nothing could succeed",
+            "write such as \"30s\"",
+        ));
+    }
+    Ok(wait)
+}
+
+fn size(node: &Node, least: u64) -> Result<u64, Wrong> {
+    let size = match &node.value {
+        Value::Text(text) | Value::Given(text) => units::size(text)
+            .map_err(|remedy| wrong(format!("\"{text}\" is not a size"), remedy))?,
+        Value::Integer(number) => {
+            return Err(wrong(
+                format!("{number} has no unit"),
+                format!("write \"{number}MB\", \"{number}KiB\", or \"{number}B\" for bytes"),
+            ));
+        }
+        other => {
+            return Err(not_a(
+                other,
+                "a size",
+                "write such as \"20MB\" or \"64KiB\"",
+            ));
+        }
+    };
+    if size < least || usize::try_from(size).is_err() {
+        let least = units::show_size(least);
+        return Err(wrong(
+            format!("{} is not allowed", node.value.shown()),
+            format!("write at least \"{least}\" and no more than this machine can address"),
+        ));
+    }
+    Ok(size)
+}
+
+fn word(node: &Node, words: &[&str]) -> Result<String, Wrong> {
+    let text = text(node)?;
+    if words.contains(&text.as_str()) {
+        return Ok(text);
+    }
+    let what = format!("\"{text}\" is not known here");
+    let remedy = match did_you_mean(&text, words.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("write one of {}", quoted(words)),
+    };
+    Err(wrong(what, remedy))
+}
+
+/// A list; from outside the file, one with commas.
+fn each<T>(
+    node: &Node,
+    example: &str,
+    read: impl Fn(&Node) -> Result<T, Wrong>,
+) -> Result<Vec<T>, Wrong> {
+    match &node.value {
+        Value::List(items) => items
+            .iter()
+            .map(|item| {
+                read(item).map_err(|wrong| Wrong {
+                    place: Some(item.place.clone()),
+                    ..wrong
+                })
+            })
+            .collect(),
+        Value::Given(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                read(&Node {
+                    place: node.place.clone(),
+                    value: Value::Given(part.to_owned()),
+                })
+            })
+            .collect(),
+        other => {
+            let remedy = format!("write a list in brackets, such as [{example}]");
+            Err(not_a(other, "a list", &remedy))
+        }
+    }
+}
+
+fn not_a(value: &Value, wanted: &str, remedy: &str) -> Wrong {
+    wrong(format!("{} is not {wanted}", value.shown()), remedy)
+}
+
+fn quoted(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    quoted.join(", ")
+}
+
+impl Value {
+    /// The value as a message shows it.
+    fn shown(&self) -> String {
+        match self {
+            Value::Text(text) | Value::Given(text) => format!("\"{text}\""),
+            Value::Integer(number) => number.to_string(),
+            Value::Flag(flag) => flag.to_string(),
+            Value::List(_) => "a list".to_owned(),
+            Value::Other(name) => format!("a {name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fields::SECTIONS;
+    use super::*;
+
+    fn node(value: Value) -> Node {
+        Node {
+            place: Place::whole("test"),
+            value,
+        }
+    }
+
+    #[test]
+    fn every_default_is_of_its_kind() {
+        for field in SECTIONS.iter().flat_map(|section| section.fields) {
+            if !field.default.is_empty() {
+                let value = Value::Given(field.default.to_owned());
+                let parsed = parse(field.kind, &node(value));
+                assert!(parsed.is_ok(), "{}: {parsed:?}", field.key);
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_values_say_what_to_write() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let cases = [
+            (
+                "bare duration",
+                Kind::Duration,
+                Value::Integer(30),
+                "\"30s\"",
+            ),
+            ("bare size", Kind::Size(0), Value::Integer(20), "\"20MB\""),
+            ("no wait", Kind::Wait, text("0s"), "\"30s\""),
+            ("small size", Kind::Size(8192), text("1KiB"), "\"8KiB\""),
+            (
+                "quoted number",
+                Kind::Count(1, 9),
+                text("4"),
+                "write 4 without",
+            ),
+            (
+                "number too high",
+                Kind::Count(1, 9),
+                Value::Integer(10),
+                "from 1 to 9",
+            ),
+            (
+                "negative",
+                Kind::Count(1, 9),
+                Value::Integer(-1),
+                "from 1 to 9",
+            ),
+            ("quoted flag", Kind::Flag, text("true"), "without quotes"),
+            (
+                "port alone",
+                Kind::Address,
+                text(":8080"),
+                "\"0.0.0.0:8080\"",
+            ),
+            (
+                "host name",
+                Kind::Address,
+                text("localhost:80"),
+                "\"127.0.0.1:80\"",
+            ),
+            ("no port", Kind::Address, text("127.0.0.1"), "IP:port"),
+            (
+                "misspelt word",
+                Kind::OneOf(&["low", "high"]),
+                text("hihg"),
+                "did you mean \"high\"?",
+            ),
+            (
+                "strange word",
+                Kind::OneOf(&["low", "high"]),
+                text("x"),
+                "\"low\", \"high\"",
+            ),
+            ("text for a list", Kind::Texts, text("a"), "in brackets"),
+            ("empty text", Kind::Text, text(""), "leave the line out"),
+            (
+                "number for text",
+                Kind::Text,
+                Value::Integer(1),
+                "in quotes",
+            ),
+        ];
+        for (name, kind, value, remedy) in cases {
+            let wrong = parse(kind, &node(value)).expect_err(name);
+            assert!(wrong.remedy.contains(remedy), "{name}: {}", wrong.remedy);
+        }
+    }
+
+    #[test]
+    fn given_text_is_read_as_what_the_key_takes() {
+        let given = |text: &str| node(Value::Given(text.to_owned()));
+        assert_eq!(parse(Kind::Count(0, 9), &given("4")), Ok(Parsed::Count(4)));
+        assert_eq!(parse(Kind::Flag, &given("false")), Ok(Parsed::Flag(false)));
+        let place = Place::whole("test");
+        let list = vec![(place.clone(), "a".to_owned()), (place, "b".to_owned())];
+        assert_eq!(parse(Kind::Texts, &given("a, b,")), Ok(Parsed::Texts(list)));
+    }
+}

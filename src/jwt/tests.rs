@@ -1,0 +1,507 @@
+use super::*;
+use http::header::COOKIE;
+use http::{HeaderName, HeaderValue};
+use jsonwebtoken::{EncodingKey, encode};
+use serde_json::json;
+
+const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+const RSA: &[u8] = include_bytes!("keys/rsa_private.pem");
+const RSA_PUBLIC: &[u8] = include_bytes!("keys/rsa_public.pem");
+const EC: &[u8] = include_bytes!("keys/ec_private.pem");
+const EC_PUBLIC: &[u8] = include_bytes!("keys/ec_public.pem");
+const ED: &[u8] = include_bytes!("keys/ed_private.pem");
+const ED_PUBLIC: &[u8] = include_bytes!("keys/ed_public.pem");
+
+const NOW: u64 = 1_000_000;
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn config(key: JwtKey, algorithms: &[&str]) -> Jwt {
+    Jwt {
+        source: JwtSource::Authorization,
+        key,
+        algorithms: algorithms.iter().map(|name| name.to_string()).collect(),
+        issuer: None,
+        audience: None,
+        leeway: Duration::ZERO,
+    }
+}
+
+fn secret() -> Jwt {
+    config(JwtKey::Secret(SECRET.to_vec()), &["HS256"])
+}
+
+fn verifier(config: &Jwt) -> Verifier {
+    Verifier::new(config).expect("a valid config")
+}
+
+fn signed(algorithm: Algorithm, key: &EncodingKey, claims: &Value) -> String {
+    encode(&Header::new(algorithm), claims, key).expect("signed")
+}
+
+fn hs256(claims: &Value) -> String {
+    signed(Algorithm::HS256, &EncodingKey::from_secret(SECRET), claims)
+}
+
+fn bearer(token: &str) -> HeaderMap {
+    headers(&[(AUTHORIZATION, &format!("Bearer {token}"))])
+}
+
+fn headers(fields: &[(HeaderName, &str)]) -> HeaderMap {
+    fields
+        .iter()
+        .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).expect("visible")))
+        .fold(HeaderMap::new(), |mut headers, (name, value)| {
+            headers.append(name, value);
+            headers
+        })
+}
+
+fn subject(verifier: &Verifier, headers: &HeaderMap) -> Option<String> {
+    let claims = verifier.verify(headers, at(NOW))?;
+    Some(claims["sub"].as_str()?.to_owned())
+}
+
+fn base64url(text: &str) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    text.as_bytes()
+        .chunks(3)
+        .flat_map(|chunk| {
+            let bits = chunk
+                .iter()
+                .fold(0u32, |bits, byte| bits << 8 | u32::from(*byte))
+                << (8 * (3 - chunk.len()));
+            (0..=chunk.len())
+                .map(move |digit| char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63]))
+        })
+        .collect()
+}
+
+#[test]
+fn claims_and_times() {
+    let leeway = Jwt {
+        leeway: Duration::from_secs(10),
+        ..secret()
+    };
+    let demanding = Jwt {
+        issuer: Some("me".to_owned()),
+        audience: Some("us".to_owned()),
+        ..secret()
+    };
+    let exp = NOW + 1;
+    for (name, config, claims, expected) in [
+        ("plain", &secret(), json!({"exp": exp}), true),
+        ("without exp", &secret(), json!({}), false),
+        ("exp is now", &secret(), json!({"exp": NOW}), false),
+        ("expired", &secret(), json!({"exp": 1}), false),
+        (
+            "exp as text",
+            &secret(),
+            json!({"exp": "9999999999"}),
+            false,
+        ),
+        ("exp null", &secret(), json!({"exp": null}), false),
+        (
+            "exp with a fraction",
+            &secret(),
+            json!({"exp": NOW as f64 + 0.5}),
+            true,
+        ),
+        ("negative exp", &secret(), json!({"exp": -1}), false),
+        (
+            "expired within leeway",
+            &leeway,
+            json!({"exp": NOW - 9}),
+            true,
+        ),
+        (
+            "expired past leeway",
+            &leeway,
+            json!({"exp": NOW - 10}),
+            false,
+        ),
+        (
+            "nbf is now",
+            &secret(),
+            json!({"exp": exp, "nbf": NOW}),
+            true,
+        ),
+        (
+            "not yet",
+            &secret(),
+            json!({"exp": exp, "nbf": NOW + 1}),
+            false,
+        ),
+        (
+            "nbf within leeway",
+            &leeway,
+            json!({"exp": exp, "nbf": NOW + 10}),
+            true,
+        ),
+        (
+            "nbf past leeway",
+            &leeway,
+            json!({"exp": exp, "nbf": NOW + 11}),
+            false,
+        ),
+        (
+            "nbf as text",
+            &secret(),
+            json!({"exp": exp, "nbf": "0"}),
+            false,
+        ),
+        (
+            "unasked aud",
+            &secret(),
+            json!({"exp": exp, "aud": "x"}),
+            true,
+        ),
+        (
+            "iss and aud",
+            &demanding,
+            json!({"exp": exp, "iss": "me", "aud": "us"}),
+            true,
+        ),
+        (
+            "one of aud",
+            &demanding,
+            json!({"exp": exp, "iss": "me", "aud": ["a", "us"]}),
+            true,
+        ),
+        (
+            "other iss",
+            &demanding,
+            json!({"exp": exp, "iss": "you", "aud": "us"}),
+            false,
+        ),
+        (
+            "no iss",
+            &demanding,
+            json!({"exp": exp, "aud": "us"}),
+            false,
+        ),
+        (
+            "other aud",
+            &demanding,
+            json!({"exp": exp, "iss": "me", "aud": ["a"]}),
+            false,
+        ),
+        (
+            "no aud",
+            &demanding,
+            json!({"exp": exp, "iss": "me"}),
+            false,
+        ),
+    ] {
+        let verified = verifier(config).verify(&bearer(&hs256(&claims)), at(NOW));
+        let expected = expected.then_some(claims);
+        assert_eq!(verified, expected, "{name}");
+    }
+}
+
+#[test]
+fn forgeries() {
+    let claims = json!({"sub": "root", "exp": NOW + 1});
+    let payload = base64url(&claims.to_string());
+    let genuine = hs256(&claims);
+    let (message, signature) = genuine.rsplit_once('.').expect("three parts");
+    let (head, _) = message.split_once('.').expect("three parts");
+    let other = base64url(&json!({"sub": "other", "exp": NOW + 1}).to_string());
+    let none = base64url(r#"{"alg":"none","typ":"JWT"}"#);
+    let none_cased = base64url(r#"{"alg":"nOnE"}"#);
+    let stranger = EncodingKey::from_secret(b"another secret");
+    let critical = Header {
+        crit: Some(vec!["exp".to_owned()]),
+        ..Header::new(Algorithm::HS256)
+    };
+    let own_key = EncodingKey::from_secret(SECRET);
+    let verifier = verifier(&secret());
+    for (name, token) in [
+        ("unsigned", format!("{message}.")),
+        ("no signature part", message.to_owned()),
+        ("alg none", format!("{none}.{payload}.")),
+        ("alg none, signed", format!("{none}.{payload}.{signature}")),
+        ("alg nOnE", format!("{none_cased}.{payload}.")),
+        ("other payload", format!("{head}.{other}.{signature}")),
+        ("wrong key", signed(Algorithm::HS256, &stranger, &claims)),
+        (
+            "algorithm not allowed",
+            signed(Algorithm::HS512, &own_key, &claims),
+        ),
+        (
+            "critical",
+            encode(&critical, &claims, &own_key).expect("signed"),
+        ),
+        (
+            "claims are no object",
+            signed(Algorithm::HS256, &own_key, &json!(["root"])),
+        ),
+        ("four parts", format!("{genuine}.x")),
+        ("empty", String::new()),
+        ("dots", "..".to_owned()),
+        ("garbage", "%%%.%%%.%%%".to_owned()),
+    ] {
+        assert_eq!(verifier.verify(&bearer(&token), at(NOW)), None, "{name}");
+    }
+    assert_eq!(verifier.verify(&bearer(&genuine), at(NOW)), Some(claims));
+}
+
+#[test]
+fn public_keys_verify_and_are_no_secrets() {
+    let claims = json!({"sub": "root", "exp": NOW + 1});
+    let rsa = EncodingKey::from_rsa_pem(RSA).expect("an RSA key");
+    let ec = EncodingKey::from_ec_pem(EC).expect("an EC key");
+    let ed = EncodingKey::from_ed_pem(ED).expect("an Ed25519 key");
+    for (public, name, algorithm, key) in [
+        (RSA_PUBLIC, "RS256", Algorithm::RS256, &rsa),
+        (RSA_PUBLIC, "PS384", Algorithm::PS384, &rsa),
+        (EC_PUBLIC, "ES256", Algorithm::ES256, &ec),
+        (ED_PUBLIC, "EdDSA", Algorithm::EdDSA, &ed),
+    ] {
+        let verifier = verifier(&config(JwtKey::Pem(public.to_vec()), &[name]));
+        let genuine = signed(algorithm, key, &claims);
+        assert_eq!(
+            subject(&verifier, &bearer(&genuine)).as_deref(),
+            Some("root"),
+            "{name}"
+        );
+        // RFC 8725 §2.1: the public key taken for an HMAC secret.
+        for secret in [public, public.trim_ascii()] {
+            let confused = signed(Algorithm::HS256, &EncodingKey::from_secret(secret), &claims);
+            assert_eq!(subject(&verifier, &bearer(&confused)), None, "{name}");
+        }
+        let other = signed(Algorithm::HS256, &EncodingKey::from_secret(SECRET), &claims);
+        assert_eq!(subject(&verifier, &bearer(&other)), None, "{name}");
+    }
+    let rs512 = verifier(&config(JwtKey::Pem(RSA_PUBLIC.to_vec()), &["RS512"]));
+    let token = signed(Algorithm::RS256, &rsa, &claims);
+    assert_eq!(subject(&rs512, &bearer(&token)), None, "not in the list");
+}
+
+fn jwk(public: &EncodingKey, algorithm: Algorithm, more: Value) -> Value {
+    let jwk = Jwk::from_encoding_key(public, algorithm).expect("a JWK");
+    let mut jwk = serde_json::to_value(jwk).expect("JSON");
+    jwk.as_object_mut().expect("an object").remove("alg");
+    for (name, value) in more.as_object().expect("an object") {
+        jwk[name] = value.clone();
+    }
+    jwk
+}
+
+#[test]
+fn key_sets() {
+    const WHOLE_FAMILIES: [&str; 8] = [
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+    ];
+    let rsa = EncodingKey::from_rsa_pem(RSA).expect("an RSA key");
+    let ec = EncodingKey::from_ec_pem(EC).expect("an EC key");
+    let shared = EncodingKey::from_secret(SECRET);
+    let claims = json!({"sub": "root", "exp": NOW + 1});
+    let token = |algorithm, key: &EncodingKey, kid: Option<&str>| {
+        let header = Header {
+            kid: kid.map(str::to_owned),
+            ..Header::new(algorithm)
+        };
+        encode(&header, &claims, key).expect("signed")
+    };
+    let rsa_key = |more| jwk(&rsa, Algorithm::RS256, more);
+    let ec_key = |more| jwk(&ec, Algorithm::ES256, more);
+    let both = || vec![rsa_key(json!({"kid": "r"})), ec_key(json!({"kid": "e"}))];
+    let set = |keys: Vec<Value>| JwtKey::Jwks(json!({"keys": keys}).to_string());
+    for (name, keys, token, expected) in [
+        (
+            "by kid",
+            both(),
+            token(Algorithm::ES256, &ec, Some("e")),
+            true,
+        ),
+        (
+            "by kid, the other",
+            both(),
+            token(Algorithm::RS256, &rsa, Some("r")),
+            true,
+        ),
+        (
+            "beside algorithms of no use",
+            vec![rsa_key(json!({"alg": "RS256"}))],
+            token(Algorithm::RS256, &rsa, None),
+            true,
+        ),
+        (
+            "kid of another key",
+            both(),
+            token(Algorithm::ES256, &ec, Some("r")),
+            false,
+        ),
+        ("no kid", both(), token(Algorithm::ES256, &ec, None), true),
+        (
+            "unknown kid",
+            both(),
+            token(Algorithm::RS256, &rsa, Some("x")),
+            true,
+        ),
+        (
+            "not in the set",
+            both(),
+            token(Algorithm::HS256, &shared, None),
+            false,
+        ),
+        (
+            "for another algorithm",
+            vec![
+                rsa_key(json!({"alg": "RS512"})),
+                rsa_key(json!({"n": "AQAB"})),
+                ec_key(json!({})),
+            ],
+            token(Algorithm::RS256, &rsa, None),
+            false,
+        ),
+        (
+            "for encryption",
+            vec![
+                rsa_key(json!({"use": "enc"})),
+                rsa_key(json!({"n": "AQAB"})),
+                ec_key(json!({})),
+            ],
+            token(Algorithm::RS256, &rsa, None),
+            false,
+        ),
+        (
+            "for signing only",
+            vec![
+                rsa_key(json!({"key_ops": ["sign"]})),
+                rsa_key(json!({"n": "AQAB"})),
+                ec_key(json!({})),
+            ],
+            token(Algorithm::RS256, &rsa, None),
+            false,
+        ),
+        (
+            "beside an unknown kind",
+            vec![
+                json!({"kty": "XXX"}),
+                rsa_key(json!({"use": "sig"})),
+                ec_key(json!({})),
+            ],
+            token(Algorithm::RS256, &rsa, None),
+            true,
+        ),
+    ] {
+        let verifier = verifier(&config(set(keys), &WHOLE_FAMILIES));
+        let verified = subject(&verifier, &bearer(&token)).is_some();
+        assert_eq!(verified, expected, "{name}");
+    }
+}
+
+#[test]
+fn where_the_token_is() {
+    let token = hs256(&json!({"sub": "root", "exp": NOW + 1}));
+    let cookie = Jwt {
+        source: JwtSource::Cookie("t".to_owned()),
+        ..secret()
+    };
+    let bearer = |scheme: &str| (AUTHORIZATION, format!("{scheme}{token}"));
+    let in_cookie = |before: &str, after: &str| (COOKIE, format!("{before}{token}{after}"));
+    for (name, config, fields, expected) in [
+        ("bearer", &secret(), vec![bearer("Bearer ")], true),
+        ("lower case", &secret(), vec![bearer("bearer  ")], true),
+        ("other scheme", &secret(), vec![bearer("Basic ")], false),
+        ("no scheme", &secret(), vec![bearer("")], false),
+        (
+            "two lines",
+            &secret(),
+            vec![bearer("Bearer "), bearer("Bearer ")],
+            false,
+        ),
+        (
+            "not in the field",
+            &secret(),
+            vec![in_cookie("t=", "")],
+            false,
+        ),
+        ("nothing", &secret(), vec![], false),
+        ("cookie", &cookie, vec![in_cookie("a=1; t=", "; b=2")], true),
+        ("other cookie", &cookie, vec![in_cookie("tt=", "")], false),
+        (
+            "doubled cookie",
+            &cookie,
+            vec![in_cookie("t=", "; t=x")],
+            false,
+        ),
+        ("not in a cookie", &cookie, vec![bearer("Bearer ")], false),
+    ] {
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str()))
+            .collect();
+        let verified = subject(&verifier(config), &headers(&fields)).is_some();
+        assert_eq!(verified, expected, "{name}");
+    }
+}
+
+#[test]
+fn refused_configs() {
+    use JwtConfigError as Error;
+    let secret = || JwtKey::Secret(SECRET.to_vec());
+    let pem = |pem: &[u8]| JwtKey::Pem(pem.to_vec());
+    let unfit = |name: &str| Error::Unfit(name.to_owned());
+    for (name, key, algorithms, expected) in [
+        ("no algorithm", secret(), &[][..], Error::NoAlgorithm),
+        (
+            "none",
+            secret(),
+            &["none"],
+            Error::UnknownAlgorithm("none".to_owned()),
+        ),
+        (
+            "ES512",
+            secret(),
+            &["ES512"],
+            Error::UnknownAlgorithm("ES512".to_owned()),
+        ),
+        (
+            "empty secret",
+            JwtKey::Secret(Vec::new()),
+            &["HS256"],
+            Error::EmptySecret,
+        ),
+        ("secret for RSA", secret(), &["RS256"], unfit("RS256")),
+        (
+            "RSA key for HMAC",
+            pem(RSA_PUBLIC),
+            &["HS256"],
+            unfit("HS256"),
+        ),
+        ("EC key for RSA", pem(EC_PUBLIC), &["RS256"], unfit("RS256")),
+        ("private key", pem(RSA), &["RS256"], Error::Pem),
+        (
+            "garbage",
+            pem(b"-----BEGIN PUBLIC KEY-----\nx"),
+            &["RS256"],
+            Error::Pem,
+        ),
+        ("not text", pem(b"\xFF"), &["RS256"], Error::Pem),
+        (
+            "empty set",
+            JwtKey::Jwks(r#"{"keys":[]}"#.to_owned()),
+            &["RS256"],
+            unfit("RS256"),
+        ),
+    ] {
+        let error = Verifier::new(&config(key, algorithms)).expect_err(name);
+        assert_eq!(error, expected, "{name}");
+    }
+    let error = Verifier::new(&config(JwtKey::Jwks("{".to_owned()), &["RS256"]));
+    assert!(matches!(error, Err(Error::Jwks(_))));
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let shown = format!("{:?}", verifier(&secret()));
+    assert!(
+        !shown.contains("secret of") && shown.contains("redacted"),
+        "{shown}"
+    );
+}

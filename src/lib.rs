@@ -1,4 +1,4 @@
-//! Pannier: a caching reverse-proxy sidecar. So far its pure rooms and its config.
+//! Pannier: a caching reverse-proxy sidecar. So far its pure rooms, config and store.
 
 pub mod budget;
 pub mod clock;
@@ -6,4 +6,6 @@ pub mod config;
 pub mod entry;
 pub mod http_cache;
 pub mod jwt;
+pub mod metrics;
 pub mod routes;
+pub mod store;

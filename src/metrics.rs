@@ -1,0 +1,290 @@
+//! Every metric name, once. Counters are resolved when a rule is made, not per request.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
+};
+
+use crate::entry::Priority;
+use crate::http_cache::Reason;
+
+/// Bucket bounds in seconds: a memory hit is tens of microseconds, a slow app seconds.
+const BUCKETS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    /// What `/metrics` gathers.
+    pub registry: Registry,
+    requests: IntCounterVec,
+    not_stored: IntCounterVec,
+    request_seconds: HistogramVec,
+    upstream_seconds: HistogramVec,
+    /// `pannier_purges_total{rule}`; `admin` for those of the admin interface.
+    pub purges: IntCounterVec,
+    /// `pannier_purge_variables_absent_total{rule}`: variables a write lacked, so the purge was widened.
+    pub purge_variables_absent: IntCounterVec,
+    /// `pannier_purged_entries_total{tier}`
+    pub purged_entries: IntCounterVec,
+    /// `pannier_evictions_total{tier,priority}`
+    pub evictions: IntCounterVec,
+    /// `pannier_store_bytes{tier,priority}`
+    pub store_bytes: IntGaugeVec,
+    /// `pannier_store_entries{tier,priority}`
+    pub store_entries: IntGaugeVec,
+    /// `pannier_store_limit_bytes{tier}`
+    pub store_limit: IntGaugeVec,
+    /// `pannier_redis_errors_total{kind}`: timeout, connection, full, readonly, loading, undecodable, other.
+    pub redis_errors: IntCounterVec,
+    /// `pannier_redis_duration_seconds{command}`: get, lease, put, purge.
+    pub redis_seconds: HistogramVec,
+    /// `pannier_redis_breaker_open`: 1 while the circuit breaker keeps requests from Redis.
+    pub redis_breaker_open: IntGauge,
+    /// `pannier_redis_pending_purges`: purges kept because Redis could not be reached.
+    pub redis_pending_purges: IntGauge,
+    /// `pannier_invalidations_total`: keys that Redis said were changed elsewhere.
+    pub invalidations: IntCounter,
+    /// `pannier_coalesced_waiters`: requests waiting for another one's fill now.
+    pub coalesced_waiters: IntGauge,
+    /// `pannier_connections`: client connections open now.
+    pub connections: IntGauge,
+    /// `pannier_config_reloads_total{result}`: ok, error.
+    pub config_reloads: IntCounterVec,
+    /// `pannier_start_time_seconds`
+    pub start_time: Gauge,
+}
+
+/// The counters of one rule (or of unmatched requests).
+#[derive(Debug)]
+pub struct RuleMetrics {
+    rule: String,
+    priority: Priority,
+    requests: [OnceLock<IntCounter>; Reason::COUNT],
+    requests_vec: IntCounterVec,
+    not_stored_vec: IntCounterVec,
+    /// Time from the request's head to the answer's head, answered from the store.
+    cache_seconds: Histogram,
+    /// The same, answered by the app.
+    app_seconds: Histogram,
+    upstream_seconds: Histogram,
+}
+
+impl Metrics {
+    /// Registers everything once.
+    pub fn new() -> Metrics {
+        let registry = Registry::new();
+        let r = &registry;
+        Metrics {
+            requests: counters(
+                r,
+                "pannier_requests_total",
+                "Requests by rule, priority and reason.",
+                &["rule", "priority", "reason"],
+            ),
+            not_stored: counters(
+                r,
+                "pannier_not_stored_total",
+                "Answers of the app not stored, by rule and reason.",
+                &["rule", "reason"],
+            ),
+            request_seconds: histograms(
+                r,
+                "pannier_request_duration_seconds",
+                "Time from request head to answer head, by rule and who answered.",
+                &["rule", "source"],
+            ),
+            upstream_seconds: histograms(
+                r,
+                "pannier_upstream_duration_seconds",
+                "Time from request sent to the app to its answer's head.",
+                &["rule"],
+            ),
+            purges: counters(
+                r,
+                "pannier_purges_total",
+                "Purges carried out, by purge rule.",
+                &["rule"],
+            ),
+            purge_variables_absent: counters(
+                r,
+                "pannier_purge_variables_absent_total",
+                "Variables a write lacked, so that its purge was widened.",
+                &["rule"],
+            ),
+            purged_entries: counters(
+                r,
+                "pannier_purged_entries_total",
+                "Entries removed by purges.",
+                &["tier"],
+            ),
+            evictions: counters(
+                r,
+                "pannier_evictions_total",
+                "Entries removed for space.",
+                &["tier", "priority"],
+            ),
+            store_bytes: gauges(
+                r,
+                "pannier_store_bytes",
+                "Bytes stored, overhead included.",
+                &["tier", "priority"],
+            ),
+            store_entries: gauges(
+                r,
+                "pannier_store_entries",
+                "Entries stored.",
+                &["tier", "priority"],
+            ),
+            store_limit: gauges(
+                r,
+                "pannier_store_limit_bytes",
+                "Bytes the tier may hold.",
+                &["tier"],
+            ),
+            redis_errors: counters(
+                r,
+                "pannier_redis_errors_total",
+                "Commands that failed, by kind.",
+                &["kind"],
+            ),
+            redis_seconds: histograms(
+                r,
+                "pannier_redis_duration_seconds",
+                "Time of a command to Redis.",
+                &["command"],
+            ),
+            redis_breaker_open: gauge(
+                r,
+                "pannier_redis_breaker_open",
+                "1 while the circuit breaker keeps requests from Redis.",
+            ),
+            redis_pending_purges: gauge(
+                r,
+                "pannier_redis_pending_purges",
+                "Purges kept until Redis can be reached.",
+            ),
+            invalidations: counters(
+                r,
+                "pannier_invalidations_total",
+                "Keys Redis said were changed elsewhere.",
+                &[],
+            )
+            .with_label_values(&[] as &[&str]),
+            coalesced_waiters: gauge(
+                r,
+                "pannier_coalesced_waiters",
+                "Requests waiting for another one's fill.",
+            ),
+            connections: gauge(r, "pannier_connections", "Client connections open."),
+            config_reloads: counters(
+                r,
+                "pannier_config_reloads_total",
+                "Reloads of the config file, by result.",
+                &["result"],
+            ),
+            start_time: {
+                let start = Gauge::new(
+                    "pannier_start_time_seconds",
+                    "Start of the process, seconds since 1970.",
+                )
+                .expect("a valid name");
+                r.register(Box::new(start.clone()))
+                    .expect("registered once");
+                start
+            },
+            registry,
+        }
+    }
+
+    /// The counters of rule `name`; the same ones for the same name, across reloads.
+    pub fn rule(&self, name: &str, priority: Priority) -> RuleMetrics {
+        RuleMetrics {
+            rule: name.to_owned(),
+            priority,
+            requests: std::array::from_fn(|_| OnceLock::new()),
+            requests_vec: self.requests.clone(),
+            not_stored_vec: self.not_stored.clone(),
+            cache_seconds: self.request_seconds.with_label_values(&[name, "cache"]),
+            app_seconds: self.request_seconds.with_label_values(&[name, "app"]),
+            upstream_seconds: self.upstream_seconds.with_label_values(&[name]),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+impl RuleMetrics {
+    /// Counts one answered request.
+    pub fn answered(&self, reason: Reason, took: Duration) {
+        self.requests[reason.index()]
+            .get_or_init(|| {
+                self.requests_vec.with_label_values(&[
+                    self.rule.as_str(),
+                    self.priority.as_str(),
+                    reason.as_str(),
+                ])
+            })
+            .inc();
+        let histogram = if reason.from_store() {
+            &self.cache_seconds
+        } else {
+            &self.app_seconds
+        };
+        histogram.observe(took.as_secs_f64());
+    }
+
+    /// Counts an answer of the app that was not stored.
+    pub fn not_stored(&self, reason: Reason) {
+        self.not_stored_vec
+            .with_label_values(&[self.rule.as_str(), reason.as_str()])
+            .inc();
+    }
+
+    /// Observes how long the app took to its answer's head.
+    pub fn upstream(&self, took: Duration) {
+        self.upstream_seconds.observe(took.as_secs_f64());
+    }
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    let metric = IntCounterVec::new(Opts::new(name, help), labels).expect("a valid name");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("registered once");
+    metric
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    let metric = IntGaugeVec::new(Opts::new(name, help), labels).expect("a valid name");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("registered once");
+    metric
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    let metric = IntGauge::new(name, help).expect("a valid name");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("registered once");
+    metric
+}
+
+fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+    let metric = HistogramVec::new(opts, labels).expect("a valid name");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("registered once");
+    metric
+}

@@ -1,0 +1,246 @@
+//! Purges that Redis has not confirmed: what they cover is neither served from it nor stored in it.
+//!
+//! A purge is entered before it is sent and leaves when it has landed, so one whose caller goes away
+//! half-way is not lost. Failed ones wait here until the keeper sends them again (promise I4).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::routes::Purge;
+
+/// The most failed purges kept one by one; more become one of everything.
+pub(in crate::store) const MAX_FAILED: usize = 1024;
+
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// The unconfirmed purges, shared by all threads of the process.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Journal {
+    /// The length of `purges`, so that the usual case costs one load.
+    len: AtomicUsize,
+    purges: Mutex<Purges>,
+}
+
+#[derive(Debug, Default)]
+struct Purges {
+    next_id: u64,
+    entries: Vec<Unconfirmed>,
+    retry: Option<(Instant, Duration)>,
+}
+
+#[derive(Debug)]
+struct Unconfirmed {
+    id: u64,
+    purge: Arc<Purge>,
+    failed: bool,
+}
+
+/// A purge on its way; dropped before [`InFlight::landed`], it counts as failed.
+#[derive(Debug)]
+pub(in crate::store) struct InFlight<'j> {
+    journal: &'j Journal,
+    id: u64,
+    landed: bool,
+}
+
+impl Journal {
+    /// Enters a purge that is about to be sent.
+    pub(in crate::store) fn enter(&self, purge: Arc<Purge>) -> InFlight<'_> {
+        let id = self.push(purge, false);
+        InFlight {
+            journal: self,
+            id,
+            landed: false,
+        }
+    }
+
+    /// Enters a purge that has to be done again.
+    pub(in crate::store) fn keep(&self, purge: Arc<Purge>) {
+        self.push(purge, true);
+        self.lock(Purges::collapse);
+    }
+
+    /// Whether one of them covers `key`; with `tags` unknown, by its key alone.
+    pub(in crate::store) fn covers(&self, key: &str, tags: &[Box<str>]) -> bool {
+        self.len.load(Ordering::Acquire) != 0
+            && self
+                .guard()
+                .entries
+                .iter()
+                .any(|e| e.purge.covers(key, tags))
+    }
+
+    /// The failed ones, oldest first.
+    pub(in crate::store) fn failed(&self) -> Vec<(u64, Arc<Purge>)> {
+        let purges = self.guard();
+        let failed = purges.entries.iter().filter(|entry| entry.failed);
+        failed
+            .map(|entry| (entry.id, Arc::clone(&entry.purge)))
+            .collect()
+    }
+
+    /// How many failed.
+    pub(in crate::store) fn failed_count(&self) -> usize {
+        match self.len.load(Ordering::Acquire) {
+            0 => 0,
+            _ => self
+                .guard()
+                .entries
+                .iter()
+                .filter(|entry| entry.failed)
+                .count(),
+        }
+    }
+
+    /// A failed one has landed after all.
+    pub(in crate::store) fn landed(&self, id: u64) {
+        self.lock(|purges| {
+            purges.entries.retain(|entry| entry.id != id);
+            purges.retry = None;
+        });
+    }
+
+    /// Whether the failed ones are to be sent again now; the wait doubles with every attempt.
+    pub(in crate::store) fn retry_due(&self, now: Instant) -> bool {
+        if self.failed_count() == 0 {
+            return false;
+        }
+        self.lock(|purges| match purges.retry {
+            Some((at, _)) if now < at => false,
+            before => {
+                let wait = before.map_or(FIRST_RETRY, |(_, wait)| (wait * 2).min(LAST_RETRY));
+                purges.retry = Some((now + wait, wait));
+                true
+            }
+        })
+    }
+
+    fn push(&self, purge: Arc<Purge>, failed: bool) -> u64 {
+        self.lock(|purges| {
+            let id = purges.next_id;
+            purges.next_id += 1;
+            purges.entries.push(Unconfirmed { id, purge, failed });
+            id
+        })
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Purges> {
+        // Every change is whole or not at all.
+        self.purges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock<T>(&self, change: impl FnOnce(&mut Purges) -> T) -> T {
+        let mut purges = self.guard();
+        let result = change(&mut purges);
+        self.len.store(purges.entries.len(), Ordering::Release);
+        result
+    }
+}
+
+impl Purges {
+    fn collapse(&mut self) {
+        if self.entries.iter().filter(|entry| entry.failed).count() <= MAX_FAILED {
+            return;
+        }
+        self.entries.retain(|entry| !entry.failed);
+        let id = self.next_id;
+        self.next_id += 1;
+        self.entries.push(Unconfirmed {
+            id,
+            purge: Arc::new(Purge {
+                everything: true,
+                ..Purge::default()
+            }),
+            failed: true,
+        });
+    }
+}
+
+impl InFlight<'_> {
+    /// Redis has carried it out.
+    pub(in crate::store) fn landed(mut self) {
+        self.landed = true;
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.journal.lock(|purges| {
+            if self.landed {
+                purges.entries.retain(|entry| entry.id != self.id);
+            } else {
+                for entry in purges.entries.iter_mut().filter(|e| e.id == self.id) {
+                    entry.failed = true;
+                }
+                purges.collapse();
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::Pattern;
+
+    fn purge(key: &str) -> Arc<Purge> {
+        Arc::new(Purge {
+            keys: vec![Pattern::literal(key)],
+            ..Purge::default()
+        })
+    }
+
+    #[test]
+    fn covers_from_entry_to_landing() {
+        let journal = Journal::default();
+        let on_its_way = journal.enter(purge("a"));
+        assert!(journal.covers("a", &[]));
+        assert!(!journal.covers("b", &[]));
+        assert_eq!(journal.failed_count(), 0);
+        on_its_way.landed();
+        assert!(!journal.covers("a", &[]));
+    }
+
+    #[test]
+    fn a_dropped_one_is_kept_until_it_lands() {
+        let journal = Journal::default();
+        drop(journal.enter(purge("a")));
+        let failed = journal.failed();
+        assert_eq!(failed.len(), 1);
+        assert!(journal.covers("a", &[]));
+        journal.landed(failed[0].0);
+        assert!(!journal.covers("a", &[]));
+        assert_eq!(journal.failed_count(), 0);
+    }
+
+    #[test]
+    fn too_many_become_one_of_everything() {
+        let journal = Journal::default();
+        let on_its_way = journal.enter(purge("in flight"));
+        for i in 0..MAX_FAILED {
+            drop(journal.enter(purge(&i.to_string())));
+        }
+        assert_eq!(journal.failed_count(), MAX_FAILED);
+        assert!(!journal.covers("other", &[]));
+        journal.keep(purge("one more"));
+        assert_eq!(journal.failed_count(), 1);
+        assert!(journal.covers("other", &[]));
+        on_its_way.landed();
+        assert_eq!(journal.failed_count(), 1);
+    }
+
+    #[test]
+    fn retries_wait_longer_each_time() {
+        let journal = Journal::default();
+        let start = crate::clock::monotonic();
+        assert!(!journal.retry_due(start), "nothing failed");
+        journal.keep(purge("a"));
+        assert!(journal.retry_due(start));
+        assert!(!journal.retry_due(start + FIRST_RETRY / 2));
+        assert!(journal.retry_due(start + FIRST_RETRY));
+        assert!(!journal.retry_due(start + FIRST_RETRY * 2));
+        assert!(journal.retry_due(start + FIRST_RETRY * 3));
+    }
+}

@@ -1,0 +1,162 @@
+//! The names of Pannier's keys in Redis, and what an entry costs there.
+//!
+//! All names of a shard begin with its prefix, `{ns}` or `{ns.3}`; the braces are a cluster hash tag,
+//! so a shard is in one slot and its scripts may touch all of it. After the prefix:
+//!
+//! | name | type | holds |
+//! | --- | --- | --- |
+//! | `:e:<key>` | string | the entry |
+//! | `:l:<key>` | string | the lease of the fill under way: its token |
+//! | `:ix` | zset, all scores 0 | every key with an entry or a lease, for purges by prefix |
+//! | `:ex` | zset by expiry in ms | every key with an entry |
+//! | `:lx` | zset by expiry in ms | every key with a lease |
+//! | `:m` | hash | key to size, priority and tags of its entry |
+//! | `:tx` | zset, all scores 0 | `tag\0key`, for purges by tag |
+//! | `:tp` | zset by purge number | tags purged lately, for fills under way |
+//! | `:by` | hash | bytes `b0`–`b2` and entries `n0`–`n2` by priority, lease bytes `l`, purge number `sq`, the purge number below which any tag counts as purged `fl`, the data set's `id` |
+
+/// A single server takes all in one shard; a cluster spreads this many over its nodes.
+const CLUSTER_SHARDS: usize = 16;
+
+/// The shards of a namespace.
+#[derive(Debug)]
+pub(super) struct Keyspace {
+    shards: Vec<Box<str>>,
+}
+
+impl Keyspace {
+    pub(super) fn new(namespace: &str, clustered: bool) -> Keyspace {
+        let shards = if clustered {
+            (0..CLUSTER_SHARDS)
+                .map(|shard| format!("{{{namespace}.{shard}}}").into())
+                .collect()
+        } else {
+            vec![format!("{{{namespace}}}").into()]
+        };
+        Keyspace { shards }
+    }
+
+    /// All prefixes.
+    pub(super) fn shards(&self) -> &[Box<str>] {
+        &self.shards
+    }
+
+    /// The prefix of `key`'s shard. The hash is part of the format: all sidecars must agree.
+    pub(super) fn shard(&self, key: &str) -> &str {
+        match self.shards.as_slice() {
+            [one] => one,
+            shards => &shards[crc32fast::hash(key.as_bytes()) as usize % shards.len()],
+        }
+    }
+
+    /// The key whose entry or lease is called `name`.
+    pub(super) fn parse<'n>(&self, name: &'n str) -> Option<Name<'n>> {
+        let rest = self
+            .shards
+            .iter()
+            .find_map(|shard| name.strip_prefix(&**shard))?;
+        let entry = rest.strip_prefix(":e:").map(Name::Entry);
+        entry.or_else(|| rest.strip_prefix(":l:").map(Name::Lease))
+    }
+}
+
+/// Whose name it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name<'n> {
+    /// `:e:<key>`
+    Entry(&'n str),
+    /// `:l:<key>`
+    Lease(&'n str),
+}
+
+/// The bytes an entry takes in Redis with its name and its places in the indexes, as Redis 7 on
+/// jemalloc allocates them.
+pub(super) fn cost(prefix: &str, key: &str, value: usize, tags: &[Box<str>]) -> u64 {
+    // A hash table's cell and its part of the table.
+    const CELL: usize = 32 + 12;
+    // A skip list's node with its levels.
+    const NODE: usize = 56;
+    const OBJECT: usize = 16;
+    // What Redis keeps to tell one connection of a change.
+    const TRACKED: usize = 176;
+    let text = |len: usize| allocated(len + 4);
+    let tag_bytes: usize = tags.iter().map(|tag| tag.len() + 2).sum();
+    let in_index = |len: usize| text(len) + NODE + CELL;
+    let entry = text(prefix.len() + 3 + key.len()) + OBJECT + allocated(value + 10) + 2 * CELL;
+    let meta = text(key.len()) + text(tag_bytes + 12) + CELL;
+    let tagged: usize = tags
+        .iter()
+        .map(|tag| in_index(tag.len() + 1 + key.len()))
+        .sum();
+    (TRACKED + entry + meta + 2 * in_index(key.len()) + tagged) as u64
+}
+
+/// What jemalloc takes for `bytes`: four size classes a doubling.
+fn allocated(bytes: usize) -> usize {
+    match bytes {
+        0..=128 => bytes.next_multiple_of(16),
+        _ => bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 2)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_a_single_server() {
+        let keys = Keyspace::new("app", false);
+        assert_eq!(keys.shards().len(), 1);
+        assert_eq!(keys.shard("user:1"), "{app}");
+        for (case, name, expected) in [
+            ("entry", "{app}:e:user:1", Some(Name::Entry("user:1"))),
+            ("lease", "{app}:l:user:1", Some(Name::Lease("user:1"))),
+            ("index", "{app}:ix", None),
+            ("another namespace", "{app2}:e:user:1", None),
+            ("foreign", "user:1", None),
+        ] {
+            assert_eq!(keys.parse(name), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_spreads_keys_and_knows_them_again() {
+        let keys = Keyspace::new("app", true);
+        let mut used = std::collections::BTreeSet::new();
+        for i in 0..1000 {
+            let key = format!("user:{i}");
+            let shard = keys.shard(&key).to_owned();
+            assert_eq!(
+                keys.parse(&format!("{shard}:e:{key}")),
+                Some(Name::Entry(key.as_str()))
+            );
+            used.insert(shard);
+        }
+        assert_eq!(used.len(), CLUSTER_SHARDS);
+    }
+
+    #[test]
+    fn size_classes_are_jemallocs() {
+        for (bytes, expected) in [
+            (1, 16),
+            (16, 16),
+            (17, 32),
+            (128, 128),
+            (129, 160),
+            (161, 192),
+            (256, 256),
+            (257, 320),
+            (1025, 1280),
+            (4097, 5120),
+        ] {
+            assert_eq!(allocated(bytes), expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn tags_and_bytes_cost() {
+        let plain = cost("{app}", "user:1", 100, &[]);
+        assert!(cost("{app}", "user:1", 300, &[]) > plain + 150);
+        assert!(cost("{app}", "user:1", 100, &["user:1".into()]) > plain + 100);
+    }
+}

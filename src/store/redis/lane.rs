@@ -1,0 +1,69 @@
+//! A way to send commands: how long they may take, and whether they need a session.
+
+use std::pin::Pin;
+
+use fred::clients::{Client, WithOptions};
+use fred::types::Value;
+use prometheus::Histogram;
+
+use super::error::Error;
+use super::link::Link;
+use super::scripts::Script;
+use super::tier::Tier;
+use crate::clock;
+
+/// Boxed: fred's futures nest so deep that the compiler gives up on what nests them further.
+type Command<'a, T> = Pin<Box<dyn Future<Output = Result<T, fred::error::Error>> + Send + 'a>>;
+
+/// A client with its limits.
+pub(super) struct Lane<'l> {
+    pub(super) tier: &'l Tier,
+    pub(super) client: &'l WithOptions<Client>,
+    /// Nothing is sent while this link has no session.
+    pub(super) session_of: Option<&'l Link>,
+}
+
+impl Lane<'_> {
+    /// Sends `command` (futures send nothing until awaited) and counts its result.
+    pub(super) fn send<'a, T: 'a>(
+        &'a self,
+        latency: Option<&'a Histogram>,
+        command: impl Future<Output = Result<T, fred::error::Error>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, Error>> + Send {
+        self.send_boxed(latency, Box::pin(command))
+    }
+
+    async fn send_boxed<T>(
+        &self,
+        latency: Option<&Histogram>,
+        command: Command<'_, T>,
+    ) -> Result<T, Error> {
+        if self.session_of.is_some_and(|link| link.session().is_none()) {
+            return Err(Error::Down);
+        }
+        let start = clock::monotonic();
+        let result = command.await.map_err(Error::from);
+        if let Some(latency) = latency {
+            latency.observe(clock::monotonic().duration_since(start).as_secs_f64());
+        }
+        self.tier.note(&result);
+        result
+    }
+
+    /// Runs a script on a shard.
+    pub(super) async fn run(
+        &self,
+        latency: Option<&Histogram>,
+        script: Script,
+        keys: Vec<String>,
+        args: Vec<Value>,
+    ) -> Result<Value, Error> {
+        let reply = self.tier.scripts.run(self.client, script, keys, args);
+        self.send(latency, reply).await
+    }
+}
+
+/// A number in a script's reply; 0 for what is none.
+pub(super) fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}

@@ -1,0 +1,28 @@
+-- KEYS: entry, lease. ARGV: prefix, key, token, lease in ms, budget.
+-- Returns what happened (0 taken by another, 1 ours, 2 no room), the purge count, the entry's bytes.
+local key, token, lasting, max = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+tidy(10)
+
+local entry = redis.pcall('GET', KEYS[1])
+if type(entry) == 'table' then
+  redis.call('UNLINK', KEYS[1])
+  forget(key)
+  entry = false
+end
+local purges = tonumber(redis.call('HGET', control, 'sq') or 0)
+-- Read, so that client tracking tells of a purge that takes the lease.
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  return { 0, purges, entry }
+end
+local fresh = redis.call('HEXISTS', meta, key) == 0
+if fresh and total() + lease_cost(key) > max then
+  settle(key)
+  return { 2, purges, entry }
+end
+redis.call('SET', KEYS[2], token, 'PX', lasting)
+if redis.call('ZADD', leases, now_ms() + lasting, key) == 1 then
+  add('l', lease_cost(key))
+end
+redis.call('ZADD', index, 0, key)
+redis.call('EXISTS', KEYS[2])
+return { 1, purges, entry }

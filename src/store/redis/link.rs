@@ -1,0 +1,188 @@
+//! One runtime's connection, and the commands a request needs of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use bytes::Bytes;
+use fred::clients::{Client, WithOptions};
+use fred::interfaces::{ClientLike, KeysInterface};
+use fred::types::config::Options;
+use tokio::task::JoinHandle;
+
+use super::connection::{self, PATIENT};
+use super::error::Error;
+use super::lane::Lane;
+use super::tier::{Session, Tier, lock};
+use super::{RedisStatus, keeper, tracking};
+use crate::entry::{Entry, codec};
+use crate::store::Unanswered;
+
+/// A runtime's connection.
+pub(in crate::store) struct Link {
+    pub(super) tier: Arc<Tier>,
+    pub(super) client: Client,
+    quick: WithOptions<Client>,
+    patient: WithOptions<Client>,
+    /// The number of the session; 0: none.
+    session: AtomicU64,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Link {
+    /// Connects in the background; `None` if the settings allow no connection.
+    pub(in crate::store) fn attach(tier: Arc<Tier>) -> Option<Arc<Link>> {
+        let client = connection::client(tier.settings.as_ref()?, &tier.config)
+            .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
+            .ok()?;
+        let options = |timeout| Options {
+            max_attempts: Some(1),
+            timeout: Some(timeout),
+            fail_fast: true,
+            ..Options::default()
+        };
+        let link = Arc::new(Link {
+            quick: client.with_options(&options(tier.timeout())),
+            patient: client.with_options(&options(PATIENT.max(tier.timeout()))),
+            client,
+            tier,
+            session: AtomicU64::new(0),
+            tasks: Mutex::new(Vec::new()),
+        });
+        // Both subscribe before the connection begins, so that they miss nothing.
+        let tasks = [tracking::listen(&link), keeper::keep(&link)];
+        lock(&link.tasks).extend(tasks);
+        lock(&link.tier.attached).push(Arc::downgrade(&link));
+        Some(link)
+    }
+
+    /// The session, unless the circuit breaker is open: whether requests may use Redis.
+    pub(in crate::store) fn session(&self) -> Option<Session> {
+        self.tracking().filter(|_| !self.tier.is_open())
+    }
+
+    /// The session in which Redis tells this link what changes.
+    pub(super) fn tracking(&self) -> Option<Session> {
+        let session = Session(self.session.load(Ordering::Acquire));
+        (!self.tier.is_void(session)).then_some(session)
+    }
+
+    pub(super) fn set_session(&self, session: Option<Session>) {
+        let number = session.map_or(0, |session| session.0);
+        self.session.store(number, Ordering::Release);
+    }
+
+    /// For requests: as quick as the config says, and only within a session.
+    pub(super) fn quick(&self) -> Lane<'_> {
+        Lane {
+            tier: &self.tier,
+            client: &self.quick,
+            session_of: Some(self),
+        }
+    }
+
+    /// For the keeper, which makes the session.
+    pub(super) fn patient(&self) -> Lane<'_> {
+        Lane {
+            tier: &self.tier,
+            client: &self.patient,
+            session_of: None,
+        }
+    }
+
+    /// The entry under `key`. What does not decode is removed.
+    pub(in crate::store) async fn get(&self, key: &str) -> Result<Option<Entry>, Unanswered> {
+        let lane = self.quick();
+        let name = format!("{}:e:{key}", self.tier.keys.shard(key));
+        let latency = &self.tier.latency.get;
+        let found = lane
+            .send(Some(latency), lane.client.get::<Option<Bytes>, _>(name))
+            .await;
+        let decoded = match found {
+            Ok(bytes) => bytes.map(|bytes| codec::decode(&bytes)),
+            Err(Error::WrongType(_)) => Some(Err(codec::DecodeError::Version)),
+            Err(_) => return Err(Unanswered),
+        };
+        match decoded {
+            None => Ok(None),
+            Some(Ok(entry)) => Ok(Some(entry)),
+            Some(Err(error)) => {
+                self.undecodable(key, error);
+                // Whether it works or not, this is a miss.
+                let _ = lane
+                    .remove(self.tier.keys.shard(key), vec![key.into()])
+                    .await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Counts an entry that is none.
+    pub(super) fn undecodable(&self, key: &str, error: codec::DecodeError) {
+        let kind = self
+            .tier
+            .metrics
+            .redis_errors
+            .with_label_values(&["undecodable"]);
+        kind.inc();
+        tracing::warn!(key, %error, "removed an entry from Redis");
+    }
+
+    /// What is known of Redis, and what its counters say by priority.
+    pub(in crate::store) async fn status(&self) -> (RedisStatus, Counters) {
+        let counters = match self.session() {
+            Some(_) => self.counters().await.unwrap_or_default(),
+            None => Counters::default(),
+        };
+        let bytes = counters.bytes.iter().sum::<u64>() + counters.leases;
+        let status = RedisStatus {
+            nearly_full: bytes >= self.tier.evict_at,
+            up: self.tier.links().all(|link| link.session().is_some()),
+            tracking: self.tier.links().all(|link| link.tracking().is_some()),
+            bytes,
+            entries: counters.entries.iter().sum(),
+            ..self.tier.status()
+        };
+        (status, counters)
+    }
+
+    /// Sends what is pending, then ends the connection and its tasks.
+    pub(in crate::store) async fn close(&self) {
+        if self.session().is_some() {
+            let _ = self.send_failed(&self.quick()).await;
+        }
+        for task in lock(&self.tasks).drain(..) {
+            task.abort();
+        }
+        self.set_session(None);
+        let _ = tokio::time::timeout(self.tier.timeout(), self.client.quit()).await;
+    }
+}
+
+impl Tier {
+    /// The links of all runtimes.
+    fn links(&self) -> impl Iterator<Item = Arc<Link>> {
+        let links: Vec<_> = lock(&self.attached)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        links.into_iter()
+    }
+
+    /// What is known without asking.
+    pub(in crate::store) fn status(&self) -> RedisStatus {
+        RedisStatus {
+            max: self.budget,
+            pending_purges: self.journal.failed_count(),
+            last_error: self.last_error(),
+            ..RedisStatus::default()
+        }
+    }
+}
+
+/// The counters in Redis, by [`crate::entry::Priority::ALL`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::store) struct Counters {
+    pub(in crate::store) bytes: [u64; 3],
+    pub(in crate::store) entries: [u64; 3],
+    pub(in crate::store) leases: u64,
+}

@@ -1,0 +1,46 @@
+//! The Redis tier: shared by a fleet of sidecars, and optional at every instant (promise I4).
+//!
+//! [`Tier`] is what all threads of the process share, [`Link`] one runtime's connection with its task,
+//! the [`keeper`]. A link is of use while it has a *session*: connected, client tracking confirmed,
+//! clock compared, every missed purge done again. A session ends with its connection, and memory is
+//! emptied whenever one begins, so it never goes on as if it had been told everything.
+
+mod breaker;
+mod connection;
+mod error;
+mod journal;
+mod keeper;
+mod keys;
+mod lane;
+mod lease;
+mod link;
+mod purge;
+mod recovery;
+mod scripts;
+mod tier;
+mod tracking;
+
+pub(super) use self::lease::{Held, Lease, Put};
+pub(super) use self::link::{Counters, Link};
+pub(super) use self::tier::{Session, Tier};
+
+/// What is known of Redis.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RedisStatus {
+    /// Every runtime is connected, and the circuit breaker is closed.
+    pub up: bool,
+    /// Whether invalidations arrive, so that memory may remember what Redis holds.
+    pub tracking: bool,
+    /// Pannier's keys, bytes accounted by the scripts (entries, leases and indexes).
+    pub bytes: u64,
+    /// Entries.
+    pub entries: u64,
+    /// `[budget] max`.
+    pub max: u64,
+    /// Whether `bytes` is past `[budget] evict_at`.
+    pub nearly_full: bool,
+    /// Purges kept until Redis can be reached.
+    pub pending_purges: usize,
+    /// The last error, in words.
+    pub last_error: Option<String>,
+}

@@ -1,0 +1,120 @@
+//! The scripts: sent by hash, in full when Redis does not know them.
+
+use std::sync::OnceLock;
+
+use fred::clients::{Client, WithOptions};
+use fred::interfaces::ClientLike;
+use fred::types::{ClusterHash, CustomCommand, Value};
+
+/// Runs although `maxmemory` is reached: it only removes, or counts.
+const ALWAYS: &str = "#!lua flags=allow-oom\n";
+/// Refused with `OOM` when `maxmemory` is reached.
+const WITH_ROOM: &str = "#!lua\n";
+const COMMON: &str = include_str!("common.lua");
+
+/// One script.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Script {
+    Lease,
+    Put,
+    Release,
+    Purge,
+    Fence,
+    Sweep,
+    Beat,
+}
+
+impl Script {
+    const ALL: [Script; 7] = [
+        Script::Lease,
+        Script::Put,
+        Script::Release,
+        Script::Purge,
+        Script::Fence,
+        Script::Sweep,
+        Script::Beat,
+    ];
+
+    fn text(self) -> String {
+        let (flags, body) = match self {
+            Script::Lease => (WITH_ROOM, include_str!("lease.lua")),
+            Script::Put => (WITH_ROOM, include_str!("put.lua")),
+            Script::Release => (ALWAYS, include_str!("release.lua")),
+            Script::Purge => (ALWAYS, include_str!("purge.lua")),
+            Script::Fence => (ALWAYS, include_str!("fence.lua")),
+            Script::Sweep => (ALWAYS, include_str!("sweep.lua")),
+            Script::Beat => (ALWAYS, include_str!("beat.lua")),
+        };
+        format!("{flags}{COMMON}{body}")
+    }
+}
+
+/// The texts and, once Redis was asked, their hashes.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    loaded: [Loaded; Script::ALL.len()],
+}
+
+#[derive(Debug)]
+struct Loaded {
+    text: String,
+    hash: OnceLock<String>,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Scripts {
+        Scripts {
+            loaded: Script::ALL.map(|script| Loaded {
+                text: script.text(),
+                hash: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Learns the hashes. A Redis that refuses `SCRIPT LOAD` gets the texts each time.
+    pub(super) async fn load(&self, client: &WithOptions<Client>) {
+        for script in self.loaded.iter().filter(|s| s.hash.get().is_none()) {
+            let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
+            let args = vec!["LOAD", script.text.as_str()];
+            if let Ok(hash) = client.custom::<String, _>(load, args).await {
+                script.hash.get_or_init(|| hash);
+            }
+        }
+    }
+
+    /// Runs one; `keys` must be of one shard.
+    pub(super) async fn run(
+        &self,
+        client: &WithOptions<Client>,
+        script: Script,
+        keys: Vec<String>,
+        args: Vec<Value>,
+    ) -> Result<Value, fred::error::Error> {
+        let loaded = &self.loaded[script as usize];
+        let mut words = Vec::with_capacity(2 + keys.len() + args.len());
+        words.push(Value::Null);
+        words.push(Value::from(keys.len() as i64));
+        words.extend(keys.into_iter().map(Value::from));
+        words.extend(args);
+        if let Some(hash) = loaded.hash.get() {
+            words[0] = hash.as_str().into();
+            match send(client, "EVALSHA", words.clone()).await {
+                Err(error) if error.details().starts_with("NOSCRIPT") => {}
+                reply => return reply,
+            }
+        }
+        words[0] = loaded.text.as_str().into();
+        send(client, "EVAL", words).await
+    }
+}
+
+/// fred's own `evalsha` would ignore the client's options, and with them the timeout.
+async fn send(
+    client: &WithOptions<Client>,
+    name: &'static str,
+    words: Vec<Value>,
+) -> Result<Value, fred::error::Error> {
+    // The first key stands behind the script and the number of keys.
+    let command = CustomCommand::new_static(name, ClusterHash::Offset(2), false);
+    client.custom(command, words).await
+}

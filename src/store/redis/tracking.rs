@@ -1,0 +1,55 @@
+//! What Redis says was changed elsewhere (client tracking, RESP3).
+
+use std::sync::Arc;
+
+use fred::interfaces::TrackingInterface;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+
+use super::keys::Name;
+use super::link::Link;
+use crate::routes::{Pattern, Purge};
+
+/// Carries out invalidations until the client is closed.
+pub(super) fn listen(link: &Arc<Link>) -> JoinHandle<()> {
+    let mut invalidations = link.client.invalidation_rx();
+    let link = Arc::clone(link);
+    tokio::spawn(async move {
+        loop {
+            match invalidations.recv().await {
+                Ok(invalidation) => {
+                    let names = invalidation.keys.iter().filter_map(|key| key.as_str());
+                    names.for_each(|name| link.invalidated(name));
+                }
+                // Nobody knows which keys those were.
+                Err(RecvError::Lagged(_)) if link.tracking().is_some() => {
+                    link.tier.begin_session(&link);
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    })
+}
+
+impl Link {
+    fn invalidated(&self, name: &str) {
+        let Some(name) = self.tier.keys.parse(name) else {
+            return;
+        };
+        let (Name::Entry(key) | Name::Lease(key)) = name;
+        let purge = Arc::new(Purge {
+            keys: vec![Pattern::literal(key)],
+            ..Purge::default()
+        });
+        match name {
+            Name::Entry(_) => {
+                self.tier.metrics.invalidations.inc();
+                self.tier.echo.purge(Arc::clone(&purge));
+                self.tier.memory.purge(&purge);
+            }
+            // A purge took the lease of a fill of ours: requests that come now must not join it.
+            Name::Lease(_) => self.tier.fence.purge(purge),
+        }
+    }
+}

@@ -1,11 +1,61 @@
-//! Pannier: a caching reverse-proxy sidecar. So far its pure rooms, config and store.
+//! Pannier: a caching reverse-proxy sidecar.
+//!
+//! # The map
+//!
+//! | room | what it holds | knows |
+//! | --- | --- | --- |
+//! | [`routes`] | which rule a request falls under, the key it renders, what a write purges | values only |
+//! | [`http_cache`] | RFC 9111 as decisions: storable, reusable, how to validate; every [`http_cache::Reason`] | values only |
+//! | [`entry`] | what is stored under a key, and its bytes | values only |
+//! | [`budget`] | who leaves so that N bytes fit | values only |
+//! | [`config`] | the TOML file, and the valid [`config::Config`] made of it | files, environment |
+//! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
+//! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
+//! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
+//! | [`upstream`] | the app: connection pool, deadlines, errors | hyper |
+//! | [`live`] | the config in force with what is derived from it; a reload swaps it whole | config, upstream |
+//! | [`proxy`] | the life of one request; `proxy::handle` is its table of contents | store, upstream |
+//! | [`server`] | accepting, limits, drain | proxy |
+//! | [`admin`] | health, stats, metrics, purge | store, metrics |
+//! | [`app`] | a config made into running parts; reload | all of these |
+//! | [`commands`] | one file a command | app |
+//!
+//! Arrows point down this table's dependencies only: the rooms that know "values only" take `now` as
+//! an argument and never a socket, a clock or a log (`tests/architecture.rs` keeps it so).
+//!
+//! # Life of a GET
+//!
+//! 1. [`server`] accepts on the core's own listener; [`proxy::handle`] takes one snapshot of the config.
+//! 2. [`routes`] finds the rule and renders the key.
+//! 3. [`store`] looks in memory, then in Redis.
+//! 4. [`http_cache::reuse()`] decides: serve, serve stale and refresh, validate, fetch or pass.
+//! 5. On a fetch the request joins or leads the fill of its key; the leader takes the key's lease,
+//!    asks the app, streams the answer to its client and keeps a capped copy. A request that joined
+//!    after the app was asked is answered by that fill only if the store has taken it.
+//! 6. The copy is stored if [`http_cache::storable()`] allows it, the lease still stands and no purge
+//!    has come between (the [`store::Fence`]).
+//!
+//! # Life of a write
+//!
+//! It passes to the app, in a task that outlives its client and that the drain waits for. If the answer
+//! is 2xx or 3xx (or is lost after the request was sent), the purge rules it matches are bound to it and
+//! carried out in both tiers before the answer leaves.
 
+pub mod admin;
+pub mod app;
+pub mod body;
 pub mod budget;
+pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod entry;
 pub mod http_cache;
 pub mod jwt;
+pub mod live;
 pub mod metrics;
+pub mod proxy;
 pub mod routes;
+pub mod server;
 pub mod store;
+pub mod upstream;

@@ -1,3 +1,16 @@
-//! The command line is to come.
+//! Parses the command line, runs the command, turns an error into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use pannier::cli::Cli;
+
+fn main() -> ExitCode {
+    match pannier::commands::run_command(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pannier: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

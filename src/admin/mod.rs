@@ -1,0 +1,293 @@
+//! The admin interface: health, readiness, metrics, stats and purge, on an address of its own.
+//!
+//! It is for operators and scrapers, so it is small: HTTP/1.1, a low connection cap, short bodies.
+//! Only `POST /purge` changes anything, and only with the token. It goes on answering through a
+//! drain, so that `/readyz` can tell the load balancer; the caller stops it last.
+
+mod answer;
+pub mod purge;
+pub mod refusal;
+pub mod stats;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::TextEncoder;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::metrics::Metrics;
+use crate::store::{Status, Store};
+use answer::{Answer, answer, answer_json, refused};
+use refusal::Refusal;
+
+/// Connections at a time; further ones wait in the backlog.
+const MAX_CONNECTIONS: usize = 64;
+
+/// From a connection's (or the previous answer's) end to a whole request head.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After the end is called, the longest wait for answers under way.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How old a [`Status`] may be before the store is asked again: scrapers must not load Redis.
+const STATUS_MAX_AGE: Duration = Duration::from_secs(1);
+
+/// What the endpoints show and act on.
+pub struct Admin {
+    /// Gathered by `/metrics` and `/stats`.
+    pub metrics: Arc<Metrics>,
+    /// Asked for its status, and purged; attached to the runtime that runs [`serve`].
+    pub store: Store,
+    /// The bearer token of `POST /purge`; `None`: refused. A reload may change it.
+    pub token: ArcSwapOption<String>,
+    /// Set when the drain begins: `/readyz` then answers 503.
+    pub draining: AtomicBool,
+    started: Instant,
+    status: Mutex<Option<(Instant, Status)>>,
+}
+
+impl Admin {
+    /// The interface of a process that starts now.
+    pub fn new(metrics: Arc<Metrics>, store: Store, token: Option<String>) -> Admin {
+        Admin {
+            metrics,
+            store,
+            token: ArcSwapOption::from_pointee(token),
+            draining: AtomicBool::new(false),
+            started: clock::monotonic(),
+            status: Mutex::new(None),
+        }
+    }
+
+    /// The store's status, at most [`STATUS_MAX_AGE`] old; asking for it also sets the gauges.
+    async fn status(&self) -> Status {
+        let mut last = self.status.lock().await;
+        if let Some((asked, status)) = &*last
+            && clock::monotonic().duration_since(*asked) < STATUS_MAX_AGE
+        {
+            return status.clone();
+        }
+        let status = self.store.status().await;
+        *last = Some((clock::monotonic(), status.clone()));
+        status
+    }
+
+    /// A purge changes what the status says at once.
+    async fn forget_status(&self) {
+        *self.status.lock().await = None;
+    }
+}
+
+/// Serves the interface until `shutdown` says true (or its sender is gone), then lets answers under
+/// way finish.
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, mut shutdown: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let stopping = shutdown.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            () = stopped(&mut shutdown) => break,
+            stream = accept(&listener, &places) => stream,
+        };
+        let Some((stream, place)) = stream else { break };
+        let (admin, stopping) = (admin.clone(), stopping.clone());
+        connections.spawn(async move {
+            connection(stream, admin, stopping).await;
+            drop(place);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(CLOSE_TIMEOUT, finished).await.is_err() {
+        tracing::warn!("admin: connections cut at the end");
+    }
+}
+
+/// The next connection with its place under the cap; `None` only if the cap itself was closed.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return Some((stream, place)),
+            Err(error) => {
+                // Usually the descriptor limit: waiting frees some, and ending would be worse.
+                tracing::warn!(%error, "admin: accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, admin: Arc<Admin>, mut stopping: watch::Receiver<bool>) {
+    let service = service_fn(move |request| {
+        let admin = admin.clone();
+        async move { Ok::<_, Infallible>(handle(&admin, request).await) }
+    });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(16 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    let result = tokio::select! {
+        result = serving.as_mut() => result,
+        () = stopped(&mut stopping) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "admin: connection ended");
+    }
+}
+
+/// Ends when the process is to stop; a lost sender means the same.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// One request: find the endpoint, let it answer, add what every answer carries.
+async fn handle(admin: &Admin, request: Request<Incoming>) -> Answer {
+    let answer = match endpoint(request.method(), request.uri().path()) {
+        Ok(Endpoint::Health) => Ok(answer_json(StatusCode::OK, &json!({ "status": "ok" }))),
+        Ok(Endpoint::Ready) => Ok(ready(admin).await),
+        Ok(Endpoint::Metrics) => Ok(metrics(admin).await),
+        Ok(Endpoint::Stats) => Ok(stats(admin).await),
+        Ok(Endpoint::Purge) => purge(admin, request).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut answer = answer.unwrap_or_else(|refusal| refused(&refusal));
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    answer
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    Health,
+    Ready,
+    Metrics,
+    Stats,
+    Purge,
+}
+
+/// The route table.
+fn endpoint(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
+    let (endpoint, allow) = match path {
+        "/healthz" => (Endpoint::Health, "GET, HEAD"),
+        "/readyz" => (Endpoint::Ready, "GET, HEAD"),
+        "/metrics" => (Endpoint::Metrics, "GET, HEAD"),
+        "/stats" => (Endpoint::Stats, "GET, HEAD"),
+        "/purge" => (Endpoint::Purge, "POST"),
+        _ => return Err(Refusal::NotFound),
+    };
+    if allow.split(", ").any(|allowed| allowed == method.as_str()) {
+        Ok(endpoint)
+    } else {
+        Err(Refusal::Method { allow })
+    }
+}
+
+/// Redis being down is told but is no reason to take the sidecar out: memory and the app still serve.
+async fn ready(admin: &Admin) -> Answer {
+    let redis = stats::RedisState::of(&admin.status().await);
+    if admin.draining.load(Ordering::Relaxed) {
+        let body = json!({ "ready": false, "reason": "draining", "redis": redis });
+        return answer_json(StatusCode::SERVICE_UNAVAILABLE, &body);
+    }
+    answer_json(StatusCode::OK, &json!({ "ready": true, "redis": redis }))
+}
+
+async fn metrics(admin: &Admin) -> Answer {
+    admin.status().await;
+    match TextEncoder::new().encode_to_string(&admin.metrics.registry.gather()) {
+        Ok(text) => answer(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            text.into(),
+        ),
+        Err(error) => {
+            tracing::error!(%error, "admin: metrics cannot be written");
+            let body = json!({ "error": "metrics cannot be written; the log says why" });
+            answer_json(StatusCode::INTERNAL_SERVER_ERROR, &body)
+        }
+    }
+}
+
+async fn stats(admin: &Admin) -> Answer {
+    let status = admin.status().await;
+    let uptime = clock::monotonic().duration_since(admin.started);
+    let stats = stats::stats(&admin.metrics.registry.gather(), &status, uptime);
+    answer_json(StatusCode::OK, &stats)
+}
+
+async fn purge(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
+    let (head, body) = request.into_parts();
+    let token = admin.token.load();
+    purge::authorize(&head.headers, token.as_ref().map(|token| token.as_str()))?;
+    let wanted = purge::parse(&purge::read(&head.headers, body).await?)?;
+    tracing::info!(
+        selectors = wanted.len(),
+        everything = wanted.everything,
+        "admin: purge"
+    );
+    let purged = admin.store.purge(wanted.into_purge()).await;
+    admin.metrics.purges.with_label_values(&["admin"]).inc();
+    admin.forget_status().await;
+    Ok(answer_json(
+        StatusCode::OK,
+        &json!({
+            "purged": { "memory": purged.memory, "redis": purged.redis },
+            "pending": purged.pending,
+        }),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_find_their_endpoint() {
+        let cases = [
+            ("GET", "/healthz", Ok(Endpoint::Health)),
+            ("HEAD", "/healthz", Ok(Endpoint::Health)),
+            ("GET", "/readyz", Ok(Endpoint::Ready)),
+            ("GET", "/metrics", Ok(Endpoint::Metrics)),
+            ("GET", "/stats", Ok(Endpoint::Stats)),
+            ("POST", "/purge", Ok(Endpoint::Purge)),
+            ("GET", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("HEAD", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("get", "/stats", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("POST", "/metrics", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("GET", "/", Err(StatusCode::NOT_FOUND)),
+            ("GET", "/stats/", Err(StatusCode::NOT_FOUND)),
+            ("GET", "//stats", Err(StatusCode::NOT_FOUND)),
+        ];
+        for (method, path, expected) in cases {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let found = endpoint(&method, path).map_err(|refusal| refusal.status());
+            assert_eq!(found, expected, "{method} {path}");
+        }
+    }
+}

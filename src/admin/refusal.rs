@@ -1,0 +1,72 @@
+//! Why the admin interface refuses a request, and with which status.
+
+use http::StatusCode;
+
+use super::purge::{MAX_BODY, MAX_SELECTORS};
+
+/// A refused request; its text is what the client reads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such path.
+    #[error("there are: GET /healthz, /readyz, /metrics, /stats, and POST /purge")]
+    NotFound,
+    /// The path does not take this method.
+    #[error("this path takes {allow}")]
+    Method {
+        /// The methods it takes, as in `Allow`.
+        allow: &'static str,
+    },
+    /// The request comes from a web page; none has business here.
+    #[error("requests with an Origin field are refused")]
+    Origin,
+    /// No token is configured, so nobody may purge.
+    #[error("purging is off: set [admin] token, or PANNIER_ADMIN_TOKEN")]
+    NoToken,
+    /// The token is absent or wrong.
+    #[error("needs the field Authorization: Bearer TOKEN, with the configured token")]
+    Unauthorized,
+    /// The body is not declared to be JSON.
+    #[error("needs Content-Type: application/json")]
+    MediaType,
+    /// The body is over [`MAX_BODY`].
+    #[error("the body is over {MAX_BODY} bytes")]
+    TooLarge,
+    /// The body did not come in time.
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    /// The body broke off.
+    #[error("the body broke off")]
+    BodyBroken,
+    /// The body is not what a purge looks like.
+    #[error("{0}")]
+    Malformed(String),
+    /// The body names nothing.
+    #[error("nothing to purge: give keys, patterns or tags, or \"everything\": true")]
+    Empty,
+    /// A key, pattern or tag is the empty string.
+    #[error("an empty string is no key, pattern or tag")]
+    EmptySelector,
+    /// More keys, patterns and tags than one purge may have.
+    #[error("over {MAX_SELECTORS} keys, patterns and tags: split the purge")]
+    TooMany,
+}
+
+impl Refusal {
+    /// The status it is told with.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Origin | Refusal::NoToken => StatusCode::FORBIDDEN,
+            Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
+            Refusal::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Refusal::BodyBroken
+            | Refusal::Malformed(_)
+            | Refusal::Empty
+            | Refusal::EmptySelector
+            | Refusal::TooMany => StatusCode::BAD_REQUEST,
+        }
+    }
+}

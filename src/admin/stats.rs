@@ -1,0 +1,224 @@
+//! `/stats`: the metrics of this process in words and sums.
+//!
+//! Everything countable is computed from the families that `/metrics` writes out, so the two cannot
+//! disagree; only what has no metric (whether Redis is up, the last error) comes from [`Status`].
+//! MB are millions of bytes, as in the config's `"20MB"`. A rate or mean without a single
+//! observation is null.
+
+mod families;
+mod tally;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use prometheus::proto::MetricFamily;
+use serde::Serialize;
+
+use crate::entry::Priority;
+use crate::store::Status;
+use families::{gauge_sum, label, metrics};
+use tally::{Tally, ratio, rounded};
+
+/// The whole answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stats {
+    /// Seconds since the start.
+    pub uptime: u64,
+    /// All rules together.
+    #[serde(flatten)]
+    pub total: Traffic,
+    /// The memory tier.
+    pub memory: Usage,
+    /// The Redis tier.
+    pub redis: Redis,
+    /// By rule name.
+    pub rules: BTreeMap<String, Traffic>,
+    /// By priority.
+    pub priorities: BTreeMap<&'static str, ByPriority>,
+}
+
+/// Requests and how they were answered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Traffic {
+    /// All of them.
+    pub requests: u64,
+    /// Answered from the store, or by another request's fill.
+    pub hits: u64,
+    /// Looked up and asked of the app.
+    pub misses: u64,
+    /// Never looked up.
+    pub passes: u64,
+    /// Not answered properly by the app, or malformed.
+    pub failures: u64,
+    /// `hits / (hits + misses)`, 0 to 1.
+    pub hit_rate: Option<f64>,
+    /// Milliseconds to the head of an answer from the store.
+    pub mean_cache_ms: Option<f64>,
+    /// Milliseconds to the head of an answer of the app.
+    pub mean_app_ms: Option<f64>,
+}
+
+/// What a tier holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Usage {
+    /// Millions of bytes, overhead included.
+    pub used_mb: f64,
+    /// Millions of bytes it may hold.
+    pub limit_mb: f64,
+    /// Of the limit; null without one.
+    pub percent: Option<f64>,
+    /// Keys with something stored.
+    pub entries: u64,
+}
+
+/// The Redis tier and the way to it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Redis {
+    /// Whether it can be used.
+    pub state: RedisState,
+    /// What Pannier holds there.
+    #[serde(flatten)]
+    pub usage: Usage,
+    /// Purges kept until it can be reached.
+    pub pending_purges: u64,
+    /// Whether its invalidations arrive.
+    pub tracking: bool,
+    /// Whether the bytes are past `[budget] evict_at`.
+    pub nearly_full: bool,
+    /// In words.
+    pub last_error: Option<String>,
+}
+
+/// Whether Redis can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedisState {
+    /// Connected, and the circuit breaker is closed.
+    Up,
+    /// Configured and out of reach.
+    Down,
+    /// Not configured.
+    Absent,
+}
+
+/// One priority's traffic and holdings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ByPriority {
+    /// Requests of rules with this priority.
+    pub requests: u64,
+    /// As in [`Traffic`].
+    pub hits: u64,
+    /// As in [`Traffic`].
+    pub misses: u64,
+    /// As in [`Traffic`].
+    pub hit_rate: Option<f64>,
+    /// In the memory tier.
+    pub memory: Held,
+    /// In the Redis tier.
+    pub redis: Held,
+}
+
+/// What one tier holds of one priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// Bytes, overhead included.
+    pub bytes: u64,
+    /// Entries.
+    pub entries: u64,
+}
+
+impl RedisState {
+    /// What `status` says of Redis.
+    pub fn of(status: &Status) -> RedisState {
+        match &status.redis {
+            None => RedisState::Absent,
+            Some(redis) if redis.up => RedisState::Up,
+            Some(_) => RedisState::Down,
+        }
+    }
+}
+
+/// Sums up the gathered families.
+pub fn stats(families: &[MetricFamily], status: &Status, uptime: Duration) -> Stats {
+    let rules = traffic_by_rule(families);
+    let mut total = Tally::default();
+    rules.values().for_each(|rule| total.add(rule));
+    Stats {
+        uptime: uptime.as_secs(),
+        total: total.traffic(),
+        memory: usage(families, "memory"),
+        redis: redis(families, status),
+        rules: rules
+            .iter()
+            .map(|(name, tally)| (name.clone(), tally.traffic()))
+            .collect(),
+        priorities: Priority::ALL
+            .into_iter()
+            .map(|priority| (priority.as_str(), by_priority(families, priority.as_str())))
+            .collect(),
+    }
+}
+
+fn redis(families: &[MetricFamily], status: &Status) -> Redis {
+    let known = status.redis.as_ref();
+    Redis {
+        state: RedisState::of(status),
+        usage: usage(families, "redis"),
+        pending_purges: gauge_sum(families, "pannier_redis_pending_purges", &[]),
+        nearly_full: known.is_some_and(|redis| redis.nearly_full),
+        tracking: known.is_some_and(|redis| redis.tracking),
+        last_error: known.and_then(|redis| redis.last_error.clone()),
+    }
+}
+
+fn usage(families: &[MetricFamily], tier: &str) -> Usage {
+    let tier = [("tier", tier)];
+    let used = gauge_sum(families, "pannier_store_bytes", &tier);
+    let limit = gauge_sum(families, "pannier_store_limit_bytes", &tier);
+    Usage {
+        used_mb: rounded(used as f64 / 1e6, 3),
+        limit_mb: rounded(limit as f64 / 1e6, 3),
+        percent: ratio(100.0 * used as f64, limit as f64, 1),
+        entries: gauge_sum(families, "pannier_store_entries", &tier),
+    }
+}
+
+fn by_priority(families: &[MetricFamily], priority: &str) -> ByPriority {
+    let mut tally = Tally::default();
+    for metric in metrics(families, "pannier_requests_total") {
+        if label(metric, "priority") == priority {
+            tally.count(metric);
+        }
+    }
+    let held = |tier| {
+        let labels = [("tier", tier), ("priority", priority)];
+        Held {
+            bytes: gauge_sum(families, "pannier_store_bytes", &labels),
+            entries: gauge_sum(families, "pannier_store_entries", &labels),
+        }
+    };
+    ByPriority {
+        requests: tally.requests,
+        hits: tally.hits,
+        misses: tally.misses,
+        hit_rate: tally.hit_rate(),
+        memory: held("memory"),
+        redis: held("redis"),
+    }
+}
+
+fn traffic_by_rule(families: &[MetricFamily]) -> BTreeMap<String, Tally> {
+    let mut rules = BTreeMap::<String, Tally>::new();
+    for metric in metrics(families, "pannier_requests_total") {
+        let rule = rules.entry(label(metric, "rule").to_owned()).or_default();
+        rule.count(metric);
+    }
+    for metric in metrics(families, "pannier_request_duration_seconds") {
+        let rule = rules.entry(label(metric, "rule").to_owned()).or_default();
+        rule.time(metric);
+    }
+    rules
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! Reading gathered families by name and label.
+
+use prometheus::proto::{Metric, MetricFamily};
+
+pub(super) fn gauge_sum(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> u64 {
+    let wanted = |metric: &&Metric| {
+        labels
+            .iter()
+            .all(|(name, value)| label(metric, name) == *value)
+    };
+    // A gauge may stand below zero for a moment while threads adjust it; `as` makes that 0.
+    metrics(families, name)
+        .filter(wanted)
+        .map(|metric| metric.get_gauge().get_value() as u64)
+        .sum()
+}
+
+/// The samples of one family; none if nothing was observed yet.
+pub(super) fn metrics<'f>(
+    families: &'f [MetricFamily],
+    name: &str,
+) -> impl Iterator<Item = &'f Metric> {
+    families
+        .iter()
+        .filter(move |family| family.name() == name)
+        .flat_map(|family| family.get_metric())
+}
+
+/// A label's value; empty if there is none.
+pub(super) fn label<'m>(metric: &'m Metric, name: &str) -> &'m str {
+    metric
+        .get_label()
+        .iter()
+        .find(|pair| pair.name() == name)
+        .map_or("", |pair| pair.value())
+}

@@ -1,0 +1,188 @@
+//! A config made into running parts: worker threads, the admin interface; reload; drain.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+
+use crate::admin::{self, Admin};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::proxy::{Flights, Tally, Worker};
+use crate::server::{self, Shared};
+use crate::store::Store;
+
+/// A running sidecar.
+pub struct App {
+    proxy_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    live: Arc<ArcSwap<Live>>,
+    metrics: Arc<Metrics>,
+    admin: Arc<Admin>,
+    draining: watch::Sender<bool>,
+    admin_stop: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+    admin_thread: JoinHandle<()>,
+}
+
+impl App {
+    /// Starts everything; returns when both addresses accept connections.
+    pub fn start(config: Config, source: Option<PathBuf>) -> anyhow::Result<App> {
+        let metrics = Arc::new(Metrics::new());
+        metrics.start_time.set(unix_seconds());
+        let clock = Clock::default();
+        let listen = config.listen.clone();
+        let max_fills = config.upstream.max_fills;
+        let store = Store::new(&config, clock.clone(), metrics.clone());
+        let token = config.admin.token.clone();
+        let live = Arc::new(ArcSwap::from_pointee(Live::new(config, source, &metrics)?));
+        let (draining, drain_seen) = watch::channel(false);
+        let shared = Shared {
+            places: Arc::new(Semaphore::new(listen.max_connections)),
+            draining: drain_seen,
+        };
+        let (flights, tally) = (
+            Arc::new(Flights::new(max_fills)),
+            Arc::new(Tally::default()),
+        );
+
+        let mut proxy_addr = listen.proxy;
+        let mut workers = Vec::with_capacity(listen.workers);
+        for index in 0..listen.workers {
+            let listener = server::listen(proxy_addr)
+                .with_context(|| format!("[listen] proxy = \"{proxy_addr}\": cannot listen"))?;
+            // Port 0 is settled by the first listener.
+            proxy_addr = listener.local_addr()?;
+            let worker = Worker {
+                index,
+                live: live.clone(),
+                store: store.clone(),
+                flights: flights.clone(),
+                metrics: metrics.clone(),
+                clock: clock.clone(),
+                tally: tally.clone(),
+                life: None,
+            };
+            let shared = shared.clone();
+            workers.push(spawn(&format!("pannier-{index}"), move |runtime| {
+                let worker = Worker {
+                    store: worker.store.attach(),
+                    ..worker
+                };
+                let store = worker.store.clone();
+                if let Err(error) = runtime.block_on(server::serve(listener, worker, shared)) {
+                    tracing::error!(%error, "worker {index} ended");
+                }
+                runtime.block_on(store.close());
+            })?);
+        }
+
+        let listener = std::net::TcpListener::bind(listen.admin)
+            .with_context(|| format!("[listen] admin = \"{}\": cannot listen", listen.admin))?;
+        listener.set_nonblocking(true)?;
+        let admin_addr = listener.local_addr()?;
+        let (admin_stop, stop_seen) = watch::channel(false);
+        let (hand_over, handed_over) = std::sync::mpsc::channel();
+        let admin_metrics = metrics.clone();
+        let admin_thread = spawn("pannier-admin", move |runtime| {
+            let store = store.attach();
+            let admin = Arc::new(Admin::new(admin_metrics, store.clone(), token));
+            let _ = hand_over.send(admin.clone());
+            runtime.block_on(async {
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => admin::serve(listener, admin, stop_seen).await,
+                    Err(error) => tracing::error!(%error, "admin interface ended"),
+                }
+                store.close().await;
+            });
+        })?;
+        let admin = handed_over
+            .recv()
+            .context("the admin thread did not start")?;
+        Ok(App {
+            proxy_addr,
+            admin_addr,
+            live,
+            metrics,
+            admin,
+            draining,
+            admin_stop,
+            workers,
+            admin_thread,
+        })
+    }
+
+    /// Where clients connect.
+    pub fn proxy_addr(&self) -> SocketAddr {
+        self.proxy_addr
+    }
+
+    /// Where the admin interface is.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Puts `config` in force for all later requests. Returns the settings that differ and only take
+    /// effect at a restart.
+    pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+        let old = self.live.load_full();
+        let waiting = old.config.needs_restart(&config);
+        let token = config.admin.token.clone();
+        let live = Live::new(config, old.source.clone(), &self.metrics)?;
+        self.live.store(Arc::new(live));
+        self.admin.token.store(token.map(Arc::new));
+        Ok(waiting)
+    }
+
+    /// Counts a reload, for `pannier_config_reloads_total`.
+    pub fn count_reload(&self, ok: bool) {
+        self.metrics
+            .config_reloads
+            .with_label_values(&[if ok { "ok" } else { "error" }])
+            .inc();
+    }
+
+    /// Stops accepting, finishes what is in flight, closes Redis; the admin interface goes last.
+    pub fn shutdown(self) {
+        self.admin.draining.store(true, Ordering::Relaxed);
+        let _ = self.draining.send(true);
+        for worker in self.workers {
+            let _ = worker.join();
+        }
+        let _ = self.admin_stop.send(true);
+        let _ = self.admin_thread.join();
+    }
+}
+
+/// A thread with a single-threaded runtime of its own.
+fn spawn(
+    name: &str,
+    body: impl FnOnce(&Runtime) + Send + 'static,
+) -> anyhow::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot make a runtime")?;
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let handle = thread.spawn(move || {
+        let entered = runtime.enter();
+        body(&runtime);
+        drop(entered);
+    });
+    handle.context("cannot start a thread")
+}
+
+fn unix_seconds() -> f64 {
+    crate::clock::wall()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map(|since| since.as_secs_f64())
+        .unwrap_or_default()
+}

@@ -1,0 +1,372 @@
+//! Bodies: whole from the store, or streamed; never gathered here.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
+
+/// An error of any body.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What goes out, to a client or to the app.
+#[derive(Debug)]
+pub enum Body {
+    /// All of it at once; `None`: empty.
+    Whole(Option<Bytes>),
+    /// Piece by piece. The guard, if any, is dropped when the stream ends.
+    Stream(UnsyncBoxBody<Bytes, BoxError>, Option<Guard>),
+}
+
+/// Something to drop at the end of a stream.
+pub type Guard = Box<dyn Droppable>;
+
+/// Anything that can be kept until a stream ends.
+pub trait Droppable: Send + Sync + std::fmt::Debug {}
+impl<T: Send + Sync + std::fmt::Debug> Droppable for T {}
+
+impl Body {
+    /// No bytes.
+    pub fn empty() -> Body {
+        Body::Whole(None)
+    }
+
+    /// All of `bytes`.
+    pub fn whole(bytes: Bytes) -> Body {
+        Body::Whole((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// A stream.
+    pub fn stream<B>(body: B) -> Body
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Body::Stream(body.map_err(Into::into).boxed_unsync(), None)
+    }
+
+    /// Keeps `guard` until the stream ends; drops it now when there is no stream.
+    pub fn guarded(self, guard: impl Droppable + 'static) -> Body {
+        match self {
+            Body::Whole(bytes) => Body::Whole(bytes),
+            Body::Stream(stream, None) => Body::Stream(stream, Some(Box::new(guard))),
+            Body::Stream(stream, Some(held)) => Body::Stream(stream, Some(Box::new((held, guard)))),
+        }
+    }
+
+    /// Whether it is known to have no bytes.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self, Body::Stream(..))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut *self {
+            Body::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Body::Stream(stream, guard) => {
+                let frame = ready!(Pin::new(stream).poll_frame(cx));
+                if frame.is_none() {
+                    guard.take();
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Whole(bytes) => bytes.is_none(),
+            Body::Stream(stream, _) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+            Body::Stream(stream, _) => stream.size_hint(),
+        }
+    }
+}
+
+/// The other side sent nothing for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing received for {0:?}")]
+pub struct Stalled(pub Duration);
+
+/// A received body that fails when nothing arrives for `patience`.
+#[derive(Debug)]
+pub struct Timed {
+    body: Incoming,
+    patience: Option<Duration>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timed {
+    /// `patience = None` waits for ever (event streams).
+    pub fn new(body: Incoming, patience: Option<Duration>) -> Timed {
+        Timed {
+            body,
+            patience,
+            sleep: None,
+        }
+    }
+}
+
+impl HttpBody for Timed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.sleep = None;
+            return Poll::Ready(frame.map(|result| result.map_err(Into::into)));
+        }
+        let Some(patience) = this.patience else {
+            return Poll::Pending;
+        };
+        let sleep = this
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(sleep.as_mut().poll(cx));
+        Poll::Ready(Some(Err(Stalled(patience).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// How the sending of a body goes, so that a deadline can run from its last piece.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Mutex<Sent>>);
+
+#[derive(Debug)]
+struct Sent {
+    last: Instant,
+    broke: bool,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Progress(Arc::new(Mutex::new(Sent {
+            last: Instant::now(),
+            broke: false,
+        })))
+    }
+}
+
+impl Progress {
+    /// The last moment a piece was taken.
+    pub fn last(&self) -> Instant {
+        self.lock().last
+    }
+
+    /// Whether the body ended before it was whole.
+    pub fn broke(&self) -> bool {
+        self.lock().broke
+    }
+
+    fn note(&self, broke: bool) {
+        let mut sent = self.lock();
+        sent.last = Instant::now();
+        sent.broke |= broke;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body that notes its progress and keeps a capped copy of its first bytes.
+#[derive(Debug)]
+pub struct Watched<B> {
+    body: B,
+    progress: Progress,
+    copy: Option<Copy>,
+}
+
+/// The capped copy: filled while the body streams.
+#[derive(Clone, Debug)]
+pub struct Copy {
+    cap: usize,
+    bytes: Arc<Mutex<Option<Vec<u8>>>>,
+}
+
+impl Copy {
+    /// An empty copy that is given up once it would pass `cap`.
+    pub fn new(cap: usize) -> Copy {
+        Copy {
+            cap,
+            bytes: Arc::new(Mutex::new(Some(Vec::new()))),
+        }
+    }
+
+    /// What was copied; `None` if the body was over the cap.
+    pub fn copied(&self) -> Option<Vec<u8>> {
+        self.lock().clone()
+    }
+
+    /// Adds a piece.
+    pub fn push(&self, piece: &[u8]) {
+        let mut held = self.lock();
+        if let Some(bytes) = held.as_mut() {
+            if bytes.len() + piece.len() > self.cap {
+                *held = None;
+            } else {
+                bytes.extend_from_slice(piece);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> Watched<B> {
+    /// Watches `body`; `copy` receives its pieces.
+    pub fn new(body: B, progress: Progress, copy: Option<Copy>) -> Watched<B> {
+        Watched {
+            body,
+            progress,
+            copy,
+        }
+    }
+}
+
+impl<B> HttpBody for Watched<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.progress.note(matches!(frame, Some(Err(_))));
+        if let (Some(copy), Some(Ok(frame))) = (&self.copy, &frame)
+            && let Some(piece) = frame.data_ref()
+        {
+            copy.push(piece);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// One piece of an answer on its way from a fill to the client that leads it.
+#[derive(Debug)]
+pub enum Piece {
+    /// A frame that the fill also keeps.
+    Frame(Frame<Bytes>),
+    /// The fill has given up its copy: the client takes the rest from the app itself, at its own pace.
+    Rest(Timed),
+    /// The answer is complete.
+    End,
+    /// The app's answer broke.
+    Broken(BoxError),
+}
+
+/// The leader's end of a fill. The channel holds at most the fill's cap, then `Rest` follows, so a
+/// slow client neither slows the fill nor makes it grow.
+#[derive(Debug)]
+pub struct Tapped {
+    pieces: mpsc::UnboundedReceiver<Piece>,
+    rest: Option<Timed>,
+    length: Option<u64>,
+    ended: bool,
+}
+
+impl Tapped {
+    /// `length` is the answer's `Content-Length`, if it has one.
+    pub fn new(pieces: mpsc::UnboundedReceiver<Piece>, length: Option<u64>) -> Tapped {
+        Tapped {
+            pieces,
+            rest: None,
+            length,
+            ended: false,
+        }
+    }
+}
+
+/// The fill ended without saying so.
+#[derive(Debug, thiserror::Error)]
+#[error("the fill of this answer was dropped")]
+pub struct FillDropped;
+
+impl HttpBody for Tapped {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(rest) = this.rest.as_mut() {
+            return Pin::new(rest).poll_frame(cx);
+        }
+        match ready!(this.pieces.poll_recv(cx)) {
+            Some(Piece::Frame(frame)) => Poll::Ready(Some(Ok(frame))),
+            Some(Piece::Rest(rest)) => {
+                this.rest = Some(rest);
+                self.poll_frame(cx)
+            }
+            Some(Piece::Broken(error)) => {
+                this.ended = true;
+                Poll::Ready(Some(Err(error)))
+            }
+            Some(Piece::End) => {
+                this.ended = true;
+                Poll::Ready(None)
+            }
+            None => {
+                this.ended = true;
+                Poll::Ready(Some(Err(FillDropped.into())))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,76 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// A caching reverse-proxy sidecar: slow GETs become Redis hits, writes purge what they made stale.
+#[derive(Debug, Parser)]
+#[command(name = "pannier", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the sidecar.
+    Run(Run),
+    /// Check a config file: every error with its line, and what is legal but unwise.
+    Check {
+        /// The TOML file.
+        file: PathBuf,
+    },
+    /// Say what would happen to a request: rule, key, what forbids caching, what would purge it, what it would purge.
+    Explain(Explain),
+    /// Print the JSON Schema of the config file, for editors.
+    Schema,
+    /// Show Pannier at work before an example kanban API: a miss, a hit, a write, a miss.
+    Demo {
+        /// Exit after the four requests.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Ask a running sidecar whether it is alive (for container health checks).
+    Healthcheck {
+        /// Its admin address.
+        #[arg(long, default_value = "127.0.0.1:9180")]
+        admin: SocketAddr,
+    },
+}
+
+/// `pannier run`
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["config", "upstream"])))]
+pub struct Run {
+    /// The TOML file.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Cache this app by its own header fields (RFC 9111), with no file at all.
+    #[arg(short, long, value_name = "URL")]
+    pub upstream: Option<String>,
+}
+
+/// `pannier explain`
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// The TOML file.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The method.
+    pub method: String,
+    /// A path with query, or a whole URL.
+    pub url: String,
+    /// A header field, `Name: value`; may be repeated.
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    pub headers: Vec<String>,
+    /// The request's JSON body.
+    #[arg(long, value_name = "JSON")]
+    pub body: Option<String>,
+    /// The answer's JSON body, for templates that read it.
+    #[arg(long, value_name = "JSON")]
+    pub response: Option<String>,
+}

@@ -1,0 +1,179 @@
+//! `pannier check FILE`: every error of a config at once; or its rules, and what is unwise.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::{Config, Env, Loaded, show_duration};
+
+/// Checks `file` and prints what it finds; fails on errors, not on warnings.
+pub fn check(file: &Path, env: &Env, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    match Config::load(file, env) {
+        Ok(loaded) => {
+            report(&loaded, out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(errors) => {
+            writeln!(out, "{errors}")?;
+            let count = errors.all().len();
+            writeln!(
+                out,
+                "{count} {} in {}",
+                plural(count, "error"),
+                file.display()
+            )?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn report(loaded: &Loaded, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = &loaded.config;
+    let (routes, purges) = (config.routes.len(), config.purges.len());
+    writeln!(
+        out,
+        "ok: {routes} {}, {purges} {}",
+        plural(routes, "route"),
+        plural(purges, "purge rule")
+    )?;
+    if config.redis.is_none() {
+        writeln!(out, "no [redis]: memory only")?;
+    }
+    print_table(
+        out,
+        ["route", "path", "key", "ttl", "priority"],
+        route_rows(config),
+    )?;
+    print_table(
+        out,
+        ["purge", "methods", "path", "keys", "tags"],
+        purge_rows(config),
+    )?;
+    if !loaded.warnings.is_empty() {
+        writeln!(out)?;
+    }
+    for warning in &loaded.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    Ok(())
+}
+
+fn route_rows(config: &Config) -> Vec<[String; 5]> {
+    let row = |route: &crate::config::Route| {
+        let ttl = route
+            .policy
+            .ttl
+            .map_or("by answer".to_owned(), show_duration);
+        let priority = route.priority.as_str().to_owned();
+        let ttl = if route.enabled { ttl } else { "off".to_owned() };
+        [
+            route.name.clone(),
+            route.path.clone(),
+            route.key_text.clone(),
+            ttl,
+            priority,
+        ]
+    };
+    config.routes.iter().map(row).collect()
+}
+
+fn purge_rows(config: &Config) -> Vec<[String; 5]> {
+    let row = |purge: &crate::config::PurgeRule| {
+        let methods: Vec<&str> = purge.methods.iter().map(|method| method.as_str()).collect();
+        [
+            purge.name.clone(),
+            methods.join(" "),
+            purge.path.clone(),
+            purge.keys_text.join(" "),
+            purge.tags_text.join(" "),
+        ]
+    };
+    config.purges.iter().map(row).collect()
+}
+
+/// Columns as wide as their widest cell; nothing without rows.
+fn print_table(
+    out: &mut dyn Write,
+    header: [&str; 5],
+    rows: Vec<[String; 5]>,
+) -> anyhow::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let widths: [usize; 5] = std::array::from_fn(|column| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([header[column].len()]).max().unwrap_or(0)
+    });
+    writeln!(out)?;
+    let header = header.map(str::to_owned);
+    for row in std::iter::once(&header).chain(&rows) {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 {
+        word.to_owned()
+    } else {
+        format!("{word}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str) -> (String, bool) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("p.toml");
+        std::fs::write(&file, text).expect("a file");
+        let mut out = Vec::new();
+        let code = check(&file, &Env::default(), &mut out).expect("output");
+        let shown = String::from_utf8(out).expect("UTF-8");
+        let folder = format!("{}/", folder.path().display());
+        (shown.replace(&folder, ""), code == ExitCode::SUCCESS)
+    }
+
+    #[test]
+    fn rules_and_warnings_of_a_good_file() {
+        let (shown, passed) = checked(
+            "[upstream]\nurl = \"http://app\"\n\
+             [[route]]\nname = \"user\"\npath = \"/users/{id}\"\nkey = \"user\"\nttl = \"90s\"\n\
+             [[route]]\npath = \"/off\"\nenabled = false\n\
+             [[purge]]\nname = \"written\"\npath = \"/users/{id}\"\nkeys = [\"user*\"]\n",
+        );
+        let expected = "\
+ok: 2 routes, 1 purge rule
+no [redis]: memory only
+
+route  path         key          ttl    priority
+user   /users/{id}  user         1m30s  medium
+off    /off         {host}{uri}  off    medium
+
+purge    methods                path         keys   tags
+written  POST PUT PATCH DELETE  /users/{id}  user*
+
+warning: p.toml:6: route.key: all of /users/{id} share one answer; put its parameters into the key, such as {path.id}
+";
+        assert_eq!(shown, expected);
+        assert!(passed);
+    }
+
+    #[test]
+    fn errors_fail() {
+        let (shown, passed) = checked("[upstream]\nurl = \"\"\n[upstraem]\n");
+        let expected = "\
+p.toml:2: upstream.url: it is empty; write a value, or leave the line out
+p.toml:3: upstraem: there is no such table; did you mean [upstream]?
+2 errors in p.toml
+";
+        assert_eq!(shown, expected);
+        assert!(!passed);
+    }
+}

@@ -1,0 +1,27 @@
+//! One file a command.
+
+pub mod check;
+pub mod demo;
+pub mod explain;
+pub mod healthcheck;
+mod logging;
+pub mod run;
+pub mod schema;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::config::Env;
+
+/// Runs the command that was asked for.
+pub fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
+    let out = &mut std::io::stdout();
+    match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check { file } => check::check(&file, &Env::process(), out),
+        Command::Explain(args) => explain::explain(&args, out),
+        Command::Schema => schema::print(out).map(|()| ExitCode::SUCCESS),
+        Command::Demo { once } => demo::demo(once),
+        Command::Healthcheck { admin } => healthcheck::healthcheck(admin),
+    }
+}

@@ -1,0 +1,129 @@
+//! One snapshot of the config with what is derived from it; a reload swaps it whole.
+
+use std::path::PathBuf;
+
+use crate::config::{Coherence, Config, Route};
+use crate::entry::Priority;
+use crate::http_cache::Policy;
+use crate::jwt::{JwtConfigError, Verifier};
+use crate::metrics::{Metrics, RuleMetrics};
+use crate::routes::Template;
+use crate::upstream::{PoolError, Upstream};
+
+/// The config in force.
+#[derive(Debug)]
+pub struct Live {
+    /// As loaded.
+    pub config: Config,
+    /// Where it came from; `None`: from the command line.
+    pub source: Option<PathBuf>,
+    /// One connection pool a worker.
+    pub upstreams: Vec<Upstream>,
+    /// Verifies tokens, if `[jwt]` is there.
+    pub jwt: Option<Verifier>,
+    /// One a route, in the order of `config.routes`.
+    pub rules: Vec<RuleMetrics>,
+    /// For requests that no rule matches.
+    pub unmatched: RuleMetrics,
+    /// Host and URI: the key of unmatched requests.
+    pub default_key: Template,
+}
+
+/// Why a valid config cannot be put to work.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The connection pool.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The token verifier.
+    #[error("[jwt]: {0}")]
+    Jwt(#[from] JwtConfigError),
+}
+
+impl Live {
+    /// What `config` needs at run time.
+    pub fn new(
+        config: Config,
+        source: Option<PathBuf>,
+        metrics: &Metrics,
+    ) -> Result<Live, LiveError> {
+        let pool = Upstream::new(&config.upstream)?;
+        let upstreams = (1..config.listen.workers)
+            .map(|_| Upstream::new(&config.upstream))
+            .chain(std::iter::once(Ok(pool)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Live {
+            jwt: config.jwt.as_ref().map(Verifier::new).transpose()?,
+            rules: config
+                .routes
+                .iter()
+                .map(|route| metrics.rule(&route.name, route.priority))
+                .collect(),
+            unmatched: metrics.rule("-", config.defaults.priority),
+            default_key: Template::default_key(),
+            upstreams,
+            source,
+            config,
+        })
+    }
+
+    /// The settings of a rule, or of unmatched requests.
+    pub fn rule(&self, index: Option<usize>) -> Rule<'_> {
+        match index {
+            Some(index) => Rule {
+                route: Some(&self.config.routes[index]),
+                policy: &self.config.routes[index].policy,
+                metrics: &self.rules[index],
+                defaults: &self.config.defaults,
+            },
+            None => Rule {
+                route: None,
+                policy: &self.config.defaults.policy,
+                metrics: &self.unmatched,
+                defaults: &self.config.defaults,
+            },
+        }
+    }
+}
+
+/// A rule, or what stands for one when none matches.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule<'l> {
+    /// `None`: no rule matches.
+    pub route: Option<&'l Route>,
+    /// RFC 9111 settings.
+    pub policy: &'l Policy,
+    /// Its counters.
+    pub metrics: &'l RuleMetrics,
+    defaults: &'l crate::config::Defaults,
+}
+
+impl<'l> Rule<'l> {
+    /// Its name, if a rule matched.
+    pub fn name(self) -> Option<&'l str> {
+        self.route.map(|route| route.name.as_str())
+    }
+
+    /// How soon purges made elsewhere are seen.
+    pub fn coherence(self) -> Coherence {
+        self.route
+            .map_or(Coherence::Tracked, |route| route.coherence)
+    }
+
+    /// The largest body stored.
+    pub fn max_body(self) -> usize {
+        self.route
+            .map_or(self.defaults.max_body, |route| route.max_body)
+    }
+
+    /// Worth in the budget.
+    pub fn priority(self) -> Priority {
+        self.route
+            .map_or(self.defaults.priority, |route| route.priority)
+    }
+
+    /// Templates of the tags of what is stored.
+    pub fn tags(self) -> &'l [Template] {
+        self.route.map_or(&[], |route| &route.tags)
+    }
+}

@@ -1,0 +1,420 @@
+//! A request that may be answered from the store.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::header::{IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
+use http::{Method, Response, StatusCode};
+use prometheus::IntGauge;
+use tokio::time::Instant;
+
+use super::coalesce::{Follower, Landing, Memo, Place};
+use super::fill::{self, Answer, Leasing, Order};
+use super::outcome::{Outcome, text};
+use super::plan::Lookup;
+use super::{Asked, Worker, pass, respond};
+use crate::body::Body;
+use crate::config::Coherence;
+use crate::entry::{Entry, Variant};
+use crate::http_cache::{Reason, RequestHead, Reuse, reuse, validation};
+use crate::store::Mark;
+
+/// One cacheable request: everything that stays the same while it is being answered.
+#[derive(Clone)]
+pub(super) struct Quest {
+    pub(super) worker: Worker,
+    pub(super) asked: Arc<Asked>,
+    pub(super) lookup: Arc<Lookup>,
+}
+
+pub(super) async fn answer(worker: &Worker, asked: Asked, lookup: Lookup) -> Outcome {
+    let quest = Quest {
+        worker: worker.clone(),
+        asked: Arc::new(asked),
+        lookup: Arc::new(lookup),
+    };
+    let since = quest.worker.store.mark();
+    match quest.recall().and_then(|entry| quest.serve(&entry, since)) {
+        Some(outcome) => outcome,
+        None => quest.beyond_memory().await,
+    }
+}
+
+/// What a request does after it has waited for another one's fill.
+enum Next {
+    Done(Outcome),
+    /// Look again.
+    Again,
+    /// Look again, unless the app failed before.
+    AfterFailure(Outcome),
+}
+
+/// What is stored and stale.
+#[derive(Clone, Default)]
+pub(super) struct Stale {
+    /// To be validated.
+    pub(super) variant: Option<Arc<Variant>>,
+    /// Whether it may be served if the app fails.
+    pub(super) on_error: bool,
+    /// A moment before it was read.
+    pub(super) since: Mark,
+}
+
+impl Quest {
+    /// Serves from what memory holds, fresh or stale while a refresh runs; `None`: look further.
+    fn serve(&self, entry: &Entry, since: Mark) -> Option<Outcome> {
+        let now = self.now();
+        match self.decide(Some(entry), now) {
+            (Reuse::Serve { age, ttl, reason }, Some(variant)) => {
+                let response = respond::stored(&self.head(), variant, age, now);
+                Some(self.outcome(reason, response).ttl(ttl))
+            }
+            (Reuse::ServeAndRefresh { age, ttl }, Some(variant)) => {
+                let stale = Stale {
+                    variant: Some(variant.clone()),
+                    on_error: false,
+                    since,
+                };
+                fill::refresh(self.clone(), stale);
+                let response = respond::stored(&self.head(), variant, age, now);
+                Some(
+                    self.outcome(Reason::StaleWhileRevalidate, response)
+                        .ttl(ttl),
+                )
+            }
+            _ => None,
+        }
+    }
+
+    async fn beyond_memory(self) -> Outcome {
+        let patience = self.worker.upstream(&self.asked.live).timeout();
+        let begun = Instant::now();
+        let mut failed = false;
+        // Each turn but the last waits for a fill that began after the turn before; who has waited as
+        // long as for an answer asks alone.
+        while begun.elapsed() < patience {
+            let since = self.worker.store.mark();
+            let looked = self
+                .worker
+                .store
+                .try_fetch(self.key(), self.coherence())
+                .await;
+            let leasing = if looked.is_ok() {
+                Leasing::Wait
+            } else {
+                Leasing::Never
+            };
+            let entry = looked.ok().flatten().or_else(|| self.recall());
+            if let Some(outcome) = entry.as_deref().and_then(|entry| self.serve(entry, since)) {
+                return outcome;
+            }
+            let (verdict, variant) = self.decide(entry.as_deref(), self.now());
+            let (reason, on_error) = match verdict {
+                Reuse::Unsatisfiable => return self.unsatisfiable(),
+                Reuse::Pass(reason) => return self.pass(reason, leasing).await,
+                Reuse::Fetch(reason) => (reason, false),
+                Reuse::Validate {
+                    reason,
+                    stale_on_error,
+                } => (reason, stale_on_error),
+                Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. } => (Reason::Stale, false),
+            };
+            if let Some(reason) = self.not_fillable(reason) {
+                return self.forward(reason).await;
+            }
+            let stale = Stale {
+                variant: variant.cloned(),
+                on_error,
+                since,
+            };
+            match self.enter() {
+                Place::Apart => return self.alone(reason, stale).await,
+                Place::Lead(leader) => {
+                    // The fill before may have landed between the look and the lead.
+                    let landed = self.recall().and_then(|entry| self.serve(&entry, since));
+                    if let Some(outcome) = landed {
+                        return outcome;
+                    }
+                    let leader = Some(leader);
+                    return self
+                        .lead(
+                            reason,
+                            Order {
+                                stale,
+                                leader,
+                                leasing,
+                                own_conditions: false,
+                            },
+                        )
+                        .await;
+                }
+                Place::Join(follower) => match self.follow(follower, stale).await {
+                    Next::Done(outcome) => return outcome,
+                    Next::AfterFailure(outcome) if failed => return outcome,
+                    Next::AfterFailure(_) => failed = true,
+                    Next::Again => {}
+                },
+            }
+        }
+        self.alone(Reason::Miss, Stale::default()).await
+    }
+
+    /// Waits for another request's fill.
+    async fn follow(&self, follower: Follower, stale: Stale) -> Next {
+        let joined = follower.joined;
+        let waiting = Waiting::count(&self.worker.metrics.coalesced_waiters);
+        let landing = follower
+            .wait(self.worker.upstream(&self.asked.live).timeout())
+            .await;
+        drop(waiting);
+        let failed = |status, reason| match &stale.variant {
+            Some(variant) if stale.on_error => Next::Done(self.stale_if_error(variant)),
+            _ if reason != Reason::UpstreamError => {
+                Next::Done(self.failed(status, reason).collapsed())
+            }
+            // What broke the connection may have been the leader's own fields.
+            _ => Next::AfterFailure(self.failed(status, reason).collapsed()),
+        };
+        match landing {
+            Some(Landing::Ready(ready)) if ready.answers(joined, self.coherence()) => {
+                self.collapsed(ready.variant).await
+            }
+            Some(Landing::Ready(_) | Landing::Again) => Next::Again,
+            Some(Landing::Apart) => Next::Done(self.alone(Reason::Miss, stale).await),
+            Some(Landing::Failed(status, reason)) => failed(status, reason),
+            None => failed(StatusCode::GATEWAY_TIMEOUT, Reason::CoalesceTimeout),
+        }
+    }
+
+    /// Serves what another request fetched, if it selects this one.
+    async fn collapsed(&self, variant: Arc<Variant>) -> Next {
+        let now = self.now();
+        let entry = Entry {
+            variants: vec![variant],
+        };
+        match self.decide(Some(&entry), now) {
+            (Reuse::Serve { age, ttl, .. }, Some(variant)) => {
+                let response = respond::stored(&self.head(), variant, age, now);
+                Next::Done(
+                    self.outcome(Reason::Collapsed, response)
+                        .ttl(ttl)
+                        .collapsed(),
+                )
+            }
+            // Of another kind: one of those who wait for this kind leads next.
+            (_, None) => Next::Again,
+            (_, Some(_)) => Next::Done(self.alone(Reason::Stale, Stale::default()).await),
+        }
+    }
+
+    /// Asks the app for a requester whose identity the key lacks; only what says so itself is stored.
+    async fn pass(&self, reason: Reason, leasing: Leasing) -> Outcome {
+        if let Some(reason) = self.not_fillable(reason) {
+            return self.forward(reason).await;
+        }
+        let apart = self.worker.flights.memo(&self.lookup) == Some(Memo::Apart);
+        let leasing = match leasing {
+            Leasing::Wait if !apart => Leasing::Try,
+            _ => Leasing::Never,
+        };
+        let order = Order {
+            stale: Stale::default(),
+            leader: None,
+            leasing,
+            own_conditions: true,
+        };
+        self.lead(reason, order).await
+    }
+
+    /// Asks the app without others waiting for it, nor a lease that others would wait for.
+    async fn alone(&self, reason: Reason, stale: Stale) -> Outcome {
+        let order = Order {
+            stale,
+            leader: None,
+            leasing: Leasing::Never,
+            own_conditions: false,
+        };
+        self.lead(reason, order).await
+    }
+
+    /// Hands the request to the app as it is.
+    async fn forward(&self, reason: Reason) -> Outcome {
+        pass::forward_bodiless(
+            self.worker.clone(),
+            self.asked.clone(),
+            self.lookup.rule,
+            reason,
+        )
+        .await
+    }
+
+    async fn lead(&self, reason: Reason, order: Order) -> Outcome {
+        let stale = order.stale.clone();
+        let patience = self.worker.upstream(&self.asked.live).timeout();
+        let Some(slot) = self.worker.flights.slot(patience).await else {
+            return self.failed(StatusCode::SERVICE_UNAVAILABLE, Reason::FillsFull);
+        };
+        match fill::start(self.clone(), order, slot).await {
+            Ok(Answer::Streamed {
+                response,
+                kept,
+                status,
+            }) => {
+                let now = self.now();
+                let response = match &kept {
+                    Ok(kept) if validation::not_modified(&self.head(), kept, now) => {
+                        let mut answer = Response::new(Body::empty());
+                        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+                        *answer.headers_mut() = validation::not_modified_headers(&kept.headers);
+                        answer
+                    }
+                    _ => response,
+                };
+                self.outcome(reason, response)
+                    .asked_app(status)
+                    .stored(kept.map(|_| ()))
+            }
+            Ok(Answer::Confirmed { variant, status }) => {
+                let now = self.now();
+                let response =
+                    respond::stored(&self.head(), &variant, variant.stored.age(now), now);
+                self.outcome(Reason::Revalidated, response)
+                    .asked_app(status)
+            }
+            Ok(Answer::Found { variant }) => self.served_found(&variant),
+            Ok(Answer::Failed(status, failure)) => match stale.variant {
+                Some(variant) if stale.on_error => self.stale_if_error(&variant),
+                _ => self.failed(status, failure),
+            },
+            Err(_) => self.failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError),
+        }
+    }
+
+    /// Another sidecar filled the key while this one waited for its lease.
+    fn served_found(&self, variant: &Arc<Variant>) -> Outcome {
+        let now = self.now();
+        let age = variant.stored.age(now);
+        let ttl = variant.stored.lifetime.as_secs() as i64 - age.as_secs() as i64;
+        let response = respond::stored(&self.head(), variant, age, now);
+        self.outcome(Reason::Collapsed, response)
+            .ttl(ttl)
+            .collapsed()
+    }
+
+    fn stale_if_error(&self, variant: &Arc<Variant>) -> Outcome {
+        let now = self.now();
+        let age = variant.stored.age(now);
+        let ttl = variant.stored.lifetime.as_secs() as i64 - age.as_secs() as i64;
+        let response = respond::stored(&self.head(), variant, age, now);
+        self.outcome(Reason::StaleIfError, response).ttl(ttl)
+    }
+
+    fn unsatisfiable(&self) -> Outcome {
+        let words = "nothing is stored for this request, and it says only-if-cached";
+        self.outcome(
+            Reason::OnlyIfCached,
+            text(StatusCode::GATEWAY_TIMEOUT, words),
+        )
+    }
+
+    fn failed(&self, status: StatusCode, reason: Reason) -> Outcome {
+        self.outcome(reason, text(status, pass::words(reason)))
+    }
+
+    /// HEAD, ranges and preconditions go to the app as they are when the store cannot answer them.
+    fn not_fillable(&self, reason: Reason) -> Option<Reason> {
+        let headers = &self.asked.parts.headers;
+        if self.asked.parts.method == Method::HEAD {
+            return Some(reason);
+        }
+        if headers.contains_key(RANGE) {
+            return Some(Reason::Range);
+        }
+        let precondition =
+            headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE);
+        precondition.then_some(Reason::RequestDirective)
+    }
+
+    pub(super) fn enter(&self) -> Place {
+        let rule = self.asked.live.rule(self.lookup.rule);
+        let untagged = rule.tags().is_empty();
+        self.worker.flights.enter(
+            &self.lookup,
+            &self.worker.store,
+            untagged.then_some(&[]),
+            self.worker.upstream(&self.asked.live).timeout(),
+        )
+    }
+
+    /// What RFC 9111 and the rule say, with the variant it is about.
+    pub(super) fn decide<'e>(
+        &self,
+        entry: Option<&'e Entry>,
+        now: SystemTime,
+    ) -> (Reuse, Option<&'e Arc<Variant>>) {
+        let head = self.head();
+        let variant = entry.and_then(|entry| entry.select(&head));
+        let occupied = entry.is_some_and(|entry| !entry.variants.is_empty());
+        let policy = self.asked.live.rule(self.lookup.rule).policy;
+        (
+            reuse(
+                &head,
+                variant.map(|variant| &variant.stored),
+                occupied,
+                policy,
+                now,
+            ),
+            variant,
+        )
+    }
+
+    fn recall(&self) -> Option<Arc<Entry>> {
+        self.worker.store.recall(self.key(), self.coherence())
+    }
+
+    pub(super) fn head(&self) -> RequestHead<'_> {
+        self.lookup
+            .head(&self.asked.parts.method, &self.asked.parts.headers)
+    }
+
+    /// The same as a fill asks: a refresh behind a HEAD fetches the whole response.
+    pub(super) fn fill_head(&self) -> RequestHead<'_> {
+        static GET: Method = Method::GET;
+        RequestHead {
+            method: &GET,
+            ..self.head()
+        }
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.lookup.key.text
+    }
+
+    pub(super) fn coherence(&self) -> Coherence {
+        self.asked.live.rule(self.lookup.rule).coherence()
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.worker.clock.now()
+    }
+
+    fn outcome(&self, reason: Reason, response: Response<Body>) -> Outcome {
+        Outcome::new(self.asked.clone(), self.lookup.rule, reason, response)
+    }
+}
+
+/// Counted as waiting until it is dropped, as it is when the client hangs up.
+struct Waiting(IntGauge);
+
+impl Waiting {
+    fn count(gauge: &IntGauge) -> Waiting {
+        gauge.inc();
+        Waiting(gauge.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

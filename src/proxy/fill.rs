@@ -1,0 +1,469 @@
+//! Asking the app for what the store lacks, detached from the client that caused it.
+//!
+//! The client is handed pieces as they come; the fill keeps a capped copy and stores it when it is
+//! whole, when RFC 9111 and the rule allow it, and when no purge has come between.
+
+mod gather;
+mod keep;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
+use http::response::Parts;
+use http::{Method, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::cached::{Quest, Stale};
+use super::coalesce::{Landing, Leader, Memo, Place, Ready};
+use super::{headers, pass};
+use crate::body::{Body, Piece, Progress, Tapped, Timed};
+use crate::entry::Variant;
+use crate::http_cache::{Exchange, Reason, Reuse, Stored, storable, validation};
+use crate::store::Ticket;
+use gather::{check_body, gather};
+
+/// What to ask for.
+pub(super) struct Order {
+    /// What is stored and stale.
+    pub(super) stale: Stale,
+    /// The duty to those who wait; `None`: nobody waits.
+    pub(super) leader: Option<Leader>,
+    /// Whether to take the key's lease.
+    pub(super) leasing: Leasing,
+    /// Whether the client's own conditions go to the app, whose 304 is then the client's.
+    pub(super) own_conditions: bool,
+}
+
+/// How a fill deals with the lease of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leasing {
+    /// Takes it, or waits for the answer of whoever has it.
+    Wait,
+    /// Takes it if it is free.
+    Try,
+    /// Leaves it: Redis is not to be waited for, or the answer is not one to share.
+    Never,
+}
+
+/// What the client that caused a fill gets.
+pub(super) enum Answer {
+    /// The app's answer, as it comes.
+    Streamed {
+        /// Head and body.
+        response: Response<Body>,
+        /// What is being stored, or why nothing is.
+        kept: Result<Box<Stored>, Reason>,
+        /// The app's status.
+        status: StatusCode,
+    },
+    /// The app confirmed what is stored.
+    Confirmed {
+        /// Brought up to date.
+        variant: Arc<Variant>,
+        /// 304.
+        status: StatusCode,
+    },
+    /// Another sidecar stored it meanwhile.
+    Found {
+        /// From Redis.
+        variant: Arc<Variant>,
+    },
+    /// No answer.
+    Failed(StatusCode, Reason),
+}
+
+/// Starts a fill and waits for the head of its answer. `slot` is its place among the fills under way.
+pub(super) async fn start(
+    mut quest: Quest,
+    order: Order,
+    slot: OwnedSemaphorePermit,
+) -> Result<Answer, oneshot::error::RecvError> {
+    let (reply, answer) = oneshot::channel();
+    // A fill may be cut by the end of a drain: nothing is lost but its copy.
+    quest.worker.life = None;
+    tokio::spawn(async move {
+        Fill {
+            quest,
+            reply: Some(reply),
+        }
+        .run(order)
+        .await;
+        drop(slot);
+    });
+    answer.await
+}
+
+/// Renews a stale response behind the client that was served it, once however many are served it.
+pub(super) fn refresh(mut quest: Quest, stale: Stale) {
+    let Place::Lead(leader) = quest.enter() else {
+        return;
+    };
+    let Some(slot) = quest.worker.flights.free_slot() else {
+        return;
+    };
+    quest.worker.life = None;
+    tokio::spawn(async move {
+        let found = quest
+            .worker
+            .store
+            .try_fetch(quest.key(), quest.coherence())
+            .await;
+        let leasing = if found.is_ok() {
+            Leasing::Wait
+        } else {
+            Leasing::Never
+        };
+        let found = found.ok().flatten();
+        if let (Reuse::Serve { .. }, _) = quest.decide(found.as_deref(), quest.now()) {
+            // Another sidecar has renewed it, and looking has put it into memory.
+            return;
+        }
+        let order = Order {
+            stale,
+            leader: Some(leader),
+            leasing,
+            own_conditions: false,
+        };
+        Fill { quest, reply: None }.run(order).await;
+        drop(slot);
+    });
+}
+
+struct Fill {
+    quest: Quest,
+    reply: Option<oneshot::Sender<Answer>>,
+}
+
+/// Whether a fill asks the app.
+enum Claim {
+    Ask(Ticket),
+    Found(Arc<Variant>),
+}
+
+/// The longest wait for another sidecar's fill; slower apps are asked twice rather than not at all.
+const FLEET_WAIT: Duration = Duration::from_secs(5);
+
+/// A fill whose answer has begun.
+struct Filling {
+    ticket: Ticket,
+    leader: Option<Leader>,
+    asked: Instant,
+}
+
+/// The app's answer with the times around its head.
+struct Arrival {
+    response: Response<Incoming>,
+    request_time: SystemTime,
+    response_time: SystemTime,
+}
+
+impl Fill {
+    async fn run(self, order: Order) {
+        let Order {
+            mut stale,
+            leader,
+            leasing,
+            own_conditions,
+        } = order;
+        let ticket = match self.claim(leasing).await {
+            Claim::Ask(ticket) => ticket,
+            Claim::Found(variant) => return self.found(leader, variant),
+        };
+        // What was purged since it was read must not come back by a 304.
+        stale.variant = stale.variant.filter(|variant| {
+            let fenced =
+                self.quest
+                    .worker
+                    .store
+                    .fenced(stale.since, self.quest.key(), Some(&variant.tags));
+            !fenced && ticket.confirms(variant)
+        });
+        let asked = Instant::now();
+        let arrival = match self.ask(stale.variant.as_deref(), own_conditions).await {
+            Ok(arrival) => arrival,
+            Err((status, reason)) => return self.fail(ticket, leader, status, reason).await,
+        };
+        let fill = Filling {
+            ticket,
+            leader,
+            asked,
+        };
+        let status = arrival.response.status();
+        match (status, stale.variant) {
+            (StatusCode::NOT_MODIFIED, Some(stale)) if stale.stored.has_validator() => {
+                self.confirm(fill, &stale, &arrival).await;
+            }
+            (StatusCode::NOT_MODIFIED, None) if own_conditions => {
+                self.apart(fill, arrival, Reason::Status).await;
+            }
+            // Never asked for: the fill's request carries no range and no other condition (A3).
+            (StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT, _) => {
+                let Filling { ticket, leader, .. } = fill;
+                self.fail(
+                    ticket,
+                    leader,
+                    StatusCode::BAD_GATEWAY,
+                    Reason::UpstreamError,
+                )
+                .await;
+            }
+            // RFC 5861 §4
+            (status, Some(_)) if stale.on_error && is_failure(status) => {
+                let Filling { ticket, leader, .. } = fill;
+                self.fail(
+                    ticket,
+                    leader,
+                    StatusCode::BAD_GATEWAY,
+                    Reason::UpstreamError,
+                )
+                .await;
+            }
+            _ => self.take(fill, arrival).await,
+        }
+    }
+
+    /// The right to fill. If another sidecar has it, its answer is waited for, briefly, rather than
+    /// asked for a second time.
+    async fn claim(&self, leasing: Leasing) -> Claim {
+        let quest = &self.quest;
+        let (store, flights) = (&quest.worker.store, &quest.worker.flights);
+        if leasing == Leasing::Never {
+            return Claim::Ask(store.begin_alone(quest.key()));
+        }
+        let may_wait = leasing == Leasing::Wait && flights.memo(&quest.lookup).is_none();
+        let deadline = quest.worker.upstream(&quest.asked.live).timeout();
+        let until = Instant::now() + deadline.min(FLEET_WAIT);
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let ticket = store.begin(quest.key(), deadline).await;
+            if !may_wait || !ticket.is_taken() {
+                return Claim::Ask(ticket);
+            }
+            if Instant::now() >= until {
+                // Its holder may be dead; the next ones do not wait for it again.
+                flights.note(&quest.lookup, Memo::Unwaited);
+                return Claim::Ask(ticket);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+            let found = store.fetch(quest.key(), quest.coherence()).await;
+            if let (Reuse::Serve { .. }, Some(variant)) =
+                quest.decide(found.as_deref(), quest.now())
+            {
+                return Claim::Found(variant.clone());
+            }
+        }
+    }
+
+    fn found(mut self, leader: Option<Leader>, variant: Arc<Variant>) {
+        let now = Instant::now();
+        let ready = Ready {
+            variant: variant.clone(),
+            asked: now,
+            confirmed: Some(now),
+        };
+        land(leader, Landing::Ready(ready));
+        self.reply(Answer::Found { variant });
+    }
+
+    async fn ask(
+        &self,
+        stale: Option<&Variant>,
+        own_conditions: bool,
+    ) -> Result<Arrival, (StatusCode, Reason)> {
+        let quest = &self.quest;
+        let rule = quest.asked.live.rule(quest.lookup.rule);
+        let request = self.request(stale, own_conditions);
+        let request_time = quest.now();
+        let started = crate::clock::monotonic();
+        let upstream = quest.worker.upstream(&quest.asked.live);
+        match upstream.send(request, &Progress::default()).await {
+            Ok(response) => {
+                rule.metrics.upstream(crate::clock::monotonic() - started);
+                Ok(Arrival {
+                    response,
+                    request_time,
+                    response_time: quest.now(),
+                })
+            }
+            Err(error) => {
+                tracing::warn!(path = quest.asked.parts.uri.path(), %error, "no answer from the app");
+                Err(pass::status_of(&error))
+            }
+        }
+    }
+
+    fn request(&self, stale: Option<&Variant>, own_conditions: bool) -> Request<Body> {
+        let asked = &self.quest.asked;
+        let tags = asked.live.rule(self.quest.lookup.rule).tags();
+        let mut fields = asked.parts.headers.clone();
+        headers::strip_hop_by_hop(&mut fields);
+        match stale {
+            Some(stale) => validation::add_conditions(&mut fields, &stale.stored),
+            None if own_conditions => {}
+            None => validation::strip_conditions(&mut fields),
+        }
+        if tags.iter().any(|tag| tag.reads_response()) {
+            // Tags are read from the body, which a content coding would hide.
+            fields.remove(ACCEPT_ENCODING);
+        }
+        headers::add_forwarding(&mut fields, asked.peer, &asked.host, asked.parts.version);
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = origin_form(&asked.parts.uri);
+        *request.headers_mut() = fields;
+        request
+    }
+
+    /// A 304: what is stored holds, with new freshness.
+    async fn confirm(mut self, fill: Filling, stale: &Variant, arrival: &Arrival) {
+        let quest = self.quest.clone();
+        let policy = quest.asked.live.rule(quest.lookup.rule).policy;
+        let head = quest.fill_head();
+        let stored = validation::freshened(&stale.stored, &head, &arrival.exchange(), policy);
+        let variant = Arc::new(Variant {
+            stored,
+            ..stale.clone()
+        });
+        self.reply(Answer::Confirmed {
+            variant: variant.clone(),
+            status: StatusCode::NOT_MODIFIED,
+        });
+        match validation::keepable(&head, &variant.stored, policy) {
+            Ok(()) => self.commit(fill, variant).await,
+            Err(reason) => {
+                self.count_not_stored(reason);
+                land(fill.leader, Landing::Apart);
+                quest.worker.store.abandon(fill.ticket).await;
+            }
+        }
+    }
+
+    /// A whole answer: streams it on, and keeps it if it may be kept.
+    async fn take(mut self, fill: Filling, arrival: Arrival) {
+        let quest = self.quest.clone();
+        let rule = quest.asked.live.rule(quest.lookup.rule);
+        let verdict = storable(&quest.fill_head(), &arrival.exchange(), rule.policy)
+            .and_then(|stored| check_body(&arrival.response, rule.max_body()).map(|()| stored));
+        let stored = match verdict {
+            Ok(stored) => stored,
+            Err(reason) => return self.apart(fill, arrival, reason).await,
+        };
+        quest.worker.flights.note_shareable(&quest.lookup);
+        let status = arrival.response.status();
+        let (head, body, length) = self.returned(arrival.response);
+        let (tap, pieces) = mpsc::unbounded_channel();
+        let response = Response::from_parts(head, Body::stream(Tapped::new(pieces, length)));
+        self.reply(Answer::Streamed {
+            response,
+            kept: Ok(Box::new(stored.clone())),
+            status,
+        });
+        match gather(body, rule.max_body(), length, &tap).await {
+            Ok(bytes) => {
+                let _ = tap.send(Piece::End);
+                self.keep(fill, stored, bytes).await;
+            }
+            Err(reason) => {
+                self.count_not_stored(reason);
+                let landing = if reason == Reason::TooLarge {
+                    Landing::Apart
+                } else {
+                    Landing::Again
+                };
+                land(fill.leader, landing);
+                quest.worker.store.abandon(fill.ticket).await;
+            }
+        }
+    }
+
+    /// An answer for this client alone: nothing of it is kept, and who waits asks for himself.
+    async fn apart(mut self, fill: Filling, arrival: Arrival, reason: Reason) {
+        let quest = self.quest.clone();
+        quest.worker.flights.note(&quest.lookup, Memo::Apart);
+        land(fill.leader, Landing::Apart);
+        let status = arrival.response.status();
+        let (head, body, _) = self.returned(arrival.response);
+        let response = Response::from_parts(head, Body::stream(body));
+        self.reply(Answer::Streamed {
+            response,
+            kept: Err(reason),
+            status,
+        });
+        quest.worker.store.abandon(fill.ticket).await;
+    }
+
+    /// The app's answer as the client gets it, with its length if it has one.
+    fn returned(&self, response: Response<Incoming>) -> (Parts, Timed, Option<u64>) {
+        let upstream = self.quest.worker.upstream(&self.quest.asked.live);
+        let patience = pass::patience(&response, upstream);
+        let (mut head, body) = response.into_parts();
+        let length = head
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|v| v.to_str().ok()?.parse().ok());
+        headers::strip_hop_by_hop(&mut head.headers);
+        (head, Timed::new(body, patience), length)
+    }
+
+    fn count_not_stored(&self, reason: Reason) {
+        self.quest
+            .asked
+            .live
+            .rule(self.quest.lookup.rule)
+            .metrics
+            .not_stored(reason);
+    }
+
+    async fn fail(
+        mut self,
+        ticket: Ticket,
+        leader: Option<Leader>,
+        status: StatusCode,
+        reason: Reason,
+    ) {
+        land(leader, Landing::Failed(status, reason));
+        self.reply(Answer::Failed(status, reason));
+        self.quest.worker.store.abandon(ticket).await;
+    }
+
+    /// A client that has gone does not matter: the fill goes on for those who wait and the store.
+    fn reply(&mut self, answer: Answer) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+impl Arrival {
+    fn exchange(&self) -> Exchange<'_> {
+        Exchange {
+            status: self.response.status(),
+            headers: self.response.headers(),
+            request_time: self.request_time,
+            response_time: self.response_time,
+        }
+    }
+}
+
+fn land(leader: Option<Leader>, landing: Landing) {
+    if let Some(leader) = leader {
+        leader.land(landing);
+    }
+}
+
+/// RFC 5861 §4 names these.
+fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+/// The target as the app is sent it: the client's bytes, without scheme and authority.
+pub(super) fn origin_form(uri: &Uri) -> Uri {
+    match uri.path_and_query() {
+        Some(target) => Uri::from(target.clone()),
+        None => Uri::from_static("/"),
+    }
+}

@@ -1,0 +1,139 @@
+//! The life of one request. [`handle`] is the table of contents.
+
+pub mod admit;
+mod cached;
+mod coalesce;
+pub mod effects;
+mod fill;
+mod headers;
+mod outcome;
+mod pass;
+pub mod plan;
+mod respond;
+mod upgrade;
+mod variables;
+mod write;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::{Body as _, Incoming};
+use tokio::sync::{mpsc, watch};
+
+use crate::body::{Body, Copy, Droppable, Progress, Timed, Watched};
+use crate::clock::Clock;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::upstream::Upstream;
+pub use coalesce::Flights;
+pub use outcome::{Outcome, Tally};
+use plan::Plan;
+
+/// What one runtime needs to answer requests.
+#[derive(Clone)]
+pub struct Worker {
+    /// Which of the workers this is.
+    pub index: usize,
+    /// The config in force.
+    pub live: Arc<ArcSwap<Live>>,
+    /// Both tiers, Redis through this runtime's own connection.
+    pub store: Store,
+    /// Fills under way in the process.
+    pub flights: Arc<Flights>,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// Fleet time.
+    pub clock: Clock,
+    /// Counts for the summary line of the log.
+    pub tally: Arc<Tally>,
+    /// Ties what must not be cut to the server's drain; `None` for what may be.
+    pub life: Option<Life>,
+}
+
+/// What a drain waits for, and how it ends the wait.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// Held by what the drain waits for.
+    pub alive: mpsc::Sender<()>,
+    /// Turns true when the drain waits no longer.
+    pub cut: watch::Receiver<bool>,
+}
+
+/// Who asks.
+#[derive(Debug)]
+pub struct Client {
+    /// Its address.
+    pub peer: IpAddr,
+    /// What its connection occupies; a relay after an upgrade keeps it.
+    pub hold: Arc<dyn Droppable>,
+}
+
+/// A request with what was found out about it once.
+#[derive(Debug)]
+pub struct Asked {
+    /// The config this request lives under from beginning to end.
+    pub live: Arc<Live>,
+    /// Head as received.
+    pub parts: Parts,
+    /// `Host`, checked and lower-cased.
+    pub host: String,
+    /// The client's address.
+    pub peer: IpAddr,
+    /// When the head had arrived.
+    pub arrived: std::time::Instant,
+}
+
+/// Answers one request.
+pub async fn handle(
+    worker: &Worker,
+    request: Request<Incoming>,
+    client: &Client,
+) -> Response<Body> {
+    let live = worker.live.load_full();
+    let arrived = crate::clock::monotonic();
+    let (parts, body) = request.into_parts();
+    let host = match admit::admit(&parts) {
+        Ok(host) => host,
+        Err(refusal) => return outcome::refuse(worker, &live, &parts, &refusal),
+    };
+    let asked = Asked {
+        live,
+        parts,
+        host,
+        peer: client.peer,
+        arrived,
+    };
+    let outcome = match plan::plan(&asked) {
+        Plan::Cache(lookup) => cached::answer(worker, asked, lookup).await,
+        Plan::Pass { rule, reason } => pass::forward(worker, asked, rule, reason, body).await,
+        Plan::Write(effects) => write::forward(worker, asked, effects, body).await,
+        Plan::Upgrade { rule } => {
+            upgrade::forward(worker, asked, rule, body, client.hold.clone()).await
+        }
+    };
+    outcome.finish(worker)
+}
+
+impl Worker {
+    /// This runtime's pool, as of `live`.
+    fn upstream<'l>(&self, live: &'l Live) -> &'l Upstream {
+        // A reload that changes the number of workers takes effect at a restart; the pools of the
+        // snapshot may be fewer than the threads until then.
+        &live.upstreams[self.index % live.upstreams.len()]
+    }
+}
+
+impl Asked {
+    /// The client's body on its way to the app, with the deadline of `[listen] body_timeout`.
+    fn body(&self, body: Incoming, progress: &Progress, copy: Option<Copy>) -> Body {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
+        let timed = Timed::new(body, Some(self.live.config.listen.body_timeout));
+        Body::stream(Watched::new(timed, progress.clone(), copy))
+    }
+}

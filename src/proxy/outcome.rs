@@ -1,0 +1,194 @@
+//! How a request ended: the answer with one reason, counted, logged and said in `Cache-Status`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use super::admit::Refusal;
+use super::{Asked, Worker};
+use crate::body::Body;
+use crate::http_cache::Reason;
+use crate::http_cache::cache_status::CacheStatus;
+use crate::live::Live;
+
+const CACHE_STATUS: header::HeaderName = header::HeaderName::from_static("cache-status");
+
+/// An answer on its way out.
+#[derive(Debug)]
+pub struct Outcome {
+    asked: Arc<Asked>,
+    rule: Option<usize>,
+    response: Response<Body>,
+    reason: Reason,
+    ttl: Option<i64>,
+    fwd_status: Option<StatusCode>,
+    stored: Option<Result<(), Reason>>,
+    collapsed: bool,
+}
+
+/// Requests and hits since the last summary line.
+#[derive(Debug, Default)]
+pub struct Tally {
+    requests: AtomicU64,
+    from_store: AtomicU64,
+}
+
+impl Outcome {
+    /// `response` is complete but for `Cache-Status`.
+    pub fn new(
+        asked: Arc<Asked>,
+        rule: Option<usize>,
+        reason: Reason,
+        response: Response<Body>,
+    ) -> Outcome {
+        Outcome {
+            asked,
+            rule,
+            response,
+            reason,
+            ttl: None,
+            fwd_status: None,
+            stored: None,
+            collapsed: false,
+        }
+    }
+
+    /// Freshness left in seconds.
+    pub fn ttl(self, ttl: i64) -> Outcome {
+        Outcome {
+            ttl: Some(ttl),
+            ..self
+        }
+    }
+
+    /// The app was asked and answered so.
+    pub fn asked_app(self, status: StatusCode) -> Outcome {
+        Outcome {
+            fwd_status: Some(status),
+            ..self
+        }
+    }
+
+    /// Whether the answer is being stored.
+    pub fn stored(self, stored: Result<(), Reason>) -> Outcome {
+        Outcome {
+            stored: Some(stored),
+            ..self
+        }
+    }
+
+    /// The request waited for another one's fill.
+    pub fn collapsed(self) -> Outcome {
+        Outcome {
+            collapsed: true,
+            ..self
+        }
+    }
+
+    /// Counts, logs, and adds `Cache-Status`.
+    pub(super) fn finish(mut self, worker: &Worker) -> Response<Body> {
+        let rule = self.asked.live.rule(self.rule);
+        let took = crate::clock::monotonic() - self.asked.arrived;
+        rule.metrics.answered(self.reason, took);
+        if let Some(Err(reason)) = self.stored {
+            rule.metrics.not_stored(reason);
+        }
+        worker
+            .tally
+            .count(self.reason, self.asked.live.config.log.summary_every);
+        let status = CacheStatus {
+            reason: self.reason,
+            rule: rule.name(),
+            ttl: self.ttl,
+            fwd_status: self.fwd_status,
+            stored: self.stored,
+            collapsed: self.collapsed,
+        };
+        tracing::debug!(
+            target: "pannier::request",
+            method = %self.asked.parts.method,
+            path = self.asked.parts.uri.path(),
+            status = self.response.status().as_u16(),
+            rule = rule.name().unwrap_or("-"),
+            reason = self.reason.as_str(),
+            not_stored = self.stored.and_then(Result::err).map(Reason::as_str),
+            ms = took.as_secs_f64() * 1e3,
+            peer = %self.asked.peer,
+        );
+        self.response
+            .headers_mut()
+            .append(CACHE_STATUS, status.to_header());
+        self.response
+    }
+}
+
+/// The answer to a request that is not forwarded because it is malformed; the connection ends.
+pub(super) fn refuse(
+    worker: &Worker,
+    live: &Live,
+    parts: &Parts,
+    refusal: &Refusal,
+) -> Response<Body> {
+    live.unmatched
+        .answered(Reason::BadRequest, std::time::Duration::ZERO);
+    worker
+        .tally
+        .count(Reason::BadRequest, live.config.log.summary_every);
+    tracing::debug!(target: "pannier::request", method = %parts.method, why = refusal.why, reason = "bad-request");
+    let mut response = text(refusal.status, refusal.why);
+    let status = CacheStatus {
+        reason: Reason::BadRequest,
+        rule: None,
+        ttl: None,
+        fwd_status: None,
+        stored: None,
+        collapsed: false,
+    };
+    response
+        .headers_mut()
+        .insert(CACHE_STATUS, status.to_header());
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// An answer of Pannier's own, in words.
+pub(super) fn text(status: StatusCode, words: &str) -> Response<Body> {
+    let mut response = Response::new(Body::whole(format!("{words}\n").into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl Tally {
+    fn count(&self, reason: Reason, every: u64) {
+        if every == 0 {
+            return;
+        }
+        if reason.from_store() {
+            self.from_store.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.requests.fetch_add(1, Ordering::Relaxed) + 1 >= every {
+            let requests = self.requests.swap(0, Ordering::Relaxed);
+            let hits = self.from_store.swap(0, Ordering::Relaxed);
+            if requests > 0 {
+                let percent = 100.0 * hits as f64 / requests as f64;
+                tracing::info!(
+                    requests,
+                    hits,
+                    hit_rate = format!("{percent:.1} %"),
+                    "summary"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Requests that go to the app and back without touching the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::outcome::{Outcome, text};
+use super::{Asked, Worker, fill, headers};
+use crate::body::{Body, Progress, Timed};
+use crate::http_cache::Reason;
+use crate::upstream::{Upstream, UpstreamError};
+
+/// Forwards a request with its body.
+pub(super) async fn forward(
+    worker: &Worker,
+    asked: Asked,
+    rule: Option<usize>,
+    reason: Reason,
+    body: Incoming,
+) -> Outcome {
+    let progress = Progress::default();
+    let body = asked.body(body, &progress, None);
+    send(worker, Arc::new(asked), rule, reason, body, progress).await
+}
+
+/// Forwards a request that has no body.
+pub(super) async fn forward_bodiless(
+    worker: Worker,
+    asked: Arc<Asked>,
+    rule: Option<usize>,
+    reason: Reason,
+) -> Outcome {
+    send(
+        &worker,
+        asked,
+        rule,
+        reason,
+        Body::empty(),
+        Progress::default(),
+    )
+    .await
+}
+
+async fn send(
+    worker: &Worker,
+    asked: Arc<Asked>,
+    rule: Option<usize>,
+    reason: Reason,
+    body: Body,
+    progress: Progress,
+) -> Outcome {
+    let upstream = worker.upstream(&asked.live);
+    let started = crate::clock::monotonic();
+    match upstream.send(request(&asked, body), &progress).await {
+        Ok(response) => {
+            asked
+                .live
+                .rule(rule)
+                .metrics
+                .upstream(crate::clock::monotonic() - started);
+            let response = returned(response, upstream);
+            let status = response.status();
+            Outcome::new(asked, rule, reason, response).asked_app(status)
+        }
+        Err(error) => failed(asked, rule, &error),
+    }
+}
+
+/// The request as the app gets it.
+pub(super) fn request(asked: &Asked, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = asked.parts.method.clone();
+    *request.uri_mut() = fill::origin_form(&asked.parts.uri);
+    *request.headers_mut() = asked.parts.headers.clone();
+    headers::strip_hop_by_hop(request.headers_mut());
+    if streams_without_length(&request) {
+        // hyper would take a GET's body for absent.
+        request
+            .headers_mut()
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    headers::add_forwarding(
+        request.headers_mut(),
+        asked.peer,
+        &asked.host,
+        asked.parts.version,
+    );
+    request
+}
+
+fn streams_without_length(request: &Request<Body>) -> bool {
+    request.body().is_streamed() && !request.headers().contains_key(CONTENT_LENGTH)
+}
+
+/// The app's answer as the client gets it.
+pub(super) fn returned(response: Response<Incoming>, upstream: &Upstream) -> Response<Body> {
+    let patience = patience(&response, upstream);
+    let (mut head, body) = response.into_parts();
+    headers::strip_hop_by_hop(&mut head.headers);
+    Response::from_parts(head, Body::stream(Timed::new(body, patience)))
+}
+
+/// How long the app may pause within a body: an event stream for ever.
+pub(super) fn patience(response: &Response<Incoming>, upstream: &Upstream) -> Option<Duration> {
+    (!is_event_stream(response.headers())).then(|| upstream.body_timeout())
+}
+
+/// Whether an answer is a stream of events, which has no end to wait for.
+pub(super) fn is_event_stream(fields: &HeaderMap) -> bool {
+    fields.get(CONTENT_TYPE).is_some_and(|kind| {
+        kind.as_bytes()
+            .to_ascii_lowercase()
+            .starts_with(b"text/event-stream")
+    })
+}
+
+/// The answer when the app gave none.
+pub(super) fn failed(asked: Arc<Asked>, rule: Option<usize>, error: &UpstreamError) -> Outcome {
+    tracing::warn!(path = asked.parts.uri.path(), %error, "no answer from the app");
+    let (status, reason) = status_of(error);
+    Outcome::new(asked, rule, reason, text(status, words(reason)))
+}
+
+/// The one place where an upstream error becomes a status.
+pub(super) fn status_of(error: &UpstreamError) -> (StatusCode, Reason) {
+    match error {
+        UpstreamError::Connect(_) | UpstreamError::Broken(_) | UpstreamError::Malformed(_) => {
+            (StatusCode::BAD_GATEWAY, Reason::UpstreamError)
+        }
+        UpstreamError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, Reason::UpstreamTimeout),
+    }
+}
+
+/// What the client reads when the app gave no answer.
+pub(super) fn words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::UpstreamTimeout => "the app did not answer in time",
+        Reason::CoalesceTimeout => {
+            "another request is still waiting for the app's answer to the same question"
+        }
+        _ => "the app could not be reached, or its answer broke",
+    }
+}

@@ -1,0 +1,70 @@
+//! Upgrades (WebSocket): handed over byte for byte, and only once the app has said 101.
+
+use std::sync::Arc;
+
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use super::outcome::Outcome;
+use super::{Asked, Worker, pass};
+use crate::body::{Body, Droppable, Progress};
+use crate::http_cache::Reason;
+
+/// Forwards a request to upgrade.
+pub(super) async fn forward(
+    worker: &Worker,
+    asked: Asked,
+    rule: Option<usize>,
+    body: Incoming,
+    hold: Arc<dyn Droppable>,
+) -> Outcome {
+    let progress = Progress::default();
+    let client = asked.parts.extensions.get::<OnUpgrade>().cloned();
+    let body = asked.body(body, &progress, None);
+    let asked = Arc::new(asked);
+    let mut request = pass::request(&asked, body);
+    request
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    for protocol in asked.parts.headers.get_all(UPGRADE) {
+        request.headers_mut().append(UPGRADE, protocol.clone());
+    }
+    let upstream = worker.upstream(&asked.live);
+    match upstream.send(request, &progress).await {
+        Ok(mut response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            let app = hyper::upgrade::on(&mut response);
+            if let Some(client) = client {
+                tokio::spawn(relay(client, app, hold));
+            }
+            Outcome::new(asked, rule, Reason::Upgrade, switched(response))
+                .asked_app(StatusCode::SWITCHING_PROTOCOLS)
+        }
+        Ok(response) => {
+            let status = response.status();
+            let response = pass::returned(response, upstream);
+            Outcome::new(asked, rule, Reason::Upgrade, response).asked_app(status)
+        }
+        Err(error) => pass::failed(asked, rule, &error),
+    }
+}
+
+fn switched(response: Response<Incoming>) -> Response<Body> {
+    // `Connection` and `Upgrade` belong to a 101.
+    let (head, _) = response.into_parts();
+    Response::from_parts(head, Body::empty())
+}
+
+/// Ends with either side; until then it counts as a connection and the drain waits for it.
+async fn relay(client: OnUpgrade, app: OnUpgrade, hold: Arc<dyn Droppable>) {
+    let (Ok(client), Ok(app)) = (client.await, app.await) else {
+        return;
+    };
+    let (mut client, mut app) = (TokioIo::new(client), TokioIo::new(app));
+    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut app).await {
+        tracing::debug!(%error, "upgraded connection ended");
+    }
+    drop(hold);
+}

@@ -1,0 +1,257 @@
+//! Writes: forwarded, and what they made stale is purged before their answer leaves (promise I2).
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::ACCEPT_ENCODING;
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::effects::{self, Extent, Said};
+use super::outcome::{Outcome, text};
+use super::plan::Effects;
+use super::{Asked, Worker, pass};
+use crate::body::{Body, Copy, Progress};
+use crate::http_cache::Reason;
+use crate::routes::Purge;
+use crate::upstream::UpstreamError;
+
+/// After its client was told of a timeout, the longest wait for the app to say how a write ended.
+const LATE: Duration = Duration::from_secs(600);
+
+/// Forwards a write. The work is detached: a client that hangs up does not stop the purge.
+pub(super) async fn forward(
+    worker: &Worker,
+    asked: Asked,
+    effects: Effects,
+    body: Incoming,
+) -> Outcome {
+    let asked = Arc::new(asked);
+    let rule = effects.rule;
+    let (reply, outcome) = oneshot::channel();
+    let write = Write {
+        worker: worker.clone(),
+        asked: asked.clone(),
+        effects,
+        copy: None,
+        progress: Progress::default(),
+    };
+    tokio::spawn(write.run(body, reply));
+    match outcome.await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let words = pass::words(Reason::UpstreamError);
+            let response = text(StatusCode::BAD_GATEWAY, words);
+            Outcome::new(asked, rule, Reason::UpstreamError, response)
+        }
+    }
+}
+
+struct Write {
+    worker: Worker,
+    asked: Arc<Asked>,
+    effects: Effects,
+    /// The beginning of the request's body, if a template reads it.
+    copy: Option<Copy>,
+    progress: Progress,
+}
+
+impl Write {
+    async fn run(mut self, body: Incoming, reply: oneshot::Sender<Outcome>) {
+        let asked = self.asked.clone();
+        let cap = asked.live.config.defaults.max_variables;
+        self.copy = self.effects.reads_body.then(|| Copy::new(cap));
+        let mut request =
+            pass::request(&asked, asked.body(body, &self.progress, self.copy.clone()));
+        if self.effects.reads_response {
+            // A content coding would hide the variables.
+            request.headers_mut().remove(ACCEPT_ENCODING);
+        }
+        let upstream = self.worker.upstream(&asked.live);
+        let started = crate::clock::monotonic();
+        let mut sending = Box::pin(upstream.unhurried(request));
+        let result = tokio::select! {
+            result = upstream.hurried(&mut sending, &self.progress) => result,
+            () = self.cut() => Err(UpstreamError::Timeout(upstream.timeout())),
+        };
+        match result {
+            Ok(response) => {
+                let metrics = asked.live.rule(self.effects.rule).metrics;
+                metrics.upstream(crate::clock::monotonic() - started);
+                let _ = reply.send(self.answered(pass::returned(response, upstream)).await);
+            }
+            Err(error) => {
+                self.unanswered(&error).await;
+                let outcome = pass::failed(asked.clone(), self.effects.rule, &error);
+                let _ = reply.send(outcome);
+                if matches!(error, UpstreamError::Timeout(_)) {
+                    self.late(sending).await;
+                }
+            }
+        }
+    }
+
+    /// Returns when the drain waits no longer.
+    async fn cut(&self) {
+        match &self.worker.life {
+            Some(life) => {
+                // An error means that the server is gone, and this task with it.
+                let _ = life.cut.clone().wait_for(|cut| *cut).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn answered(&self, response: Response<Body>) -> Outcome {
+        let status = response.status();
+        let mut response = response;
+        if status.is_success() || status.is_redirection() {
+            let mut received = None;
+            if self.effects.reads_response {
+                (response, received) = self.read(response).await;
+            }
+            self.carry_out(self.purge(received, Some(&response))).await;
+        }
+        Outcome::new(
+            self.asked.clone(),
+            self.effects.rule,
+            Reason::Method,
+            response,
+        )
+        .asked_app(status)
+    }
+
+    /// The app may have acted on a request whose answer was lost: purging too much is safe.
+    async fn unanswered(&self, error: &UpstreamError) {
+        if !error.unsent() {
+            self.carry_out(self.purge(None, None)).await;
+        }
+    }
+
+    /// The app may act after the purge of a write that timed out; then what was read in between goes
+    /// as well.
+    async fn late(&self, sending: impl Future<Output = Result<Response<Incoming>, UpstreamError>>) {
+        tokio::select! {
+            _ = tokio::time::timeout(LATE, sending) => {}
+            () = self.cut() => {}
+        }
+        self.carry_out(self.purge(None, None)).await;
+    }
+
+    /// Reads the answer's JSON up to the cap; past it the variables count as absent, and the answer
+    /// goes on whole.
+    async fn read(&self, response: Response<Body>) -> (Response<Body>, Option<Vec<u8>>) {
+        let cap = self.asked.live.config.defaults.max_variables;
+        let (head, mut body) = response.into_parts();
+        let mut pieces: Vec<Bytes> = Vec::new();
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            match frame.map(|frame| frame.into_data()) {
+                Ok(Ok(piece)) => {
+                    length += piece.len();
+                    pieces.push(piece);
+                    if length > cap {
+                        return (Response::from_parts(head, prefixed(pieces, body)), None);
+                    }
+                }
+                Ok(Err(_trailers)) => {}
+                Err(error) => {
+                    let broken = http_body_util::StreamBody::new(futures_util::stream::iter(
+                        pieces
+                            .into_iter()
+                            .map(|piece| Ok(http_body::Frame::data(piece)))
+                            .chain([Err(error)]),
+                    ));
+                    return (Response::from_parts(head, Body::stream(broken)), None);
+                }
+            }
+        }
+        let whole = pieces.concat();
+        (
+            Response::from_parts(head, Body::whole(Bytes::from(whole.clone()))),
+            Some(whole),
+        )
+    }
+
+    /// All that this write makes stale: what the purge rules name, and the target itself
+    /// (RFC 9111 §4.4).
+    fn purge(&self, received: Option<Vec<u8>>, response: Option<&Response<Body>>) -> Purge {
+        let json = |bytes: Option<Vec<u8>>| {
+            bytes.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+        };
+        let sent = self.copy.as_ref().and_then(Copy::copied);
+        let (body, answer) = (json(sent), json(received));
+        let said = Said {
+            body: body.as_ref(),
+            answer: answer.as_ref(),
+        };
+        let mut purge = Purge::default();
+        for index in &self.effects.purges {
+            purge.absorb(self.bound(*index, said));
+        }
+        let status = response.map_or(StatusCode::OK, Response::status);
+        let fields = response.map(Response::headers);
+        purge
+            .keys
+            .extend(effects::invalidated(&self.asked, status, fields));
+        purge
+    }
+
+    fn bound(&self, index: usize, said: Said<'_>) -> Purge {
+        let rule = self.asked.live.config.purges[index].name.as_str();
+        // Half a request must not be a way to empty the store: it purges what it names, and no more.
+        let extent = if self.progress.broke() {
+            Extent::Named
+        } else {
+            Extent::Any
+        };
+        let (purge, absent) = effects::bind(&self.asked, index, said, extent);
+        let metrics = &self.worker.metrics;
+        metrics.purges.with_label_values(&[rule]).inc();
+        if absent > 0 && extent == Extent::Any {
+            metrics
+                .purge_variables_absent
+                .with_label_values(&[rule])
+                .inc_by(absent as u64);
+            let path = self.asked.parts.uri.path();
+            tracing::info!(
+                rule,
+                absent,
+                path,
+                "purge widened: variables absent from the write"
+            );
+        }
+        purge
+    }
+
+    async fn carry_out(&self, purge: Purge) {
+        if purge.is_empty() {
+            return;
+        }
+        let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purge:?}"));
+        let done = self.worker.store.purge(purge).await;
+        tracing::debug!(
+            path = self.asked.parts.uri.path(),
+            purge = described,
+            ?done,
+            "purged"
+        );
+    }
+}
+
+/// What was read already, then the rest.
+fn prefixed(pieces: Vec<Bytes>, rest: Body) -> Body {
+    use futures_util::StreamExt;
+    let read = futures_util::stream::iter(
+        pieces
+            .into_iter()
+            .map(|piece| Ok(http_body::Frame::data(piece))),
+    );
+    let rest = http_body_util::BodyStream::new(rest);
+    Body::stream(http_body_util::StreamBody::new(read.chain(rest)))
+}

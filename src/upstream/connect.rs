@@ -1,0 +1,209 @@
+//! Connecting to the app: TCP, TLS or a unix socket.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::net::UnixStream;
+use tower_service::Service;
+
+use super::PoolError;
+use crate::body::BoxError;
+use crate::config::{self, Target};
+
+/// Opens connections to the one app.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    way: Way,
+    timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Tcp(HttpConnector),
+    Tls(HttpsConnector<HttpConnector>),
+    Unix(Arc<PathBuf>),
+}
+
+impl Connector {
+    pub(super) fn new(settings: &config::Upstream) -> Result<Connector, PoolError> {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        let way = match &settings.target {
+            Target::Http(_) => Way::Tcp(tcp),
+            Target::Https(_) => Way::Tls(tls(tcp, settings.ca_file.as_ref())?),
+            Target::Unix(path) => Way::Unix(Arc::new(path.clone())),
+        };
+        Ok(Connector {
+            way,
+            timeout: settings.connect_timeout,
+        })
+    }
+}
+
+/// The system's authorities, and those of `ca_file` besides.
+fn tls(
+    tcp: HttpConnector,
+    ca_file: Option<&PathBuf>,
+) -> Result<HttpsConnector<HttpConnector>, PoolError> {
+    let mut roots = rustls::RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(system.certs);
+    if let Some(path) = ca_file {
+        let refuse = |reason: String| PoolError::CaFile {
+            path: path.display().to_string(),
+            reason,
+        };
+        let certificates = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| refuse(error.to_string()))?;
+        if roots.add_parsable_certificates(certificates).0 == 0 {
+            return Err(refuse("holds no certificate".into()));
+        }
+    }
+    if roots.is_empty() {
+        return Err(PoolError::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring serves the default protocol versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_only()
+        .enable_http1()
+        .wrap_connector(tcp))
+}
+
+impl Service<Uri> for Connector {
+    type Response = Io;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Io, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        // Each way is ready at any time; hyper's connectors answer so as well.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let way = self.way.clone();
+        let timeout = self.timeout;
+        Box::pin(async move {
+            tokio::time::timeout(timeout, open(way, uri))
+                .await
+                .map_err(|_| format!("no connection within {timeout:?}"))?
+        })
+    }
+}
+
+async fn open(way: Way, uri: Uri) -> Result<Io, BoxError> {
+    Ok(match way {
+        Way::Tcp(mut tcp) => Io(Box::new(tcp.call(uri).await?)),
+        Way::Tls(mut tls) => Io(Box::new(tls.call(uri).await?)),
+        Way::Unix(path) => Io(Box::new(UnixIo(TokioIo::new(
+            UnixStream::connect(&*path).await?,
+        )))),
+    })
+}
+
+/// An open connection of any kind.
+pub(super) struct Io(Box<dyn Transport>);
+
+trait Transport: Read + Write + Connection + Unpin + Send {}
+impl<T: Read + Write + Connection + Unpin + Send> Transport for T {}
+
+impl Connection for Io {
+    fn connected(&self) -> Connected {
+        self.0.connected()
+    }
+}
+
+impl Read for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut *self.0).poll_read(cx, buf)
+    }
+}
+
+impl Write for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut *self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut *self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut *self.0).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut *self.0).poll_write_vectored(cx, bufs)
+    }
+}
+
+struct UnixIo(TokioIo<UnixStream>);
+
+impl Connection for UnixIo {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for UnixIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl Write for UnixIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

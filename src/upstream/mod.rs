@@ -1,0 +1,238 @@
+//! The app: one connection pool a worker, deadlines, errors.
+
+mod connect;
+
+use std::future::Future;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
+
+use crate::body::{Body, Progress};
+use crate::config;
+use connect::Connector;
+
+/// A pool of connections to the app, used by one runtime.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    client: Client<Connector, Body>,
+    scheme: Scheme,
+    authority: Authority,
+    settings: config::Upstream,
+}
+
+/// Why the app gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection: the request was not sent.
+    #[error("cannot connect to the app: {0}")]
+    Connect(#[source] hyper_util::client::legacy::Error),
+    /// The connection broke, or what came is not HTTP; the app may have acted on the request.
+    #[error("the app's connection failed: {0}")]
+    Broken(#[source] hyper_util::client::legacy::Error),
+    /// The answer is not one that may be passed on; the app may have acted on the request.
+    #[error("the app's answer is malformed: {0}")]
+    Malformed(&'static str),
+    /// No answer's head in time; the app may have acted on the request.
+    #[error("the app did not answer within {0:?}")]
+    Timeout(Duration),
+}
+
+impl UpstreamError {
+    /// Whether the app cannot have seen the request.
+    pub fn unsent(&self) -> bool {
+        matches!(self, UpstreamError::Connect(_))
+    }
+}
+
+/// Why a pool cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// `[upstream] ca_file` cannot be read or holds no certificate.
+    #[error("[upstream] ca_file {path}: {reason}")]
+    CaFile {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system has no certificate authorities.
+    #[error(
+        "no certificate authorities on this system: install ca-certificates or set [upstream] ca_file"
+    )]
+    NoRoots,
+}
+
+impl Upstream {
+    /// A pool for `settings`; connects when first used.
+    pub fn new(settings: &config::Upstream) -> Result<Upstream, PoolError> {
+        let (scheme, authority) = match &settings.target {
+            config::Target::Http(authority) => (Scheme::HTTP, authority.clone()),
+            config::Target::Https(authority) => (Scheme::HTTPS, authority.clone()),
+            config::Target::Unix(_) => (Scheme::HTTP, Authority::from_static("localhost")),
+        };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(settings.idle_timeout)
+            .pool_max_idle_per_host(settings.max_idle)
+            .timer(TokioTimer::new())
+            .http1_max_headers(512)
+            .build(Connector::new(settings)?);
+        Ok(Upstream {
+            client,
+            scheme,
+            authority,
+            settings: settings.clone(),
+        })
+    }
+
+    /// Sends `request` (its URI in origin form) and waits for the answer's head.
+    ///
+    /// A safe request without a body is sent once more if its connection was lost before an answer
+    /// began: the app may have closed an idle connection just then (RFC 9110 §9.2.2). The deadline runs from the last piece of the request's body that `progress` saw taken.
+    pub async fn send(
+        &self,
+        request: Request<Body>,
+        progress: &Progress,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let again = repeatable(&request);
+        match (self.attempt(request, progress).await, again) {
+            (Err(UpstreamError::Broken(error)), Some(again)) if was_lost(&error) => {
+                self.attempt(again, progress).await
+            }
+            (result, _) => result,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: Request<Body>,
+        progress: &Progress,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let mut sending = Box::pin(self.unhurried(request));
+        self.hurried(&mut sending, progress).await
+    }
+
+    /// Sends `request` and waits for the answer's head, however long it takes.
+    pub async fn unhurried(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        self.address(&mut request);
+        let upgrades = request.headers().contains_key(UPGRADE);
+        match self.client.request(request).await {
+            Ok(response) => check(&response, upgrades).map(|()| response),
+            Err(error) if error.is_connect() => Err(UpstreamError::Connect(error)),
+            Err(error) => Err(UpstreamError::Broken(error)),
+        }
+    }
+
+    /// Waits for `sending` as long as `[upstream] timeout` allows from the last piece of the request's
+    /// body that `progress` saw taken. After a timeout `sending` is still under way.
+    pub async fn hurried<F>(&self, sending: &mut F, progress: &Progress) -> F::Output
+    where
+        F: Future<Output = Result<Response<Incoming>, UpstreamError>> + Unpin,
+    {
+        let mut deadline = Instant::now() + self.settings.timeout;
+        loop {
+            match tokio::time::timeout_at(deadline, &mut *sending).await {
+                Ok(result) => return result,
+                Err(_) => {
+                    let extended = progress.last() + self.settings.timeout;
+                    if extended <= deadline {
+                        return Err(UpstreamError::Timeout(self.settings.timeout));
+                    }
+                    deadline = extended;
+                }
+            }
+        }
+    }
+
+    /// The longest pause between two pieces of an answer.
+    pub fn body_timeout(&self) -> Duration {
+        self.settings.body_timeout
+    }
+
+    /// The longest wait for an answer's head.
+    pub fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// The address comes from the config alone, never from the request (reliability.md R2).
+    fn address(&self, request: &mut Request<Body>) {
+        if !self.settings.preserve_host || !request.headers().contains_key(http::header::HOST) {
+            let host = HeaderValue::from_str(self.authority.as_str())
+                .expect("an authority holds visible ASCII only");
+            request.headers_mut().insert(http::header::HOST, host);
+        }
+        let path = request
+            .uri()
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        *request.uri_mut() =
+            Uri::from_parts(parts).expect("scheme, authority and path are all set");
+    }
+}
+
+/// What hyper takes for an answer and must not be passed on (reliability.md A3): a body whose end is
+/// told in two ways or in one nobody knows, and a 101 that was not asked for.
+fn check(response: &Response<Incoming>, upgrades: bool) -> Result<(), UpstreamError> {
+    let fields = response.headers();
+    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if fields.contains_key(CONTENT_LENGTH) {
+            return Err(UpstreamError::Malformed(
+                "both Transfer-Encoding and Content-Length",
+            ));
+        }
+        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(UpstreamError::Malformed(
+                "a Transfer-Encoding other than chunked",
+            ));
+        }
+    }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
+        return Err(UpstreamError::Malformed("101 without an Upgrade"));
+    }
+    Ok(())
+}
+
+/// A copy of a safe request without a body.
+fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
+    if !request.method().is_safe() || request.body().is_streamed() {
+        return None;
+    }
+    let mut copy = Request::new(Body::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// Whether the connection ended rather than said something wrong.
+fn was_lost(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && (error.is_incomplete_message() || error.is_closed() || error.is_canceled())
+        {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+            return matches!(error.kind(), ConnectionReset | BrokenPipe);
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,362 @@
+//! Two sidecars on one Redis, as a client sees them; and Redis in trouble under load.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pannier::clock;
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::client::Client;
+use crate::support::redis::{Data, RedisServer};
+use crate::support::sidecar::Sidecar;
+use crate::support::{Gate, eventually};
+
+const SHORT: Duration = Duration::from_secs(10);
+
+fn config(redis: &RedisServer) -> String {
+    format!(
+        r#"
+[redis]
+url = "{}"
+[[route]]
+name = "item"
+path = "/items/{{id}}"
+key = "item:{{path.id}}"
+any_host = true
+[[route]]
+name = "strict"
+path = "/strict/{{id}}"
+key = "strict:{{path.id}}"
+any_host = true
+coherence = "strict"
+[[purge]]
+name = "items"
+path = "/write/{{id}}"
+keys = ["item:{{path.id}}", "strict:{{path.id}}"]
+[[purge]]
+name = "all"
+path = "/write"
+keys = ["item:*", "strict:*"]
+"#,
+        redis.url()
+    )
+}
+
+/// An app that answers with a version which each write raises.
+async fn app() -> (TestApp, Arc<AtomicUsize>) {
+    let app = TestApp::start().await;
+    let version = Arc::new(AtomicUsize::new(0));
+    for path in ["/items/1", "/items/2", "/strict/1"] {
+        let version = version.clone();
+        app.on("GET", path, move |_| {
+            Answer::text(version.load(Ordering::SeqCst).to_string())
+        });
+    }
+    for path in ["/write/1", "/write"] {
+        let version = version.clone();
+        app.on("PUT", path, move |_| {
+            version.fetch_add(1, Ordering::SeqCst);
+            Answer::status(204)
+        });
+    }
+    (app, version)
+}
+
+/// Waits until the sidecar has Redis and its invalidations.
+async fn connected(sidecar: &Sidecar) {
+    let admin = sidecar.admin();
+    eventually("Redis is up", SHORT, || async {
+        let stats = admin.get("/stats").await.value();
+        stats["redis"]["state"] == "up" && stats["redis"]["tracking"] == true
+    })
+    .await;
+}
+
+async fn hit(client: &Client, path: &str) {
+    eventually(path, SHORT, || async { client.get(path).await.is_hit() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_sidecar_stored_the_other_serves_and_a_write_through_either_removes_it() {
+    let redis = RedisServer::start();
+    let (app, _) = app().await;
+    let sidecars = [
+        Sidecar::start(&app.url(), &config(&redis)),
+        Sidecar::start(&app.url(), &config(&redis)),
+    ];
+    for sidecar in &sidecars {
+        connected(sidecar).await;
+    }
+    let [one, two] = [sidecars[0].client(), sidecars[1].client()];
+    for writer in [&one, &two] {
+        hit(&one, "/items/1").await;
+        let before = app.count("/items/1");
+        assert!(two.get("/items/1").await.is_hit());
+        assert!(two.get("/items/1").await.is_hit(), "and from its memory");
+        assert_eq!(app.count("/items/1"), before);
+        writer.request("PUT", "/write/1").send().await;
+        let version = app.count("/write/1").to_string();
+        assert_eq!(writer.get("/items/1").await.text(), version);
+        for reader in [&one, &two] {
+            eventually("the new version", SHORT, || async {
+                reader.get("/items/1").await.text() == version
+            })
+            .await;
+        }
+    }
+}
+
+/// Promise I2 across sidecars: a strict rule never answers with what a finished write made stale.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_rule_reads_what_another_sidecar_wrote() {
+    let redis = RedisServer::start();
+    let (app, version) = app().await;
+    let (left, right) = (
+        Sidecar::start(&app.url(), &config(&redis)),
+        Sidecar::start(&app.url(), &config(&redis)),
+    );
+    connected(&left).await;
+    connected(&right).await;
+    let (writer, reader) = (left.client(), right.client());
+    let stop = Arc::new(AtomicBool::new(false));
+    let crowd: Vec<_> = [left.client(), right.client(), right.client()]
+        .into_iter()
+        .map(|client| {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    client.get("/strict/1").await;
+                }
+            })
+        })
+        .collect();
+    for _ in 0..200 {
+        writer.request("PUT", "/write/1").send().await;
+        let written = version.load(Ordering::SeqCst);
+        let read: usize = reader
+            .get("/strict/1")
+            .await
+            .text()
+            .parse()
+            .expect("a number");
+        assert!(read >= written, "read {read} after write {written}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for reader in crowd {
+        reader.await.expect("no panic");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_sidecar_keeps_the_entries() {
+    let redis = RedisServer::start();
+    let (app, _) = app().await;
+    let first = Sidecar::start(&app.url(), &config(&redis));
+    connected(&first).await;
+    hit(&first.client(), "/items/1").await;
+    eventually("stored in Redis", SHORT, || async {
+        !redis.cli(&["KEYS", "*:e:*"]).is_empty()
+    })
+    .await;
+    first.stop();
+    let second = Sidecar::start(&app.url(), &config(&redis));
+    connected(&second).await;
+    assert!(second.client().get("/items/1").await.is_hit());
+    assert_eq!(app.count("/items/1"), 1);
+}
+
+/// Promise I3 across sidecars, with both moments in the test's hands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_overtaken_by_a_write_through_another_sidecar_leaves_nothing_behind() {
+    let redis = RedisServer::start();
+    let (app, version) = app().await;
+    let (left, right) = (
+        Sidecar::start(&app.url(), &config(&redis)),
+        Sidecar::start(&app.url(), &config(&redis)),
+    );
+    connected(&left).await;
+    connected(&right).await;
+    for (path, write) in [("/items/1", "/write/1"), ("/strict/1", "/write")] {
+        let gate = Gate::new();
+        let (shut, read) = (gate.clone(), version.clone());
+        app.on("GET", path, move |_| {
+            Answer::text(read.load(Ordering::SeqCst).to_string()).behind(&shut)
+        });
+        let early = tokio::spawn({
+            let client = left.client();
+            async move { client.get(path).await }
+        });
+        gate.reached(1).await;
+        right.client().request("PUT", write).send().await;
+        gate.open();
+        let old = early.await.expect("no panic").text().to_owned();
+        let new = version.load(Ordering::SeqCst).to_string();
+        assert_ne!(old, new);
+        for client in [right.client(), left.client()] {
+            for _ in 0..20 {
+                assert_eq!(client.get(path).await.text(), new, "{path}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sidecar_of_the_fleet_asks_the_app_for_a_cold_key() {
+    let redis = RedisServer::start();
+    let (app, _) = app().await;
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("GET", "/items/1", move |_| Answer::text("x").behind(&shut));
+    let (left, right) = (
+        Sidecar::start(&app.url(), &config(&redis)),
+        Sidecar::start(&app.url(), &config(&redis)),
+    );
+    connected(&left).await;
+    connected(&right).await;
+    let ask = |sidecar: &Sidecar| {
+        let client = sidecar.client();
+        tokio::spawn(async move { client.get("/items/1").await })
+    };
+    let first = ask(&left);
+    gate.reached(1).await;
+    let others: Vec<_> = (0..50).map(|_| ask(&right)).collect();
+    let admin = right.admin();
+    eventually("49 wait", SHORT, || async {
+        admin
+            .get("/metrics")
+            .await
+            .text()
+            .contains("pannier_coalesced_waiters 49")
+    })
+    .await;
+    gate.open();
+    for reply in others.into_iter().chain([first]) {
+        assert_eq!(reply.await.expect("no panic").text(), "x");
+    }
+    assert_eq!(app.count("/items/1"), 1);
+}
+
+/// Promise I4: no request fails, whatever becomes of Redis.
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_hangs_dies_and_returns_under_load() {
+    let mut redis = RedisServer::start();
+    let (app, version) = app().await;
+    let sidecar = Sidecar::start(&app.url(), &config(&redis));
+    connected(&sidecar).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let load: Vec<_> = (0..8)
+        .map(|nth| {
+            let (client, stop) = (sidecar.client(), stop.clone());
+            tokio::spawn(async move {
+                let path = ["/items/1", "/items/2", "/strict/1"][nth % 3];
+                let (mut answered, mut slowest) = (0, Duration::ZERO);
+                while !stop.load(Ordering::Relaxed) {
+                    let begun = clock::monotonic();
+                    assert_eq!(client.get(path).await.status, 200, "{path}");
+                    slowest = slowest.max(clock::monotonic() - begun);
+                    answered += 1;
+                }
+                (answered, slowest)
+            })
+        })
+        .collect();
+    let writer = sidecar.client();
+    let reads_its_writes = || async {
+        for _ in 0..20 {
+            writer.request("PUT", "/write/1").send().await;
+            let written = version.load(Ordering::SeqCst);
+            for path in ["/items/1", "/strict/1"] {
+                let read: usize = writer.get(path).await.text().parse().expect("a number");
+                assert!(read >= written, "{path}: read {read} after write {written}");
+            }
+        }
+    };
+    reads_its_writes().await;
+    redis.stop();
+    reads_its_writes().await;
+    redis.cont();
+    connected(&sidecar).await;
+    reads_its_writes().await;
+    redis.kill();
+    reads_its_writes().await;
+    redis.restart(Data::Lost);
+    connected(&sidecar).await;
+    reads_its_writes().await;
+    stop.store(true, Ordering::Relaxed);
+    for client in load {
+        let (answered, _) = client.await.expect("no request failed");
+        assert!(answered > 0);
+    }
+}
+
+/// What Redis holds from before an outage is not trusted until the purges of the outage have landed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_during_an_outage_is_not_undone_by_redis_coming_back() {
+    let mut redis = RedisServer::start();
+    let (app, version) = app().await;
+    let (left, right) = (
+        Sidecar::start(&app.url(), &config(&redis)),
+        Sidecar::start(&app.url(), &config(&redis)),
+    );
+    connected(&left).await;
+    connected(&right).await;
+    for path in ["/items/1", "/items/2", "/strict/1"] {
+        hit(&left.client(), path).await;
+        hit(&right.client(), path).await;
+    }
+    redis.cli(&["SAVE"]);
+    redis.kill();
+    left.client().request("PUT", "/write/1").send().await;
+    let new = version.load(Ordering::SeqCst).to_string();
+    for path in ["/items/1", "/strict/1"] {
+        assert_eq!(
+            left.client().get(path).await.text(),
+            new,
+            "{path} while Redis is gone"
+        );
+    }
+    redis.restart(Data::Snapshot);
+    assert!(
+        !redis.cli(&["KEYS", "*:e:item:2"]).is_empty(),
+        "the snapshot holds the old entries"
+    );
+    for path in ["/items/1", "/strict/1"] {
+        assert_eq!(
+            left.client().get(path).await.text(),
+            new,
+            "{path} while Redis comes back"
+        );
+    }
+    connected(&left).await;
+    connected(&right).await;
+    for client in [left.client(), right.client()] {
+        for path in ["/items/1", "/strict/1"] {
+            eventually("the new version", SHORT, || async {
+                client.get(path).await.text() == new
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_starts_without_its_redis_and_finds_it_later() {
+    let mut redis = RedisServer::start();
+    redis.kill();
+    let (app, _) = app().await;
+    let sidecar = Sidecar::start(&app.url(), &config(&redis));
+    hit(&sidecar.client(), "/items/1").await;
+    assert_eq!(sidecar.admin().get("/readyz").await.status, 200);
+    assert_eq!(
+        sidecar.admin().get("/stats").await.value()["redis"]["state"],
+        "down"
+    );
+    redis.restart(Data::Lost);
+    connected(&sidecar).await;
+    hit(&sidecar.client(), "/items/2").await;
+    eventually("stored in Redis", SHORT, || async {
+        !redis.cli(&["KEYS", "*:e:*"]).is_empty()
+    })
+    .await;
+}

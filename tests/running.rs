@@ -1,0 +1,457 @@
+//! The binary: run, reload, drain, check, explain, schema.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::client::Client;
+use crate::support::redis::RedisServer;
+use crate::support::{Gate, eventually};
+
+const SHORT: Duration = Duration::from_secs(10);
+
+const CONFIG: &str = r#"
+[[route]]
+name = "board"
+path = "/board"
+key = "board:{query.id}"
+ttl = "5m"
+
+[[purge]]
+name = "task"
+path = "/tasks/{id}"
+keys = ["board:{body.boardId}", "other:*"]
+"#;
+
+/// `pannier run`, with what it logs.
+struct Running {
+    child: Child,
+    log: mpsc::Receiver<String>,
+    proxy: SocketAddr,
+    admin: SocketAddr,
+}
+
+fn pannier(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pannier"));
+    command.args(arguments);
+    command
+}
+
+impl Running {
+    fn start(arguments: &[&str], upstream: &str) -> Running {
+        Running::spawn(pannier(arguments), upstream)
+    }
+
+    fn spawn(mut command: Command, upstream: &str) -> Running {
+        let mut child = command
+            .env("PANNIER_LISTEN_PROXY", "127.0.0.1:0")
+            .env("PANNIER_LISTEN_ADMIN", "127.0.0.1:0")
+            .env("PANNIER_UPSTREAM_URL", upstream)
+            .env("PANNIER_LOG_FORMAT", "json")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let (sender, log) = mpsc::channel();
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let ready = wait_for(&log, "\"ready\"");
+        let ready: serde_json::Value = serde_json::from_str(&ready).expect("a JSON line");
+        let address = |name: &str| {
+            ready[name]
+                .as_str()
+                .expect("an address")
+                .parse()
+                .expect("an address")
+        };
+        Running {
+            proxy: address("proxy"),
+            admin: address("admin"),
+            child,
+            log,
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status();
+        assert!(sent.expect("kill runs").success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_for(log: &mpsc::Receiver<String>, text: &str) -> String {
+    let mut seen = Vec::new();
+    loop {
+        match log.recv_timeout(SHORT) {
+            Ok(line) if line.contains(text) => return line,
+            Ok(line) => seen.push(line),
+            Err(_) => panic!("no {text:?} in the log: {seen:#?}"),
+        }
+    }
+}
+
+fn output(mut command: Command) -> Output {
+    command.output().expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn write(folder: &Path, name: &str, content: &str) -> String {
+    let file = folder.join(name);
+    std::fs::write(&file, content).expect("a writable folder");
+    file.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_with_no_file_caches_by_rfc_9111() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |_| {
+        Answer::text("x").cache_control("max-age=60")
+    });
+    let url = app.url();
+    let running = Running::start(&["run", "--upstream", &url], &url);
+    let client = Client::new(running.proxy);
+    eventually("a hit", SHORT, || async { client.get("/a").await.is_hit() }).await;
+    assert_eq!(app.count("/a"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_finishes_what_is_in_flight() {
+    let app = TestApp::start().await;
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("GET", "/slow", move |_| Answer::text("done").behind(&shut));
+    let url = app.url();
+    let mut running = Running::start(&["run", "--upstream", &url], &url);
+    let client = Client::new(running.proxy);
+    let asking = tokio::spawn(async move { client.get("/slow").await });
+    gate.reached(1).await;
+    running.signal("-TERM");
+    wait_for(&running.log, "draining");
+    let proxy = running.proxy;
+    eventually("no new connections", SHORT, || async {
+        tokio::net::TcpStream::connect(proxy).await.is_err()
+    })
+    .await;
+    assert_eq!(Client::new(running.admin).get("/readyz").await.status, 503);
+    gate.open();
+    assert_eq!(asking.await.expect("no panic").text(), "done");
+    let status = tokio::task::spawn_blocking(move || running.child.wait())
+        .await
+        .expect("no panic");
+    assert!(status.expect("it ended").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_effect_and_a_broken_file_does_not() {
+    let app = TestApp::start().await;
+    app.on("GET", "/board", |_| Answer::text("x"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = write(folder.path(), "pannier.toml", CONFIG);
+    let running = Running::start(&["run", "--config", &file], &app.url());
+    let client = Client::new(running.proxy);
+    let rule = || async { client.get("/board?id=1").await.cache_status().to_owned() };
+    assert!(rule().await.contains("rule=board"));
+
+    // On a change of the file.
+    write(
+        folder.path(),
+        "pannier.toml",
+        &CONFIG.replace("\"board\"", "\"renamed\""),
+    );
+    eventually("the new name", SHORT, || async {
+        rule().await.contains("rule=renamed")
+    })
+    .await;
+
+    // All errors are reported, and what was in force stays.
+    write(
+        folder.path(),
+        "pannier.toml",
+        &CONFIG.replace("ttl", "tll").replace("keys", "kees"),
+    );
+    let report = wait_for(&running.log, "not reloaded");
+    assert!(
+        report.contains("tll") && report.contains("kees"),
+        "{report}"
+    );
+    assert!(rule().await.contains("rule=renamed"));
+    let metrics = Client::new(running.admin).get("/metrics").await;
+    assert!(
+        metrics
+            .text()
+            .contains("pannier_config_reloads_total{result=\"error\"} 1")
+    );
+
+    // On SIGHUP, whether or not the file changed.
+    write(folder.path(), "pannier.toml", CONFIG);
+    eventually("the old name", SHORT, || async {
+        rule().await.contains("rule=board")
+    })
+    .await;
+    running.signal("-HUP");
+    wait_for(&running.log, "reloaded");
+}
+
+#[test]
+fn check_reports_every_error_with_its_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broken = write(
+        folder.path(),
+        "broken.toml",
+        "[upstream]\nurl = \"http://a\"\n[memory]\nmax = 64\n[[route]]\npath = \"/a\"\ntll = \"5m\"\nkey = \"{qery.a}\"\n",
+    );
+    let result = output(pannier(&["check", &broken]));
+    assert!(!result.status.success());
+    let report = text(&result.stdout) + &text(&result.stderr);
+    for expected in [
+        "broken.toml:4",
+        "broken.toml:7",
+        "broken.toml:8",
+        "ttl",
+        "query",
+    ] {
+        assert!(report.contains(expected), "{expected}: {report}");
+    }
+    let good = write(
+        folder.path(),
+        "good.toml",
+        &format!("[upstream]\nurl = \"http://a\"\n{CONFIG}"),
+    );
+    let result = output(pannier(&["check", &good]));
+    assert!(result.status.success(), "{}", text(&result.stdout));
+    assert!(
+        text(&result.stdout).contains("board:{query.id}"),
+        "{}",
+        text(&result.stdout)
+    );
+}
+
+#[test]
+fn explain_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = write(
+        folder.path(),
+        "c.toml",
+        &format!("[upstream]\nurl = \"http://a\"\n{CONFIG}"),
+    );
+    let explain = |arguments: &[&str]| {
+        let mut all = vec!["explain", "--config", &file];
+        all.extend(arguments);
+        let result = output(pannier(&all));
+        assert!(result.status.success(), "{}", text(&result.stderr));
+        text(&result.stdout)
+    };
+    for (arguments, expected) in [
+        (
+            vec!["GET", "/board?id=1"],
+            vec![
+                "rule:     board",
+                "key:      board:1",
+                "5m",
+                "purged by: task",
+            ],
+        ),
+        (vec!["GET", "/board?id=1&x=2"], vec!["unkeyed-query", "\"x"]),
+        (vec!["GET", "/board"], vec!["missing-variable", "query.id"]),
+        (vec!["GET", "/else"], vec!["no-rule"]),
+        (
+            vec!["GET", "/board?id=1", "-H", "Cookie: a=b"],
+            vec!["identity", "Cookie"],
+        ),
+        (
+            vec!["PUT", "/tasks/1", "--body", "{\"boardId\": 7}"],
+            vec!["purge rule task", "key board:7", "key other:*"],
+        ),
+        (vec!["PUT", "/tasks/1"], vec!["key board:*", "absent"]),
+    ] {
+        let said = explain(&arguments);
+        for expected in expected {
+            assert!(
+                said.contains(expected),
+                "{arguments:?}: {expected:?} in {said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_schema_is_json() {
+    let result = output(pannier(&["schema"]));
+    let schema: serde_json::Value = serde_json::from_slice(&result.stdout).expect("JSON");
+    assert!(schema["properties"]["route"].is_object(), "{schema}");
+}
+
+#[test]
+fn the_demo_shows_a_hit_and_a_purge() {
+    let result = output({
+        let mut command = pannier(&["demo", "--once"]);
+        command.env_remove("REDIS_URL");
+        command
+    });
+    assert!(result.status.success(), "{}", text(&result.stderr));
+    let shown = text(&result.stdout);
+    assert_eq!(
+        shown.matches("hit").count(),
+        1 + shown.matches("detail=hit").count(),
+        "{shown}"
+    );
+}
+
+/// What `/metrics` says must please Prometheus's own linter.
+#[tokio::test(flavor = "multi_thread")]
+async fn promtool_finds_nothing_in_the_metrics() {
+    use tokio::io::AsyncWriteExt;
+
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |_| {
+        Answer::text("x").cache_control("max-age=60")
+    });
+    let url = app.url();
+    let running = Running::start(&["run", "--upstream", &url], &url);
+    let client = Client::new(running.proxy);
+    client.get("/a").await;
+    client.request("POST", "/a").send().await;
+    let metrics = Client::new(running.admin).get("/metrics").await;
+    let mut promtool = tokio::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed (tests/run does it)");
+    promtool
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(&metrics.body)
+        .await
+        .expect("it reads");
+    let result = promtool.wait_with_output().await.expect("it ends");
+    assert!(result.status.success(), "{}", text(&result.stderr));
+    assert_eq!(text(&result.stdout) + &text(&result.stderr), "");
+}
+
+/// reliability.md R9: with no descriptor left it goes on accepting as soon as there is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_descriptor_limit_is_survived() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |_| {
+        Answer::text("x").cache_control("max-age=60")
+    });
+    let url = app.url();
+    let mut limited = Command::new("sh");
+    limited.args([
+        "-c",
+        "ulimit -n 80; exec \"$0\" run --upstream \"$1\"",
+        env!("CARGO_BIN_EXE_pannier"),
+        &url,
+    ]);
+    let running = Running::spawn(limited, &url);
+    let mut crowd = Vec::new();
+    for _ in 0..150 {
+        crowd.push(
+            tokio::net::TcpStream::connect(running.proxy)
+                .await
+                .expect("the backlog takes it"),
+        );
+    }
+    wait_for(&running.log, "cannot accept");
+    drop(crowd);
+    let client = Client::new(running.proxy);
+    eventually("it serves again", Duration::from_secs(5), || async {
+        client.get("/a").await.is_hit()
+    })
+    .await;
+}
+
+/// The client has gone and the drain has begun: the write is still waited for, and purges.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_waits_for_a_write_whose_client_has_gone() {
+    let redis = RedisServer::start();
+    let app = TestApp::start().await;
+    app.on("GET", "/board", |seen| Answer::text(seen.nth.to_string()));
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("PUT", "/tasks/1", move |_| {
+        Answer::status(204).behind(&shut)
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let toml = format!("[redis]\nurl = \"{}\"\n{CONFIG}", redis.url());
+    let file = write(folder.path(), "pannier.toml", &toml);
+    let mut running = Running::start(&["run", "--config", &file], &app.url());
+    let client = Client::new(running.proxy);
+    eventually("stored in Redis", SHORT, || async {
+        client.get("/board?id=1").await;
+        !redis.cli(&["KEYS", "*:e:board:1"]).is_empty()
+    })
+    .await;
+    let writing = tokio::spawn({
+        let client = Client::new(running.proxy);
+        async move { client.json("PUT", "/tasks/1", r#"{"boardId": 1}"#).await }
+    });
+    gate.reached(1).await;
+    writing.abort();
+    running.signal("-TERM");
+    wait_for(&running.log, "draining");
+    gate.open();
+    let status = tokio::task::spawn_blocking(move || running.child.wait())
+        .await
+        .expect("no panic");
+    assert!(status.expect("it ended").success());
+    assert_eq!(redis.cli(&["KEYS", "*:e:board:1"]), "");
+}
+
+/// As Kubernetes does: the file is a link through a link, which is swapped; more than once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swapped_link_is_a_reload_each_time() {
+    let app = TestApp::start().await;
+    app.on("GET", "/board", |_| Answer::text("x"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let swap = |version: &str| {
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path(version)).expect("a writable folder");
+        let toml = CONFIG.replace("\"board\"", &format!("\"{version}\""));
+        std::fs::write(path(version).join("pannier.toml"), toml).expect("a writable folder");
+        std::os::unix::fs::symlink(version, path("..next")).expect("a link");
+        std::fs::rename(path("..next"), path("..data")).expect("a swap");
+    };
+    swap("v1");
+    let file = folder.path().join("pannier.toml");
+    std::os::unix::fs::symlink("..data/pannier.toml", &file).expect("a link");
+    let running = Running::start(
+        &["run", "--config", &file.display().to_string()],
+        &app.url(),
+    );
+    let client = Client::new(running.proxy);
+    for (version, old) in [("v2", "v1"), ("v3", "v2"), ("v4", "v3")] {
+        swap(version);
+        std::fs::remove_dir_all(folder.path().join(old)).expect("it is there");
+        let expected = format!("rule={version}");
+        eventually(version, SHORT, || async {
+            client
+                .get("/board?id=1")
+                .await
+                .cache_status()
+                .contains(&expected)
+        })
+        .await;
+    }
+}

@@ -1,0 +1,215 @@
+//! Memory never goes on as if it had been told everything (reliability.md D4, D5, D7).
+
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::poll;
+use pannier::config::Coherence::Tracked;
+use pannier::http_cache::Reason;
+use pannier::routes::{Pattern, Purge};
+
+use super::sidecar::{SHORT, Sidecar, purge_key, variant};
+use crate::support::eventually;
+use crate::support::redis::{Data, RedisServer};
+
+#[tokio::test]
+async fn an_entry_stored_anew_elsewhere_replaces_the_one_in_memory() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    a.fill("user:1", "one").await.expect("stored");
+    b.fetched("user:1").await.expect("found");
+    a.fill("user:1", "two").await.expect("stored");
+    eventually("told", SHORT, || async { b.remembered("user:1").is_none() }).await;
+    assert_eq!(b.fetched("user:1").await, Some("two".into()));
+    assert_eq!(
+        a.remembered("user:1"),
+        Some("two".into()),
+        "its own store is no news"
+    );
+}
+
+#[tokio::test]
+async fn a_lost_tracking_connection_empties_memory() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    b.fetched("user:1").await.expect("found");
+    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    // Changed while nobody could be told.
+    redis.cli(&["DEL", "{test}:e:user:1"]);
+    eventually("distrusted", SHORT, || async {
+        b.remembered("user:1").is_none()
+    })
+    .await;
+    b.connected().await;
+    assert_eq!(b.fetched("user:1").await, None);
+}
+
+#[tokio::test]
+async fn what_is_read_while_a_purge_runs_does_not_outlive_it_in_memory() {
+    for (case, purge) in [
+        ("by key", purge_key("user:1")),
+        (
+            "by tag",
+            Purge {
+                tags: vec![Pattern::literal("t:user:1")],
+                ..Purge::default()
+            },
+        ),
+    ] {
+        let redis = RedisServer::start();
+        let (a, b) = Sidecar::pair(&redis).await;
+        b.fill("user:1", "old").await.expect("stored");
+        let mut purge = pin!(a.store.purge(purge));
+        assert!(poll!(purge.as_mut()).is_pending(), "{case}: on its way");
+        let mut fetch = pin!(a.fetched("user:1"));
+        let read = poll!(fetch.as_mut());
+        purge.await;
+        // By key it is known not to be worth reading; by tag only when it is read.
+        match case {
+            "by key" => assert_eq!(read, Poll::Ready(None)),
+            _ => drop(fetch.await),
+        }
+        assert_eq!(a.remembered("user:1"), None, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn the_runtimes_of_one_process_agree() {
+    let redis = RedisServer::start();
+    let x = Sidecar::start(&redis).await;
+    let y = x.another_runtime();
+    y.connected().await;
+    assert_eq!(y.fetched("user:1").await, None, "tracked by y's connection");
+    let ticket = x.store.begin("user:1", SHORT).await;
+    let stored = x
+        .store
+        .commit(ticket, variant("user:1", "alice"), Tracked)
+        .await;
+    assert_eq!(stored, Ok(()));
+    eventually("in the memory they share", SHORT, || async {
+        y.fetched("user:1").await;
+        x.remembered("user:1").is_some()
+    })
+    .await;
+    let ticket = x.store.begin("user:1", SHORT).await;
+    y.store.purge(purge_key("user:*")).await;
+    assert_eq!(x.remembered("user:1"), None, "at once");
+    let late = x
+        .store
+        .commit(ticket, variant("user:1", "old"), Tracked)
+        .await;
+    assert_eq!(late, Err(Reason::Fenced));
+}
+
+#[tokio::test]
+async fn an_expiry_does_not_fence_the_fill_that_renews_the_entry() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    b.fetched("user:1").await.expect("found");
+    let ticket = b.store.begin("user:1", SHORT).await;
+    redis.cli(&["PEXPIRE", "{test}:e:user:1", "1"]);
+    eventually("told", SHORT, || async { b.remembered("user:1").is_none() }).await;
+    let renewed = b
+        .store
+        .commit(ticket, variant("user:1", "alice"), Tracked)
+        .await;
+    assert_eq!(renewed, Ok(()));
+}
+
+#[tokio::test]
+async fn a_flush_by_someone_else_is_noticed() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    b.fetched("user:1").await.expect("found");
+    redis.cli(&["FLUSHALL"]);
+    for sidecar in [&a, &b] {
+        eventually("forgotten", SHORT, || async {
+            sidecar.remembered("user:1").is_none()
+        })
+        .await;
+        sidecar.connected().await;
+    }
+    a.fill("user:1", "bob").await.expect("stored");
+    assert_eq!(b.fetched("user:1").await, Some("bob".into()));
+    a.store.purge(purge_key("user:1")).await;
+    eventually("told", SHORT, || async { b.remembered("user:1").is_none() }).await;
+}
+
+#[tokio::test]
+async fn a_restart_with_old_data_brings_nothing_purged_back() {
+    let mut redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    a.fill("user:2", "bob").await.expect("stored");
+    redis.cli(&["SAVE"]);
+    a.store.purge(purge_key("user:1")).await;
+    redis.restart(Data::Snapshot);
+    assert_eq!(
+        redis.cli(&["EXISTS", "{test}:e:user:1"]),
+        "1",
+        "it is back in Redis"
+    );
+    eventually("connected anew", SHORT, || async {
+        let found = a.fetched("user:1").await;
+        assert_eq!(found, None, "served although purged");
+        a.fetched("user:2").await.is_some()
+    })
+    .await;
+    assert_eq!(redis.cli(&["EXISTS", "{test}:e:user:1"]), "0");
+}
+
+#[tokio::test]
+async fn keys_of_others_are_never_touched() {
+    let redis = RedisServer::start();
+    for name in ["user:1", "{test2}:e:user:1", "test:e:user:1", "{test}x"] {
+        redis.cli(&["SET", name, "theirs"]);
+    }
+    let a = Sidecar::start(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    let everything = Purge {
+        everything: true,
+        ..Purge::default()
+    };
+    a.store.purge(everything).await;
+    a.store.purge(purge_key("*")).await;
+    for name in ["user:1", "{test2}:e:user:1", "test:e:user:1", "{test}x"] {
+        assert_eq!(redis.cli(&["GET", name]), "theirs", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn purging_everything_finds_what_no_index_knows() {
+    let redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    redis.cli(&["DEL", "{test}:ix"]);
+    let everything = Purge {
+        everything: true,
+        ..Purge::default()
+    };
+    let purged = a.store.purge(everything).await;
+    assert_eq!(purged.redis, Some(1));
+    assert_eq!(a.fetched("user:1").await, None);
+    assert_eq!(a.redis_status().await.bytes, 0);
+}
+
+#[tokio::test]
+async fn a_store_that_comes_after_its_purge_is_refused_by_redis() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    let ticket = a.store.begin("user:1", Duration::from_secs(60)).await;
+    // The purge is over before the store is even sent; a later fill has its own lease.
+    b.store.purge(purge_key("user:1")).await;
+    b.fill("user:1", "new").await.expect("stored");
+    let late = a
+        .store
+        .commit(ticket, variant("user:1", "old"), Tracked)
+        .await;
+    assert!(late.is_err());
+    assert_eq!(b.fetched("user:1").await, Some("new".into()));
+    assert_eq!(a.fetched("user:1").await, Some("new".into()));
+}

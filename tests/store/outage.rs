@@ -1,0 +1,253 @@
+//! Redis is optional at every instant (promise I4, reliability.md D2, D3).
+
+use std::time::Duration;
+
+use pannier::clock;
+use pannier::config::Coherence::{Strict, Tracked};
+use pannier::http_cache::Reason;
+
+use super::sidecar::{SHORT, Sidecar, TIMEOUT, purge_key, variant};
+use crate::support::eventually;
+use crate::support::redis::{Data, RedisServer};
+
+/// What a call may take at worst: its command's timeout, and a busy machine.
+const BOUND: Duration = Duration::from_millis(200 + 300);
+
+async fn bounded<T>(what: &str, call: impl Future<Output = T>) -> T {
+    let started = clock::monotonic();
+    let result = call.await;
+    let took = clock::monotonic().duration_since(started);
+    assert!(took < BOUND, "{what} took {took:?}");
+    result
+}
+
+#[tokio::test]
+async fn without_redis_memory_serves() {
+    let a = Sidecar::detached("redis://127.0.0.1:1", 1 << 20);
+    bounded("fill", a.fill("user:1", "alice"))
+        .await
+        .expect("in memory");
+    assert_eq!(a.remembered("user:1"), Some("alice".into()));
+    assert_eq!(bounded("fetch", a.fetched("user:1")).await, None);
+    let purged = bounded("purge", a.store.purge(purge_key("user:1"))).await;
+    assert!(purged.pending);
+    assert_eq!(purged.memory, 1);
+    assert_eq!(a.remembered("user:1"), None);
+    assert_eq!(a.redis_status().await.pending_purges, 1);
+
+    let ticket = a.store.begin("user:2", SHORT).await;
+    let strict = a
+        .store
+        .commit(ticket, variant("user:2", "bob"), Strict)
+        .await;
+    assert!(strict.is_err(), "strict rules are never in memory");
+    bounded("close", a.store.close()).await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told() {
+    let redis = RedisServer::start_with(&["--requirepass", "secret"]);
+    let url = redis.url().replace("redis://", "redis://:wrong@");
+    let a = Sidecar::detached(&url, 1 << 20);
+    eventually("told", SHORT, || async {
+        let error = a.redis_status().await.last_error.unwrap_or_default();
+        error.contains("WRONGPASS")
+    })
+    .await;
+    a.fill("user:1", "alice").await.expect("in memory");
+    assert!(!a.redis_status().await.up);
+}
+
+#[tokio::test]
+async fn a_killed_redis_costs_nothing_and_is_used_again() {
+    let mut redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    redis.kill();
+    for i in 0..20 {
+        bounded("fetch", a.fetched("user:9")).await;
+        bounded("fill", a.fill(&format!("new:{i}"), "x")).await.ok();
+    }
+    assert_eq!(
+        a.remembered("user:1"),
+        Some("alice".into()),
+        "memory goes on"
+    );
+    a.given_up().await;
+    a.fill("user:2", "bob")
+        .await
+        .expect("in memory while Redis is away");
+    assert_eq!(a.remembered("user:2"), Some("bob".into()));
+
+    redis.restart(Data::Lost);
+    a.connected().await;
+    assert_eq!(
+        a.remembered("user:2"),
+        None,
+        "Redis could not tell of its purges"
+    );
+    a.fill("user:2", "bob").await.expect("stored");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:e:user:2"]), "1");
+}
+
+#[tokio::test]
+async fn a_purge_during_an_outage_is_made_up_for_before_redis_is_trusted() {
+    let mut redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    redis.cli(&["SAVE"]);
+    redis.kill();
+    let purged = bounded("purge", a.store.purge(purge_key("user:*"))).await;
+    assert!(purged.pending);
+    redis.restart(Data::Snapshot);
+    eventually("the purge lands", SHORT, || async {
+        assert_eq!(a.fetched("user:1").await, None, "served although purged");
+        redis.cli(&["EXISTS", "{test}:e:user:1"]) == "0"
+    })
+    .await;
+    a.connected().await;
+    assert_eq!(a.redis_status().await.pending_purges, 0);
+    b.connected().await;
+    assert_eq!(b.fetched("user:1").await, None);
+}
+
+#[tokio::test]
+async fn a_hung_redis_opens_the_breaker_and_recovers() {
+    let redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    redis.stop();
+    for _ in 0..3 {
+        bounded("fetch", a.fetched("user:1")).await;
+    }
+    a.given_up().await;
+    let started = clock::monotonic();
+    for i in 0..100 {
+        a.fetched("user:1").await;
+        a.fill(&format!("new:{i}"), "x").await.expect("in memory");
+    }
+    let took = clock::monotonic().duration_since(started);
+    assert!(
+        took < TIMEOUT,
+        "an open breaker waits for nothing: {took:?}"
+    );
+    assert_eq!(a.remembered("user:1"), Some("alice".into()));
+    let purged = a.store.purge(purge_key("user:1")).await;
+    assert!(purged.pending);
+
+    redis.cont();
+    let started = clock::monotonic();
+    eventually("Redis hits again", SHORT, || async {
+        assert_eq!(a.fetched("user:1").await, None, "served although purged");
+        a.fill("user:2", "bob").await.is_ok() && a.store.fetch("user:2", Strict).await.is_some()
+    })
+    .await;
+    let took = clock::monotonic().duration_since(started);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:e:user:1"]), "0");
+}
+
+#[tokio::test]
+async fn a_hang_longer_than_the_connection_lives_is_survived() {
+    let redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    redis.stop();
+    let big = "x".repeat(1 << 20);
+    // More than the sockets' buffers take, so that a write hangs, too.
+    let fills = (0..4).map(|i| {
+        let (a, big) = (&a, &big);
+        async move { a.fill(&format!("big:{i}"), big).await }
+    });
+    for fill in fills {
+        let _ = bounded("fill", fill).await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    redis.cont();
+    a.connected().await;
+    a.fill("user:1", "alice").await.expect("stored");
+    assert_eq!(a.fetched("user:1").await, Some("alice".into()));
+}
+
+#[tokio::test]
+async fn a_hang_with_a_large_write_on_its_way_is_survived() {
+    let redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    let mut tickets = Vec::new();
+    for i in 0..8 {
+        tickets.push(a.store.begin(&format!("big:{i}"), SHORT).await);
+    }
+    redis.stop();
+    let big = "x".repeat(4 << 20);
+    for (i, ticket) in tickets.into_iter().enumerate() {
+        let big = variant(&format!("big:{i}"), &big);
+        let _ = bounded("commit", a.store.commit(ticket, big, Tracked)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    redis.cont();
+    a.connected().await;
+    a.fill("user:1", "alice").await.expect("stored");
+    assert_eq!(a.fetched("user:1").await, Some("alice".into()));
+}
+
+#[tokio::test]
+async fn a_purge_whose_caller_goes_away_still_lands() {
+    let redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    {
+        let mut purge = std::pin::pin!(a.store.purge(purge_key("user:1")));
+        let polled = futures_util::poll!(purge.as_mut());
+        assert!(polled.is_pending(), "it waits for Redis");
+    }
+    assert_eq!(a.remembered("user:1"), None);
+    assert_eq!(a.fetched("user:1").await, None);
+    eventually("it lands", SHORT, || async {
+        redis.cli(&["EXISTS", "{test}:e:user:1"]) == "0"
+            && a.redis_status().await.pending_purges == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusing_redis_keeps_serving_what_is_not_purged() {
+    let redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    a.fill("user:1", "alice").await.expect("stored");
+    a.fill("user:2", "bob").await.expect("stored");
+    redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    redis.cli(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
+    let purged = a.store.purge(purge_key("user:1")).await;
+    assert!(purged.pending, "a replica takes no writes");
+    assert_eq!(
+        a.fetched("user:1").await,
+        None,
+        "although it is still there"
+    );
+    assert_eq!(
+        a.store
+            .fetch("user:2", Strict)
+            .await
+            .map(|e| e.variants.len()),
+        Some(1)
+    );
+    assert!(matches!(
+        a.fill("user:3", "x").await,
+        Err(Reason::LeaseLost)
+    ));
+    assert!(a.errors("readonly") > 0);
+    redis.cli(&["REPLICAOF", "NO", "ONE"]);
+    eventually("the purge lands", SHORT, || async {
+        redis.cli(&["EXISTS", "{test}:e:user:1"]) == "0"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn scripts_forgotten_by_redis_are_sent_again() {
+    let redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    redis.cli(&["SCRIPT", "FLUSH"]);
+    a.fill("user:1", "alice").await.expect("stored");
+    redis.cli(&["SCRIPT", "FLUSH"]);
+    assert_eq!(a.store.purge(purge_key("user:1")).await.redis, Some(1));
+}

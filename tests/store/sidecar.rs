@@ -1,0 +1,259 @@
+//! A store as a sidecar has it, and what the tests put in.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use pannier::clock::Clock;
+use pannier::config::Coherence::{Strict, Tracked};
+use pannier::config::{self, Config};
+use pannier::entry::{Entry, Priority, Variant};
+use pannier::http_cache::vary::Selector;
+use pannier::http_cache::{CacheControlMode, Despite, Policy, Reason, Stored};
+use pannier::metrics::Metrics;
+use pannier::routes::{Matcher, Pattern, Purge};
+use pannier::store::{Status, Store};
+
+use crate::support::eventually;
+use crate::support::redis::RedisServer;
+
+/// Long enough for anything that does happen.
+pub(super) const SHORT: Duration = Duration::from_secs(10);
+
+/// `[redis] timeout`; long enough for a busy machine.
+pub(super) const TIMEOUT: Duration = Duration::from_millis(200);
+
+/// One sidecar's store.
+pub(super) struct Sidecar {
+    pub(super) store: Store,
+    metrics: Arc<Metrics>,
+}
+
+/// What the tests vary of a stored response.
+#[derive(Clone, Default)]
+pub(super) struct Variation {
+    pub(super) host: Box<str>,
+    pub(super) lifetime: Option<Duration>,
+    pub(super) priority: Priority,
+}
+
+impl Variation {
+    /// A variant of its own for `host`.
+    pub(super) fn of(host: &str) -> Variation {
+        Variation {
+            host: host.into(),
+            ..Variation::default()
+        }
+    }
+}
+
+impl Sidecar {
+    /// Connected, with a budget that is never in the way.
+    pub(super) async fn start(redis: &RedisServer) -> Sidecar {
+        Sidecar::with_budget(redis, 100 << 20).await
+    }
+
+    /// Connected, with a budget of `max` bytes.
+    pub(super) async fn with_budget(redis: &RedisServer, max: u64) -> Sidecar {
+        let sidecar = Sidecar::detached(&redis.url(), max);
+        sidecar.connected().await;
+        sidecar
+    }
+
+    /// Two sidecars of a fleet.
+    pub(super) async fn pair(redis: &RedisServer) -> (Sidecar, Sidecar) {
+        (Sidecar::start(redis).await, Sidecar::start(redis).await)
+    }
+
+    /// One that may never reach its Redis.
+    pub(super) fn detached(url: &str, max: u64) -> Sidecar {
+        let metrics = Arc::new(Metrics::new());
+        let store = Store::new(&config(url, max), Clock::default(), Arc::clone(&metrics));
+        Sidecar {
+            store: store.attach(),
+            metrics,
+        }
+    }
+
+    /// The same sidecar's store as another runtime has it.
+    pub(super) fn another_runtime(&self) -> Sidecar {
+        Sidecar {
+            store: self.store.attach(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
+    /// Waits until Redis is in use.
+    pub(super) async fn connected(&self) {
+        eventually("Redis is in use", SHORT, || async {
+            self.redis_status().await.up
+        })
+        .await;
+    }
+
+    /// Waits until Redis is given up.
+    pub(super) async fn given_up(&self) {
+        eventually("Redis is given up", SHORT, || async {
+            self.store.fetch("probe", Strict).await;
+            !self.redis_status().await.up
+        })
+        .await;
+    }
+
+    pub(super) async fn redis_status(&self) -> pannier::store::redis::RedisStatus {
+        let Status { redis, .. } = self.store.status().await;
+        redis.expect("configured")
+    }
+
+    /// A whole fill.
+    pub(super) async fn fill(&self, key: &str, body: &str) -> Result<(), Reason> {
+        self.fill_as(key, body, Variation::default()).await
+    }
+
+    /// A whole fill of something particular.
+    pub(super) async fn fill_as(
+        &self,
+        key: &str,
+        body: &str,
+        variation: Variation,
+    ) -> Result<(), Reason> {
+        let ticket = self.store.begin(key, SHORT).await;
+        let variant = variant_as(key, body, variation);
+        self.store.commit(ticket, variant, Tracked).await
+    }
+
+    /// What memory answers.
+    pub(super) fn remembered(&self, key: &str) -> Option<String> {
+        self.store.recall(key, Tracked).map(|entry| body(&entry))
+    }
+
+    /// What Redis answers.
+    pub(super) async fn fetched(&self, key: &str) -> Option<String> {
+        let entry = self.store.fetch(key, Tracked).await;
+        entry.map(|entry| body(&entry))
+    }
+
+    /// Failed commands of a kind.
+    pub(super) fn errors(&self, kind: &str) -> u64 {
+        self.metrics.redis_errors.with_label_values(&[kind]).get()
+    }
+}
+
+/// A response with the tag `t:<key>`, of use for a minute.
+pub(super) fn variant(key: &str, body: &str) -> Variant {
+    variant_as(key, body, Variation::default())
+}
+
+fn variant_as(key: &str, body: &str, variation: Variation) -> Variant {
+    let now = Clock::default().now();
+    Variant {
+        stored: Stored {
+            selector: Selector {
+                host: variation.host,
+                ..Selector::default()
+            },
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            request_time: now,
+            response_time: now,
+            initial_age: Duration::ZERO,
+            lifetime: variation.lifetime.unwrap_or(Duration::from_secs(60)),
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            must_revalidate: false,
+            no_cache: false,
+            shareable: true,
+        },
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        tags: vec![format!("t:{key}").into()],
+        priority: variation.priority,
+        rule: "test".into(),
+    }
+}
+
+/// A purge of one key or pattern.
+pub(super) fn purge_key(pattern: &str) -> Purge {
+    Purge {
+        keys: vec![Pattern::parse(pattern)],
+        ..Purge::default()
+    }
+}
+
+fn body(entry: &Entry) -> String {
+    String::from_utf8_lossy(&entry.variants[0].body).into_owned()
+}
+
+fn config(url: &str, max: u64) -> Config {
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let second = Duration::from_secs(1);
+    Config {
+        listen: config::Listen {
+            proxy: anywhere,
+            admin: anywhere,
+            workers: 1,
+            max_connections: 100,
+            header_timeout: second,
+            body_timeout: second,
+            idle_timeout: second,
+            max_head: 65536,
+            drain_timeout: second,
+        },
+        upstream: config::Upstream {
+            max_fills: 8,
+            target: config::Target::Unix("/nonexistent".into()),
+            timeout: second,
+            connect_timeout: second,
+            body_timeout: second,
+            idle_timeout: second,
+            max_idle: 1,
+            ca_file: None,
+            preserve_host: true,
+        },
+        redis: Some(config::Redis {
+            url: url.to_owned(),
+            namespace: "test".to_owned(),
+            timeout: TIMEOUT,
+            reconnect_max: Duration::from_millis(500),
+            breaker_failures: 3,
+            breaker_probe: Duration::from_millis(50),
+            ca_file: None,
+        }),
+        budget: config::Budget {
+            max,
+            evict_at: max * 9 / 10,
+        },
+        memory: config::Memory { max: 8 << 20 },
+        defaults: config::Defaults {
+            unmatched: config::Unmatched::Pass,
+            policy: policy(),
+            max_body: 1 << 20,
+            max_variables: 1 << 18,
+            priority: Priority::Medium,
+            trusted_identity: Vec::new(),
+        },
+        jwt: None,
+        admin: config::Admin { token: None },
+        log: config::Log {
+            level: "info".to_owned(),
+            format: config::LogFormat::Text,
+            summary_every: 0,
+        },
+        routes: Vec::new(),
+        matcher: Matcher::default(),
+        purges: Vec::new(),
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        cache_control: CacheControlMode::Respect,
+        ttl: None,
+        statuses: None,
+        despite: Despite::default(),
+        shared: false,
+        stale_while_revalidate: None,
+        stale_if_error: None,
+    }
+}

@@ -1,0 +1,184 @@
+//! A real redis-server on a free port, with its own directory; dropping it kills it.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use pannier::clock;
+
+/// The longest start of a server on a busy machine.
+const START: Duration = Duration::from_secs(10);
+
+/// The running server.
+pub(crate) struct RedisServer {
+    port: u16,
+    directory: tempfile::TempDir,
+    settings: Vec<String>,
+    process: Option<Child>,
+}
+
+/// What a restarted server finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// The last snapshot (`SAVE`).
+    Snapshot,
+    /// Nothing.
+    Lost,
+}
+
+impl RedisServer {
+    /// A server that keeps nothing on disk by itself.
+    pub(crate) fn start() -> RedisServer {
+        RedisServer::start_with(&[])
+    }
+
+    /// The same with further settings, such as `["--maxmemory", "1mb"]`.
+    pub(crate) fn start_with(settings: &[&str]) -> RedisServer {
+        let mut server = RedisServer {
+            port: free_port(),
+            directory: tempfile::tempdir().expect("a directory"),
+            settings: settings.iter().map(|&setting| setting.into()).collect(),
+            process: None,
+        };
+        server.spawn();
+        server
+    }
+
+    /// A cluster of one node that owns all slots; its URL is [`RedisServer::cluster_url`].
+    pub(crate) fn start_cluster() -> RedisServer {
+        // A lone node has not been told its address.
+        let announced = ["--cluster-announce-ip", "127.0.0.1"];
+        // The default, the port and 10,000, may be past the last port.
+        let bus = free_port().to_string();
+        let bus = ["--cluster-port", bus.as_str()];
+        let settings = [["--cluster-enabled", "yes"], announced, bus].concat();
+        let server = RedisServer::start_with(&settings);
+        server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        let started = clock::monotonic();
+        while server.cli(&["CLUSTER", "INFO"]).lines().next() != Some("cluster_state:ok") {
+            let waited = clock::monotonic().duration_since(started);
+            assert!(waited < START, "the cluster does not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
+    }
+
+    /// For `[redis] url`, as a cluster.
+    pub(crate) fn cluster_url(&self) -> String {
+        format!("redis-cluster://127.0.0.1:{}", self.port)
+    }
+
+    /// For `[redis] url`.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Runs one command through redis-cli and returns its raw answer.
+    pub(crate) fn cli(&self, command: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string(), "--raw"])
+            .args(command)
+            .output()
+            .expect("redis-cli is installed beside redis-server");
+        String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()
+    }
+
+    /// The answer as a number; 0 for what is none.
+    pub(crate) fn number(&self, command: &[&str]) -> u64 {
+        self.cli(command).parse().unwrap_or_default()
+    }
+
+    /// A line of `INFO`, such as `used_memory`.
+    pub(crate) fn info(&self, name: &str) -> String {
+        let info = self.cli(&["INFO", "everything"]);
+        let line = info.lines().find_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            (field == name).then(|| value.trim().to_owned())
+        });
+        line.unwrap_or_default()
+    }
+
+    /// It hangs: connections stay, nothing is answered.
+    pub(crate) fn stop(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on after [`RedisServer::stop`].
+    pub(crate) fn cont(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Dead at once, with nothing saved.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("it is our child");
+            process.wait().expect("it is our child");
+        }
+    }
+
+    /// Back on the same port, after a kill if it still runs.
+    pub(crate) fn restart(&mut self, data: Data) {
+        self.kill();
+        if data == Data::Lost {
+            // Absent when nothing was ever saved.
+            let _ = std::fs::remove_file(self.directory.path().join("dump.rdb"));
+        }
+        self.spawn();
+    }
+
+    fn spawn(&mut self) {
+        let process = server(self.port, self.directory.path())
+            .args(&self.settings)
+            .spawn()
+            .expect("redis-server is installed");
+        self.process = Some(process);
+        let started = clock::monotonic();
+        while !self.answers() {
+            let waited = clock::monotonic().duration_since(started);
+            assert!(waited < START, "redis-server does not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        if TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            return false;
+        }
+        let answer = self.cli(&["PING"]);
+        answer == "PONG" || answer.starts_with("NOAUTH")
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().expect("it runs");
+        let status = Command::new("kill")
+            .args([signal, &process.id().to_string()])
+            .status()
+            .expect("kill is everywhere");
+        assert!(status.success());
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn server(port: u16, directory: &Path) -> Command {
+    let mut command = Command::new("redis-server");
+    command
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no", "--dir"])
+        .arg(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}

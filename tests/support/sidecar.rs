@@ -1,0 +1,79 @@
+//! A sidecar in this process, from the text of its config.
+
+use std::net::SocketAddr;
+
+use pannier::app::App;
+use pannier::config::{Config, Env};
+
+use super::client::Client;
+
+/// What every test's sidecar has, unless its own text says otherwise.
+const DEFAULTS: [(&str, &str); 3] = [
+    ("PANNIER_LISTEN_PROXY", "127.0.0.1:0"),
+    ("PANNIER_LISTEN_ADMIN", "127.0.0.1:0"),
+    ("PANNIER_ADMIN_TOKEN", TOKEN),
+];
+
+/// The token of its `POST /purge`.
+pub(crate) const TOKEN: &str = "token-of-the-tests";
+
+/// The running sidecar; dropping it stops it.
+pub(crate) struct Sidecar {
+    app: Option<App>,
+    proxy: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Sidecar {
+    /// In front of `upstream` (a URL), with the tables of `toml`.
+    pub(crate) fn start(upstream: &str, toml: &str) -> Sidecar {
+        Sidecar::start_with_env(toml, &[("PANNIER_UPSTREAM_URL", upstream)])
+    }
+
+    /// With the tables of `toml`, which may read `variables`.
+    pub(crate) fn start_with_env(toml: &str, variables: &[(&str, &str)]) -> Sidecar {
+        let variables = variables.iter().copied();
+        let env = Env::from_pairs(DEFAULTS.into_iter().chain(variables));
+        let loaded = Config::parse(toml, "test.toml", &env);
+        let config = loaded.unwrap_or_else(|errors| panic!("{errors}")).config;
+        let app = App::start(config, None).expect("it starts");
+        let (proxy, admin) = (app.proxy_addr(), app.admin_addr());
+        Sidecar {
+            app: Some(app),
+            proxy,
+            admin,
+        }
+    }
+
+    /// Where the proxy listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.proxy
+    }
+
+    /// A new client of the proxy.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.proxy)
+    }
+
+    /// A new client of the admin interface.
+    pub(crate) fn admin(&self) -> Client {
+        Client::new(self.admin)
+    }
+
+    /// Stops it and waits until it has.
+    pub(crate) fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        if let Some(app) = self.app.take() {
+            app.shutdown();
+        }
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}

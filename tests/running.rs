@@ -411,6 +411,14 @@ async fn a_drain_waits_for_a_write_whose_client_has_gone() {
     writing.abort();
     running.signal("-TERM");
     wait_for(&running.log, "draining");
+    // Without the wait it would be gone at once, and the write with it.
+    for _ in 0..50 {
+        assert!(
+            running.child.try_wait().expect("it is ours").is_none(),
+            "ended with a write in flight"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     gate.open();
     let status = tokio::task::spawn_blocking(move || running.child.wait())
         .await

@@ -69,14 +69,13 @@ impl App {
                 metrics: metrics.clone(),
                 clock: clock.clone(),
                 tally: tally.clone(),
-                life: None,
             };
             let shared = shared.clone();
             workers.push(spawn(&format!("pannier-{index}"), move |runtime| {
-                let worker = Worker {
+                let worker = Arc::new(Worker {
                     store: worker.store.attach(),
                     ..worker
-                };
+                });
                 let store = worker.store.clone();
                 if let Err(error) = runtime.block_on(server::serve(listener, worker, shared)) {
                     tracing::error!(%error, "worker {index} ended");

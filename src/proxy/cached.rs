@@ -22,12 +22,12 @@ use crate::store::Mark;
 /// One cacheable request: everything that stays the same while it is being answered.
 #[derive(Clone)]
 pub(super) struct Quest {
-    pub(super) worker: Worker,
+    pub(super) worker: Arc<Worker>,
     pub(super) asked: Arc<Asked>,
     pub(super) lookup: Arc<Lookup>,
 }
 
-pub(super) async fn answer(worker: &Worker, asked: Asked, lookup: Lookup) -> Outcome {
+pub(super) async fn answer(worker: &Arc<Worker>, asked: Asked, lookup: Lookup) -> Outcome {
     let quest = Quest {
         worker: worker.clone(),
         asked: Arc::new(asked),

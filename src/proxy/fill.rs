@@ -77,13 +77,11 @@ pub(super) enum Answer {
 
 /// Starts a fill and waits for the head of its answer. `slot` is its place among the fills under way.
 pub(super) async fn start(
-    mut quest: Quest,
+    quest: Quest,
     order: Order,
     slot: OwnedSemaphorePermit,
 ) -> Result<Answer, oneshot::error::RecvError> {
     let (reply, answer) = oneshot::channel();
-    // A fill may be cut by the end of a drain: nothing is lost but its copy.
-    quest.worker.life = None;
     tokio::spawn(async move {
         Fill {
             quest,
@@ -97,14 +95,13 @@ pub(super) async fn start(
 }
 
 /// Renews a stale response behind the client that was served it, once however many are served it.
-pub(super) fn refresh(mut quest: Quest, stale: Stale) {
+pub(super) fn refresh(quest: Quest, stale: Stale) {
     let Place::Lead(leader) = quest.enter() else {
         return;
     };
     let Some(slot) = quest.worker.flights.free_slot() else {
         return;
     };
-    quest.worker.life = None;
     tokio::spawn(async move {
         let found = quest
             .worker

@@ -34,7 +34,6 @@ pub use outcome::{Outcome, Tally};
 use plan::Plan;
 
 /// What one runtime needs to answer requests.
-#[derive(Clone)]
 pub struct Worker {
     /// Which of the workers this is.
     pub index: usize,
@@ -50,8 +49,6 @@ pub struct Worker {
     pub clock: Clock,
     /// Counts for the summary line of the log.
     pub tally: Arc<Tally>,
-    /// Ties what must not be cut to the server's drain; `None` for what may be.
-    pub life: Option<Life>,
 }
 
 /// What a drain waits for, and how it ends the wait.
@@ -70,6 +67,8 @@ pub struct Client {
     pub peer: IpAddr,
     /// What its connection occupies; a relay after an upgrade keeps it.
     pub hold: Arc<dyn Droppable>,
+    /// Ties a write to the server's drain.
+    pub life: Life,
 }
 
 /// A request with what was found out about it once.
@@ -89,7 +88,7 @@ pub struct Asked {
 
 /// Answers one request.
 pub async fn handle(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     request: Request<Incoming>,
     client: &Client,
 ) -> Response<Body> {
@@ -110,7 +109,9 @@ pub async fn handle(
     let outcome = match plan::plan(&asked) {
         Plan::Cache(lookup) => cached::answer(worker, asked, lookup).await,
         Plan::Pass { rule, reason } => pass::forward(worker, asked, rule, reason, body).await,
-        Plan::Write(effects) => write::forward(worker, asked, effects, body).await,
+        Plan::Write(effects) => {
+            write::forward(worker, asked, effects, body, client.life.clone()).await
+        }
         Plan::Upgrade { rule } => {
             upgrade::forward(worker, asked, rule, body, client.hold.clone()).await
         }

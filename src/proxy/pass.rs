@@ -28,7 +28,7 @@ pub(super) async fn forward(
 
 /// Forwards a request that has no body.
 pub(super) async fn forward_bodiless(
-    worker: Worker,
+    worker: Arc<Worker>,
     asked: Arc<Asked>,
     rule: Option<usize>,
     reason: Reason,

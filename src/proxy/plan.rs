@@ -76,55 +76,57 @@ pub struct Effects {
 /// Decides for one admitted request.
 pub fn plan(asked: &Asked) -> Plan {
     let parts = &asked.parts;
-    let rule = matched(&asked.live, parts.uri.path()).map(|(index, _)| index);
+    let matched = matched(&asked.live, parts.uri.path());
+    let rule = matched.as_ref().map(|(index, _)| *index);
     if is_upgrade(parts) {
         return Plan::Upgrade { rule };
     }
     if parts.method != Method::GET && parts.method != Method::HEAD {
         return plan_write(asked, rule);
     }
-    match lookup(asked) {
+    let route = rule.map(|index| &asked.live.config.routes[index]);
+    let params = matched.map(|(_, params)| params).unwrap_or_default();
+    let looked = match obstacle(asked, route) {
+        Some(reason) => Err(reason),
+        None => lookup(asked, rule, &params),
+    };
+    match looked {
         Ok(lookup) => Plan::Cache(lookup),
         Err(reason) => Plan::Pass { rule, reason },
     }
 }
 
-/// The key of a GET or HEAD, or why it passes.
-pub fn lookup(asked: &Asked) -> Result<Lookup, Reason> {
+/// Why a GET or HEAD passes whatever its key would be.
+fn obstacle(asked: &Asked, route: Option<&Route>) -> Option<Reason> {
     let Asked { live, parts, .. } = asked;
+    let query = parts.uri.query();
     if has_body(&parts.headers) {
-        return Err(Reason::RequestBody);
+        return Some(Reason::RequestBody);
     }
     if target::is_ambiguous(parts.uri.path()) {
-        return Err(Reason::AmbiguousPath);
+        return Some(Reason::AmbiguousPath);
     }
-    let matched = matched(live, parts.uri.path());
-    match &matched {
-        None if live.config.defaults.unmatched == Unmatched::Pass => return Err(Reason::NoRule),
-        Some((index, _)) if !live.config.routes[*index].enabled => return Err(Reason::Disabled),
+    match route {
+        None if live.config.defaults.unmatched == Unmatched::Pass => return Some(Reason::NoRule),
+        Some(route) if !route.enabled => return Some(Reason::Disabled),
+        Some(route) if route.ignore_query.unkeyed(&route.key, query).is_some() => {
+            return Some(Reason::UnkeyedQuery);
+        }
         _ => {}
     }
-    let rule = matched.as_ref().map(|(index, _)| *index);
-    let route = rule.map(|index| &live.config.routes[index]);
-    let params = matched.map(|(_, params)| params).unwrap_or_default();
-    let template = route.map_or(&live.default_key, |route| &route.key);
-    if let Some(route) = route
-        && route
-            .ignore_query
-            .unkeyed(&route.key, parts.uri.query())
-            .is_some()
-    {
-        return Err(Reason::UnkeyedQuery);
-    }
-    if unkeyed_override(&parts.headers, &asked.host)
+    let unkeyed = unkeyed_override(&parts.headers, &asked.host)
         || unknown_scheme(&parts.headers)
-        || strips_a_field(&parts.headers)
-    {
-        return Err(Reason::UnkeyedHeader);
-    }
+        || strips_a_field(&parts.headers);
+    unkeyed.then_some(Reason::UnkeyedHeader)
+}
+
+/// The key of a GET or HEAD, or what it lacks.
+fn lookup(asked: &Asked, rule: Option<usize>, params: &[(&str, &str)]) -> Result<Lookup, Reason> {
+    let route = rule.map(|index| &asked.live.config.routes[index]);
+    let template = route.map_or(&asked.live.default_key, |route| &route.key);
     let claims = claims(asked, template.reads_jwt());
-    let query = kept(route, parts.uri.query());
-    let mut scope = scope(asked, &params, claims.as_ref());
+    let query = kept(route, asked.parts.uri.query());
+    let mut scope = scope(asked, params, claims.as_ref());
     scope.query = query.as_deref();
     let key = template
         .render(&scope)
@@ -132,10 +134,11 @@ pub fn lookup(asked: &Asked) -> Result<Lookup, Reason> {
     if key.text.len() > MAX_KEY {
         return Err(Reason::KeyTooLong);
     }
+    let identity = identity(route, &asked.parts.headers);
     Ok(Lookup {
         rule,
         key,
-        identity: identity(route, &parts.headers),
+        identity,
         host: selector(route, asked),
     })
 }

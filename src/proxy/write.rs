@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::effects::{self, Extent, Said};
 use super::outcome::{Outcome, text};
 use super::plan::Effects;
-use super::{Asked, Worker, pass};
+use super::{Asked, Life, Worker, pass};
 use crate::body::{Body, Copy, Progress};
 use crate::http_cache::Reason;
 use crate::routes::Purge;
@@ -26,10 +26,11 @@ const LATE: Duration = Duration::from_secs(600);
 
 /// Forwards a write. The work is detached: a client that hangs up does not stop the purge.
 pub(super) async fn forward(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     asked: Asked,
     effects: Effects,
     body: Incoming,
+    life: Life,
 ) -> Outcome {
     let asked = Arc::new(asked);
     let rule = effects.rule;
@@ -38,6 +39,7 @@ pub(super) async fn forward(
         worker: worker.clone(),
         asked: asked.clone(),
         effects,
+        life,
         copy: None,
         progress: Progress::default(),
     };
@@ -53,7 +55,9 @@ pub(super) async fn forward(
 }
 
 struct Write {
-    worker: Worker,
+    worker: Arc<Worker>,
+    /// Held until the purge is done.
+    life: Life,
     asked: Arc<Asked>,
     effects: Effects,
     /// The beginning of the request's body, if a template reads it.
@@ -98,13 +102,8 @@ impl Write {
 
     /// Returns when the drain waits no longer.
     async fn cut(&self) {
-        match &self.worker.life {
-            Some(life) => {
-                // An error means that the server is gone, and this task with it.
-                let _ = life.cut.clone().wait_for(|cut| *cut).await;
-            }
-            None => std::future::pending().await,
-        }
+        // An error means that the server is gone, and this task with it.
+        let _ = self.life.cut.clone().wait_for(|cut| *cut).await;
     }
 
     async fn answered(&self, response: Response<Body>) -> Outcome {

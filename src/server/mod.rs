@@ -46,7 +46,7 @@ pub struct Shared {
 const LAST_PURGES: Duration = Duration::from_secs(2);
 
 /// Serves clients until the drain, then waits for requests in flight, at most `drain_timeout`.
-pub async fn serve(listener: TcpListener, worker: Worker, shared: Shared) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     // Connections, writes and relays hold a sender; when all are gone, the receiver ends.
     let (alive, mut ended) = mpsc::channel::<()>(1);
@@ -73,13 +73,11 @@ pub async fn serve(listener: TcpListener, worker: Worker, shared: Shared) -> io:
         let (stream, peer) = accepted;
         let gauge = Open::count(&worker.metrics.connections);
         let connection = Connection {
-            worker: Worker {
-                life: Some(life.clone()),
-                ..worker.clone()
-            },
+            worker: worker.clone(),
             client: Client {
                 peer: peer.ip(),
                 hold: Arc::new((place, gauge, life.alive.clone())),
+                life: life.clone(),
             },
             draining: draining.clone(),
         };
@@ -138,7 +136,7 @@ impl Drop for Open {
 }
 
 struct Connection {
-    worker: Worker,
+    worker: Arc<Worker>,
     client: Client,
     draining: watch::Receiver<bool>,
 }

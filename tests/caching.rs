@@ -733,3 +733,65 @@ async fn fills_are_capped() {
     gate.open();
     assert_eq!(last.await.expect("no panic"), 200);
 }
+
+/// What one person's answer is says nothing of what others may share.
+#[tokio::test(flavor = "multi_thread")]
+async fn personal_requests_do_not_switch_the_cache_off_for_others() {
+    let app = TestApp::start().await;
+    app.on("GET", "/board", |_| {
+        Answer::text("x").cache_control("max-age=60")
+    });
+    let sidecar = Sidecar::start(&app.url(), BOARD);
+    let client = sidecar.client();
+    for field in [
+        ("cookie", "a=b"),
+        ("authorization", "x"),
+        ("cache-control", "no-store"),
+    ] {
+        client
+            .request("GET", "/board?id=1")
+            .header(field.0, field.1)
+            .send()
+            .await;
+    }
+    until_hit(&client, "/board?id=1").await;
+    assert_eq!(app.count("/board"), 4);
+}
+
+/// The app was asked after they came, which is all that a validation could add.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_for_an_answer_to_be_validated_asks_once() {
+    let app = TestApp::start().await;
+    let first = Gate::new();
+    let behind = first.clone();
+    app.on("GET", "/board", move |_| {
+        Answer::text("x")
+            .header("etag", "\"v\"")
+            .cache_control("no-cache")
+            .behind(&behind)
+    });
+    let config = format!("[upstream]\nmax_fills = 1\n{BOARD}");
+    let sidecar = Sidecar::start(&app.url(), &config);
+    // The only place is taken by another key, so that the crowd is there before the app is asked.
+    let ask = |id: usize| {
+        let client = sidecar.client();
+        tokio::spawn(async move { client.get(&format!("/board?id={id}")).await })
+    };
+    let other = ask(0);
+    first.reached(1).await;
+    let crowd: Vec<_> = (0..50).map(|_| ask(1)).collect();
+    let admin = sidecar.admin();
+    eventually("49 wait", SHORT, || async {
+        admin
+            .get("/metrics")
+            .await
+            .text()
+            .contains("pannier_coalesced_waiters 49")
+    })
+    .await;
+    first.open();
+    for reply in crowd.into_iter().chain([other]) {
+        assert_eq!(reply.await.expect("no panic").text(), "x");
+    }
+    assert_eq!(app.count("/board"), 2);
+}

@@ -8,7 +8,7 @@ use http::{Method, Response, StatusCode};
 use prometheus::IntGauge;
 use tokio::time::Instant;
 
-use super::coalesce::{Follower, Landing, Memo, Place};
+use super::coalesce::{Follower, Landing, Memo, Place, Ready, Waited};
 use super::fill::{self, Answer, Leasing, Order};
 use super::outcome::{Outcome, text};
 use super::plan::Lookup;
@@ -47,6 +47,8 @@ enum Next {
     Again,
     /// Look again, unless the app failed before.
     AfterFailure(Outcome),
+    /// The answer is of another kind: look again, unless it was so before.
+    OfAnotherKind,
 }
 
 /// What is stored and stale.
@@ -89,7 +91,7 @@ impl Quest {
     async fn beyond_memory(self) -> Outcome {
         let patience = self.worker.upstream(&self.asked.live).timeout();
         let begun = Instant::now();
-        let mut failed = false;
+        let (mut failed, mut mismatched) = (false, false);
         // Each turn but the last waits for a fill that began after the turn before; who has waited as
         // long as for an answer asks alone.
         while begun.elapsed() < patience {
@@ -152,6 +154,9 @@ impl Quest {
                     Next::Done(outcome) => return outcome,
                     Next::AfterFailure(outcome) if failed => return outcome,
                     Next::AfterFailure(_) => failed = true,
+                    // Of two kinds each is fetched once; of many, waiting for one after another is slow.
+                    Next::OfAnotherKind if mismatched => break,
+                    Next::OfAnotherKind => mismatched = true,
                     Next::Again => {}
                 },
             }
@@ -175,36 +180,44 @@ impl Quest {
             // What broke the connection may have been the leader's own fields.
             _ => Next::AfterFailure(self.failed(status, reason).collapsed()),
         };
+        let landing = match landing {
+            Waited::Landed(landing) => landing,
+            Waited::Slow => return Next::Done(self.alone(Reason::Miss, stale).await),
+            Waited::Nothing => return failed(StatusCode::GATEWAY_TIMEOUT, Reason::CoalesceTimeout),
+        };
         match landing {
-            Some(Landing::Ready(ready)) if ready.answers(joined, self.coherence()) => {
-                self.collapsed(ready.variant).await
+            Landing::Ready(ready) if ready.answers(joined, self.coherence()) => {
+                self.collapsed(ready, joined, stale).await
             }
-            Some(Landing::Ready(_) | Landing::Again) => Next::Again,
-            Some(Landing::Apart) => Next::Done(self.alone(Reason::Miss, stale).await),
-            Some(Landing::Failed(status, reason)) => failed(status, reason),
-            None => failed(StatusCode::GATEWAY_TIMEOUT, Reason::CoalesceTimeout),
+            Landing::Ready(_) | Landing::Again => Next::Again,
+            Landing::Apart => Next::Done(self.alone(Reason::Miss, stale).await),
+            Landing::Failed(status, reason) => failed(status, reason),
         }
     }
 
     /// Serves what another request fetched, if it selects this one.
-    async fn collapsed(&self, variant: Arc<Variant>) -> Next {
+    async fn collapsed(&self, ready: Ready, joined: Instant, stale: Stale) -> Next {
         let now = self.now();
         let entry = Entry {
-            variants: vec![variant],
+            variants: vec![ready.variant],
         };
-        match self.decide(Some(&entry), now) {
-            (Reuse::Serve { age, ttl, .. }, Some(variant)) => {
-                let response = respond::stored(&self.head(), variant, age, now);
-                Next::Done(
-                    self.outcome(Reason::Collapsed, response)
-                        .ttl(ttl)
-                        .collapsed(),
-                )
+        let (age, ttl) = match self.decide(Some(&entry), now) {
+            (Reuse::Serve { age, ttl, .. }, Some(_)) => (age, ttl),
+            (_, None) => return Next::OfAnotherKind,
+            // The app was asked after this request came, which is all that a validation could add.
+            (Reuse::Validate { .. } | Reuse::ServeAndRefresh { .. }, Some(variant))
+                if joined <= ready.asked =>
+            {
+                (variant.stored.age(now), variant.stored.ttl(now))
             }
-            // Of another kind: one of those who wait for this kind leads next.
-            (_, None) => Next::Again,
-            (_, Some(_)) => Next::Done(self.alone(Reason::Stale, Stale::default()).await),
-        }
+            (_, Some(_)) => return Next::Done(self.alone(Reason::Stale, stale).await),
+        };
+        let response = respond::stored(&self.head(), &entry.variants[0], age, now);
+        Next::Done(
+            self.outcome(Reason::Collapsed, response)
+                .ttl(ttl)
+                .collapsed(),
+        )
     }
 
     /// Asks the app for a requester whose identity the key lacks; only what says so itself is stored.
@@ -212,7 +225,8 @@ impl Quest {
         if let Some(reason) = self.not_fillable(reason) {
             return self.forward(reason).await;
         }
-        let apart = self.worker.flights.memo(&self.lookup) == Some(Memo::Apart);
+        let memo = self.worker.flights.memo(&self.lookup);
+        let apart = matches!(memo, Some(Memo::Apart | Memo::Personal));
         let leasing = match leasing {
             Leasing::Wait if !apart => Leasing::Try,
             _ => Leasing::Never,

@@ -1,5 +1,6 @@
 //! Fills under way in this process: who leads, who waits (promises I3, I6, I7).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +19,16 @@ use crate::store::{Mark, Store};
 #[derive(Debug)]
 pub struct Flights {
     map: Mutex<AHashMap<FlightKey, Arc<Flight>>>,
-    memos: Mutex<AHashMap<FlightKey, (Memo, Instant)>>,
+    memos: Mutex<Memos>,
     slots: Arc<Semaphore>,
+    late: Arc<Semaphore>,
+}
+
+/// What is remembered of keys, each for [`MEMO`].
+#[derive(Debug)]
+struct Memos {
+    map: AHashMap<FlightKey, (Memo, Instant)>,
+    swept: Instant,
 }
 
 type FlightKey = (String, String, String);
@@ -29,6 +38,8 @@ type FlightKey = (String, String, String);
 pub(super) struct Flight {
     mark: Mark,
     since: Instant,
+    /// Whether the head of the answer is there.
+    begun: AtomicBool,
     landing: watch::Sender<Option<Landing>>,
 }
 
@@ -37,6 +48,8 @@ pub(super) struct Flight {
 pub(super) enum Memo {
     /// The app's last answer was not one to share: waiting for the next would only cost time.
     Apart,
+    /// An answer to a person was not one to share; what others are answered may be.
+    Personal,
     /// Another sidecar held the key's lease longer than was worth waiting for.
     Unwaited,
 }
@@ -46,6 +59,9 @@ const MEMO: Duration = Duration::from_secs(10);
 
 /// The most memos kept (promise I7).
 const MEMOS: usize = 10_000;
+
+/// The most writes watched after their timeout (promise I7).
+const LATE: usize = 256;
 
 /// How a fill ended, for those who waited.
 #[derive(Clone, Debug)]
@@ -98,6 +114,7 @@ pub(super) struct Leader {
 
 /// The wait for a landing.
 pub(super) struct Follower {
+    flight: Arc<Flight>,
     landing: watch::Receiver<Option<Landing>>,
     /// When it began to wait.
     pub(super) joined: Instant,
@@ -108,8 +125,12 @@ impl Flights {
     pub fn new(max: usize) -> Flights {
         Flights {
             map: Mutex::default(),
-            memos: Mutex::default(),
+            memos: Mutex::new(Memos {
+                map: AHashMap::new(),
+                swept: Instant::now(),
+            }),
             slots: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
+            late: Arc::new(Semaphore::new(LATE)),
         }
     }
 
@@ -126,39 +147,51 @@ impl Flights {
         self.slots.clone().try_acquire_owned().ok()
     }
 
+    /// A place among the writes that are watched after their timeout, if one is free.
+    pub(super) fn late_slot(&self) -> Option<OwnedSemaphorePermit> {
+        self.late.clone().try_acquire_owned().ok()
+    }
+
     /// What is remembered of a key.
     pub(super) fn memo(&self, lookup: &Lookup) -> Option<Memo> {
         let memos = lock(&self.memos);
-        if memos.is_empty() {
+        if memos.map.is_empty() {
             return None;
         }
-        let (memo, since) = memos.get(&flight_key(lookup))?;
+        let (memo, since) = memos.map.get(&flight_key(lookup))?;
         (since.elapsed() < MEMO).then_some(*memo)
     }
 
-    /// Remembers something of a key.
+    /// Remembers something of a key. That an answer was personal does not displace what counts for all.
     pub(super) fn note(&self, lookup: &Lookup, memo: Memo) {
         let mut memos = lock(&self.memos);
-        if memos.len() >= MEMOS {
-            memos.retain(|_, (_, since)| since.elapsed() < MEMO);
+        let Memos { map, swept } = &mut *memos;
+        if map.len() >= MEMOS && swept.elapsed() > Duration::from_secs(1) {
+            map.retain(|_, (_, since)| since.elapsed() < MEMO);
+            *swept = Instant::now();
         }
-        if memos.len() < MEMOS {
-            memos.insert(flight_key(lookup), (memo, Instant::now()));
+        let key = flight_key(lookup);
+        let counts = map.get(&key).is_some_and(|(held, since)| {
+            since.elapsed() < MEMO && *held != Memo::Personal && memo == Memo::Personal
+        });
+        if map.len() < MEMOS && !counts {
+            map.insert(key, (memo, Instant::now()));
         }
     }
 
     /// The app's answer is one to share again.
     pub(super) fn note_shareable(&self, lookup: &Lookup) {
         let mut memos = lock(&self.memos);
-        if memos.is_empty() {
+        if memos.map.is_empty() {
             return;
         }
         let key = flight_key(lookup);
         if memos
+            .map
             .get(&key)
-            .is_some_and(|(memo, _)| *memo == Memo::Apart)
+            .is_some_and(|(memo, _)| *memo != Memo::Unwaited)
         {
-            memos.remove(&key);
+            memos.map.remove(&key);
         }
     }
 
@@ -179,10 +212,11 @@ impl Flights {
         let key = flight_key(lookup);
         let mut map = lock(&self.map);
         if let Some(flight) = map.get(&key)
-            && flight.since.elapsed() < patience
+            && (flight.begun.load(Ordering::Relaxed) || flight.since.elapsed() < patience)
             && !store.fenced(flight.mark, &key.0, tags)
         {
             return Place::Join(Follower {
+                flight: flight.clone(),
                 landing: flight.landing.subscribe(),
                 joined: Instant::now(),
             });
@@ -190,6 +224,7 @@ impl Flights {
         let flight = Arc::new(Flight {
             mark: store.mark(),
             since: Instant::now(),
+            begun: AtomicBool::new(false),
             landing: watch::Sender::new(None),
         });
         map.insert(key.clone(), flight.clone());
@@ -202,6 +237,11 @@ impl Flights {
 }
 
 impl Leader {
+    /// The head of the answer is there: who waits for its body need not give up.
+    pub(super) fn begun(&self) {
+        self.flight.begun.store(true, Ordering::Relaxed);
+    }
+
     /// Ends the flight. Who waits goes on; who comes later looks in the store.
     pub(super) fn land(self, landing: Landing) {
         self.flight.landing.send_replace(Some(landing));
@@ -229,14 +269,25 @@ impl Drop for Leader {
     }
 }
 
+/// What a wait came to.
+pub(super) enum Waited {
+    /// The fill ended.
+    Landed(Landing),
+    /// The answer has begun, and its body takes longer than the wait.
+    Slow,
+    /// Nothing came.
+    Nothing,
+}
+
 impl Follower {
-    /// The landing, or `None` after `patience`.
-    pub(super) async fn wait(mut self, patience: Duration) -> Option<Landing> {
+    /// Waits for the landing, at most for `patience`.
+    pub(super) async fn wait(mut self, patience: Duration) -> Waited {
         let landed = self.landing.wait_for(Option::is_some);
         match tokio::time::timeout(patience, landed).await {
-            Ok(Ok(landing)) => landing.clone(),
-            Ok(Err(_)) => Some(Landing::Again),
-            Err(_) => None,
+            Ok(Ok(landing)) => Waited::Landed(landing.clone().unwrap_or(Landing::Again)),
+            Ok(Err(_)) => Waited::Landed(Landing::Again),
+            Err(_) if self.flight.begun.load(Ordering::Relaxed) => Waited::Slow,
+            Err(_) => Waited::Nothing,
         }
     }
 }

@@ -137,7 +137,8 @@ struct Fill {
 /// Whether a fill asks the app.
 enum Claim {
     Ask(Ticket),
-    Found(Arc<Variant>),
+    /// Stored by another sidecar, and read after this moment.
+    Found(Arc<Variant>, Instant),
 }
 
 /// The longest wait for another sidecar's fill; slower apps are asked twice rather than not at all.
@@ -167,7 +168,7 @@ impl Fill {
         } = order;
         let ticket = match self.claim(leasing).await {
             Claim::Ask(ticket) => ticket,
-            Claim::Found(variant) => return self.found(leader, variant),
+            Claim::Found(variant, at) => return self.found(leader, variant, at),
         };
         // What was purged since it was read must not come back by a 304.
         stale.variant = stale.variant.filter(|variant| {
@@ -230,7 +231,8 @@ impl Fill {
         if leasing == Leasing::Never {
             return Claim::Ask(store.begin_alone(quest.key()));
         }
-        let may_wait = leasing == Leasing::Wait && flights.memo(&quest.lookup).is_none();
+        let unwaited = flights.memo(&quest.lookup) == Some(Memo::Unwaited);
+        let may_wait = leasing == Leasing::Wait && !unwaited;
         let deadline = quest.worker.upstream(&quest.asked.live).timeout();
         let until = Instant::now() + deadline.min(FLEET_WAIT);
         let mut pause = Duration::from_millis(5);
@@ -246,21 +248,21 @@ impl Fill {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(100));
+            let at = Instant::now();
             let found = store.fetch(quest.key(), quest.coherence()).await;
             if let (Reuse::Serve { .. }, Some(variant)) =
                 quest.decide(found.as_deref(), quest.now())
             {
-                return Claim::Found(variant.clone());
+                return Claim::Found(variant.clone(), at);
             }
         }
     }
 
-    fn found(mut self, leader: Option<Leader>, variant: Arc<Variant>) {
-        let now = Instant::now();
+    fn found(mut self, leader: Option<Leader>, variant: Arc<Variant>, at: Instant) {
         let ready = Ready {
             variant: variant.clone(),
-            asked: now,
-            confirmed: Some(now),
+            asked: at,
+            confirmed: Some(at),
         };
         land(leader, Landing::Ready(ready));
         self.reply(Answer::Found { variant });
@@ -349,7 +351,9 @@ impl Fill {
             Ok(stored) => stored,
             Err(reason) => return self.apart(fill, arrival, reason).await,
         };
-        quest.worker.flights.note_shareable(&quest.lookup);
+        if let Some(leader) = &fill.leader {
+            leader.begun();
+        }
         let status = arrival.response.status();
         let (head, body, length) = self.returned(arrival.response);
         let (tap, pieces) = mpsc::unbounded_channel();
@@ -362,14 +366,17 @@ impl Fill {
         match gather(body, rule.max_body(), length, &tap).await {
             Ok(bytes) => {
                 let _ = tap.send(Piece::End);
+                quest.worker.flights.note_shareable(&quest.lookup);
                 self.keep(fill, stored, bytes).await;
             }
             Err(reason) => {
                 self.count_not_stored(reason);
-                let landing = if reason == Reason::TooLarge {
-                    Landing::Apart
-                } else {
-                    Landing::Again
+                let landing = match reason {
+                    Reason::TooLarge => {
+                        quest.worker.flights.note(&quest.lookup, Memo::Apart);
+                        Landing::Apart
+                    }
+                    _ => Landing::Failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError),
                 };
                 land(fill.leader, landing);
                 quest.worker.store.abandon(fill.ticket).await;
@@ -377,11 +384,23 @@ impl Fill {
         }
     }
 
-    /// An answer for this client alone: nothing of it is kept, and who waits asks for himself.
+    /// An answer for this client alone: nothing of it is kept.
     async fn apart(mut self, fill: Filling, arrival: Arrival, reason: Reason) {
         let quest = self.quest.clone();
-        quest.worker.flights.note(&quest.lookup, Memo::Apart);
-        land(fill.leader, Landing::Apart);
+        let flights = &quest.worker.flights;
+        // What only this requester's own fields forbid says nothing of the next one's answer.
+        let personal = matches!(
+            reason,
+            Reason::Authorization | Reason::Cookie | Reason::RequestNoStore
+        );
+        match fill.leader {
+            Some(leader) if personal => leader.land(Landing::Again),
+            Some(leader) => {
+                flights.note(&quest.lookup, Memo::Apart);
+                leader.land(Landing::Apart);
+            }
+            None => flights.note(&quest.lookup, Memo::Personal),
+        }
         let status = arrival.response.status();
         let (head, body, _) = self.returned(arrival.response);
         let response = Response::from_parts(head, Body::stream(body));

@@ -56,6 +56,8 @@ pub struct Worker {
 pub struct Life {
     /// Held by what the drain waits for.
     pub alive: mpsc::Sender<()>,
+    /// Turns true when the drain begins.
+    pub draining: watch::Receiver<bool>,
     /// Turns true when the drain waits no longer.
     pub cut: watch::Receiver<bool>,
 }

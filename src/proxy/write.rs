@@ -111,8 +111,15 @@ impl Write {
         let mut response = response;
         if status.is_success() || status.is_redirection() {
             let mut received = None;
-            if self.effects.reads_response {
-                (response, received) = self.read(response).await;
+            if self.effects.reads_response && !pass::is_event_stream(response.headers()) {
+                tokio::select! {
+                    read = self.read(response) => (response, received) = read,
+                    () = self.cut() => {
+                        self.carry_out(self.purge(None, None)).await;
+                        let words = pass::words(Reason::UpstreamError);
+                        response = text(StatusCode::BAD_GATEWAY, words);
+                    }
+                }
             }
             self.carry_out(self.purge(received, Some(&response))).await;
         }
@@ -135,9 +142,13 @@ impl Write {
     /// The app may act after the purge of a write that timed out; then what was read in between goes
     /// as well.
     async fn late(&self, sending: impl Future<Output = Result<Response<Incoming>, UpstreamError>>) {
+        let Some(_slot) = self.worker.flights.late_slot() else {
+            return;
+        };
+        let mut draining = self.life.draining.clone();
         tokio::select! {
             _ = tokio::time::timeout(LATE, sending) => {}
-            () = self.cut() => {}
+            _ = async { draining.wait_for(|draining| *draining).await.is_ok() } => {}
         }
         self.carry_out(self.purge(None, None)).await;
     }

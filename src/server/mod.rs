@@ -53,6 +53,7 @@ pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -
     let (cut, cut_seen) = watch::channel(false);
     let life = Life {
         alive,
+        draining: shared.draining.clone(),
         cut: cut_seen,
     };
     let mut draining = shared.draining.clone();

@@ -225,8 +225,8 @@ fn check_reports_every_error_with_its_line() {
         "broken.toml:4",
         "broken.toml:7",
         "broken.toml:8",
-        "ttl",
-        "query",
+        "did you mean ttl?",
+        "did you mean `query`?",
     ] {
         assert!(report.contains(expected), "{expected}: {report}");
     }

@@ -165,13 +165,18 @@ pub(super) fn did_you_mean<'a>(
 ) -> Option<&'a str> {
     const CLOSE_ENOUGH: f64 = 0.8;
     let lower = word.to_lowercase().replace('-', "_");
+    // Jaro-Winkler thinks little of a slip in a short word, such as `tll`.
+    let is_slip = |candidate: &str| lower.len() > 2 && strsim::osa_distance(&lower, candidate) == 1;
     known
         .into_iter()
         .map(|candidate| {
-            (
-                strsim::jaro_winkler(&lower, &candidate.to_lowercase()),
-                candidate,
-            )
+            let name = candidate.to_lowercase();
+            let score = if is_slip(&name) {
+                1.0
+            } else {
+                strsim::jaro_winkler(&lower, &name)
+            };
+            (score, candidate)
         })
         .filter(|(score, _)| *score >= CLOSE_ENOUGH)
         .max_by(|a, b| a.0.total_cmp(&b.0))

@@ -1,7 +1,9 @@
 //! The whole program's tests, in one binary: it links once.
 
 mod architecture;
+mod broken_answers;
 mod caching;
+mod coalescing;
 mod examples;
 mod fleet;
 mod proxying;

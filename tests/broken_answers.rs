@@ -1,0 +1,86 @@
+//! Answers of the app that must not be passed on or kept (reliability.md, The app's answers).
+
+use crate::caching::BOARD;
+use crate::support::raw_app::{RawApp, Step};
+use crate::support::sidecar::Sidecar;
+
+/// reliability.md A1: cut at every byte, and never stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_answer_is_aborted_and_not_stored() {
+    for (name, answer) in [
+        (
+            "short of its length",
+            "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n12345",
+        ),
+        (
+            "chunked without an end",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
+        ),
+        (
+            "cut in a chunk",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12",
+        ),
+    ] {
+        let app = RawApp::start(move |_| vec![Step::send(answer), Step::Close]).await;
+        let sidecar = Sidecar::start(&app.url(), BOARD);
+        let client = sidecar.client();
+        for _ in 0..2 {
+            let reply = client.request("GET", "/board?id=1").try_send().await;
+            assert!(
+                reply.is_err(),
+                "{name}: the client is told by the broken connection"
+            );
+        }
+        assert_eq!(app.count(), 2, "{name}: never stored");
+    }
+}
+
+/// reliability.md A2: its end may be a cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_ends_with_the_connection_is_not_stored() {
+    let app =
+        RawApp::start(|_| vec![Step::send("HTTP/1.1 200 OK\r\n\r\nhello"), Step::Close]).await;
+    let sidecar = Sidecar::start(&app.url(), BOARD);
+    for _ in 0..2 {
+        let reply = sidecar.client().get("/board?id=1").await;
+        assert_eq!(reply.text(), "hello");
+        assert!(
+            reply.cache_status().contains("close-delimited"),
+            "{}",
+            reply.cache_status()
+        );
+    }
+}
+
+/// reliability.md A3: what was never asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn unsolicited_answers_are_a_502() {
+    for answer in [
+        "HTTP/1.1 304 Not Modified\r\n\r\n",
+        "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/9\r\n\r\nx",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ] {
+        let app = RawApp::start(move |_| vec![Step::send(answer), Step::Close]).await;
+        let sidecar = Sidecar::start(&app.url(), BOARD);
+        let reply = sidecar.client().get("/board?id=1").await;
+        assert_eq!(reply.status, 502, "{answer}");
+    }
+}
+
+/// reliability.md A3: a body whose end is told in two ways, or in one nobody knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_doubtful_length_are_a_502() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ] {
+        let app = RawApp::start(move |_| vec![Step::send(answer), Step::Close]).await;
+        let sidecar = Sidecar::start(&app.url(), BOARD);
+        for path in ["/board?id=1", "/unmatched"] {
+            let reply = sidecar.client().request("GET", path).try_send().await;
+            assert_eq!(reply.expect("an answer").status, 502, "{answer} {path}");
+        }
+    }
+}

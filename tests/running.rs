@@ -301,17 +301,25 @@ fn the_schema_is_json() {
 
 #[test]
 fn the_demo_shows_a_hit_and_a_purge() {
-    let result = output({
-        let mut command = pannier(&["demo", "--once"]);
-        command.env_remove("REDIS_URL");
-        command
-    });
-    assert!(result.status.success(), "{}", text(&result.stderr));
-    let shown = text(&result.stdout);
-    assert_eq!(
-        shown.matches("hit").count(),
-        1 + shown.matches("detail=hit").count(),
-        "{shown}"
+    let redis = RedisServer::start();
+    for url in ["", &redis.url()] {
+        let result = output({
+            let mut command = pannier(&["demo", "--once"]);
+            command.env("REDIS_URL", url);
+            command
+        });
+        let shown = text(&result.stdout);
+        assert!(
+            result.status.success(),
+            "{url:?}: {} {shown}",
+            text(&result.stderr)
+        );
+        assert_eq!(shown.matches("detail=hit").count(), 1, "{url:?}: {shown}");
+        assert_eq!(shown.matches("detail=miss").count(), 2, "{url:?}: {shown}");
+    }
+    assert!(
+        !redis.cli(&["KEYS", "{pannier-demo}:e:*"]).is_empty(),
+        "that Redis was used"
     );
 }
 

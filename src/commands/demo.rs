@@ -31,6 +31,9 @@ const NEW_TASK: &str = "Written through the sidecar";
 /// No secret: the sidecar listens on loopback and holds example data.
 const TOKEN: &str = "pannier-demo-token";
 
+/// The longest wait for the connections to Redis.
+const REDIS_PATIENCE: Duration = Duration::from_secs(4);
+
 /// The copy of an answer is stored behind it; a person is never fast enough to see that, this
 /// program is.
 const STORED_BEHIND: Duration = Duration::from_millis(100);
@@ -84,6 +87,9 @@ async fn show(app: &App, kanban: &Kanban, redis: bool, once: bool) -> anyhow::Re
         "A kanban API that takes 1 to 2 s an answer, and Pannier in front of it ({store}).\n"
     ))?;
 
+    if redis && !client.reaches_redis(&admin).await? {
+        say("Redis does not answer, so memory alone serves until it does.\n")?;
+    }
     // An earlier demo may have left entries in the same Redis.
     client.purge_everything(&admin).await?;
     let task = json!({ "projectId": "1", "title": NEW_TASK });
@@ -215,6 +221,27 @@ impl Browser {
             body: serde_json::from_slice(&body).unwrap_or_default(),
             took,
         })
+    }
+
+    /// Waits until the sidecar has its connections, which it makes while it serves already.
+    async fn reaches_redis(&self, admin: &str) -> anyhow::Result<bool> {
+        let started = clock::monotonic();
+        while clock::monotonic().duration_since(started) < REDIS_PATIENCE {
+            let request = Request::get(format!("{admin}/stats")).body(json_bytes(None))?;
+            let stats = self
+                .client
+                .request(request)
+                .await?
+                .into_body()
+                .collect()
+                .await?;
+            let stats: Value = serde_json::from_slice(&stats.to_bytes())?;
+            if stats["redis"]["state"] == "up" {
+                return Ok(true);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(false)
     }
 
     async fn purge_everything(&self, admin: &str) -> anyhow::Result<()> {

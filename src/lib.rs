@@ -40,6 +40,23 @@
 //! It passes to the app, in a task that outlives its client and that the drain waits for. If the answer
 //! is 2xx or 3xx (or is lost after the request was sent), the purge rules it matches are bound to it and
 //! carried out in both tiers before the answer leaves.
+//!
+//! # Promises
+//!
+//! Comments and tests name these by number, and cases of the project's list of failures
+//! (reliability.md) by theirs, such as R6 or K4.
+//!
+//! | | promise |
+//! | --- | --- |
+//! | I1 | a stored response goes only to a request that selects it |
+//! | I2 | once a write's answer has left, no later request sees what its purge covers as it was before |
+//! | I3 | a fill that asked the app before a purge leaves nothing behind it, in any tier or sidecar |
+//! | I4 | Redis is optional at every instant: no request fails for it or waits longer than its timeout |
+//! | I5 | the byte budgets hold, and no key outside the namespace is touched |
+//! | I6 | whole or nothing is stored, and no client slows a fill that others wait for |
+//! | I7 | every index, queue, journal, buffer and label has a cap |
+//! | I8 | nothing that identifies a person is shared unless the key, the response or the rule says so |
+//! | I9 | every outcome has one [`http_cache::Reason`], the same word wherever it is told |
 
 pub mod admin;
 pub mod app;

@@ -1,7 +1,7 @@
 //! The Redis tier: shared by a fleet of sidecars, and optional at every instant (promise I4).
 //!
-//! [`Tier`] is what all threads of the process share, [`Link`] one runtime's connection with its task,
-//! the [`keeper`]. A link is of use while it has a *session*: connected, client tracking confirmed,
+//! `Tier` is what all threads of the process share, `Link` one runtime's connection with its task,
+//! the `keeper`. A link is of use while it has a *session*: connected, client tracking confirmed,
 //! clock compared, every missed purge done again. A session ends with its connection, and memory is
 //! emptied whenever one begins, so it never goes on as if it had been told everything.
 

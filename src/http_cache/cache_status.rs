@@ -144,7 +144,6 @@ fn handling(reason: Reason) -> Handling {
         | Reason::Fenced
         | Reason::LeaseLost
         | Reason::BudgetFull
-        | Reason::VariantsFull
         | Reason::MissingTag
         | Reason::UpstreamError
         | Reason::UpstreamTimeout => MISS,

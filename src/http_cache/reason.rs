@@ -91,8 +91,6 @@ pub enum Reason {
     LeaseLost,
     /// The byte budget has no room.
     BudgetFull,
-    /// The key already holds as many variants as it may.
-    VariantsFull,
     /// The rule's `tags` name a variable that the answer lacks, so a purge could not find it.
     MissingTag,
     // The app failed.
@@ -152,7 +150,6 @@ impl Reason {
             Reason::Fenced => "fenced",
             Reason::LeaseLost => "lease-lost",
             Reason::BudgetFull => "budget-full",
-            Reason::VariantsFull => "variants-full",
             Reason::MissingTag => "missing-tag",
             Reason::UpstreamError => "upstream-error",
             Reason::UpstreamTimeout => "upstream-timeout",

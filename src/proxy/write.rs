@@ -9,13 +9,12 @@ use http::header::ACCEPT_ENCODING;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::effects::{self, Extent, Said};
 use super::outcome::{Outcome, text};
 use super::plan::Effects;
-use super::{Asked, Life, Worker, pass};
+use super::{Asked, Life, Worker, pass, variables};
 use crate::body::{Body, Copy, Progress};
 use crate::http_cache::Reason;
 use crate::routes::Purge;
@@ -191,9 +190,8 @@ impl Write {
     /// All that this write makes stale: what the purge rules name, and the target itself
     /// (RFC 9111 §4.4).
     fn purge(&self, received: Option<Vec<u8>>, response: Option<&Response<Body>>) -> Purge {
-        let json = |bytes: Option<Vec<u8>>| {
-            bytes.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
-        };
+        let cap = self.asked.live.config.defaults.max_variables;
+        let json = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| variables::json(&bytes, cap));
         let sent = self.copy.as_ref().and_then(Copy::copied);
         let (body, answer) = (json(sent), json(received));
         let said = Said {

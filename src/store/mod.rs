@@ -41,15 +41,6 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
-/// Where an entry was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TierName {
-    /// In this process.
-    Memory,
-    /// In the shared Redis.
-    Redis,
-}
-
 /// Redis did not answer in time, or with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered;

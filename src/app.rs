@@ -56,6 +56,7 @@ impl App {
 
         let mut proxy_addr = listen.proxy;
         let mut workers = Vec::with_capacity(listen.workers);
+        let (attached, all_attached) = std::sync::mpsc::channel();
         for index in 0..listen.workers {
             let listener = server::listen(proxy_addr)
                 .with_context(|| format!("[listen] proxy = \"{proxy_addr}\": cannot listen"))?;
@@ -70,18 +71,24 @@ impl App {
                 clock: clock.clone(),
                 tally: tally.clone(),
             };
-            let shared = shared.clone();
+            let (shared, attached) = (shared.clone(), attached.clone());
             workers.push(spawn(&format!("pannier-{index}"), move |runtime| {
                 let worker = Arc::new(Worker {
                     store: worker.store.attach(),
                     ..worker
                 });
+                let _ = attached.send(());
                 let store = worker.store.clone();
                 if let Err(error) = runtime.block_on(server::serve(listener, worker, shared)) {
                     tracing::error!(%error, "worker {index} ended");
                 }
                 runtime.block_on(store.close());
             })?);
+        }
+        drop(attached);
+        // That Redis is up is said of all connections, so all are known before anything is said.
+        if all_attached.iter().take(listen.workers).count() < listen.workers {
+            anyhow::bail!("a worker thread did not start");
         }
 
         let listener = std::net::TcpListener::bind(listen.admin)

@@ -236,18 +236,31 @@ impl Fill {
         let deadline = quest.worker.upstream(&quest.asked.live).timeout();
         let until = Instant::now() + deadline.min(FLEET_WAIT);
         let mut pause = Duration::from_millis(5);
+        let mut missed = false;
         loop {
             let ticket = store.begin(quest.key(), deadline).await;
-            if !may_wait || !ticket.is_taken() {
+            if !may_wait {
                 return Claim::Ask(ticket);
             }
-            if Instant::now() >= until {
+            if !ticket.is_taken() {
+                // Its holder may have stored between the look before and this lease.
+                let stored = matches!(
+                    quest.decide(ticket.found(), quest.now()),
+                    (Reuse::Serve { .. }, _)
+                );
+                if !stored || missed {
+                    return Claim::Ask(ticket);
+                }
+                missed = true;
+                store.abandon(ticket).await;
+            } else if Instant::now() >= until {
                 // Its holder may be dead; the next ones do not wait for it again.
                 flights.note(&quest.lookup, Memo::Unwaited);
                 return Claim::Ask(ticket);
+            } else {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(100));
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(100));
             let at = Instant::now();
             let found = store.fetch(quest.key(), quest.coherence()).await;
             if let (Reuse::Serve { .. }, Some(variant)) =

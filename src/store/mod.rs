@@ -59,6 +59,14 @@ impl Ticket {
         matches!(self.lease, Lease::Taken)
     }
 
+    /// What was stored when the lease was taken: another sidecar's fill may have landed just before.
+    pub fn found(&self) -> Option<&Entry> {
+        match &self.lease {
+            Lease::Held(held) => held.base(),
+            _ => None,
+        }
+    }
+
     /// Whether `variant`, read before the ticket was taken, was still stored then, as far as Redis
     /// told with the lease: what was purged since must not be revived by a validation.
     pub fn confirms(&self, variant: &Variant) -> bool {

@@ -6,6 +6,7 @@ mod caching;
 mod coalescing;
 mod examples;
 mod fleet;
+mod partial;
 mod proxying;
 mod purging;
 mod running;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::Entry;
 
 /// The version of the format.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 const MAGIC: [u8; 5] = [b'P', b'A', b'N', b'N', VERSION];
 const HEAD: usize = MAGIC.len() + size_of::<u32>();
@@ -21,6 +21,8 @@ const HEAD: usize = MAGIC.len() + size_of::<u32>();
 const MUST_REVALIDATE: u8 = 1;
 const NO_CACHE: u8 = 1 << 1;
 const SHAREABLE: u8 = 1 << 2;
+const PARTIAL: u8 = 1 << 3;
+const COMPLETE_KNOWN: u8 = 1 << 4;
 
 /// Why bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue};
 
-use crate::http_cache::{RequestHead, Stored};
+use crate::http_cache::{RequestHead, Stored, ranges};
 
 /// How much an entry is worth when the budget runs out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +49,8 @@ impl Priority {
 pub struct Variant {
     /// Head and times.
     pub stored: Stored,
-    /// The whole body, as the app sent it (its content coding untouched).
+    /// The body, as the app sent it (its content coding untouched): all of it, or the part that
+    /// `stored` says.
     pub body: Bytes,
     /// Rendered tags.
     pub tags: Vec<Box<str>>,
@@ -137,8 +138,13 @@ impl Entry {
 
     /// A copy with `variant` at its place by age, instead of those with the same selector or of no
     /// further use at `now`. It always stays, even where others are newer: a clock that was set back
-    /// must not keep a key from being refreshed.
+    /// must not keep a key from being refreshed. Only a part gives way, to a whole response of the
+    /// same representation.
     pub fn with(&self, variant: Arc<Variant>, now: SystemTime) -> Entry {
+        if self.outweighs(&variant.stored, now) {
+            let useful = |held: &Variant| !held.keep_for(now).is_zero();
+            return self.retain(useful).unwrap_or_default();
+        }
         let mut variants = Vec::with_capacity((self.variants.len() + 1).min(Self::MAX_VARIANTS));
         variants.extend(
             self.variants
@@ -152,6 +158,17 @@ impl Entry {
             .partition_point(|held| held.stored.response_time > variant.stored.response_time);
         variants.insert(newer, variant);
         Entry { variants }
+    }
+
+    /// Whether a whole response that is still of use answers all that a new part does, and more.
+    fn outweighs(&self, part: &Stored, now: SystemTime) -> bool {
+        part.is_partial()
+            && self.variants.iter().any(|held| {
+                held.stored.selector == part.selector
+                    && !held.stored.is_partial()
+                    && !held.keep_for(now).is_zero()
+                    && !ranges::another_representation(&held.stored, part)
+            })
     }
 
     /// A copy without the variants that `keep` refuses; `None` if none is left.

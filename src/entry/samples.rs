@@ -39,6 +39,7 @@ pub(crate) fn variant(body: &str) -> Variant {
             must_revalidate: false,
             no_cache: false,
             shareable: true,
+            part: None,
         },
         body: Bytes::copy_from_slice(body.as_bytes()),
         tags: Vec::new(),
@@ -108,6 +109,7 @@ fn any_stored() -> impl Strategy<Value = Stored> {
             must_revalidate: flags.0,
             no_cache: flags.1,
             shareable: flags.2,
+            part: None,
         },
     )
 }

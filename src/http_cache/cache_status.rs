@@ -101,6 +101,7 @@ fn handling(reason: Reason) -> Handling {
     const BYPASS: Handling = Handling::Forward("bypass");
     const METHOD: Handling = Handling::Forward("method");
     const MISS: Handling = Handling::Forward("miss");
+    const PARTIAL: Handling = Handling::Forward("partial");
     const REQUEST: Handling = Handling::Forward("request");
     const STALE: Handling = Handling::Forward("stale");
     const URI_MISS: Handling = Handling::Forward("uri-miss");
@@ -112,6 +113,7 @@ fn handling(reason: Reason) -> Handling {
         Reason::Stale | Reason::NoCache => STALE,
         Reason::Miss | Reason::Collapsed => URI_MISS,
         Reason::VaryMiss => VARY_MISS,
+        Reason::Partial => PARTIAL,
         Reason::RequestDirective | Reason::RequestNoStore => REQUEST,
         Reason::OnlyIfCached | Reason::BadRequest | Reason::CoalesceTimeout => Handling::Neither,
         Reason::Method => METHOD,
@@ -136,7 +138,6 @@ fn handling(reason: Reason) -> Handling {
         | Reason::Authorization
         | Reason::Cookie
         | Reason::NoFreshness
-        | Reason::Partial
         | Reason::EventStream
         | Reason::TooLarge
         | Reason::Incomplete

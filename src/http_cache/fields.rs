@@ -90,6 +90,16 @@ impl Storing {
     }
 }
 
+/// A copy of the fields that `keeps` takes, order and repetition kept: `HeaderMap::remove` would move
+/// the last field into the gap.
+pub(super) fn picked(headers: &HeaderMap, keeps: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let mut copy = HeaderMap::with_capacity(headers.keys_len() + 1);
+    for (name, value) in headers.iter().filter(|(name, _)| keeps(name)) {
+        copy.append(name.clone(), value.clone());
+    }
+    copy
+}
+
 fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(CONNECTION)

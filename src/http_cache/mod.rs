@@ -5,6 +5,7 @@ pub mod directives;
 mod fields;
 pub mod freshness;
 pub mod invalidation;
+pub mod ranges;
 pub mod reason;
 pub mod reuse;
 pub mod storable;
@@ -16,6 +17,7 @@ mod fixtures;
 #[cfg(test)]
 mod properties;
 
+pub use ranges::Part;
 pub use reason::Reason;
 pub use reuse::{Reuse, reuse};
 pub use storable::{Exchange, storable};
@@ -130,6 +132,8 @@ pub struct Stored {
     pub no_cache: bool,
     /// The response itself lets requests with unkeyed identity have it.
     pub shareable: bool,
+    /// Which part of the representation the body is; `None`: it is the whole (RFC 9111 §3.3).
+    pub part: Option<Part>,
 }
 
 impl Stored {
@@ -144,13 +148,28 @@ impl Stored {
     pub fn keep_for(&self) -> Duration {
         let fresh = self.lifetime.saturating_sub(self.initial_age);
         let stale = self.stale_while_revalidate.max(self.stale_if_error);
-        let validate = if self.has_validator() {
+        let validate = if self.can_be_renewed() {
             self.lifetime
                 .clamp(Duration::from_secs(60), Duration::from_secs(3600))
         } else {
             Duration::ZERO
         };
         fresh.saturating_add(stale.max(validate))
+    }
+
+    /// Whether some of the representation is missing.
+    pub fn is_partial(&self) -> bool {
+        self.part.is_some_and(|part| !part.is_all())
+    }
+
+    /// Whether what is stored can save a body when the app is asked again: with 304, or, if it is a
+    /// part, with the rest of the same representation (RFC 9111 §3.4).
+    pub(crate) fn can_be_renewed(&self) -> bool {
+        if self.is_partial() {
+            ranges::has_strong_validator(self)
+        } else {
+            self.has_validator()
+        }
     }
 
     /// Whether a conditional request can be made of it (RFC 9111 §4.3.1).

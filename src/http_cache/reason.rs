@@ -75,7 +75,8 @@ pub enum Reason {
     Cookie,
     /// No freshness, none that may be guessed, and no validator.
     NoFreshness,
-    /// Partial content is not stored.
+    /// What is stored is a part and lacks some of what is asked; or a 206 whose part is not clear
+    /// (RFC 9111 §3.3).
     Partial,
     /// A stream of events, which has no end.
     EventStream,

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::Method;
 
 use super::directives::RequestDirectives;
-use super::{Policy, Reason, RequestHead, Stored};
+use super::{Policy, Reason, RequestHead, Stored, ranges};
 
 /// What to do with a request, given what is stored for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub fn reuse(
         _ if !identity_allows(request, stored, policy) => Reuse::Pass(Reason::Identity),
         None if occupied => Reuse::Fetch(Reason::VaryMiss),
         None => Reuse::Fetch(Reason::Miss),
+        // §3.3: a part answers what it covers.
+        Some(stored) if ranges::lacks(request, stored) => Reuse::Fetch(Reason::Partial),
         Some(stored) => consider(stored, &directives, now),
     };
     match decision {
@@ -129,6 +131,10 @@ fn within(window: Duration, stored: &Stored, now: SystemTime) -> bool {
 
 /// §4.3: a conditional request, if there is anything to keep the stored response for.
 fn ask(stored: &Stored, reason: Reason, stale_on_error: bool) -> Reuse {
+    // A 304 would vouch for the part, where a request for the rest makes it whole.
+    if stored.is_partial() {
+        return Reuse::Fetch(reason);
+    }
     if stored.has_validator() || stale_on_error {
         Reuse::Validate {
             reason,

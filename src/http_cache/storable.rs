@@ -1,14 +1,15 @@
 //! Storing responses (RFC 9111 §3).
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use http::header::SET_COOKIE;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::directives::{Reach, RequestDirectives, ResponseDirectives};
 use super::fields::Storing;
 use super::vary::Selector;
-use super::{Policy, Reason, RequestHead, Stored, freshness};
+use super::{Part, Policy, Reason, RequestHead, Stored, fields, freshness};
 
 /// A response's head with the times around it.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +25,53 @@ pub struct Exchange<'a> {
 }
 
 /// What to store of `response`, or the first reason against it.
+///
+/// Of a 206 that is a [`Part`], which `request` must have asked for with its `Range`. That the body
+/// is as long as the part is the caller's to check.
 pub fn storable(
     request: &RequestHead<'_>,
     response: &Exchange<'_>,
     policy: &Policy,
+) -> Result<Stored, Reason> {
+    if response.status != StatusCode::PARTIAL_CONTENT {
+        return whole_or_part(request, response, policy, None);
+    }
+    // §3.3: stored as a part of what a request for all would have got.
+    let part = Part::of(request.headers, response.headers).ok_or(Reason::Partial)?;
+    let whole = Exchange {
+        status: StatusCode::OK,
+        ..*response
+    };
+    let policy = for_part(policy, Some(part));
+    let mut stored = whole_or_part(request, &whole, &policy, Some(part))?;
+    // They describe the message, which is not what is stored.
+    let of_message = [CONTENT_RANGE, CONTENT_LENGTH];
+    stored.headers = fields::picked(&stored.headers, |name| !of_message.contains(name));
+    Ok(stored)
+}
+
+/// A rule that lists 206 takes parts, which are stored with status 200.
+pub(super) fn for_part(policy: &Policy, part: Option<Part>) -> Cow<'_, Policy> {
+    let lists = |status| {
+        policy
+            .statuses
+            .as_ref()
+            .is_some_and(|listed| listed.contains(&status))
+    };
+    if part.is_none() || !lists(StatusCode::PARTIAL_CONTENT) {
+        return Cow::Borrowed(policy);
+    }
+    Cow::Owned(Policy {
+        statuses: None,
+        ..policy.clone()
+    })
+}
+
+fn whole_or_part(
+    request: &RequestHead<'_>,
+    response: &Exchange<'_>,
+    policy: &Policy,
+    part: Option<Part>,
 ) -> Result<Stored, Reason> {
     let directives = ResponseDirectives::of(response.headers);
     let storing = Storing::of(response.headers, &directives, policy);
@@ -43,6 +87,7 @@ pub fn storable(
     let stored = Stored {
         selector,
         lifetime: lifetime.unwrap_or_default(),
+        part,
         ..assembled(headers, response, &directives, policy)
     };
     is_of_use(&stored)
@@ -89,10 +134,6 @@ fn status_allowed(
     directives: &ResponseDirectives,
     policy: &Policy,
 ) -> Result<(), Reason> {
-    // §3.3
-    if status == StatusCode::PARTIAL_CONTENT {
-        return Err(Reason::Partial);
-    }
     // §3: final. A 304 is about another response (§4.3.3).
     if !(200..600).contains(&status.as_u16()) || status == StatusCode::NOT_MODIFIED {
         return Err(Reason::Status);
@@ -139,7 +180,7 @@ fn identity_allowed(
     Ok(())
 }
 
-/// What is stored, given that it may be; selector and lifetime are the caller's to say.
+/// What is stored, given that it may be; selector, lifetime and part are the caller's to say.
 pub(super) fn assembled(
     headers: HeaderMap,
     response: &Exchange<'_>,
@@ -169,13 +210,14 @@ pub(super) fn assembled(
         must_revalidate,
         no_cache,
         shareable: directives.permit_sharing(),
+        part: None,
     }
 }
 
 /// Whether the copy can ever answer: fresh, stale within a window, or after validation.
 fn is_of_use(stored: &Stored) -> bool {
     let unasked = !stored.no_cache && !stored.keep_for().is_zero();
-    unasked || stored.has_validator()
+    unasked || stored.can_be_renewed()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Validation (RFC 9111 §4.3).
 
 mod conditions;
+mod head;
 
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use http::{HeaderMap, HeaderName};
 
 use super::directives::{ResponseDirectives, TARGETS};
 use super::fields::Storing;
-use super::storable::{allowed, assembled};
+use super::storable::{allowed, assembled, for_part};
 use super::{Exchange, Policy, Reason, RequestHead, Stored, freshness};
 
-pub use conditions::{not_modified, strip_conditions};
+pub use conditions::{is_conditional, not_modified, strip_conditions};
+pub use head::{ByHead, by_head};
 
 /// Adds the conditions that ask whether `stored` still holds, replacing the client's own (§4.3.1).
 /// Adds none if `stored` has no validator.
@@ -43,26 +45,47 @@ pub fn freshened(
     if !is_about(stored, not_modified.headers) {
         return unusable(stored.clone());
     }
-    let headers = updated(stored, not_modified, policy);
+    match updated_by(stored, request, not_modified, policy) {
+        Updated::Usable(stored) | Updated::Unusable(stored, _) => stored,
+    }
+}
+
+/// What a newer head of the same representation makes of a stored response.
+enum Updated {
+    /// It may go on being served as its fields say.
+    Usable(Stored),
+    /// It is not to be served unasked, for this reason; `None`: it may select other requests.
+    Unusable(Stored, Option<Reason>),
+}
+
+fn updated_by(
+    stored: &Stored,
+    request: &RequestHead<'_>,
+    news: &Exchange<'_>,
+    policy: &Policy,
+) -> Updated {
+    let headers = updated(stored, news, policy);
     let response = Exchange {
         status: stored.status,
         headers: &headers,
-        ..*not_modified
+        ..*news
     };
     let directives = ResponseDirectives::of(&headers);
-    let lifetime = freshness::lifetime(&response, &directives, policy);
+    let lifetime = freshness::lifetime(&response, &directives, &for_part(policy, stored.part));
     let fresh = Stored {
+        part: stored.part,
         selector: stored.selector.clone(),
         lifetime: lifetime.unwrap_or_default(),
-        // `Age` is the 304's own, and is not among the stored fields.
-        initial_age: freshness::initial_age(not_modified),
+        // `Age` is the news' own, and is not among the stored fields.
+        initial_age: freshness::initial_age(news),
         ..assembled(headers.clone(), &response, &directives, policy)
     };
-    let varies_alike = stored.selector.covers(not_modified.headers);
-    if varies_alike && keepable(request, &fresh, policy).is_ok() {
-        fresh
-    } else {
-        unusable(fresh)
+    if !stored.selector.covers(news.headers) {
+        return Updated::Unusable(unusable(fresh), None);
+    }
+    match keepable(request, &fresh, policy) {
+        Ok(()) => Updated::Usable(fresh),
+        Err(reason) => Updated::Unusable(unusable(fresh), Some(reason)),
     }
 }
 
@@ -86,13 +109,14 @@ pub fn keepable(
         method: &http::Method::GET,
         ..*request
     };
-    allowed(&request, &response, &directives, &storing, policy)
+    let policy = for_part(policy, freshened.part);
+    allowed(&request, &response, &directives, &storing, &policy)
 }
 
 /// §4.3.4: a validator that differs names another representation, which this 304 is about.
 fn is_about(stored: &Stored, not_modified: &HeaderMap) -> bool {
     for (validator, same) in [
-        (ETAG, conditions::weakly_equal as fn(&[u8], &[u8]) -> bool),
+        (ETAG, conditions::names_stored as fn(&[u8], &[u8]) -> bool),
         (LAST_MODIFIED, |a, b| a == b),
     ] {
         if let (Some(ours), Some(theirs)) =
@@ -110,20 +134,28 @@ fn updated(stored: &Stored, not_modified: &Exchange<'_>, policy: &Policy) -> Hea
     let storing = Storing::of(not_modified.headers, &directives, policy);
     // It comes with a `Date` in any case (RFC 9110 §6.6.1): the stored one would make it old.
     let news = storing.copy(not_modified.headers, not_modified.response_time);
+    updated_fields(&stored.headers, &news, |name| storing.withholds(name))
+}
+
+/// §3.2: `stored` with `news` in place of fields of the same name, but for those that are `withheld`.
+pub(super) fn updated_fields(
+    stored: &HeaderMap,
+    news: &HeaderMap,
+    withheld: impl Fn(&HeaderName) -> bool,
+) -> HeaderMap {
     let is_news = |name: &HeaderName| news.contains_key(name) && is_updatable(name);
 
-    let mut headers = HeaderMap::with_capacity(stored.headers.keys_len() + 4);
+    let mut headers = HeaderMap::with_capacity(stored.keys_len() + 4);
     let names = stored
-        .headers
         .keys()
-        .filter(|name| !storing.withholds(name))
+        .filter(|name| !withheld(name))
         .map(|name| (name, is_news(name)));
     let added = news
         .keys()
-        .filter(|name| is_updatable(name) && !stored.headers.contains_key(*name))
+        .filter(|name| is_updatable(name) && !stored.contains_key(*name))
         .map(|name| (name, true));
     for (name, new) in names.chain(added) {
-        let source = if new { &news } else { &stored.headers };
+        let source = if new { news } else { stored };
         for value in source.get_all(name) {
             headers.append(name.clone(), value.clone());
         }

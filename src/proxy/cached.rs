@@ -9,14 +9,14 @@ use prometheus::IntGauge;
 use tokio::time::Instant;
 
 use super::coalesce::{Follower, Landing, Memo, Place, Ready, Waited};
-use super::fill::{self, Answer, Leasing, Order};
+use super::fill::{self, Answer, Leasing, Order, Wish};
 use super::outcome::{Outcome, text};
 use super::plan::Lookup;
 use super::{Asked, Worker, pass, respond};
 use crate::body::Body;
 use crate::config::Coherence;
 use crate::entry::{Entry, Variant};
-use crate::http_cache::{Reason, RequestHead, Reuse, reuse, validation};
+use crate::http_cache::{Reason, RequestHead, Reuse, ranges, reuse, validation};
 use crate::store::Mark;
 
 /// One cacheable request: everything that stays the same while it is being answered.
@@ -45,6 +45,8 @@ enum Next {
     Done(Outcome),
     /// Look again.
     Again,
+    /// Look again, and ask without conditions.
+    Unconditional,
     /// Look again, unless the app failed before.
     AfterFailure(Outcome),
     /// The answer is of another kind: look again, unless it was so before.
@@ -60,6 +62,19 @@ pub(super) struct Stale {
     pub(super) on_error: bool,
     /// A moment before it was read.
     pub(super) since: Mark,
+}
+
+/// Kinds of GET and HEAD, as far as asking the app differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// The whole response.
+    Plain,
+    /// A part of it.
+    Ranged,
+    /// The head alone.
+    Head,
+    /// With a condition that only the app may judge (RFC 9110 §13.1.1, §13.1.4).
+    Preconditioned,
 }
 
 impl Quest {
@@ -92,6 +107,11 @@ impl Quest {
         let patience = self.worker.upstream(&self.asked.live).timeout();
         let begun = Instant::now();
         let (mut failed, mut mismatched) = (false, false);
+        // A crowd with conditions costs the app one short answer and one whole one, not one each.
+        let mut wish = match self.worker.flights.memo(&self.lookup) {
+            Some(Memo::Unmodified) => Wish::Whole,
+            _ => Wish::UnlessHeld,
+        };
         // Each turn but the last waits for a fill that began after the turn before; who has waited as
         // long as for an answer asks alone.
         while begun.elapsed() < patience {
@@ -121,14 +141,19 @@ impl Quest {
                 } => (reason, stale_on_error),
                 Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. } => (Reason::Stale, false),
             };
-            if let Some(reason) = self.not_fillable(reason) {
-                return self.forward(reason).await;
-            }
+            let validates = matches!(verdict, Reuse::Validate { .. });
             let stale = Stale {
                 variant: variant.cloned(),
                 on_error,
                 since,
             };
+            match self.shape() {
+                Shape::Head => return self.write_through(reason, stale, leasing).await,
+                Shape::Preconditioned => return self.forward(Reason::RequestDirective).await,
+                // What is stored whole is validated, and then cut.
+                Shape::Ranged if !validates => return self.ranged(reason, stale, leasing).await,
+                Shape::Ranged | Shape::Plain => {}
+            }
             match self.enter() {
                 Place::Apart => return self.alone(reason, stale).await,
                 Place::Lead(leader) => {
@@ -137,18 +162,13 @@ impl Quest {
                     if let Some(outcome) = landed {
                         return outcome;
                     }
-                    let leader = Some(leader);
-                    return self
-                        .lead(
-                            reason,
-                            Order {
-                                stale,
-                                leader,
-                                leasing,
-                                own_conditions: false,
-                            },
-                        )
-                        .await;
+                    let order = Order {
+                        wish: self.rest_of(&stale).unwrap_or(wish),
+                        stale,
+                        leader: Some(leader),
+                        leasing,
+                    };
+                    return self.lead(reason, order).await;
                 }
                 Place::Join(follower) => match self.follow(follower, stale).await {
                     Next::Done(outcome) => return outcome,
@@ -157,6 +177,7 @@ impl Quest {
                     // Of two kinds each is fetched once; of many, waiting for one after another is slow.
                     Next::OfAnotherKind if mismatched => break,
                     Next::OfAnotherKind => mismatched = true,
+                    Next::Unconditional => wish = Wish::Whole,
                     Next::Again => {}
                 },
             }
@@ -190,6 +211,7 @@ impl Quest {
                 self.collapsed(ready, joined, stale).await
             }
             Landing::Ready(_) | Landing::Again => Next::Again,
+            Landing::Unmodified => Next::Unconditional,
             Landing::Apart => Next::Done(self.alone(Reason::Miss, stale).await),
             Landing::Failed(status, reason) => failed(status, reason),
         }
@@ -222,7 +244,7 @@ impl Quest {
 
     /// Asks the app for a requester whose identity the key lacks; only what says so itself is stored.
     async fn pass(&self, reason: Reason, leasing: Leasing) -> Outcome {
-        if let Some(reason) = self.not_fillable(reason) {
+        if self.shape() != Shape::Plain {
             return self.forward(reason).await;
         }
         let memo = self.worker.flights.memo(&self.lookup);
@@ -235,7 +257,7 @@ impl Quest {
             stale: Stale::default(),
             leader: None,
             leasing,
-            own_conditions: true,
+            wish: Wish::UnlessHeld,
         };
         self.lead(reason, order).await
     }
@@ -246,13 +268,37 @@ impl Quest {
             stale,
             leader: None,
             leasing: Leasing::Never,
-            own_conditions: false,
+            wish: Wish::Whole,
         };
         self.lead(reason, order).await
     }
 
+    /// Asks the app for the client's range. Nobody waits for it: it may answer nobody else.
+    async fn ranged(&self, reason: Reason, stale: Stale, leasing: Leasing) -> Outcome {
+        let leasing = match leasing {
+            Leasing::Never => Leasing::Never,
+            Leasing::Wait | Leasing::Try => Leasing::Try,
+        };
+        let order = Order {
+            stale,
+            leader: None,
+            leasing,
+            wish: Wish::Own,
+        };
+        self.lead(reason, order).await
+    }
+
+    /// What to ask for where a stored part needs only the rest, and the whole may be stored.
+    fn rest_of(&self, stale: &Stale) -> Option<Wish> {
+        let part = &stale.variant.as_ref()?.stored;
+        let rest = ranges::missing(part)?;
+        let complete = part.part?.complete?;
+        let max = self.asked.live.rule(self.lookup.rule).max_body();
+        (complete <= max as u64).then_some(Wish::Rest(rest))
+    }
+
     /// Hands the request to the app as it is.
-    async fn forward(&self, reason: Reason) -> Outcome {
+    pub(super) async fn forward(&self, reason: Reason) -> Outcome {
         pass::forward_bodiless(
             self.worker.clone(),
             self.asked.clone(),
@@ -295,6 +341,14 @@ impl Quest {
                 self.outcome(Reason::Revalidated, response)
                     .asked_app(status)
             }
+            Ok(Answer::Completed { variant, status }) => {
+                let now = self.now();
+                let response =
+                    respond::stored(&self.head(), &variant, variant.stored.age(now), now);
+                self.outcome(reason, response)
+                    .asked_app(status)
+                    .stored(Ok(()))
+            }
             Ok(Answer::Found { variant }) => self.served_found(&variant),
             Ok(Answer::Failed(status, failure)) => match stale.variant {
                 Some(variant) if stale.on_error => self.stale_if_error(&variant),
@@ -335,18 +389,18 @@ impl Quest {
         self.outcome(reason, text(status, pass::words(reason)))
     }
 
-    /// HEAD, ranges and preconditions go to the app as they are when the store cannot answer them.
-    fn not_fillable(&self, reason: Reason) -> Option<Reason> {
+    /// What a request needs beyond the whole response, if the store cannot answer it.
+    fn shape(&self) -> Shape {
         let headers = &self.asked.parts.headers;
         if self.asked.parts.method == Method::HEAD {
-            return Some(reason);
+            Shape::Head
+        } else if headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE) {
+            Shape::Preconditioned
+        } else if headers.contains_key(RANGE) {
+            Shape::Ranged
+        } else {
+            Shape::Plain
         }
-        if headers.contains_key(RANGE) {
-            return Some(Reason::Range);
-        }
-        let precondition =
-            headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE);
-        precondition.then_some(Reason::RequestDirective)
     }
 
     pub(super) fn enter(&self) -> Place {
@@ -412,7 +466,7 @@ impl Quest {
         self.worker.clock.now()
     }
 
-    fn outcome(&self, reason: Reason, response: Response<Body>) -> Outcome {
+    pub(super) fn outcome(&self, reason: Reason, response: Response<Body>) -> Outcome {
         Outcome::new(self.asked.clone(), self.lookup.rule, reason, response)
     }
 }

@@ -24,7 +24,7 @@ pub struct Flights {
     late: Arc<Semaphore>,
 }
 
-/// What is remembered of keys, each for [`MEMO`].
+/// What is remembered of keys.
 #[derive(Debug)]
 struct Memos {
     map: AHashMap<FlightKey, (Memo, Instant)>,
@@ -52,10 +52,25 @@ pub(super) enum Memo {
     Personal,
     /// Another sidecar held the key's lease longer than was worth waiting for.
     Unwaited,
+    /// A client's own conditions were met by the app: while they go on being, nothing would ever be
+    /// stored, so the next one's are left out.
+    Unmodified,
 }
 
-/// How long a memo holds.
-const MEMO: Duration = Duration::from_secs(10);
+impl Memo {
+    /// How long it holds.
+    fn lasts(self) -> Duration {
+        match self {
+            Memo::Apart | Memo::Personal | Memo::Unwaited => Duration::from_secs(10),
+            Memo::Unmodified => Duration::from_secs(600),
+        }
+    }
+
+    /// Whether it counts for everyone, so that what counts for one does not displace it.
+    fn is_general(self) -> bool {
+        matches!(self, Memo::Apart | Memo::Unwaited)
+    }
+}
 
 /// The most memos kept (promise I7).
 const MEMOS: usize = 10_000;
@@ -72,6 +87,9 @@ pub(super) enum Landing {
     Apart,
     /// The answer broke: look again.
     Again,
+    /// The leader's own conditions were met, so there is no answer for others: look again, and ask
+    /// without conditions.
+    Unmodified,
     /// The app failed.
     Failed(StatusCode, Reason),
 }
@@ -159,20 +177,20 @@ impl Flights {
             return None;
         }
         let (memo, since) = memos.map.get(&flight_key(lookup))?;
-        (since.elapsed() < MEMO).then_some(*memo)
+        (since.elapsed() < memo.lasts()).then_some(*memo)
     }
 
-    /// Remembers something of a key. That an answer was personal does not displace what counts for all.
+    /// Remembers something of a key, unless what is remembered weighs more.
     pub(super) fn note(&self, lookup: &Lookup, memo: Memo) {
         let mut memos = lock(&self.memos);
         let Memos { map, swept } = &mut *memos;
         if map.len() >= MEMOS && swept.elapsed() > Duration::from_secs(1) {
-            map.retain(|_, (_, since)| since.elapsed() < MEMO);
+            map.retain(|_, (memo, since)| since.elapsed() < memo.lasts());
             *swept = Instant::now();
         }
         let key = flight_key(lookup);
         let counts = map.get(&key).is_some_and(|(held, since)| {
-            since.elapsed() < MEMO && *held != Memo::Personal && memo == Memo::Personal
+            since.elapsed() < held.lasts() && held.is_general() && !memo.is_general()
         });
         if map.len() < MEMOS && !counts {
             map.insert(key, (memo, Instant::now()));

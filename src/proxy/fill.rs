@@ -5,10 +5,13 @@
 
 mod gather;
 mod keep;
+mod rest;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::response::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -21,7 +24,7 @@ use super::coalesce::{Landing, Leader, Memo, Place, Ready};
 use super::{headers, pass};
 use crate::body::{Body, Piece, Progress, Tapped, Timed};
 use crate::entry::Variant;
-use crate::http_cache::{Exchange, Reason, Reuse, Stored, storable, validation};
+use crate::http_cache::{Exchange, Reason, Reuse, Stored, ranges, storable, validation};
 use crate::store::Ticket;
 use gather::{check_body, gather};
 
@@ -33,8 +36,22 @@ pub(super) struct Order {
     pub(super) leader: Option<Leader>,
     /// Whether to take the key's lease.
     pub(super) leasing: Leasing,
-    /// Whether the client's own conditions go to the app, whose 304 is then the client's.
-    pub(super) own_conditions: bool,
+    /// What to ask the app for.
+    pub(super) wish: Wish,
+}
+
+/// What the app is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// The whole response, whatever the client's conditions are.
+    Whole,
+    /// The whole response, unless the client has it: its conditions go to the app, whose 304 is then
+    /// the client's (RFC 9111 §4.3.2).
+    UnlessHeld,
+    /// What the client asks, its range included.
+    Own,
+    /// What a stored part lacks to be whole (RFC 9111 §3.4).
+    Rest(Range<u64>),
 }
 
 /// How a fill deals with the lease of its key.
@@ -64,6 +81,13 @@ pub(super) enum Answer {
         /// Brought up to date.
         variant: Arc<Variant>,
         /// 304.
+        status: StatusCode,
+    },
+    /// The app sent what a stored part lacked.
+    Completed {
+        /// Whole now.
+        variant: Arc<Variant>,
+        /// 206.
         status: StatusCode,
     },
     /// Another sidecar stored it meanwhile.
@@ -122,7 +146,7 @@ pub(super) fn refresh(quest: Quest, stale: Stale) {
             stale,
             leader: Some(leader),
             leasing,
-            own_conditions: false,
+            wish: Wish::Whole,
         };
         Fill { quest, reply: None }.run(order).await;
         drop(slot);
@@ -149,6 +173,8 @@ struct Filling {
     ticket: Ticket,
     leader: Option<Leader>,
     asked: Instant,
+    /// What a part of the same representation may be joined with.
+    base: Option<Arc<Variant>>,
 }
 
 /// The app's answer with the times around its head.
@@ -164,7 +190,7 @@ impl Fill {
             mut stale,
             leader,
             leasing,
-            own_conditions,
+            wish,
         } = order;
         let ticket = match self.claim(leasing).await {
             Claim::Ask(ticket) => ticket,
@@ -180,7 +206,7 @@ impl Fill {
             !fenced && ticket.confirms(variant)
         });
         let asked = Instant::now();
-        let arrival = match self.ask(stale.variant.as_deref(), own_conditions).await {
+        let arrival = match self.ask(stale.variant.as_deref(), &wish).await {
             Ok(arrival) => arrival,
             Err((status, reason)) => return self.fail(ticket, leader, status, reason).await,
         };
@@ -188,39 +214,66 @@ impl Fill {
             ticket,
             leader,
             asked,
+            base: None,
         };
+        match (wish, stale.variant) {
+            (Wish::Rest(rest), Some(part)) => self.complete(fill, arrival, part, rest).await,
+            (Wish::Own, base) => {
+                let fill = Filling { base, ..fill };
+                self.own(fill, arrival, stale.on_error).await;
+            }
+            (wish, held) => {
+                let spare = stale.on_error && held.is_some();
+                let asked_about = held.filter(|stale| stale.stored.has_validator());
+                let own =
+                    wish == Wish::UnlessHeld && asked_about.is_none() && self.is_conditional();
+                self.whole(fill, arrival, asked_about, own, spare).await;
+            }
+        }
+    }
+
+    /// The answer to a request for the whole response: `stale` is what the request asked about, `own`
+    /// that it had the client's conditions, `spare` that a failure is answered by what is stored.
+    async fn whole(
+        self,
+        fill: Filling,
+        arrival: Arrival,
+        stale: Option<Arc<Variant>>,
+        own: bool,
+        spare: bool,
+    ) {
         let status = arrival.response.status();
-        match (status, stale.variant) {
-            (StatusCode::NOT_MODIFIED, Some(stale)) if stale.stored.has_validator() => {
-                self.confirm(fill, &stale, &arrival).await;
-            }
-            (StatusCode::NOT_MODIFIED, None) if own_conditions => {
-                self.apart(fill, arrival, Reason::Status).await;
-            }
-            // Never asked for: the fill's request carries no range and no other condition (A3).
-            (StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT, _) => {
-                let Filling { ticket, leader, .. } = fill;
-                self.fail(
-                    ticket,
-                    leader,
-                    StatusCode::BAD_GATEWAY,
-                    Reason::UpstreamError,
-                )
-                .await;
-            }
+        match (status, stale) {
+            (StatusCode::NOT_MODIFIED, Some(stale)) => self.confirm(fill, &stale, &arrival).await,
+            (StatusCode::NOT_MODIFIED, None) if own => self.unmodified(fill, arrival).await,
+            // Never asked for (A3).
+            (StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT, _) => self.broken(fill).await,
             // RFC 5861 §4
-            (status, Some(_)) if stale.on_error && is_failure(status) => {
-                let Filling { ticket, leader, .. } = fill;
-                self.fail(
-                    ticket,
-                    leader,
-                    StatusCode::BAD_GATEWAY,
-                    Reason::UpstreamError,
-                )
-                .await;
-            }
+            (status, _) if spare && is_failure(status) => self.broken(fill).await,
             _ => self.take(fill, arrival).await,
         }
+    }
+
+    /// The answer to a request for what the client asked.
+    async fn own(self, fill: Filling, arrival: Arrival, spare: bool) {
+        match arrival.response.status() {
+            StatusCode::NOT_MODIFIED if self.is_conditional() => {
+                self.unmodified(fill, arrival).await;
+            }
+            StatusCode::NOT_MODIFIED => self.broken(fill).await,
+            status if spare && is_failure(status) => self.broken(fill).await,
+            _ => self.take(fill, arrival).await,
+        }
+    }
+
+    fn is_conditional(&self) -> bool {
+        validation::is_conditional(&self.quest.asked.parts.headers)
+    }
+
+    /// An answer that cannot be used.
+    async fn broken(self, fill: Filling) {
+        let (status, reason) = (StatusCode::BAD_GATEWAY, Reason::UpstreamError);
+        self.fail(fill.ticket, fill.leader, status, reason).await;
     }
 
     /// The right to fill. If another sidecar has it, its answer is waited for, briefly, rather than
@@ -284,11 +337,11 @@ impl Fill {
     async fn ask(
         &self,
         stale: Option<&Variant>,
-        own_conditions: bool,
+        wish: &Wish,
     ) -> Result<Arrival, (StatusCode, Reason)> {
         let quest = &self.quest;
         let rule = quest.asked.live.rule(quest.lookup.rule);
-        let request = self.request(stale, own_conditions);
+        let request = self.request(stale, wish);
         let request_time = quest.now();
         let started = crate::clock::monotonic();
         let upstream = quest.worker.upstream(&quest.asked.live);
@@ -308,15 +361,19 @@ impl Fill {
         }
     }
 
-    fn request(&self, stale: Option<&Variant>, own_conditions: bool) -> Request<Body> {
+    fn request(&self, stale: Option<&Variant>, wish: &Wish) -> Request<Body> {
         let asked = &self.quest.asked;
         let tags = asked.live.rule(self.quest.lookup.rule).tags();
         let mut fields = asked.parts.headers.clone();
         headers::strip_hop_by_hop(&mut fields);
-        match stale {
-            Some(stale) => validation::add_conditions(&mut fields, &stale.stored),
-            None if own_conditions => {}
-            None => validation::strip_conditions(&mut fields),
+        match (wish, stale) {
+            (Wish::Own, _) => {}
+            (Wish::Rest(rest), Some(part)) => ranges::add_rest(&mut fields, &part.stored, rest),
+            (_, Some(stale)) if stale.stored.has_validator() => {
+                validation::add_conditions(&mut fields, &stale.stored);
+            }
+            (Wish::UnlessHeld, _) => {}
+            (Wish::Whole | Wish::Rest(_), _) => validation::strip_conditions(&mut fields),
         }
         if tags.iter().any(|tag| tag.reads_response()) {
             // Tags are read from the body, which a content coding would hide.
@@ -376,7 +433,8 @@ impl Fill {
             kept: Ok(Box::new(stored.clone())),
             status,
         });
-        match gather(body, rule.max_body(), length, &tap).await {
+        let gathered = gather(body, rule.max_body(), length, &tap).await;
+        match gathered.and_then(|bytes| measured(&stored, bytes)) {
             Ok(bytes) => {
                 let _ = tap.send(Piece::End);
                 quest.worker.flights.note_shareable(&quest.lookup);
@@ -395,6 +453,21 @@ impl Fill {
                 quest.worker.store.abandon(fill.ticket).await;
             }
         }
+    }
+
+    /// The client holds what the app would send. Whoever waited asks without conditions.
+    async fn unmodified(mut self, mut fill: Filling, arrival: Arrival) {
+        let quest = &self.quest;
+        quest.worker.flights.note(&quest.lookup, Memo::Unmodified);
+        land(fill.leader.take(), Landing::Unmodified);
+        let status = arrival.response.status();
+        let (head, body, _) = self.returned(arrival.response);
+        self.reply(Answer::Streamed {
+            response: Response::from_parts(head, Body::stream(body)),
+            kept: Err(Reason::Status),
+            status,
+        });
+        self.quest.worker.store.abandon(fill.ticket).await;
     }
 
     /// An answer for this client alone: nothing of it is kept.
@@ -475,6 +548,14 @@ impl Arrival {
             request_time: self.request_time,
             response_time: self.response_time,
         }
+    }
+}
+
+/// A part is as long as it says (RFC 9110 §14.4).
+fn measured(stored: &Stored, body: Bytes) -> Result<Bytes, Reason> {
+    match stored.part {
+        Some(part) if part.end - part.first != body.len() as u64 => Err(Reason::Incomplete),
+        _ => Ok(body),
     }
 }
 

@@ -5,6 +5,7 @@ mod cached;
 mod coalesce;
 pub mod effects;
 mod fill;
+mod head;
 mod headers;
 mod outcome;
 mod pass;

@@ -6,8 +6,10 @@ use std::time::Duration;
 use http::header::{AGE, CONTENT_LENGTH};
 use http::{HeaderValue, Method, Response, StatusCode};
 
+use super::outcome::text;
 use crate::body::Body;
 use crate::entry::Variant;
+use crate::http_cache::ranges::{self, Cut};
 use crate::http_cache::{RequestHead, validation};
 
 /// The stored response as an answer to `head`: 304 if its conditions are met, no body for HEAD.
@@ -24,22 +26,43 @@ pub(super) fn stored(
         *response.headers_mut() = validation::not_modified_headers(&kept.headers);
         response
     } else {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = kept.status;
-        *response.headers_mut() = kept.headers.clone();
-        if head.method == Method::HEAD {
-            if !kept.headers.contains_key(CONTENT_LENGTH) {
-                response
-                    .headers_mut()
-                    .insert(CONTENT_LENGTH, HeaderValue::from(variant.body.len()));
-            }
-        } else {
-            *response.body_mut() = Body::whole(variant.body.clone());
+        match ranges::cut(head, kept, variant.body.len() as u64) {
+            Cut::Whole => whole(head, variant),
+            // `reuse` has decided against it already; a piece must never look like the whole.
+            Cut::Lacking => text(
+                StatusCode::BAD_GATEWAY,
+                "the stored part is not what was asked",
+            ),
+            cut => part(&cut, variant),
         }
-        response
     };
     response
         .headers_mut()
         .insert(AGE, HeaderValue::from(age.as_secs()));
+    response
+}
+
+fn whole(head: &RequestHead<'_>, variant: &Variant) -> Response<Body> {
+    let kept = &variant.stored;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = kept.status;
+    *response.headers_mut() = kept.headers.clone();
+    if head.method != Method::HEAD {
+        *response.body_mut() = Body::whole(variant.body.clone());
+    } else if !kept.headers.contains_key(CONTENT_LENGTH) {
+        let length = HeaderValue::from(variant.body.len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+    }
+    response
+}
+
+/// RFC 9110 §15.3.7 and §15.5.17.
+fn part(cut: &Cut, variant: &Variant) -> Response<Body> {
+    // Long and random, so that it is not in the body (RFC 2046 §5.1.1).
+    let boundary = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+    let (status, fields, body) = ranges::response(cut, &variant.stored, &variant.body, &boundary);
+    let mut response = Response::new(Body::whole(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
     response
 }

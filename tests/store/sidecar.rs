@@ -165,6 +165,7 @@ fn variant_as(key: &str, body: &str, variation: Variation) -> Variant {
             must_revalidate: false,
             no_cache: false,
             shareable: true,
+            part: None,
         },
         body: Bytes::copy_from_slice(body.as_bytes()),
         tags: vec![format!("t:{key}").into()],

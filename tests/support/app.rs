@@ -67,6 +67,13 @@ impl Answer {
         Answer::text(value.to_string()).header("content-type", "application/json")
     }
 
+    /// 206 with `text`; the test adds `Content-Range`.
+    pub(crate) fn partial(text: &str) -> Answer {
+        let mut answer = Answer::text(text);
+        answer.status = StatusCode::PARTIAL_CONTENT;
+        answer
+    }
+
     /// No body.
     pub(crate) fn status(status: u16) -> Answer {
         let mut answer = Answer::text("");

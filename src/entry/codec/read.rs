@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{MUST_REVALIDATE, NO_CACHE, SHAREABLE};
+use super::{COMPLETE_KNOWN, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE};
 use crate::entry::{Entry, Priority, Variant};
-use crate::http_cache::Stored;
 use crate::http_cache::vary::Selector;
+use crate::http_cache::{Part, Stored};
 
 pub(super) fn entry(content: Bytes) -> Option<Entry> {
     let mut reader = Reader { content, at: 0 };
@@ -31,13 +31,16 @@ struct Reader {
 
 impl Reader {
     fn variant(&mut self) -> Option<Variant> {
-        Some(Variant {
+        let variant = Variant {
             stored: self.stored()?,
             priority: *Priority::ALL.get(usize::from(self.byte()?))?,
             rule: self.text()?,
             tags: self.tags()?,
             body: self.shared()?,
-        })
+        };
+        let length = variant.body.len() as u64;
+        let fits = |part: Part| part.length() == length;
+        variant.stored.part.is_none_or(fits).then_some(variant)
     }
 
     fn stored(&mut self) -> Option<Stored> {
@@ -54,13 +57,32 @@ impl Reader {
             must_revalidate: false,
             no_cache: false,
             shareable: false,
+            part: None,
         };
         let flags = self.byte()?;
         stored.must_revalidate = flags & MUST_REVALIDATE != 0;
         stored.no_cache = flags & NO_CACHE != 0;
         stored.shareable = flags & SHAREABLE != 0;
-        let known = MUST_REVALIDATE | NO_CACHE | SHAREABLE;
+        stored.part = self.part(flags)?;
+        let known = MUST_REVALIDATE | NO_CACHE | SHAREABLE | PARTIAL | COMPLETE_KNOWN;
         (flags & !known == 0).then_some(stored)
+    }
+
+    /// The outer `None` is malformed.
+    fn part(&mut self, flags: u8) -> Option<Option<Part>> {
+        let complete_known = flags & COMPLETE_KNOWN != 0;
+        if flags & PARTIAL == 0 {
+            return (!complete_known).then_some(None);
+        }
+        let part = Part {
+            first: self.number()?,
+            end: self.number()?,
+            complete: match complete_known {
+                true => Some(self.number()?),
+                false => None,
+            },
+        };
+        part.is_possible().then_some(Some(part))
     }
 
     fn selector(&mut self) -> Option<Selector> {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
-use super::{HEAD, MUST_REVALIDATE, NO_CACHE, SHAREABLE};
+use super::{COMPLETE_KNOWN, HEAD, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE};
 use crate::entry::{Entry, Variant};
 use crate::http_cache::Stored;
 use crate::http_cache::vary::Selector;
@@ -55,12 +55,20 @@ fn stored(out: &mut Vec<u8>, stored: &Stored) {
     duration(out, stored.lifetime);
     duration(out, stored.stale_while_revalidate);
     duration(out, stored.stale_if_error);
+    let complete = stored.part.and_then(|part| part.complete);
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
     out.push(
         flag(stored.must_revalidate, MUST_REVALIDATE)
             | flag(stored.no_cache, NO_CACHE)
-            | flag(stored.shareable, SHAREABLE),
+            | flag(stored.shareable, SHAREABLE)
+            | flag(stored.part.is_some(), PARTIAL)
+            | flag(complete.is_some(), COMPLETE_KNOWN),
     );
+    if let Some(part) = stored.part {
+        number(out, part.first);
+        number(out, part.end);
+        complete.inspect(|complete| number(out, *complete));
+    }
 }
 
 fn selector(out: &mut Vec<u8>, selector: &Selector) {

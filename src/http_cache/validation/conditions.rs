@@ -9,6 +9,11 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::http_cache::{RequestHead, Stored, freshness};
 
+/// Whether the app may answer a request with 304.
+pub fn is_conditional(request: &HeaderMap) -> bool {
+    request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
+}
+
 /// Removes the client's conditions and `Range`, so that a fill fetches a whole response.
 pub fn strip_conditions(upstream_request: &mut HeaderMap) {
     let partial = [
@@ -79,6 +84,16 @@ pub(super) fn weakly_equal(a: &[u8], b: &[u8]) -> bool {
         tag.strip_prefix(b"W/").unwrap_or(tag)
     }
     opaque(a) == opaque(b)
+}
+
+/// §4.3.4: a strong tag of the newer response names the very same stored one, a weak one any that is
+/// weakly equal.
+pub(super) fn names_stored(stored: &[u8], newer: &[u8]) -> bool {
+    if newer.starts_with(b"W/") {
+        weakly_equal(stored, newer)
+    } else {
+        stored == newer
+    }
 }
 
 /// RFC 9110 §13.1.3, and §4.3.2 for a response without `Last-Modified`.

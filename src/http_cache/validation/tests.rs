@@ -72,6 +72,7 @@ fn updated_fields() {
         ("Vary stays", &[late, ETAG, ("vary", "a, b")], &[late, ("vary", "a")], &[late, ETAG, ("vary", "a, b")]),
         ("hop by hop", &[late, ETAG], &[late, ("connection", "x-a"), ("x-a", "1"), ("transfer-encoding", "chunked")], &[late, ETAG]),
         ("Age is not stored", &[late, ETAG], &[late, ("age", "1")], &[late, ETAG]),
+        ("strong ETag of a weak one's name: nothing changes", &[late, ("etag", "W/\"a\"")], &[late, ETAG, ("x-a", "1")], &[late, ("etag", "W/\"a\"")]),
         ("weak ETag of the same name", &[late, ETAG], &[late, ("etag", "W/\"a\"")], &[late, ("etag", "W/\"a\"")]),
         ("another ETag: nothing changes", &[late, ETAG], &[late, ("etag", "\"b\""), ("x-a", "1")], &[late, ETAG]),
         ("another Last-Modified: nothing changes", &[late, MODIFIED], &[late, ("last-modified", SENT)], &[late, MODIFIED]),
@@ -243,4 +244,139 @@ fn fields_of_a_304() {
     assert_eq!(found.get_all("vary").iter().count(), 2);
     let found = not_modified_headers(&headers(&[DATED, MODIFIED]));
     assert_eq!(lines(&found), [DATED, MODIFIED]);
+}
+
+/// §4.3.5: what an answer to HEAD makes of a stored 200.
+#[test]
+fn heads() {
+    let length = ("content-length", "5");
+    let both: Lines<'_> = &[DATED, (CC, "max-age=60"), ETAG, MODIFIED, length];
+    let bare: Lines<'_> = &[DATED, (CC, "max-age=60")];
+    let modified: Lines<'_> = &[DATED, (CC, "max-age=60"), MODIFIED, length];
+    let (fresh, invalid, nothing) = (Some(true), Some(false), None);
+    // name, stored, status of the answer to HEAD, its fields, what becomes of the stored response
+    #[rustfmt::skip]
+    let rows: &[(&str, Lines<'_>, u16, Lines<'_>, Option<bool>)] = &[
+        ("all equal", both, 200, &[ETAG, MODIFIED, length], fresh),
+        ("says nothing more", both, 200, &[], fresh),
+        ("without validators on either side", bare, 200, &[], fresh),
+        ("another ETag", both, 200, &[("etag", "\"b\""), MODIFIED, length], invalid),
+        ("another Last-Modified", both, 200, &[ETAG, ("last-modified", SENT), length], invalid),
+        ("another Content-Length", both, 200, &[ETAG, MODIFIED, ("content-length", "6")], invalid),
+        ("an ETag where none was", modified, 200, &[ETAG, MODIFIED, length], invalid),
+        ("a weak ETag of the same name", both, 200, &[("etag", "W/\"a\"")], fresh),
+        ("a strong one of a weak one", &[(CC, "max-age=60"), ("etag", "W/\"a\"")], 200, &[ETAG], invalid),
+        ("a length where none was stated", bare, 200, &[length], invalid),
+        ("and a validator vouches for it", &[(CC, "max-age=60"), ETAG], 200, &[ETAG, length], fresh),
+        ("no-store now", both, 200, &[(CC, "no-store")], invalid),
+        ("varies on more", both, 200, &[("vary", "x")], invalid),
+        ("varies on all", both, 200, &[("vary", "*")], invalid),
+        ("404", both, 404, &[], invalid),
+        ("410", both, 410, &[], invalid),
+        ("301", both, 301, &[], invalid),
+        ("204", both, 204, &[], invalid),
+        ("103 is not final", both, 103, &[], nothing),
+        ("206", both, 206, &[], nothing),
+        ("304 answers the client's condition", both, 304, &[ETAG], nothing),
+        ("405 is about HEAD", both, 405, &[], nothing),
+        ("412 answers the client's condition", both, 412, &[], nothing),
+        ("429 is about the client", both, 429, &[], nothing),
+        ("500", both, 500, &[], nothing),
+        ("503", both, 503, &[("etag", "\"b\"")], nothing),
+    ];
+    let none = HeaderMap::new();
+    let method = Method::HEAD;
+    for (name, first, status, answer, expected) in rows {
+        let first = stored(first);
+        let fields = headers(answer);
+        let head = Exchange {
+            request_time: later(3600),
+            response_time: later(3600),
+            ..exchange(*status, &fields)
+        };
+        let found = match by_head(&first, &request(&method, &none), &head, &rfc()) {
+            ByHead::Freshened(stored) => {
+                assert!(stored.is_fresh(later(3600)), "{name}");
+                assert_eq!(stored.age(later(3601)), secs(1), "{name}");
+                Some(true)
+            }
+            ByHead::Invalid(stored) => {
+                assert!(stored.no_cache && !stored.is_fresh(later(0)), "{name}");
+                Some(false)
+            }
+            ByHead::Nothing => None,
+        };
+        assert_eq!(found, *expected, "{name}");
+    }
+}
+
+/// §4.3.5, §3.2: the fields of the answer to HEAD update those stored.
+#[test]
+fn fields_updated_by_a_head() {
+    let first = stored(&[
+        DATED,
+        ETAG,
+        ("content-length", "5"),
+        ("x-a", "1"),
+        (CC, "max-age=60"),
+    ]);
+    let news = headers(&[
+        ("date", HOUR_LATER),
+        ETAG,
+        ("content-length", "5"),
+        ("x-a", "2"),
+        (CC, "max-age=5"),
+    ]);
+    let (none, method) = (HeaderMap::new(), Method::HEAD);
+    let head = Exchange {
+        request_time: later(3600),
+        response_time: later(3600),
+        ..exchange(200, &news)
+    };
+    let ByHead::Freshened(found) = by_head(&first, &request(&method, &none), &head, &rfc()) else {
+        panic!("it is the same");
+    };
+    assert_eq!(
+        lines(&found.headers),
+        [
+            ("date", HOUR_LATER),
+            ETAG,
+            ("content-length", "5"),
+            ("x-a", "2"),
+            (CC, "max-age=5")
+        ]
+    );
+    assert_eq!(found.lifetime, secs(5));
+}
+
+/// Promise I8: what one person is told by HEAD says nothing of what others share.
+#[test]
+fn a_personal_head_says_nothing() {
+    let first = stored(&[DATED, ETAG, (CC, "max-age=60")]);
+    let (none, method, no_store) = (HeaderMap::new(), Method::HEAD, headers(&[(CC, "no-store")]));
+    let fields = headers(&[ETAG]);
+    let plain = request(&method, &none);
+    let cookie = crate::http_cache::Identity {
+        unkeyed_cookie: true,
+        ..plain.identity
+    };
+    for (name, request) in [
+        (
+            "Cookie",
+            RequestHead {
+                identity: cookie,
+                ..plain
+            },
+        ),
+        (
+            "request no-store",
+            RequestHead {
+                headers: &no_store,
+                ..plain
+            },
+        ),
+    ] {
+        let found = by_head(&first, &request, &exchange(200, &fields), &rfc());
+        assert_eq!(found, ByHead::Nothing, "{name}");
+    }
 }

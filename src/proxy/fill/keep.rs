@@ -3,31 +3,24 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use tokio::time::Instant;
 
 use super::{Fill, Filling, land};
 use crate::entry::Variant;
-use crate::http_cache::{Reason, Stored};
+use crate::http_cache::{Reason, Stored, ranges};
 use crate::proxy::coalesce::{Landing, Ready};
 use crate::proxy::{plan, variables};
 
 impl Fill {
     /// The body is whole: renders its tags and stores it.
     pub(super) async fn keep(self, fill: Filling, stored: Stored, body: Bytes) {
-        let rule = self.quest.asked.live.rule(self.quest.lookup.rule);
-        let (tags, untagged) = match self.tags(&stored.headers, &body) {
+        let (stored, body) = self.joined_with_base(&fill, stored, body);
+        let (tags, untagged) = match self.tags(&stored, &body) {
             Ok(tags) => (tags, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
-        let variant = Arc::new(Variant {
-            stored,
-            body,
-            tags,
-            priority: rule.priority(),
-            rule: rule.name().unwrap_or_default().into(),
-        });
+        let variant = Arc::new(self.variant(stored, body, tags));
         match untagged {
             None => self.commit(fill, variant).await,
             Some(reason) => {
@@ -44,6 +37,29 @@ impl Fill {
                 self.quest.worker.store.abandon(fill.ticket).await;
             }
         }
+    }
+
+    pub(super) fn variant(&self, stored: Stored, body: Bytes, tags: Vec<Box<str>>) -> Variant {
+        let rule = self.quest.asked.live.rule(self.quest.lookup.rule);
+        Variant {
+            stored,
+            body,
+            tags,
+            priority: rule.priority(),
+            rule: rule.name().unwrap_or_default().into(),
+        }
+    }
+
+    /// A part joined with what was stored of the same representation (RFC 9111 §3.4), as far as the
+    /// rule lets so much be stored.
+    fn joined_with_base(&self, fill: &Filling, stored: Stored, body: Bytes) -> (Stored, Bytes) {
+        let rule = self.quest.asked.live.rule(self.quest.lookup.rule);
+        let base = fill.base.as_ref().filter(|_| stored.part.is_some());
+        base.and_then(|base| {
+            ranges::combined((&base.stored, &base.body), (&stored, &body))
+                .filter(|(_, joined)| joined.len() <= rule.max_body())
+        })
+        .unwrap_or((stored, body))
     }
 
     pub(super) async fn commit(self, fill: Filling, variant: Arc<Variant>) {
@@ -72,14 +88,15 @@ impl Fill {
     }
 
     /// The rule's tags for this answer; one that cannot be rendered could not be purged.
-    fn tags(&self, fields: &HeaderMap, body: &Bytes) -> Result<Vec<Box<str>>, Reason> {
+    fn tags(&self, stored: &Stored, body: &Bytes) -> Result<Vec<Box<str>>, Reason> {
         let asked = &self.quest.asked;
         let templates = asked.live.rule(self.quest.lookup.rule).tags();
         if templates.is_empty() {
             return Ok(Vec::new());
         }
         let reads_response = templates.iter().any(|tag| tag.reads_response());
-        let response = (reads_response && !fields.contains_key(CONTENT_ENCODING))
+        let readable = stored.part.is_none() && !stored.headers.contains_key(CONTENT_ENCODING);
+        let response = (reads_response && readable)
             .then(|| variables::json(body, asked.live.config.defaults.max_variables))
             .flatten();
         let params = plan::matched(&asked.live, asked.parts.uri.path())

@@ -1,0 +1,82 @@
+//! A stored part made whole by asking for what it lacks (RFC 9111 §3.4).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::mpsc;
+
+use super::gather::{check_body, gather};
+use super::{Answer, Arrival, Fill, Filling, Wish};
+use crate::entry::Variant;
+use crate::http_cache::{Reason, RequestHead, Stored, ranges, storable};
+
+impl Fill {
+    /// The answer to a request for `rest`: joins it with `part`. If they are not of one piece, the
+    /// whole is asked for.
+    pub(super) async fn complete(
+        self,
+        fill: Filling,
+        arrival: Arrival,
+        part: Arc<Variant>,
+        rest: Range<u64>,
+    ) {
+        let status = arrival.response.status();
+        match status {
+            StatusCode::PARTIAL_CONTENT => match self.joined(arrival, &part, &rest).await {
+                Ok((stored, body)) => self.completed(fill, stored, body, status).await,
+                Err(reason) => {
+                    tracing::debug!(reason = reason.as_str(), "the rest does not fit its part");
+                    self.anew(fill).await;
+                }
+            },
+            // Shorter than it was.
+            StatusCode::RANGE_NOT_SATISFIABLE => self.anew(fill).await,
+            _ => self.whole(fill, arrival, None, false, false).await,
+        }
+    }
+
+    /// Asks for the whole, since what is stored of it is of no use.
+    async fn anew(self, fill: Filling) {
+        match self.ask(None, &Wish::Whole).await {
+            Ok(arrival) => self.whole(fill, arrival, None, false, false).await,
+            Err((status, reason)) => self.fail(fill.ticket, fill.leader, status, reason).await,
+        }
+    }
+
+    async fn joined(
+        &self,
+        arrival: Arrival,
+        part: &Variant,
+        rest: &Range<u64>,
+    ) -> Result<(Stored, Bytes), Reason> {
+        let quest = &self.quest;
+        let rule = quest.asked.live.rule(quest.lookup.rule);
+        let mut fields = quest.asked.parts.headers.clone();
+        ranges::add_rest(&mut fields, &part.stored, rest);
+        let head = self.head_with(&fields);
+        let stored = storable(&head, &arrival.exchange(), rule.policy)?;
+        check_body(&arrival.response, rule.max_body())?;
+        let (_, body, length) = self.returned(arrival.response);
+        // Nobody is sent the rest alone.
+        let (tap, _) = mpsc::unbounded_channel();
+        let bytes = gather(body, rule.max_body(), length, &tap).await?;
+        let whole = ranges::combined((&part.stored, &part.body), (&stored, &bytes));
+        whole
+            .filter(|(stored, _)| stored.part.is_none())
+            .ok_or(Reason::Partial)
+    }
+
+    /// What was asked, as a GET with these fields.
+    fn head_with<'a>(&'a self, fields: &'a HeaderMap) -> RequestHead<'a> {
+        static GET: Method = Method::GET;
+        self.quest.lookup.head(&GET, fields)
+    }
+
+    async fn completed(mut self, fill: Filling, stored: Stored, body: Bytes, status: StatusCode) {
+        let variant = Arc::new(self.variant(stored.clone(), body.clone(), Vec::new()));
+        self.reply(Answer::Completed { variant, status });
+        self.keep(fill, stored, body).await;
+    }
+}

@@ -436,3 +436,31 @@ async fn personal_requests_do_not_switch_the_cache_off_for_others() {
     until_hit(&client, "/board?id=1").await;
     assert_eq!(app.count("/board"), 4);
 }
+
+/// RFC 9111 §5.2.2.2: without the app, what must be validated is not served.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_be_validated_is_a_504_when_the_app_is_gone() {
+    let app = TestApp::start().await;
+    for (path, directives) in [
+        ("/must", "max-age=0, must-revalidate, stale-if-error=60"),
+        ("/may", "max-age=0"),
+    ] {
+        app.on("GET", path, move |_| {
+            Answer::text("x")
+                .cache_control(directives)
+                .header("etag", "\"1\"")
+        });
+    }
+    let sidecar = Sidecar::start(&app.url(), "[defaults]\nunmatched = \"rfc9111\"");
+    let client = sidecar.client();
+    for path in ["/must", "/may"] {
+        eventually("stored", SHORT, || async {
+            let status = client.get(path).await.cache_status().to_owned();
+            status.contains("detail=revalidated") || status.contains("detail=stale")
+        })
+        .await;
+    }
+    drop(app);
+    assert_eq!(client.get("/must").await.status, 504);
+    assert_eq!(client.get("/may").await.status, 502);
+}

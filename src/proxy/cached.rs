@@ -195,11 +195,11 @@ impl Quest {
         drop(waiting);
         let failed = |status, reason| match &stale.variant {
             Some(variant) if stale.on_error => Next::Done(self.stale_if_error(variant)),
-            _ if reason != Reason::UpstreamError => {
-                Next::Done(self.failed(status, reason).collapsed())
+            held if reason != Reason::UpstreamError => {
+                Next::Done(self.failed(held, status, reason).collapsed())
             }
             // What broke the connection may have been the leader's own fields.
-            _ => Next::AfterFailure(self.failed(status, reason).collapsed()),
+            held => Next::AfterFailure(self.failed(held, status, reason).collapsed()),
         };
         let landing = match landing {
             Waited::Landed(landing) => landing,
@@ -312,7 +312,7 @@ impl Quest {
         let stale = order.stale.clone();
         let patience = self.worker.upstream(&self.asked.live).timeout();
         let Some(slot) = self.worker.flights.slot(patience).await else {
-            return self.failed(StatusCode::SERVICE_UNAVAILABLE, Reason::FillsFull);
+            return self.failed(&None, StatusCode::SERVICE_UNAVAILABLE, Reason::FillsFull);
         };
         match fill::start(self.clone(), order, slot).await {
             Ok(Answer::Streamed {
@@ -350,11 +350,15 @@ impl Quest {
                     .stored(Ok(()))
             }
             Ok(Answer::Found { variant }) => self.served_found(&variant),
-            Ok(Answer::Failed(status, failure)) => match stale.variant {
-                Some(variant) if stale.on_error => self.stale_if_error(&variant),
-                _ => self.failed(status, failure),
+            Ok(Answer::Failed(status, failure)) => match &stale.variant {
+                Some(variant) if stale.on_error => self.stale_if_error(variant),
+                held => self.failed(held, status, failure),
             },
-            Err(_) => self.failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError),
+            Err(_) => self.failed(
+                &stale.variant,
+                StatusCode::BAD_GATEWAY,
+                Reason::UpstreamError,
+            ),
         }
     }
 
@@ -385,7 +389,16 @@ impl Quest {
         )
     }
 
-    fn failed(&self, status: StatusCode, reason: Reason) -> Outcome {
+    /// The app failed, and nothing stored may take its place: not even `held`, if it must be validated
+    /// (RFC 9111 §5.2.2.2 asks for 504 then).
+    fn failed(&self, held: &Option<Arc<Variant>>, status: StatusCode, reason: Reason) -> Outcome {
+        let disconnected = matches!(reason, Reason::UpstreamError | Reason::UpstreamTimeout);
+        let status = match held {
+            Some(held) if disconnected && held.stored.must_revalidate => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            _ => status,
+        };
         self.outcome(reason, text(status, pass::words(reason)))
     }
 

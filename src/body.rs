@@ -116,6 +116,7 @@ pub struct Timed {
     body: Incoming,
     patience: Option<Duration>,
     sleep: Option<Pin<Box<Sleep>>>,
+    _held: Option<Guard>,
 }
 
 impl Timed {
@@ -125,6 +126,15 @@ impl Timed {
             body,
             patience,
             sleep: None,
+            _held: None,
+        }
+    }
+
+    /// Keeps `guard`, if there is one, as long as the body lives.
+    pub fn holding(self, guard: Option<impl Droppable + 'static>) -> Timed {
+        Timed {
+            _held: guard.map(|guard| Box::new(guard) as Guard),
+            ..self
         }
     }
 }

@@ -28,10 +28,10 @@ keys = ["board:{body.boardId}", "other:*"]
 "#;
 
 /// `pannier run`, with what it logs.
-struct Running {
+pub(crate) struct Running {
     child: Child,
-    log: mpsc::Receiver<String>,
-    proxy: SocketAddr,
+    pub(crate) log: mpsc::Receiver<String>,
+    pub(crate) proxy: SocketAddr,
     admin: SocketAddr,
 }
 
@@ -42,7 +42,7 @@ fn pannier(arguments: &[&str]) -> Command {
 }
 
 impl Running {
-    fn start(arguments: &[&str], upstream: &str) -> Running {
+    pub(crate) fn start(arguments: &[&str], upstream: &str) -> Running {
         Running::spawn(pannier(arguments), upstream)
     }
 
@@ -94,7 +94,7 @@ impl Drop for Running {
     }
 }
 
-fn wait_for(log: &mpsc::Receiver<String>, text: &str) -> String {
+pub(crate) fn wait_for(log: &mpsc::Receiver<String>, text: &str) -> String {
     let mut seen = Vec::new();
     loop {
         match log.recv_timeout(SHORT) {

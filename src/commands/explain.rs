@@ -35,8 +35,8 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
         &Metrics::new(),
     )?);
     let request = request(args)?;
-    let (parts, ()) = request.into_parts();
-    let host = match admit::admit(&parts) {
+    let (mut parts, ()) = request.into_parts();
+    let host = match admit::admit(&mut parts) {
         Ok(host) => host,
         Err(refusal) => {
             writeln!(out, "answer:   {} ({})", refusal.status, refusal.why)?;
@@ -46,6 +46,8 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
     };
     let peer = IpAddr::from([127, 0, 0, 1]);
     let asked = Asked {
+        secure: live.config.listen.tls.is_some(),
+        has_body: false,
         live,
         parts,
         host,

@@ -28,6 +28,7 @@ pub use units::{show_duration, show_size};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
@@ -87,6 +88,26 @@ pub struct Listen {
     pub max_head: usize,
     /// After SIGTERM, the longest wait for requests in flight. Default 30 s.
     pub drain_timeout: Duration,
+    /// `None`: the proxy speaks plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+/// TLS towards clients.
+#[derive(Clone)]
+pub struct Tls {
+    /// PEM file of the certificate and its chain.
+    pub cert: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
+    /// Made of both: what the handshake needs.
+    pub server: Arc<rustls::ServerConfig>,
+}
+
+impl PartialEq for Tls {
+    /// The same files, read at the same time.
+    fn eq(&self, other: &Tls) -> bool {
+        Arc::ptr_eq(&self.server, &other.server)
+    }
 }
 
 /// The app.
@@ -110,6 +131,8 @@ pub struct Upstream {
     pub ca_file: Option<PathBuf>,
     /// Whether `Host` goes to the app as the client sent it (default) or as in `url`.
     pub preserve_host: bool,
+    /// Whether the app is spoken to in HTTP/2.
+    pub http2: bool,
 }
 
 /// The app's address.

@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Formatter, Result};
 
-use super::{Admin, JwtKey, Redis};
+use super::{Admin, JwtKey, Redis, Tls};
 
 const HIDDEN: &str = "(hidden)";
 
@@ -32,5 +32,14 @@ impl Debug for Admin {
         f.debug_struct("Admin")
             .field("token", &self.token.as_ref().map(|_| HIDDEN))
             .finish()
+    }
+}
+
+impl Debug for Tls {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("Tls")
+            .field("cert", &self.cert)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }

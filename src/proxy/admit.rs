@@ -1,25 +1,34 @@
 //! Requests that hyper lets through and a proxy must not (reliability.md, Facts and R1–R3).
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
+
+/// Most fields of a request; more are answered 431.
+pub const MAX_FIELDS: usize = 256;
 
 /// Why a request is refused before anything is forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 400, or 501 for CONNECT.
+    /// 400, 431 for too many fields, or 501 for CONNECT.
     pub status: StatusCode,
     /// In words, for the client and the log.
     pub why: &'static str,
 }
 
-/// Checks the framing and the target; returns `Host` lower-cased.
-pub fn admit(parts: &Parts) -> Result<String, Refusal> {
+/// Checks the framing and the target; returns `Host` lower-cased. Afterwards the fields are as HTTP/1.1
+/// would have them: there is a `Host` if there is any host, and one `Cookie`.
+pub fn admit(parts: &mut Parts) -> Result<String, Refusal> {
     check_method(&parts.method)?;
     check_framing(parts)?;
     check_target(parts)?;
-    host(parts)
+    let host = host(parts)?;
+    put_host(parts);
+    if parts.version == Version::HTTP_2 {
+        join_cookies(parts);
+    }
+    Ok(host)
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {
@@ -42,6 +51,13 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
 }
 
 fn check_framing(parts: &Parts) -> Result<(), Refusal> {
+    // hyper counts on HTTP/1 alone.
+    if parts.headers.len() > MAX_FIELDS {
+        return Err(Refusal {
+            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            why: "too many fields",
+        });
+    }
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         // RFC 9112 §6.1
@@ -66,6 +82,9 @@ fn check_framing(parts: &Parts) -> Result<(), Refusal> {
 }
 
 fn check_target(parts: &Parts) -> Result<(), Refusal> {
+    if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
+        return Err(bad("the target's scheme is neither http nor https"));
+    }
     let asterisk = parts.uri.path() == "*";
     if asterisk && parts.method != Method::OPTIONS {
         return Err(bad("the target * is for OPTIONS"));
@@ -86,7 +105,8 @@ fn check_target(parts: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// RFC 9112 §3.2: exactly one `Host`, and a target in absolute form agrees with it.
+/// RFC 9112 §3.2: exactly one `Host`, and a target in absolute form agrees with it. RFC 9113 §8.3.1: so
+/// does `:authority`, which may stand for it.
 fn host(parts: &Parts) -> Result<String, Refusal> {
     let mut lines = parts.headers.get_all(HOST).iter();
     let authority = parts.uri.authority();
@@ -105,6 +125,31 @@ fn host(parts: &Parts) -> Result<String, Refusal> {
         return Err(bad("the target and Host disagree"));
     }
     Ok(host)
+}
+
+/// RFC 9113 §8.3.1: who passes a request on over HTTP/1.1 makes `Host` of `:authority`.
+fn put_host(parts: &mut Parts) {
+    let authority = parts.uri.authority();
+    let host = authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let (false, Some(host)) = (parts.headers.contains_key(HOST), host) {
+        parts.headers.insert(HOST, host);
+    }
+}
+
+/// RFC 9113 §8.2.3: a client may split its cookies for the sake of compression; they are one field.
+fn join_cookies(parts: &mut Parts) {
+    let pieces: Vec<&[u8]> = parts
+        .headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if pieces.len() < 2 {
+        return;
+    }
+    if let Ok(cookies) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        parts.headers.insert(COOKIE, cookies);
+    }
 }
 
 fn checked(host: &str) -> Result<String, Refusal> {
@@ -134,12 +179,19 @@ mod tests {
 
     type Fields<'a> = &'a [(&'a str, &'a str)];
 
-    fn parts(method: &str, target: &str, headers: Fields) -> Parts {
-        let mut request = Request::builder().method(method).uri(target);
+    fn parts(version: Version, method: &str, target: &str, headers: Fields) -> Parts {
+        let mut request = Request::builder()
+            .version(version)
+            .method(method)
+            .uri(target);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         request.body(()).unwrap().into_parts().0
+    }
+
+    fn admitted(method: &str, target: &str, headers: Fields) -> Result<String, Refusal> {
+        admit(&mut parts(Version::HTTP_11, method, target, headers))
     }
 
     #[test]
@@ -210,9 +262,10 @@ mod tests {
             ("lower-case method", "get", "/", &[host]),
             ("connect", "CONNECT", "a.example:443", &[host]),
             ("asterisk for GET", "GET", "*", &[host]),
+            ("another scheme", "GET", "ftp://a.example/", &[host]),
         ];
         for (name, method, target, headers) in rows {
-            assert!(admit(&parts(method, target, headers)).is_err(), "{name}");
+            assert!(admitted(method, target, headers).is_err(), "{name}");
         }
     }
 
@@ -252,10 +305,82 @@ mod tests {
         ];
         for (name, method, target, headers, host) in rows {
             assert_eq!(
-                admit(&parts(method, target, headers)).as_deref(),
+                admitted(method, target, headers).as_deref(),
                 Ok(*host),
                 "{name}"
             );
+        }
+    }
+
+    /// What hyper makes of HTTP/2's pseudo-fields: `:authority` and `:scheme` are in the target.
+    #[test]
+    fn requests_of_http2() {
+        let refused: &[(&str, &str, &str, Fields)] = &[
+            ("no authority and no host", "GET", "/", &[]),
+            (
+                "authority and host differ",
+                "GET",
+                "http://a/",
+                &[("host", "b")],
+            ),
+            ("ports differ", "GET", "http://a/", &[("host", "a:80")]),
+            ("userinfo in authority", "GET", "http://u@a/", &[]),
+            ("userinfo in both", "GET", "http://u@a/", &[("host", "u@a")]),
+            ("connect", "CONNECT", "a:443", &[]),
+            ("extended connect", "CONNECT", "https://a/chat", &[]),
+            ("path *", "GET", "*", &[("host", "a")]),
+            ("another scheme", "GET", "ftp://a/", &[]),
+        ];
+        for (name, method, target, headers) in refused {
+            let parts = &mut parts(Version::HTTP_2, method, target, headers);
+            assert!(admit(parts).is_err(), "{name}");
+        }
+        let hosts: &[(&str, &str, &str, Fields)] = &[
+            ("authority", "GET", "https://A.example/", &[]),
+            (
+                "both",
+                "GET",
+                "https://a.example/",
+                &[("host", "A.example")],
+            ),
+            ("host alone", "GET", "/", &[("host", "a.example")]),
+            ("options *", "OPTIONS", "*", &[("host", "a.example")]),
+        ];
+        for (name, method, target, headers) in hosts {
+            let mut parts = parts(Version::HTTP_2, method, target, headers);
+            assert_eq!(admit(&mut parts).as_deref(), Ok("a.example"), "{name}");
+            let host = parts.headers[HOST].to_str().unwrap();
+            assert!(host.eq_ignore_ascii_case("a.example"), "{name}: {host}");
+        }
+    }
+
+    #[test]
+    fn cookies_split_by_http2_are_joined() {
+        let split: Fields = &[("host", "a"), ("cookie", "a=1"), ("cookie", "b=2; c=3")];
+        let rows = [
+            ("HTTP/2", Version::HTTP_2, vec!["a=1; b=2; c=3"]),
+            // RFC 6265 §5.4: one line is all a client may send; which one counts is not ours to say.
+            ("HTTP/1.1", Version::HTTP_11, vec!["a=1", "b=2; c=3"]),
+        ];
+        for (name, version, expected) in rows {
+            let mut parts = parts(version, "GET", "/", split);
+            admit(&mut parts).unwrap();
+            let cookies: Vec<_> = parts.headers.get_all(COOKIE).iter().collect();
+            assert_eq!(cookies, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn fields_are_counted() {
+        for (fields, status) in [(MAX_FIELDS, None), (MAX_FIELDS + 1, Some(431))] {
+            let mut parts = parts(Version::HTTP_2, "GET", "/", &[("host", "a")]);
+            for _ in 1..fields {
+                parts.headers.append("x", HeaderValue::from_static("1"));
+            }
+            let refused = admit(&mut parts)
+                .err()
+                .map(|refusal| refusal.status.as_u16());
+            assert_eq!(refused, status, "{fields}");
         }
     }
 }

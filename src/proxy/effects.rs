@@ -67,11 +67,7 @@ pub fn invalidated(asked: &Asked, status: StatusCode, answer: Option<&HeaderMap>
     let target = asked.parts.uri.path_and_query();
     let target = target.map_or("/", |target| target.as_str());
     let further = answer.map_or_else(Vec::new, |answer| {
-        let scheme = asked.parts.headers.get("x-forwarded-proto");
-        let scheme = scheme
-            .and_then(|scheme| scheme.to_str().ok())
-            .unwrap_or("http");
-        invalidation::further_targets(scheme, &asked.host, target, answer)
+        invalidation::further_targets(asked.scheme(), &asked.host, target, answer)
     });
     let other = lenient(target);
     std::iter::once(target)

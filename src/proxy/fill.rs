@@ -26,6 +26,7 @@ use crate::body::{Body, Piece, Progress, Tapped, Timed};
 use crate::entry::Variant;
 use crate::http_cache::{Exchange, Reason, Reuse, Stored, ranges, storable, validation};
 use crate::store::Ticket;
+use crate::upstream;
 use gather::{check_body, gather};
 
 /// What to ask for.
@@ -379,7 +380,13 @@ impl Fill {
             // Tags are read from the body, which a content coding would hide.
             fields.remove(ACCEPT_ENCODING);
         }
-        headers::add_forwarding(&mut fields, asked.peer, &asked.host, asked.parts.version);
+        headers::add_forwarding(
+            &mut fields,
+            asked.peer,
+            &asked.host,
+            asked.parts.version,
+            asked.scheme(),
+        );
         let mut request = Request::new(Body::empty());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = origin_form(&asked.parts.uri);
@@ -500,15 +507,16 @@ impl Fill {
 
     /// The app's answer as the client gets it, with its length if it has one.
     fn returned(&self, response: Response<Incoming>) -> (Parts, Timed, Option<u64>) {
-        let upstream = self.quest.worker.upstream(&self.quest.asked.live);
-        let patience = pass::patience(&response, upstream);
+        let pool = self.quest.worker.upstream(&self.quest.asked.live);
+        let patience = pass::patience(&response, pool);
         let (mut head, body) = response.into_parts();
+        let body = Timed::new(body, patience).holding(upstream::place(&mut head));
         let length = head
             .headers
             .get(CONTENT_LENGTH)
             .and_then(|v| v.to_str().ok()?.parse().ok());
         headers::strip_hop_by_hop(&mut head.headers);
-        (head, Timed::new(body, patience), length)
+        (head, body, length)
     }
 
     fn count_not_stored(&self, reason: Reason) {

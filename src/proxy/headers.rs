@@ -48,11 +48,17 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// Adds `Via` and `X-Forwarded-*` to a request for the app (§7.6.3).
 ///
 /// A gateway in front of Pannier has set `X-Forwarded-Proto` and `-Host` already; they are kept.
-pub(super) fn add_forwarding(headers: &mut HeaderMap, peer: IpAddr, host: &str, version: Version) {
-    let via = if version == Version::HTTP_10 {
-        "1.0 pannier"
-    } else {
-        "1.1 pannier"
+pub(super) fn add_forwarding(
+    headers: &mut HeaderMap,
+    peer: IpAddr,
+    host: &str,
+    version: Version,
+    scheme: &str,
+) {
+    let via = match version {
+        Version::HTTP_10 => "1.0 pannier",
+        Version::HTTP_2 => "2.0 pannier",
+        _ => "1.1 pannier",
     };
     headers.append(VIA, HeaderValue::from_static(via));
     let chain = headers
@@ -66,9 +72,9 @@ pub(super) fn add_forwarding(headers: &mut HeaderMap, peer: IpAddr, host: &str, 
     if let Ok(chain) = HeaderValue::from_str(&chain) {
         headers.insert(FORWARDED_FOR, chain);
     }
-    headers
-        .entry(FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static("http"));
+    if let Ok(scheme) = HeaderValue::from_str(scheme) {
+        headers.entry(FORWARDED_PROTO).or_insert(scheme);
+    }
     if let Ok(host) = HeaderValue::from_str(host) {
         headers.entry(FORWARDED_HOST).or_insert(host);
     }
@@ -115,6 +121,7 @@ mod tests {
             [127, 0, 0, 1].into(),
             "a.example",
             Version::HTTP_11,
+            "http",
         );
         assert_eq!(headers["x-forwarded-for"], "10.0.0.1, 127.0.0.1");
         assert_eq!(headers["x-forwarded-proto"], "https");

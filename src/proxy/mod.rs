@@ -68,6 +68,8 @@ pub struct Life {
 pub struct Client {
     /// Its address.
     pub peer: IpAddr,
+    /// Whether its connection to Pannier is TLS.
+    pub secure: bool,
     /// What its connection occupies; a relay after an upgrade keeps it.
     pub hold: Arc<dyn Droppable>,
     /// Ties a write to the server's drain.
@@ -85,6 +87,10 @@ pub struct Asked {
     pub host: String,
     /// The client's address.
     pub peer: IpAddr,
+    /// Whether the client's connection is TLS.
+    pub secure: bool,
+    /// Whether there is a body, which HTTP/2 need not announce in a field.
+    pub has_body: bool,
     /// When the head had arrived.
     pub arrived: std::time::Instant,
 }
@@ -97,8 +103,8 @@ pub async fn handle(
 ) -> Response<Body> {
     let live = worker.live.load_full();
     let arrived = crate::clock::monotonic();
-    let (parts, body) = request.into_parts();
-    let host = match admit::admit(&parts) {
+    let (mut parts, body) = request.into_parts();
+    let host = match admit::admit(&mut parts) {
         Ok(host) => host,
         Err(refusal) => return outcome::refuse(worker, &live, &parts, &refusal),
     };
@@ -107,6 +113,8 @@ pub async fn handle(
         parts,
         host,
         peer: client.peer,
+        secure: client.secure,
+        has_body: !body.is_end_stream(),
         arrived,
     };
     let outcome = match plan::plan(&asked) {
@@ -132,6 +140,13 @@ impl Worker {
 }
 
 impl Asked {
+    /// `https` or `http`: what the gateway in front says, or else the client's connection.
+    pub fn scheme(&self) -> &str {
+        let said = self.parts.headers.get("x-forwarded-proto");
+        let said = said.and_then(|scheme| scheme.to_str().ok());
+        said.unwrap_or(if self.secure { "https" } else { "http" })
+    }
+
     /// The client's body on its way to the app, with the deadline of `[listen] body_timeout`.
     fn body(&self, body: Incoming, progress: &Progress, copy: Option<Copy>) -> Body {
         if body.is_end_stream() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 
 use super::admit::Refusal;
 use super::{Asked, Worker};
@@ -149,9 +149,12 @@ pub(super) fn refuse(
     response
         .headers_mut()
         .insert(CACHE_STATUS, status.to_header());
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if parts.version != Version::HTTP_2 {
+        // RFC 9113 §8.2.2: there the field is none.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

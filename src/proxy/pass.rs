@@ -11,7 +11,7 @@ use super::outcome::{Outcome, text};
 use super::{Asked, Worker, fill, headers};
 use crate::body::{Body, Progress, Timed};
 use crate::http_cache::Reason;
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{self, Upstream, UpstreamError};
 
 /// Forwards a request with its body.
 pub(super) async fn forward(
@@ -87,6 +87,7 @@ pub(super) fn request(asked: &Asked, body: Body) -> Request<Body> {
         asked.peer,
         &asked.host,
         asked.parts.version,
+        asked.scheme(),
     );
     request
 }
@@ -99,8 +100,9 @@ fn streams_without_length(request: &Request<Body>) -> bool {
 pub(super) fn returned(response: Response<Incoming>, upstream: &Upstream) -> Response<Body> {
     let patience = patience(&response, upstream);
     let (mut head, body) = response.into_parts();
+    let body = Timed::new(body, patience).holding(upstream::place(&mut head));
     headers::strip_hop_by_hop(&mut head.headers);
-    Response::from_parts(head, Body::stream(Timed::new(body, patience)))
+    Response::from_parts(head, Body::stream(body))
 }
 
 /// How long the app may pause within a body: an event stream for ever.
@@ -127,9 +129,10 @@ pub(super) fn failed(asked: Arc<Asked>, rule: Option<usize>, error: &UpstreamErr
 /// The one place where an upstream error becomes a status.
 pub(super) fn status_of(error: &UpstreamError) -> (StatusCode, Reason) {
     match error {
-        UpstreamError::Connect(_) | UpstreamError::Broken(_) | UpstreamError::Malformed(_) => {
-            (StatusCode::BAD_GATEWAY, Reason::UpstreamError)
-        }
+        UpstreamError::Connect(_)
+        | UpstreamError::Refused(_)
+        | UpstreamError::Broken(_)
+        | UpstreamError::Malformed(_) => (StatusCode::BAD_GATEWAY, Reason::UpstreamError),
         UpstreamError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, Reason::UpstreamTimeout),
     }
 }

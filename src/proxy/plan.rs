@@ -100,7 +100,7 @@ pub fn plan(asked: &Asked) -> Plan {
 fn obstacle(asked: &Asked, route: Option<&Route>) -> Option<Reason> {
     let Asked { live, parts, .. } = asked;
     let query = parts.uri.query();
-    if has_body(&parts.headers) {
+    if asked.has_body || has_body(&parts.headers) {
         return Some(Reason::RequestBody);
     }
     if target::is_ambiguous(parts.uri.path()) {
@@ -265,8 +265,7 @@ fn identity(route: Option<&Route>, headers: &HeaderMap) -> Identity {
 fn selector(route: Option<&Route>, asked: &Asked) -> String {
     let mut selector = String::new();
     if !route.is_some_and(|route| route.any_host) {
-        let scheme = asked.parts.headers.get("x-forwarded-proto");
-        if scheme.is_some_and(|scheme| scheme.as_bytes() == b"https") {
+        if asked.scheme() == "https" {
             selector.push_str("https://");
         }
         selector.push_str(&asked.host);
@@ -305,6 +304,7 @@ fn unknown_scheme(headers: &HeaderMap) -> bool {
     !known || schemes.next().is_some()
 }
 
+/// What the fields say; `explain` has nothing else to go by.
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
         || headers

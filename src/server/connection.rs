@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
+
+use super::http2::streams::Streams;
+use super::transport::Transport;
 
 /// `[listen] header_timeout` and `idle_timeout`.
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +68,9 @@ impl Drop for Answering {
     }
 }
 
-/// A TCP stream that ends when a deadline passes.
+/// A client's connection that ends when a deadline passes.
 pub(super) struct Timed {
-    io: TokioIo<TcpStream>,
+    io: TokioIo<Transport>,
     limits: Limits,
     phase: Phase,
     /// When a byte last went either way.
@@ -75,20 +78,61 @@ pub(super) struct Timed {
     /// When the head under way began.
     head_since: Option<Instant>,
     sleep: Pin<Box<Sleep>>,
+    /// On HTTP/2 alone, where `phase` says nothing.
+    http2: Option<Http2>,
+}
+
+/// What the deadlines of an HTTP/2 connection go by.
+struct Http2 {
+    streams: Streams,
+    /// When the socket last took a byte.
+    wrote: Instant,
+    /// When a stream was last open, a head complete or something of an answer sent.
+    busy: Instant,
+    /// Told when the client has been idle too long, so that it is sent away with a `GOAWAY`.
+    idle: Arc<Notify>,
 }
 
 impl Timed {
-    pub(super) fn new(stream: TcpStream, limits: Limits) -> Timed {
+    pub(super) fn new(transport: Transport, limits: Limits) -> Timed {
         let now = Instant::now();
         Timed {
-            io: TokioIo::new(stream),
+            io: TokioIo::new(transport),
             limits,
             phase: Phase(Arc::new(AtomicU8::new(WAITING))),
             moved: now,
             // A new connection owes its first head.
             head_since: Some(now),
             sleep: Box::pin(tokio::time::sleep_until(now + limits.head.min(limits.idle))),
+            http2: None,
         }
+    }
+
+    /// Whether the client begins an HTTP/2 connection without TLS (RFC 9113 §3.3); fails when it takes
+    /// too long to say.
+    pub(super) async fn begins_http2(&mut self) -> io::Result<bool> {
+        std::future::poll_fn(|cx| match self.io.inner_mut().poll_preface(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => self.poll_deadline(cx, false).map(Err),
+        })
+        .await
+    }
+
+    pub(super) fn transport(&self) -> &Transport {
+        self.io.inner()
+    }
+
+    /// From now on the deadlines are those of HTTP/2. Returns what is told when the client is idle.
+    pub(super) fn speak_http2(&mut self, streams: Streams) -> Arc<Notify> {
+        let idle = Arc::new(Notify::new());
+        self.io.inner_mut().watch_frames();
+        self.http2 = Some(Http2 {
+            streams,
+            wrote: self.moved,
+            busy: self.moved,
+            idle: idle.clone(),
+        });
+        idle
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -103,24 +147,16 @@ impl Timed {
     /// taking its answer.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, write: bool) -> Poll<io::Error> {
         loop {
-            let deadline = match self.head_since {
-                Some(since) if self.is_waiting() && !write => since + self.limits.head,
-                _ => self.moved + self.limits.idle,
-            };
-            let counts = match self.phase.0.load(Ordering::Relaxed) {
-                RELAYING => false,
-                WAITING => true,
-                _ => write,
+            let deadline = match &self.http2 {
+                Some(http2) => self.deadline_of_http2(http2, write),
+                None => self.deadline(write),
             };
             let now = Instant::now();
-            if counts && deadline <= now {
+            if deadline.is_some_and(|deadline| deadline <= now) && !self.is_sent_away(write, now) {
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
-            let wake = if counts {
-                deadline
-            } else {
-                now + self.limits.idle
-            };
+            let wake = deadline.filter(|deadline| *deadline > now);
+            let wake = wake.unwrap_or(now + self.limits.idle);
             // A timer that is early only looks again; re-arming it per request would cost more.
             if self.sleep.is_elapsed() || self.sleep.deadline() > wake {
                 self.sleep.as_mut().reset(wake);
@@ -131,8 +167,51 @@ impl Timed {
         }
     }
 
+    /// `None`: no deadline of ours holds.
+    fn deadline(&self, write: bool) -> Option<Instant> {
+        let counts = match self.phase.0.load(Ordering::Relaxed) {
+            RELAYING => false,
+            WAITING => true,
+            _ => write,
+        };
+        let deadline = match self.head_since {
+            Some(since) if self.is_waiting() && !write => since + self.limits.head,
+            _ => self.moved + self.limits.idle,
+        };
+        counts.then_some(deadline)
+    }
+
+    fn deadline_of_http2(&self, http2: &Http2, write: bool) -> Option<Instant> {
+        let Limits { head, idle } = self.limits;
+        match self.head_since {
+            _ if write => Some(http2.wrote + idle),
+            Some(since) => Some(since + head),
+            None if http2.streams.any() => None,
+            // It has had its `GOAWAY`, and has as long to answer that as for a head.
+            None if http2.streams.are_leaving() => Some(http2.busy + head.min(idle)),
+            None => Some(http2.busy + idle),
+        }
+    }
+
+    /// Whether the client is idle and is only now sent away: it goes in order, with time to do so.
+    fn is_sent_away(&mut self, write: bool, now: Instant) -> bool {
+        let head_is_late = self.head_since.is_some();
+        match &mut self.http2 {
+            Some(http2) if !write && !head_is_late && !http2.streams.are_leaving() => {
+                http2.streams.leave();
+                http2.busy = now;
+                http2.idle.notify_one();
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn note_read(&mut self) {
         self.moved = Instant::now();
+        if self.http2.is_some() {
+            return self.note_frames();
+        }
         if self.is_waiting() {
             self.head_since.get_or_insert(self.moved);
         } else {
@@ -142,7 +221,27 @@ impl Timed {
 
     fn note_written(&mut self) {
         self.moved = Instant::now();
+        if let Some(http2) = &mut self.http2 {
+            http2.wrote = self.moved;
+            return self.note_frames();
+        }
         self.head_since = None;
+    }
+
+    fn note_frames(&mut self) {
+        let passed = self.io.inner_mut().passed();
+        let Some(http2) = &mut self.http2 else {
+            return;
+        };
+        if passed.head || passed.answer || http2.streams.any() {
+            http2.busy = self.moved;
+        }
+        if passed.head {
+            self.head_since = None;
+        }
+        if passed.head_open {
+            self.head_since.get_or_insert(self.moved);
+        }
     }
 }
 
@@ -196,7 +295,10 @@ impl Write for Timed {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => self.poll_deadline(cx, true).map(Err),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,22 +1,21 @@
 //! Accepting clients, their limits, and the drain at the end.
 
+mod client;
 mod connection;
+mod http2;
+mod transport;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
 use prometheus::IntGauge;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::proxy::{self, Client, Life, Worker};
-use connection::{Limits, Timed};
+use crate::proxy::{Life, Worker};
+use client::Connection;
 
 /// One worker's listener on `address`, beside those of its siblings (`SO_REUSEPORT`).
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -75,12 +74,9 @@ pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -
         let gauge = Open::count(&worker.metrics.connections);
         let connection = Connection {
             worker: worker.clone(),
-            client: Client {
-                peer: peer.ip(),
-                hold: Arc::new((place, gauge, life.alive.clone())),
-                life: life.clone(),
-            },
-            draining: draining.clone(),
+            peer: peer.ip(),
+            hold: Arc::new((place, gauge, life.alive.clone())),
+            life: life.clone(),
         };
         tokio::spawn(connection.serve(stream));
     }
@@ -133,61 +129,5 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-struct Connection {
-    worker: Arc<Worker>,
-    client: Client,
-    draining: watch::Receiver<bool>,
-}
-
-impl Connection {
-    async fn serve(self, stream: tokio::net::TcpStream) {
-        let listen = self.worker.live.load().config.listen.clone();
-        let limits = Limits {
-            head: listen.header_timeout,
-            idle: listen.idle_timeout,
-        };
-        let _ = stream.set_nodelay(true);
-        let io = Timed::new(stream, limits);
-        let phase = io.phase();
-        let (worker, client) = (&self.worker, &self.client);
-        let service = service_fn(|request| {
-            let phase = phase.clone();
-            async move {
-                phase.requested();
-                let response = proxy::handle(worker, request, client).await;
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    phase.relaying();
-                } else if response.body().is_streamed() {
-                    return Ok(response.map(|body| body.guarded(phase.answering())));
-                } else {
-                    phase.answered();
-                }
-                Ok::<_, std::convert::Infallible>(response)
-            }
-        });
-        let mut builder = http1::Builder::new();
-        // Timeouts are the connection's own (see `Timed`); hyper's would count idle time as a slow head.
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .max_buf_size(listen.max_head)
-            .max_headers(256);
-        let connection = builder.serve_connection(io, service).with_upgrades();
-        tokio::pin!(connection);
-        let mut draining = self.draining.clone();
-        let drain = async { draining.wait_for(|draining| *draining).await.is_ok() };
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            _ = drain => {
-                connection.as_mut().graceful_shutdown();
-                connection.as_mut().await
-            }
-        };
-        if let Err(error) = result {
-            tracing::debug!(peer = %self.client.peer, %error, "connection ended");
-        }
     }
 }

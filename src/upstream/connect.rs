@@ -21,6 +21,15 @@ use super::PoolError;
 use crate::body::BoxError;
 use crate::config::{self, Target};
 
+/// The version of HTTP that a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
 /// Opens connections to the one app.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
@@ -36,14 +45,14 @@ enum Way {
 }
 
 impl Connector {
-    pub(super) fn new(settings: &config::Upstream) -> Result<Connector, PoolError> {
+    pub(super) fn new(settings: &config::Upstream, speaks: Speaks) -> Result<Connector, PoolError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         tcp.set_keepalive(Some(Duration::from_secs(60)));
         let way = match &settings.target {
             Target::Http(_) => Way::Tcp(tcp),
-            Target::Https(_) => Way::Tls(tls(tcp, settings.ca_file.as_ref())?),
+            Target::Https(_) => Way::Tls(tls(tcp, settings.ca_file.as_ref(), speaks)?),
             Target::Unix(path) => Way::Unix(Arc::new(path.clone())),
         };
         Ok(Connector {
@@ -57,6 +66,7 @@ impl Connector {
 fn tls(
     tcp: HttpConnector,
     ca_file: Option<&PathBuf>,
+    speaks: Speaks,
 ) -> Result<HttpsConnector<HttpConnector>, PoolError> {
     let mut roots = rustls::RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
@@ -82,11 +92,14 @@ fn tls(
         .expect("ring serves the default protocol versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(HttpsConnectorBuilder::new()
+    let builder = HttpsConnectorBuilder::new()
         .with_tls_config(config)
-        .https_only()
-        .enable_http1()
-        .wrap_connector(tcp))
+        .https_only();
+    // Each offers its own version alone by ALPN (RFC 9113 §3.2).
+    Ok(match speaks {
+        Speaks::Http1 => builder.enable_http1().wrap_connector(tcp),
+        Speaks::Http2 => builder.enable_http2().wrap_connector(tcp),
+    })
 }
 
 impl Service<Uri> for Connector {

@@ -1,6 +1,7 @@
 //! The app: one connection pool a worker, deadlines, errors.
 
 mod connect;
+mod http2;
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,14 +14,18 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use crate::body::{Body, Progress};
+use crate::body::{Body, BoxError, Progress};
 use crate::config;
-use connect::Connector;
+use connect::{Connector, Speaks};
+use http2::Http2;
+pub use http2::place;
 
 /// A pool of connections to the app, used by one runtime.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     client: Client<Connector, Body>,
+    /// If the config says so; upgrades go over `client` even then, since HTTP/2 has none.
+    http2: Option<Http2>,
     scheme: Scheme,
     authority: Authority,
     settings: config::Upstream,
@@ -31,10 +36,13 @@ pub struct Upstream {
 pub enum UpstreamError {
     /// No connection: the request was not sent.
     #[error("cannot connect to the app: {0}")]
-    Connect(#[source] hyper_util::client::legacy::Error),
+    Connect(#[source] BoxError),
+    /// The app said that it has not looked at the request (RFC 9113 §8.7).
+    #[error("the app refused the request unseen: {0}")]
+    Refused(#[source] BoxError),
     /// The connection broke, or what came is not HTTP; the app may have acted on the request.
     #[error("the app's connection failed: {0}")]
-    Broken(#[source] hyper_util::client::legacy::Error),
+    Broken(#[source] BoxError),
     /// The answer is not one that may be passed on; the app may have acted on the request.
     #[error("the app's answer is malformed: {0}")]
     Malformed(&'static str),
@@ -46,7 +54,7 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// Whether the app cannot have seen the request.
     pub fn unsent(&self) -> bool {
-        matches!(self, UpstreamError::Connect(_))
+        matches!(self, UpstreamError::Connect(_) | UpstreamError::Refused(_))
     }
 }
 
@@ -82,9 +90,13 @@ impl Upstream {
             .pool_max_idle_per_host(settings.max_idle)
             .timer(TokioTimer::new())
             .http1_max_headers(512)
-            .build(Connector::new(settings)?);
+            .build(Connector::new(settings, Speaks::Http1)?);
+        let http2 = settings
+            .http2
+            .then(|| Http2::new(settings, &scheme, &authority));
         Ok(Upstream {
             client,
+            http2: http2.transpose()?,
             scheme,
             authority,
             settings: settings.clone(),
@@ -102,7 +114,7 @@ impl Upstream {
     ) -> Result<Response<Incoming>, UpstreamError> {
         let again = repeatable(&request);
         match (self.attempt(request, progress).await, again) {
-            (Err(UpstreamError::Broken(error)), Some(again)) if was_lost(&error) => {
+            (Err(UpstreamError::Broken(error)), Some(again)) if was_lost(&*error) => {
                 self.attempt(again, progress).await
             }
             (result, _) => result,
@@ -125,11 +137,17 @@ impl Upstream {
     ) -> Result<Response<Incoming>, UpstreamError> {
         self.address(&mut request);
         let upgrades = request.headers().contains_key(UPGRADE);
-        match self.client.request(request).await {
-            Ok(response) => check(&response, upgrades).map(|()| response),
-            Err(error) if error.is_connect() => Err(UpstreamError::Connect(error)),
-            Err(error) => Err(UpstreamError::Broken(error)),
-        }
+        let response = match &self.http2 {
+            Some(http2) if !upgrades => http2.send(request).await?,
+            _ => match self.client.request(request).await {
+                Ok(response) => response,
+                Err(error) if error.is_connect() => {
+                    return Err(UpstreamError::Connect(error.into()));
+                }
+                Err(error) => return Err(UpstreamError::Broken(error.into())),
+            },
+        };
+        check(&response, upgrades).map(|()| response)
     }
 
     /// Waits for `sending` as long as `[upstream] timeout` allows from the last piece of the request's
@@ -220,7 +238,8 @@ fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
 }
 
 /// Whether the connection ended rather than said something wrong.
-fn was_lost(error: &hyper_util::client::legacy::Error) -> bool {
+fn was_lost(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<hyper::Error>()
@@ -228,9 +247,11 @@ fn was_lost(error: &hyper_util::client::legacy::Error) -> bool {
         {
             return true;
         }
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
-            return matches!(error.kind(), ConnectionReset | BrokenPipe);
+        let of_http2 = error
+            .downcast_ref::<h2::Error>()
+            .and_then(h2::Error::get_io);
+        if let Some(error) = of_http2.or_else(|| error.downcast_ref::<std::io::Error>()) {
+            return matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof);
         }
         cause = error.source();
     }

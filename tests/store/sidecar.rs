@@ -200,6 +200,7 @@ fn config(url: &str, max: u64) -> Config {
             idle_timeout: second,
             max_head: 65536,
             drain_timeout: second,
+            tls: None,
         },
         upstream: config::Upstream {
             max_fills: 8,
@@ -211,6 +212,7 @@ fn config(url: &str, max: u64) -> Config {
             max_idle: 1,
             ca_file: None,
             preserve_host: true,
+            http2: false,
         },
         redis: Some(config::Redis {
             url: url.to_owned(),

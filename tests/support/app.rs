@@ -3,18 +3,22 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use http_body::Frame;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -31,6 +35,9 @@ pub(crate) struct Seen {
     /// Without the query.
     pub(crate) path: String,
     pub(crate) query: Option<String>,
+    pub(crate) version: Version,
+    /// `:authority`
+    pub(crate) authority: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     /// How many requests for this method and path came before it.
@@ -137,6 +144,7 @@ type Handler = Arc<dyn Fn(&Seen) -> Answer + Send + Sync>;
 /// The running app; dropping it stops it and its connections.
 pub(crate) struct TestApp {
     addr: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
 }
@@ -145,17 +153,38 @@ pub(crate) struct TestApp {
 struct Shared {
     handlers: Mutex<HashMap<(Method, String), Handler>>,
     seen: Mutex<Vec<Seen>>,
+    connections: AtomicUsize,
+}
+
+/// How the app is spoken to.
+#[derive(Clone)]
+pub(crate) enum Speaks {
+    Http1,
+    /// With prior knowledge, and at most so many requests at a time.
+    Http2(u32),
+    /// Whatever ALPN agrees on.
+    Tls(Arc<rustls::ServerConfig>),
 }
 
 impl TestApp {
     /// On a free port; everything is 404 until [`TestApp::on`] says otherwise.
     pub(crate) async fn start() -> TestApp {
+        TestApp::speaking(Speaks::Http1).await
+    }
+
+    /// The same, over another protocol.
+    pub(crate) async fn speaking(speaks: Speaks) -> TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared::default());
-        let accepting = tokio::spawn(accept(listener, shared.clone()));
+        let scheme = match speaks {
+            Speaks::Tls(_) => "https",
+            _ => "http",
+        };
+        let accepting = tokio::spawn(accept(listener, shared.clone(), speaks));
         TestApp {
             addr,
+            scheme,
             shared,
             accepting,
         }
@@ -165,9 +194,17 @@ impl TestApp {
         self.addr
     }
 
-    /// `http://host:port`
+    /// `http://host:port`; with TLS `https://localhost:port`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        match self.scheme {
+            "https" => format!("https://localhost:{}", self.addr.port()),
+            scheme => format!("{scheme}://{}", self.addr),
+        }
+    }
+
+    /// How many connections came.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Answers `method path` so, in place of what was said before. The query does not matter.
@@ -211,21 +248,55 @@ impl Drop for TestApp {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>, speaks: Speaks) {
     // Held here, so that connections end with the app.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(connection(stream, shared.clone()));
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        connections.spawn(connection(stream, shared.clone(), speaks.clone()));
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, shared: Arc<Shared>, speaks: Speaks) {
+    match speaks {
+        Speaks::Http1 => http1(stream, shared).await,
+        Speaks::Http2(streams) => http2(stream, shared, streams).await,
+        Speaks::Tls(config) => {
+            let Ok(stream) = tokio_rustls::TlsAcceptor::from(config).accept(stream).await else {
+                return;
+            };
+            match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => http2(stream, shared, 100).await,
+                _ => http1(stream, shared).await,
+            }
+        }
+    }
+}
+
+// Clients that hang up are part of many tests, so errors are not looked at.
+
+async fn http1<S: AsyncRead + AsyncWrite + Unpin>(stream: S, shared: Arc<Shared>) {
     let service = service_fn(|request| {
         let shared = shared.clone();
         async move { Ok::<_, Infallible>(shared.handle(request).await) }
     });
-    // Clients that hang up are part of many tests.
-    let _ = hyper::server::conn::http1::Builder::new()
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    let _ = builder
+        .max_headers(1_000)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn http2<S: AsyncRead + AsyncWrite + Unpin>(stream: S, shared: Arc<Shared>, streams: u32) {
+    let service = service_fn(move |request| {
+        let shared = shared.clone();
+        async move { Ok::<_, Infallible>(shared.handle(request).await) }
+    });
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .max_concurrent_streams(streams)
+        .max_header_list_size(1 << 20);
+    let _ = builder
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
@@ -241,6 +312,8 @@ impl Shared {
             method: head.method,
             path: head.uri.path().to_owned(),
             query: head.uri.query().map(str::to_owned),
+            version: head.version,
+            authority: head.uri.authority().map(ToString::to_string),
             headers: head.headers,
             body,
             nth: 0,

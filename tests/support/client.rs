@@ -1,11 +1,12 @@
-//! An HTTP/1.1 client for tests: keeps nothing from them that a real client would smooth over.
+//! An HTTP client for tests, of either version, with or without TLS: keeps nothing from them that a real client would smooth over.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,13 +18,23 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Talks to one server; clones share the connection pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    addr: SocketAddr,
-    pool: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
+    /// Scheme and authority.
+    origin: String,
+    pool: Pool,
+}
+
+type HyperClient<C> = hyper_util::client::legacy::Client<C, Full<Bytes>>;
+
+#[derive(Clone, Debug)]
+enum Pool {
+    Plain(HyperClient<HttpConnector>),
+    Tls(HyperClient<HttpsConnector<HttpConnector>>),
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
+    pub(crate) version: Version,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -42,11 +53,32 @@ pub(crate) enum ClientError {
 
 impl Client {
     pub(crate) fn new(addr: SocketAddr) -> Client {
-        let pool = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-            // A repeated request would spoil the counts.
-            .retry_canceled_requests(false)
-            .build_http();
-        Client { addr, pool }
+        let pool = Pool::Plain(builder().build_http());
+        let origin = format!("http://{addr}");
+        Client { origin, pool }
+    }
+
+    /// Speaks HTTP/2 with prior knowledge.
+    pub(crate) fn http2(addr: SocketAddr) -> Client {
+        let pool = Pool::Plain(builder().http2_only(true).build_http());
+        let origin = format!("http://{addr}");
+        Client { origin, pool }
+    }
+
+    /// Speaks TLS to `localhost`, and the version of HTTP that the handshake agrees on.
+    pub(crate) fn tls(addr: SocketAddr, config: rustls::ClientConfig, offers: Offers) -> Client {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_only();
+        let connector = match offers {
+            Offers::Http1 => connector.enable_http1().build(),
+            Offers::Http2 => connector.enable_http2().build(),
+            Offers::Both => connector.enable_all_versions().build(),
+        };
+        Client {
+            origin: format!("https://localhost:{}", addr.port()),
+            pool: Pool::Tls(builder().build(connector)),
+        }
     }
 
     /// The answer to `GET path`.
@@ -70,10 +102,27 @@ impl Client {
             client: self.clone(),
             head: Request::builder()
                 .method(method)
-                .uri(format!("http://{}{path}", self.addr)),
+                .uri(format!("{}{path}", self.origin)),
             body: Bytes::new(),
         }
     }
+}
+
+fn builder() -> hyper_util::client::legacy::Builder {
+    let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    // A repeated request would spoil the counts.
+    builder
+        .retry_canceled_requests(false)
+        .http2_max_header_list_size(1 << 20);
+    builder
+}
+
+/// What a client of TLS offers by ALPN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Offers {
+    Http1,
+    Http2,
+    Both,
 }
 
 /// A request that is not sent yet.
@@ -108,8 +157,13 @@ impl Outgoing {
             .body(Full::new(self.body))
             .expect("a well-formed request");
         let exchange = async {
-            let (head, body) = self.client.pool.request(request).await?.into_parts();
+            let response = match self.client.pool {
+                Pool::Plain(pool) => pool.request(request).await?,
+                Pool::Tls(pool) => pool.request(request).await?,
+            };
+            let (head, body) = response.into_parts();
             Ok(Reply {
+                version: head.version,
                 status: head.status,
                 headers: head.headers,
                 body: body.collect().await?.to_bytes(),

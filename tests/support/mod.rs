@@ -7,11 +7,13 @@
 
 pub(crate) mod app;
 pub(crate) mod client;
+pub(crate) mod http2;
 pub(crate) mod raw_app;
 pub(crate) mod redis;
 pub(crate) mod sidecar;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::time::Duration;

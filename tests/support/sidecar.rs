@@ -55,6 +55,11 @@ impl Sidecar {
         Client::new(self.proxy)
     }
 
+    /// A new client of the proxy that speaks HTTP/2 with prior knowledge.
+    pub(crate) fn http2(&self) -> Client {
+        Client::http2(self.proxy)
+    }
+
     /// A new client of the admin interface.
     pub(crate) fn admin(&self) -> Client {
         Client::new(self.admin)

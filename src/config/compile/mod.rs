@@ -7,6 +7,7 @@ mod redis;
 mod rules;
 mod tables;
 mod templates;
+mod tls;
 mod upstream;
 
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ impl<'a> Input<'a> {
 
 /// The config, unless `problems` holds errors afterwards.
 pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Config> {
-    let listen = tables::listen(&mut input.reader("listen", problems));
+    let listen = tables::listen(&input, problems);
     let upstream = upstream::upstream(&input, &listen, problems);
     let redis = redis::redis(&input, problems);
     let budget = tables::budget(&mut input.reader("budget", problems));

@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::HeaderName;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::problem::did_you_mean;
+use super::{Input, tls};
+use crate::config::problem::{Problems, did_you_mean};
 use crate::config::read::Reader;
 use crate::config::{Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Unmatched};
 use crate::entry::Priority;
@@ -22,7 +23,8 @@ pub(super) struct Inherited {
     pub(super) defaults: Defaults,
 }
 
-pub(super) fn listen(reader: &mut Reader<'_>) -> Listen {
+pub(super) fn listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
+    let reader = &mut input.reader("listen", problems);
     let listen = Listen {
         proxy: reader.address("proxy"),
         admin: reader.address("admin"),
@@ -33,6 +35,7 @@ pub(super) fn listen(reader: &mut Reader<'_>) -> Listen {
         idle_timeout: reader.duration("idle_timeout"),
         max_head: reader.length("max_head").unwrap_or_default(),
         drain_timeout: reader.duration("drain_timeout"),
+        tls: tls::tls(reader, input),
     };
     if reader.clean() && collide(listen.proxy, listen.admin) {
         reader.reject(

@@ -44,6 +44,7 @@ pub(super) fn upstream(
             .and_then(|count| usize::try_from(count).ok())
             .unwrap_or(1),
         preserve_host: reader.flag("preserve_host"),
+        http2: reader.flag("http2"),
         ca_file,
         target: target?,
     })

@@ -60,6 +60,24 @@ pub(super) static LISTEN: &[Field] = &[
         "30s",
         "After SIGTERM, the longest wait for requests in flight.",
     ),
+    field(
+        "tls_cert",
+        Kind::File,
+        "",
+        "PEM file of a certificate and its chain; with it and tls_key the proxy speaks TLS.",
+    ),
+    field(
+        "tls_key",
+        Kind::File,
+        "",
+        "PEM file of the certificate's private key.",
+    ),
+    field(
+        "tls_min_version",
+        Kind::OneOf(&["1.2", "1.3"]),
+        "1.2",
+        "The oldest version of TLS that clients may speak.",
+    ),
 ];
 
 pub(super) static UPSTREAM: &[Field] = &[
@@ -116,6 +134,12 @@ pub(super) static UPSTREAM: &[Field] = &[
         Kind::Flag,
         "true",
         "Send Host as the client did (true) or as in url (false).",
+    ),
+    field(
+        "http2",
+        Kind::Flag,
+        "false",
+        "Speak HTTP/2 to the app: by ALPN with https, else with prior knowledge.",
     ),
 ];
 

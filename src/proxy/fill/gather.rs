@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
@@ -32,7 +32,9 @@ pub(super) fn check_body(response: &Response<Incoming>, max_body: usize) -> Resu
         response.status(),
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
     );
-    if bodiless || fields.contains_key(TRANSFER_ENCODING) {
+    // RFC 9113 §8.1: every message of HTTP/2 has a marked end.
+    let ends = response.version() == Version::HTTP_2 || fields.contains_key(TRANSFER_ENCODING);
+    if bodiless || ends {
         Ok(())
     } else {
         Err(Reason::CloseDelimited)

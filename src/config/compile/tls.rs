@@ -1,0 +1,152 @@
+//! `tls_cert` and `tls_key` of `[listen]`: read, and tried together, so that a handshake cannot fail for
+//! them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::version::{TLS12, TLS13};
+use rustls::{CertificateError, InconsistentKeys, ServerConfig};
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::Input;
+use crate::config::Tls;
+use crate::config::read::Reader;
+
+/// What clients may choose from (RFC 7301), the first that both know.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// `None`: plain HTTP, or an error that has been reported.
+pub(super) fn tls(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Tls> {
+    let only_newest = reader.word("tls_min_version") == "1.3";
+    let cert = reader.text("tls_cert").map(|path| input.path(&path));
+    let key = reader.text("tls_key").map(|path| input.path(&path));
+    let (cert, key) = match (cert, key) {
+        (Some(cert), Some(key)) => (cert, key),
+        (Some(_), None) if !reader.gives("tls_key") => {
+            let remedy = "write tls_key = \"key.pem\", the file of the certificate's private key";
+            reader.reject("tls_cert", "tls_key is missing", remedy);
+            return None;
+        }
+        (None, Some(_)) if !reader.gives("tls_cert") => {
+            let remedy = "write tls_cert = \"cert.pem\", the file of the key's certificate";
+            reader.reject("tls_key", "tls_cert is missing", remedy);
+            return None;
+        }
+        _ => return None,
+    };
+    // Both are read, so that both are reported.
+    let chain = chain(reader, &cert);
+    let private = private(reader, &key);
+    let server = server(reader, (&cert, chain?), (&key, private?), only_newest)?;
+    Some(Tls {
+        cert: absolute(cert),
+        key: absolute(key),
+        server: Arc::new(server),
+    })
+}
+
+fn chain(reader: &mut Reader<'_>, path: &Path) -> Option<Vec<CertificateDer<'static>>> {
+    let pem = read(reader, "tls_cert", path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Some(certificates),
+        _ => {
+            let what = format!("{} holds no certificate", path.display());
+            let remedy = "write the path of a PEM file with BEGIN CERTIFICATE, yours first";
+            reader.reject("tls_cert", what, remedy);
+            None
+        }
+    }
+}
+
+fn private(reader: &mut Reader<'_>, path: &Path) -> Option<PrivateKeyDer<'static>> {
+    let pem = read(reader, "tls_key", path)?;
+    let shown = path.display();
+    let what = match PrivateKeyDer::from_pem_slice(&pem) {
+        Ok(key) => return Some(key),
+        Err(pem::Error::NoItemsFound) if holds_encrypted_key(&pem) => {
+            format!("the private key in {shown} is encrypted")
+        }
+        Err(pem::Error::NoItemsFound) => format!("{shown} holds no private key"),
+        Err(error) => format!("{shown} is broken ({error})"),
+    };
+    let remedy = "write the path of a PEM file with BEGIN PRIVATE KEY, without a password";
+    reader.reject("tls_key", what, remedy);
+    None
+}
+
+fn holds_encrypted_key(pem: &[u8]) -> bool {
+    const MARK: &[u8] = b"BEGIN ENCRYPTED PRIVATE KEY";
+    pem.windows(MARK.len()).any(|window| window == MARK)
+}
+
+fn read(reader: &mut Reader<'_>, key: &str, path: &Path) -> Option<Vec<u8>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            let what = format!("{} cannot be read ({error})", path.display());
+            reader.reject(
+                key,
+                what,
+                "write the path of a PEM file that this user may read",
+            );
+            None
+        }
+    }
+}
+
+fn server(
+    reader: &mut Reader<'_>,
+    (cert, chain): (&Path, Vec<CertificateDer<'static>>),
+    (key, private): (&Path, PrivateKeyDer<'static>),
+    only_newest: bool,
+) -> Option<ServerConfig> {
+    let versions = if only_newest {
+        &[&TLS13][..]
+    } else {
+        &[&TLS13, &TLS12][..]
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let made = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("ring serves TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(chain, private);
+    match made {
+        Ok(mut server) => {
+            server.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+            Some(server)
+        }
+        Err(error) => {
+            refuse(reader, cert, key, &error);
+            None
+        }
+    }
+}
+
+fn refuse(reader: &mut Reader<'_>, cert: &Path, key: &Path, error: &rustls::Error) {
+    let (cert, key) = (cert.display(), key.display());
+    match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => reader.reject(
+            "tls_key",
+            format!("the key in {key} does not belong to the first certificate in {cert}"),
+            "write the paths of a certificate and the key it was made for",
+        ),
+        rustls::Error::InvalidCertificate(CertificateError::BadEncoding) => reader.reject(
+            "tls_cert",
+            format!("the first certificate in {cert} is broken"),
+            "write the path of a PEM file with BEGIN CERTIFICATE, yours first",
+        ),
+        error => reader.reject(
+            "tls_key",
+            format!("the key in {key} cannot be used ({error})"),
+            "write the path of an RSA key of 2048 bits or more, an ECDSA key or an Ed25519 key",
+        ),
+    }
+}
+
+/// As the watch of the files needs it, whatever the working directory becomes.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}

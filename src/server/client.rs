@@ -1,0 +1,196 @@
+//! One client's connection from its first byte to its last: TLS, which HTTP it speaks, its requests.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{Response, StatusCode};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{Limits, Phase, Timed};
+use super::http2;
+use super::http2::streams::{Spawner, Streams};
+use super::transport::Transport;
+use crate::body::{Body, BoxError, Droppable};
+use crate::config::Listen;
+use crate::proxy::{self, Client, Life, Worker};
+
+/// An accepted connection and what it occupies.
+pub(super) struct Connection {
+    pub(super) worker: Arc<Worker>,
+    pub(super) peer: IpAddr,
+    pub(super) hold: Arc<dyn Droppable>,
+    pub(super) life: Life,
+}
+
+/// What the client speaks.
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl Connection {
+    /// Serves it until it ends.
+    pub(super) async fn serve(self, stream: TcpStream) {
+        let peer = self.peer;
+        if let Err(error) = self.converse(stream).await {
+            tracing::debug!(%peer, %error, "connection ended");
+        }
+    }
+
+    async fn converse(self, stream: TcpStream) -> Result<(), BoxError> {
+        let listen = self.worker.live.load().config.listen.clone();
+        let _ = stream.set_nodelay(true);
+        let Some(transport) = self.open(stream, &listen).await? else {
+            return Ok(());
+        };
+        let limits = Limits {
+            head: listen.header_timeout,
+            idle: listen.idle_timeout,
+        };
+        let mut io = Timed::new(transport, limits);
+        let client = Client {
+            peer: self.peer,
+            secure: io.transport().is_tls(),
+            hold: self.hold,
+            life: self.life,
+        };
+        match protocol(&mut io, &client.life).await? {
+            Some(Protocol::Http1) => serve_http1(&self.worker, &client, io, &listen).await,
+            // Boxed, so that the many connections of HTTP/1 do not carry its size.
+            Some(Protocol::Http2) => Box::pin(serve_http2(self.worker, client, io, &listen)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The TLS handshake, if there is to be one; `None`: the drain came first. The certificate is that of
+    /// the config in force, so a reload serves the next client.
+    async fn open(&self, stream: TcpStream, listen: &Listen) -> io::Result<Option<Transport>> {
+        let Some(tls) = &listen.tls else {
+            return Ok(Some(Transport::plain(stream)));
+        };
+        let accepting = TlsAcceptor::from(tls.server.clone()).accept(stream);
+        tokio::select! {
+            biased;
+            () = draining(&self.life) => Ok(None),
+            accepted = tokio::time::timeout(listen.header_timeout, accepting) => {
+                let stream = accepted.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+                Ok(Some(Transport::tls(stream)))
+            }
+        }
+    }
+}
+
+/// With TLS what ALPN agreed on (RFC 9113 §3.2), else what the client begins with (§3.3). `None`: the
+/// drain came before its first byte.
+async fn protocol(io: &mut Timed, life: &Life) -> io::Result<Option<Protocol>> {
+    if io.transport().is_tls() {
+        let http2 = io.transport().alpn() == Some(b"h2");
+        return Ok(Some(if http2 {
+            Protocol::Http2
+        } else {
+            Protocol::Http1
+        }));
+    }
+    let begun = tokio::select! {
+        // A client that was accepted with its request already there is answered.
+        biased;
+        begun = io.begins_http2() => Some(begun),
+        () = draining(life) => None,
+    };
+    let http2 = match begun {
+        Some(begun) => begun?,
+        None if io.transport().is_untouched() => return Ok(None),
+        None => io.begins_http2().await?,
+    };
+    Ok(Some(if http2 {
+        Protocol::Http2
+    } else {
+        Protocol::Http1
+    }))
+}
+
+async fn serve_http1(
+    worker: &Arc<Worker>,
+    client: &Client,
+    io: Timed,
+    listen: &Listen,
+) -> Result<(), BoxError> {
+    let phase = io.phase();
+    let service = service_fn(|request| {
+        let phase = phase.clone();
+        async move {
+            phase.requested();
+            let response = proxy::handle(worker, request, client).await;
+            Ok::<_, Infallible>(in_phase(&phase, response))
+        }
+    });
+    let mut builder = http1::Builder::new();
+    // Timeouts are the connection's own (see `Timed`); hyper's would count idle time as a slow head.
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(listen.max_head)
+        .max_headers(proxy::admit::MAX_FIELDS);
+    let connection = builder.serve_connection(io, service).with_upgrades();
+    tokio::pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => return Ok(result?),
+        () = draining(&client.life) => connection.as_mut().graceful_shutdown(),
+    }
+    Ok(connection.await?)
+}
+
+/// Tells the connection's deadlines how far the answer is.
+fn in_phase(phase: &Phase, response: Response<Body>) -> Response<Body> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        phase.relaying();
+    } else if response.body().is_streamed() {
+        return response.map(|body| body.guarded(phase.answering()));
+    } else {
+        phase.answered();
+    }
+    response
+}
+
+async fn serve_http2(
+    worker: Arc<Worker>,
+    client: Client,
+    mut io: Timed,
+    listen: &Listen,
+) -> Result<(), BoxError> {
+    let streams = Streams::default();
+    let idle = io.speak_http2(streams.clone());
+    let life = client.life.clone();
+    let client = Arc::new(client);
+    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let (worker, client) = (worker.clone(), client.clone());
+        async move {
+            let method = request.method().clone();
+            let response = proxy::handle(&worker, request, &client).await;
+            Ok::<_, Infallible>(http2::framed(&method, response))
+        }
+    });
+    let spawner = Spawner::new(streams, listen.idle_timeout);
+    let connection = http2::builder(listen, spawner).serve_connection(io, service);
+    tokio::pin!(connection);
+    // Requests that are being answered are finished after either.
+    tokio::select! {
+        result = connection.as_mut() => return Ok(result?),
+        () = draining(&life) => {}
+        () = idle.notified() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    Ok(connection.await?)
+}
+
+/// Returns when the drain begins.
+async fn draining(life: &Life) {
+    // An error means that the server is gone.
+    let _ = life.draining.clone().wait_for(|draining| *draining).await;
+}

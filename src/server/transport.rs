@@ -1,0 +1,210 @@
+//! A client's bytes: plain TCP or TLS, with the first of them looked at to tell HTTP/2 from HTTP/1.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::http2::frames::{Frames, PREFACE, Passed};
+
+/// An accepted connection.
+pub(super) struct Transport {
+    io: Io,
+    replay: Replay,
+    /// Only on HTTP/2 connections.
+    watch: Option<Box<FrameWatch>>,
+}
+
+enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Bytes that were looked at and are still to be read.
+#[derive(Default)]
+struct Replay {
+    bytes: [u8; PREFACE.len()],
+    filled: usize,
+    taken: usize,
+}
+
+struct FrameWatch {
+    read: Frames,
+    written: Frames,
+    passed: Passed,
+}
+
+impl Transport {
+    pub(super) fn plain(stream: TcpStream) -> Transport {
+        Transport::new(Io::Plain(stream))
+    }
+
+    pub(super) fn tls(stream: TlsStream<TcpStream>) -> Transport {
+        Transport::new(Io::Tls(Box::new(stream)))
+    }
+
+    fn new(io: Io) -> Transport {
+        Transport {
+            io,
+            replay: Replay::default(),
+            watch: None,
+        }
+    }
+
+    /// What the TLS handshake agreed on; `None`: nothing, or no TLS.
+    pub(super) fn alpn(&self) -> Option<&[u8]> {
+        match &self.io {
+            Io::Plain(_) => None,
+            Io::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+
+    /// Whether TLS protects it.
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self.io, Io::Tls(_))
+    }
+
+    /// Whether nothing has been read of it.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.replay.filled == 0
+    }
+
+    /// Whether the client begins with the preface of HTTP/2 (RFC 9113 §3.4). What is read to see it is
+    /// read again later.
+    pub(super) fn poll_preface(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            let filled = self.replay.filled;
+            if filled == PREFACE.len() {
+                return Poll::Ready(Ok(true));
+            }
+            let mut buf = ReadBuf::new(&mut self.replay.bytes[filled..]);
+            std::task::ready!(self.io.poll_read(cx, &mut buf))?;
+            let read = buf.filled().len();
+            self.replay.filled += read;
+            let end = self.replay.filled;
+            if read == 0 || self.replay.bytes[filled..end] != PREFACE[filled..end] {
+                return Poll::Ready(Ok(false));
+            }
+        }
+    }
+
+    /// From now on frames are watched in both directions.
+    pub(super) fn watch_frames(&mut self) {
+        self.watch = Some(Box::new(FrameWatch {
+            read: Frames::of_client(),
+            written: Frames::of_server(),
+            passed: Passed::default(),
+        }));
+    }
+
+    /// What has passed since this was asked last.
+    pub(super) fn passed(&mut self) -> Passed {
+        self.watch.as_mut().map_or_else(Passed::default, |watch| {
+            let head_open = watch.read.head_is_open();
+            Passed {
+                head_open,
+                ..std::mem::take(&mut watch.passed)
+            }
+        })
+    }
+}
+
+impl Io {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Io::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Io::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl FrameWatch {
+    fn note_written(&mut self, bufs: &[io::IoSlice<'_>], mut length: usize) {
+        for buf in bufs {
+            let part = &buf[..buf.len().min(length)];
+            self.passed.answer |= self.written.feed(part).answer;
+            length -= part.len();
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        let waiting = &this.replay.bytes[this.replay.taken..this.replay.filled];
+        if waiting.is_empty() {
+            std::task::ready!(this.io.poll_read(cx, buf))?;
+        } else {
+            let part = &waiting[..waiting.len().min(buf.remaining())];
+            buf.put_slice(part);
+            this.replay.taken += part.len();
+        }
+        if let Some(watch) = &mut this.watch {
+            watch.passed.head |= watch.read.feed(&buf.filled()[before..]).head;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = std::task::ready!(match &mut this.io {
+            Io::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Io::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        })?;
+        if let Some(watch) = &mut this.watch {
+            watch.note_written(&[io::IoSlice::new(buf)], written);
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = std::task::ready!(match &mut this.io {
+            Io::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Io::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        })?;
+        if let Some(watch) = &mut this.watch {
+            watch.note_written(bufs, written);
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.io {
+            Io::Plain(stream) => stream.is_write_vectored(),
+            Io::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Io::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Io::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

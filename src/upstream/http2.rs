@@ -1,0 +1,329 @@
+//! HTTP/2 to the app: few connections, many requests on each.
+//!
+//! A request takes a place on the first connection that has one; another connection is opened when all
+//! are full by the app's own limit (`SETTINGS_MAX_CONCURRENT_STREAMS`). A place is held until the
+//! answer's body has ended.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, Connection, SendRequest};
+use hyper_util::client::legacy::connect::Connection as _;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::connect::{Connector, Io, Speaks};
+use super::{PoolError, UpstreamError};
+use crate::body::{Body, BoxError};
+use crate::config;
+
+/// How often a request is sent that the app has not looked at.
+const ATTEMPTS: usize = 3;
+/// A silent connection with requests on it is asked whether it lives, and given up if it does not say so
+/// in the same time: else a dead one would take every request to its timeout.
+const PING: Duration = Duration::from_secs(10);
+/// The largest head of an answer, as for HTTP/1.
+const MAX_HEAD: u32 = 400 << 10;
+
+/// The connections of one worker.
+#[derive(Clone, Debug)]
+pub(super) struct Http2 {
+    connector: Connector,
+    address: Uri,
+    idle_timeout: Duration,
+    links: Links,
+    /// Held by whoever is connecting.
+    connecting: Arc<tokio::sync::Mutex<Option<Failure>>>,
+}
+
+type Links = Arc<Mutex<Vec<Arc<Link>>>>;
+
+/// The last attempt to connect, which failed.
+#[derive(Debug)]
+struct Failure {
+    at: Instant,
+    why: String,
+}
+
+/// An open connection.
+#[derive(Debug)]
+struct Link {
+    sender: SendRequest<Body>,
+    /// Places, by the app's settings.
+    limit: Arc<AtomicUsize>,
+    /// Places taken.
+    taken: AtomicUsize,
+    /// When a place last became free.
+    freed: Mutex<Instant>,
+}
+
+/// A request's place on a connection.
+#[derive(Clone, Debug)]
+pub struct Place(#[expect(dead_code, reason = "kept until it is dropped")] Arc<Taken>);
+
+#[derive(Debug)]
+struct Taken(Arc<Link>);
+
+/// The answer's place, to be held until its body has ended; `None` over HTTP/1.
+pub fn place(head: &mut http::response::Parts) -> Option<Place> {
+    head.extensions.remove::<Place>()
+}
+
+impl Http2 {
+    pub(super) fn new(
+        settings: &config::Upstream,
+        scheme: &Scheme,
+        authority: &Authority,
+    ) -> Result<Http2, PoolError> {
+        let path = PathAndQuery::from_static("/");
+        Ok(Http2 {
+            connector: Connector::new(settings, Speaks::Http2)?,
+            address: target(scheme.clone(), authority.clone(), path),
+            idle_timeout: settings.idle_timeout,
+            links: Links::default(),
+            connecting: Arc::default(),
+        })
+    }
+
+    /// Sends `request` and waits for the answer's head. What the app has not looked at is sent again,
+    /// whatever its method (RFC 9113 §8.7).
+    pub(super) async fn send(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let mut request = translated(request);
+        let mut attempt = 1;
+        loop {
+            let taken = self.place().await?;
+            let copy = copied(&request);
+            let mut sender = taken.0.sender.clone();
+            let mut error = match sender.try_send_request(request).await {
+                Ok(mut response) => {
+                    response.extensions_mut().insert(Place(Arc::new(taken)));
+                    return Ok(response);
+                }
+                Err(error) => error,
+            };
+            let never_left = error.take_message();
+            let error = error.into_error();
+            let refused = refusal(&error);
+            if never_left.is_none() && refused.is_none() {
+                return Err(UpstreamError::Broken(error.into()));
+            }
+            if never_left.is_some() || refused == Some(Refusal::Connection) {
+                self.discard(&taken.0);
+            }
+            match never_left.or(copy) {
+                Some(again) if attempt < ATTEMPTS => request = again,
+                _ => return Err(UpstreamError::Refused(error.into())),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// A place on an open connection, or on a new one.
+    async fn place(&self) -> Result<Taken, UpstreamError> {
+        let asked = Instant::now();
+        if let Some(taken) = self.free_place() {
+            return Ok(taken);
+        }
+        let mut failure = self.connecting.lock().await;
+        // Another request may have connected meanwhile, or failed to: then all who waited fail with it,
+        // rather than one after another.
+        if let Some(taken) = self.free_place() {
+            return Ok(taken);
+        }
+        if let Some(failure) = failure.as_ref().filter(|failure| failure.at >= asked) {
+            return Err(UpstreamError::Connect(failure.why.clone().into()));
+        }
+        match self.connect().await {
+            Ok(taken) => Ok(taken),
+            Err(error) => {
+                *failure = Some(Failure {
+                    at: Instant::now(),
+                    why: error.to_string(),
+                });
+                Err(UpstreamError::Connect(error))
+            }
+        }
+    }
+
+    fn free_place(&self) -> Option<Taken> {
+        let mut links = lock(&self.links);
+        links.retain(|link| !link.sender.is_closed());
+        // The first that has one, so that those opened for a peak fall idle after it.
+        let free = links
+            .iter()
+            .find(|link| link.taken.load(Ordering::Relaxed) < link.limit.load(Ordering::Relaxed));
+        free.map(Taken::of)
+    }
+
+    async fn connect(&self) -> Result<Taken, BoxError> {
+        let io = self.connector.clone().call(self.address.clone()).await?;
+        if self.address.scheme() == Some(&Scheme::HTTPS) && !io.connected().is_negotiated_h2() {
+            return Err("the app does not offer HTTP/2 (ALPN); leave out [upstream] http2".into());
+        }
+        let (sender, connection) = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .max_header_list_size(MAX_HEAD)
+            .handshake(io)
+            .await?;
+        let limit = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
+        let link = Arc::new(Link {
+            sender,
+            limit: limit.clone(),
+            taken: AtomicUsize::new(0),
+            freed: Mutex::new(Instant::now()),
+        });
+        let taken = Taken::of(&link);
+        lock(&self.links).push(link.clone());
+        let (link, links) = (Arc::downgrade(&link), Arc::downgrade(&self.links));
+        let connection = observed(connection, limit);
+        tokio::spawn(run(connection, link, links, self.idle_timeout));
+        Ok(taken)
+    }
+
+    /// Takes no further request to a connection; those on it go on.
+    fn discard(&self, link: &Arc<Link>) {
+        lock(&self.links).retain(|held| !Arc::ptr_eq(held, link));
+    }
+}
+
+/// Drives a connection, and notes what the app allows on it.
+async fn observed(
+    mut connection: Connection<Io, Body, TokioExecutor>,
+    limit: Arc<AtomicUsize>,
+) -> hyper::Result<()> {
+    std::future::poll_fn(|cx| {
+        let polled = Pin::new(&mut connection).poll(cx);
+        limit.store(connection.current_max_send_streams(), Ordering::Relaxed);
+        polled
+    })
+    .await
+}
+
+/// Drives a connection, and takes it out of the pool when it has been idle too long. It ends when nobody
+/// holds its sender any more.
+async fn run(
+    connection: impl Future<Output = hyper::Result<()>>,
+    link: Weak<Link>,
+    links: Weak<Mutex<Vec<Arc<Link>>>>,
+    idle_timeout: Duration,
+) {
+    tokio::pin!(connection);
+    let mut wake = Instant::now() + idle_timeout;
+    let result = loop {
+        tokio::select! {
+            result = connection.as_mut() => break result,
+            () = tokio::time::sleep_until(wake) => {}
+        }
+        let (Some(link), Some(links)) = (link.upgrade(), links.upgrade()) else {
+            break connection.await;
+        };
+        // Locked before it is looked at: nobody takes a place in between.
+        let mut links = lock(&links);
+        wake = Instant::now() + idle_timeout;
+        if link.taken.load(Ordering::Relaxed) == 0 {
+            let idle_until = *lock(&link.freed) + idle_timeout;
+            if idle_until <= Instant::now() {
+                links.retain(|held| !Arc::ptr_eq(held, &link));
+            } else {
+                wake = idle_until;
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "connection to the app ended");
+    }
+}
+
+impl Taken {
+    fn of(link: &Arc<Link>) -> Taken {
+        link.taken.fetch_add(1, Ordering::Relaxed);
+        Taken(link.clone())
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        *lock(&self.0.freed) = Instant::now();
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the app has not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// This request alone.
+    Stream,
+    /// This and all later ones of the connection (`GOAWAY`).
+    Connection,
+}
+
+/// RFC 9113 §8.7: these two say that a request was not processed. h2 reports a `GOAWAY` only to streams
+/// above the last one that it names.
+fn refusal(error: &hyper::Error) -> Option<Refusal> {
+    let error = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+    if error.is_remote() && error.is_go_away() {
+        return Some(Refusal::Connection);
+    }
+    let refused = error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    refused.then_some(Refusal::Stream)
+}
+
+/// The request as HTTP/2 has it: `Host` becomes `:authority` (RFC 9113 §8.3.1), and no field belongs to
+/// the connection (§8.2.2). The order of the others stays.
+fn translated(request: Request<Body>) -> Request<Body> {
+    let (mut head, body) = request.into_parts();
+    let host = head.headers.get(HOST).map(|host| host.as_bytes());
+    let authority = host
+        .and_then(|host| Authority::try_from(host).ok())
+        .or_else(|| head.uri.authority().cloned());
+    if let (Some(scheme), Some(authority), Some(path)) =
+        (head.uri.scheme(), authority, head.uri.path_and_query())
+    {
+        head.uri = target(scheme.clone(), authority, path.clone());
+    }
+    let fields = std::mem::take(&mut head.headers);
+    head.headers = HeaderMap::with_capacity(fields.len());
+    for (name, value) in &fields {
+        if ![HOST, CONNECTION, TRANSFER_ENCODING].contains(name) {
+            head.headers.append(name, value.clone());
+        }
+    }
+    Request::from_parts(head, body)
+}
+
+fn target(scheme: Scheme, authority: Authority, path: PathAndQuery) -> Uri {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(scheme);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).expect("scheme, authority and path are all set")
+}
+
+/// A copy of a request whose body, if any, is at hand.
+fn copied(request: &Request<Body>) -> Option<Request<Body>> {
+    let Body::Whole(bytes) = request.body() else {
+        return None;
+    };
+    let mut copy = Request::new(Body::Whole(bytes.clone()));
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,333 @@
+//! HTTP/2 to the app: `[upstream] http2 = true`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http::{Response, Version};
+use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::Gate;
+use crate::support::app::{Answer, Speaks, TestApp};
+use crate::support::client::exchange_raw;
+use crate::support::sidecar::Sidecar;
+use crate::support::tls::Certificate;
+
+const HTTP2: &str = "[upstream]\nhttp2 = true\n[listen]\nworkers = 1\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_share_a_connection_and_keep_their_host() {
+    let app = TestApp::speaking(Speaks::Http2(100)).await;
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("POST", "/echo", move |seen| {
+        Answer::text(String::from_utf8_lossy(&seen.body)).behind(&shut)
+    });
+    let sidecar = Sidecar::start(&app.url(), HTTP2);
+    // The first connects, so that the others find the connection.
+    gate.open();
+    sidecar.client().json("POST", "/echo", "0").await;
+    gate.shut();
+    let mut asking = Vec::new();
+    for (client, host) in [
+        (sidecar.client(), "a.example".to_owned()),
+        (sidecar.client(), "b.example:81".to_owned()),
+        (sidecar.http2(), sidecar.addr().to_string()),
+    ] {
+        let request = client.request("POST", "/echo?q=1").header("host", &host);
+        let answer = tokio::spawn(request.body(host.clone()).send());
+        asking.push((host, answer));
+    }
+    gate.reached(1 + asking.len()).await;
+    gate.open();
+    for (body, answer) in asking {
+        assert_eq!(answer.await.expect("no panic").text(), body);
+    }
+    assert_eq!(app.connections(), 1);
+    for seen in &app.seen()[1..] {
+        assert_eq!(seen.version, Version::HTTP_2);
+        assert_eq!(seen.query.as_deref(), Some("q=1"));
+        let host = seen.authority.as_deref().expect("an authority");
+        assert_eq!(seen.header("x-forwarded-host"), host);
+        for name in ["host", "connection", "transfer-encoding", "te"] {
+            assert_eq!(seen.header(name), "", "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_stored_and_stream_as_ever() {
+    let app = TestApp::speaking(Speaks::Http2(100)).await;
+    let large = "x".repeat(900_000);
+    let body = large.clone();
+    app.on("GET", "/a", move |_| {
+        Answer::text(body.clone())
+            .cache_control("max-age=60")
+            .header("x-long", &"y".repeat(60_000))
+    });
+    app.on("HEAD", "/a", |_| Answer::status(200).header("x-a", "1"));
+    let sidecar = Sidecar::start(
+        &app.url(),
+        &format!("{HTTP2}[defaults]\nunmatched = \"rfc9111\""),
+    );
+    let head = sidecar.client().request("HEAD", "/a").send().await;
+    assert_eq!((head.status.as_u16(), head.header("x-a")), (200, "1"));
+    for client in [sidecar.client(), sidecar.http2()] {
+        let reply = client.get("/a").await;
+        assert_eq!(reply.body.len(), large.len());
+        assert_eq!(reply.header("x-long").len(), 60_000);
+    }
+    let request = "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let silence = std::time::Duration::from_secs(5);
+    exchange_raw(sidecar.addr(), request.as_bytes(), silence).await;
+    assert_eq!(app.last("*").authority.as_deref(), Some("a"));
+}
+
+/// An app that takes few requests at a time gets more connections, not longer queues.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_connection_gets_a_neighbour() {
+    let app = TestApp::speaking(Speaks::Http2(2)).await;
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("GET", "/", |_| Answer::text("first"));
+    app.on("GET", "/slow", move |_| Answer::text("done").behind(&shut));
+    let sidecar = Sidecar::start(&app.url(), HTTP2);
+    let client = sidecar.http2();
+    // Until the app's settings are there, its limit is not known.
+    client.get("/").await;
+    let asking: Vec<_> = (0..5)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.get("/slow").await })
+        })
+        .collect();
+    gate.reached(5).await;
+    assert!(app.connections() >= 3, "{}", app.connections());
+    gate.open();
+    for answer in asking {
+        assert_eq!(answer.await.expect("no panic").text(), "done");
+    }
+}
+
+/// An app that answers each stream by `script`, which is told how many came before.
+async fn scripted(script: fn(usize) -> Step) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let counter = counter.clone();
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    match script(counter.fetch_add(1, Ordering::Relaxed)) {
+                        Step::Answer => {
+                            let mut body = respond
+                                .send_response(Response::new(()), false)
+                                .expect("an open stream");
+                            body.send_data(Bytes::from_static(b"ok"), true)
+                                .expect("an open stream");
+                        }
+                        Step::Reset(reason) => respond.send_reset(reason),
+                        Step::Close => return,
+                    }
+                }
+            });
+        }
+    });
+    (url, count)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Answer,
+    Reset(h2::Reason),
+    /// The connection, without a word.
+    Close,
+}
+
+/// RFC 9113 §8.7: what was refused unseen is sent again whatever its method; what may have been seen,
+/// for reads alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_app_has_not_seen_is_sent_again() {
+    type Script = fn(usize) -> Step;
+    let refused: Script = |nth| match nth {
+        0 => Step::Reset(h2::Reason::REFUSED_STREAM),
+        _ => Step::Answer,
+    };
+    let always: Script = |_| Step::Reset(h2::Reason::REFUSED_STREAM);
+    let failed: Script = |nth| match nth {
+        0 => Step::Reset(h2::Reason::INTERNAL_ERROR),
+        _ => Step::Answer,
+    };
+    let closed: Script = |nth| match nth {
+        0 => Step::Close,
+        _ => Step::Answer,
+    };
+    let rows: [(&str, Script, &str, u16, usize); 7] = [
+        ("refused", refused, "GET", 200, 2),
+        ("refused", refused, "POST", 200, 2),
+        ("refused always", always, "GET", 502, 3),
+        ("failed", failed, "GET", 502, 1),
+        ("failed", failed, "POST", 502, 1),
+        ("closed", closed, "GET", 200, 2),
+        ("closed", closed, "POST", 502, 1),
+    ];
+    for (name, script, method, status, sent) in rows {
+        let (url, count) = scripted(script).await;
+        let sidecar = Sidecar::start(&url, HTTP2);
+        let reply = sidecar.client().request(method, "/").send().await;
+        let got = (reply.status.as_u16(), count.load(Ordering::Relaxed));
+        assert_eq!(got, (status, sent), "{name} {method}");
+    }
+}
+
+/// A write that was refused unseen purges nothing; one that may have been seen does (promise I2).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_write_purges_nothing() {
+    for (name, reason, hit) in [
+        ("refused", h2::Reason::REFUSED_STREAM, true),
+        ("failed", h2::Reason::INTERNAL_ERROR, false),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+                    while let Some(Ok((request, mut respond))) = connection.accept().await {
+                        if request.method() == "GET" {
+                            let answer = Response::builder().header("cache-control", "max-age=60");
+                            let answer = answer.body(()).expect("an answer");
+                            let _ = respond.send_response(answer, true);
+                        } else {
+                            respond.send_reset(reason);
+                        }
+                    }
+                });
+            }
+        });
+        let sidecar = Sidecar::start(&url, &format!("{HTTP2}[defaults]\nunmatched = \"rfc9111\""));
+        let client = sidecar.client();
+        let stored = std::time::Duration::from_secs(10);
+        crate::support::eventually("stored", stored, || async {
+            client.get("/a").await.is_hit()
+        })
+        .await;
+        assert_eq!(
+            client.request("PUT", "/a").send().await.status,
+            502,
+            "{name}"
+        );
+        assert_eq!(client.get("/a").await.is_hit(), hit, "{name}");
+    }
+}
+
+/// A connection that the app is closing (`GOAWAY`) takes no further request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_going_away_is_replaced() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = connections.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let _ = respond.send_response(Response::new(()), true);
+                    connection.graceful_shutdown();
+                }
+            });
+        }
+    });
+    let sidecar = Sidecar::start(&url, HTTP2);
+    let client = sidecar.client();
+    for n in 0..20 {
+        let method = if n % 2 == 0 { "GET" } else { "POST" };
+        let reply = client.request(method, "/").body("x").send().await;
+        assert_eq!(reply.status, 200, "{n}");
+    }
+    assert!(connections.load(Ordering::Relaxed) > 1);
+}
+
+/// HTTP/2 has no upgrade, so a WebSocket goes to the same address over HTTP/1.1.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_goes_over_http1() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut socket = tokio_tungstenite::accept_async(stream)
+                    .await
+                    .expect("a handshake of HTTP/1.1");
+                while let Some(Ok(message)) = socket.next().await {
+                    let _ = socket.send(message).await;
+                }
+            });
+        }
+    });
+    let sidecar = Sidecar::start(&url, HTTP2);
+    let asking = tokio_tungstenite::connect_async(format!("ws://{}/ws", sidecar.addr()));
+    let (mut socket, _) = asking.await.expect("a handshake");
+    socket.send(Message::text("hello")).await.expect("open");
+    let echoed = socket.next().await.expect("an echo").expect("a message");
+    assert_eq!(echoed.into_text().expect("text"), "hello");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_tls_alpn_decides() {
+    let certificate = Certificate::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ca_file, _) = certificate.write(folder.path());
+    let toml = |http2: bool| {
+        format!(
+            "[upstream]\nhttp2 = {http2}\nca_file = {:?}\n",
+            ca_file.display().to_string()
+        )
+    };
+    let rows = [
+        ("both", &["h2", "http/1.1"][..], true, Some(Version::HTTP_2)),
+        (
+            "both, not asked for",
+            &["h2", "http/1.1"],
+            false,
+            Some(Version::HTTP_11),
+        ),
+        ("old app", &["http/1.1"], false, Some(Version::HTTP_11)),
+        ("old app, asked for", &["http/1.1"], true, None),
+        ("app without ALPN, asked for", &[], true, None),
+    ];
+    for (name, offers, http2, version) in rows {
+        let app = TestApp::speaking(Speaks::Tls(certificate.server(offers))).await;
+        app.on("GET", "/", |_| Answer::text("tls"));
+        let sidecar = Sidecar::start(&app.url(), &toml(http2));
+        let reply = sidecar.client().get("/").await;
+        let seen = app.seen().first().map(|seen| seen.version);
+        assert_eq!(seen, version, "{name}");
+        assert_eq!(reply.status == 200, version.is_some(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_app_fails_all_who_wait_at_once() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", closed.local_addr().expect("bound"));
+    drop(closed);
+    let sidecar = Sidecar::start(&url, HTTP2);
+    let client = sidecar.http2();
+    let asking: Vec<_> = (0..20)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.get("/").await.status })
+        })
+        .collect();
+    for status in asking {
+        assert_eq!(status.await.expect("no panic"), 502);
+    }
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use pannier::config::Coherence::{Strict, Tracked};
 use pannier::http_cache::Reason;
 use pannier::routes::{Pattern, Purge};
+use pannier::store::Tags;
 
 use self::sidecar::{SHORT, Sidecar, Variation, purge_key, variant};
 use crate::support::eventually;
@@ -210,10 +211,10 @@ async fn a_fill_that_lost_its_lease_is_not_joined_any_more() {
     let (a, b) = Sidecar::pair(&redis).await;
     let mark = a.store.mark();
     let ticket = a.store.begin("user:1", SHORT).await;
-    assert!(!a.store.fenced(mark, "user:1", None));
+    assert!(!a.store.fenced(mark, "user:1", Tags::Beginning("")));
     b.store.purge(purge_key("user:*")).await;
     eventually("told of the lost lease", SHORT, || async {
-        a.store.fenced(mark, "user:1", None)
+        a.store.fenced(mark, "user:1", Tags::Beginning(""))
     })
     .await;
     a.store.abandon(ticket).await;

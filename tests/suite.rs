@@ -2,11 +2,14 @@
 
 mod architecture;
 mod broken_answers;
+mod cache_status;
 mod caching;
 mod coalescing;
 mod examples;
 mod fleet;
+mod groups;
 mod http2;
+mod invalidation;
 mod partial;
 mod proxying;
 mod purging;

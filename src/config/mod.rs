@@ -197,6 +197,8 @@ pub struct Defaults {
     pub priority: Priority,
     /// Fields that a gateway in front of Pannier sets and no client can: they count as identity.
     pub trusted_identity: Vec<HeaderName>,
+    /// Whether `Cache-Status` tells the key (RFC 9211 §2.7). Default false.
+    pub cache_status_key: bool,
 }
 
 /// `[defaults] unmatched`.

@@ -1,4 +1,38 @@
 //! The `Cache-Status` field (RFC 9211).
+//!
+//! One member a response, appended after those of the caches nearer to the app (§2). Interim answers
+//! (1xx, but for the 101 that ends HTTP on a connection) carry none. What Pannier itself answers does
+//! carry one, against the SHOULD NOT of §2, with neither `hit` nor `fwd`: who is refused may know why
+//! (promise I9).
+//!
+//! | parameter | section | told |
+//! | --- | --- | --- |
+//! | `hit` | §2.1 | answered from the store without asking the app |
+//! | `fwd` | §2.2 | the app was asked, and the most specific reason known |
+//! | `fwd-status` | §2.3 | the app's status, with `fwd`; absent where the app gave none to this request |
+//! | `ttl` | §2.4 | freshness left, negative when stale: of what was served from the store, confirmed, or is being stored |
+//! | `stored` | §2.5 | with `fwd`: `stored` when the answer is being stored, `stored=?0` when it was considered and refused |
+//! | `collapsed` | §2.6 | with `fwd`: it waited for another request's answer |
+//! | `key` | §2.7 | only with `[defaults] cache_status_key = true`: keys may hold what identifies a person (§6) |
+//! | `detail` | §2.8 | the [`Reason`] |
+//! | `rule` | | the route's name |
+//! | `not-stored` | | the [`Reason`] against storing |
+//!
+//! What each reason says of `hit` and `fwd`. Where a reason tells how a forward ended, and not why there
+//! was one ([`CacheStatus::because`]), that reason's own `fwd` goes first:
+//!
+//! | handling | reasons |
+//! | --- | --- |
+//! | `hit` (§2.1) | `hit`, `stale-while-revalidate`, `max-stale` |
+//! | `fwd=bypass` (§2.2) | passed by config or by promise, never looked up: `no-rule`, `disabled`, `request-body`, `ambiguous-path`, `unkeyed-query`, `unkeyed-header`, `missing-variable`, `identity`, `upgrade`, `key-too-long` |
+//! | `fwd=method` | `method` |
+//! | `fwd=uri-miss` | `miss`; `collapsed` and `coalesce-timeout` without a because |
+//! | `fwd=vary-miss` | `vary-miss` |
+//! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, without a because; what was not stored |
+//! | `fwd=request` | `request-directive`, `request-no-store` |
+//! | `fwd=stale` | `stale`, `no-cache`; `revalidated` and `stale-if-error` without a because |
+//! | `fwd=partial` | `partial` |
+//! | neither | answered here: `only-if-cached`, `bad-request`, `fills-full` |
 
 use std::fmt::Write;
 
@@ -12,6 +46,8 @@ use super::Reason;
 pub struct CacheStatus<'a> {
     /// Why; decides between `hit` and `fwd=…`.
     pub reason: Reason,
+    /// Why the request went forward, where `reason` tells how that ended.
+    pub because: Option<Reason>,
     /// The rule's name; `None`: no rule matched.
     pub rule: Option<&'a str>,
     /// Freshness left in seconds, if a stored response was involved.
@@ -22,27 +58,45 @@ pub struct CacheStatus<'a> {
     pub stored: Option<Result<(), Reason>>,
     /// Whether the request waited for another one's fill.
     pub collapsed: bool,
+    /// The key, if it is to be told.
+    pub key: Option<&'a str>,
 }
 
-impl CacheStatus<'_> {
-    /// The member for this cache, to be appended as one more field line. `detail` is the reason;
-    /// `not-stored` the reason against storing, if there was one.
+impl<'a> CacheStatus<'a> {
+    /// Nothing known but the reason.
+    pub fn of(reason: Reason) -> CacheStatus<'a> {
+        CacheStatus {
+            reason,
+            because: None,
+            rule: None,
+            ttl: None,
+            fwd_status: None,
+            stored: None,
+            collapsed: false,
+            key: None,
+        }
+    }
+
+    /// The member for this cache, to be appended as one more field line.
     pub fn to_header(&self) -> HeaderValue {
         let mut text = String::with_capacity(96);
         text.push_str("pannier");
-        self.push_handling(&mut text);
+        match self.handling() {
+            Handling::Hit => text.push_str("; hit"),
+            Handling::Forward(why) => self.push_forward(&mut text, why),
+            Handling::Neither => {}
+        }
         if let Some(ttl) = self.ttl {
             // A structured-field Integer has fifteen digits (RFC 9651 §3.3.1).
             let ttl = ttl.clamp(-999_999_999_999_999, 999_999_999_999_999);
             write!(text, "; ttl={ttl}").expect("a String takes all");
         }
-        match self.stored {
-            Some(Ok(())) => text.push_str("; stored"),
-            Some(Err(_)) => text.push_str("; stored=?0"),
-            None => {}
+        if let Handling::Forward(_) = self.handling() {
+            self.push_outcome(&mut text);
         }
-        if self.collapsed || self.reason == Reason::Collapsed {
-            text.push_str("; collapsed");
+        if let Some(key) = self.key {
+            text.push_str("; key=");
+            push_string(&mut text, key);
         }
         if let Some(rule) = self.rule {
             text.push_str("; rule=");
@@ -57,29 +111,48 @@ impl CacheStatus<'_> {
         HeaderValue::try_from(text).expect("structured fields are visible ASCII")
     }
 
-    fn push_handling(&self, text: &mut String) {
-        match handling(self.reason) {
-            Handling::Hit => text.push_str("; hit"),
-            Handling::Forward(why) => {
-                text.push_str("; fwd=");
-                text.push_str(why);
-                if let Some(status) = self.fwd_status {
-                    text.push_str("; fwd-status=");
-                    text.push_str(status.as_str());
-                }
-            }
-            Handling::Neither => {}
+    fn handling(&self) -> Handling {
+        match (handling(self.reason), self.because.map(handling)) {
+            (Handling::Forward(_), Some(Handling::Forward(why))) => Handling::Forward(why),
+            (own, _) => own,
+        }
+    }
+
+    fn push_forward(&self, text: &mut String, why: &str) {
+        text.push_str("; fwd=");
+        text.push_str(why);
+        if let Some(status) = self.fwd_status {
+            text.push_str("; fwd-status=");
+            text.push_str(status.as_str());
+        }
+    }
+
+    /// §2.5 and §2.6: only meaningful with `fwd`.
+    fn push_outcome(&self, text: &mut String) {
+        match self.stored {
+            Some(Ok(())) => text.push_str("; stored"),
+            Some(Err(_)) => text.push_str("; stored=?0"),
+            None => {}
+        }
+        if self.collapsed || self.reason == Reason::Collapsed {
+            text.push_str("; collapsed");
         }
     }
 }
 
-/// A Token if `name` is one, else a String (RFC 9651 §3.3); what neither can hold is percent-encoded.
+/// A Token if `name` is one, else a String (RFC 9651 §3.3).
 fn push_name(text: &mut String, name: &str) {
     if TokenRef::from_str(name).is_ok() {
-        return text.push_str(name);
+        text.push_str(name);
+    } else {
+        push_string(text, name);
     }
+}
+
+/// A String (RFC 9651 §3.3.3); what it cannot hold is percent-encoded.
+fn push_string(text: &mut String, value: &str) {
     text.push('"');
-    for byte in name.bytes() {
+    for byte in value.bytes() {
         match byte {
             b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
             b' '..=b'~' => text.push(char::from(byte)),
@@ -90,6 +163,7 @@ fn push_name(text: &mut String, name: &str) {
 }
 
 /// Who answered (RFC 9211 §2.1, §2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handling {
     Hit,
     Forward(&'static str),
@@ -111,11 +185,11 @@ fn handling(reason: Reason) -> Handling {
         // These went forward first; only what never does is a hit.
         Reason::StaleIfError | Reason::Revalidated => STALE,
         Reason::Stale | Reason::NoCache => STALE,
-        Reason::Miss | Reason::Collapsed => URI_MISS,
+        Reason::Miss | Reason::Collapsed | Reason::CoalesceTimeout => URI_MISS,
         Reason::VaryMiss => VARY_MISS,
         Reason::Partial => PARTIAL,
         Reason::RequestDirective | Reason::RequestNoStore => REQUEST,
-        Reason::OnlyIfCached | Reason::BadRequest | Reason::CoalesceTimeout => Handling::Neither,
+        Reason::OnlyIfCached | Reason::BadRequest | Reason::FillsFull => Handling::Neither,
         Reason::Method => METHOD,
         Reason::NoRule
         | Reason::Disabled
@@ -126,8 +200,7 @@ fn handling(reason: Reason) -> Handling {
         | Reason::MissingVariable
         | Reason::Identity
         | Reason::Upgrade
-        | Reason::KeyTooLong
-        | Reason::FillsFull => BYPASS,
+        | Reason::KeyTooLong => BYPASS,
         // Nothing stored could answer; whether that is the URI's or a field's doing is not told.
         Reason::Range
         | Reason::Status
@@ -146,6 +219,7 @@ fn handling(reason: Reason) -> Handling {
         | Reason::LeaseLost
         | Reason::BudgetFull
         | Reason::MissingTag
+        | Reason::TooManyGroups
         | Reason::UpstreamError
         | Reason::UpstreamTimeout => MISS,
     }

@@ -1,24 +1,34 @@
 //! Invalidating stored responses (RFC 9111 §4.4).
 
+use std::fmt::Write;
+
 use http::header::{CONTENT_LOCATION, LOCATION};
-use http::uri::{Authority, PathAndQuery, Uri};
-use http::{HeaderMap, Method, StatusCode};
+use http::uri::{PathAndQuery, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::origin::Origin;
 
 /// Methods registered as safe; all others, unknown ones above all, are not.
 const SAFE: [&str; 7] = [
     "GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH",
 ];
 
-/// Whether `method` is one whose success invalidates its target: every method not known to be safe.
+/// Whether `method` is known to be safe (RFC 9110 §9.2.1).
+pub fn is_safe(method: &Method) -> bool {
+    SAFE.contains(&method.as_str())
+}
+
+/// Whether the answer invalidates its request's target: every method not known to be safe does, unless
+/// it failed.
 pub fn invalidates(method: &Method, status: StatusCode) -> bool {
     // §4.4: a "non-error response" is 2xx or 3xx.
-    !SAFE.contains(&method.as_str()) && (status.is_success() || status.is_redirection())
+    !is_safe(method) && (status.is_success() || status.is_redirection())
 }
 
 /// The further paths (with query) to invalidate: `Location` and `Content-Location` of the same origin.
 ///
-/// `scheme`, `host` (with its port unless that is the scheme's own; empty: no absolute reference
-/// matches) and `path_and_query` are the request's.
+/// `scheme`, `host` (with its port, if it was given; empty: no absolute reference matches) and
+/// `path_and_query` are the request's.
 pub fn further_targets(
     scheme: &str,
     host: &str,
@@ -28,8 +38,8 @@ pub fn further_targets(
     let mut targets = Vec::new();
     for name in [LOCATION, CONTENT_LOCATION] {
         for line in response.get_all(name) {
-            let reference = line.to_str().unwrap_or_default().trim();
-            if let Some(target) = same_origin(scheme, host, path_and_query, reference)
+            let reference = ascii(line);
+            if let Some(target) = same_origin(scheme, host, path_and_query, reference.trim())
                 && !targets.contains(&target)
             {
                 targets.push(target);
@@ -37,6 +47,19 @@ pub fn further_targets(
         }
     }
     targets
+}
+
+/// What apps write beyond ASCII, as clients send it: percent-encoded (RFC 3987 §3.1).
+fn ascii(line: &HeaderValue) -> String {
+    let mut reference = String::with_capacity(line.len());
+    for byte in line.as_bytes() {
+        if byte.is_ascii() {
+            reference.push(char::from(*byte));
+        } else {
+            write!(reference, "%{byte:02X}").expect("a String takes all");
+        }
+    }
+    reference
 }
 
 /// The path and query of a reference (RFC 3986 §4.1), if it stays on the request's origin.
@@ -48,7 +71,7 @@ fn same_origin(scheme: &str, host: &str, base: &str, reference: &str) -> Option<
     if has_scheme(reference) {
         return absolute(scheme, host, reference);
     }
-    let (path, query) = base.split_once('?').unwrap_or((base, ""));
+    let path = base.split('?').next().unwrap_or_default();
     let directory = path.rfind('/').map_or("/", |slash| &path[..=slash]);
     match reference.bytes().next() {
         // The request's own target, invalidated already.
@@ -57,15 +80,7 @@ fn same_origin(scheme: &str, host: &str, base: &str, reference: &str) -> Option<
         Some(b'?') => target(&format!("{path}{reference}")),
         Some(_) => target(&format!("{directory}{reference}")),
     }
-    .filter(|found| *found != with_query(path, query))
-}
-
-fn with_query(path: &str, query: &str) -> String {
-    if query.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{query}")
-    }
+    .filter(|found| found != base)
 }
 
 /// RFC 3986 §3.1: letters and a few others, then a colon, before any slash or query.
@@ -80,24 +95,12 @@ fn has_scheme(reference: &str) -> bool {
 
 fn absolute(scheme: &str, host: &str, reference: &str) -> Option<String> {
     let uri: Uri = reference.parse().ok()?;
-    let ours: Authority = host.parse().ok()?;
-    let theirs = uri.authority()?;
-    let same = uri.scheme_str()?.eq_ignore_ascii_case(scheme)
-        && theirs.host().eq_ignore_ascii_case(ours.host())
-        && port(scheme, theirs) == port(scheme, &ours)
-        && !theirs.as_str().contains('@');
-    if !same {
+    let theirs = uri.authority()?.as_str();
+    // RFC 9110 §4.2.4: who writes user information into a URI is not to be trusted.
+    if theirs.contains('@') || Origin::of(uri.scheme_str()?, theirs)? != Origin::of(scheme, host)? {
         return None;
     }
     target(uri.path_and_query().map_or("/", PathAndQuery::as_str))
-}
-
-fn port(scheme: &str, authority: &Authority) -> Option<u16> {
-    authority.port_u16().or(match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    })
 }
 
 /// A path with its query, dot segments removed; `None` if it is none.

@@ -268,16 +268,18 @@ proptest! {
     #[test]
     fn every_cache_status_parses(
         rule in prop::option::of(any::<String>()),
+        key in prop::option::of(any::<String>()),
         ttl in prop::option::of(any::<i64>()),
         collapsed in any::<bool>(),
     ) {
         let status = CacheStatus {
-            reason: Reason::Miss,
             rule: rule.as_deref(),
+            key: key.as_deref(),
             ttl,
             fwd_status: Some(StatusCode::OK),
             stored: Some(Err(Reason::NoStore)),
             collapsed,
+            ..CacheStatus::of(Reason::Miss)
         };
         let header = status.to_header();
         prop_assert!(sfv::Parser::new(header.as_bytes()).parse::<sfv::List>().is_ok());

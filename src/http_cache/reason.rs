@@ -94,6 +94,8 @@ pub enum Reason {
     BudgetFull,
     /// The rule's `tags` name a variable that the answer lacks, so a purge could not find it.
     MissingTag,
+    /// The answer names more cache groups than are tracked (RFC 9875 §2).
+    TooManyGroups,
     // The app failed.
     /// No connection to the app, or it broke before a response.
     UpstreamError,
@@ -152,6 +154,7 @@ impl Reason {
             Reason::LeaseLost => "lease-lost",
             Reason::BudgetFull => "budget-full",
             Reason::MissingTag => "missing-tag",
+            Reason::TooManyGroups => "too-many-groups",
             Reason::UpstreamError => "upstream-error",
             Reason::UpstreamTimeout => "upstream-timeout",
             Reason::BadRequest => "bad-request",

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::directives::{Reach, RequestDirectives, ResponseDirectives};
 use super::fields::Storing;
 use super::vary::Selector;
-use super::{Part, Policy, Reason, RequestHead, Stored, fields, freshness};
+use super::{Part, Policy, Reason, RequestHead, Stored, fields, freshness, groups};
 
 /// A response's head with the times around it.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +122,8 @@ pub(super) fn allowed(
         return Err(Reason::Private);
     }
     identity_allowed(request, directives, policy)?;
+    // RFC 9875 §2: what a group cannot find could not be invalidated with it.
+    groups::of(response.headers).map_err(|_| Reason::TooManyGroups)?;
     // Not RFC 9111 (§7.3 warns of it): a cookie is for one person unless somebody says otherwise.
     if response.headers.contains_key(SET_COOKIE) && storing.keeps_cookies() {
         return Err(Reason::SetCookie);

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::directives::{ResponseDirectives, TARGETS};
 use super::fields::Storing;
+use super::groups::CACHE_GROUPS;
 use super::storable::{allowed, assembled, for_part};
 use super::{Exchange, Policy, Reason, RequestHead, Stored, freshness};
 
@@ -191,8 +192,9 @@ pub fn not_modified_headers(stored: &HeaderMap) -> HeaderMap {
     let has_etag = stored.contains_key(ETAG);
     let wanted = |name: &HeaderName| {
         [CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, VARY].contains(name)
-            // Cache control for the caches behind this one (RFC 9213).
+            // Cache control and groups for the caches behind this one (RFC 9213, RFC 9875).
             || TARGETS.contains(name)
+            || *name == CACHE_GROUPS
             // Metadata beyond these only where it is the one validator.
             || (*name == LAST_MODIFIED && !has_etag)
     };

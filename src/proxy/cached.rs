@@ -16,8 +16,8 @@ use super::{Asked, Worker, pass, respond};
 use crate::body::Body;
 use crate::config::Coherence;
 use crate::entry::{Entry, Variant};
-use crate::http_cache::{Reason, RequestHead, Reuse, ranges, reuse, validation};
-use crate::store::Mark;
+use crate::http_cache::{Reason, RequestHead, Reuse, groups, ranges, reuse, validation};
+use crate::store::{Mark, Tags};
 
 /// One cacheable request: everything that stays the same while it is being answered.
 #[derive(Clone)]
@@ -170,7 +170,7 @@ impl Quest {
                     };
                     return self.lead(reason, order).await;
                 }
-                Place::Join(follower) => match self.follow(follower, stale).await {
+                Place::Join(follower) => match self.follow(follower, reason, stale).await {
                     Next::Done(outcome) => return outcome,
                     Next::AfterFailure(outcome) if failed => return outcome,
                     Next::AfterFailure(_) => failed = true,
@@ -186,7 +186,7 @@ impl Quest {
     }
 
     /// Waits for another request's fill.
-    async fn follow(&self, follower: Follower, stale: Stale) -> Next {
+    async fn follow(&self, follower: Follower, why: Reason, stale: Stale) -> Next {
         let joined = follower.joined;
         let waiting = Waiting::count(&self.worker.metrics.coalesced_waiters);
         let landing = follower
@@ -194,31 +194,37 @@ impl Quest {
             .await;
         drop(waiting);
         let failed = |status, reason| match &stale.variant {
-            Some(variant) if stale.on_error => Next::Done(self.stale_if_error(variant)),
+            Some(variant) if stale.on_error => {
+                Next::Done(self.stale_if_error(variant).because(why).collapsed())
+            }
             held if reason != Reason::UpstreamError => {
-                Next::Done(self.failed(held, status, reason).collapsed())
+                let failed = self.failed(held, status, reason);
+                Next::Done(failed.because(why).collapsed())
             }
             // What broke the connection may have been the leader's own fields.
-            held => Next::AfterFailure(self.failed(held, status, reason).collapsed()),
+            held => {
+                let failed = self.failed(held, status, reason);
+                Next::AfterFailure(failed.because(why).collapsed())
+            }
         };
         let landing = match landing {
             Waited::Landed(landing) => landing,
-            Waited::Slow => return Next::Done(self.alone(Reason::Miss, stale).await),
+            Waited::Slow => return Next::Done(self.alone(why, stale).await.collapsed()),
             Waited::Nothing => return failed(StatusCode::GATEWAY_TIMEOUT, Reason::CoalesceTimeout),
         };
         match landing {
             Landing::Ready(ready) if ready.answers(joined, self.coherence()) => {
-                self.collapsed(ready, joined, stale).await
+                self.collapsed(ready, joined, why, stale).await
             }
             Landing::Ready(_) | Landing::Again => Next::Again,
             Landing::Unmodified => Next::Unconditional,
-            Landing::Apart => Next::Done(self.alone(Reason::Miss, stale).await),
+            Landing::Apart => Next::Done(self.alone(why, stale).await.collapsed()),
             Landing::Failed(status, reason) => failed(status, reason),
         }
     }
 
     /// Serves what another request fetched, if it selects this one.
-    async fn collapsed(&self, ready: Ready, joined: Instant, stale: Stale) -> Next {
+    async fn collapsed(&self, ready: Ready, joined: Instant, why: Reason, stale: Stale) -> Next {
         let now = self.now();
         let entry = Entry {
             variants: vec![ready.variant],
@@ -232,11 +238,14 @@ impl Quest {
             {
                 (variant.stored.age(now), variant.stored.ttl(now))
             }
-            (_, Some(_)) => return Next::Done(self.alone(Reason::Stale, stale).await),
+            (_, Some(_)) => {
+                return Next::Done(self.alone(Reason::Stale, stale).await.collapsed());
+            }
         };
         let response = respond::stored(&self.head(), &entry.variants[0], age, now);
         Next::Done(
             self.outcome(Reason::Collapsed, response)
+                .because(why)
                 .ttl(ttl)
                 .collapsed(),
         )
@@ -330,15 +339,20 @@ impl Quest {
                     }
                     _ => response,
                 };
-                self.outcome(reason, response)
-                    .asked_app(status)
-                    .stored(kept.map(|_| ()))
+                let outcome = self.outcome(reason, response).asked_app(status);
+                let outcome = match &kept {
+                    Ok(kept) => outcome.ttl(kept.ttl(now)),
+                    Err(_) => outcome,
+                };
+                outcome.stored(kept.map(|_| ()))
             }
             Ok(Answer::Confirmed { variant, status }) => {
                 let now = self.now();
                 let response =
                     respond::stored(&self.head(), &variant, variant.stored.age(now), now);
                 self.outcome(Reason::Revalidated, response)
+                    .because(reason)
+                    .ttl(variant.stored.ttl(now))
                     .asked_app(status)
             }
             Ok(Answer::Completed { variant, status }) => {
@@ -349,16 +363,18 @@ impl Quest {
                     .asked_app(status)
                     .stored(Ok(()))
             }
-            Ok(Answer::Found { variant }) => self.served_found(&variant),
+            Ok(Answer::Found { variant }) => self.served_found(&variant).because(reason),
             Ok(Answer::Failed(status, failure)) => match &stale.variant {
-                Some(variant) if stale.on_error => self.stale_if_error(variant),
-                held => self.failed(held, status, failure),
+                Some(variant) if stale.on_error => self.stale_if_error(variant).because(reason),
+                held => self.failed(held, status, failure).because(reason),
             },
-            Err(_) => self.failed(
-                &stale.variant,
-                StatusCode::BAD_GATEWAY,
-                Reason::UpstreamError,
-            ),
+            Err(_) => self
+                .failed(
+                    &stale.variant,
+                    StatusCode::BAD_GATEWAY,
+                    Reason::UpstreamError,
+                )
+                .because(reason),
         }
     }
 
@@ -418,13 +434,26 @@ impl Quest {
 
     pub(super) fn enter(&self) -> Place {
         let rule = self.asked.live.rule(self.lookup.rule);
-        let untagged = rule.tags().is_empty();
+        // Without tags of the rule's own the answer can still name groups (RFC 9875).
+        let beginning = match rule.tags() {
+            [] => groups::tags_of(&self.group_origin()),
+            _ => String::new(),
+        };
         self.worker.flights.enter(
             &self.lookup,
             &self.worker.store,
-            untagged.then_some(&[]),
+            Tags::Beginning(&beginning),
             self.worker.upstream(&self.asked.live).timeout(),
         )
+    }
+
+    /// Whose groups the answer's are.
+    pub(super) fn group_origin(&self) -> String {
+        let route = self.asked.live.rule(self.lookup.rule).route;
+        match route {
+            Some(route) if route.any_host => groups::ANY_ORIGIN.to_owned(),
+            _ => self.asked.origin(),
+        }
     }
 
     /// What RFC 9111 and the rule say, with the variant it is about.
@@ -480,7 +509,7 @@ impl Quest {
     }
 
     pub(super) fn outcome(&self, reason: Reason, response: Response<Body>) -> Outcome {
-        Outcome::new(self.asked.clone(), self.lookup.rule, reason, response)
+        Outcome::new(self.asked.clone(), self.lookup.rule, reason, response).looked_up(&self.lookup)
     }
 }
 

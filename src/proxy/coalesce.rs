@@ -13,7 +13,7 @@ use super::plan::Lookup;
 use crate::config::Coherence;
 use crate::entry::Variant;
 use crate::http_cache::Reason;
-use crate::store::{Mark, Store};
+use crate::store::{Mark, Store, Tags};
 
 /// The fills of the process, by key, host and spelling.
 #[derive(Debug)]
@@ -216,12 +216,12 @@ impl Flights {
     /// Joins the fill of `lookup`, unless there is none, or it is older than `patience`, or a purge
     /// has overtaken it: then leads a new one.
     ///
-    /// `tags`: those of the answer, if they are known.
+    /// `tags`: what is known of the answer's.
     pub(super) fn enter(
         self: &Arc<Self>,
         lookup: &Lookup,
         store: &Store,
-        tags: Option<&[Box<str>]>,
+        tags: Tags<'_>,
         patience: Duration,
     ) -> Place {
         if self.memo(lookup) == Some(Memo::Apart) {

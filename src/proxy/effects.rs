@@ -1,11 +1,14 @@
-//! What a write makes stale: its purge rules bound to it, and its target (RFC 9111 §4.4). Pure.
+//! What a write makes stale: its purge rules bound to it, its target (RFC 9111 §4.4), and the cache
+//! groups its answer names (RFC 9875 §3). Pure.
 
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::{Asked, plan};
 use crate::config::Unmatched;
+use crate::http_cache::groups::{self, ANY_ORIGIN, Invalidated};
 use crate::http_cache::invalidation;
+use crate::http_cache::origin::Origin;
 use crate::routes::{Pattern, Purge, Template, target};
 
 /// The JSON of both sides, as far as it was read.
@@ -64,38 +67,108 @@ pub fn invalidated(asked: &Asked, status: StatusCode, answer: Option<&HeaderMap>
     if !invalidation::invalidates(&asked.parts.method, status) {
         return Vec::new();
     }
-    let target = asked.parts.uri.path_and_query();
-    let target = target.map_or("/", |target| target.as_str());
+    let mut keys = own_keys(asked);
     let further = answer.map_or_else(Vec::new, |answer| {
-        invalidation::further_targets(asked.scheme(), &asked.host, target, answer)
+        invalidation::further_targets(asked.scheme(), &asked.host, own_target(asked), answer)
     });
-    let other = lenient(target);
-    std::iter::once(target)
-        .chain(other.as_deref())
-        .chain(further.iter().map(String::as_str))
-        .filter_map(|target| key_of_target(asked, target))
-        .map(|key| Pattern::literal(&key))
-        .collect()
+    for key in further
+        .iter()
+        .flat_map(|target| keys_of_target(asked, target))
+    {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
 }
 
-/// The key under which a GET of `target` (path and query) by the same requester would be stored, for
-/// invalidation (RFC 9111 §4.4).
-fn key_of_target(asked: &Asked, target: &str) -> Option<String> {
-    let uri: http::Uri = target.parse().ok()?;
+/// The keys of the request's own target, however the app may read it.
+pub fn own_keys(asked: &Asked) -> Vec<Pattern> {
+    let target = own_target(asked);
+    let mut keys = keys_of_target(asked, target);
+    if let Some(other) = lenient(target) {
+        keys.extend(keys_of_target(asked, &other));
+    }
+    keys
+}
+
+/// The tags of the groups that the answer to a write invalidates, whatever its status (RFC 9875 §3).
+pub fn groups_invalidated(asked: &Asked, answer: &HeaderMap) -> Vec<Pattern> {
+    let origin = asked.origin();
+    // What a rule with `any_host` stored is of this origin too.
+    let origins = [origin.as_str(), ANY_ORIGIN];
+    match groups::invalidated(&asked.parts.method, answer) {
+        Invalidated::Named(groups) => groups
+            .iter()
+            .flat_map(|group| origins.map(|origin| groups::tag(origin, group)))
+            .map(|tag| Pattern::literal(&tag))
+            .collect(),
+        Invalidated::All => origins
+            .iter()
+            .map(|origin| Pattern::parse(&format!("{}*", groups::tags_of(origin))))
+            .collect(),
+    }
+}
+
+/// Of the tags of something stored under the write's own target, those of groups that go with it
+/// (RFC 9875 §2.2.1).
+pub fn companions<'t>(asked: &Asked, tags: impl Iterator<Item = &'t str>) -> Vec<Pattern> {
+    let ours = [asked.origin().as_str(), ANY_ORIGIN].map(groups::tags_of);
+    let mut found: Vec<Pattern> = Vec::new();
+    for tag in tags.filter(|tag| ours.iter().any(|ours| tag.starts_with(ours))) {
+        let tag = Pattern::literal(tag);
+        if !found.contains(&tag) {
+            found.push(tag);
+        }
+    }
+    found
+}
+
+fn own_target(asked: &Asked) -> &str {
+    let target = asked.parts.uri.path_and_query();
+    target.map_or("/", |target| target.as_str())
+}
+
+/// The keys under which GETs of `target` (path and query) are stored, whoever asked: §4.4 invalidates
+/// every response of a URI, so what a key takes from elsewhere is left open.
+fn keys_of_target(asked: &Asked, target: &str) -> Vec<Pattern> {
+    let Ok(uri) = target.parse::<http::Uri>() else {
+        return Vec::new();
+    };
     let live = &asked.live;
     let matched = plan::matched(live, uri.path());
     if matched.is_none() && live.config.defaults.unmatched == Unmatched::Pass {
-        return None;
+        return Vec::new();
     }
     let (index, params) = matched.unzip();
-    let template = index.map_or(&live.default_key, |index| &live.config.routes[index].key);
-    let claims = plan::claims(asked, template.reads_jwt());
+    let route = index.map(|index| &live.config.routes[index]);
+    let template = route.map_or(&live.default_key, |route| &route.key);
     let params = params.unwrap_or_default();
-    let mut scope = plan::scope(asked, &params, claims.as_ref());
-    let query = plan::kept(index.map(|index| &live.config.routes[index]), uri.query());
-    scope.path = uri.path();
-    scope.query = query.as_deref();
-    template.render(&scope).ok().map(|key| key.text)
+    let query = plan::kept(route, uri.query());
+    let mut keys = Vec::new();
+    for host in hosts(asked) {
+        let mut scope = plan::scope(asked, &params, None);
+        scope.host = &host;
+        scope.path = uri.path();
+        scope.query = query.as_deref();
+        if let Some(key) = template.of_any_requester(&scope)
+            && !keys.contains(&key)
+        {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// The request's host as GETs of the same origin may spell it: a URI with the scheme's own port and
+/// one without are the same (RFC 9110 §4.2.3).
+fn hosts(asked: &Asked) -> Vec<String> {
+    let origin = Origin::of(asked.scheme(), &asked.host);
+    let mut hosts = origin.map_or_else(Vec::new, |origin| origin.authorities());
+    if !hosts.contains(&asked.host) {
+        hosts.push(asked.host.clone());
+    }
+    hosts
 }
 
 /// The target as a lenient app might read it.

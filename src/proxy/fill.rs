@@ -25,7 +25,7 @@ use super::{headers, pass};
 use crate::body::{Body, Piece, Progress, Tapped, Timed};
 use crate::entry::Variant;
 use crate::http_cache::{Exchange, Reason, Reuse, Stored, ranges, storable, validation};
-use crate::store::Ticket;
+use crate::store::{Tags, Ticket};
 use crate::upstream;
 use gather::{check_body, gather};
 
@@ -199,11 +199,11 @@ impl Fill {
         };
         // What was purged since it was read must not come back by a 304.
         stale.variant = stale.variant.filter(|variant| {
-            let fenced =
-                self.quest
-                    .worker
-                    .store
-                    .fenced(stale.since, self.quest.key(), Some(&variant.tags));
+            let fenced = self.quest.worker.store.fenced(
+                stale.since,
+                self.quest.key(),
+                Tags::Known(&variant.tags),
+            );
             !fenced && ticket.confirms(variant)
         });
         let asked = Instant::now();
@@ -401,6 +401,7 @@ impl Fill {
         let head = quest.fill_head();
         let stored = validation::freshened(&stale.stored, &head, &arrival.exchange(), policy);
         let variant = Arc::new(Variant {
+            tags: quest.retagged(stale, &stored),
             stored,
             ..stale.clone()
         });

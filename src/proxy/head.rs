@@ -11,7 +11,7 @@ use crate::body::{Body, Progress};
 use crate::entry::Variant;
 use crate::http_cache::validation::{ByHead, by_head};
 use crate::http_cache::{Exchange, Reason};
-use crate::store::Ticket;
+use crate::store::{Tags, Ticket};
 
 impl Quest {
     /// Asks the app, and lets its answer freshen or invalidate what is stored.
@@ -71,11 +71,12 @@ impl Quest {
         let fenced = self
             .worker
             .store
-            .fenced(stale.since, self.key(), Some(&variant.tags));
+            .fenced(stale.since, self.key(), Tags::Known(&variant.tags));
         // What was purged since it was read must not come back.
         let known = !fenced && ticket.confirms(variant);
         let stored = match by_head(&variant.stored, &self.fill_head(), exchange, policy) {
             ByHead::Freshened(stored) | ByHead::Invalid(stored) if known => Some(Variant {
+                tags: self.retagged(variant, &stored),
                 stored,
                 ..Variant::clone(variant)
             }),

@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::body::{Body, Copy, Droppable, Progress, Timed, Watched};
 use crate::clock::Clock;
+use crate::http_cache::origin::Origin;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -145,6 +146,15 @@ impl Asked {
         let said = self.parts.headers.get("x-forwarded-proto");
         let said = said.and_then(|scheme| scheme.to_str().ok());
         said.unwrap_or(if self.secure { "https" } else { "http" })
+    }
+
+    /// The origin of the target (RFC 9110 §4.3.1), as text.
+    fn origin(&self) -> String {
+        match Origin::of(self.scheme(), &self.host) {
+            Some(origin) => origin.to_string(),
+            // HTTP/1.0 need not name a host.
+            None => format!("{}://{}", self.scheme(), self.host),
+        }
     }
 
     /// The client's body on its way to the app, with the deadline of `[listen] body_timeout`.

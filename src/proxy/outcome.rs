@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, Version, header};
 
 use super::admit::Refusal;
+use super::plan::Lookup;
 use super::{Asked, Worker};
 use crate::body::Body;
 use crate::http_cache::Reason;
@@ -22,6 +23,8 @@ pub struct Outcome {
     rule: Option<usize>,
     response: Response<Body>,
     reason: Reason,
+    because: Option<Reason>,
+    lookup: Option<Arc<Lookup>>,
     ttl: Option<i64>,
     fwd_status: Option<StatusCode>,
     stored: Option<Result<(), Reason>>,
@@ -48,10 +51,29 @@ impl Outcome {
             rule,
             response,
             reason,
+            because: None,
+            lookup: None,
             ttl: None,
             fwd_status: None,
             stored: None,
             collapsed: false,
+        }
+    }
+
+    /// Why the app was asked, where the outcome's own reason tells how that ended.
+    pub fn because(self, reason: Reason) -> Outcome {
+        Outcome {
+            because: Some(reason),
+            ..self
+        }
+    }
+
+    /// Where it was looked up; the config says whether the key is told.
+    pub fn looked_up(self, lookup: &Arc<Lookup>) -> Outcome {
+        let told = self.asked.live.config.defaults.cache_status_key;
+        Outcome {
+            lookup: told.then(|| lookup.clone()),
+            ..self
         }
     }
 
@@ -100,6 +122,11 @@ impl Outcome {
             .count(self.reason, self.asked.live.config.log.summary_every);
         let status = CacheStatus {
             reason: self.reason,
+            because: self.because,
+            key: self
+                .lookup
+                .as_deref()
+                .map(|lookup| lookup.key.text.as_str()),
             rule: rule.name(),
             ttl: self.ttl,
             fwd_status: self.fwd_status,
@@ -138,14 +165,7 @@ pub(super) fn refuse(
         .count(Reason::BadRequest, live.config.log.summary_every);
     tracing::debug!(target: "pannier::request", method = %parts.method, why = refusal.why, reason = "bad-request");
     let mut response = text(refusal.status, refusal.why);
-    let status = CacheStatus {
-        reason: Reason::BadRequest,
-        rule: None,
-        ttl: None,
-        fwd_status: None,
-        stored: None,
-        collapsed: false,
-    };
+    let status = CacheStatus::of(Reason::BadRequest);
     response
         .headers_mut()
         .insert(CACHE_STATUS, status.to_header());

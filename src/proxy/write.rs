@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::header::ACCEPT_ENCODING;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
@@ -16,8 +17,10 @@ use super::outcome::{Outcome, text};
 use super::plan::Effects;
 use super::{Asked, Life, Worker, pass, variables};
 use crate::body::{Body, Copy, Progress};
-use crate::http_cache::Reason;
-use crate::routes::Purge;
+use crate::config::Coherence;
+use crate::entry::Entry;
+use crate::http_cache::{Reason, invalidation};
+use crate::routes::{Pattern, Purge};
 use crate::upstream::UpstreamError;
 
 /// After its client was told of a timeout, the longest wait for the app to say how a write ended.
@@ -41,6 +44,7 @@ pub(super) async fn forward(
         life,
         copy: None,
         progress: Progress::default(),
+        companions: Vec::new(),
     };
     tokio::spawn(write.run(body, reply));
     match outcome.await {
@@ -62,6 +66,8 @@ struct Write {
     /// The beginning of the request's body, if a template reads it.
     copy: Option<Copy>,
     progress: Progress,
+    /// Tags of the groups that the target was in when the write came (RFC 9875 §2.2.1).
+    companions: Vec<Pattern>,
 }
 
 impl Write {
@@ -78,10 +84,15 @@ impl Write {
         let upstream = self.worker.upstream(&asked.live);
         let started = crate::clock::monotonic();
         let mut sending = Box::pin(upstream.unhurried(request));
-        let result = tokio::select! {
-            result = upstream.hurried(&mut sending, &self.progress) => result,
-            () = self.cut() => Err(UpstreamError::Timeout(upstream.timeout())),
+        let asking = async {
+            tokio::select! {
+                result = upstream.hurried(&mut sending, &self.progress) => result,
+                () = self.cut() => Err(UpstreamError::Timeout(upstream.timeout())),
+            }
         };
+        // Looked up beside the app's own work, so that it costs the client no time.
+        let (result, companions) = tokio::join!(asking, self.companions_in_redis());
+        self.companions = companions;
         match result {
             Ok(response) => {
                 let metrics = asked.live.rule(self.effects.rule).metrics;
@@ -108,20 +119,24 @@ impl Write {
     async fn answered(&self, response: Response<Body>) -> Outcome {
         let status = response.status();
         let mut response = response;
+        let mut purge = Purge {
+            tags: effects::groups_invalidated(&self.asked, response.headers()),
+            ..Purge::default()
+        };
         if status.is_success() || status.is_redirection() {
             let mut received = None;
             if self.effects.reads_response && !pass::is_event_stream(response.headers()) {
                 tokio::select! {
                     read = self.read(response) => (response, received) = read,
                     () = self.cut() => {
-                        self.carry_out(self.purge(None, None)).await;
                         let words = pass::words(Reason::UpstreamError);
                         response = text(StatusCode::BAD_GATEWAY, words);
                     }
                 }
             }
-            self.carry_out(self.purge(received, Some(&response))).await;
+            purge.absorb(self.purge(received, Some((status, response.headers()))));
         }
+        self.carry_out(purge).await;
         Outcome::new(
             self.asked.clone(),
             self.effects.rule,
@@ -187,27 +202,62 @@ impl Write {
         )
     }
 
-    /// All that this write makes stale: what the purge rules name, and the target itself
-    /// (RFC 9111 §4.4).
-    fn purge(&self, received: Option<Vec<u8>>, response: Option<&Response<Body>>) -> Purge {
+    /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
+    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1).
+    fn purge(&self, received: Option<Vec<u8>>, answer: Option<(StatusCode, &HeaderMap)>) -> Purge {
         let cap = self.asked.live.config.defaults.max_variables;
         let json = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| variables::json(&bytes, cap));
         let sent = self.copy.as_ref().and_then(Copy::copied);
-        let (body, answer) = (json(sent), json(received));
+        let (body, received) = (json(sent), json(received));
         let said = Said {
             body: body.as_ref(),
-            answer: answer.as_ref(),
+            answer: received.as_ref(),
         };
         let mut purge = Purge::default();
         for index in &self.effects.purges {
             purge.absorb(self.bound(*index, said));
         }
-        let status = response.map_or(StatusCode::OK, Response::status);
-        let fields = response.map(Response::headers);
+        let (status, fields) = match answer {
+            Some((status, fields)) => (status, Some(fields)),
+            None => (StatusCode::OK, None),
+        };
+        let invalidated = effects::invalidated(&self.asked, status, fields);
+        if !invalidated.is_empty() {
+            purge.tags.extend(self.companions.iter().cloned());
+            purge.tags.extend(self.companions_in_memory());
+        }
+        purge.keys.extend(invalidated);
         purge
-            .keys
-            .extend(effects::invalidated(&self.asked, status, fields));
-        purge
+    }
+
+    async fn companions_in_redis(&self) -> Vec<Pattern> {
+        if invalidation::is_safe(&self.asked.parts.method) {
+            return Vec::new();
+        }
+        let keys = effects::own_keys(&self.asked);
+        let store = &self.worker.store;
+        // Side by side, so that they wait for one timeout at most; not to be remembered in memory, as
+        // strict rules' are not.
+        let looks = keys
+            .iter()
+            .filter_map(Pattern::exact)
+            .map(|key| store.fetch(key, Coherence::Strict));
+        let entries = join_all(looks).await;
+        self.companions_of(entries.into_iter().flatten())
+    }
+
+    fn companions_in_memory(&self) -> Vec<Pattern> {
+        let keys = effects::own_keys(&self.asked);
+        let recall = |key| self.worker.store.recall(key, Coherence::Tracked);
+        let entries = keys.iter().filter_map(Pattern::exact).filter_map(recall);
+        self.companions_of(entries)
+    }
+
+    fn companions_of(&self, entries: impl Iterator<Item = Arc<Entry>>) -> Vec<Pattern> {
+        let entries: Vec<_> = entries.collect();
+        let variants = entries.iter().flat_map(|entry| &entry.variants);
+        let tags = variants.flat_map(|variant| variant.tags.iter().map(|tag| &**tag));
+        effects::companions(&self.asked, tags)
     }
 
     fn bound(&self, index: usize, said: Said<'_>) -> Purge {

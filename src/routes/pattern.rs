@@ -140,6 +140,17 @@ impl Purge {
             })
     }
 
+    /// Whether it covers a tag that begins with `prefix`, or might.
+    pub fn may_cover_tag_beginning(&self, prefix: &str) -> bool {
+        self.everything
+            || self.tags.iter().any(|pattern| match pattern.exact() {
+                Some(tag) => tag.starts_with(prefix),
+                None => {
+                    pattern.prefix().starts_with(prefix) || prefix.starts_with(pattern.prefix())
+                }
+            })
+    }
+
     /// Whether it covers nothing.
     pub fn is_empty(&self) -> bool {
         !self.everything && self.keys.is_empty() && self.tags.is_empty()

@@ -47,6 +47,18 @@ pub enum Source {
     Response(Vec<String>),
 }
 
+impl Source {
+    /// Whether the target URI alone tells its value.
+    fn is_of_the_uri(&self) -> bool {
+        match self {
+            Source::Path(_) | Source::Query(_) | Source::QueryRest => true,
+            Source::Host | Source::Uri => true,
+            Source::Header(_) | Source::Cookie(_) | Source::Jwt(_) => false,
+            Source::Body(_) | Source::Response(_) => false,
+        }
+    }
+}
+
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -229,6 +241,26 @@ impl Template {
             }
         }
         (pattern.build(), absent)
+    }
+
+    /// The keys that GETs of one URI render, whatever else they carry: what does not come from the URI
+    /// matches any value. `None` if no GET of it has a key.
+    pub fn of_any_requester(&self, scope: &Scope<'_>) -> Option<Pattern> {
+        let mut pattern = PatternBuilder::default();
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => pattern.literal(literal),
+                Part::AnyRun => pattern.any_run(),
+                Part::Variable { source, default } if source.is_of_the_uri() => {
+                    let mut text = String::new();
+                    self.render_variable(source, default.as_deref(), scope, &mut text)
+                        .ok()?;
+                    pattern.literal(&text);
+                }
+                Part::Variable { .. } => pattern.any_value(),
+            }
+        }
+        Some(pattern.build())
     }
 
     fn bound(&self, source: &Source, default: Option<&str>, scope: &Scope<'_>) -> Option<String> {

@@ -14,6 +14,15 @@ use crate::routes::Purge;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(pub u64);
 
+/// What is known of the tags of something that may have been purged.
+#[derive(Clone, Copy, Debug)]
+pub enum Tags<'a> {
+    /// All of them.
+    Known(&'a [Box<str>]),
+    /// Not known yet; each will begin so.
+    Beginning(&'a str),
+}
+
 /// The log of recent purges, shared by all threads of the process.
 #[derive(Debug, Default)]
 pub struct Fence {
@@ -43,9 +52,9 @@ impl Fence {
         self.count.fetch_add(1, Ordering::Release);
     }
 
-    /// Whether a purge since `mark` covers `key` with `tags`; `tags = None`: not known yet, so any
-    /// purge by tag counts.
-    pub fn covers(&self, mark: Mark, key: &str, tags: Option<&[Box<str>]>) -> bool {
+    /// Whether a purge since `mark` covers `key` with `tags`; where they are not known yet, any purge
+    /// that may cover one of them counts.
+    pub fn covers(&self, mark: Mark, key: &str, tags: Tags<'_>) -> bool {
         if self.mark() <= mark {
             return false;
         }
@@ -54,8 +63,10 @@ impl Fence {
             return true;
         };
         log.range(skip..).any(|purge| match tags {
-            Some(tags) => purge.covers(key, tags),
-            None => !purge.tags.is_empty() || purge.covers::<&str>(key, &[]),
+            Tags::Known(tags) => purge.covers(key, tags),
+            Tags::Beginning(prefix) => {
+                purge.covers::<&str>(key, &[]) || purge.may_cover_tag_beginning(prefix)
+            }
         })
     }
 
@@ -81,6 +92,7 @@ impl Fence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routes::Pattern;
 
     fn everything() -> Arc<Purge> {
         Arc::new(Purge {
@@ -93,14 +105,49 @@ mod tests {
     fn a_purge_fences_what_began_before_it_and_nothing_after() {
         let fence = Fence::default();
         let before = fence.mark();
-        assert!(!fence.covers(before, "key", None), "nothing was purged");
+        assert!(
+            !fence.covers(before, "key", Tags::Beginning("")),
+            "nothing was purged"
+        );
         fence.purge(everything());
         let after = fence.mark();
-        assert!(fence.covers(before, "key", Some(&[])));
-        assert!(!fence.covers(after, "key", Some(&[])));
+        assert!(fence.covers(before, "key", Tags::Known(&[])));
+        assert!(!fence.covers(after, "key", Tags::Known(&[])));
         fence.purge(Arc::default());
-        assert!(!fence.covers(after, "key", None), "it covers nothing");
-        assert!(fence.covers(before, "key", None));
+        assert!(
+            !fence.covers(after, "key", Tags::Beginning("")),
+            "it covers nothing"
+        );
+        assert!(fence.covers(before, "key", Tags::Beginning("")));
+    }
+
+    #[test]
+    fn tags_that_are_not_known_yet() {
+        let by_tag = |pattern: &str| {
+            let fence = Fence::default();
+            fence.purge(Arc::new(Purge {
+                tags: vec![Pattern::parse(pattern)],
+                ..Purge::default()
+            }));
+            fence
+        };
+        let covers = |pattern, tags| by_tag(pattern).covers(Mark(0), "key", tags);
+        #[rustfmt::skip]
+        let rows = [
+            ("any tag", "user:1", "", true),
+            ("one that begins so", "user:1", "user:", true),
+            ("just that", "user:", "user:", true),
+            ("one that does not", "user:1", "board:", false),
+            ("a shorter one", "user", "user:", false),
+            ("a wildcard before", "*", "user:", true),
+            ("a wildcard inside", "us*1", "user:", true),
+            ("a wildcard behind", "user:1*", "user:", true),
+            ("a wildcard elsewhere", "board*", "user:", false),
+        ];
+        for (name, pattern, prefix, expected) in rows {
+            assert_eq!(covers(pattern, Tags::Beginning(prefix)), expected, "{name}");
+        }
+        assert!(!covers("*", Tags::Known(&[])));
     }
 
     #[test]
@@ -112,10 +159,13 @@ mod tests {
         for _ in 1..Fence::CAPACITY {
             fence.purge(Arc::default());
         }
-        assert!(!fence.covers(first, "key", None), "the log is just full");
+        assert!(
+            !fence.covers(first, "key", Tags::Beginning("")),
+            "the log is just full"
+        );
         fence.purge(Arc::default());
-        assert!(fence.covers(first, "key", None));
-        assert!(!fence.covers(second, "key", None));
+        assert!(fence.covers(first, "key", Tags::Beginning("")));
+        assert!(!fence.covers(second, "key", Tags::Beginning("")));
         assert!(fence.log().len() <= Fence::CAPACITY);
     }
 

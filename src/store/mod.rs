@@ -13,7 +13,7 @@ mod gauges;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub use fence::{Fence, Mark};
+pub use fence::{Fence, Mark, Tags};
 pub use memory::Memory;
 
 use self::redis::{Held, Lease, Link, Put, Session, Tier};
@@ -184,8 +184,8 @@ impl Store {
         self.shared.fence.mark()
     }
 
-    /// Whether a purge since `mark` covers `key` (`tags = None`: not known yet).
-    pub fn fenced(&self, mark: Mark, key: &str, tags: Option<&[Box<str>]>) -> bool {
+    /// Whether a purge since `mark` covers `key` with `tags`.
+    pub fn fenced(&self, mark: Mark, key: &str, tags: Tags<'_>) -> bool {
         self.shared.fence.covers(mark, key, tags)
     }
 
@@ -225,7 +225,7 @@ impl Store {
         };
         // What follows the store in Redis into memory is measured from before this look at the fence.
         let echo = tier.echo.mark();
-        if self.fenced(ticket.mark, &ticket.key, Some(&variant.tags)) {
+        if self.fenced(ticket.mark, &ticket.key, Tags::Known(&variant.tags)) {
             self.abandon(ticket).await;
             return Err(Reason::Fenced);
         }

@@ -235,6 +235,7 @@ fn config(url: &str, max: u64) -> Config {
             max_variables: 1 << 18,
             priority: Priority::Medium,
             trusted_identity: Vec::new(),
+            cache_status_key: false,
         },
         jwt: None,
         admin: config::Admin { token: None },

@@ -121,6 +121,12 @@ impl Answer {
         self
     }
 
+    /// Adds a field whose value need not be text.
+    pub(crate) fn field(mut self, name: &'static str, value: HeaderValue) -> Answer {
+        self.headers.append(HeaderName::from_static(name), value);
+        self
+    }
+
     /// Adds `Cache-Control`.
     pub(crate) fn cache_control(self, value: &str) -> Answer {
         self.header(header::CACHE_CONTROL.as_str(), value)

@@ -91,6 +91,7 @@ pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
         max_variables: reader.length("max_variables").unwrap_or_default(),
         priority: priority(&reader.word("priority")),
         trusted_identity: trusted_identity(reader),
+        cache_status_key: reader.flag("cache_status_key"),
     };
     Inherited { ttl, defaults }
 }

@@ -259,6 +259,12 @@ pub(super) static DEFAULTS: &[Field] = &[
         "",
         "Header fields that a gateway sets and no client can; in a key they count as identity.",
     ),
+    field(
+        "cache_status_key",
+        Kind::Flag,
+        "false",
+        "Tell the key in Cache-Status. It may hold what identifies a person.",
+    ),
 ];
 
 pub(super) static JWT: &[Field] = &[

@@ -1,41 +1,154 @@
-use sfv::{List, Parser};
+use sfv::{BareItem, Item, List, ListEntry, Parser};
 
 use super::*;
 
-const NONE: CacheStatus<'static> = CacheStatus {
-    reason: Reason::Hit,
-    rule: None,
-    ttl: None,
-    fwd_status: None,
-    stored: None,
-    collapsed: false,
-};
+fn of(reason: Reason) -> CacheStatus<'static> {
+    CacheStatus::of(reason)
+}
 
 /// RFC 9211 §2.
 #[test]
 fn members() {
     let ok = Some(StatusCode::OK);
+    let not_modified = Some(StatusCode::NOT_MODIFIED);
+    let hit = of(Reason::Hit);
+    let miss = of(Reason::Miss);
     #[rustfmt::skip]
     let rows = [
-        ("hit", CacheStatus { ttl: Some(12), rule: Some("board"), ..NONE }, "pannier; hit; ttl=12; rule=board; detail=hit"),
-        ("miss, stored", CacheStatus { reason: Reason::Miss, fwd_status: ok, stored: Some(Ok(())), rule: Some("board"), ..NONE }, "pannier; fwd=uri-miss; fwd-status=200; stored; rule=board; detail=miss"),
-        ("miss, not stored", CacheStatus { reason: Reason::Miss, fwd_status: ok, stored: Some(Err(Reason::Private)), ..NONE }, "pannier; fwd=uri-miss; fwd-status=200; stored=?0; detail=miss; not-stored=private"),
-        ("served stale", CacheStatus { reason: Reason::StaleWhileRevalidate, ttl: Some(-3), ..NONE }, "pannier; hit; ttl=-3; detail=stale-while-revalidate"),
-        ("confirmed", CacheStatus { reason: Reason::Revalidated, fwd_status: Some(StatusCode::NOT_MODIFIED), ..NONE }, "pannier; fwd=stale; fwd-status=304; detail=revalidated"),
-        ("collapsed", CacheStatus { reason: Reason::Collapsed, ..NONE }, "pannier; fwd=uri-miss; collapsed; detail=collapsed"),
-        ("waited and asked", CacheStatus { reason: Reason::Miss, collapsed: true, ..NONE }, "pannier; fwd=uri-miss; collapsed; detail=miss"),
-        ("own answer", CacheStatus { reason: Reason::OnlyIfCached, ..NONE }, "pannier; detail=only-if-cached"),
-        ("no rule", CacheStatus { reason: Reason::NoRule, ..NONE }, "pannier; fwd=bypass; detail=no-rule"),
-        ("method", CacheStatus { reason: Reason::Method, ..NONE }, "pannier; fwd=method; detail=method"),
-        ("rule with spaces", CacheStatus { rule: Some("a b"), ..NONE }, "pannier; hit; rule=\"a b\"; detail=hit"),
-        ("rule with a digit first", CacheStatus { rule: Some("1a"), ..NONE }, "pannier; hit; rule=\"1a\"; detail=hit"),
-        ("rule with quotes", CacheStatus { rule: Some("a\"b"), ..NONE }, "pannier; hit; rule=\"a\\\"b\"; detail=hit"),
-        ("rule beyond ASCII", CacheStatus { rule: Some("é\n"), ..NONE }, "pannier; hit; rule=\"%c3%a9%0a\"; detail=hit"),
-        ("huge ttl", CacheStatus { ttl: Some(i64::MIN), ..NONE }, "pannier; hit; ttl=-999999999999999; detail=hit"),
+        ("hit", CacheStatus { ttl: Some(12), rule: Some("board"), ..hit }, "pannier; hit; ttl=12; rule=board; detail=hit"),
+        ("miss, stored", CacheStatus { fwd_status: ok, stored: Some(Ok(())), ttl: Some(60), rule: Some("board"), ..miss }, "pannier; fwd=uri-miss; fwd-status=200; ttl=60; stored; rule=board; detail=miss"),
+        ("miss, not stored", CacheStatus { fwd_status: ok, stored: Some(Err(Reason::Private)), ..miss }, "pannier; fwd=uri-miss; fwd-status=200; stored=?0; detail=miss; not-stored=private"),
+        ("served stale", CacheStatus { ttl: Some(-3), ..of(Reason::StaleWhileRevalidate) }, "pannier; hit; ttl=-3; detail=stale-while-revalidate"),
+        ("confirmed", CacheStatus { fwd_status: not_modified, ttl: Some(60), ..of(Reason::Revalidated) }, "pannier; fwd=stale; fwd-status=304; ttl=60; detail=revalidated"),
+        ("confirmed at the client's wish", CacheStatus { because: Some(Reason::RequestDirective), fwd_status: not_modified, ..of(Reason::Revalidated) }, "pannier; fwd=request; fwd-status=304; detail=revalidated"),
+        ("collapsed", of(Reason::Collapsed), "pannier; fwd=uri-miss; collapsed; detail=collapsed"),
+        ("collapsed on what was stale", CacheStatus { because: Some(Reason::Stale), ..of(Reason::Collapsed) }, "pannier; fwd=stale; collapsed; detail=collapsed"),
+        ("waited in vain", CacheStatus { collapsed: true, ..of(Reason::CoalesceTimeout) }, "pannier; fwd=uri-miss; collapsed; detail=coalesce-timeout"),
+        ("waited and asked", CacheStatus { collapsed: true, ..miss }, "pannier; fwd=uri-miss; collapsed; detail=miss"),
+        ("the app failed", of(Reason::UpstreamError), "pannier; fwd=miss; detail=upstream-error"),
+        ("the app failed a first time", CacheStatus { because: Some(Reason::VaryMiss), ..of(Reason::UpstreamTimeout) }, "pannier; fwd=vary-miss; detail=upstream-timeout"),
+        ("served as the app failed", CacheStatus { because: Some(Reason::RequestDirective), ttl: Some(-3), ..of(Reason::StaleIfError) }, "pannier; fwd=request; ttl=-3; detail=stale-if-error"),
+        ("own answer", of(Reason::OnlyIfCached), "pannier; detail=only-if-cached"),
+        ("own answer says no more", CacheStatus { because: Some(Reason::Miss), collapsed: true, stored: Some(Ok(())), ..of(Reason::FillsFull) }, "pannier; detail=fills-full"),
+        ("a hit is not forwarded", CacheStatus { because: Some(Reason::Miss), fwd_status: ok, collapsed: true, ..hit }, "pannier; hit; detail=hit"),
+        ("no rule", of(Reason::NoRule), "pannier; fwd=bypass; detail=no-rule"),
+        ("method", of(Reason::Method), "pannier; fwd=method; detail=method"),
+        ("key", CacheStatus { key: Some("user:1"), ..hit }, "pannier; hit; key=\"user:1\"; detail=hit"),
+        ("key with quotes", CacheStatus { key: Some("a\"\\é"), ..hit }, "pannier; hit; key=\"a\\\"\\\\%c3%a9\"; detail=hit"),
+        ("rule with spaces", CacheStatus { rule: Some("a b"), ..hit }, "pannier; hit; rule=\"a b\"; detail=hit"),
+        ("rule with a digit first", CacheStatus { rule: Some("1a"), ..hit }, "pannier; hit; rule=\"1a\"; detail=hit"),
+        ("rule with quotes", CacheStatus { rule: Some("a\"b"), ..hit }, "pannier; hit; rule=\"a\\\"b\"; detail=hit"),
+        ("rule beyond ASCII", CacheStatus { rule: Some("é\n"), ..hit }, "pannier; hit; rule=\"%c3%a9%0a\"; detail=hit"),
+        ("rule of no letters", CacheStatus { rule: Some(""), ..hit }, "pannier; hit; rule=\"\"; detail=hit"),
+        ("huge ttl", CacheStatus { ttl: Some(i64::MIN), ..hit }, "pannier; hit; ttl=-999999999999999; detail=hit"),
     ];
     for (name, status, expected) in rows {
         assert_eq!(status.to_header(), expected, "{name}");
-        let parsed: List = Parser::new(expected).parse().unwrap();
-        assert_eq!(parsed.len(), 1, "{name}");
+        parsed(expected);
     }
+}
+
+/// RFC 9211 §2.1 and §2.2, for every reason there is.
+#[test]
+fn every_reason() {
+    #[rustfmt::skip]
+    let rows: [(Reason, &str); Reason::COUNT] = [
+        (Reason::Hit, "hit"),
+        (Reason::StaleWhileRevalidate, "hit"),
+        (Reason::StaleIfError, "stale"),
+        (Reason::MaxStale, "hit"),
+        (Reason::Revalidated, "stale"),
+        (Reason::Collapsed, "uri-miss"),
+        (Reason::Miss, "uri-miss"),
+        (Reason::VaryMiss, "vary-miss"),
+        (Reason::Stale, "stale"),
+        (Reason::NoCache, "stale"),
+        (Reason::RequestDirective, "request"),
+        (Reason::OnlyIfCached, ""),
+        (Reason::NoRule, "bypass"),
+        (Reason::Disabled, "bypass"),
+        (Reason::Method, "method"),
+        (Reason::RequestBody, "bypass"),
+        (Reason::AmbiguousPath, "bypass"),
+        (Reason::UnkeyedQuery, "bypass"),
+        (Reason::UnkeyedHeader, "bypass"),
+        (Reason::MissingVariable, "bypass"),
+        (Reason::Identity, "bypass"),
+        (Reason::Upgrade, "bypass"),
+        (Reason::Range, "miss"),
+        (Reason::RequestNoStore, "request"),
+        (Reason::KeyTooLong, "bypass"),
+        (Reason::FillsFull, ""),
+        (Reason::Status, "miss"),
+        (Reason::NoStore, "miss"),
+        (Reason::Private, "miss"),
+        (Reason::SetCookie, "miss"),
+        (Reason::VaryAny, "miss"),
+        (Reason::Authorization, "miss"),
+        (Reason::Cookie, "miss"),
+        (Reason::NoFreshness, "miss"),
+        (Reason::Partial, "partial"),
+        (Reason::EventStream, "miss"),
+        (Reason::TooLarge, "miss"),
+        (Reason::Incomplete, "miss"),
+        (Reason::CloseDelimited, "miss"),
+        (Reason::Fenced, "miss"),
+        (Reason::LeaseLost, "miss"),
+        (Reason::BudgetFull, "miss"),
+        (Reason::MissingTag, "miss"),
+        (Reason::TooManyGroups, "miss"),
+        (Reason::UpstreamError, "miss"),
+        (Reason::UpstreamTimeout, "miss"),
+        (Reason::BadRequest, ""),
+        (Reason::CoalesceTimeout, "uri-miss"),
+    ];
+    let reasons = rows.map(|(reason, _)| reason);
+    for (at, (reason, expected)) in rows.into_iter().enumerate() {
+        assert_eq!(reason.index(), at, "{reason:?} is out of order or doubled");
+        check(of(reason), expected);
+        for because in reasons {
+            let status = CacheStatus {
+                because: Some(because),
+                stored: Some(Err(because)),
+                fwd_status: Some(StatusCode::OK),
+                collapsed: true,
+                ..of(reason)
+            };
+            let forwarded = !matches!(expected, "hit" | "");
+            let why = rows[because.index()].1;
+            let told = if forwarded && !matches!(why, "hit" | "") {
+                why
+            } else {
+                expected
+            };
+            check(status, told);
+        }
+    }
+}
+
+/// The types of §2.1 to §2.8, `hit` and `fwd` never together, and nothing that needs `fwd` without it.
+fn check(status: CacheStatus<'_>, expected: &str) {
+    let text = status.to_header();
+    let member = parsed(text.to_str().unwrap());
+    let get = |name: &str| member.params.get(name);
+    let hit = get("hit") == Some(&BareItem::Boolean(true));
+    let fwd = get("fwd").map(|fwd| fwd.as_token().expect("a Token").as_str());
+    assert_eq!(hit, expected == "hit", "{text:?}");
+    let forwarded = Some(expected).filter(|why| !matches!(*why, "hit" | ""));
+    assert_eq!(fwd, forwarded, "{text:?}");
+    for name in ["fwd-status", "stored", "collapsed"] {
+        assert!(get(name).is_none() || fwd.is_some(), "{name} in {text:?}");
+    }
+    let detail = get("detail").and_then(|detail| detail.as_token());
+    assert_eq!(detail.unwrap().as_str(), status.reason.as_str());
+}
+
+/// The one member, whose name is a Token.
+fn parsed(text: &str) -> Item {
+    let list: List = Parser::new(text).parse().unwrap();
+    let [ListEntry::Item(item)] = list.as_slice() else {
+        panic!("not one Item: {text}");
+    };
+    assert!(item.bare_item.as_token().is_some(), "{text}");
+    item.clone()
 }

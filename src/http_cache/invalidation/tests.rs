@@ -11,17 +11,29 @@ fn unsafe_methods_that_did_not_fail() {
         ("OPTIONS", 200, false),
         ("TRACE", 200, false),
         ("PROPFIND", 207, false),
+        ("REPORT", 207, false),
+        ("SEARCH", 200, false),
         ("POST", 200, true),
         ("POST", 204, true),
         ("POST", 303, true),
         ("POST", 304, true),
+        ("PUT", 301, true),
+        ("DELETE", 202, true),
+        ("POST", 299, true),
+        ("POST", 399, true),
         ("POST", 100, false),
+        ("POST", 101, false),
         ("POST", 400, false),
+        ("DELETE", 404, false),
+        ("POST", 499, false),
+        ("POST", 600, false),
         ("POST", 500, false),
         ("PUT", 201, true),
         ("PATCH", 200, true),
         ("DELETE", 204, true),
         ("M-SEARCH", 200, true),
+        ("LINK", 200, true),
+        ("FROBNICATE", 200, true),
         ("get", 200, true),
     ];
     for (name, status, expected) in rows {
@@ -70,6 +82,22 @@ fn locations_of_the_same_origin() {
         ("the target itself", "/a/b?q=1", None),
         ("the target's path", "/a/b", Some("/a/b")),
         ("a space", "/a b", None),
+        ("whitespace around", " /x\t", Some("/x")),
+        ("beyond ASCII", "/é?ü", Some("/%C3%A9?%C3%BC")),
+        ("beyond ASCII, absolute", "http://example.com/é", Some("/%C3%A9")),
+        ("percent-encoded", "/%c3%a9", Some("/%c3%a9")),
+        ("an empty query", "/a/b?", Some("/a/b?")),
+        ("absolute, the target itself", "http://example.com/a/b?q=1", Some("/a/b?q=1")),
+        ("absolute with dots", "http://example.com/x/../y", Some("/y")),
+        ("absolute with a fragment", "http://example.com/x#f", Some("/x")),
+        ("absolute, empty port", "http://example.com:/x", Some("/x")),
+        ("a port that is none", "http://example.com:65616/x", None),
+        ("userinfo on a network path", "//u@example.com/x", None),
+        ("user and password", "http://u:p@example.com/x", None),
+        ("three slashes", "///x", None),
+        ("a scheme alone", "http:", None),
+        ("a scheme and a path", "http:/x", None),
+        ("asterisk", "*", Some("/a/*")),
     ];
     for (name, reference, expected) in rows {
         for field in ["location", "content-location"] {
@@ -91,6 +119,15 @@ fn ports_and_unknown_hosts() {
         ("IPv6", "http", "[::1]:80", "http://[::1]/x", true),
         ("unknown host", "http", "", "http://example.com/x", false),
         ("unknown host, path", "http", "", "/x", true),
+        ("own port in Host alone", "http", "example.com:80", "http://example.com/x", true),
+        ("own port of the other scheme", "http", "example.com", "http://example.com:443/x", false),
+        ("TLS ends in front", "https", "example.com", "https://example.com/x", true),
+        ("TLS ends in front, plain reference", "https", "example.com", "http://example.com/x", false),
+        ("TLS ends in front, network path", "https", "example.com", "//example.com:443/x", true),
+        ("capitals in the scheme", "HTTPS", "example.com", "https://example.com/x", true),
+        ("capitals in Host", "http", "Example.com", "http://example.COM/x", true),
+        ("trailing dot", "http", "example.com", "http://example.com./x", false),
+        ("a scheme of no web", "ftp", "example.com", "http://example.com/x", false),
     ];
     for (name, scheme, host, reference, expected) in rows {
         let response = headers(&[("location", reference)]);
@@ -107,4 +144,37 @@ fn each_target_once() {
         ("content-location", "/y"),
     ]);
     assert_eq!(further_targets("http", "h", "/", &response), ["/x", "/y"]);
+}
+
+/// A reference is compared with the target letter by letter: `/a?` and `/a` are two.
+#[test]
+fn an_empty_query_is_a_query() {
+    let response = headers(&[("location", "/a")]);
+    assert_eq!(further_targets("http", "h", "/a?", &response), ["/a"]);
+    let response = headers(&[("location", "?")]);
+    assert_eq!(further_targets("http", "h", "/a", &response), ["/a?"]);
+}
+
+/// Bytes that are no text are percent-encoded as clients would.
+#[test]
+fn odd_bytes_are_encoded() {
+    let mut response = headers(&[("location", "/y")]);
+    let odd = http::HeaderValue::from_bytes(b"/\xff").unwrap();
+    response.append("location", odd);
+    let found = further_targets("http", "h", "/", &response);
+    assert_eq!(found, ["/y", "/%FF"]);
+}
+
+proptest::proptest! {
+    /// Whatever a reference holds, what is made of it is a target that a GET can name.
+    #[test]
+    fn references_resolve_to_targets(reference in "[\\x20-\\x7eé]{0,30}", base in "/[a-z/.?]{0,10}") {
+        let response = headers(&[("location", &reference)]);
+        for found in further_targets("http", "example.com", &base, &response) {
+            proptest::prop_assert!(found.starts_with('/'));
+            proptest::prop_assert!(found.parse::<Uri>().is_ok());
+            let path = found.split('?').next().unwrap_or_default();
+            proptest::prop_assert!(!path.split('/').any(|segment| matches!(segment, "." | "..")));
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What becomes of a whole answer: tags, the store, and those who waited.
+//! What becomes of a whole answer: tags and groups, the store, and those who waited.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::{Fill, Filling, land};
 use crate::entry::Variant;
-use crate::http_cache::{Reason, Stored, ranges};
+use crate::http_cache::{Reason, Stored, groups, ranges};
+use crate::proxy::cached::Quest;
 use crate::proxy::coalesce::{Landing, Ready};
 use crate::proxy::{plan, variables};
 
@@ -17,7 +18,10 @@ impl Fill {
     pub(super) async fn keep(self, fill: Filling, stored: Stored, body: Bytes) {
         let (stored, body) = self.joined_with_base(&fill, stored, body);
         let (tags, untagged) = match self.tags(&stored, &body) {
-            Ok(tags) => (tags, None),
+            Ok(mut tags) => {
+                tags.extend(self.quest.group_tags(&stored));
+                (tags, None)
+            }
             Err(reason) => (Vec::new(), Some(reason)),
         };
         let variant = Arc::new(self.variant(stored, body, tags));
@@ -113,5 +117,33 @@ impl Fill {
                     .map_err(|_| Reason::MissingTag)
             })
             .collect()
+    }
+}
+
+impl Quest {
+    /// The tags of the groups that a response names (RFC 9875 §2).
+    pub(super) fn group_tags(&self, stored: &Stored) -> Vec<Box<str>> {
+        // One with too many was refused (`storable`).
+        let groups = groups::of(&stored.headers).unwrap_or_default();
+        if groups.is_empty() {
+            return Vec::new();
+        }
+        let origin = self.group_origin();
+        let tags = groups.iter().map(|group| groups::tag(&origin, group));
+        tags.collect()
+    }
+
+    /// The tags of `stale` as `confirmed`, which a 304 made of it and may have put into other groups.
+    ///
+    /// Those it was in before are kept for once: a purge of one, while the app was being asked, covers
+    /// what was confirmed.
+    pub(in crate::proxy) fn retagged(&self, stale: &Variant, confirmed: &Stored) -> Vec<Box<str>> {
+        let ruled = stale.tags.iter().filter(|tag| !groups::is_tag(tag));
+        let mut tags: Vec<Box<str>> = ruled.cloned().collect();
+        tags.extend(self.group_tags(confirmed));
+        tags.extend(self.group_tags(&stale.stored));
+        tags.sort_unstable();
+        tags.dedup();
+        tags
     }
 }

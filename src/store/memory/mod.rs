@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use ahash::RandomState;
 
 use self::shard::{IndexName, Shard};
-use super::{Fence, Mark};
+use super::{Fence, Mark, Tags};
 use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::Reason;
 use crate::routes::{Pattern, Purge};
@@ -84,7 +84,7 @@ impl Memory {
             variants: entry.variants.iter().map(compact).collect(),
         };
         let mut shard = lock(shard);
-        let fenced = |variant: &Arc<Variant>| fence.covers(mark, key, Some(&variant.tags));
+        let fenced = |variant: &Arc<Variant>| fence.covers(mark, key, Tags::Known(&variant.tags));
         if entry.variants.iter().any(fenced) {
             return Err(Reason::Fenced);
         }
@@ -107,7 +107,7 @@ impl Memory {
         };
         let variant = compact(&variant);
         let mut shard = lock(shard);
-        if fence.covers(mark, key, Some(&variant.tags)) {
+        if fence.covers(mark, key, Tags::Known(&variant.tags)) {
             return Err(Reason::Fenced);
         }
         let entry = match shard.peek(key) {

@@ -1,0 +1,228 @@
+//! `Cache-Status` (RFC 9211) on real answers: what leads to which parameters.
+
+use std::time::Duration;
+
+use sfv::{BareItem, Item, List, ListEntry, Parser};
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::client::{Client, Reply};
+use crate::support::eventually;
+use crate::support::sidecar::Sidecar;
+
+const SHORT: Duration = Duration::from_secs(10);
+
+const RFC: &str = "[defaults]\nunmatched = \"rfc9111\"\n";
+
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
+async fn get(client: &Client, path: &str, fields: Fields<'_>) -> Reply {
+    let mut request = client.request("GET", path);
+    for (name, value) in fields {
+        request = request.header(name, value);
+    }
+    request.send().await
+}
+
+/// All members of all lines, which is a List (§2).
+fn members(reply: &Reply) -> Vec<Item> {
+    let lines = reply.headers.get_all("cache-status").iter();
+    let lines: Vec<&[u8]> = lines.map(|line| line.as_bytes()).collect();
+    let list: List = Parser::new(&lines.join(&b", "[..]))
+        .parse()
+        .expect("a List");
+    let items = list.into_iter().map(|member| match member {
+        ListEntry::Item(item) => item,
+        ListEntry::InnerList(_) => panic!("an Inner List"),
+    });
+    items.collect()
+}
+
+/// Pannier's own member: the last, as it is the nearest to the client (§2).
+fn own(reply: &Reply) -> Item {
+    let member = members(reply).pop().expect("a member");
+    let name = member.bare_item.as_token().expect("a Token");
+    assert_eq!(name.as_str(), "pannier");
+    member
+}
+
+fn token<'i>(member: &'i Item, name: &str) -> &'i str {
+    let value = member.params.get(name).and_then(|value| value.as_token());
+    value.map_or("", |token| token.as_str())
+}
+
+fn integer(member: &Item, name: &str) -> Option<i64> {
+    let value = member.params.get(name)?.as_integer()?;
+    Some(value.into())
+}
+
+fn boolean(member: &Item, name: &str) -> Option<bool> {
+    member.params.get(name)?.as_boolean()
+}
+
+/// §2.1, §2.3 to §2.5.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_miss_a_hit_and_a_confirmation() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |seen| {
+        let status = if seen.header("if-none-match").is_empty() {
+            200
+        } else {
+            304
+        };
+        Answer::status(status)
+            .header("etag", "\"1\"")
+            .cache_control("max-age=600")
+    });
+    let sidecar = Sidecar::start(&app.url(), RFC);
+    let client = sidecar.client();
+    let miss = own(&get(&client, "/a", &[]).await);
+    assert_eq!(token(&miss, "fwd"), "uri-miss");
+    assert_eq!(integer(&miss, "fwd-status"), Some(200));
+    assert_eq!(boolean(&miss, "stored"), Some(true));
+    assert!(
+        (500..=600).contains(&integer(&miss, "ttl").expect("of what is stored")),
+        "{miss:?}"
+    );
+    assert!(!miss.params.contains_key("hit") && !miss.params.contains_key("key"));
+    eventually("stored", SHORT, || async {
+        get(&client, "/a", &[]).await.is_hit()
+    })
+    .await;
+    let hit = own(&get(&client, "/a", &[("if-none-match", "\"1\"")]).await);
+    assert_eq!(boolean(&hit, "hit"), Some(true), "a 304 of ours is a hit");
+    for absent in ["fwd", "fwd-status", "stored", "collapsed"] {
+        assert!(!hit.params.contains_key(absent), "{absent}");
+    }
+    // §2.2: a fresh response, which the request's semantics forbid to use.
+    let confirmed = own(&get(&client, "/a", &[("cache-control", "no-cache")]).await);
+    assert_eq!(token(&confirmed, "fwd"), "request");
+    assert_eq!(integer(&confirmed, "fwd-status"), Some(304));
+    assert_eq!(token(&confirmed, "detail"), "revalidated");
+    assert!(integer(&confirmed, "ttl").expect("of what was confirmed") > 500);
+}
+
+/// §2.2: the most specific reason, also when the app fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_the_app_was_asked() {
+    let app = TestApp::start().await;
+    app.on("GET", "/vary", |_| {
+        Answer::text("x")
+            .cache_control("max-age=600")
+            .header("vary", "a")
+    });
+    app.on("GET", "/stale", |seen| {
+        if seen.nth == 0 {
+            Answer::text("x")
+                .header("etag", "\"1\"")
+                .cache_control("max-age=0, stale-if-error=600")
+        } else {
+            Answer::status(503)
+        }
+    });
+    app.on("GET", "/secret", |_| {
+        Answer::text("x").cache_control("no-store")
+    });
+    app.on("POST", "/secret", |_| Answer::text("x"));
+    let sidecar = Sidecar::start(&app.url(), RFC);
+    let client = sidecar.client();
+    eventually("stored", SHORT, || async {
+        get(&client, "/vary", &[]).await.is_hit()
+    })
+    .await;
+    let vary = own(&get(&client, "/vary", &[("a", "1")]).await);
+    assert_eq!(token(&vary, "fwd"), "vary-miss");
+
+    get(&client, "/stale", &[]).await;
+    eventually("the stale one is served", SHORT, || async {
+        let failed = get(&client, "/stale", &[]).await;
+        token(&own(&failed), "detail") == "stale-if-error"
+    })
+    .await;
+    let failed = own(&get(&client, "/stale", &[]).await);
+    assert_eq!(token(&failed, "fwd"), "stale");
+    assert!(
+        integer(&failed, "ttl") <= Some(0),
+        "negative when stale: {failed:?}"
+    );
+
+    let secret = own(&get(&client, "/secret", &[]).await);
+    assert_eq!(boolean(&secret, "stored"), Some(false));
+    assert_eq!(token(&secret, "not-stored"), "no-store");
+    assert_eq!(integer(&secret, "ttl"), None, "nothing is kept");
+    let written = own(&client.request("POST", "/secret").send().await);
+    assert_eq!(token(&written, "fwd"), "method");
+    assert_eq!(integer(&written, "fwd-status"), Some(200));
+
+    drop(app);
+    let down = own(&get(&client, "/vary", &[("a", "2")]).await);
+    assert_eq!(token(&down, "fwd"), "vary-miss");
+    assert_eq!(token(&down, "detail"), "upstream-error");
+    assert_eq!(integer(&down, "fwd-status"), None, "there was none");
+    let only = [("cache-control", "only-if-cached")];
+    let refused = get(&client, "/nothing", &only).await;
+    assert_eq!(refused.status, 504);
+    let refused = own(&refused);
+    assert!(!refused.params.contains_key("fwd") && !refused.params.contains_key("hit"));
+    assert_eq!(token(&refused, "detail"), "only-if-cached");
+}
+
+/// §2: the caches nearer to the app come first, and what they said is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_caches_before_this_one() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |_| {
+        Answer::text("x")
+            .cache_control("max-age=600")
+            .header(
+                "cache-status",
+                "origin; hit; ttl=1, \"an edge\"; fwd=uri-miss",
+            )
+            .header("cache-status", "third; fwd=miss")
+    });
+    let sidecar = Sidecar::start(&app.url(), RFC);
+    let client = sidecar.client();
+    for hit in [false, true] {
+        let mut reply = get(&client, "/a", &[]).await;
+        if hit {
+            eventually("a hit", SHORT, || async {
+                get(&client, "/a", &[]).await.is_hit()
+            })
+            .await;
+            reply = get(&client, "/a", &[]).await;
+        }
+        let names: Vec<String> = members(&reply)
+            .iter()
+            .map(|member| match &member.bare_item {
+                BareItem::Token(name) => name.as_str().to_owned(),
+                BareItem::String(name) => name.as_str().to_owned(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(names, ["origin", "an edge", "third", "pannier"]);
+        assert_eq!(reply.is_hit(), hit);
+    }
+}
+
+/// §2.7, §6: the key only where the config says so; names that are no Tokens are Strings.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_and_the_rule() {
+    let app = TestApp::start().await;
+    app.on("GET", "/items/1", |_| Answer::text("x"));
+    let rule = "[[route]]\nname = \"1st\"\npath = \"/items/{id}\"\nkey = \"item:{path.id}\"\n";
+    for (told, setting) in [(false, ""), (true, "[defaults]\ncache_status_key = true\n")] {
+        let sidecar = Sidecar::start(&app.url(), &format!("{setting}{rule}"));
+        let client = sidecar.client();
+        eventually("a hit", SHORT, || async {
+            let reply = get(&client, "/items/1", &[]).await;
+            let member = own(&reply);
+            let text = |name: &str| {
+                let value = member.params.get(name).and_then(|value| value.as_string());
+                value.map(|text| text.as_str().to_owned())
+            };
+            assert_eq!(text("rule").as_deref(), Some("1st"));
+            assert_eq!(text("key").as_deref(), told.then_some("item:1"));
+            reply.is_hit()
+        })
+        .await;
+    }
+}

@@ -72,7 +72,12 @@ async fn fields_of_one_connection_stay_behind() {
         .await;
     assert!(!reply.headers.contains_key("x-private"));
     let seen = app.last("/");
-    assert_eq!((seen.header("x-secret"), seen.header("te")), ("", ""));
+    assert_eq!(seen.header("x-secret"), "");
+    assert_eq!(
+        (seen.header("te"), seen.header("connection")),
+        ("trailers", "te"),
+        "said anew, for the app's connection"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

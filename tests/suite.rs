@@ -6,6 +6,7 @@ mod cache_status;
 mod caching;
 mod coalescing;
 mod examples;
+mod fidelity;
 mod fleet;
 mod groups;
 mod http2;

@@ -53,6 +53,7 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
         host,
         peer,
         arrived: crate::clock::monotonic(),
+        interim: None,
     };
     let explanation = Explanation {
         asked,

@@ -189,7 +189,9 @@ fn handling(reason: Reason) -> Handling {
         Reason::VaryMiss => VARY_MISS,
         Reason::Partial => PARTIAL,
         Reason::RequestDirective | Reason::RequestNoStore => REQUEST,
-        Reason::OnlyIfCached | Reason::BadRequest | Reason::FillsFull => Handling::Neither,
+        Reason::OnlyIfCached | Reason::BadRequest | Reason::MaxForwards | Reason::FillsFull => {
+            Handling::Neither
+        }
         Reason::Method => METHOD,
         Reason::NoRule
         | Reason::Disabled

@@ -68,6 +68,14 @@ impl Storing {
             && !self.withholds(name)
     }
 
+    /// Whether the field goes to the requester and to nobody else: a cookie, or what the response keeps
+    /// from shared caches.
+    pub(super) fn is_personal(&self, name: &HeaderName) -> bool {
+        (*name == SET_COOKIE || self.withholds(name))
+            && !HOP_BY_HOP.contains(&name.as_str())
+            && !self.connection_options.contains(name)
+    }
+
     /// Whether the response keeps the field from shared caches (§5.2.2.4, §5.2.2.7).
     pub(super) fn withholds(&self, name: &HeaderName) -> bool {
         self.withheld.contains(name)

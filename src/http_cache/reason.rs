@@ -103,6 +103,8 @@ pub enum Reason {
     UpstreamTimeout,
     /// The request was refused as malformed.
     BadRequest,
+    /// `Max-Forwards: 0`: answered here, never forwarded (RFC 9110 §7.6.2).
+    MaxForwards,
     /// The wait for another request's fill timed out.
     CoalesceTimeout,
 }
@@ -158,6 +160,7 @@ impl Reason {
             Reason::UpstreamError => "upstream-error",
             Reason::UpstreamTimeout => "upstream-timeout",
             Reason::BadRequest => "bad-request",
+            Reason::MaxForwards => "max-forwards",
             Reason::CoalesceTimeout => "coalesce-timeout",
         }
     }

@@ -114,6 +114,19 @@ pub fn keepable(
     allowed(&request, &response, &directives, &storing, &policy)
 }
 
+/// The fields of a 304 that are for its requester alone; [`freshened`] leaves them out.
+pub fn personal(not_modified: &HeaderMap, policy: &Policy) -> HeaderMap {
+    let directives = ResponseDirectives::of(not_modified);
+    let storing = Storing::of(not_modified, &directives, policy);
+    let mut personal = HeaderMap::new();
+    for (name, value) in not_modified {
+        if storing.is_personal(name) {
+            personal.append(name.clone(), value.clone());
+        }
+    }
+    personal
+}
+
 /// §4.3.4: a validator that differs names another representation, which this 304 is about.
 fn is_about(stored: &Stored, not_modified: &HeaderMap) -> bool {
     for (validator, same) in [

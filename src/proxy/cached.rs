@@ -335,6 +335,9 @@ impl Quest {
                         let mut answer = Response::new(Body::empty());
                         *answer.status_mut() = StatusCode::NOT_MODIFIED;
                         *answer.headers_mut() = validation::not_modified_headers(&kept.headers);
+                        let policy = self.asked.live.rule(self.lookup.rule).policy;
+                        let personal = validation::personal(response.headers(), policy);
+                        answer.headers_mut().extend(personal);
                         answer
                     }
                     _ => response,
@@ -346,10 +349,15 @@ impl Quest {
                 };
                 outcome.stored(kept.map(|_| ()))
             }
-            Ok(Answer::Confirmed { variant, status }) => {
+            Ok(Answer::Confirmed {
+                variant,
+                status,
+                personal,
+            }) => {
                 let now = self.now();
-                let response =
+                let mut response =
                     respond::stored(&self.head(), &variant, variant.stored.age(now), now);
+                response.headers_mut().extend(personal);
                 self.outcome(Reason::Revalidated, response)
                     .because(reason)
                     .ttl(variant.stored.ttl(now))

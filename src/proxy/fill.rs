@@ -14,14 +14,15 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::response::Parts;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::cached::{Quest, Stale};
 use super::coalesce::{Landing, Leader, Memo, Place, Ready};
-use super::{headers, pass};
+use super::expect::Expectation;
+use super::{headers, interim, pass};
 use crate::body::{Body, Piece, Progress, Tapped, Timed};
 use crate::entry::Variant;
 use crate::http_cache::{Exchange, Reason, Reuse, Stored, ranges, storable, validation};
@@ -83,6 +84,8 @@ pub(super) enum Answer {
         variant: Arc<Variant>,
         /// 304.
         status: StatusCode,
+        /// Fields of the 304 that are for this client alone, such as cookies.
+        personal: HeaderMap,
     },
     /// The app sent what a stored part lacked.
     Completed {
@@ -365,8 +368,7 @@ impl Fill {
     fn request(&self, stale: Option<&Variant>, wish: &Wish) -> Request<Body> {
         let asked = &self.quest.asked;
         let tags = asked.live.rule(self.quest.lookup.rule).tags();
-        let mut fields = asked.parts.headers.clone();
-        headers::strip_hop_by_hop(&mut fields);
+        let mut fields = pass::fields(asked, &Expectation::default());
         match (wish, stale) {
             (Wish::Own, _) => {}
             (Wish::Rest(rest), Some(part)) => ranges::add_rest(&mut fields, &part.stored, rest),
@@ -378,19 +380,15 @@ impl Fill {
         }
         if tags.iter().any(|tag| tag.reads_response()) {
             // Tags are read from the body, which a content coding would hide.
-            fields.remove(ACCEPT_ENCODING);
+            headers::remove(&mut fields, |name| *name == ACCEPT_ENCODING);
         }
-        headers::add_forwarding(
-            &mut fields,
-            asked.peer,
-            &asked.host,
-            asked.parts.version,
-            asked.scheme(),
-        );
         let mut request = Request::new(Body::empty());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = origin_form(&asked.parts.uri);
         *request.headers_mut() = fields;
+        // A refresh has no client to tell.
+        let sink = self.reply.as_ref().and(asked.interim.clone());
+        interim::hand_on(&mut request, sink, Expectation::default());
         request
     }
 
@@ -408,6 +406,7 @@ impl Fill {
         self.reply(Answer::Confirmed {
             variant: variant.clone(),
             status: StatusCode::NOT_MODIFIED,
+            personal: validation::personal(arrival.response.headers(), policy),
         });
         match validation::keepable(&head, &variant.stored, policy) {
             Ok(()) => self.commit(fill, variant).await,
@@ -516,8 +515,7 @@ impl Fill {
             .headers
             .get(CONTENT_LENGTH)
             .and_then(|v| v.to_str().ok()?.parse().ok());
-        headers::strip_hop_by_hop(&mut head.headers);
-        (head, body, length)
+        (pass::end_to_end(head), body, length)
     }
 
     fn count_not_stored(&self, reason: Reason) {

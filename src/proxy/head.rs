@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::cached::{Quest, Stale};
+use super::expect::Expectation;
 use super::fill::Leasing;
 use super::outcome::Outcome;
 use super::pass;
@@ -26,7 +27,7 @@ impl Quest {
         };
         let ticket = self.ticket(leasing).await;
         let upstream = self.worker.upstream(&self.asked.live);
-        let request = pass::request(&self.asked, Body::empty());
+        let request = pass::request(&self.asked, Body::empty(), &Expectation::default());
         let request_time = self.now();
         let started = crate::clock::monotonic();
         let response = match upstream.send(request, &Progress::default()).await {

@@ -3,46 +3,81 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE, VIA,
 };
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Version};
 
-const HOP_BY_HOP: [HeaderName; 6] = [
-    CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
+/// `Trailer` is not among them: it may say what a trailer section that was lost would have held
+/// (§6.6.2), and hyper sends no trailers without it.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    PROXY_CONNECTION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
 /// Removes the fields of one connection, and those that `Connection` names (§7.6.1).
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         // A client must not be able to take away what the request means (reliability.md R6): the
         // host stays whatever Connection says.
         .filter(|name| *name != HOST)
         .collect();
-    for name in named {
-        headers.remove(name);
+    remove(headers, |name| {
+        HOP_BY_HOP.contains(name) || named.contains(name)
+    });
+}
+
+/// Removes what `goes` says and keeps the order of the rest.
+///
+/// `HeaderMap::remove` moves the last field into the gap.
+pub(super) fn remove(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    if !headers.keys().any(&goes) {
+        return;
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let mut current = None;
+    for (name, value) in std::mem::take(headers) {
+        // A repeated field's name comes once, with its first value.
+        current = name.or(current);
+        if let Some(name) = current.as_ref().filter(|name| !goes(name)) {
+            kept.append(name.clone(), value);
+        }
     }
-    headers.remove(KEEP_ALIVE);
-    headers.remove(PROXY_CONNECTION);
-    headers.remove(TRAILER);
+    *headers = kept;
+}
+
+/// Whether the sender of a request takes a trailer section with the answer (§10.1.4).
+pub(super) fn takes_trailers(request: &Parts) -> bool {
+    let mut codings = request
+        .headers
+        .get_all(TE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    request.version != Version::HTTP_10
+        && codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Asks the app for a trailer section. `TE` is of one connection, which has to be said (§10.1.4).
+pub(super) fn ask_for_trailers(request: &mut HeaderMap) {
+    request.insert(TE, HeaderValue::from_static("trailers"));
+    request.append(CONNECTION, HeaderValue::from_static("te"));
 }
 
 /// Adds `Via` and `X-Forwarded-*` to a request for the app (§7.6.3).
@@ -96,17 +131,66 @@ mod tests {
     }
 
     #[test]
-    fn connection_fields_and_those_it_names_go() {
+    fn connection_fields_and_those_it_names_go_and_the_rest_keeps_its_order() {
         let mut headers = map(&[
+            ("a", "1"),
             ("connection", "close, X-Secret, host"),
+            ("b", ""),
             ("x-secret", "1"),
+            ("a", "2"),
             ("keep-alive", "timeout=5"),
             ("te", "trailers"),
             ("host", "a"),
-            ("accept", "*/*"),
+            ("trailer", "x-sum"),
+            ("c", "1"),
         ]);
+        headers.append(CONNECTION, HeaderValue::from_bytes(b"\xff, d").unwrap());
+        headers.append("d", HeaderValue::from_static("1"));
         strip_hop_by_hop(&mut headers);
-        assert_eq!(headers, map(&[("host", "a"), ("accept", "*/*")]));
+        let left: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        let expected = [
+            ("a", "1"),
+            ("a", "2"),
+            ("b", ""),
+            ("host", "a"),
+            ("trailer", "x-sum"),
+            ("c", "1"),
+        ];
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn who_takes_trailers() {
+        let rows: &[(&str, Version, &[&str], bool)] = &[
+            ("nothing said", Version::HTTP_11, &[], false),
+            ("said", Version::HTTP_11, &["trailers"], true),
+            (
+                "in a list",
+                Version::HTTP_11,
+                &["gzip;q=0.5, Trailers"],
+                true,
+            ),
+            (
+                "on a later line",
+                Version::HTTP_11,
+                &["gzip", "trailers"],
+                true,
+            ),
+            ("another", Version::HTTP_11, &["trailersx"], false),
+            ("HTTP/2", Version::HTTP_2, &["trailers"], true),
+            ("HTTP/1.0", Version::HTTP_10, &["trailers"], false),
+        ];
+        for (name, version, values, takes) in rows {
+            let mut request = http::Request::builder().version(*version);
+            for value in *values {
+                request = request.header(TE, *value);
+            }
+            let parts = request.body(()).unwrap().into_parts().0;
+            assert_eq!(takes_trailers(&parts), *takes, "{name}");
+        }
     }
 
     #[test]

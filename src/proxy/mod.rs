@@ -4,9 +4,12 @@ pub mod admit;
 mod cached;
 mod coalesce;
 pub mod effects;
+mod expect;
 mod fill;
 mod head;
 mod headers;
+mod hops;
+pub mod interim;
 mod outcome;
 mod pass;
 pub mod plan;
@@ -20,18 +23,20 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::{mpsc, watch};
 
 use crate::body::{Body, Copy, Droppable, Progress, Timed, Watched};
 use crate::clock::Clock;
+use crate::http_cache::Reason;
 use crate::http_cache::origin::Origin;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::upstream::Upstream;
 pub use coalesce::Flights;
+use interim::Interims;
 pub use outcome::{Outcome, Tally};
 use plan::Plan;
 
@@ -75,6 +80,8 @@ pub struct Client {
     pub hold: Arc<dyn Droppable>,
     /// Ties a write to the server's drain.
     pub life: Life,
+    /// Takes interim answers; `None` in HTTP/2.
+    pub interims: Option<Interims>,
 }
 
 /// A request with what was found out about it once.
@@ -94,6 +101,8 @@ pub struct Asked {
     pub has_body: bool,
     /// When the head had arrived.
     pub arrived: std::time::Instant,
+    /// Where interim answers go; `None`: nowhere.
+    pub interim: Option<interim::Sink>,
 }
 
 /// Answers one request.
@@ -105,10 +114,12 @@ pub async fn handle(
     let live = worker.live.load_full();
     let arrived = crate::clock::monotonic();
     let (mut parts, body) = request.into_parts();
-    let host = match admit::admit(&mut parts) {
+    let admitted = admit::admit(&mut parts);
+    let host = match admitted.and_then(|host| expect::check(&parts).map(|()| host)) {
         Ok(host) => host,
         Err(refusal) => return outcome::refuse(worker, &live, &parts, &refusal),
     };
+    let turn = client.turn(&parts);
     let asked = Asked {
         live,
         parts,
@@ -117,7 +128,13 @@ pub async fn handle(
         secure: client.secure,
         has_body: !body.is_end_stream(),
         arrived,
+        interim: turn.as_ref().map(interim::Turn::sink),
     };
+    if hops::ends_here(&asked.parts) {
+        let response = hops::answer(&asked.parts);
+        let outcome = Outcome::new(Arc::new(asked), None, Reason::MaxForwards, response);
+        return outcome.finish(worker);
+    }
     let outcome = match plan::plan(&asked) {
         Plan::Cache(lookup) => cached::answer(worker, asked, lookup).await,
         Plan::Pass { rule, reason } => pass::forward(worker, asked, rule, reason, body).await,
@@ -129,6 +146,15 @@ pub async fn handle(
         }
     };
     outcome.finish(worker)
+}
+
+impl Client {
+    /// RFC 9110 §15.2: HTTP/1.0 knows no interim answers.
+    fn turn(&self, parts: &Parts) -> Option<interim::Turn<'_>> {
+        let interims = self.interims.as_ref();
+        let told = interims.filter(|_| parts.version == Version::HTTP_11);
+        told.map(Interims::begin)
+    }
 }
 
 impl Worker {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 
+use super::expect::{self, Expectation};
 use super::outcome::{Outcome, text};
-use super::{Asked, Worker, fill, headers};
+use super::{Asked, Worker, fill, headers, hops, interim};
 use crate::body::{Body, Progress, Timed};
 use crate::http_cache::Reason;
 use crate::upstream::{self, Upstream, UpstreamError};
@@ -54,14 +55,16 @@ async fn send(
 ) -> Outcome {
     let upstream = worker.upstream(&asked.live);
     let started = crate::clock::monotonic();
-    match upstream.send(request(&asked, body), &progress).await {
+    let (body, expectation) = expect::hold(&asked.parts, body);
+    let request = request(&asked, body, &expectation);
+    match upstream.send(request, &progress).await {
         Ok(response) => {
             asked
                 .live
                 .rule(rule)
                 .metrics
                 .upstream(crate::clock::monotonic() - started);
-            let response = returned(response, upstream);
+            let response = expectation.answered(returned(response, upstream));
             let status = response.status();
             Outcome::new(asked, rule, reason, response).asked_app(status)
         }
@@ -69,27 +72,42 @@ async fn send(
     }
 }
 
-/// The request as the app gets it.
-pub(super) fn request(asked: &Asked, body: Body) -> Request<Body> {
+/// The request as the app gets it. Interim answers to it are handed on to the client.
+pub(super) fn request(asked: &Asked, body: Body, expectation: &Expectation) -> Request<Body> {
     let mut request = Request::new(body);
     *request.method_mut() = asked.parts.method.clone();
     *request.uri_mut() = fill::origin_form(&asked.parts.uri);
-    *request.headers_mut() = asked.parts.headers.clone();
-    headers::strip_hop_by_hop(request.headers_mut());
+    *request.headers_mut() = fields(asked, expectation);
+    hops::pass(&asked.parts.method, request.headers_mut());
     if streams_without_length(&request) {
         // hyper would take a GET's body for absent.
         request
             .headers_mut()
             .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+    interim::hand_on(&mut request, asked.interim.clone(), expectation.clone());
+    request
+}
+
+/// The client's fields as the app gets them.
+pub(super) fn fields(asked: &Asked, expectation: &Expectation) -> HeaderMap {
+    let mut fields = asked.parts.headers.clone();
+    headers::strip_hop_by_hop(&mut fields);
+    if expectation.is_none() {
+        // RFC 9110 §10.1.1: not without a body to wait for, nor from HTTP/1.0.
+        headers::remove(&mut fields, |name| *name == EXPECT);
+    }
+    if headers::takes_trailers(&asked.parts) {
+        headers::ask_for_trailers(&mut fields);
+    }
     headers::add_forwarding(
-        request.headers_mut(),
+        &mut fields,
         asked.peer,
         &asked.host,
         asked.parts.version,
         asked.scheme(),
     );
-    request
+    fields
 }
 
 fn streams_without_length(request: &Request<Body>) -> bool {
@@ -101,8 +119,15 @@ pub(super) fn returned(response: Response<Incoming>, upstream: &Upstream) -> Res
     let patience = patience(&response, upstream);
     let (mut head, body) = response.into_parts();
     let body = Timed::new(body, patience).holding(upstream::place(&mut head));
+    Response::from_parts(end_to_end(head), Body::stream(body))
+}
+
+/// The head of the app's answer without what was of its connection, its version included
+/// (RFC 9110 §2.5).
+pub(super) fn end_to_end(mut head: response::Parts) -> response::Parts {
     headers::strip_hop_by_hop(&mut head.headers);
-    Response::from_parts(head, Body::stream(body))
+    head.version = Version::HTTP_11;
+    head
 }
 
 /// How long the app may pause within a body: an event stream for ever.

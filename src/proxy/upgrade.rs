@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, TE, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::outcome::Outcome;
-use super::{Asked, Worker, pass};
+use super::{Asked, Worker, expect, headers, pass};
 use crate::body::{Body, Droppable, Progress};
 use crate::http_cache::Reason;
 
@@ -25,7 +25,10 @@ pub(super) async fn forward(
     let client = asked.parts.extensions.get::<OnUpgrade>().cloned();
     let body = asked.body(body, &progress, None);
     let asked = Arc::new(asked);
-    let mut request = pass::request(&asked, body);
+    let (body, expectation) = expect::hold(&asked.parts, body);
+    let mut request = pass::request(&asked, body, &expectation);
+    // `Connection` is this upgrade's from here on.
+    headers::remove(request.headers_mut(), |name| *name == TE);
     request
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -44,7 +47,7 @@ pub(super) async fn forward(
         }
         Ok(response) => {
             let status = response.status();
-            let response = pass::returned(response, upstream);
+            let response = expectation.answered(pass::returned(response, upstream));
             Outcome::new(asked, rule, Reason::Upgrade, response).asked_app(status)
         }
         Err(error) => pass::failed(asked, rule, &error),

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, Response, StatusCode};
-use http_body_util::BodyExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::effects::{self, Extent, Said};
 use super::outcome::{Outcome, text};
 use super::plan::Effects;
-use super::{Asked, Life, Worker, pass, variables};
-use crate::body::{Body, Copy, Progress};
+use super::{Asked, Life, Worker, expect, headers, pass, variables};
+use crate::body::{Body, BoxError, Copy, Progress};
 use crate::config::Coherence;
 use crate::entry::Entry;
 use crate::http_cache::{Reason, invalidation};
@@ -75,11 +77,12 @@ impl Write {
         let asked = self.asked.clone();
         let cap = asked.live.config.defaults.max_variables;
         self.copy = self.effects.reads_body.then(|| Copy::new(cap));
-        let mut request =
-            pass::request(&asked, asked.body(body, &self.progress, self.copy.clone()));
+        let body = asked.body(body, &self.progress, self.copy.clone());
+        let (body, expectation) = expect::hold(&asked.parts, body);
+        let mut request = pass::request(&asked, body, &expectation);
         if self.effects.reads_response {
             // A content coding would hide the variables.
-            request.headers_mut().remove(ACCEPT_ENCODING);
+            headers::remove(request.headers_mut(), |name| *name == ACCEPT_ENCODING);
         }
         let upstream = self.worker.upstream(&asked.live);
         let started = crate::clock::monotonic();
@@ -97,7 +100,8 @@ impl Write {
             Ok(response) => {
                 let metrics = asked.live.rule(self.effects.rule).metrics;
                 metrics.upstream(crate::clock::monotonic() - started);
-                let _ = reply.send(self.answered(pass::returned(response, upstream)).await);
+                let response = expectation.answered(pass::returned(response, upstream));
+                let _ = reply.send(self.answered(response).await);
             }
             Err(error) => {
                 self.unanswered(&error).await;
@@ -173,6 +177,7 @@ impl Write {
         let cap = self.asked.live.config.defaults.max_variables;
         let (head, mut body) = response.into_parts();
         let mut pieces: Vec<Bytes> = Vec::new();
+        let mut trailers = None;
         let mut length = 0;
         while let Some(frame) = body.frame().await {
             match frame.map(|frame| frame.into_data()) {
@@ -183,23 +188,19 @@ impl Write {
                         return (Response::from_parts(head, prefixed(pieces, body)), None);
                     }
                 }
-                Ok(Err(_trailers)) => {}
+                Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
                 Err(error) => {
-                    let broken = http_body_util::StreamBody::new(futures_util::stream::iter(
-                        pieces
-                            .into_iter()
-                            .map(|piece| Ok(http_body::Frame::data(piece)))
-                            .chain([Err(error)]),
-                    ));
-                    return (Response::from_parts(head, Body::stream(broken)), None);
+                    let body = prefixed(pieces, ending(Err(error)));
+                    return (Response::from_parts(head, body), None);
                 }
             }
         }
         let whole = pieces.concat();
-        (
-            Response::from_parts(head, Body::whole(Bytes::from(whole.clone()))),
-            Some(whole),
-        )
+        let body = match trailers {
+            Some(trailers) => prefixed(pieces, ending(Ok(Frame::trailers(trailers)))),
+            None => Body::whole(Bytes::from(whole.clone())),
+        };
+        (Response::from_parts(head, body), Some(whole))
     }
 
     /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
@@ -304,12 +305,12 @@ impl Write {
 
 /// What was read already, then the rest.
 fn prefixed(pieces: Vec<Bytes>, rest: Body) -> Body {
-    use futures_util::StreamExt;
-    let read = futures_util::stream::iter(
-        pieces
-            .into_iter()
-            .map(|piece| Ok(http_body::Frame::data(piece))),
-    );
-    let rest = http_body_util::BodyStream::new(rest);
-    Body::stream(http_body_util::StreamBody::new(read.chain(rest)))
+    let read = stream::iter(pieces.into_iter().map(|piece| Ok(Frame::data(piece))));
+    let rest = BodyStream::new(rest);
+    Body::stream(StreamBody::new(read.chain(rest)))
+}
+
+/// How a body ends after what was read already.
+fn ending(last: Result<Frame<Bytes>, BoxError>) -> Body {
+    Body::stream(StreamBody::new(stream::iter([last])))
 }

@@ -18,6 +18,7 @@ use super::http2::streams::{Spawner, Streams};
 use super::transport::Transport;
 use crate::body::{Body, BoxError, Droppable};
 use crate::config::Listen;
+use crate::proxy::interim::{self, Interims};
 use crate::proxy::{self, Client, Life, Worker};
 
 /// An accepted connection and what it occupies.
@@ -54,14 +55,20 @@ impl Connection {
             idle: listen.idle_timeout,
         };
         let mut io = Timed::new(transport, limits);
-        let client = Client {
+        let mut client = Client {
             peer: self.peer,
             secure: io.transport().is_tls(),
             hold: self.hold,
             life: self.life,
+            interims: None,
         };
         match protocol(&mut io, &client.life).await? {
-            Some(Protocol::Http1) => serve_http1(&self.worker, &client, io, &listen).await,
+            Some(Protocol::Http1) => {
+                let interims = client.interims.insert(Interims::default()).clone();
+                let phase = io.phase();
+                let io = interim::Transport::new(io, interims);
+                serve_http1(&self.worker, &client, io, phase, &listen).await
+            }
             // Boxed, so that the many connections of HTTP/1 do not carry its size.
             Some(Protocol::Http2) => Box::pin(serve_http2(self.worker, client, io, &listen)).await,
             None => Ok(()),
@@ -118,10 +125,10 @@ async fn protocol(io: &mut Timed, life: &Life) -> io::Result<Option<Protocol>> {
 async fn serve_http1(
     worker: &Arc<Worker>,
     client: &Client,
-    io: Timed,
+    io: interim::Transport<Timed>,
+    phase: Phase,
     listen: &Listen,
 ) -> Result<(), BoxError> {
-    let phase = io.phase();
     let service = service_fn(|request| {
         let phase = phase.clone();
         async move {

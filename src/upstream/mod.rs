@@ -234,6 +234,8 @@ fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
+    // Who listens for interim answers is among them.
+    *copy.extensions_mut() = request.extensions().clone();
     Some(copy)
 }
 

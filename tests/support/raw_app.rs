@@ -2,8 +2,8 @@
 //! without an end, two lengths, silence.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +17,8 @@ use super::Gate;
 pub(crate) enum Step {
     /// Sends these bytes.
     Send(Vec<u8>),
+    /// Reads on until the request, head included, contains these bytes.
+    Read(Vec<u8>),
     /// Waits for the gate.
     Pass(Gate),
     /// Closes the connection in order.
@@ -32,14 +34,23 @@ impl Step {
     pub(crate) fn send(text: &str) -> Step {
         Step::Send(text.as_bytes().to_vec())
     }
+
+    /// Reads on until the request, head included, contains this text.
+    pub(crate) fn read(text: &str) -> Step {
+        Step::Read(text.as_bytes().to_vec())
+    }
 }
 
 /// The running app; dropping it stops it and its connections.
 pub(crate) struct RawApp {
     addr: SocketAddr,
-    requests: Arc<AtomicUsize>,
+    requests: Requests,
+    ended: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
+
+/// Each with all that was read of it, in order of their heads.
+type Requests = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl RawApp {
     /// On a free port; `script` gives the steps for the n-th request head. After the last step the
@@ -49,21 +60,25 @@ impl RawApp {
     ) -> RawApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("it is bound");
-        let requests = Arc::new(AtomicUsize::new(0));
-        let counter = requests.clone();
+        let requests = Requests::default();
+        let record = requests.clone();
+        let ended = Arc::new(AtomicUsize::new(0));
+        let ends = ended.clone();
         let script = Arc::new(script);
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (counter, script) = (counter.clone(), script.clone());
+                let (record, script, ends) = (record.clone(), script.clone(), ends.clone());
                 connections.spawn(async move {
-                    connection(stream, || script(counter.fetch_add(1, Ordering::Relaxed))).await
+                    connection(stream, &record, &*script).await;
+                    ends.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
         RawApp {
             addr,
             requests,
+            ended,
             accepting,
         }
     }
@@ -79,7 +94,18 @@ impl RawApp {
 
     /// How many request heads came.
     pub(crate) fn count(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
+        self.requests.lock().expect("no test panics under it").len()
+    }
+
+    /// How many connections have ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// What was read of the n-th request: its head, and what [`Step::Read`] read after it.
+    pub(crate) fn request(&self, nth: usize) -> String {
+        let requests = self.requests.lock().expect("no test panics under it");
+        String::from_utf8_lossy(&requests[nth]).into_owned()
     }
 }
 
@@ -89,12 +115,30 @@ impl Drop for RawApp {
     }
 }
 
-async fn connection(mut stream: TcpStream, next: impl Fn() -> Vec<Step>) {
-    while read_head(&mut stream).await {
-        for step in next() {
+async fn connection(
+    mut stream: TcpStream,
+    record: &Requests,
+    script: &(impl Fn(usize) -> Vec<Step> + ?Sized),
+) {
+    let lock = || record.lock().expect("no test panics under it");
+    while let (head, true) = read_until(&mut stream, Vec::new(), b"\r\n\r\n").await {
+        let nth = {
+            let mut requests = lock();
+            requests.push(head);
+            requests.len() - 1
+        };
+        for step in script(nth) {
             match step {
                 Step::Send(bytes) => {
                     if stream.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
+                Step::Read(bytes) => {
+                    let so_far = lock()[nth].clone();
+                    let (read, found) = read_until(&mut stream, so_far, &bytes).await;
+                    lock()[nth] = read;
+                    if !found {
                         return;
                     }
                 }
@@ -111,15 +155,15 @@ async fn connection(mut stream: TcpStream, next: impl Fn() -> Vec<Step>) {
     }
 }
 
-/// Reads to the end of a head; bodies are not told apart from the next head. False: the client left.
-async fn read_head(stream: &mut TcpStream) -> bool {
-    let mut head = Vec::new();
+/// Reads until what was read contains `end`, or the client leaves: then false. Bodies are not told
+/// apart from the next head.
+async fn read_until(stream: &mut TcpStream, mut read: Vec<u8>, end: &[u8]) -> (Vec<u8>, bool) {
     let mut piece = [0; 4096];
-    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+    while !read.windows(end.len()).any(|part| part == end) {
         match stream.read(&mut piece).await {
-            Ok(0) | Err(_) => return false,
-            Ok(length) => head.extend_from_slice(&piece[..length]),
+            Ok(0) | Err(_) => return (read, false),
+            Ok(length) => read.extend_from_slice(&piece[..length]),
         }
     }
-    true
+    (read, true)
 }

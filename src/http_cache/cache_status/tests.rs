@@ -100,6 +100,7 @@ fn every_reason() {
         (Reason::UpstreamError, "miss"),
         (Reason::UpstreamTimeout, "miss"),
         (Reason::BadRequest, ""),
+        (Reason::MaxForwards, ""),
         (Reason::CoalesceTimeout, "uri-miss"),
     ];
     let reasons = rows.map(|(reason, _)| reason);

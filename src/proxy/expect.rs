@@ -1,0 +1,301 @@
+//! `Expect: 100-continue` (RFC 9110 §10.1.1): the app is asked before the client sends its body.
+//!
+//! The body is held back until the app says 100. Then hyper's server says it to the client, since it
+//! does so when the body is first asked for. An app that answers instead is heard out, and the client
+//! gets that answer with its body never sent. An app that says nothing gets the body after [`PATIENCE`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use http::header::{CONNECTION, EXPECT};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, Version};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Sleep;
+
+use super::admit::Refusal;
+use crate::body::{Body, BoxError};
+
+/// The longest wait for an app that neither says 100 nor answers: many do neither before they have read
+/// the body, and a sender need not wait for ever.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Refuses what nobody here can expect.
+pub(super) fn check(parts: &Parts) -> Result<(), Refusal> {
+    let known = parts.headers.get_all(EXPECT).iter().all(is_continue);
+    // In HTTP/1.0 it means nothing.
+    if known || parts.version == Version::HTTP_10 {
+        return Ok(());
+    }
+    Err(Refusal {
+        status: StatusCode::EXPECTATION_FAILED,
+        why: "an expectation other than 100-continue",
+    })
+}
+
+fn is_continue(value: &HeaderValue) -> bool {
+    value.as_bytes().eq_ignore_ascii_case(b"100-continue")
+}
+
+/// Whether the app has yet to say that it wants a request's body; none if the client did not ask.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Expectation(Option<Arc<Gate>>);
+
+#[derive(Debug)]
+struct Gate {
+    state: AtomicU8,
+    body: AtomicWaker,
+    /// Whether the client's connection can be told to end.
+    http1: bool,
+}
+
+/// The body waits for the app's word.
+const HELD: u8 = 0;
+/// It flows.
+const OPEN: u8 = 1;
+/// The app has answered without it: the client's end is let go.
+const REFUSED: u8 = 2;
+/// That answer is complete: the app's connection, on which a body is owed, ends.
+const OVER: u8 = 3;
+
+/// Holds `body` back if the client waits for a 100 before it sends it.
+pub(super) fn hold(parts: &Parts, body: Body) -> (Body, Expectation) {
+    let expected = parts.version != Version::HTTP_10 && parts.headers.contains_key(EXPECT);
+    if !expected || !body.is_streamed() {
+        return (body, Expectation::default());
+    }
+    let gate = Arc::new(Gate {
+        state: AtomicU8::new(HELD),
+        body: AtomicWaker::new(),
+        http1: parts.version == Version::HTTP_11,
+    });
+    let held = Held {
+        body: Some(body),
+        gate: gate.clone(),
+        sleep: None,
+    };
+    (Body::stream(held), Expectation(Some(gate)))
+}
+
+impl Expectation {
+    /// Whether the client asked for nothing.
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The app wants the body. False: nobody asked.
+    pub(super) fn meet(&self) -> bool {
+        if let Some(gate) = &self.0 {
+            gate.step(HELD, OPEN);
+        }
+        self.0.is_some()
+    }
+
+    /// The app's final answer on its way to the client. If the body was not let go by then, it never
+    /// will be, and the client is told that the connection ends: what it sent next could be either.
+    pub(super) fn answered(&self, response: Response<Body>) -> Response<Body> {
+        let Some(gate) = self.0.as_ref().filter(|gate| gate.step(HELD, REFUSED)) else {
+            return response;
+        };
+        let mut response = response.map(|body| body.guarded(Over(gate.clone())));
+        if gate.http1 {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl Gate {
+    fn step(&self, from: u8, to: u8) -> bool {
+        let stepped = self
+            .state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if stepped {
+            self.body.wake();
+        }
+        stepped
+    }
+}
+
+/// Held by an answer that refused the body.
+#[derive(Debug)]
+struct Over(Arc<Gate>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.step(REFUSED, OVER);
+    }
+}
+
+/// The app answered before it was sent the body.
+#[derive(Debug, thiserror::Error)]
+#[error("the app answered without waiting for the body")]
+struct Unwanted;
+
+/// A body behind its gate.
+#[derive(Debug)]
+struct Held {
+    body: Option<Body>,
+    gate: Arc<Gate>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Held {
+    /// Waits until the gate opens, for good or after [`PATIENCE`].
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unwanted>> {
+        self.gate.body.register(cx.waker());
+        match self.gate.state.load(Ordering::Acquire) {
+            HELD => {
+                let sleep = self
+                    .sleep
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.gate.step(HELD, OPEN);
+                self.poll_gate(cx)
+            }
+            OPEN => Poll::Ready(Ok(())),
+            REFUSED => {
+                // Ending the stream here would look like a body of no bytes.
+                self.body = None;
+                Poll::Pending
+            }
+            _ => Poll::Ready(Err(Unwanted)),
+        }
+    }
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if this.gate.state.load(Ordering::Acquire) != OPEN {
+            match this.poll_gate(cx) {
+                Poll::Ready(Ok(())) => this.sleep = None,
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        match this.body.as_mut() {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_some_and(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use http_body_util::{BodyExt, Full};
+
+    use super::*;
+
+    fn parts(version: Version, values: &[&str]) -> Parts {
+        let mut request = Request::builder().version(version);
+        for value in values {
+            request = request.header(EXPECT, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn what_may_be_expected() {
+        let rows: &[(&str, Version, &[&str], bool)] = &[
+            ("nothing", Version::HTTP_11, &[], true),
+            ("100", Version::HTTP_11, &["100-continue"], true),
+            ("any case", Version::HTTP_11, &["100-Continue"], true),
+            ("another", Version::HTTP_11, &["200-ok"], false),
+            (
+                "another besides",
+                Version::HTTP_11,
+                &["100-continue", "x"],
+                false,
+            ),
+            ("a list", Version::HTTP_11, &["100-continue, x"], false),
+            ("another in HTTP/1.0", Version::HTTP_10, &["x"], true),
+        ];
+        for (name, version, values, admitted) in rows {
+            let checked = check(&parts(*version, values));
+            assert_eq!(checked.is_ok(), *admitted, "{name}");
+        }
+    }
+
+    fn upload() -> Body {
+        Body::stream(Full::new(Bytes::from_static(b"body")))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_body_waits_for_the_word_and_not_for_ever() {
+        let asking = parts(Version::HTTP_11, &["100-continue"]);
+        let (body, expectation) = hold(&asking, upload());
+        let reading = tokio::spawn(body.collect());
+        tokio::task::yield_now().await;
+        assert!(!reading.is_finished());
+        assert!(expectation.meet());
+        assert_eq!(reading.await.unwrap().unwrap().to_bytes(), "body");
+
+        let (body, _expectation) = hold(&asking, upload());
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "body");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_before_the_word_ends_the_body_when_it_is_over() {
+        let (body, expectation) = hold(&parts(Version::HTTP_11, &["100-continue"]), upload());
+        let answer = expectation.answered(Response::new(upload()));
+        assert_eq!(answer.headers()[CONNECTION], "close");
+        let reading = tokio::spawn(body.collect());
+        tokio::time::sleep(PATIENCE * 2).await;
+        assert!(!reading.is_finished(), "the app is still being listened to");
+        expectation.meet();
+        assert!(!reading.is_finished(), "the word comes too late");
+        drop(answer);
+        assert!(reading.await.unwrap().is_err());
+    }
+
+    #[test]
+    fn who_expects_nothing_waits_for_nothing() {
+        for (name, parts, body) in [
+            ("no field", parts(Version::HTTP_11, &[]), upload()),
+            (
+                "HTTP/1.0",
+                parts(Version::HTTP_10, &["100-continue"]),
+                upload(),
+            ),
+            (
+                "no body",
+                parts(Version::HTTP_11, &["100-continue"]),
+                Body::empty(),
+            ),
+        ] {
+            let (_, expectation) = hold(&parts, body);
+            assert!(expectation.is_none() && !expectation.meet(), "{name}");
+            let answer = expectation.answered(Response::new(Body::empty()));
+            assert!(answer.headers().is_empty(), "{name}");
+        }
+    }
+}

@@ -9,8 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Entry, Priority, Variant};
-use crate::http_cache::Stored;
 use crate::http_cache::vary::Selector;
+use crate::http_cache::{Part, Stored};
 
 /// `seconds` after the start of the tests' time.
 pub(crate) fn at(seconds: u64) -> SystemTime {
@@ -75,13 +75,49 @@ fn any_variant() -> impl Strategy<Value = Variant> {
         prop::sample::select(&Priority::ALL[..]),
         any::<String>().prop_map(Box::from),
     );
-    (any_stored(), rest).prop_map(|(stored, (body, tags, priority, rule))| Variant {
-        stored,
-        body,
-        tags,
-        priority,
-        rule,
+    (any_stored(), any_place(), rest).prop_map(|(stored, place, (body, tags, priority, rule))| {
+        Variant {
+            stored: Stored {
+                part: place.and_then(|place| part_at(place, &body)),
+                ..stored
+            },
+            body,
+            tags,
+            priority,
+            rule,
+        }
     })
+}
+
+/// Where a part begins, and how much follows it; `None`: that is not known.
+type Place = (u64, Option<u64>);
+
+fn any_place() -> impl Strategy<Value = Option<Place>> {
+    prop::option::of((any::<u64>(), prop::option::of(any::<u64>())))
+}
+
+/// `body` as a part, if there can be such a one.
+fn part_at((first, rest): Place, body: &Bytes) -> Option<Part> {
+    let end = first.checked_add(body.len() as u64)?;
+    let part = Part {
+        first,
+        end,
+        complete: rest.map(|rest| end.saturating_add(rest)),
+    };
+    part.is_possible().then_some(part)
+}
+
+/// [`variant`] as a part of a representation with a strong validator.
+pub(crate) fn part(first: u64, body: &str, complete: Option<u64>) -> Variant {
+    let mut variant = variant(body);
+    let tag = HeaderValue::from_static("\"a\"");
+    variant.stored.headers.insert(http::header::ETAG, tag);
+    variant.stored.part = Some(Part {
+        first,
+        end: first + body.len() as u64,
+        complete,
+    });
+    variant
 }
 
 fn any_stored() -> impl Strategy<Value = Stored> {

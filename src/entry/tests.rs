@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::samples::{any_entry, at, entry, variant, variant_for};
+use super::samples::{any_entry, at, entry, part, variant, variant_for};
 use super::*;
 
 fn hosts(entry: &Entry) -> Vec<&str> {
@@ -60,6 +60,69 @@ fn one_variant_too_many_replaces_the_oldest() {
         ["7", "6", "5", "4", "3", "2", "1", "late"],
         "the new one stays although its time is the oldest"
     );
+}
+
+/// RFC 9111 §3.3, §3.4: who of a whole and a part stays.
+#[test]
+fn with_weighs_parts_against_wholes() {
+    fn tagged(mut variant: Variant, tag: Option<&'static str>) -> Variant {
+        variant.stored.headers.remove(http::header::ETAG);
+        if let Some(tag) = tag {
+            let tag = HeaderValue::from_static(tag);
+            variant.stored.headers.insert(http::header::ETAG, tag);
+        }
+        variant
+    }
+    let whole = |tag| tagged(variant("whole"), tag);
+    let part = |tag| tagged(part(0, "wh", Some(5)), tag);
+    let full = |tag| tagged(samples::part(0, "whole", Some(5)), tag);
+    let elsewhere = |mut variant: Variant| {
+        variant.stored.selector.host = "b".into();
+        variant
+    };
+    let (a, b, weak) = (Some("\"a\""), Some("\"b\""), Some("W/\"a\""));
+    let (whole_stays, part_stays): (&[&str], &[&str]) = (&["whole"], &["wh"]);
+    // name, held, new, seconds, bodies
+    #[rustfmt::skip]
+    let rows: Vec<(&str, Variant, Variant, u64, &[&str])> = vec![
+        ("a part of the same", whole(a), part(a), 10, whole_stays),
+        ("a part of another", whole(a), part(b), 10, part_stays),
+        ("a part without a validator", whole(a), part(None), 10, whole_stays),
+        ("a part with a weak one", whole(a), part(weak), 10, whole_stays),
+        ("neither has a validator", whole(None), part(None), 10, whole_stays),
+        ("the whole is worth validating", whole(a), part(a), 119, whole_stays),
+        ("the whole is of no use", whole(a), part(a), 120, part_stays),
+        ("the whole is of no use and has no validator", whole(None), part(a), 60, part_stays),
+        ("the whole selects others", elsewhere(whole(a)), part(a), 10, &["wh", "whole"]),
+        ("a whole of the same", part(a), whole(a), 10, whole_stays),
+        ("a whole of another", part(a), whole(b), 10, whole_stays),
+        ("a whole without a validator", part(a), whole(None), 10, whole_stays),
+        ("a part that is all, by a whole", full(a), whole(a), 10, whole_stays),
+        ("a part that is all counts as a whole", full(a), part(a), 10, whole_stays),
+        ("and displaces one", whole(a), full(a), 10, whole_stays),
+        ("a part by one of another", part(a), tagged(samples::part(2, "ol", Some(5)), b), 10, &["ol"]),
+        ("a part by one of the same", part(a), tagged(samples::part(2, "ol", Some(5)), a), 10, &["ol"]),
+    ];
+    for (name, held, new, seconds, expected) in rows {
+        let is_all = new.stored.part.filter(|part| part.is_all());
+        let found = entry(held).with(Arc::new(new), at(seconds));
+        let bodies: Vec<_> = found.variants.iter().map(|held| &held.body[..]).collect();
+        let expected: Vec<_> = expected.iter().map(|body| body.as_bytes()).collect();
+        assert_eq!(bodies, expected, "{name}");
+        if is_all.is_some() {
+            assert_eq!(found.variants[0].stored.part, is_all, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_part_that_gives_way_leaves_no_useless_variants() {
+    let held = with(&with(&Entry::default(), "a", 0), "b", 50);
+    let mut part = part(0, "b", Some(5));
+    part.stored.selector.host = "b".into();
+    let found = held.with(Arc::new(part), at(70));
+    assert_eq!(hosts(&found), ["b"]);
+    assert_eq!(found.variants[0].stored.part, None);
 }
 
 #[test]

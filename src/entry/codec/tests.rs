@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::samples::{any_entry, at, variant, variant_for};
+use crate::entry::samples::{any_entry, at, part, variant, variant_for};
+use crate::http_cache::Part;
 
 fn sample() -> Entry {
     let mut first = variant_for("a.example", 10);
@@ -14,7 +15,12 @@ fn sample() -> Entry {
     ];
     first.tags = vec!["user:1".into(), "board:7".into()];
     Entry {
-        variants: vec![Arc::new(first), Arc::new(variant("second"))],
+        variants: vec![
+            Arc::new(first),
+            Arc::new(variant("second")),
+            Arc::new(part(300, "third", Some(1_000))),
+            Arc::new(part(300, "fourth", None)),
+        ],
     }
 }
 
@@ -79,6 +85,43 @@ fn what_an_encoder_never_writes_is_malformed() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn a_part_that_cannot_be_is_malformed() {
+    let of = |first, end, complete| {
+        Some(Part {
+            first,
+            end,
+            complete,
+        })
+    };
+    let rows = [
+        ("fits", of(300, 304, Some(304)), true),
+        ("fits, length unknown", of(300, 304, None), true),
+        ("near 2⁶⁴", of(u64::MAX - 4, u64::MAX, Some(u64::MAX)), true),
+        ("shorter than the body", of(300, 303, None), false),
+        ("longer than the body", of(300, 305, None), false),
+        ("backward", of(304, 300, None), false),
+        ("past the whole", of(300, 304, Some(303)), false),
+    ];
+    for (name, place, expected) in rows {
+        let mut held = variant("part");
+        held.stored.part = place;
+        let entry = Entry {
+            variants: vec![Arc::new(held)],
+        };
+        let back = decode(&encode(&entry).into());
+        assert_eq!(back.is_ok(), expected, "{name}");
+        assert!(!expected || back == Ok(entry), "{name}");
+    }
+    let mut empty = variant("");
+    empty.stored.part = of(5, 5, None);
+    let entry = Entry {
+        variants: vec![Arc::new(empty)],
+    };
+    let back = decode(&encode(&entry).into());
+    assert_eq!(back, Err(DecodeError::Malformed), "empty");
 }
 
 #[test]

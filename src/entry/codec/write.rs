@@ -55,19 +55,21 @@ fn stored(out: &mut Vec<u8>, stored: &Stored) {
     duration(out, stored.lifetime);
     duration(out, stored.stale_while_revalidate);
     duration(out, stored.stale_if_error);
-    let complete = stored.part.and_then(|part| part.complete);
+    let complete_known = stored.part.is_some_and(|part| part.complete.is_some());
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
     out.push(
         flag(stored.must_revalidate, MUST_REVALIDATE)
             | flag(stored.no_cache, NO_CACHE)
             | flag(stored.shareable, SHAREABLE)
             | flag(stored.part.is_some(), PARTIAL)
-            | flag(complete.is_some(), COMPLETE_KNOWN),
+            | flag(complete_known, COMPLETE_KNOWN),
     );
     if let Some(part) = stored.part {
         number(out, part.first);
         number(out, part.end);
-        complete.inspect(|complete| number(out, *complete));
+        if let Some(complete) = part.complete {
+            number(out, complete);
+        }
     }
 }
 

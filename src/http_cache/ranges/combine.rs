@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, EXPIRES, IF_RANGE, RANGE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, EXPIRES, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::validator::Strong;
@@ -89,6 +89,9 @@ fn is_same_representation(old: &Stored, new: &Stored) -> bool {
         // What is joined answers only requests that selected both.
         && old.selector == new.selector
         && [old.status, new.status] == [StatusCode::OK; 2]
+        // It may be left out after `If-Range`; another one belies the validator.
+        && (!new.headers.contains_key(CONTENT_ENCODING)
+            || old.headers.get_all(CONTENT_ENCODING) == new.headers.get_all(CONTENT_ENCODING))
 }
 
 /// The bytes at the positions of either; where both have one, the newer's.

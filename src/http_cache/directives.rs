@@ -131,6 +131,8 @@ pub struct RequestDirectives {
     pub no_store: bool,
     /// `only-if-cached` (§5.2.1.7).
     pub only_if_cached: bool,
+    /// `stale-if-error` (RFC 5861 §4); zero when invalid.
+    pub stale_if_error: Option<Duration>,
 }
 
 impl RequestDirectives {
@@ -160,6 +162,7 @@ impl RequestDirectives {
             b"no-cache" => self.no_cache = true,
             b"no-store" => self.no_store = true,
             b"only-if-cached" => self.only_if_cached = true,
+            b"stale-if-error" => least(&mut self.stale_if_error, delta(member)),
             _ => {}
         }
     }

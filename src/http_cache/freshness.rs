@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::directives::{MAX_DELTA, ResponseDirectives, parse_delta};
 use super::{CacheControlMode, Exchange, Policy, Stored};
@@ -91,9 +91,7 @@ fn expires(response: &Exchange<'_>) -> Option<Duration> {
     let from = date(response.headers).unwrap_or(response.response_time);
     let lines = response.headers.get_all(EXPIRES).into_iter();
     let ends = lines.map(|line| {
-        line.to_str()
-            .ok()
-            .and_then(|text| httpdate::parse_http_date(text).ok())
+        parsed(line)
             .and_then(|end| end.duration_since(from).ok())
             .unwrap_or_default()
     });
@@ -138,8 +136,29 @@ pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
 
 /// The first line of a date field, if it can be read.
 pub(super) fn date_field(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
-    let text = headers.get(name)?.to_str().ok()?;
-    httpdate::parse_http_date(text).ok()
+    parsed(headers.get(name)?)
+}
+
+/// An HTTP date in any of its forms; §4.2: in any case too.
+fn parsed(value: &HeaderValue) -> Option<SystemTime> {
+    let text = value.to_str().ok()?;
+    httpdate::parse_http_date(text)
+        .or_else(|_| httpdate::parse_http_date(&in_usual_case(text)))
+        .ok()
+}
+
+/// Days and months with one capital, as they are defined; the zone in capitals.
+fn in_usual_case(date: &str) -> String {
+    let mut usual = date.to_ascii_lowercase();
+    let mut after_letter = false;
+    for at in 0..usual.len() {
+        let is_letter = usual.as_bytes()[at].is_ascii_lowercase();
+        if is_letter && !after_letter {
+            usual[at..=at].make_ascii_uppercase();
+        }
+        after_letter = is_letter;
+    }
+    usual.replace("Gmt", "GMT")
 }
 
 #[cfg(test)]

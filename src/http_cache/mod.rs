@@ -26,6 +26,7 @@ pub use storable::{Exchange, storable};
 
 use std::time::{Duration, SystemTime};
 
+use http::header::{CACHE_CONTROL, EXPIRES};
 use http::{HeaderMap, Method, StatusCode};
 
 /// What a rule (or the defaults) says about storing and serving.
@@ -106,6 +107,9 @@ impl Identity {
     }
 }
 
+/// The shortest time that a stale response is kept for what may yet be made of it.
+const LINGER: Duration = Duration::from_secs(60);
+
 /// A stored response without its body: what decisions read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
@@ -148,15 +152,32 @@ impl Stored {
 
     /// How long after `response_time` it is of any use: fresh, servable stale, or worth validating.
     pub fn keep_for(&self) -> Duration {
-        let fresh = self.lifetime.saturating_sub(self.initial_age);
-        let stale = self.stale_while_revalidate.max(self.stale_if_error);
-        let validate = if self.can_be_renewed() {
-            self.lifetime
-                .clamp(Duration::from_secs(60), Duration::from_secs(3600))
+        let asked_for = if self.can_be_renewed() {
+            self.lifetime.clamp(LINGER, 60 * LINGER)
+        } else if self.speaks_of_freshness() && !self.must_revalidate && !self.no_cache {
+            // For a request that takes a stale one (`max-stale`, §5.2.1.2).
+            LINGER
         } else {
+            // A rule's `ttl` ends when it says.
             Duration::ZERO
         };
-        fresh.saturating_add(stale.max(validate))
+        let stale = self.stale_while_revalidate.max(self.stale_if_error);
+        let fresh = self.lifetime.saturating_sub(self.initial_age);
+        fresh.saturating_add(stale.max(asked_for))
+    }
+
+    fn speaks_of_freshness(&self) -> bool {
+        [CACHE_CONTROL, EXPIRES]
+            .iter()
+            .chain(&directives::TARGETS)
+            .any(|name| self.headers.contains_key(name))
+    }
+
+    /// Whether it can answer anyone who does not ask for a stale response: fresh, or within a window.
+    fn is_servable(&self) -> bool {
+        let windows = self.stale_while_revalidate.max(self.stale_if_error);
+        let excused = self.lifetime.saturating_add(windows);
+        !self.no_cache && excused > self.initial_age
     }
 
     /// Whether some of the representation is missing.

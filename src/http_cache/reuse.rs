@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::Method;
 
-use super::directives::RequestDirectives;
+use super::directives::{RequestDirectives, ResponseDirectives};
 use super::{Policy, Reason, RequestHead, Stored, ranges};
 
 /// What to do with a request, given what is stored for it.
@@ -74,7 +74,16 @@ pub fn reuse(
 }
 
 fn identity_allows(request: &RequestHead<'_>, stored: Option<&Stored>, policy: &Policy) -> bool {
-    request.identity.covered() || policy.shared || stored.is_some_and(|stored| stored.shareable)
+    request.identity.covered()
+        || policy.shared
+        || stored.is_some_and(|stored| {
+            stored.shareable || !request.identity.unkeyed_cookie && authorizes(stored)
+        })
+}
+
+/// §3.5: `must-revalidate` too lets a response go to whoever sends `Authorization`.
+fn authorizes(stored: &Stored) -> bool {
+    stored.must_revalidate && ResponseDirectives::of(&stored.headers).must_revalidate
 }
 
 fn consider(stored: &Stored, directives: &RequestDirectives, now: SystemTime) -> Reuse {
@@ -84,8 +93,10 @@ fn consider(stored: &Stored, directives: &RequestDirectives, now: SystemTime) ->
     if stored.no_cache {
         return ask(stored, Reason::NoCache, false);
     }
-    // RFC 5861 §4 excuses staleness "regardless of other freshness information".
-    let stale_on_error = within(stored.stale_if_error, stored, now);
+    // RFC 5861 §4 excuses staleness "regardless of other freshness information", for all or, at the
+    // word of the request, for this client.
+    let excuse = directives.stale_if_error.unwrap_or_default();
+    let stale_on_error = within(stored.stale_if_error.max(excuse), stored, now);
     // §5.2.1.4: the client asked for an answer of the app, so its failure is the answer.
     if directives.no_cache {
         return ask(stored, Reason::RequestDirective, false);

@@ -90,7 +90,7 @@ fn whole_or_part(
         part,
         ..assembled(headers, response, &directives, policy)
     };
-    is_of_use(&stored)
+    (stored.is_servable() || stored.can_be_renewed())
         .then_some(stored)
         .ok_or(Reason::NoFreshness)
 }
@@ -214,12 +214,6 @@ pub(super) fn assembled(
         shareable: directives.permit_sharing(),
         part: None,
     }
-}
-
-/// Whether the copy can ever answer: fresh, stale within a window, or after validation.
-fn is_of_use(stored: &Stored) -> bool {
-    let unasked = !stored.no_cache && !stored.keep_for().is_zero();
-    unasked || stored.can_be_renewed()
 }
 
 #[cfg(test)]

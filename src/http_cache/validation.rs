@@ -6,8 +6,8 @@ mod head;
 use std::time::Duration;
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE,
-    DATE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE, VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE, ETAG,
+    EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE, VARY,
 };
 use http::{HeaderMap, HeaderName};
 
@@ -177,13 +177,14 @@ pub(super) fn updated_fields(
     headers
 }
 
-/// What describes the stored body or chose it stays (§3.2); a cookie is nobody else's.
+/// All but the exceptions of §3.2: `Content-Length`, what would make the stored bytes unreadable
+/// (coding, range), and `Vary`, which the choice of the stored response depends upon. And a cookie
+/// is nobody else's.
 fn is_updatable(name: &HeaderName) -> bool {
     ![
         CONTENT_ENCODING,
         CONTENT_LENGTH,
         CONTENT_RANGE,
-        CONTENT_TYPE,
         SET_COOKIE,
         VARY,
     ]

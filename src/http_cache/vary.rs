@@ -1,15 +1,15 @@
 //! Which of a key's stored responses a request selects (RFC 9111 §4.1).
 
+mod normal;
+
 use std::borrow::Cow;
 
-use http::header::{
-    ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION,
-    VARY,
-};
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, VARY};
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 
 use super::RequestHead;
+use normal::normalised;
 
 /// What a request must have in common with the one that fetched a stored response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -88,75 +88,6 @@ fn nominated<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, [u
         return Some(Cow::Owned(Sha256::digest(&value).to_vec()));
     }
     Some(value)
-}
-
-/// The field's lines in the one form that all equal spellings share (§4.1): lines joined by `, `,
-/// whitespace around commas made one space after, case folded where the field has none. Quoted
-/// strings stay as they are. Borrowed when the request has that form already.
-fn normalised<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
-    let mut lines = headers.get_all(name).iter();
-    let first = lines.next()?.as_bytes().trim_ascii();
-    let fold = [ACCEPT_ENCODING, ACCEPT_LANGUAGE, ACCEPT_CHARSET].contains(name);
-    let mut rest = lines.peekable();
-    if rest.peek().is_none() && is_normal(first, fold) {
-        return Some(Cow::Borrowed(first));
-    }
-    let mut value = Vec::with_capacity(first.len() + 8);
-    append_normalised(&mut value, first);
-    for line in rest {
-        value.extend_from_slice(b", ");
-        append_normalised(&mut value, line.as_bytes().trim_ascii());
-    }
-    if fold {
-        value.make_ascii_lowercase();
-    }
-    Some(Cow::Owned(value))
-}
-
-/// Whether normalising would change nothing; `false` when that is not plain to see.
-fn is_normal(value: &[u8], fold: bool) -> bool {
-    let mut before = b' ';
-    for (at, &byte) in value.iter().enumerate() {
-        let after = value.get(at + 1).copied();
-        let spaced = after == Some(b' ') && !matches!(value.get(at + 2), Some(b' ' | b'\t'));
-        let odd = match byte {
-            b',' => matches!(before, b' ' | b'\t') || !spaced,
-            b'"' => true,
-            _ => fold && byte.is_ascii_uppercase(),
-        };
-        if odd {
-            return false;
-        }
-        before = byte;
-    }
-    true
-}
-
-fn append_normalised(out: &mut Vec<u8>, line: &[u8]) {
-    let (mut quoted, mut at) = (false, 0);
-    while let Some(&byte) = line.get(at) {
-        at += 1;
-        match byte {
-            b'\\' if quoted => {
-                out.push(byte);
-                out.extend(line.get(at));
-                at += 1;
-                continue;
-            }
-            b'"' => quoted = !quoted,
-            b',' if !quoted => {
-                while matches!(out.last(), Some(b' ' | b'\t')) {
-                    out.pop();
-                }
-                out.extend_from_slice(b", ");
-                let spaces = line[at..].iter().take_while(|b| matches!(b, b' ' | b'\t'));
-                at += spaces.count();
-                continue;
-            }
-            _ => {}
-        }
-        out.push(byte);
-    }
 }
 
 #[cfg(test)]

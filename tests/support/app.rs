@@ -88,6 +88,12 @@ impl Answer {
         answer
     }
 
+    /// The same with another status.
+    pub(crate) fn with_status(mut self, status: u16) -> Answer {
+        self.status = StatusCode::from_u16(status).expect("a status");
+        self
+    }
+
     /// 200 with a body that the test sends piece by piece: dropping the sender ends it, sending an
     /// error breaks it off.
     pub(crate) fn piecewise() -> (Answer, mpsc::UnboundedSender<Result<Bytes, BodyError>>) {

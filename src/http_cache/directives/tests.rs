@@ -9,7 +9,7 @@ fn request(lines: Lines<'_>) -> RequestDirectives {
     RequestDirectives::of(&headers(lines))
 }
 
-/// §1.2.2, §4.2.1, §5.2: what `max-age` reads as.
+/// §5.2.2.1: what `max-age` reads as.
 #[test]
 fn max_age_is_read_strictly() {
     #[rustfmt::skip]
@@ -20,9 +20,11 @@ fn max_age_is_read_strictly() {
         ("quoted with an escape", "max-age=\"6\\0\"", Some(60)),
         ("leading zeros", "max-age=0060", Some(60)),
         ("spaces around the member", " \t max-age=60 \t ", Some(60)),
+        // §5.2.3
         ("after an unknown directive", "foo, max-age=60", Some(60)),
         ("after an unknown argument", "foo=bar, max-age=60", Some(60)),
         ("after empty members", ",, ,max-age=60,,", Some(60)),
+        // §5.2
         ("no space after the comma", "public,max-age=60", Some(60)),
         ("absent", "public", None),
         ("empty field", "", None),
@@ -31,6 +33,7 @@ fn max_age_is_read_strictly() {
         ("after an escaped quote", "foo=\"a\\\", max-age=1\", max-age=60", Some(60)),
         ("prefix of another name", "xmax-age=60", None),
         ("suffix of another name", "max-agex=60", None),
+        // §4.2.1
         ("negative", "max-age=-60", Some(0)),
         ("plus sign", "max-age=+60", Some(0)),
         ("decimal", "max-age=60.0", Some(0)),
@@ -48,9 +51,11 @@ fn max_age_is_read_strictly() {
         ("quote never closed", "max-age=\"60", Some(0)),
         ("text after the quotes", "max-age=\"60\"0", Some(0)),
         ("semicolon", "max-age=60; public", Some(0)),
+        // §1.2.2
         ("2^31", "max-age=2147483648", Some(1 << 31)),
         ("over 2^31", "max-age=2147483649", Some(1 << 31)),
         ("over 2^64", "max-age=99999999999999999999999", Some(1 << 31)),
+        // §4.2.1
         ("twice the same", "max-age=60, max-age=60", Some(60)),
         ("twice, smaller first", "max-age=1, max-age=60", Some(1)),
         ("twice, smaller last", "max-age=60, max-age=1", Some(1)),
@@ -67,6 +72,7 @@ fn restrictions_count_in_any_form_and_permissions_in_the_right_one() {
     type Read = fn(&ResponseDirectives) -> bool;
     #[rustfmt::skip]
     let rows: &[(&str, &str, Read, bool)] = &[
+        // §5.2.2.5
         ("no-store", "no-store", |d| d.no_store, true),
         ("no-store in capitals", "NO-STORE", |d| d.no_store, true),
         ("no-store with an argument", "no-store=x", |d| d.no_store, true),
@@ -75,16 +81,23 @@ fn restrictions_count_in_any_form_and_permissions_in_the_right_one() {
         ("no-store behind a broken quote", "a=\"b, no-store", |d| d.no_store, true),
         ("no-store behind a backslash at the end", "a=\"b, no-store\\", |d| d.no_store, true),
         ("no-store with a longer name", "no-store-x", |d| d.no_store, false),
+        // §5.2.2.9
         ("public", "public", |d| d.public, true),
         ("public with an argument", "public=x", |d| d.public, false),
         ("public before a semicolon", "public; x", |d| d.public, false),
+        // §5.2.2.3
         ("must-understand", "must-understand", |d| d.must_understand, true),
         ("must-understand with an argument", "must-understand=1", |d| d.must_understand, false),
+        // §5.2.2.2
         ("must-revalidate", "must-revalidate", |d| d.must_revalidate, true),
         ("must-revalidate with an argument", "must-revalidate=0", |d| d.must_revalidate, true),
+        // §5.2.2.8
         ("proxy-revalidate", "proxy-revalidate", |d| d.proxy_revalidate, true),
+        // §5.2.2.6
         ("no-transform", "No-Transform", |d| d.no_transform, true),
+        // RFC 8246 §2
         ("immutable", "immutable", |d| d.immutable, true),
+        // §5.2.2.10
         ("s-maxage shares", "s-maxage=0", |d| d.permit_sharing(), true),
         ("invalid s-maxage does not", "s-maxage=x", |d| d.permit_sharing(), false),
         ("max-age does not share", "max-age=60", |d| d.permit_sharing(), false),
@@ -172,23 +185,33 @@ fn request_directives() {
     #[rustfmt::skip]
     let rows: &[(&str, Lines<'_>, RequestDirectives)] = &[
         ("nothing", &[], none),
+        // §5.2.1.4
         ("no-cache", &[(cc, "no-cache")], no_cache),
+        // §5.2.1.5
         ("no-store", &[(cc, "no-store")], RequestDirectives { no_store: true, ..none }),
+        // §5.2.1.7
         ("only-if-cached", &[(cc, "Only-If-Cached")], RequestDirectives { only_if_cached: true, ..none }),
+        // §5.2.1.1
         ("max-age", &[(cc, "max-age=5")], max_age(5)),
         ("invalid max-age", &[(cc, "max-age=x")], max_age(0)),
         ("smallest max-age", &[(cc, "max-age=9, max-age=5")], max_age(5)),
+        // §5.2.1.2
         ("max-stale of any length", &[(cc, "max-stale")], max_stale(Duration::MAX)),
         ("max-stale", &[(cc, "max-stale=5")], max_stale(secs(5))),
         ("invalid max-stale", &[(cc, "max-stale=x")], max_stale(secs(0))),
         ("smallest max-stale", &[(cc, "max-stale, max-stale=5")], max_stale(secs(5))),
         ("smallest max-stale, other order", &[(cc, "max-stale=5, max-stale")], max_stale(secs(5))),
+        // §5.2.1.3
         ("min-fresh", &[(cc, "min-fresh=5")], min_fresh(5)),
         ("largest min-fresh", &[(cc, "min-fresh=5, min-fresh=9")], min_fresh(9)),
+        // RFC 5861 §4
+        ("stale-if-error", &[(cc, "stale-if-error=5")], RequestDirectives { stale_if_error: Some(secs(5)), ..none }),
+        // §5.4
         ("Pragma", &[("pragma", "No-Cache")], no_cache),
         ("Pragma in a list", &[("pragma", "foo, no-cache")], no_cache),
         ("other Pragma", &[("pragma", "foo=no-cache")], none),
         ("Pragma beside Cache-Control", &[("pragma", "no-cache"), (cc, "max-age=5")], max_age(5)),
+        // §5.2.3
         ("unknown", &[(cc, "foo, bar=\"no-cache\"")], none),
     ];
     for (name, lines, expected) in rows {

@@ -22,6 +22,7 @@ fn stated_lifetime() {
         ("invalid s-maxage is stale", &[DATED, (cc, "s-maxage=x, max-age=60")], Some(0)),
         ("max-age beats Expires", &[DATED, ("expires", SENT), (cc, "max-age=60")], Some(60)),
         ("max-age 0 beats Expires", &[DATED, ("expires", HOUR_LATER), (cc, "max-age=0")], Some(0)),
+        ("s-maxage beats Expires", &[DATED, ("expires", HOUR_LATER), (cc, "s-maxage=60")], Some(60)),
         ("Expires", &[DATED, ("expires", HOUR_LATER)], Some(3600)),
         ("Expires in the past", &[DATED, ("expires", HOUR_EARLIER)], Some(0)),
         ("Expires at Date", &[DATED, ("expires", SENT)], Some(0)),
@@ -31,6 +32,15 @@ fn stated_lifetime() {
         ("Expires: words", &[DATED, ("expires", "tomorrow")], Some(0)),
         ("Expires in RFC 850 form", &[DATED, ("expires", "Sunday, 06-Nov-94 09:49:37 GMT")], Some(3600)),
         ("Expires in asctime form", &[DATED, ("expires", "Sun Nov  6 09:49:37 1994")], Some(3600)),
+        ("Expires in capitals", &[DATED, ("expires", "SUN, 06 NOV 1994 09:49:37 GMT")], Some(3600)),
+        ("Expires in small letters", &[DATED, ("expires", "sun, 06 nov 1994 09:49:37 gmt")], Some(3600)),
+        ("Expires in RFC 850 form and odd case", &[DATED, ("expires", "sUNDAY, 06-nOV-94 09:49:37 gmT")], Some(3600)),
+        ("Date in small letters", &[("date", "sun, 06 nov 1994 07:49:37 gmt"), ("expires", HOUR_LATER)], Some(7200)),
+        ("Expires with a number for a zone", &[DATED, ("expires", "Sun, 06 Nov 1994 09:49:37 +0000")], Some(0)),
+        ("Expires with no zone", &[DATED, ("expires", "Sun, 06 Nov 1994 09:49:37")], Some(0)),
+        ("Expires with UTC for a zone", &[DATED, ("expires", "Sun, 06 Nov 1994 09:49:37 UTC")], Some(0)),
+        ("Expires on a day that is not", &[DATED, ("expires", "Wed, 31 Feb 2999 09:49:37 GMT")], Some(0)),
+        ("Expires on another weekday", &[DATED, ("expires", "Mon, 06 Nov 1994 09:49:37 GMT")], Some(0)),
         ("Expires with another zone", &[DATED, ("expires", "Sun, 06 Nov 1994 09:49:37 EST")], Some(0)),
         ("Expires as seconds", &[DATED, ("expires", "784115377")], Some(0)),
         ("Expires far away", &[DATED, ("expires", "Fri, 31 Dec 9999 23:59:59 GMT")], Some(1 << 31)),
@@ -80,7 +90,7 @@ fn heuristic_lifetime() {
     }
 }
 
-/// The rule's `ttl` beside the response's word.
+/// §4.2.1: the rule's `ttl` beside the response's word.
 #[test]
 fn ruled_lifetime() {
     let cc = "cache-control";
@@ -169,6 +179,7 @@ fn a_part_of_a_second_is_not_apparent_age() {
     assert_eq!(initial_age(&response), Duration::ZERO);
 }
 
+/// §4.2.3.
 #[test]
 fn age_and_what_is_left_of_it() {
     let stored = stored(&[DATED, ("cache-control", "max-age=60"), ("age", "10")]);
@@ -191,4 +202,28 @@ fn age_and_what_is_left_of_it() {
         );
         assert_eq!(found, (age, ttl, fresh), "{name}");
     }
+}
+
+/// §4.2.4, §5.2.1.2: how long a response is kept, of which some is for those who ask for a stale one.
+#[test]
+fn kept_past_freshness() {
+    let cc = "cache-control";
+    let etag = ("etag", "\"a\"");
+    #[rustfmt::skip]
+    let rows: &[(&str, Lines<'_>, u64)] = &[
+        ("for max-stale", &[(cc, "max-age=10")], 70),
+        ("no longer for a long life", &[(cc, "max-age=1000")], 1060),
+        ("not if never served stale", &[(cc, "max-age=10, must-revalidate")], 10),
+        ("nor for s-maxage", &[(cc, "s-maxage=10")], 10),
+        ("to be validated, an hour at most", &[(cc, "max-age=9999"), etag], 9999 + 3600),
+        ("as long again as it was fresh", &[(cc, "max-age=100"), etag], 200),
+        ("a minute at least", &[(cc, "no-cache"), etag], 60),
+        ("a window longer than that", &[(cc, "max-age=10, stale-if-error=100")], 110),
+        ("the age it came with counts", &[(cc, "max-age=10"), ("age", "4")], 66),
+    ];
+    for (name, response, expected) in rows {
+        assert_eq!(stored(response).keep_for(), secs(*expected), "{name}");
+    }
+    let ruled = store(200, &[], &ruled(10)).unwrap();
+    assert_eq!(ruled.keep_for(), secs(10), "a rule's ttl is all");
 }

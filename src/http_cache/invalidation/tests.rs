@@ -109,6 +109,7 @@ fn locations_of_the_same_origin() {
     }
 }
 
+/// §4.4.
 #[test]
 fn ports_and_unknown_hosts() {
     #[rustfmt::skip]

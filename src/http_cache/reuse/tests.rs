@@ -45,25 +45,34 @@ fn decisions() {
     // name, stored Cache-Control, age, request, decision
     #[rustfmt::skip]
     let rows: &[(&str, &str, u64, Lines<'_>, Reuse)] = &[
+        // §4.2
         ("fresh", age60, 0, &[], hit(0)),
         ("last fresh second", age60, 59, &[], hit(59)),
         ("lifetime reached", age60, 60, &[], validate(Stale, false)),
         ("stale", age60, 99, &[], validate(Stale, false)),
+        // §5.2.2.4
         ("no-cache", "no-cache, max-age=60", 0, &[], validate(NoCache, false)),
         ("no-cache, max-stale", "no-cache, max-age=60", 61, &[(CC, "max-stale")], validate(NoCache, false)),
+        // §5.2.2.2
         ("must-revalidate while fresh", must, 59, &[], hit(59)),
+        // §5.2.1.4
         ("request no-cache", age60, 0, &[(CC, "no-cache")], validate(RequestDirective, false)),
+        // §5.4
         ("request Pragma", age60, 0, pragma, validate(RequestDirective, false)),
+        // §5.2.1.5
         ("request no-store", age60, 0, &[(CC, "no-store")], hit(0)),
+        // §5.2.1.1
         ("request max-age=0", age60, 0, &[(CC, "max-age=0")], validate(RequestDirective, false)),
         ("request max-age over age", age60, 5, &[(CC, "max-age=6")], hit(5)),
         ("request max-age at age", age60, 5, &[(CC, "max-age=5")], hit(5)),
         ("request max-age under age", age60, 6, &[(CC, "max-age=5")], validate(RequestDirective, false)),
         ("request max-age does not prolong", age60, 61, &[(CC, "max-age=99")], validate(Stale, false)),
         ("invalid request max-age", age60, 0, &[(CC, "max-age=x")], validate(RequestDirective, false)),
+        // §5.2.1.3
         ("min-fresh met", age60, 50, &[(CC, "min-fresh=10")], hit(50)),
         ("min-fresh not met", age60, 51, &[(CC, "min-fresh=10")], validate(RequestDirective, false)),
         ("min-fresh beyond reason", age60, 0, &[(CC, "min-fresh=99999999999")], validate(RequestDirective, false)),
+        // §5.2.1.2
         ("max-stale of any length", age60, 999, &[(CC, "max-stale")], serve(999, -939, MaxStale)),
         ("max-stale within", age60, 65, &[(CC, "max-stale=5")], serve(65, -5, MaxStale)),
         ("max-stale beyond", age60, 66, &[(CC, "max-stale=5")], validate(Stale, false)),
@@ -74,6 +83,7 @@ fn decisions() {
         ("max-stale, proxy-revalidate", "max-age=60, proxy-revalidate", 61, &[(CC, "max-stale")], validate(Stale, false)),
         ("max-stale beyond max-age", age60, 65, &[(CC, "max-stale, max-age=62")], validate(RequestDirective, false)),
         ("max-stale within max-age", age60, 61, &[(CC, "max-stale, max-age=62")], serve(61, -1, MaxStale)),
+        // RFC 5861 §3
         ("swr while fresh", swr, 59, &[], hit(59)),
         ("swr within", swr, 60, &[], refresh(60, 0)),
         ("swr at its end", swr, 70, &[], refresh(70, -10)),
@@ -82,10 +92,19 @@ fn decisions() {
         ("swr, request max-age", swr, 61, &[(CC, "max-age=99")], validate(Stale, false)),
         ("swr, request max-stale", swr, 61, &[(CC, "max-stale=1")], serve(61, -1, MaxStale)),
         ("swr, must-revalidate", "max-age=60, stale-while-revalidate=10, must-revalidate", 61, &[], validate(Stale, false)),
+        // RFC 5861 §4
         ("sie within", sie, 70, &[], validate(Stale, true)),
         ("sie beyond", sie, 71, &[], validate(Stale, false)),
         ("sie, request max-age", sie, 9, &[(CC, "max-age=0")], validate(RequestDirective, true)),
         ("sie, request no-cache", sie, 9, &[(CC, "no-cache")], validate(RequestDirective, false)),
+        ("sie of the request", age60, 70, &[(CC, "stale-if-error=10")], validate(Stale, true)),
+        ("sie of the request exceeded", age60, 71, &[(CC, "stale-if-error=10")], validate(Stale, false)),
+        ("sie of the request, longer than the response's", sie, 80, &[(CC, "stale-if-error=20")], validate(Stale, true)),
+        ("sie of the request, shorter than the response's", sie, 70, &[(CC, "stale-if-error=0")], validate(Stale, true)),
+        ("sie of the request, invalid", age60, 61, &[(CC, "stale-if-error=x")], validate(Stale, false)),
+        ("sie of the request, must-revalidate", must, 61, &[(CC, "stale-if-error=10")], validate(Stale, false)),
+        ("sie of the request, response no-cache", "no-cache, max-age=60", 61, &[(CC, "stale-if-error=10")], validate(NoCache, false)),
+        // §5.2.1.7
         ("only-if-cached, fresh", age60, 5, &[(CC, "only-if-cached")], hit(5)),
         ("only-if-cached, stale", age60, 61, &[(CC, "only-if-cached")], Reuse::Unsatisfiable),
         ("only-if-cached, max-stale", age60, 61, &[(CC, "only-if-cached, max-stale")], serve(61, -1, MaxStale)),
@@ -120,7 +139,7 @@ fn without_a_validator() {
     }
 }
 
-/// Nothing stored; methods; promise I8.
+/// §4: nothing stored; methods; promise I8.
 #[test]
 fn before_the_stored_response_counts() {
     let shared = Policy {
@@ -130,6 +149,8 @@ fn before_the_stored_response_counts() {
     let rfc = rfc();
     let own = stored(&[(CC, "max-age=60")]);
     let public = stored(&[(CC, "max-age=60, public")]);
+    let must = stored(&[(CC, "max-age=60, must-revalidate")]);
+    let proxies_must = stored(&[(CC, "max-age=60, proxy-revalidate")]);
     let none = HeaderMap::new();
     let only = headers(&[(CC, "only-if-cached")]);
     let (get, head, post) = (Method::GET, Method::HEAD, Method::POST);
@@ -166,7 +187,7 @@ fn before_the_stored_response_counts() {
         Reuse,
     );
     #[rustfmt::skip]
-    let rows: [Row<'_>; 16] = [
+    let rows: &[Row<'_>] = &[
         ("nothing", covered, None, false, &rfc, Reuse::Fetch(Reason::Miss)),
         ("others only", covered, None, true, &rfc, Reuse::Fetch(Reason::VaryMiss)),
         ("only-if-cached, nothing", cached_only, None, false, &rfc, Reuse::Unsatisfiable),
@@ -178,6 +199,9 @@ fn before_the_stored_response_counts() {
         ("Authorization, nothing", authorization, None, false, &rfc, pass),
         ("Authorization, stored", authorization, Some(&own), false, &rfc, pass),
         ("Authorization, public", authorization, Some(&public), false, &rfc, hit(0)),
+        ("Authorization, must-revalidate", authorization, Some(&must), false, &rfc, hit(0)),
+        ("Authorization, proxy-revalidate", authorization, Some(&proxies_must), false, &rfc, pass),
+        ("Cookie, must-revalidate", cookie, Some(&must), false, &rfc, pass),
         ("Authorization, shared rule", authorization, None, false, &shared, Reuse::Fetch(Reason::Miss)),
         ("Cookie, nothing", cookie, None, true, &rfc, pass),
         ("Cookie, stored", cookie, Some(&own), false, &rfc, pass),
@@ -186,8 +210,8 @@ fn before_the_stored_response_counts() {
     ];
     for (name, request, stored, occupied, policy, expected) in rows {
         assert_eq!(
-            reuse(&request, stored, occupied, policy, now()),
-            expected,
+            reuse(request, *stored, *occupied, policy, now()),
+            *expected,
             "{name}"
         );
     }

@@ -25,17 +25,30 @@ fn statuses() {
     let rows: &[Row<'_>] = &[
         ("200 with freshness", &rfc, 200, &[FRESH], Ok(())),
         ("201", &rfc, 201, &[FRESH], Ok(())),
+        ("202", &rfc, 202, &[FRESH], Ok(())),
+        ("203", &rfc, 203, &[FRESH], Ok(())),
         ("204", &rfc, 204, &[FRESH], Ok(())),
         ("299, unknown", &rfc, 299, &[FRESH], Ok(())),
+        ("301", &rfc, 301, &[FRESH], Ok(())),
         ("302", &rfc, 302, &[FRESH], Ok(())),
+        ("303", &rfc, 303, &[FRESH], Ok(())),
         ("307", &rfc, 307, &[FRESH], Ok(())),
         ("308", &rfc, 308, &[FRESH], Ok(())),
         ("400", &rfc, 400, &[FRESH], Ok(())),
+        ("403", &rfc, 403, &[FRESH], Ok(())),
         ("404", &rfc, 404, &[FRESH], Ok(())),
+        ("410", &rfc, 410, &[FRESH], Ok(())),
         ("451", &rfc, 451, &[FRESH], Ok(())),
         ("499, unknown", &rfc, 499, &[FRESH], Ok(())),
         ("500", &rfc, 500, &[FRESH], Ok(())),
+        ("502", &rfc, 502, &[FRESH], Ok(())),
         ("503", &rfc, 503, &[FRESH], Ok(())),
+        ("504", &rfc, 504, &[FRESH], Ok(())),
+        ("200 marked public alone", &rfc, 200, &[(CC, "public"), ETAG], Ok(())),
+        ("302 marked public", &rfc, 302, &[(CC, "public"), ETAG], Ok(())),
+        ("599 marked public", &rfc, 599, &[(CC, "public"), ETAG], Ok(())),
+        ("302 with s-maxage", &rfc, 302, &[(CC, "s-maxage=60")], Ok(())),
+        ("302 with Expires", &rfc, 302, &[("date", SENT), ("expires", HOUR_LATER)], Ok(())),
         ("599, unknown", &rfc, 599, &[FRESH], Ok(())),
         ("600 is no status", &rfc, 600, &[FRESH], no),
         ("100 is not final", &rfc, 100, &[FRESH], no),
@@ -62,6 +75,7 @@ fn statuses() {
         ("list: 301 is not in it", &lists, 301, &[FRESH], no),
         ("list: 206 never", &Policy { statuses: Some(vec![StatusCode::PARTIAL_CONTENT]), ..ruled(9) }, 206, &[], Err(Reason::Partial)),
         ("list: 304 never", &Policy { statuses: Some(vec![StatusCode::NOT_MODIFIED]), ..ruled(9) }, 304, &[], no),
+        // §5.2.2.3
         ("must-understand: known", &rfc, 404, &[(CC, "must-understand, max-age=60")], Ok(())),
         ("must-understand: unknown", &rfc, 299, &[(CC, "must-understand, max-age=60")], no),
         ("must-understand lifts no-store", &rfc, 200, &[(CC, "must-understand, no-store, max-age=60")], Ok(())),
@@ -97,10 +111,12 @@ fn response_directives() {
     };
     #[rustfmt::skip]
     let rows: &[(&str, &Policy, Lines<'_>, Result<(), Reason>)] = &[
+        // §5.2.2.5
         ("no-store", &rfc, &[(CC, "no-store, max-age=60")], Err(Reason::NoStore)),
         ("no-store on another line", &rfc, &[FRESH, (CC, "no-store")], Err(Reason::NoStore)),
         ("no-store lifted", &no_store, &[(CC, "no-store, max-age=60")], Ok(())),
         ("no-store under override", &over, &[(CC, "no-store")], Err(Reason::NoStore)),
+        // §5.2.2.7
         ("private", &rfc, &[(CC, "private, max-age=60")], Err(Reason::Private)),
         ("private lifted", &private, &[(CC, "private, max-age=60")], Ok(())),
         ("private under override", &over, &[(CC, "private")], Err(Reason::Private)),
@@ -108,17 +124,20 @@ fn response_directives() {
         ("private and s-maxage", &rfc, &[(CC, "private, s-maxage=60")], Err(Reason::Private)),
         ("the wrong word", &private, &[(CC, "no-store, max-age=60")], Err(Reason::NoStore)),
         ("private field", &rfc, &[(CC, "private=\"x-a\", max-age=60")], Ok(())),
+        // §7.3
         ("Set-Cookie", &rfc, &[FRESH, cookie], Err(Reason::SetCookie)),
         ("Set-Cookie and public", &rfc, &[(CC, "public, max-age=60"), cookie], Err(Reason::SetCookie)),
         ("Set-Cookie lifted", &set_cookie, &[FRESH, cookie], Ok(())),
         ("Set-Cookie under override", &over, &[cookie], Err(Reason::SetCookie)),
         ("Set-Cookie withheld by private", &rfc, &[(CC, "max-age=60, private=\"set-cookie\""), cookie], Ok(())),
         ("Set-Cookie withheld by no-cache", &rfc, &[(CC, "max-age=60, no-cache=\"Set-Cookie\""), cookie], Ok(())),
+        // §4.1
         ("Vary: *", &rfc, &[FRESH, ("vary", "*")], Err(Reason::VaryAny)),
         ("Vary: * in a list", &rfc, &[FRESH, ("vary", "accept, *")], Err(Reason::VaryAny)),
         ("Vary: * on another line", &rfc, &[FRESH, ("vary", "accept"), ("vary", "*")], Err(Reason::VaryAny)),
         ("Vary with a bad member", &rfc, &[FRESH, ("vary", "a b")], Err(Reason::VaryAny)),
         ("Vary", &rfc, &[FRESH, ("vary", "accept")], Ok(())),
+        // §3
         ("silent", &rfc, &[], Err(Reason::NoFreshness)),
         ("only ETag", &rfc, &[ETAG], Ok(())),
         ("only Last-Modified", &rfc, &[("last-modified", SENT)], Ok(())),
@@ -160,6 +179,7 @@ fn requests() {
     type Row<'a> = (&'a str, &'a Policy, Identity, &'a str, Result<(), Reason>);
     #[rustfmt::skip]
     let rows: &[Row<'_>] = &[
+        // §3.5
         ("keyed identity", &rfc, keyed, "max-age=60", Ok(())),
         ("Authorization", &rfc, authorization, "max-age=60", Err(Reason::Authorization)),
         ("Authorization, public", &rfc, authorization, "max-age=60, public", Ok(())),
@@ -232,6 +252,8 @@ fn stored_fields() {
         ("no-cache field", &rfc, &[date, ("x-a", "1"), (CC, "no-cache=\"x-a\"")], &[date, (CC, "no-cache=\"x-a\"")]),
         ("lifted Set-Cookie", &set_cookie, &[date, ("set-cookie", "a=b"), ("set-cookie", "c=d")], &[date]),
         ("upstream Cache-Status", &rfc, &[date, ("cache-status", "x; hit")], &[date, ("cache-status", "x; hit")]),
+        ("Warning is a field like others", &rfc, &[date, ("warning", "110 - \"old\"")], &[date, ("warning", "110 - \"old\"")]),
+        ("unknown ones", &rfc, &[date, ("x-unheard-of", "")], &[date, ("x-unheard-of", "")]),
         ("Content-Length", &rfc, &[date, ("content-length", "5")], &[date, ("content-length", "5")]),
     ];
     for (name, policy, response, expected) in rows {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::header::{
     IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 
 use crate::http_cache::{RequestHead, Stored, freshness};
 
@@ -46,7 +46,7 @@ pub fn strip_conditions(upstream_request: &mut HeaderMap) {
 pub fn not_modified(request: &RequestHead<'_>, stored: &Stored, _now: SystemTime) -> bool {
     // RFC 9110 §13.2.1: conditions apply where the answer would otherwise be a success.
     let applies = (request.method == Method::GET || request.method == Method::HEAD)
-        && stored.status == StatusCode::OK;
+        && stored.status.is_success();
     if !applies {
         return false;
     }

@@ -65,7 +65,13 @@ fn updated_fields() {
         ("all lines replaced", &[late, ("x-a", "1"), ("x-a", "2"), ETAG], &[late, ("x-a", "3")], &[late, ("x-a", "3"), ETAG]),
         ("added", &[late, ETAG], &[late, ("x-a", "1"), ("x-a", "2")], &[late, ETAG, ("x-a", "1"), ("x-a", "2")]),
         ("Content-Length stays", &[late, ETAG, ("content-length", "5")], &[late, ("content-length", "0")], &[late, ETAG, ("content-length", "5")]),
-        ("Content-Type stays", &[late, ETAG, ("content-type", "a/b")], &[late, ("content-type", "c/d")], &[late, ETAG, ("content-type", "a/b")]),
+        ("Content-Type", &[late, ETAG, ("content-type", "a/b")], &[late, ("content-type", "c/d")], &[late, ETAG, ("content-type", "c/d")]),
+        ("Content-Language", &[late, ETAG, ("content-language", "de")], &[late, ("content-language", "en")], &[late, ETAG, ("content-language", "en")]),
+        ("Content-Location", &[late, ETAG], &[late, ("content-location", "/x")], &[late, ETAG, ("content-location", "/x")]),
+        ("Content-Security-Policy", &[late, ETAG, ("content-security-policy", "a")], &[late, ("content-security-policy", "b")], &[late, ETAG, ("content-security-policy", "b")]),
+        ("Expires", &[late, ETAG, ("expires", SENT)], &[late, ("expires", HOUR_LATER)], &[late, ETAG, ("expires", HOUR_LATER)]),
+        ("Content-Encoding stays", &[late, ETAG, ("content-encoding", "br")], &[late, ("content-encoding", "gzip")], &[late, ETAG, ("content-encoding", "br")]),
+        ("Warning", &[late, ETAG, ("warning", "110 - \"old\"")], &[late], &[late, ETAG, ("warning", "110 - \"old\"")]),
         ("Content-Encoding is not added", &[late, ETAG], &[late, ("content-encoding", "gzip")], &[late, ETAG]),
         ("Content-Range is not added", &[late, ETAG], &[late, ("content-range", "x")], &[late, ETAG]),
         ("Set-Cookie is not added", &[late, ETAG], &[late, ("set-cookie", "a=b")], &[late, ETAG]),
@@ -123,6 +129,7 @@ fn freshened_lifetime() {
     }
 }
 
+/// §4.3.4, §3.
 #[test]
 fn what_a_304_forbids_is_not_keepable() {
     let none = HeaderMap::new();
@@ -203,11 +210,24 @@ fn conditions_received() {
         !not_modified(&request(&Method::POST, &fields), &stored(etag), now()),
         "POST"
     );
-    let error = Stored {
-        status: StatusCode::NOT_FOUND,
-        ..stored(etag)
-    };
-    assert!(!not_modified(&get(&fields), &error, now()), "404");
+    // RFC 9110 §13.2.1
+    for (status, expected) in [
+        (200, true),
+        (203, true),
+        (301, false),
+        (404, false),
+        (503, false),
+    ] {
+        let other = Stored {
+            status: StatusCode::from_u16(status).unwrap(),
+            ..stored(etag)
+        };
+        assert_eq!(
+            not_modified(&get(&fields), &other, now()),
+            expected,
+            "{status}"
+        );
+    }
 }
 
 /// RFC 9110 §15.4.5.
@@ -349,7 +369,7 @@ fn fields_updated_by_a_head() {
     assert_eq!(found.lifetime, secs(5));
 }
 
-/// Promise I8: what one person is told by HEAD says nothing of what others share.
+/// §4.3.5, promise I8: what one person is told by HEAD says nothing of what others share.
 #[test]
 fn a_personal_head_says_nothing() {
     let first = stored(&[DATED, ETAG, (CC, "max-age=60")]);

@@ -12,6 +12,8 @@ fn selects(vary: &str, first: Lines<'_>, second: Lines<'_>) -> bool {
 fn matching_requests() {
     let ua = "user-agent";
     let ae = "accept-encoding";
+    let al = "accept-language";
+    let accept = "accept";
     #[rustfmt::skip]
     let rows: &[(&str, &str, Lines<'_>, Lines<'_>, bool)] = &[
         ("no fields named", "", &[("x", "1")], &[("x", "2")], true),
@@ -38,6 +40,31 @@ fn matching_requests() {
         ("coding's case", ae, &[(ae, "GZIP, br")], &[(ae, "gzip,BR")], true),
         ("other codings", ae, &[(ae, "gzip")], &[(ae, "br")], false),
         ("language's case", "accept-language", &[("accept-language", "en-GB")], &[("accept-language", "en-gb")], true),
+        ("a comma in quotes that an escape keeps open", "x", &[("x", "\"a\\\\\",b")], &[("x", "\"a\\\\\", b")], true),
+        ("weights in another order", al, &[(al, "de;q=0.5, en")], &[(al, "en, de;q=0.5")], true),
+        ("three weights", al, &[(al, "fr;q=0.1,en;q=0.9,de")], &[(al, "de,en;q=0.9,fr;q=0.1")], true),
+        ("equal weights keep their order", al, &[(al, "de, en")], &[(al, "en, de")], false),
+        ("equal weights stated keep their order", al, &[(al, "de;q=0.5, en;q=0.5")], &[(al, "en;q=0.5, de;q=0.5")], false),
+        ("another weight", al, &[(al, "de, en;q=0.5")], &[(al, "de, en;q=0.6")], false),
+        ("a weight of one is none", al, &[(al, "de;q=1")], &[(al, "de")], true),
+        ("and so is 1.000", al, &[(al, "de;q=1.000")], &[(al, "de;q=1")], true),
+        ("zeros at the end", al, &[(al, "de;q=0.50")], &[(al, "de;q=0.5")], true),
+        ("a weight of nothing", al, &[(al, "de, *;q=0")], &[(al, "*;q=0.000, de")], true),
+        ("nothing is not little", al, &[(al, "de, *;q=0")], &[(al, "de, *;q=0.001")], false),
+        ("spaces around a semicolon", al, &[(al, "de ; q=0.5")], &[(al, "de;q=0.5")], true),
+        ("empty members", al, &[(al, ",de,,en,")], &[(al, "de, en")], true),
+        ("an empty list is not absent", ae, &[(ae, "")], &[], false),
+        ("weights over two lines", ae, &[(ae, "gzip;q=0.5"), (ae, "br")], &[(ae, "br, gzip;q=0.5")], true),
+        ("a capital Q", ae, &[(ae, "gzip;Q=0.5, br")], &[(ae, "br, gzip;q=0.5")], true),
+        ("a weight over one keeps all in order", al, &[(al, "de;q=2, en")], &[(al, "en, de;q=2")], false),
+        ("a weight of four digits too", al, &[(al, "de;q=0.1234, en")], &[(al, "en, de;q=0.1234")], false),
+        ("and a weight of words", al, &[(al, "de;q=x, en")], &[(al, "en, de;q=x")], false),
+        ("and two weights", al, &[(al, "de;q=0.1;q=0.2, en")], &[(al, "en, de;q=0.1;q=0.2")], false),
+        ("media ranges by weight", accept, &[(accept, "text/*;q=0.5, text/html")], &[(accept, "text/html, text/*;q=0.5")], true),
+        ("other parameters count", accept, &[(accept, "text/html;level=1")], &[(accept, "text/html;level=2")], false),
+        ("a parameter's case may count", accept, &[(accept, "a/b;c=D")], &[(accept, "a/b;c=d")], false),
+        ("a weight inside quotes is none", accept, &[(accept, "a/b;c=\";q=0.1\", c/d")], &[(accept, "c/d, a/b;c=\";q=0.1\"")], false),
+        ("weights of other fields mean nothing known", "x", &[("x", "a;q=0.5, b")], &[("x", "b, a;q=0.5")], false),
         ("cookie", "cookie", &[("cookie", "a=1")], &[("cookie", "a=1")], true),
         ("other cookie", "cookie", &[("cookie", "a=1")], &[("cookie", "a=2")], false),
     ];
@@ -89,5 +116,30 @@ fn credentials_are_not_kept_in_the_clear() {
             Some(&b"secret"[..]),
             "{name}"
         );
+    }
+}
+
+proptest::proptest! {
+    /// §4.1: the order of members that differ in weight says nothing, and whoever sends the one form
+    /// is compared without a copy.
+    #[test]
+    fn the_order_of_weights_says_nothing(
+        members in proptest::collection::vec("[a-z]{1,3}(-[a-z]{1,2})?", 1..6),
+        turn in 0usize..6,
+    ) {
+        let weighted: Vec<_> = members
+            .iter()
+            .enumerate()
+            .map(|(place, member)| format!("{member};q=0.{}", 9 - place))
+            .collect();
+        let mut turned = weighted.clone();
+        turned.rotate_left(turn % members.len());
+        let name = http::header::ACCEPT_LANGUAGE;
+        let one = headers(&[("accept-language", &weighted.join(", "))]);
+        let other = headers(&[("accept-language", &turned.join(","))]);
+        let normal = normal::normalised(&one, &name).unwrap();
+        proptest::prop_assert_eq!(&normal, &normal::normalised(&other, &name).unwrap());
+        let again = headers(&[("accept-language", std::str::from_utf8(&normal).unwrap())]);
+        proptest::prop_assert_eq!(&normal, &normal::normalised(&again, &name).unwrap());
     }
 }

@@ -18,6 +18,8 @@ const RFC: &str = "[defaults]\nunmatched = \"rfc9111\"\n";
 const GROUPS: &str = "cache-groups";
 const INVALIDATION: &str = "cache-group-invalidation";
 
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 /// An answer that is fresh for long, in the groups `field` names.
 fn grouped(text: &str, field: &str) -> Answer {
     Answer::text(text)
@@ -58,7 +60,7 @@ async fn warm(client: &Client, paths: &[&str]) {
 }
 
 /// To look must not fill.
-async fn look(client: &Client, path: &str, fields: &[(&str, &str)]) -> Reply {
+async fn look(client: &Client, path: &str, fields: Fields<'_>) -> Reply {
     let mut request = client.request("GET", path);
     for (name, value) in fields {
         request = request.header(name, value);
@@ -135,7 +137,7 @@ async fn groups_end_at_their_origin() {
     on_write(&app, 204, r#""a""#);
     let https = ("x-forwarded-proto", "https");
     #[rustfmt::skip]
-    let rows: &[(&str, &[(&str, &str)], bool)] = &[
+    let rows: &[(&str, Fields<'_>, bool)] = &[
         ("the same", &[("host", "one.example")], false),
         ("in capitals", &[("host", "ONE.example")], false),
         ("with the scheme's own port", &[("host", "one.example:80")], false),
@@ -247,6 +249,29 @@ async fn a_write_to_a_member_takes_its_groups_along_one_step() {
         client.request("DELETE", "/a").send().await;
         assert_eq!(are_hits(&client, &PATHS).await, expected, "{status}");
     }
+}
+
+/// The client was told of a timeout, and what the app says after it counts all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_answer_invalidates_its_groups() {
+    let app = app().await;
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("POST", "/write", move |_| {
+        Answer::status(204)
+            .header(INVALIDATION, r#""a""#)
+            .behind(&shut)
+    });
+    let config = format!("[upstream]\ntimeout = \"300ms\"\n{RFC}");
+    let sidecar = Sidecar::start(&app.url(), &config);
+    let client = sidecar.client();
+    assert_eq!(client.request("POST", "/write").send().await.status, 504);
+    warm(&client, &["/a", "/none"]).await;
+    gate.open();
+    eventually("invalidated", SHORT, || async {
+        are_hits(&client, &["/a", "/none"]).await == [false, true]
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

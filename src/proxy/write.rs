@@ -1,11 +1,12 @@
 //! Writes: forwarded, and what they made stale is purged before their answer leaves (promise I2).
 
+mod companions;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, Response, StatusCode};
@@ -19,9 +20,7 @@ use super::outcome::{Outcome, text};
 use super::plan::Effects;
 use super::{Asked, Life, Worker, expect, headers, pass, variables};
 use crate::body::{Body, BoxError, Copy, Progress};
-use crate::config::Coherence;
-use crate::entry::Entry;
-use crate::http_cache::{Reason, invalidation};
+use crate::http_cache::Reason;
 use crate::routes::{Pattern, Purge};
 use crate::upstream::UpstreamError;
 
@@ -88,18 +87,19 @@ impl Write {
         let started = crate::clock::monotonic();
         let mut sending = Box::pin(upstream.unhurried(request));
         let asking = async {
-            tokio::select! {
+            let result = tokio::select! {
                 result = upstream.hurried(&mut sending, &self.progress) => result,
                 () = self.cut() => Err(UpstreamError::Timeout(upstream.timeout())),
-            }
+            };
+            (result, crate::clock::monotonic() - started)
         };
         // Looked up beside the app's own work, so that it costs the client no time.
-        let (result, companions) = tokio::join!(asking, self.companions_in_redis());
+        let ((result, took), companions) = tokio::join!(asking, self.companions_in_redis());
         self.companions = companions;
         match result {
             Ok(response) => {
                 let metrics = asked.live.rule(self.effects.rule).metrics;
-                metrics.upstream(crate::clock::monotonic() - started);
+                metrics.upstream(took);
                 let response = expectation.answered(pass::returned(response, upstream));
                 let _ = reply.send(self.answered(response).await);
             }
@@ -164,11 +164,16 @@ impl Write {
             return;
         };
         let mut draining = self.life.draining.clone();
-        tokio::select! {
-            _ = tokio::time::timeout(LATE, sending) => {}
-            _ = async { draining.wait_for(|draining| *draining).await.is_ok() } => {}
+        let answer = tokio::select! {
+            ended = tokio::time::timeout(LATE, sending) => ended.ok().and_then(Result::ok),
+            _ = async { draining.wait_for(|draining| *draining).await.is_ok() } => None,
+        };
+        let mut purge = self.purge(None, None);
+        if let Some(answer) = answer {
+            let groups = effects::groups_invalidated(&self.asked, answer.headers());
+            purge.tags.extend(groups);
         }
-        self.carry_out(self.purge(None, None)).await;
+        self.carry_out(purge).await;
     }
 
     /// Reads the answer's JSON up to the cap; past it the variables count as absent, and the answer
@@ -229,36 +234,6 @@ impl Write {
         }
         purge.keys.extend(invalidated);
         purge
-    }
-
-    async fn companions_in_redis(&self) -> Vec<Pattern> {
-        if invalidation::is_safe(&self.asked.parts.method) {
-            return Vec::new();
-        }
-        let keys = effects::own_keys(&self.asked);
-        let store = &self.worker.store;
-        // Side by side, so that they wait for one timeout at most; not to be remembered in memory, as
-        // strict rules' are not.
-        let looks = keys
-            .iter()
-            .filter_map(Pattern::exact)
-            .map(|key| store.fetch(key, Coherence::Strict));
-        let entries = join_all(looks).await;
-        self.companions_of(entries.into_iter().flatten())
-    }
-
-    fn companions_in_memory(&self) -> Vec<Pattern> {
-        let keys = effects::own_keys(&self.asked);
-        let recall = |key| self.worker.store.recall(key, Coherence::Tracked);
-        let entries = keys.iter().filter_map(Pattern::exact).filter_map(recall);
-        self.companions_of(entries)
-    }
-
-    fn companions_of(&self, entries: impl Iterator<Item = Arc<Entry>>) -> Vec<Pattern> {
-        let entries: Vec<_> = entries.collect();
-        let variants = entries.iter().flat_map(|entry| &entry.variants);
-        let tags = variants.flat_map(|variant| variant.tags.iter().map(|tag| &**tag));
-        effects::companions(&self.asked, tags)
     }
 
     fn bound(&self, index: usize, said: Said<'_>) -> Purge {

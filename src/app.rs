@@ -97,10 +97,10 @@ impl App {
         let admin_addr = listener.local_addr()?;
         let (admin_stop, stop_seen) = watch::channel(false);
         let (hand_over, handed_over) = std::sync::mpsc::channel();
-        let admin_metrics = metrics.clone();
+        let (admin_metrics, admin_live) = (metrics.clone(), live.clone());
         let admin_thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach();
-            let admin = Arc::new(Admin::new(admin_metrics, store.clone(), token));
+            let admin = Arc::new(Admin::new(admin_metrics, store.clone(), admin_live, token));
             let _ = hand_over.send(admin.clone());
             runtime.block_on(async {
                 match tokio::net::TcpListener::from_std(listener) {

@@ -24,7 +24,7 @@ pub enum Command {
         /// The TOML file.
         file: PathBuf,
     },
-    /// Say what would happen to a request: rule, key, what forbids caching, what would purge it, what it would purge.
+    /// Say what would happen to a request, and why: rule, key, purges, and what is stored for it.
     Explain(Explain),
     /// Print the JSON Schema of the config file, for editors.
     Schema,
@@ -60,10 +60,12 @@ pub struct Explain {
     /// The TOML file.
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
-    /// The method.
-    pub method: String,
-    /// A path with query, or a whole URL.
-    pub url: String,
+    /// `[METHOD] URL`: a path with query, or a whole URL; without a method a GET.
+    #[arg(value_name = "URL", num_args = 1..=2, required = true)]
+    pub request: Vec<String>,
+    /// The method, in place of the one before the URL.
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    pub method: Option<String>,
     /// A header field, `Name: value`; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
     pub headers: Vec<String>,
@@ -73,4 +75,19 @@ pub struct Explain {
     /// The answer's JSON body, for templates that read it.
     #[arg(long, value_name = "JSON")]
     pub response: Option<String>,
+    /// A header field of an answer: says whether it would be stored, and for how long; may be repeated.
+    #[arg(short = 'R', long = "response-header", value_name = "FIELD")]
+    pub response_headers: Vec<String>,
+    /// The status of that answer; 200 if -R is there alone.
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<u16>,
+    /// The admin interface to ask what is stored; the config's if left out.
+    #[arg(long, value_name = "URL", conflicts_with = "offline")]
+    pub admin: Option<String>,
+    /// Ask nobody what is stored.
+    #[arg(long)]
+    pub offline: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }

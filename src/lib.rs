@@ -16,7 +16,7 @@
 //! | [`live`] | the config in force with what is derived from it; a reload swaps it whole | config, upstream |
 //! | [`proxy`] | the life of one request; `proxy::handle` is its table of contents | store, upstream |
 //! | [`server`] | accepting, limits, drain | proxy |
-//! | [`admin`] | health, stats, metrics, purge | store, metrics |
+//! | [`admin`] | health, stats, metrics, purge, explain | proxy, store, metrics |
 //! | [`app`] | a config made into running parts; reload | all of these |
 //! | [`commands`] | one file a command | app |
 //!

@@ -85,7 +85,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "admin",
-        &["clock", "entry", "http_cache", "metrics", "routes", "store"],
+        &[
+            "clock",
+            "config",
+            "entry",
+            "http_cache",
+            "live",
+            "metrics",
+            "proxy",
+            "routes",
+            "store",
+        ],
     ),
 ];
 
@@ -176,7 +186,7 @@ fn the_rooms_used_are_found() {
         ("store", "entry", true),
         ("entry", "store", false),
         ("proxy", "admin", false),
-        ("admin", "proxy", false),
+        ("admin", "server", false),
         ("commands", "app", true),
         ("app", "commands", false),
         ("app", "proxy", true),

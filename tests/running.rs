@@ -253,7 +253,7 @@ fn explain_says_why() {
         &format!("[upstream]\nurl = \"http://a\"\n{CONFIG}"),
     );
     let explain = |arguments: &[&str]| {
-        let mut all = vec!["explain", "--config", &file];
+        let mut all = vec!["explain", "--offline", "--config", &file];
         all.extend(arguments);
         let result = output(pannier(&all));
         assert!(result.status.success(), "{}", text(&result.stderr));

@@ -6,6 +6,7 @@ mod cache_status;
 mod caching;
 mod coalescing;
 mod examples;
+mod explain;
 mod fidelity;
 mod fleet;
 mod fuzzing;

@@ -1,10 +1,12 @@
-//! The admin interface: health, readiness, metrics, stats and purge, on an address of its own.
+//! The admin interface: health, readiness, metrics, stats, purge, explain; on an address of its own.
 //!
 //! It is for operators and scrapers, so it is small: HTTP/1.1, a low connection cap, short bodies.
-//! Only `POST /purge` changes anything, and only with the token. It goes on answering through a
-//! drain, so that `/readyz` can tell the load balancer; the caller stops it last.
+//! Only `POST /purge` changes anything, and it and `POST /explain` want the token. It goes on answering
+//! through a drain, so that `/readyz` can tell the load balancer; the caller stops it last.
 
 mod answer;
+pub mod explain;
+pub mod guard;
 pub mod purge;
 pub mod refusal;
 pub mod stats;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::header::{self, HeaderValue};
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -27,6 +29,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::clock;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::{Status, Store};
 use answer::{Answer, answer, answer_json, refused};
@@ -50,7 +53,9 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Asked for its status, and purged; attached to the runtime that runs [`serve`].
     pub store: Store,
-    /// The bearer token of `POST /purge`; `None`: refused. A reload may change it.
+    /// The config in force.
+    pub live: Arc<ArcSwap<Live>>,
+    /// The bearer token of `POST /purge` and `POST /explain`; `None`: refused. A reload may change it.
     pub token: ArcSwapOption<String>,
     /// Set when the drain begins: `/readyz` then answers 503.
     pub draining: AtomicBool,
@@ -60,10 +65,16 @@ pub struct Admin {
 
 impl Admin {
     /// The interface of a process that starts now.
-    pub fn new(metrics: Arc<Metrics>, store: Store, token: Option<String>) -> Admin {
+    pub fn new(
+        metrics: Arc<Metrics>,
+        store: Store,
+        live: Arc<ArcSwap<Live>>,
+        token: Option<String>,
+    ) -> Admin {
         Admin {
             metrics,
             store,
+            live,
             token: ArcSwapOption::from_pointee(token),
             draining: AtomicBool::new(false),
             started: clock::monotonic(),
@@ -170,6 +181,7 @@ async fn handle(admin: &Admin, request: Request<Incoming>) -> Answer {
         Ok(Endpoint::Metrics) => Ok(metrics(admin).await),
         Ok(Endpoint::Stats) => Ok(stats(admin).await),
         Ok(Endpoint::Purge) => purge(admin, request).await,
+        Ok(Endpoint::Explain) => explain(admin, request).await,
         Err(refusal) => Err(refusal),
     };
     let mut answer = answer.unwrap_or_else(|refusal| refused(&refusal));
@@ -189,6 +201,7 @@ enum Endpoint {
     Metrics,
     Stats,
     Purge,
+    Explain,
 }
 
 /// The route table.
@@ -199,6 +212,7 @@ fn endpoint(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
         "/metrics" => (Endpoint::Metrics, "GET, HEAD"),
         "/stats" => (Endpoint::Stats, "GET, HEAD"),
         "/purge" => (Endpoint::Purge, "POST"),
+        "/explain" => (Endpoint::Explain, "POST"),
         _ => return Err(Refusal::NotFound),
     };
     if allow.split(", ").any(|allowed| allowed == method.as_str()) {
@@ -244,8 +258,8 @@ async fn stats(admin: &Admin) -> Answer {
 async fn purge(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
     let (head, body) = request.into_parts();
     let token = admin.token.load();
-    purge::authorize(&head.headers, token.as_ref().map(|token| token.as_str()))?;
-    let wanted = purge::parse(&purge::read(&head.headers, body).await?)?;
+    guard::authorize(&head.headers, token.as_ref().map(|token| token.as_str()))?;
+    let wanted = purge::parse(&guard::read(&head.headers, body).await?)?;
     tracing::info!(
         selectors = wanted.len(),
         everything = wanted.everything,
@@ -263,6 +277,16 @@ async fn purge(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refu
     ))
 }
 
+async fn explain(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
+    let (head, body) = request.into_parts();
+    let token = admin.token.load();
+    guard::authorize(&head.headers, token.as_ref().map(|token| token.as_str()))?;
+    let body = guard::read(&head.headers, body).await?;
+    let asked = explain::parse(&body, admin.live.load_full())?;
+    let account = explain::explain(&asked, &admin.store).await;
+    Ok(answer_json(StatusCode::OK, &account))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,6 +300,8 @@ mod tests {
             ("GET", "/metrics", Ok(Endpoint::Metrics)),
             ("GET", "/stats", Ok(Endpoint::Stats)),
             ("POST", "/purge", Ok(Endpoint::Purge)),
+            ("POST", "/explain", Ok(Endpoint::Explain)),
+            ("GET", "/explain", Err(StatusCode::METHOD_NOT_ALLOWED)),
             ("GET", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
             ("HEAD", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
             ("get", "/stats", Err(StatusCode::METHOD_NOT_ALLOWED)),

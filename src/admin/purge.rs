@@ -1,25 +1,12 @@
-//! `POST /purge`: who may, what the body says.
+//! `POST /purge`: what the body says.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::refusal::Refusal;
 use crate::routes::{Pattern, Purge};
 
-/// Bytes of a body.
-pub const MAX_BODY: usize = 64 * 1024;
-
 /// Keys, patterns and tags of one purge: each costs every fill under way a comparison.
 pub const MAX_SELECTORS: usize = 1000;
-
-/// For the whole body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The body of `POST /purge`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -62,72 +49,6 @@ impl PurgeRequest {
         [&self.keys, &self.patterns, &self.tags]
             .into_iter()
             .flatten()
-    }
-}
-
-/// Whether the request may purge. `token` is the configured one.
-///
-/// A browser sends `Origin` with every cross-site POST, also after DNS rebinding, and a script on a
-/// page can neither remove nor forge it; operators' tools send none.
-pub fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<(), Refusal> {
-    if headers.contains_key(ORIGIN) {
-        return Err(Refusal::Origin);
-    }
-    let token = token
-        .filter(|token| !token.is_empty())
-        .ok_or(Refusal::NoToken)?;
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    let (Some(given), None) = (given.next(), given.next()) else {
-        return Err(Refusal::Unauthorized);
-    };
-    match bearer(given.as_bytes()) {
-        Some(given) if same(given, token.as_bytes()) => Ok(()),
-        _ => Err(Refusal::Unauthorized),
-    }
-}
-
-/// The token of `Bearer TOKEN`; the scheme's case does not matter (RFC 9110 §11.1).
-fn bearer(credentials: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = credentials.split_at_checked(b"Bearer ".len())?;
-    scheme
-        .eq_ignore_ascii_case(b"Bearer ")
-        .then(|| token.trim_ascii())
-}
-
-/// Compares in a time that tells nothing: digests are compared, so neither the place of the first
-/// difference nor the length shows, and without an early exit.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    let (a, b) = (Sha256::digest(a), Sha256::digest(b));
-    let difference = a.iter().zip(b.iter()).fold(0, |sum, (a, b)| sum | (a ^ b));
-    std::hint::black_box(difference) == 0
-}
-
-/// The body, if it is declared JSON, of a bounded length, and arrives in time.
-pub async fn read<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Refusal>
-where
-    B: http_body::Body,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    check_head(headers)?;
-    let whole = Limited::new(body, MAX_BODY).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, whole).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
-        Ok(Err(_)) => Err(Refusal::BodyBroken),
-        Err(_) => Err(Refusal::BodyTimeout),
-    }
-}
-
-/// What can be refused before a byte of the body is read.
-fn check_head(headers: &HeaderMap) -> Result<(), Refusal> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let media_type = text(CONTENT_TYPE).and_then(|value| value.split(';').next());
-    if !media_type.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json")) {
-        return Err(Refusal::MediaType);
-    }
-    match text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {
-        Some(length) if length > MAX_BODY as u64 => Err(Refusal::TooLarge),
-        _ => Ok(()),
     }
 }
 

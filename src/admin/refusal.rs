@@ -2,13 +2,14 @@
 
 use http::StatusCode;
 
-use super::purge::{MAX_BODY, MAX_SELECTORS};
+use super::guard::MAX_BODY;
+use super::purge::MAX_SELECTORS;
 
 /// A refused request; its text is what the client reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No such path.
-    #[error("there are: GET /healthz, /readyz, /metrics, /stats, and POST /purge")]
+    #[error("there are: GET /healthz, /readyz, /metrics, /stats, and POST /purge, /explain")]
     NotFound,
     /// The path does not take this method.
     #[error("this path takes {allow}")]
@@ -19,8 +20,8 @@ pub enum Refusal {
     /// The request comes from a web page; none has business here.
     #[error("requests with an Origin field are refused")]
     Origin,
-    /// No token is configured, so nobody may purge.
-    #[error("purging is off: set [admin] token, or PANNIER_ADMIN_TOKEN")]
+    /// No token is configured, so nobody may purge or see what is stored.
+    #[error("purging and explaining are off: set [admin] token, or PANNIER_ADMIN_TOKEN")]
     NoToken,
     /// The token is absent or wrong.
     #[error("needs the field Authorization: Bearer TOKEN, with the configured token")]
@@ -37,7 +38,7 @@ pub enum Refusal {
     /// The body broke off.
     #[error("the body broke off")]
     BodyBroken,
-    /// The body is not what a purge looks like.
+    /// The body is not what the endpoint takes.
     #[error("{0}")]
     Malformed(String),
     /// The body names nothing.

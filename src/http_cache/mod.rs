@@ -2,6 +2,7 @@
 
 pub mod cache_status;
 pub mod directives;
+pub mod explain;
 mod fields;
 pub mod freshness;
 pub mod groups;

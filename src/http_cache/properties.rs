@@ -120,19 +120,19 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 #[derive(Debug)]
-struct Case {
+pub(super) struct Case {
     request: HeaderMap,
     response: HeaderMap,
-    policy: Policy,
+    pub(super) policy: Policy,
     identity: Identity,
     status: StatusCode,
     request_time: SystemTime,
     response_time: SystemTime,
-    now: SystemTime,
+    pub(super) now: SystemTime,
 }
 
 impl Case {
-    fn request(&self) -> RequestHead<'_> {
+    pub(super) fn request(&self) -> RequestHead<'_> {
         RequestHead {
             method: &Method::GET,
             headers: &self.request,
@@ -142,7 +142,7 @@ impl Case {
         }
     }
 
-    fn exchange(&self) -> Exchange<'_> {
+    pub(super) fn exchange(&self) -> Exchange<'_> {
         Exchange {
             status: self.status,
             headers: &self.response,
@@ -151,12 +151,12 @@ impl Case {
         }
     }
 
-    fn stored(&self) -> Result<Stored, Reason> {
+    pub(super) fn stored(&self) -> Result<Stored, Reason> {
         storable(&self.request(), &self.exchange(), &self.policy)
     }
 }
 
-fn case() -> impl Strategy<Value = Case> {
+pub(super) fn case() -> impl Strategy<Value = Case> {
     let identity = any::<(bool, bool)>();
     let status = prop_oneof![3 => Just(200u16), 1 => 100u16..1000];
     let times = (time(), time(), time());

@@ -9,11 +9,13 @@ pub mod memory;
 pub mod redis;
 
 mod gauges;
+mod inspect;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use fence::{Fence, Mark, Tags};
+pub use inspect::{Holding, Inspection};
 pub use memory::Memory;
 
 use self::redis::{Held, Lease, Link, Put, Session, Tier};

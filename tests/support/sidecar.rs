@@ -60,6 +60,11 @@ impl Sidecar {
         Client::http2(self.proxy)
     }
 
+    /// Where the admin interface listens.
+    pub(crate) fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// A new client of the admin interface.
     pub(crate) fn admin(&self) -> Client {
         Client::new(self.admin)

@@ -66,6 +66,12 @@ impl Memory {
         lock(self.shard(key)?).get(key, now)
     }
 
+    /// The same, counting as no hit and dropping nothing.
+    pub fn peek(&self, key: &str, now: SystemTime) -> Option<Arc<Entry>> {
+        let entry = lock(self.shard(key)?).peek(key)?.clone();
+        (!entry.keep_for(now).is_zero()).then(|| Arc::new(entry))
+    }
+
     /// Holds `entry` in place of whatever was there, unless `fence` covers it since `mark`.
     ///
     /// Where there is no room for it, what was there goes nevertheless: it is outdated.

@@ -1,0 +1,101 @@
+//! `POST /explain`: what this sidecar holds for a request and would do with it, and why.
+//!
+//! The body is the request to explain; nothing is sent to the app. The answer names no value of a
+//! field that may hold a credential, and no body.
+
+mod account;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use serde::{Deserialize, Serialize};
+
+use super::refusal::Refusal;
+use crate::live::Live;
+use crate::proxy::plan::{self, Plan};
+use crate::proxy::{Asked, admit};
+use crate::store::Store;
+
+pub use account::{Account, Held, Planned, Tier, VariantAccount};
+
+/// The request to explain: the body of `POST /explain`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Name and value of each field, `Host` among them.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Wanted {
+    /// The head of the request; or what is wrong with it.
+    pub fn parts(&self) -> Result<Parts, String> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::from_bytes(self.method.as_bytes())
+            .map_err(|_| format!("{:?} is not a method", self.method))?;
+        let uri: Uri = self
+            .target
+            .parse()
+            .map_err(|error| format!("target {:?}: {error}", self.target))?;
+        *request.uri_mut() = uri;
+        for (name, value) in &self.headers {
+            let field: HeaderName = name
+                .parse()
+                .map_err(|_| format!("{name:?} is not a field name"))?;
+            // The value may be a credential, so it is not repeated.
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| format!("the value of {name} is not a field value"))?;
+            request.headers_mut().append(field, value);
+        }
+        Ok(request.into_parts().0)
+    }
+}
+
+/// The request that the body asks about, as this sidecar would take it.
+pub(super) fn parse(body: &[u8], live: Arc<Live>) -> Result<Asked, Refusal> {
+    let wanted: Wanted =
+        serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let mut parts = wanted.parts().map_err(Refusal::Malformed)?;
+    let host =
+        admit::admit(&mut parts).map_err(|refusal| Refusal::Malformed(refusal.why.into()))?;
+    Ok(asked(live, parts, host))
+}
+
+/// A request that nobody sent.
+pub fn asked(live: Arc<Live>, parts: Parts, host: String) -> Asked {
+    Asked {
+        secure: live.config.listen.tls.is_some(),
+        has_body: false,
+        live,
+        parts,
+        host,
+        peer: IpAddr::from([127, 0, 0, 1]),
+        arrived: crate::clock::monotonic(),
+        interim: None,
+    }
+}
+
+/// What `store` holds for `asked`, and what would be done with it.
+pub async fn explain(asked: &Asked, store: &Store) -> Account {
+    let plan = plan::plan(asked);
+    let held = match &plan {
+        Plan::Cache(lookup) => {
+            let coherence = asked.live.rule(lookup.rule).coherence();
+            let inspection = store.inspect(&lookup.key.text, coherence).await;
+            Some(Held::of(asked, lookup, &inspection))
+        }
+        Plan::Pass { .. } | Plan::Write(_) | Plan::Upgrade { .. } => None,
+    };
+    Account {
+        plan: Planned::of(asked, &plan),
+        held,
+    }
+}
+
+#[cfg(test)]
+mod tests;

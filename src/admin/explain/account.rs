@@ -1,0 +1,248 @@
+//! The answer of `POST /explain`, as both ends know it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Coherence, show_duration};
+use crate::entry::{Entry, Variant};
+use crate::http_cache::explain::{self, State, Statement};
+use crate::http_cache::{CacheControlMode, Policy, Reason, RequestHead, Reuse, Stored, reuse};
+use crate::proxy::Asked;
+use crate::proxy::plan::{Lookup, Plan};
+use crate::store::{Holding, Inspection};
+
+/// What a sidecar would do with a request, and what it holds for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// By its config.
+    pub plan: Planned,
+    /// Absent where the request is not looked up.
+    pub held: Option<Held>,
+}
+
+/// What a config says of a request before anything is looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The rule's name, if one matched.
+    pub rule: Option<String>,
+    /// The key, if it is looked up.
+    pub key: Option<String>,
+    /// What selects among the key's answers: host, scheme, the rule's path.
+    pub selects: Option<String>,
+    /// Why it is not looked up.
+    pub reason: Option<String>,
+    /// The rule's settings that bear on what is stored, by their names in the file.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Planned {
+    /// Of a plan.
+    pub fn of(asked: &Asked, plan: &Plan) -> Planned {
+        let (rule, lookup, reason) = match plan {
+            Plan::Cache(lookup) => (lookup.rule, Some(lookup), None),
+            Plan::Pass { rule, reason } => (*rule, None, Some(*reason)),
+            Plan::Write(effects) => (effects.rule, None, Some(Reason::Method)),
+            Plan::Upgrade { rule } => (*rule, None, Some(Reason::Upgrade)),
+        };
+        let rule = asked.live.rule(rule);
+        Planned {
+            rule: rule.name().map(str::to_owned),
+            key: lookup.map(|lookup| lookup.key.text.clone()),
+            selects: lookup.map(|lookup| lookup.host.trim().to_owned()),
+            reason: reason.map(|reason| reason.as_str().to_owned()),
+            settings: settings(rule.policy, rule.coherence()),
+        }
+    }
+
+    /// Where `other` differs: what, here, and there.
+    pub fn differences<'a>(&'a self, other: &'a Planned) -> Vec<(&'a str, String, String)> {
+        let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+        let named = [
+            ("rule", &self.rule, &other.rule),
+            ("key", &self.key, &other.key),
+            ("selects", &self.selects, &other.selects),
+            ("reason", &self.reason, &other.reason),
+        ];
+        let named = named.map(|(name, here, there)| (name, word(here), word(there)));
+        let settings = self.settings.iter().map(|(name, here)| {
+            let there = other.settings.get(name).unwrap_or(here);
+            (name.as_str(), here.clone(), there.clone())
+        });
+        let all = named.into_iter().chain(settings);
+        all.filter(|(_, here, there)| here != there).collect()
+    }
+}
+
+/// What both tiers hold, and what follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The memory tier.
+    pub memory: Tier,
+    /// The Redis tier.
+    pub redis: Tier,
+    /// The word that `Cache-Status` and the metrics have for the decision before the app is asked.
+    pub reason: String,
+    /// The decision, and what of the request bears on it.
+    pub decision: Vec<Statement>,
+    /// Newest first; those of the tier that decides.
+    pub variants: Vec<VariantAccount>,
+}
+
+/// What one tier holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// There is no such tier.
+    Absent,
+    /// Memory is not looked into, since the rule is strict.
+    Unused,
+    /// Redis did not answer.
+    Unreachable,
+    /// A purge that has not reached Redis yet covers it.
+    Purged,
+    /// Nothing.
+    Nothing,
+    /// So many responses.
+    Holds(usize),
+}
+
+/// One stored response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VariantAccount {
+    /// In one word.
+    pub state: State,
+    /// The final status.
+    pub status: u16,
+    /// Bytes of its body.
+    pub bytes: usize,
+    /// The rule that stored it; empty for unmatched requests.
+    pub rule: String,
+    /// Whether memory holds it.
+    pub in_memory: bool,
+    /// Whether Redis holds it.
+    pub in_redis: bool,
+    /// Why.
+    pub statements: Vec<Statement>,
+}
+
+impl Held {
+    /// Of what was found for `lookup`.
+    pub(super) fn of(asked: &Asked, lookup: &Lookup, found: &Inspection) -> Held {
+        let head = lookup.head(&asked.parts.method, &asked.parts.headers);
+        let policy = asked.live.rule(lookup.rule).policy;
+        let entry = deciding(&head, policy, found);
+        let variants: &[Arc<Variant>] = entry.map_or(&[], |entry| &entry.variants);
+        let stored: Vec<&Stored> = variants.iter().map(|variant| &variant.stored).collect();
+        let selected = entry.and_then(|entry| entry.select(&head));
+        let place = selected
+            .and_then(|selected| variants.iter().position(|held| Arc::ptr_eq(held, selected)));
+        let explained = explain::explain(&head, &stored, place, policy, found.now);
+        let accounts = variants.iter().zip(explained.standings);
+        Held {
+            memory: Tier::of(&found.memory),
+            redis: Tier::of(&found.redis),
+            reason: explained.reason.as_str().to_owned(),
+            decision: explained.decision,
+            variants: accounts
+                .map(|(variant, standing)| VariantAccount {
+                    state: standing.state,
+                    status: variant.stored.status.as_u16(),
+                    bytes: variant.body.len(),
+                    rule: variant.rule.to_string(),
+                    in_memory: holds(&found.memory, variant),
+                    in_redis: holds(&found.redis, variant),
+                    statements: standing.statements,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Tier {
+    fn of(holding: &Holding) -> Tier {
+        match holding {
+            Holding::Absent => Tier::Absent,
+            Holding::Unused => Tier::Unused,
+            Holding::Unreachable => Tier::Unreachable,
+            Holding::Purged => Tier::Purged,
+            Holding::Nothing => Tier::Nothing,
+            Holding::Entry(entry) => Tier::Holds(entry.variants.len()),
+        }
+    }
+}
+
+/// The entry a request is decided by: memory's if it can be served from, else Redis's, else memory's.
+fn deciding<'i>(
+    head: &RequestHead<'_>,
+    policy: &Policy,
+    found: &'i Inspection,
+) -> Option<&'i Arc<Entry>> {
+    let memory = found.memory.entry();
+    let serves = memory.is_some_and(|entry| {
+        let selected = entry.select(head).map(|variant| &variant.stored);
+        let decided = reuse(head, selected, true, policy, found.now);
+        matches!(decided, Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. })
+    });
+    if serves {
+        return memory;
+    }
+    found.redis.entry().or(memory)
+}
+
+fn holds(holding: &Holding, variant: &Variant) -> bool {
+    let is_same = |held: &Arc<Variant>| {
+        held.stored.selector == variant.stored.selector
+            && held.stored.response_time == variant.stored.response_time
+    };
+    holding
+        .entry()
+        .is_some_and(|entry| entry.variants.iter().any(is_same))
+}
+
+fn settings(policy: &Policy, coherence: Coherence) -> BTreeMap<String, String> {
+    let time = |time: Option<Duration>| time.map_or("as the answer says".to_owned(), show_duration);
+    let despite = [
+        (policy.despite.private, "private"),
+        (policy.despite.no_store, "no-store"),
+        (policy.despite.set_cookie, "set-cookie"),
+        (policy.despite.no_cache, "no-cache"),
+    ];
+    let lifted: Vec<&str> = despite
+        .into_iter()
+        .filter_map(|(lifted, name)| lifted.then_some(name))
+        .collect();
+    let statuses = policy.statuses.as_ref().map(|statuses| {
+        let numbers: Vec<String> = statuses.iter().map(|one| one.as_str().to_owned()).collect();
+        numbers.join(" ")
+    });
+    let mode = match policy.cache_control {
+        CacheControlMode::Respect => "respect",
+        CacheControlMode::Override => "override",
+    };
+    let coherence = match coherence {
+        Coherence::Tracked => "tracked",
+        Coherence::Strict => "strict",
+    };
+    [
+        ("ttl", time(policy.ttl)),
+        ("cache_control", mode.to_owned()),
+        (
+            "statuses",
+            statuses.unwrap_or_else(|| "as RFC 9111 allows".to_owned()),
+        ),
+        ("store_despite", lifted.join(" ")),
+        ("shared", policy.shared.to_string()),
+        (
+            "stale_while_revalidate",
+            time(policy.stale_while_revalidate),
+        ),
+        ("stale_if_error", time(policy.stale_if_error)),
+        ("coherence", coherence.to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}

@@ -1,0 +1,50 @@
+//! Whether an answer with the head of `-R` and `--status` would be stored.
+
+use anyhow::Context;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::split;
+use crate::cli;
+use crate::clock::Clock;
+use crate::http_cache::Exchange;
+use crate::http_cache::explain::{self, Statement};
+use crate::proxy::Asked;
+use crate::proxy::plan::{self, Plan};
+
+/// What is to be said of that answer, if one is given and the request is looked up at all.
+pub(super) fn foresee(
+    args: &cli::Explain,
+    asked: &Asked,
+) -> anyhow::Result<Option<Vec<Statement>>> {
+    if args.status.is_none() && args.response_headers.is_empty() {
+        return Ok(None);
+    }
+    let status = args.status.unwrap_or(200);
+    let status = StatusCode::from_u16(status).with_context(|| format!("--status {status}"))?;
+    let headers = headers(&args.response_headers)?;
+    let Plan::Cache(lookup) = plan::plan(asked) else {
+        return Ok(None);
+    };
+    let now = Clock::default().now();
+    let response = Exchange {
+        status,
+        headers: &headers,
+        request_time: now,
+        response_time: now,
+    };
+    let request = lookup.head(&asked.parts.method, &asked.parts.headers);
+    let policy = asked.live.rule(lookup.rule).policy;
+    let foreseen = explain::foresee(&request, &response, policy);
+    Ok(Some(foreseen.statements))
+}
+
+fn headers(fields: &[String]) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for field in fields {
+        let (name, value) = split(field, "-R")?;
+        let name: HeaderName = name.parse().with_context(|| format!("-R {field:?}"))?;
+        let value = HeaderValue::from_str(&value).with_context(|| format!("-R {field:?}"))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}

@@ -1,0 +1,168 @@
+//! The report, for a terminal or as JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::stored::Found;
+use crate::admin::explain::{Held, Tier, VariantAccount};
+use crate::http_cache::explain::Statement;
+
+/// Columns before the text of a line about the plan.
+const PLAN: usize = 9;
+
+/// Indent and columns of one about what is stored.
+const INDENTED: (&str, usize) = ("  ", 11);
+
+/// All that is said of a request.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Report {
+    /// What the file alone says.
+    pub(super) plan: Vec<Line>,
+    /// What is stored; absent where nobody was to be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stored: Option<Found>,
+    /// What would become of the answer described.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response: Option<Vec<Statement>>,
+}
+
+/// One thing the file says.
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    label: String,
+    text: String,
+}
+
+impl Line {
+    pub(super) fn new(label: &str, text: impl Into<String>) -> Line {
+        Line {
+            label: label.to_owned(),
+            text: text.into(),
+        }
+    }
+}
+
+impl Report {
+    /// Writes it all.
+    pub(super) fn write(&self, json: bool, out: &mut dyn Write) -> io::Result<()> {
+        if json {
+            serde_json::to_writer_pretty(&mut *out, self)?;
+            return writeln!(out);
+        }
+        for line in &self.plan {
+            labelled(out, ("", PLAN), &line.label, &line.text)?;
+        }
+        if let Some(found) = &self.stored {
+            self::found(found, out)?;
+        }
+        if let Some(statements) = &self.response {
+            writeln!(out, "\nan answer with that head")?;
+            statements_of(statements, out)?;
+        }
+        Ok(())
+    }
+}
+
+fn found(found: &Found, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\nwhat is stored")?;
+    for note in &found.notes {
+        labelled(out, INDENTED, "note", note)?;
+    }
+    if let Some(teller) = &found.told_by {
+        labelled(out, INDENTED, "told by", teller)?;
+    }
+    match &found.held {
+        Some(held) => self::held(held, out),
+        None => Ok(()),
+    }
+}
+
+fn held(held: &Held, out: &mut dyn Write) -> io::Result<()> {
+    labelled(out, INDENTED, "memory", &tier(held.memory))?;
+    labelled(out, INDENTED, "redis", &tier(held.redis))?;
+    statements_of(&held.decision, out)?;
+    labelled(out, INDENTED, "reason", &held.reason)?;
+    let count = held.variants.len();
+    for (number, variant) in (1..).zip(&held.variants) {
+        let heading = format!("answer {number} of {count}: {}", heading(variant));
+        writeln!(out, "\n{}", harmless(&heading))?;
+        statements_of(&variant.statements, out)?;
+    }
+    Ok(())
+}
+
+fn heading(variant: &VariantAccount) -> String {
+    let place = match (variant.in_memory, variant.in_redis) {
+        (true, true) => "in memory and Redis",
+        (true, false) => "in memory",
+        (false, _) => "in Redis",
+    };
+    let rule = match variant.rule.as_str() {
+        "" => String::new(),
+        rule => format!(", by rule {rule}"),
+    };
+    format!(
+        "{} (status {}, {} bytes, {place}{rule})",
+        variant.state.as_str(),
+        variant.status,
+        variant.bytes
+    )
+}
+
+fn tier(tier: Tier) -> String {
+    match tier {
+        Tier::Absent => "there is none".to_owned(),
+        Tier::Unused => "not looked into: coherence = \"strict\"".to_owned(),
+        Tier::Unreachable => "does not answer".to_owned(),
+        Tier::Purged => "covered by a purge that has not landed there yet".to_owned(),
+        Tier::Nothing => "holds nothing".to_owned(),
+        Tier::Holds(1) => "holds 1 answer".to_owned(),
+        Tier::Holds(count) => format!("holds {count} answers"),
+    }
+}
+
+/// Texts in one column, the clause after each.
+fn statements_of(statements: &[Statement], out: &mut dyn Write) -> io::Result<()> {
+    for statement in statements {
+        let text = format!("{} [{}]", statement.text, statement.clause);
+        labelled(out, INDENTED, &statement.topic, &text)?;
+    }
+    Ok(())
+}
+
+fn labelled(
+    out: &mut dyn Write,
+    (indent, width): (&str, usize),
+    label: &str,
+    text: &str,
+) -> io::Result<()> {
+    let label = format!("{label}:");
+    let line = format!("{indent}{label:width$} {text}");
+    writeln!(out, "{}", harmless(&line))
+}
+
+/// What came from elsewhere must not steer the terminal.
+fn harmless(line: &str) -> String {
+    let harmless = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    line.chars().map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let report = Report {
+            plan: vec![Line::new("rule", "a\u{1b}[2Jb\u{9b}c\nd")],
+            ..Report::default()
+        };
+        let mut out = Vec::new();
+        report.write(false, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "rule:     a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\n"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! Where what is stored is learnt from: the running sidecar, else Redis, else nobody.
+
+mod sidecar;
+
+use std::time::Duration;
+
+use http::Method;
+use serde::Serialize;
+use tokio::runtime::Runtime;
+
+use crate::admin::explain::{self, Account, Held, Planned, Tier, Wanted};
+use crate::cli;
+use crate::clock::{self, Clock};
+use crate::commands::healthcheck::reachable;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::proxy::Asked;
+use crate::proxy::plan::{self, Plan};
+use crate::store::Store;
+
+/// The longest wait for a connection to Redis.
+const REDIS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often it is looked for.
+const REDIS_POLL: Duration = Duration::from_millis(20);
+
+/// What was learnt.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Found {
+    /// Who was asked in vain, and what is amiss.
+    pub(super) notes: Vec<String>,
+    /// Who knew.
+    pub(super) told_by: Option<String>,
+    /// What it holds.
+    pub(super) held: Option<Held>,
+}
+
+/// What is stored for the request; `None` if nobody is to be asked, or it is no GET or HEAD.
+pub(super) fn stored(
+    args: &cli::Explain,
+    wanted: &Wanted,
+    asked: &Asked,
+) -> anyhow::Result<Option<Found>> {
+    let method = &asked.parts.method;
+    if args.offline || !(method == Method::GET || method == Method::HEAD) {
+        return Ok(None);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut found = Found::default();
+    let config = &asked.live.config;
+    let admin = match &args.admin {
+        Some(url) => sidecar::authority(url)?,
+        None => reachable(config.listen.admin).to_string(),
+    };
+    let token = config.admin.token.as_deref();
+    match runtime.block_on(sidecar::ask(&admin, token, wanted)) {
+        Ok(account) => found.take(account, &admin, asked),
+        Err(unheard) => {
+            let note = format!("the sidecar at http://{admin} was asked in vain: {unheard}");
+            found.notes.push(note);
+            found.read_redis(&runtime, asked);
+        }
+    }
+    Ok(Some(found))
+}
+
+impl Found {
+    /// What a running sidecar says, and where its config shows to be another.
+    fn take(&mut self, account: Account, admin: &str, asked: &Asked) {
+        let here = Planned::of(asked, &plan::plan(asked));
+        for (what, here, there) in here.differences(&account.plan) {
+            self.notes.push(format!(
+                "the running sidecar has another config: {what} is {there} there, {here} by the file"
+            ));
+        }
+        if let (None, Some(reason)) = (&account.held, &account.plan.reason) {
+            self.notes
+                .push(format!("it is not looked up there: {reason}"));
+        }
+        self.told_by = Some(format!("the running sidecar at http://{admin}"));
+        self.held = account.held;
+    }
+
+    /// What Redis holds, read by this process; what a sidecar's memory holds stays unknown.
+    fn read_redis(&mut self, runtime: &Runtime, asked: &Asked) {
+        if !matches!(plan::plan(asked), Plan::Cache(_)) {
+            return;
+        }
+        if asked.live.config.redis.is_none() {
+            let note = "and there is no [redis] to look into, so what is stored is not known";
+            self.notes.push(note.to_owned());
+            return;
+        }
+        let held = runtime.block_on(from_redis(asked));
+        match held.filter(|held| held.redis != Tier::Unreachable) {
+            Some(held) => {
+                self.told_by = Some("Redis itself; no sidecar's memory was looked into".to_owned());
+                self.held = Some(held);
+            }
+            None => {
+                let note = format!(
+                    "and Redis does not answer within {} s, so what is stored is not known",
+                    REDIS_PATIENCE.as_secs()
+                );
+                self.notes.push(note);
+            }
+        }
+    }
+}
+
+/// Reads through a store of this process's own, as a sidecar without a memory tier would.
+async fn from_redis(asked: &Asked) -> Option<Held> {
+    let config = &asked.live.config;
+    let memory = crate::config::Memory {
+        max: 0,
+        ..config.memory.clone()
+    };
+    let config = Config {
+        memory,
+        ..config.clone()
+    };
+    let metrics = std::sync::Arc::new(Metrics::new());
+    let store = Store::new(&config, Clock::default(), metrics).attach();
+    let started = clock::monotonic();
+    let held = loop {
+        let held = explain::explain(asked, &store).await.held;
+        let reached = held
+            .as_ref()
+            .is_none_or(|held| held.redis != Tier::Unreachable);
+        if reached || clock::monotonic().duration_since(started) >= REDIS_PATIENCE {
+            break held;
+        }
+        tokio::time::sleep(REDIS_POLL).await;
+    };
+    store.close().await;
+    held
+}

@@ -1,0 +1,161 @@
+//! Asking a running sidecar through `POST /explain`.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use bytes::Bytes;
+use http::uri::Authority;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use crate::admin::explain::{Account, Wanted};
+
+/// For the whole exchange.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of an answer; a sidecar's are far shorter.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// Why a sidecar did not tell.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unheard {
+    #[error("nobody answers there ({0})")]
+    Nobody(String),
+    #[error("no answer within {} s", TIMEOUT.as_secs())]
+    Slow,
+    #[error("it refuses ({status}): {why}")]
+    Refused { status: StatusCode, why: String },
+    #[error("it speaks, but not as this version of Pannier does")]
+    Stranger,
+}
+
+/// Host and port of `--admin`.
+pub(super) fn authority(url: &str) -> anyhow::Result<String> {
+    let rest = match url.split_once("://") {
+        Some(("http", rest)) => rest,
+        Some((scheme, _)) => bail!("--admin {url}: the admin interface has no {scheme}, only http"),
+        None => url,
+    };
+    let authority = rest.trim_end_matches('/');
+    match authority.parse::<Authority>() {
+        Ok(parsed) if parsed.port().is_some() && !authority.contains('@') => {
+            Ok(authority.to_owned())
+        }
+        _ => bail!("--admin {url}: write it as http://HOST:PORT"),
+    }
+}
+
+/// What the sidecar whose admin interface is at `admin` holds for the request.
+pub(super) async fn ask(
+    admin: &str,
+    token: Option<&str>,
+    wanted: &Wanted,
+) -> Result<Account, Unheard> {
+    match tokio::time::timeout(TIMEOUT, exchange(admin, token, wanted)).await {
+        Ok(result) => result,
+        Err(_) => Err(Unheard::Slow),
+    }
+}
+
+async fn exchange(admin: &str, token: Option<&str>, wanted: &Wanted) -> Result<Account, Unheard> {
+    let body = serde_json::to_vec(wanted).map_err(|_| Unheard::Stranger)?;
+    let mut request = Request::post(format!("http://{admin}/explain"))
+        .header(header::CONTENT_TYPE, "application/json");
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| Unheard::Nobody(error.to_string()))?;
+    let client: Client<HttpConnector, Full<Bytes>> =
+        Client::builder(TokioExecutor::new()).build_http();
+    let response = client
+        .request(request)
+        .await
+        .map_err(|error| Unheard::Nobody(innermost(&error)))?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER);
+    let body = body.collect().await.map_err(|_| Unheard::Stranger)?;
+    read(status, &body.to_bytes())
+}
+
+fn read(status: StatusCode, body: &[u8]) -> Result<Account, Unheard> {
+    if status == StatusCode::OK {
+        return serde_json::from_slice(body).map_err(|_| Unheard::Stranger);
+    }
+    let said: Option<Value> = serde_json::from_slice(body).ok();
+    let why = said.as_ref().and_then(|said| said["error"].as_str());
+    match why {
+        Some(why) if status != StatusCode::NOT_FOUND => Err(Unheard::Refused {
+            status,
+            why: why.to_owned(),
+        }),
+        _ => Err(Unheard::Stranger),
+    }
+}
+
+/// The cause that says most.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let cases = [
+            ("http://127.0.0.1:9180", Some("127.0.0.1:9180")),
+            ("http://127.0.0.1:9180/", Some("127.0.0.1:9180")),
+            ("pannier.internal:9180", Some("pannier.internal:9180")),
+            ("http://[::1]:9180", Some("[::1]:9180")),
+            ("https://127.0.0.1:9180", None),
+            ("127.0.0.1", None),
+            ("http://a:b@c:1", None),
+            ("http://a:1/path", None),
+            ("", None),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(authority(url).ok().as_deref(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn answers_that_are_none() {
+        let cases = [
+            ("another server", 200, "<html>", "not as this version"),
+            (
+                "an older one",
+                404,
+                r#"{"error":"there are: …"}"#,
+                "not as this version",
+            ),
+            (
+                "a refusal",
+                401,
+                r#"{"error":"needs a token"}"#,
+                "refuses (401 Unauthorized): needs a token",
+            ),
+            (
+                "half an account",
+                200,
+                r#"{"plan":{}}"#,
+                "not as this version",
+            ),
+        ];
+        for (name, status, body, expected) in cases {
+            let status = StatusCode::from_u16(status).unwrap();
+            let unheard = read(status, body.as_bytes()).unwrap_err().to_string();
+            assert!(unheard.contains(expected), "{name}: {unheard}");
+        }
+    }
+}

@@ -39,9 +39,14 @@ async fn a_miss_then_hits() {
     let sidecar = Sidecar::start(&app.url(), BOARD);
     let client = sidecar.client();
     let miss = client.get("/board?id=1").await;
-    assert_eq!(
-        miss.cache_status(),
-        "pannier; fwd=uri-miss; fwd-status=200; stored; rule=board; detail=miss"
+    let said = miss.cache_status();
+    assert!(
+        said.starts_with("pannier; fwd=uri-miss; fwd-status=200; ttl="),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("; stored; rule=board; detail=miss"),
+        "{said}"
     );
     let hit = until_hit(&client, "/board?id=1").await;
     assert_eq!(hit.text(), miss.text());

@@ -213,7 +213,8 @@ key = "list:{query.page}"
 ignore_query = ["utm_*"]
 "#;
 
-/// A URI is invalidated under the key of its route, whoever else it was stored for.
+/// A URI is invalidated under the key of its route, whatever else the key takes from requests. Where it
+/// tells persons apart, each has a resource of their own there, if the writer says who it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_routes() {
     let app = TestApp::start().await;
@@ -231,7 +232,7 @@ async fn keys_of_routes() {
     #[rustfmt::skip]
     let rows: &[(&str, &str, Fields<'_>, &str, &str, Fields<'_>, bool)] = &[
         ("one's own", "/me", &[ann], "PUT", "/me", &[ann], false),
-        ("another person's", "/me", &[ann], "PUT", "/me", &[ben], false),
+        ("another person's", "/me", &[ann], "PUT", "/me", &[ben], true),
         ("by nobody", "/me", &[ann], "PUT", "/me", &[], false),
         ("another parameter", "/boards/1", &[], "PUT", "/boards/2", &[], true),
         ("the same", "/boards/1", &[], "PUT", "/boards/1", &[], false),

@@ -1,7 +1,8 @@
 //! What a write makes stale: its purge rules bound to it, its target (RFC 9111 §4.4), and the cache
 //! groups its answer names (RFC 9875 §3). Pure.
 
-use http::{HeaderMap, StatusCode};
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
 use super::{Asked, plan};
@@ -129,8 +130,8 @@ fn own_target(asked: &Asked) -> &str {
     target.map_or("/", |target| target.as_str())
 }
 
-/// The keys under which GETs of `target` (path and query) are stored, whoever asked: §4.4 invalidates
-/// every response of a URI, so what a key takes from elsewhere is left open.
+/// The keys under which GETs of `target` (path and query) are stored: §4.4 invalidates every response of
+/// a URI, so what a key takes from elsewhere is left open, but for the writer's own identity.
 fn keys_of_target(asked: &Asked, target: &str) -> Vec<Pattern> {
     let Ok(uri) = target.parse::<http::Uri>() else {
         return Vec::new();
@@ -144,20 +145,29 @@ fn keys_of_target(asked: &Asked, target: &str) -> Vec<Pattern> {
     let route = index.map(|index| &live.config.routes[index]);
     let template = route.map_or(&live.default_key, |route| &route.key);
     let params = params.unwrap_or_default();
+    let claims = plan::claims(asked, template.reads_jwt());
     let query = plan::kept(route, uri.query());
+    let identity = identity_fields(asked);
     let mut keys = Vec::new();
     for host in hosts(asked) {
-        let mut scope = plan::scope(asked, &params, None);
+        let mut scope = plan::scope(asked, &params, claims.as_ref());
         scope.host = &host;
         scope.path = uri.path();
         scope.query = query.as_deref();
-        if let Some(key) = template.of_any_requester(&scope)
+        if let Some(key) = template.of_uri(&scope, &identity)
             && !keys.contains(&key)
         {
             keys.push(key);
         }
     }
     keys
+}
+
+/// Header fields that tell persons apart in a key.
+fn identity_fields(asked: &Asked) -> Vec<HeaderName> {
+    let trusted = &asked.live.config.defaults.trusted_identity;
+    let credentials = [AUTHORIZATION, COOKIE];
+    trusted.iter().cloned().chain(credentials).collect()
 }
 
 /// The request's host as GETs of the same origin may spell it: a URI with the scheme's own port and

@@ -15,6 +15,7 @@ mod tests;
 pub use parse::TemplateError;
 pub(crate) use value::cookie_values;
 
+use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::escape::{ABSENT, push};
@@ -55,6 +56,15 @@ impl Source {
             Source::Host | Source::Uri => true,
             Source::Header(_) | Source::Cookie(_) | Source::Jwt(_) => false,
             Source::Body(_) | Source::Response(_) => false,
+        }
+    }
+
+    /// Whether it tells persons apart; `fields` are the header fields that do.
+    fn is_identity(&self, fields: &[HeaderName]) -> bool {
+        match self {
+            Source::Cookie(_) | Source::Jwt(_) => true,
+            Source::Header(name) => fields.iter().any(|field| field == name.as_str()),
+            _ => false,
         }
     }
 }
@@ -243,9 +253,12 @@ impl Template {
         (pattern.build(), absent)
     }
 
-    /// The keys that GETs of one URI render, whatever else they carry: what does not come from the URI
-    /// matches any value. `None` if no GET of it has a key.
-    pub fn of_any_requester(&self, scope: &Scope<'_>) -> Option<Pattern> {
+    /// The keys that GETs of one URI render, for a write to it; `None` if no GET of it has a key.
+    ///
+    /// What does not come from the URI matches any value, such as a language. But where the key tells
+    /// persons apart (`identity`: the fields that do), each has a resource of their own there, and a
+    /// writer who says who it is writes to that one.
+    pub fn of_uri(&self, scope: &Scope<'_>, identity: &[HeaderName]) -> Option<Pattern> {
         let mut pattern = PatternBuilder::default();
         for part in &self.parts {
             match part {
@@ -257,7 +270,13 @@ impl Template {
                         .ok()?;
                     pattern.literal(&text);
                 }
-                Part::Variable { .. } => pattern.any_value(),
+                Part::Variable { source, .. } => {
+                    let own = source.is_identity(identity);
+                    match own.then(|| self.bound(source, None, scope)).flatten() {
+                        Some(text) => pattern.literal(&text),
+                        None => pattern.any_value(),
+                    }
+                }
             }
         }
         Some(pattern.build())

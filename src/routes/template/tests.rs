@@ -694,3 +694,44 @@ fn errors_say_where_and_what_instead() {
     assert!(Template::parse("{response.a}", RouteTag, NO_PARAMS).is_ok());
     assert!(Template::parse("*:{body.a}", Purge, NO_PARAMS).is_ok());
 }
+
+/// RFC 9111 §4.4: whoever wrote, and whatever a GET of the same URI carries besides.
+#[test]
+fn keys_of_a_uri() {
+    let writer = |fields: &[(&'static str, &[u8])]| Request {
+        query: Some("page=2".to_owned()),
+        claims: Some(json!({"sub": "ann"})),
+        ..Request::fields(fields)
+    };
+    let ann: &[(&str, &[u8])] = &[
+        ("cookie", b"s=1"),
+        ("x-user", b"ann"),
+        ("accept-language", b"de"),
+    ];
+    #[rustfmt::skip]
+    let rows = [
+        ("of the URI", "a:{query.page}", ann, Some("a:2")),
+        ("its default", "a:{query.size|9}", ann, Some("a:9")),
+        ("no GET of it has a key", "a:{query.size}", ann, None),
+        ("a language", "a:{header.accept-language|en}:b", ann, Some("a:*:b")),
+        ("a language, absent", "a:{header.accept-language}", &[], Some("a:*")),
+        ("a gateway's field", "a:{header.x-user}", ann, Some("a:ann")),
+        ("a gateway's field, absent", "a:{header.x-user|nobody}", &[], Some("a:*")),
+        ("a claim", "a:{jwt.sub}", ann, Some("a:ann")),
+        ("a claim, absent", "a:{jwt.org}", ann, Some("a:*")),
+        ("a cookie, absent", "a:{cookie.s|none}", &[], Some("a:*")),
+    ];
+    for (name, text, fields, expected) in rows {
+        let template = Template::parse(text, Site::RouteKey, NO_PARAMS).expect(name);
+        let identity = [HeaderName::from_static("x-user")];
+        let (found, key) = writer(fields).with(|scope| {
+            let key = template.render(scope).ok();
+            (template.of_uri(scope, &identity), key)
+        });
+        let shown = found.as_ref().map(ToString::to_string);
+        assert_eq!(shown.as_deref(), expected, "{name}");
+        if let (Some(pattern), Some(key)) = (found, key) {
+            assert!(pattern.matches(&key.text), "{name}: its own key");
+        }
+    }
+}

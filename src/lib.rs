@@ -12,10 +12,10 @@
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
-//! | [`upstream`] | the app: connection pool, deadlines, errors | hyper |
+//! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |
 //! | [`live`] | the config in force with what is derived from it; a reload swaps it whole | config, upstream |
 //! | [`proxy`] | the life of one request; `proxy::handle` is its table of contents | store, upstream |
-//! | [`server`] | accepting, limits, drain | proxy |
+//! | [`server`] | accepting, TLS, both versions of HTTP, limits, drain | proxy |
 //! | [`admin`] | health, stats, metrics, purge, explain | proxy, store, metrics |
 //! | [`app`] | a config made into running parts; reload | all of these |
 //! | [`commands`] | one file a command | app |

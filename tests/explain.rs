@@ -14,6 +14,9 @@ const SHORT: Duration = Duration::from_secs(10);
 
 const RFC: &str = "[defaults]\nunmatched = \"rfc9111\"\n";
 
+/// Name and value of each field.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 /// A config file with these tables, for the binary.
 struct File {
     folder: tempfile::TempDir,
@@ -83,7 +86,7 @@ async fn held(sidecar: &Sidecar, path: &str) -> serde_json::Value {
 }
 
 /// Fetches `path` and waits until memory holds the answer.
-async fn store(sidecar: &Sidecar, path: &str, fields: &[(&str, &str)]) {
+async fn store(sidecar: &Sidecar, path: &str, fields: Fields<'_>) {
     let mut request = sidecar.client().request("GET", path);
     for (name, value) in fields {
         request = request.header(name, value);
@@ -102,7 +105,7 @@ fn assert_said(name: &str, said: &str, expected: &[&str]) {
 }
 
 /// What the sidecar says when it is asked in earnest.
-async fn detail(client: &Client, path: &str, fields: &[(&str, &str)]) -> String {
+async fn detail(client: &Client, path: &str, fields: Fields<'_>) -> String {
     let mut request = client.request("GET", path);
     for (name, value) in fields {
         request = request.header(name, value);
@@ -118,7 +121,6 @@ async fn what_is_stored_is_explained_and_then_happens() {
     let app = TestApp::start().await;
     let sidecar = Sidecar::start(&app.url(), RFC);
     let file = File::of(RFC, TOKEN);
-    type Fields<'a> = &'a [(&'a str, &'a str)];
     #[rustfmt::skip]
     let rows: &[(&str, Fields, Fields, &str, &[&str])] = &[
         ("/fresh", &[("cache-control", "max-age=600")], &[], "hit", &[
@@ -334,7 +336,7 @@ async fn only_the_bearer_of_the_token_is_told() {
         r#"{"method":"GET","target":"/a","headers":[["host","a"]]}"#,
     );
     #[rustfmt::skip]
-    let rows: &[(&str, &str, &[(&str, &str)], &str, u16)] = &[
+    let rows: &[(&str, &str, Fields, &str, u16)] = &[
         ("no token", "POST", &[("content-type", json)], body, 401),
         ("wrong token", "POST", &[("content-type", json), ("authorization", "Bearer no")], body, 401),
         ("foreign host, no token", "POST", &[("content-type", json), ("host", "evil")], body, 401),

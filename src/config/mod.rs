@@ -250,7 +250,7 @@ pub enum JwtKey {
 /// The admin interface.
 #[derive(Clone, PartialEq)]
 pub struct Admin {
-    /// The bearer token of `POST /purge`; `None`: refused.
+    /// The bearer token of `POST /purge` and `POST /explain`; `None`: refused.
     pub token: Option<String>,
 }
 

@@ -11,6 +11,7 @@ use super::*;
 
 mod files;
 mod rules;
+mod tls;
 
 /// The least that loads.
 const LEAST: &str = "[upstream]\nurl = \"http://app:3000\"\n";
@@ -57,12 +58,14 @@ fn defaults_are_as_documented() {
     assert_eq!(config.listen.idle_timeout, Duration::from_secs(75));
     assert_eq!(config.listen.max_head, 64 << 10);
     assert_eq!(config.listen.drain_timeout, Duration::from_secs(30));
+    assert_eq!(config.listen.tls, None);
     assert_eq!(config.upstream.timeout, Duration::from_secs(30));
     assert_eq!(config.upstream.connect_timeout, Duration::from_secs(5));
     assert_eq!(config.upstream.body_timeout, Duration::from_secs(60));
     assert_eq!(config.upstream.idle_timeout, Duration::from_secs(60));
     assert_eq!(config.upstream.max_idle, 64);
     assert!(config.upstream.preserve_host);
+    assert!(!config.upstream.http2);
     assert_eq!(config.redis, None);
     assert_eq!(
         config.budget,

@@ -155,7 +155,11 @@ impl Stored {
     pub fn keep_for(&self) -> Duration {
         let asked_for = if self.can_be_renewed() {
             self.lifetime.clamp(LINGER, 60 * LINGER)
-        } else if self.speaks_of_freshness() && !self.must_revalidate && !self.no_cache {
+        } else if self.part.is_none()
+            && self.speaks_of_freshness()
+            && !self.must_revalidate
+            && !self.no_cache
+        {
             // For a request that takes a stale one (`max-stale`, §5.2.1.2).
             LINGER
         } else {

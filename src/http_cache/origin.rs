@@ -95,6 +95,7 @@ mod tests {
         }
     }
 
+    /// RFC 9110 §4.2.3.
     #[test]
     fn ways_to_write_it() {
         #[rustfmt::skip]

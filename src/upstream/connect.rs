@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 use tower_service::Service;
 
 use super::PoolError;
@@ -125,23 +126,38 @@ impl Service<Uri> for Connector {
 
 async fn open(way: Way, uri: Uri) -> Result<Io, BoxError> {
     Ok(match way {
-        Way::Tcp(mut tcp) => Io(Box::new(tcp.call(uri).await?)),
-        Way::Tls(mut tls) => Io(Box::new(tls.call(uri).await?)),
-        Way::Unix(path) => Io(Box::new(UnixIo(TokioIo::new(
-            UnixStream::connect(&*path).await?,
-        )))),
+        Way::Tcp(mut tcp) => Io::new(tcp.call(uri).await?),
+        Way::Tls(mut tls) => Io::new(tls.call(uri).await?),
+        Way::Unix(path) => Io::new(UnixIo(TokioIo::new(UnixStream::connect(&*path).await?))),
     })
 }
 
 /// An open connection of any kind.
-pub(super) struct Io(Box<dyn Transport>);
+pub(super) struct Io {
+    transport: Box<dyn Transport>,
+    heard: Arc<Notify>,
+}
+
+impl Io {
+    fn new(transport: impl Transport + 'static) -> Io {
+        Io {
+            transport: Box::new(transport),
+            heard: Arc::default(),
+        }
+    }
+
+    /// Told when something was read.
+    pub(super) fn heard(&self) -> Arc<Notify> {
+        self.heard.clone()
+    }
+}
 
 trait Transport: Read + Write + Connection + Unpin + Send {}
 impl<T: Read + Write + Connection + Unpin + Send> Transport for T {}
 
 impl Connection for Io {
     fn connected(&self) -> Connected {
-        self.0.connected()
+        self.transport.connected()
     }
 }
 
@@ -151,7 +167,11 @@ impl Read for Io {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut *self.0).poll_read(cx, buf)
+        let polled = Pin::new(&mut *self.transport).poll_read(cx, buf);
+        if polled.is_ready() {
+            self.heard.notify_one();
+        }
+        polled
     }
 }
 
@@ -161,19 +181,19 @@ impl Write for Io {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write(cx, buf)
+        Pin::new(&mut *self.transport).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut *self.0).poll_flush(cx)
+        Pin::new(&mut *self.transport).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut *self.0).poll_shutdown(cx)
+        Pin::new(&mut *self.transport).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.transport.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -181,7 +201,7 @@ impl Write for Io {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write_vectored(cx, bufs)
+        Pin::new(&mut *self.transport).poll_write_vectored(cx, bufs)
     }
 }
 

@@ -5,7 +5,6 @@
 //! answer's body has ended.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::client::legacy::connect::Connection as _;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -30,6 +30,8 @@ const ATTEMPTS: usize = 3;
 /// A silent connection with requests on it is asked whether it lives, and given up if it does not say so
 /// in the same time: else a dead one would take every request to its timeout.
 const PING: Duration = Duration::from_secs(10);
+/// How many requests an app takes at a time before it has said so. No app says so much.
+const UNKNOWN: usize = usize::MAX - 1;
 /// The largest head of an answer, as for HTTP/1.
 const MAX_HEAD: u32 = 400 << 10;
 
@@ -38,6 +40,7 @@ const MAX_HEAD: u32 = 400 << 10;
 pub(super) struct Http2 {
     connector: Connector,
     address: Uri,
+    connect_timeout: Duration,
     idle_timeout: Duration,
     links: Links,
     /// Held by whoever is connecting.
@@ -58,7 +61,7 @@ struct Failure {
 struct Link {
     sender: SendRequest<Body>,
     /// Places, by the app's settings.
-    limit: Arc<AtomicUsize>,
+    limit: watch::Receiver<usize>,
     /// Places taken.
     taken: AtomicUsize,
     /// When a place last became free.
@@ -87,6 +90,7 @@ impl Http2 {
         Ok(Http2 {
             connector: Connector::new(settings, Speaks::Http2)?,
             address: target(scheme.clone(), authority.clone(), path),
+            connect_timeout: settings.connect_timeout,
             idle_timeout: settings.idle_timeout,
             links: Links::default(),
             connecting: Arc::default(),
@@ -162,7 +166,7 @@ impl Http2 {
         // The first that has one, so that those opened for a peak fall idle after it.
         let free = links
             .iter()
-            .find(|link| link.taken.load(Ordering::Relaxed) < link.limit.load(Ordering::Relaxed));
+            .find(|link| link.taken.load(Ordering::Relaxed) < *link.limit.borrow());
         free.map(Taken::of)
     }
 
@@ -171,26 +175,40 @@ impl Http2 {
         if self.address.scheme() == Some(&Scheme::HTTPS) && !io.connected().is_negotiated_h2() {
             return Err("the app does not offer HTTP/2 (ALPN); leave out [upstream] http2".into());
         }
+        let heard = io.heard();
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
             .max_header_list_size(MAX_HEAD)
+            .initial_max_send_streams(UNKNOWN)
             .handshake(io)
             .await?;
-        let limit = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
+        let (told, limit) = watch::channel(UNKNOWN);
         let link = Arc::new(Link {
             sender,
-            limit: limit.clone(),
+            limit,
             taken: AtomicUsize::new(0),
             freed: Mutex::new(Instant::now()),
         });
+        let weak = (Arc::downgrade(&link), Arc::downgrade(&self.links));
+        let connection = observed(connection, heard, told);
+        tokio::spawn(run(connection, weak, self.idle_timeout));
+        self.settled(&link).await?;
         let taken = Taken::of(&link);
-        lock(&self.links).push(link.clone());
-        let (link, links) = (Arc::downgrade(&link), Arc::downgrade(&self.links));
-        let connection = observed(connection, limit);
-        tokio::spawn(run(connection, link, links, self.idle_timeout));
+        lock(&self.links).push(link);
         Ok(taken)
+    }
+
+    /// Waits for the app's `SETTINGS`, which come first (RFC 9113 §3.4): nothing is sent to an app that
+    /// turns out to speak no HTTP/2, nor more at a time than it takes.
+    async fn settled(&self, link: &Link) -> Result<(), BoxError> {
+        let mut limit = link.limit.clone();
+        let told = limit.wait_for(|limit| *limit != UNKNOWN);
+        match tokio::time::timeout(self.connect_timeout, told).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err("the app does not speak HTTP/2; leave out [upstream] http2".into()),
+        }
     }
 
     /// Takes no further request to a connection; those on it go on.
@@ -200,24 +218,37 @@ impl Http2 {
 }
 
 /// Drives a connection, and notes what the app allows on it.
+///
+/// hyper reads in a task of its own and does not say when settings come; `heard` does. All tasks of a
+/// worker share a thread, so what was heard has been read to its end when this runs.
 async fn observed(
-    mut connection: Connection<Io, Body, TokioExecutor>,
-    limit: Arc<AtomicUsize>,
+    connection: Connection<Io, Body, TokioExecutor>,
+    heard: Arc<Notify>,
+    limit: watch::Sender<usize>,
 ) -> hyper::Result<()> {
-    std::future::poll_fn(|cx| {
-        let polled = Pin::new(&mut connection).poll(cx);
-        limit.store(connection.current_max_send_streams(), Ordering::Relaxed);
-        polled
-    })
-    .await
+    tokio::pin!(connection);
+    loop {
+        let polled = std::future::poll_fn(|cx| {
+            let polled = connection.as_mut().poll(cx);
+            let now = connection.current_max_send_streams();
+            limit.send_if_modified(|limit| std::mem::replace(limit, now) != now);
+            polled
+        });
+        if *limit.borrow() != UNKNOWN {
+            return polled.await;
+        }
+        tokio::select! {
+            result = polled => return result,
+            () = heard.notified() => {}
+        }
+    }
 }
 
 /// Drives a connection, and takes it out of the pool when it has been idle too long. It ends when nobody
 /// holds its sender any more.
 async fn run(
     connection: impl Future<Output = hyper::Result<()>>,
-    link: Weak<Link>,
-    links: Weak<Mutex<Vec<Arc<Link>>>>,
+    (link, links): (Weak<Link>, Weak<Mutex<Vec<Arc<Link>>>>),
     idle_timeout: Duration,
 ) {
     tokio::pin!(connection);

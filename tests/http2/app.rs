@@ -91,12 +91,9 @@ async fn a_full_connection_gets_a_neighbour() {
     let app = TestApp::speaking(Speaks::Http2(2)).await;
     let gate = Gate::new();
     let shut = gate.clone();
-    app.on("GET", "/", |_| Answer::text("first"));
     app.on("GET", "/slow", move |_| Answer::text("done").behind(&shut));
     let sidecar = Sidecar::start(&app.url(), HTTP2);
     let client = sidecar.http2();
-    // Until the app's settings are there, its limit is not known.
-    client.get("/").await;
     let asking: Vec<_> = (0..5)
         .map(|_| {
             let client = client.clone();
@@ -104,7 +101,7 @@ async fn a_full_connection_gets_a_neighbour() {
         })
         .collect();
     gate.reached(5).await;
-    assert!(app.connections() >= 3, "{}", app.connections());
+    assert_eq!(app.connections(), 3);
     gate.open();
     for answer in asking {
         assert_eq!(answer.await.expect("no panic").text(), "done");
@@ -312,6 +309,26 @@ async fn with_tls_alpn_decides() {
         assert_eq!(seen, version, "{name}");
         assert_eq!(reply.status == 200, version.is_some(), "{name}");
     }
+}
+
+/// Nothing is sent to an app that does not begin as HTTP/2 does, so nothing is purged for it either.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_of_http1_is_told_apart() {
+    let app = TestApp::start().await;
+    // Its backlog takes connections, and nobody answers.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let silent = format!("http://{}", listener.local_addr().expect("bound"));
+    for url in [app.url(), silent] {
+        let sidecar = Sidecar::start(
+            &url,
+            "[upstream]\nhttp2 = true\nconnect_timeout = \"500ms\"",
+        );
+        for method in ["GET", "POST"] {
+            let reply = sidecar.client().request(method, "/").send().await;
+            assert_eq!(reply.status, 502, "{url} {method}");
+        }
+    }
+    assert_eq!(app.seen().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

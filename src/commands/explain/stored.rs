@@ -12,7 +12,6 @@ use crate::admin::explain::{self, Account, Held, Planned, Tier, Wanted};
 use crate::cli;
 use crate::clock::{self, Clock};
 use crate::commands::healthcheck::reachable;
-use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::proxy::Asked;
 use crate::proxy::plan::{self, Plan};
@@ -112,15 +111,8 @@ impl Found {
 
 /// Reads through a store of this process's own, as a sidecar without a memory tier would.
 async fn from_redis(asked: &Asked) -> Option<Held> {
-    let config = &asked.live.config;
-    let memory = crate::config::Memory {
-        max: 0,
-        ..config.memory.clone()
-    };
-    let config = Config {
-        memory,
-        ..config.clone()
-    };
+    let mut config = asked.live.config.clone();
+    config.memory.max = 0;
     let metrics = std::sync::Arc::new(Metrics::new());
     let store = Store::new(&config, Clock::default(), metrics).attach();
     let started = clock::monotonic();

@@ -314,7 +314,7 @@ pub(super) static ADMIN: &[Field] = &[field(
     "token",
     Kind::Text,
     "",
-    "Bearer token of POST /purge. Default: purging by HTTP is refused.",
+    "Bearer token of POST /purge and POST /explain. Default: both are refused.",
 )];
 
 pub(super) static LOG: &[Field] = &[

@@ -167,7 +167,7 @@ fn digests() {
     }
 }
 
-/// A cut of another response sends nothing that is not there.
+/// RFC 9110 §14.4: a cut of another response sends nothing that is not there.
 #[test]
 fn cuts_that_do_not_fit() {
     let whole = stored(&[FRESH]);

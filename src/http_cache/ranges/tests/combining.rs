@@ -170,7 +170,7 @@ fn fields_of_what_is_joined() {
         ("added", &[date, FRESH, TAG], &[newer_date, FRESH, TAG, ("x-a", "1")], &[newer_date, FRESH, TAG, ("x-a", "1")]),
         ("left out, as after If-Range", &[date, FRESH, TAG, kind, ("x-a", "1")], &[newer_date, FRESH, TAG], &[newer_date, FRESH, TAG, kind, ("x-a", "1")]),
         ("withheld by now", &[date, FRESH, TAG, ("x-a", "1")], &[newer_date, (CC, "max-age=60, private=\"x-a\""), TAG], &[newer_date, (CC, "max-age=60, private=\"x-a\""), TAG]),
-        ("the type stays", &[date, FRESH, TAG, kind], &[newer_date, FRESH, TAG, ("content-type", "text/html")], &[newer_date, FRESH, TAG, kind]),
+        ("the type too", &[date, FRESH, TAG, kind], &[newer_date, FRESH, TAG, ("content-type", "text/html")], &[newer_date, FRESH, TAG, ("content-type", "text/html")]),
     ];
     let stored =
         |lines: Lines<'_>, range| part(&[lines, &[("content-range", range)]].concat()).unwrap();
@@ -185,7 +185,7 @@ fn fields_of_what_is_joined() {
     }
 }
 
-/// Of a whole that a part confirms, the length stays; a newer whole needs nothing of the older part.
+/// RFC 9111 §3.4: of a whole that a part confirms, the length stays; a newer whole needs nothing of the older part.
 #[test]
 fn fields_of_wholes() {
     let length = ("content-length", "10");
@@ -200,7 +200,7 @@ fn fields_of_wholes() {
     assert_eq!((joined, bytes), (newest, body()), "a newer whole");
 }
 
-/// Directives that only the older one stated are still among the fields, so they bind.
+/// RFC 9111 §3.4: directives that only the older one stated are still among the fields, so they bind.
 #[test]
 fn directives_that_remain() {
     let stored =

@@ -311,7 +311,7 @@ fn freshened_parts() {
     }
 }
 
-/// How long a part is of use: as long as it is served, or may yet be made whole.
+/// RFC 9111 §3.3: how long a part is of use: as long as it is served, or may yet be made whole.
 #[test]
 fn keeping() {
     // name, fields, kept for

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::fleet::connected;
 use crate::support::app::{Answer, TestApp};
 use crate::support::client::Client;
 use crate::support::eventually;
@@ -243,6 +244,8 @@ async fn redis_is_read_where_no_sidecar_answers() {
     let mut redis = RedisServer::start();
     let tables = format!("{RFC}[redis]\nurl = \"{}\"\n", redis.url());
     let sidecar = Sidecar::start(&app.url(), &tables);
+    // A connection that is made empties memory.
+    connected(&sidecar).await;
     let file = File::of(&tables, TOKEN);
     eventually("both tiers hold it", SHORT, || async {
         sidecar.client().get("/a").await;

@@ -70,7 +70,7 @@ async fn app() -> (TestApp, Arc<AtomicUsize>) {
 }
 
 /// Waits until the sidecar has Redis and its invalidations.
-async fn connected(sidecar: &Sidecar) {
+pub(crate) async fn connected(sidecar: &Sidecar) {
     let admin = sidecar.admin();
     eventually("Redis is up", SHORT, || async {
         let stats = admin.get("/stats").await.value();

@@ -52,6 +52,8 @@ pub struct Metrics {
     pub invalidations: IntCounter,
     /// `pannier_coalesced_waiters`: requests waiting for another one's fill now.
     pub coalesced_waiters: IntGauge,
+    /// `pannier_fills`: fills under way now, until what they fetched is stored or refused.
+    pub fills: IntGauge,
     /// `pannier_connections`: client connections open now.
     pub connections: IntGauge,
     /// `pannier_config_reloads_total{result}`: ok, error.
@@ -180,6 +182,11 @@ impl Metrics {
                 r,
                 "pannier_coalesced_waiters",
                 "Requests waiting for another one's fill.",
+            ),
+            fills: gauge(
+                r,
+                "pannier_fills",
+                "Fills under way, until what they fetched is stored or refused.",
             ),
             connections: gauge(r, "pannier_connections", "Client connections open."),
             config_reloads: counters(

@@ -129,11 +129,20 @@ impl Entry {
     /// The most variants one key may hold; one more replaces the oldest (reliability.md K6).
     pub const MAX_VARIANTS: usize = 8;
 
-    /// The newest variant that selects `request`.
+    /// The variant that selects `request`; of several the most recent by its `Date` (RFC 9111 §4).
     pub fn select(&self, request: &RequestHead<'_>) -> Option<&Arc<Variant>> {
-        self.variants
+        let mut selected = self
+            .variants
             .iter()
-            .find(|variant| variant.stored.selector.selects(request))
+            .filter(|variant| variant.stored.selector.selects(request));
+        let newest = selected.next()?;
+        Some(selected.fold(newest, |best, other| {
+            if other.stored.date() > best.stored.date() {
+                other
+            } else {
+                best
+            }
+        }))
     }
 
     /// A copy with `variant` at its place by age, instead of those with the same selector or of no

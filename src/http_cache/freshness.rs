@@ -12,6 +12,11 @@ use super::{CacheControlMode, Exchange, Policy, Stored};
 const MAX_HEURISTIC: Duration = Duration::from_secs(24 * 3600);
 
 impl Stored {
+    /// When the app made it, as far as it says (RFC 9110 §6.6.1).
+    pub(crate) fn date(&self) -> SystemTime {
+        date(&self.headers).unwrap_or(self.response_time)
+    }
+
     /// Whether it is fresh (§4.2): its lifetime exceeds its age.
     pub fn is_fresh(&self, now: SystemTime) -> bool {
         self.lifetime > self.age(now)

@@ -188,7 +188,7 @@ impl Quest {
     /// Waits for another request's fill.
     async fn follow(&self, follower: Follower, why: Reason, stale: Stale) -> Next {
         let joined = follower.joined;
-        let waiting = Waiting::count(&self.worker.metrics.coalesced_waiters);
+        let waiting = Counted::in_gauge(&self.worker.metrics.coalesced_waiters);
         let landing = follower
             .wait(self.worker.upstream(&self.asked.live).timeout())
             .await;
@@ -521,17 +521,17 @@ impl Quest {
     }
 }
 
-/// Counted as waiting until it is dropped, as it is when the client hangs up.
-struct Waiting(IntGauge);
+/// Counted in a gauge until it is dropped, as it is when a waiting client hangs up.
+pub(super) struct Counted(IntGauge);
 
-impl Waiting {
-    fn count(gauge: &IntGauge) -> Waiting {
+impl Counted {
+    pub(super) fn in_gauge(gauge: &IntGauge) -> Counted {
         gauge.inc();
-        Waiting(gauge.clone())
+        Counted(gauge.clone())
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

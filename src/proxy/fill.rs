@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::cached::{Quest, Stale};
+use super::cached::{Counted, Quest, Stale};
 use super::coalesce::{Landing, Leader, Memo, Place, Ready};
 use super::expect::Expectation;
 use super::{headers, interim, pass};
@@ -110,6 +110,7 @@ pub(super) async fn start(
     slot: OwnedSemaphorePermit,
 ) -> Result<Answer, oneshot::error::RecvError> {
     let (reply, answer) = oneshot::channel();
+    let counted = Counted::in_gauge(&quest.worker.metrics.fills);
     tokio::spawn(async move {
         Fill {
             quest,
@@ -117,7 +118,7 @@ pub(super) async fn start(
         }
         .run(order)
         .await;
-        drop(slot);
+        drop((slot, counted));
     });
     answer.await
 }
@@ -130,7 +131,10 @@ pub(super) fn refresh(quest: Quest, stale: Stale) {
     let Some(slot) = quest.worker.flights.free_slot() else {
         return;
     };
+    let counted = Counted::in_gauge(&quest.worker.metrics.fills);
     tokio::spawn(async move {
+        // Moved in, so that a refresh that ends early is no longer counted either.
+        let _counted = counted;
         let found = quest
             .worker
             .store

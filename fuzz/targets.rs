@@ -13,8 +13,11 @@ use pannier::http_cache::{
 use pannier::routes::template::Site;
 use pannier::routes::{Pattern, Scope, Template};
 
+/// A target.
+type Target = fn(&[u8]);
+
 /// Every target by its name, which is that of its folder in `seeds/`.
-pub(crate) const ALL: [(&str, fn(&[u8])); 6] = [
+pub(crate) const ALL: [(&str, Target); 6] = [
     ("cache_control", cache_control),
     ("vary", vary),
     ("dates", dates),

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 
 use super::cache_status::CacheStatus;
+use super::directives::ResponseDirectives;
 use super::fixtures::{at, secs};
 use super::{
     CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Reuse, Stored,
@@ -194,6 +195,7 @@ proptest! {
             let fresh = validation::freshened(&stored, &request, &not_modified, policy);
             fresh.keep_for();
             let _ = validation::keepable(&request, &fresh, policy);
+            validation::by_head(&stored, &request, &not_modified, policy);
             reuse(&request, Some(&fresh), false, policy, case.now);
         }
         reuse(&request, None, false, policy, case.now);
@@ -252,8 +254,11 @@ proptest! {
             let now = case.response_time + secs(wait);
             let found = reuse(&case.request(), Some(&stored), false, &case.policy, now);
             let served = matches!(found, Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. });
+            // RFC 9111 §3.5 has `must-revalidate` allow it for `Authorization`, and for that alone.
+            let authorized = !case.identity.unkeyed_cookie
+                && ResponseDirectives::of(&case.response).must_revalidate;
             prop_assert!(
-                !served || case.identity.covered() || stored.shareable || case.policy.shared
+                !served || case.identity.covered() || stored.shareable || case.policy.shared || authorized
             );
         }
     }

@@ -21,7 +21,10 @@ fn rows_by_section() {
     let mut unnamed = Vec::new();
     for file in sources(&room) {
         // What `explain` says is no policy.
-        if file.iter().any(|part| part == "explain" || part == "explain.rs") {
+        if file
+            .iter()
+            .any(|part| part == "explain" || part == "explain.rs")
+        {
             continue;
         }
         let text = fs::read_to_string(&file).expect("a readable source");

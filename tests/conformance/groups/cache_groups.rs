@@ -34,11 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "\"scripts\";c",
         ),
         kept("another group stays", "\"one\"", "\"another\""),
-        kept(
-            "another case is another group",
-            "\"lower\"",
-            "\"LOWER\"",
-        ),
+        kept("another case is another group", "\"lower\"", "\"LOWER\""),
         kept(
             "a part of the name is another group",
             "\"wholes\"",

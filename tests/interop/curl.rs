@@ -125,7 +125,6 @@ async fn curl_asks_for_a_range() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "ranges of what is stored are on their way"]
 async fn curl_asks_for_a_range_of_what_is_stored() {
     let app = app().await;
     let sidecar = Sidecar::start(&app.url(), BY_THE_RFC);

@@ -64,7 +64,6 @@ fn all_succeeded(report: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "HTTP/2 from clients is on its way"]
 async fn curl_speaks_http2_by_prior_knowledge() {
     let app = app().await;
     let sidecar = Sidecar::start(&app.url(), BY_THE_RFC);
@@ -96,7 +95,6 @@ async fn curl_that_offers_an_upgrade_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "TLS for clients is on its way"]
 async fn curl_speaks_both_versions_over_tls() {
     let app = app().await;
     let folder = tempfile::tempdir().expect("a directory");
@@ -108,7 +106,6 @@ async fn curl_speaks_both_versions_over_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "HTTP/2 from clients is on its way"]
 async fn nghttp_gets_many_streams_of_one_connection() {
     let app = app().await;
     let sidecar = Sidecar::start(&app.url(), BY_THE_RFC);
@@ -119,7 +116,6 @@ async fn nghttp_gets_many_streams_of_one_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "HTTP/2 from clients is on its way"]
 async fn h2load_loses_nothing() {
     let app = app().await;
     let folder = tempfile::tempdir().expect("a directory");

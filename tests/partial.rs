@@ -192,6 +192,19 @@ async fn what_a_part_lacks_is_asked_for_alone() {
     assert_eq!(until_hit(&client, "/doc").await.text(), "0123456789");
 }
 
+/// A 304 would say that the part holds, which is no answer to a request for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_out_of_the_middle_is_not_validated_in_place_of_the_whole() {
+    let document = Document::new("0123456789", "\"v1\"");
+    let (app, sidecar) = served(&document, "max-age=60").await;
+    let client = sidecar.client();
+    until_range_hit(&client, "bytes=4-5").await;
+    let whole = client.get("/doc").await;
+    assert_eq!((whole.status.as_u16(), whole.text()), (200, "0123456789"));
+    assert_eq!(app.last("/doc").header("if-none-match"), "");
+    assert_eq!(until_hit(&client, "/doc").await.text(), "0123456789");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_of_another_version_is_not_joined() {
     let document = Document::new("0123456789", "\"v1\"");

@@ -200,6 +200,11 @@ impl Stored {
         }
     }
 
+    /// Whether a 304 would make it an answer to a request for all (RFC 9111 §4.3.3).
+    pub fn can_be_validated(&self) -> bool {
+        self.has_validator() && !self.is_partial()
+    }
+
     /// Whether a conditional request can be made of it (RFC 9111 §4.3.1).
     pub fn has_validator(&self) -> bool {
         self.headers.contains_key(http::header::ETAG)

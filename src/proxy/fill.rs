@@ -232,7 +232,7 @@ impl Fill {
             }
             (wish, held) => {
                 let spare = stale.on_error && held.is_some();
-                let asked_about = held.filter(|stale| stale.stored.has_validator());
+                let asked_about = held.filter(|stale| stale.stored.can_be_validated());
                 let own =
                     wish == Wish::UnlessHeld && asked_about.is_none() && self.is_conditional();
                 self.whole(fill, arrival, asked_about, own, spare).await;
@@ -376,7 +376,7 @@ impl Fill {
         match (wish, stale) {
             (Wish::Own, _) => {}
             (Wish::Rest(rest), Some(part)) => ranges::add_rest(&mut fields, &part.stored, rest),
-            (_, Some(stale)) if stale.stored.has_validator() => {
+            (_, Some(stale)) if stale.stored.can_be_validated() => {
                 validation::add_conditions(&mut fields, &stale.stored);
             }
             (Wish::UnlessHeld, _) => {}

@@ -1,5 +1,5 @@
 //! The RFCs as an examiner reads them: what Pannier does as a shared cache without any route, seen
-//! from both sides of the wire. Each group is one test; `--no-capture` prints its count.
+//! from both sides of the wire. Each group is one test for each tier; `--no-capture` prints its count.
 
 mod app;
 mod case;
@@ -12,15 +12,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use case::Level;
 use not_yet::NOT_YET;
+use runner::Tier;
 
 macro_rules! tests_of_groups {
     ($($group:ident),* $(,)?) => {
-        $(
-            #[tokio::test(flavor = "multi_thread")]
-            async fn $group() {
-                runner::run(groups::$group::cases()).await;
-            }
-        )*
+        mod memory {
+            use super::{Tier, groups, runner};
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $group() {
+                    runner::run(groups::$group::cases(), Tier::Memory).await;
+                }
+            )*
+        }
+
+        mod redis {
+            use super::{Tier, groups, runner};
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $group() {
+                    runner::run(groups::$group::cases(), Tier::Redis).await;
+                }
+            )*
+        }
 
         fn all() -> Vec<case::Case> {
             [$(groups::$group::cases()),*].into_iter().flatten().collect()

@@ -369,3 +369,34 @@ async fn a_sidecar_starts_without_its_redis_and_finds_it_later() {
     })
     .await;
 }
+
+/// A lease that one worker has given back and another takes is no purge: each fill is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_fill_a_key_in_turn_do_not_fence_each_other() {
+    let redis = RedisServer::start();
+    let app = TestApp::start().await;
+    app.on("GET", "/items/1", |seen| {
+        let tag = format!("\"{}\"", seen.nth);
+        Answer::text("x")
+            .cache_control("no-cache")
+            .header("etag", &tag)
+    });
+    let workers = "[listen]\nworkers = 4\n";
+    let config = workers.to_owned() + &config_with(&redis, "10s");
+    let sidecar = Sidecar::start(&app.url(), &config);
+    connected(&sidecar).await;
+    let admin = sidecar.admin();
+    for _ in 0..32 {
+        // A connection of its own finds a worker of its own.
+        sidecar.client().get("/items/1").await;
+        eventually("the fill has ended", SHORT, || async {
+            let metrics = admin.get("/metrics").await;
+            metrics.text().lines().any(|line| line == "pannier_fills 0")
+        })
+        .await;
+    }
+    let metrics = admin.get("/metrics").await;
+    let refused = |line: &&str| line.starts_with("pannier_not_stored_total");
+    let refused: Vec<&str> = metrics.text().lines().filter(refused).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}

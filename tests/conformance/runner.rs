@@ -12,18 +12,39 @@ use super::case::{Case, Level, Seen, Step};
 use super::client::{Answer, Head, exchange};
 use super::not_yet::NOT_YET;
 use crate::support::eventually;
+use crate::support::redis::RedisServer;
 use crate::support::sidecar::Sidecar;
 
 /// The longest that a round's fills go on.
 const QUIET: Duration = Duration::from_secs(30);
 
+const BY_THE_RFC: &str = "[defaults]\nunmatched = \"rfc9111\"\n";
+
 /// Longer than the one second that cases wait for, by a second's rounding.
 const LATER: Duration = Duration::from_millis(2100);
 
+/// Where the sidecar keeps what it stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    Memory,
+    /// A Redis of its own, with the memory switched off: everything is written out and read back.
+    Redis,
+}
+
 /// Runs the cases; fails with a table of those that fail and are not known to, and of those that are
 /// known to and do not.
-pub(crate) async fn run(cases: Vec<Case>) {
-    let faults = play(&cases).await;
+pub(crate) async fn run(cases: Vec<Case>, tier: Tier) {
+    let faults = match tier {
+        Tier::Memory => play(&cases, BY_THE_RFC).await,
+        Tier::Redis => {
+            let server = RedisServer::start();
+            let url = server.url();
+            // A busy machine must not make Redis look absent.
+            let redis = format!("[redis]\nurl = \"{url}\"\ntimeout = \"10s\"\n");
+            let tables = format!("{BY_THE_RFC}{redis}[memory]\nmax = \"0B\"\n");
+            play(&cases, &tables).await
+        }
+    };
     let mut report = String::new();
     for (case, fault) in cases.iter().zip(&faults) {
         let expected = NOT_YET.contains(&case.name.as_str());
@@ -47,9 +68,15 @@ pub(crate) async fn run(cases: Vec<Case>) {
 }
 
 /// The first fault of each case.
-async fn play(cases: &[Case]) -> Vec<Option<String>> {
+async fn play(cases: &[Case], config: &str) -> Vec<Option<String>> {
     let app = App::start(cases).await;
-    let sidecar = Sidecar::start(&app.url(), "[defaults]\nunmatched = \"rfc9111\"");
+    let sidecar = Sidecar::start(&app.url(), config);
+    let admin = sidecar.admin();
+    eventually("Redis is up, if there is one", QUIET, || async {
+        let stats = admin.get("/stats").await.value();
+        stats["redis"]["state"] != "down"
+    })
+    .await;
     let mut faults: Vec<Option<String>> = cases.iter().map(|_| None).collect();
     let rounds = cases.iter().map(|case| case.steps.len()).max();
     for round in 0..rounds.unwrap_or_default() {

@@ -13,7 +13,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// A program that runs beside the test; dropping it kills it.
 pub(crate) struct Running {
     lines: Lines<BufReader<ChildStdout>>,
-    _process: Child,
+    process: Child,
 }
 
 /// What a program that has ended left.
@@ -37,7 +37,7 @@ pub(crate) fn start(command: &mut Command) -> Running {
     let output = process.stdout.take().expect("it is piped");
     Running {
         lines: BufReader::new(output).lines(),
-        _process: process,
+        process,
     }
 }
 
@@ -67,6 +67,16 @@ impl Running {
         let line = line.expect("it prints a line in time");
         line.expect("its output can be read")
             .expect("it has not ended")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Waited for, so that nothing of it outlives the test.
+        let _ = self.process.start_kill();
+        while let Ok(None) = self.process.try_wait() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

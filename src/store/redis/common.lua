@@ -29,11 +29,16 @@ local function lease_cost(key)
   return 480 + 4 * #key
 end
 
-local function unlease(key)
-  redis.call('UNLINK', prefix .. ':l:' .. key)
+-- Undoes what was written beside a lease.
+local function unlist(key)
   if redis.call('ZREM', leases, key) == 1 then
     add('l', -lease_cost(key))
   end
+end
+
+local function unlease(key)
+  redis.call('UNLINK', prefix .. ':l:' .. key)
+  unlist(key)
 end
 
 -- Undoes all that was written beside an entry.

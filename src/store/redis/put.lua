@@ -24,14 +24,22 @@ end
 
 local known = redis.call('HGET', meta, key)
 local old = known and cmsgpack.unpack(known)[1] or 0
-unlease(key)
+unlist(key)
+
+-- The lease goes last. With any read of a script Redis tracks all of its KEYS for the connection: a
+-- read after this would leave the lease tracked, and whoever takes it next would look like a purge.
+local function ended(result)
+  redis.call('UNLINK', KEYS[2])
+  return result
+end
+
 if purged_by_tag() then
   settle(key)
-  return 3
+  return ended(3)
 end
 if total() - old + size > max then
   settle(key)
-  return 2
+  return ended(2)
 end
 
 forget(key)
@@ -48,4 +56,4 @@ add('b' .. priority, size)
 add('n' .. priority, 1)
 -- A read, so that client tracking remembers the entry for this connection.
 redis.call('EXISTS', KEYS[1])
-return 1
+return ended(1)

@@ -7,7 +7,7 @@ use crate::support::client::Client;
 use crate::support::eventually;
 use crate::support::sidecar::Sidecar;
 
-pub(crate) const SHORT: Duration = Duration::from_secs(10);
+pub(crate) const SHORT: Duration = Duration::from_secs(30);
 
 pub(crate) const BOARD: &str = r#"
 [[route]]

@@ -91,7 +91,7 @@ async fn a_stalled_fill_does_not_poison_its_key() {
     .await;
     let sidecar = Sidecar::start(
         &app.url(),
-        &format!("[upstream]\ntimeout = \"500ms\"\n{BOARD}"),
+        &format!("[upstream]\ntimeout = \"4s\"\n{BOARD}"),
     );
     let client = sidecar.client();
     let asking: Vec<_> = (0..100)

@@ -12,7 +12,7 @@ use crate::support::redis::{Data, RedisServer};
 use crate::support::sidecar::Sidecar;
 use crate::support::{Gate, eventually};
 
-const SHORT: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(30);
 
 /// With a timeout that no busy machine reaches: a Redis that is late is a Redis that is not asked.
 fn config(redis: &RedisServer) -> String {

@@ -11,7 +11,7 @@ use crate::support::redis::RedisServer;
 use crate::support::sidecar::Sidecar;
 use crate::support::{Gate, eventually};
 
-const SHORT: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(30);
 
 const RFC: &str = "[defaults]\nunmatched = \"rfc9111\"\n";
 

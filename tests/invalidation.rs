@@ -7,7 +7,7 @@ use crate::support::client::{Client, Reply};
 use crate::support::eventually;
 use crate::support::sidecar::Sidecar;
 
-const SHORT: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(30);
 
 const RFC: &str = "[defaults]\nunmatched = \"rfc9111\"\n";
 

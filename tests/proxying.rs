@@ -274,7 +274,7 @@ async fn an_event_stream_arrives_event_by_event() {
         events.send(Ok(event.into())).expect("the app is there");
         while !seen.contains(event) {
             let mut piece = [0; 1024];
-            let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut piece)).await;
+            let read = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut piece)).await;
             let length = read
                 .expect("the event arrives before the next one is sent")
                 .expect("open");
@@ -325,7 +325,7 @@ async fn slow_heads_and_silent_connections_are_ended() {
         .expect("it listens");
     slow.write_all(b"GET / HT").await.expect("it reads");
     let mut rest = Vec::new();
-    let ended = tokio::time::timeout(Duration::from_secs(5), slow.read_to_end(&mut rest)).await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), slow.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "a slow head is not waited for");
 
     let mut idle = TcpStream::connect(sidecar.addr())
@@ -343,7 +343,7 @@ async fn slow_heads_and_silent_connections_are_ended() {
         .expect("still open");
     assert_ne!(idle.read(&mut piece).await.expect("an answer"), 0);
     let mut rest = Vec::new();
-    let ended = tokio::time::timeout(Duration::from_secs(5), idle.read_to_end(&mut rest)).await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), idle.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "a silent connection is ended");
 }
 
@@ -436,7 +436,7 @@ async fn heads_are_limited_and_uploads_may_not_stall() {
         .expect("it reads");
     let mut answer = Vec::new();
     let ended =
-        tokio::time::timeout(Duration::from_secs(5), stalled.read_to_end(&mut answer)).await;
+        tokio::time::timeout(Duration::from_secs(30), stalled.read_to_end(&mut answer)).await;
     assert!(ended.is_ok(), "a stalled upload is ended");
     assert!(
         !String::from_utf8_lossy(&answer).contains("200"),
@@ -479,7 +479,7 @@ async fn connections_are_capped() {
         "no place yet"
     );
     held.pop();
-    let read = tokio::time::timeout(Duration::from_secs(5), fifth.read(&mut piece)).await;
+    let read = tokio::time::timeout(Duration::from_secs(30), fifth.read(&mut piece)).await;
     assert_ne!(read.expect("a place").expect("an answer"), 0);
 }
 

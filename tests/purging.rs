@@ -14,7 +14,7 @@ use crate::support::raw_app::{RawApp, Step};
 use crate::support::sidecar::{Sidecar, TOKEN};
 use crate::support::{Gate, eventually};
 
-const SHORT: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(30);
 
 const KANBAN: &str = r#"
 [[route]]

@@ -22,7 +22,7 @@ async fn conversation(sidecar: &Sidecar, requests: &[u8]) -> String {
     let _ = stream.write_all(requests).await;
     let mut answer = Vec::new();
     let reading = stream.read_to_end(&mut answer);
-    let read = tokio::time::timeout(std::time::Duration::from_secs(20), reading).await;
+    let read = tokio::time::timeout(std::time::Duration::from_secs(30), reading).await;
     assert!(read.is_ok(), "it neither answers nor closes");
     String::from_utf8_lossy(&answer).into_owned()
 }

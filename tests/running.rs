@@ -12,7 +12,7 @@ use crate::support::client::Client;
 use crate::support::redis::RedisServer;
 use crate::support::{Gate, eventually};
 
-const SHORT: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(30);
 
 const CONFIG: &str = r#"
 [[route]]
@@ -384,7 +384,7 @@ async fn the_descriptor_limit_is_survived() {
     wait_for(&running.log, "cannot accept");
     drop(crowd);
     let client = Client::new(running.proxy);
-    eventually("it serves again", Duration::from_secs(5), || async {
+    eventually("it serves again", SHORT, || async {
         client.get("/a").await.is_hit()
     })
     .await;

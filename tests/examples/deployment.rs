@@ -12,7 +12,7 @@ use crate::support::eventually;
 use crate::support::redis::RedisServer;
 use crate::support::sidecar::Sidecar;
 
-const SHORT: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(30);
 
 /// Seconds that a test may take between storing an answer and looking at what is left of its life.
 const SLACK: u64 = 30;

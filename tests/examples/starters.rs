@@ -13,7 +13,7 @@ use crate::support::eventually;
 use crate::support::redis::RedisServer;
 use crate::support::sidecar::Sidecar;
 
-const SHORT: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(30);
 
 #[test]
 fn nothing_is_unwise() {

@@ -122,7 +122,7 @@ async fn many_and_long_fields_survive_both_tiers() {
     assert_eq!(app.count(), 1, "the second sidecar has it from Redis");
 }
 
-const SHORT: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(30);
 
 async fn connected(sidecar: &Sidecar) {
     let admin = sidecar.admin();

@@ -168,7 +168,7 @@ async fn an_endless_body_streams_past_the_limit() {
         while !seen.contains(&mark) {
             let mut read = [0; 4096];
             let reading = client.read(&mut read);
-            let length = tokio::time::timeout(std::time::Duration::from_secs(20), reading)
+            let length = tokio::time::timeout(std::time::Duration::from_secs(30), reading)
                 .await
                 .expect("it comes before the next one")
                 .expect("open");

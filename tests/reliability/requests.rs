@@ -77,7 +77,7 @@ async fn what_follows_a_declined_upgrade_is_not_relayed() {
         .write_all(request.as_bytes())
         .await
         .expect("it reads");
-    tokio::time::timeout(Duration::from_secs(20), app)
+    tokio::time::timeout(Duration::from_secs(30), app)
         .await
         .expect("the app is told the end")
         .expect("the app does not panic");
@@ -162,7 +162,7 @@ async fn a_slow_crowd_holds_up_nobody() {
     for mut slow in crowd {
         let mut answer = Vec::new();
         let ended =
-            tokio::time::timeout(Duration::from_secs(20), slow.read_to_end(&mut answer)).await;
+            tokio::time::timeout(Duration::from_secs(30), slow.read_to_end(&mut answer)).await;
         assert!(ended.is_ok(), "a slow client is sent away");
     }
     assert_eq!(

@@ -6,19 +6,14 @@ use pannier::clock;
 use pannier::config::Coherence::{Strict, Tracked};
 use pannier::http_cache::Reason;
 
-use super::sidecar::{SHORT, Sidecar, TIMEOUT, purge_key, variant};
+use super::sidecar::{HASTY, SHORT, Sidecar, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
 
-/// What a call may take at worst: its command's timeout, and a busy machine.
-const BOUND: Duration = Duration::from_millis(200 + 300);
-
+/// A call ends although Redis hangs for as long as the test wishes.
 async fn bounded<T>(what: &str, call: impl Future<Output = T>) -> T {
-    let started = clock::monotonic();
-    let result = call.await;
-    let took = clock::monotonic().duration_since(started);
-    assert!(took < BOUND, "{what} took {took:?}");
-    result
+    let ended = tokio::time::timeout(SHORT, call).await;
+    ended.unwrap_or_else(|_| panic!("{what} hangs with Redis"))
 }
 
 #[tokio::test]
@@ -61,7 +56,7 @@ async fn a_wrong_password_is_told() {
 #[tokio::test]
 async fn a_killed_redis_costs_nothing_and_is_used_again() {
     let mut redis = RedisServer::start();
-    let a = Sidecar::start(&redis).await;
+    let a = Sidecar::hasty(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
     redis.kill();
     for i in 0..20 {
@@ -114,7 +109,7 @@ async fn a_purge_during_an_outage_is_made_up_for_before_redis_is_trusted() {
 #[tokio::test]
 async fn a_hung_redis_opens_the_breaker_and_recovers() {
     let redis = RedisServer::start();
-    let a = Sidecar::start(&redis).await;
+    let a = Sidecar::hasty(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
     redis.stop();
     for _ in 0..3 {
@@ -128,7 +123,7 @@ async fn a_hung_redis_opens_the_breaker_and_recovers() {
     }
     let took = clock::monotonic().duration_since(started);
     assert!(
-        took < TIMEOUT,
+        took < 20 * HASTY,
         "an open breaker waits for nothing: {took:?}"
     );
     assert_eq!(a.remembered("user:1"), Some("alice".into()));
@@ -136,21 +131,18 @@ async fn a_hung_redis_opens_the_breaker_and_recovers() {
     assert!(purged.pending);
 
     redis.cont();
-    let started = clock::monotonic();
     eventually("Redis hits again", SHORT, || async {
         assert_eq!(a.fetched("user:1").await, None, "served although purged");
         a.fill("user:2", "bob").await.is_ok() && a.store.fetch("user:2", Strict).await.is_some()
     })
     .await;
-    let took = clock::monotonic().duration_since(started);
-    assert!(took < Duration::from_secs(2), "{took:?}");
     assert_eq!(redis.cli(&["EXISTS", "{test}:e:user:1"]), "0");
 }
 
 #[tokio::test]
 async fn a_hang_longer_than_the_connection_lives_is_survived() {
     let redis = RedisServer::start();
-    let a = Sidecar::start(&redis).await;
+    let a = Sidecar::hasty(&redis).await;
     redis.stop();
     let big = "x".repeat(1 << 20);
     // More than the sockets' buffers take, so that a write hangs, too.
@@ -171,7 +163,7 @@ async fn a_hang_longer_than_the_connection_lives_is_survived() {
 #[tokio::test]
 async fn a_hang_with_a_large_write_on_its_way_is_survived() {
     let redis = RedisServer::start();
-    let a = Sidecar::start(&redis).await;
+    let a = Sidecar::hasty(&redis).await;
     let mut tickets = Vec::new();
     for i in 0..8 {
         tickets.push(a.store.begin(&format!("big:{i}"), SHORT).await);
@@ -192,7 +184,7 @@ async fn a_hang_with_a_large_write_on_its_way_is_survived() {
 #[tokio::test]
 async fn a_purge_whose_caller_goes_away_still_lands() {
     let redis = RedisServer::start();
-    let a = Sidecar::start(&redis).await;
+    let a = Sidecar::hasty(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
     {
         let mut purge = std::pin::pin!(a.store.purge(purge_key("user:1")));
@@ -211,7 +203,7 @@ async fn a_purge_whose_caller_goes_away_still_lands() {
 #[tokio::test]
 async fn a_refusing_redis_keeps_serving_what_is_not_purged() {
     let redis = RedisServer::start();
-    let a = Sidecar::start(&redis).await;
+    let a = Sidecar::hasty(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
     a.fill("user:2", "bob").await.expect("stored");
     redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
@@ -245,7 +237,7 @@ async fn a_refusing_redis_keeps_serving_what_is_not_purged() {
 #[tokio::test]
 async fn scripts_forgotten_by_redis_are_sent_again() {
     let redis = RedisServer::start();
-    let a = Sidecar::start(&redis).await;
+    let a = Sidecar::hasty(&redis).await;
     redis.cli(&["SCRIPT", "FLUSH"]);
     a.fill("user:1", "alice").await.expect("stored");
     redis.cli(&["SCRIPT", "FLUSH"]);

@@ -20,10 +20,13 @@ use crate::support::eventually;
 use crate::support::redis::RedisServer;
 
 /// Long enough for anything that does happen.
-pub(super) const SHORT: Duration = Duration::from_secs(10);
+pub(super) const SHORT: Duration = Duration::from_secs(30);
 
-/// `[redis] timeout`; long enough for a busy machine.
-pub(super) const TIMEOUT: Duration = Duration::from_millis(200);
+/// `[redis] timeout` where Redis always answers in the end: no busy machine reaches it.
+const PATIENT: Duration = Duration::from_secs(20);
+
+/// `[redis] timeout` where Redis hangs.
+pub(super) const HASTY: Duration = Duration::from_secs(1);
 
 /// One sidecar's store.
 pub(super) struct Sidecar {
@@ -57,7 +60,14 @@ impl Sidecar {
 
     /// Connected, with a budget of `max` bytes.
     pub(super) async fn with_budget(redis: &RedisServer, max: u64) -> Sidecar {
-        let sidecar = Sidecar::detached(&redis.url(), max);
+        let sidecar = Sidecar::with(&redis.url(), max, PATIENT);
+        sidecar.connected().await;
+        sidecar
+    }
+
+    /// Connected to a Redis that will hang.
+    pub(super) async fn hasty(redis: &RedisServer) -> Sidecar {
+        let sidecar = Sidecar::detached(&redis.url(), 100 << 20);
         sidecar.connected().await;
         sidecar
     }
@@ -69,8 +79,13 @@ impl Sidecar {
 
     /// One that may never reach its Redis.
     pub(super) fn detached(url: &str, max: u64) -> Sidecar {
+        Sidecar::with(url, max, HASTY)
+    }
+
+    fn with(url: &str, max: u64, timeout: Duration) -> Sidecar {
         let metrics = Arc::new(Metrics::new());
-        let store = Store::new(&config(url, max), Clock::default(), Arc::clone(&metrics));
+        let config = config(url, max, timeout);
+        let store = Store::new(&config, Clock::default(), Arc::clone(&metrics));
         Sidecar {
             store: store.attach(),
             metrics,
@@ -186,7 +201,7 @@ fn body(entry: &Entry) -> String {
     String::from_utf8_lossy(&entry.variants[0].body).into_owned()
 }
 
-fn config(url: &str, max: u64) -> Config {
+fn config(url: &str, max: u64, timeout: Duration) -> Config {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let second = Duration::from_secs(1);
     Config {
@@ -217,7 +232,7 @@ fn config(url: &str, max: u64) -> Config {
         redis: Some(config::Redis {
             url: url.to_owned(),
             namespace: "test".to_owned(),
-            timeout: TIMEOUT,
+            timeout,
             reconnect_max: Duration::from_millis(500),
             breaker_failures: 3,
             breaker_probe: Duration::from_millis(50),

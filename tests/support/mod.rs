@@ -66,7 +66,7 @@ impl Gate {
     pub(crate) async fn reached(&self, count: usize) {
         let mut waiting = self.waiting.subscribe();
         let arrived = waiting.wait_for(|arrived| *arrived >= count);
-        tokio::time::timeout(Duration::from_secs(10), arrived)
+        tokio::time::timeout(Duration::from_secs(30), arrived)
             .await
             .unwrap_or_else(|_| panic!("{count} did not come to the gate"))
             .expect("the sender is ours");

@@ -4,14 +4,15 @@
 //! are full by the app's own limit (`SETTINGS_MAX_CONCURRENT_STREAMS`). A place is held until the
 //! answer's body has ended.
 
+mod request;
+
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Request, Response, Uri};
+use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::client::legacy::connect::Connection as _;
@@ -24,6 +25,7 @@ use super::connect::{Connector, Io, Speaks};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
+use request::{Refusal, copied, refusal, target, translated};
 
 /// How often a request is sent that the app has not looked at.
 const ATTEMPTS: usize = 3;
@@ -191,9 +193,9 @@ impl Http2 {
             taken: AtomicUsize::new(0),
             freed: Mutex::new(Instant::now()),
         });
-        let weak = (Arc::downgrade(&link), Arc::downgrade(&self.links));
+        let (held, links) = (Arc::downgrade(&link), Arc::downgrade(&self.links));
         let connection = observed(connection, heard, told);
-        tokio::spawn(run(connection, weak, self.idle_timeout));
+        tokio::spawn(run(connection, held, links, self.idle_timeout));
         self.settled(&link).await?;
         let taken = Taken::of(&link);
         lock(&self.links).push(link);
@@ -248,7 +250,8 @@ async fn observed(
 /// holds its sender any more.
 async fn run(
     connection: impl Future<Output = hyper::Result<()>>,
-    (link, links): (Weak<Link>, Weak<Mutex<Vec<Arc<Link>>>>),
+    link: Weak<Link>,
+    links: Weak<Mutex<Vec<Arc<Link>>>>,
     idle_timeout: Duration,
 ) {
     tokio::pin!(connection);
@@ -290,69 +293,6 @@ impl Drop for Taken {
         *lock(&self.0.freed) = Instant::now();
         self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// What the app has not looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    /// This request alone.
-    Stream,
-    /// This and all later ones of the connection (`GOAWAY`).
-    Connection,
-}
-
-/// RFC 9113 §8.7: these two say that a request was not processed. h2 reports a `GOAWAY` only to streams
-/// above the last one that it names.
-fn refusal(error: &hyper::Error) -> Option<Refusal> {
-    let error = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
-    if error.is_remote() && error.is_go_away() {
-        return Some(Refusal::Connection);
-    }
-    let refused = error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-    refused.then_some(Refusal::Stream)
-}
-
-/// The request as HTTP/2 has it: `Host` becomes `:authority` (RFC 9113 §8.3.1), and no field belongs to
-/// the connection (§8.2.2). The order of the others stays.
-fn translated(request: Request<Body>) -> Request<Body> {
-    let (mut head, body) = request.into_parts();
-    let host = head.headers.get(HOST).map(|host| host.as_bytes());
-    let authority = host
-        .and_then(|host| Authority::try_from(host).ok())
-        .or_else(|| head.uri.authority().cloned());
-    if let (Some(scheme), Some(authority), Some(path)) =
-        (head.uri.scheme(), authority, head.uri.path_and_query())
-    {
-        head.uri = target(scheme.clone(), authority, path.clone());
-    }
-    let fields = std::mem::take(&mut head.headers);
-    head.headers = HeaderMap::with_capacity(fields.len());
-    for (name, value) in &fields {
-        if ![HOST, CONNECTION, TRANSFER_ENCODING].contains(name) {
-            head.headers.append(name, value.clone());
-        }
-    }
-    Request::from_parts(head, body)
-}
-
-fn target(scheme: Scheme, authority: Authority, path: PathAndQuery) -> Uri {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(scheme);
-    parts.authority = Some(authority);
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).expect("scheme, authority and path are all set")
-}
-
-/// A copy of a request whose body, if any, is at hand.
-fn copied(request: &Request<Body>) -> Option<Request<Body>> {
-    let Body::Whole(bytes) = request.body() else {
-        return None;
-    };
-    let mut copy = Request::new(Body::Whole(bytes.clone()));
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

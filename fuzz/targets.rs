@@ -3,8 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pannier::http_cache::directives::{MAX_DELTA, RequestDirectives, ResponseDirectives};
+use pannier::http_cache::ranges::{self, Cut};
 use pannier::http_cache::vary::Selector;
 use pannier::http_cache::{
     CacheControlMode, Despite, Exchange, Identity, Policy, RequestHead, Reuse, Stored,
@@ -17,11 +19,12 @@ use pannier::routes::{Pattern, Scope, Template};
 type Target = fn(&[u8]);
 
 /// Every target by its name, which is that of its folder in `seeds/`.
-pub(crate) const ALL: [(&str, Target); 6] = [
+pub(crate) const ALL: [(&str, Target); 7] = [
     ("cache_control", cache_control),
     ("vary", vary),
     ("dates", dates),
     ("exchange", exchange),
+    ("ranges", ranges),
     ("template", template),
     ("pattern", pattern),
 ];
@@ -115,6 +118,49 @@ pub(crate) fn exchange(data: &[u8]) {
     let _ = validation::keepable(&request, &confirmed, &policy);
     confirmed.keep_for();
     validation::by_head(&stored, &request, &answer(200, &asked), &policy);
+}
+
+/// Cutting ranges and joining parts: fields of a request, an empty line, fields of a response, whose
+/// body the same bytes are.
+pub(crate) fn ranges(data: &[u8]) {
+    let (asked, mut fresh) = heads(data);
+    let request = get(&asked);
+    let body = Bytes::copy_from_slice(&data[..data.len().min(64)]);
+    fresh.insert("cache-control", HeaderValue::from_static("max-age=60"));
+    for status in [200, 206] {
+        let Ok(stored) = storable(&request, &answer(status, &fresh), &policy(&[])) else {
+            continue;
+        };
+        let held = match stored.part {
+            Some(part) if part.length() > body.len() as u64 => continue,
+            Some(part) => body.slice(..part.length() as usize),
+            None => body.clone(),
+        };
+        let first = stored.part.map_or(0, |part| part.first);
+        let cut = ranges::cut(&request, &stored, held.len() as u64);
+        if let Cut::One(range) = &cut {
+            let (code, _, sent) = ranges::response(&cut, &stored, &held, "b");
+            let (from, to) = (range.start - first, range.end - first);
+            assert_eq!(code, StatusCode::PARTIAL_CONTENT);
+            assert_eq!(sent, held.slice(from as usize..to as usize));
+        } else if !matches!(cut, Cut::Whole | Cut::Lacking) {
+            let (_, _, sent) = ranges::response(&cut, &stored, &held, "b");
+            assert!(
+                sent.len() <= held.len() + 100_000,
+                "what is sent is bounded"
+            );
+        }
+        if let Some(missing) = ranges::missing(&stored) {
+            ranges::add_rest(&mut asked.clone(), &stored, &missing);
+        }
+        if let Some((joined, bytes)) = ranges::combined((&stored, &held), (&stored, &held)) {
+            assert_eq!(
+                (joined.part, &bytes),
+                (stored.part, &held),
+                "joined with itself"
+            );
+        }
+    }
 }
 
 /// A key template and the key it renders: the template, a line end, path and query.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -110,12 +111,19 @@ impl HttpBody for Body {
 #[error("nothing received for {0:?}")]
 pub struct Stalled(pub Duration);
 
+/// The stream ended before its body did.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream was reset within the body")]
+pub struct CutShort;
+
 /// A received body that fails when nothing arrives for `patience`.
 #[derive(Debug)]
 pub struct Timed {
     body: Incoming,
     patience: Option<Duration>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whether the end of the body is marked as such.
+    marked: bool,
     _held: Option<Guard>,
 }
 
@@ -126,7 +134,17 @@ impl Timed {
             body,
             patience,
             sleep: None,
+            marked: false,
             _held: None,
+        }
+    }
+
+    /// Of a message of `version`. In HTTP/2 every body has a marked end, and hyper takes a stream reset
+    /// without an error for one (RFC 9113 §8.1 does so only after the end).
+    pub fn of(self, version: Version) -> Timed {
+        Timed {
+            marked: version == Version::HTTP_2,
+            ..self
         }
     }
 
@@ -150,6 +168,10 @@ impl HttpBody for Timed {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             this.sleep = None;
+            if frame.is_none() && this.marked && !this.body.is_end_stream() {
+                this.marked = false;
+                return Poll::Ready(Some(Err(CutShort.into())));
+            }
             return Poll::Ready(frame.map(|result| result.map_err(Into::into)));
         }
         let Some(patience) = this.patience else {

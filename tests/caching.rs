@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::app::{Answer, TestApp};
-use crate::support::client::Client;
+use crate::support::client::{Client, exchange_raw};
 use crate::support::eventually;
 use crate::support::sidecar::Sidecar;
 
@@ -108,6 +108,30 @@ async fn what_the_key_leaves_out_makes_it_pass() {
             "a forged host",
             "/board?id=1",
             ("x-forwarded-host", "evil"),
+            "unkeyed-header",
+        ),
+        (
+            "a forged host by RFC 7239",
+            "/board?id=1",
+            ("forwarded", "for=192.0.2.1;Host=\"evil\""),
+            "unkeyed-header",
+        ),
+        (
+            "another scheme by RFC 7239",
+            "/board?id=1",
+            ("forwarded", "for=192.0.2.1, proto=https"),
+            "unkeyed-header",
+        ),
+        (
+            "another port",
+            "/board?id=1",
+            ("x-forwarded-port", "8443"),
+            "unkeyed-header",
+        ),
+        (
+            "another scheme",
+            "/board?id=1",
+            ("x-forwarded-ssl", "on"),
             "unkeyed-header",
         ),
         (
@@ -468,4 +492,48 @@ async fn what_must_be_validated_is_a_504_when_the_app_is_gone() {
     drop(app);
     assert_eq!(client.get("/must").await.status, 504);
     assert_eq!(client.get("/may").await.status, 502);
+}
+
+/// What gateways add to every request does not keep it from the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gateways_add_is_no_override() {
+    let app = TestApp::start().await;
+    app.on("GET", "/board", |_| Answer::text("x"));
+    let sidecar = Sidecar::start(&app.url(), BOARD);
+    let client = sidecar.client();
+    let ask = || {
+        client
+            .request("GET", "/board?id=1")
+            .header("host", "a.example")
+            .header("forwarded", "for=192.0.2.1;host=a.example;proto=https")
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-port", "443")
+            .header("x-forwarded-ssl", "on")
+            .header("x-forwarded-scheme", "https")
+            .header("x-forwarded-server", "gateway-1")
+            .send()
+    };
+    eventually("a hit", SHORT, || async { ask().await.is_hit() }).await;
+}
+
+/// `Connection` is read alike by who decides and who strips (reliability.md R6).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_connection_hides_is_never_keyed_or_varied_on() {
+    let app = TestApp::start().await;
+    app.on("GET", "/board", |seen| {
+        Answer::text(format!("lang={}", seen.header("x-lang"))).header("vary", "X-Lang")
+    });
+    let sidecar = Sidecar::start(&app.url(), BOARD);
+    for _ in 0..3 {
+        let mut request = b"GET /board?id=1 HTTP/1.1\r\nHost: a\r\nX-Lang: fr\r\n".to_vec();
+        request.extend_from_slice(b"Connection: \xff, x-lang\r\nConnection: close\r\n\r\n");
+        exchange_raw(sidecar.addr(), &request, SHORT).await;
+        let victim = sidecar.client().request("GET", "/board?id=1");
+        let victim = victim
+            .header("host", "a")
+            .header("x-lang", "fr")
+            .send()
+            .await;
+        assert_eq!(victim.text(), "lang=fr");
+    }
 }

@@ -246,6 +246,28 @@ async fn one_sidecar_of_the_fleet_asks_the_app_for_a_cold_key() {
     assert_eq!(app.count("/items/1"), 1, "{said:#?}");
 }
 
+/// A HEAD brings no body, so nobody may be made to wait for it, least of all after its client has gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_under_way_holds_no_lease() {
+    let redis = RedisServer::start();
+    let (app, _) = app().await;
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("HEAD", "/items/1", move |_| {
+        Answer::status(200).behind(&shut)
+    });
+    let sidecar = Sidecar::start(&app.url(), &config(&redis));
+    connected(&sidecar).await;
+    hit(&sidecar.client(), "/items/1").await;
+    let head = sidecar.client().request("HEAD", "/items/1");
+    let head = head.header("cache-control", "no-cache");
+    let head = tokio::spawn(async move { head.send().await });
+    gate.reached(1).await;
+    assert_eq!(redis.cli(&["KEYS", "*:l:*"]), "");
+    head.abort();
+    gate.open();
+}
+
 /// Promise I4: no request fails, whatever becomes of Redis.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_hangs_dies_and_returns_under_load() {

@@ -151,7 +151,7 @@ async fn every_variant_goes() {
 /// `Location` and `Content-Location` of the same origin (RFC 9110 §4.3.1), and of no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_locations_of_the_answer() {
-    let paths = ["/x/made", "/made", "/%C3%A9"];
+    let paths = ["/x/made", "/made", "/%C3%A9", "/made~"];
     let app = app(&paths).await;
     let sidecar = Sidecar::start(&app.url(), RFC);
     let client = sidecar.client();
@@ -168,6 +168,7 @@ async fn the_locations_of_the_answer() {
         ("network path", 201, "//app.example/made", "/made", plain, false),
         ("fragment", 201, "/made#here", "/made", plain, false),
         ("its query", 201, "/made?v=1", "/made?v=1", plain, false),
+        ("needlessly encoded", 201, "/made%7E", "/made~", plain, false),
         ("another query", 201, "/made?v=1", "/made", plain, true),
         ("beyond ASCII", 201, "/é", "/%C3%A9", plain, false),
         ("after a redirect", 303, "/made", "/made", plain, false),

@@ -278,6 +278,24 @@ async fn a_range_of_what_is_stale_is_cut_after_validation() {
     assert_eq!((changed.status.as_u16(), changed.text()), (200, "abcdef"));
 }
 
+/// A range of what cannot be validated is the app's to answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_of_what_is_stale_without_a_validator_is_asked_for() {
+    let document = Document::new("0123456789", "");
+    let (app, sidecar) = served(&document, "max-age=0, stale-if-error=60").await;
+    let client = sidecar.client();
+    client.get("/doc").await;
+    eventually("stored", SHORT, || async {
+        let status = client.get("/doc").await.cache_status().to_owned();
+        status.contains("fwd=stale")
+    })
+    .await;
+    document.set("abcdefghij", "");
+    let reply = range(&client, "bytes=0-1").await;
+    assert_eq!((reply.status.as_u16(), reply.text()), (206, "ab"));
+    assert_eq!(app.last("/doc").header("range"), "bytes=0-1");
+}
+
 /// Promise I3 for parts, with both moments in the test's hands.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_overtaken_by_a_purge_leaves_nothing_behind() {
@@ -407,4 +425,108 @@ async fn a_head_freshens_what_is_stored_or_makes_it_be_validated() {
     })
     .await;
     assert!(app.count("/doc") > asked);
+}
+
+/// Who asks for the head is served as who asks for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_is_excused_a_failing_app_as_a_get_is() {
+    let app = TestApp::start().await;
+    for (path, directives) in [
+        ("/may", "max-age=0, stale-if-error=60"),
+        ("/must", "max-age=0, must-revalidate"),
+    ] {
+        app.on("GET", path, move |_| {
+            Answer::text("x")
+                .cache_control(directives)
+                .header("etag", "\"1\"")
+        });
+        app.on("HEAD", path, |_| Answer::status(503));
+    }
+    let sidecar = Sidecar::start(&app.url(), UNMATCHED);
+    let client = sidecar.client();
+    let head = |path: &'static str| client.request("HEAD", path).send();
+    for path in ["/may", "/must"] {
+        eventually("stored", SHORT, || async {
+            client.get(path).await.cache_status().contains("fwd=stale")
+        })
+        .await;
+    }
+    assert_eq!(head("/may").await.status, 200);
+    assert_eq!(head("/must").await.status, 503);
+    drop(app);
+    assert_eq!(head("/may").await.status, 200);
+    assert_eq!(head("/must").await.status, 504);
+}
+
+/// A field withheld once is not brought in by a later message about the same response.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_is_private_stays_so_through_304_and_head() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |seen| match seen.nth {
+        0 => Answer::text("x")
+            .cache_control("max-age=0, private=\"x-user\"")
+            .header("etag", "\"1\"")
+            .header("x-user", "ann"),
+        _ => Answer::status(304)
+            .header("etag", "\"1\"")
+            .header("expires", "Thu, 01 Jan 2099 00:00:00 GMT")
+            .header("x-user", "bob"),
+    });
+    app.on("HEAD", "/a", |_| {
+        Answer::text("x")
+            .cache_control("max-age=60")
+            .header("etag", "\"1\"")
+            .header("x-user", "cid")
+    });
+    let sidecar = Sidecar::start(&app.url(), UNMATCHED);
+    let client = sidecar.client();
+    assert_eq!(client.get("/a").await.header("x-user"), "ann");
+    eventually("validated", SHORT, || async {
+        client
+            .get("/a")
+            .await
+            .cache_status()
+            .contains("fwd-status=304")
+    })
+    .await;
+    eventually("freshened by HEAD", SHORT, || async {
+        client.request("HEAD", "/a").send().await;
+        client.get("/a").await.is_hit()
+    })
+    .await;
+    assert_eq!(client.get("/a").await.header("x-user"), "");
+}
+
+/// RFC 9111 §4.3.4: a 304 about another version is no word on the stored one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_304_about_another_version_makes_the_whole_be_asked_for() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |seen| match seen.nth {
+        0 => Answer::text("old")
+            .cache_control("max-age=0")
+            .header("etag", "\"1\""),
+        _ if seen.header("if-none-match").is_empty() => Answer::text("new")
+            .cache_control("max-age=60")
+            .header("etag", "\"2\""),
+        _ => Answer::status(304).header("etag", "\"2\""),
+    });
+    let sidecar = Sidecar::start(&app.url(), UNMATCHED);
+    let client = sidecar.client();
+    assert_eq!(client.get("/a").await.text(), "old");
+    assert_eq!(client.get("/a").await.text(), "new");
+    assert_eq!(until_hit(&client, "/a").await.text(), "new");
+}
+
+/// RFC 9110 §8.6.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_of_no_content_has_no_length() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |_| {
+        Answer::status(204).cache_control("max-age=60")
+    });
+    let sidecar = Sidecar::start(&app.url(), UNMATCHED);
+    let client = sidecar.client();
+    until_hit(&client, "/a").await;
+    let head = client.request("HEAD", "/a").send().await;
+    assert!(head.is_hit() && head.headers.get("content-length").is_none());
 }

@@ -22,8 +22,8 @@ const SECTIONS: &[(&str, usize)] = &[
     ("3", 8),
     ("3.1", 5),
     ("3.2", 5),
-    ("3.3", 3),
-    ("3.4", 1),
+    ("3.3", 5),
+    ("3.4", 3),
     ("3.5", 2),
     ("4", 10),
     ("4.1", 8),
@@ -32,8 +32,8 @@ const SECTIONS: &[(&str, usize)] = &[
     ("4.2.2", 3),
     ("4.2.3", 1),
     ("4.2.4", 3),
-    ("4.3.1", 3),
-    ("4.3.2", 7),
+    ("4.3.1", 4),
+    ("4.3.2", 8),
     ("4.3.3", 4),
     ("4.3.4", 3),
     ("4.3.5", 3),
@@ -62,6 +62,8 @@ const SECTIONS: &[(&str, usize)] = &[
     ("5.4", 2),
     ("5.5", 1),
 ];
+
+const README: &str = include_str!("../README.md");
 
 /// The rows of the list of failures.
 const CASES: &[(char, u8)] = &[('R', 9), ('K', 9), ('A', 6), ('D', 7), ('O', 5)];
@@ -125,6 +127,8 @@ fn every_clause_of_rfc_9111_has_its_tests() {
         let name = format!("§{} {}", clause.section, clause.text);
         faults.extend(tests.missing(&name, &clause.tests));
     }
+    let quoted = format!("({} of them)", list.clause.len());
+    assert!(README.contains(&quoted), "README.md does not say {quoted}");
     let expected: BTreeMap<&str, usize> = SECTIONS.iter().copied().collect();
     assert_eq!(found, expected, "requirements by section");
     assert!(faults.is_empty(), "{}", faults.join("\n"));

@@ -143,7 +143,7 @@ fn within(window: Duration, stored: &Stored, now: SystemTime) -> bool {
 /// §4.3: a conditional request, if there is anything to keep the stored response for.
 fn ask(stored: &Stored, reason: Reason, stale_on_error: bool) -> Reuse {
     // A 304 would vouch for the part, where a request for the rest makes it whole.
-    if stored.is_partial() {
+    if stored.is_partial() && !stale_on_error {
         return Reuse::Fetch(reason);
     }
     if stored.has_validator() || stale_on_error {

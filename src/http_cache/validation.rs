@@ -17,7 +17,7 @@ use super::groups::CACHE_GROUPS;
 use super::storable::{allowed, assembled, for_part};
 use super::{Exchange, Policy, Reason, RequestHead, Stored, freshness};
 
-pub use conditions::{is_conditional, not_modified, strip_conditions};
+pub use conditions::{is_conditional, not_modified, strip_conditions, strip_range};
 pub use head::{ByHead, by_head};
 
 /// Adds the conditions that ask whether `stored` still holds, replacing the client's own (§4.3.1).
@@ -115,12 +115,14 @@ pub fn keepable(
 }
 
 /// The fields of a 304 that are for its requester alone; [`freshened`] leaves them out.
-pub fn personal(not_modified: &HeaderMap, policy: &Policy) -> HeaderMap {
+pub fn personal(not_modified: &HeaderMap, stored: &Stored, policy: &Policy) -> HeaderMap {
     let directives = ResponseDirectives::of(not_modified);
     let storing = Storing::of(not_modified, &directives, policy);
+    let before = ResponseDirectives::of(&stored.headers);
+    let before = Storing::of(&stored.headers, &before, policy);
     let mut personal = HeaderMap::new();
     for (name, value) in not_modified {
-        if storing.is_personal(name) {
+        if storing.is_personal(name) || before.withholds(name) {
             personal.append(name.clone(), value.clone());
         }
     }
@@ -128,7 +130,7 @@ pub fn personal(not_modified: &HeaderMap, policy: &Policy) -> HeaderMap {
 }
 
 /// §4.3.4: a validator that differs names another representation, which this 304 is about.
-fn is_about(stored: &Stored, not_modified: &HeaderMap) -> bool {
+pub fn is_about(stored: &Stored, not_modified: &HeaderMap) -> bool {
     for (validator, same) in [
         (ETAG, conditions::names_stored as fn(&[u8], &[u8]) -> bool),
         (LAST_MODIFIED, |a, b| a == b),
@@ -146,9 +148,14 @@ fn is_about(stored: &Stored, not_modified: &HeaderMap) -> bool {
 fn updated(stored: &Stored, not_modified: &Exchange<'_>, policy: &Policy) -> HeaderMap {
     let directives = ResponseDirectives::of(not_modified.headers);
     let storing = Storing::of(not_modified.headers, &directives, policy);
+    let before = ResponseDirectives::of(&stored.headers);
+    let before = Storing::of(&stored.headers, &before, policy);
     // It comes with a `Date` in any case (RFC 9110 §6.6.1): the stored one would make it old.
     let news = storing.copy(not_modified.headers, not_modified.response_time);
-    updated_fields(&stored.headers, &news, |name| storing.withholds(name))
+    // What the stored response keeps from shared caches, the news do not bring (§5.2.2.7).
+    updated_fields(&stored.headers, &news, |name| {
+        storing.withholds(name) || before.withholds(name)
+    })
 }
 
 /// §3.2: `stored` with `news` in place of fields of the same name, but for those that are `withheld`.
@@ -166,7 +173,7 @@ pub(super) fn updated_fields(
         .map(|name| (name, is_news(name)));
     let added = news
         .keys()
-        .filter(|name| is_updatable(name) && !stored.contains_key(*name))
+        .filter(|name| is_updatable(name) && !stored.contains_key(*name) && !withheld(name))
         .map(|name| (name, true));
     for (name, new) in names.chain(added) {
         let source = if new { news } else { stored };

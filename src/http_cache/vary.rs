@@ -4,7 +4,7 @@ mod normal;
 
 use std::borrow::Cow;
 
-use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, VARY};
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, VARY, VIA};
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 
@@ -59,6 +59,9 @@ impl Selector {
     }
 }
 
+/// Fields that each proxy on the way extends (RFC 9110 §7.6.3).
+const ADDED: [HeaderName; 2] = [VIA, HeaderName::from_static("x-forwarded-for")];
+
 /// The fields that all `Vary` lines name, sorted, each once; `None` if `*` is among them, or a member
 /// that is no field name and so matches nothing.
 fn named_fields(response: &HeaderMap) -> Option<Vec<HeaderName>> {
@@ -75,6 +78,10 @@ fn named_fields(response: &HeaderMap) -> Option<Vec<HeaderName>> {
                 .filter(|name| name != "*")
         })
         .collect::<Option<Vec<_>>>()?;
+    // What this proxy adds to requests the app sees, and nobody can compare.
+    if names.iter().any(|name| ADDED.contains(name)) {
+        return None;
+    }
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     Some(names)

@@ -141,7 +141,8 @@ impl Quest {
                 } => (reason, stale_on_error),
                 Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. } => (Reason::Stale, false),
             };
-            let validates = matches!(verdict, Reuse::Validate { .. });
+            let validates = variant.is_some_and(|variant| variant.stored.can_be_validated())
+                && matches!(verdict, Reuse::Validate { .. });
             let stale = Stale {
                 variant: variant.cloned(),
                 on_error,
@@ -336,7 +337,7 @@ impl Quest {
                         *answer.status_mut() = StatusCode::NOT_MODIFIED;
                         *answer.headers_mut() = validation::not_modified_headers(&kept.headers);
                         let policy = self.asked.live.rule(self.lookup.rule).policy;
-                        let personal = validation::personal(response.headers(), policy);
+                        let personal = validation::personal(response.headers(), kept, policy);
                         answer.headers_mut().extend(personal);
                         answer
                     }
@@ -397,7 +398,7 @@ impl Quest {
             .collapsed()
     }
 
-    fn stale_if_error(&self, variant: &Arc<Variant>) -> Outcome {
+    pub(super) fn stale_if_error(&self, variant: &Arc<Variant>) -> Outcome {
         let now = self.now();
         let age = variant.stored.age(now);
         let ttl = variant.stored.lifetime.as_secs() as i64 - age.as_secs() as i64;
@@ -415,7 +416,12 @@ impl Quest {
 
     /// The app failed, and nothing stored may take its place: not even `held`, if it must be validated
     /// (RFC 9111 §5.2.2.2 asks for 504 then).
-    fn failed(&self, held: &Option<Arc<Variant>>, status: StatusCode, reason: Reason) -> Outcome {
+    pub(super) fn failed(
+        &self,
+        held: &Option<Arc<Variant>>,
+        status: StatusCode,
+        reason: Reason,
+    ) -> Outcome {
         let disconnected = matches!(reason, Reason::UpstreamError | Reason::UpstreamTimeout);
         let status = match held {
             Some(held) if disconnected && held.stored.must_revalidate => {

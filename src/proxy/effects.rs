@@ -72,8 +72,13 @@ pub fn invalidated(asked: &Asked, status: StatusCode, answer: Option<&HeaderMap>
     let further = answer.map_or_else(Vec::new, |answer| {
         invalidation::further_targets(asked.scheme(), &asked.host, own_target(asked), answer)
     });
+    let others: Vec<String> = further
+        .iter()
+        .filter_map(|target| lenient(target))
+        .collect();
     for key in further
         .iter()
+        .chain(&others)
         .flat_map(|target| keys_of_target(asked, target))
     {
         if !keys.contains(&key) {

@@ -252,7 +252,14 @@ impl Fill {
     ) {
         let status = arrival.response.status();
         match (status, stale) {
-            (StatusCode::NOT_MODIFIED, Some(stale)) => self.confirm(fill, &stale, &arrival).await,
+            (StatusCode::NOT_MODIFIED, Some(stale)) => {
+                // RFC 9111 §4.3.4: what is stored is not what the app says is unchanged.
+                if validation::is_about(&stale.stored, arrival.response.headers()) {
+                    self.confirm(fill, &stale, &arrival).await;
+                } else {
+                    Box::pin(self.anew(fill)).await;
+                }
+            }
             (StatusCode::NOT_MODIFIED, None) if own => self.unmodified(fill, arrival).await,
             // Never asked for (A3).
             (StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT, _) => self.broken(fill).await,
@@ -379,7 +386,7 @@ impl Fill {
             (_, Some(stale)) if stale.stored.can_be_validated() => {
                 validation::add_conditions(&mut fields, &stale.stored);
             }
-            (Wish::UnlessHeld, _) => {}
+            (Wish::UnlessHeld, _) => validation::strip_range(&mut fields),
             (Wish::Whole | Wish::Rest(_), _) => validation::strip_conditions(&mut fields),
         }
         if tags.iter().any(|tag| tag.reads_response()) {
@@ -410,7 +417,7 @@ impl Fill {
         self.reply(Answer::Confirmed {
             variant: variant.clone(),
             status: StatusCode::NOT_MODIFIED,
-            personal: validation::personal(arrival.response.headers(), policy),
+            personal: validation::personal(arrival.response.headers(), &stale.stored, policy),
         });
         match validation::keepable(&head, &variant.stored, policy) {
             Ok(()) => self.commit(fill, variant).await,
@@ -445,7 +452,7 @@ impl Fill {
             status,
         });
         let gathered = gather(body, rule.max_body(), length, &tap).await;
-        match gathered.and_then(|bytes| measured(&stored, bytes)) {
+        match gathered.and_then(|bytes| measured(&stored, length, bytes)) {
             Ok(bytes) => {
                 let _ = tap.send(Piece::End);
                 quest.worker.flights.note_shareable(&quest.lookup);
@@ -514,7 +521,9 @@ impl Fill {
         let pool = self.quest.worker.upstream(&self.quest.asked.live);
         let patience = pass::patience(&response, pool);
         let (mut head, body) = response.into_parts();
-        let body = Timed::new(body, patience).holding(upstream::place(&mut head));
+        let body = Timed::new(body, patience)
+            .of(head.version)
+            .holding(upstream::place(&mut head));
         let length = head
             .headers
             .get(CONTENT_LENGTH)
@@ -562,12 +571,11 @@ impl Arrival {
     }
 }
 
-/// A part is as long as it says (RFC 9110 §14.4).
-fn measured(stored: &Stored, body: Bytes) -> Result<Bytes, Reason> {
-    match stored.part {
-        Some(part) if part.end - part.first != body.len() as u64 => Err(Reason::Incomplete),
-        _ => Ok(body),
-    }
+/// A body is as long as its message says (RFC 9110 §8.6), and a part as its range (§14.4).
+fn measured(stored: &Stored, length: Option<u64>, body: Bytes) -> Result<Bytes, Reason> {
+    let said = [length, stored.part.map(|part| part.end - part.first)];
+    let whole = said.iter().flatten().all(|said| *said == body.len() as u64);
+    whole.then_some(body).ok_or(Reason::Incomplete)
 }
 
 fn land(leader: Option<Leader>, landing: Landing) {
@@ -577,7 +585,7 @@ fn land(leader: Option<Leader>, landing: Landing) {
 }
 
 /// RFC 5861 §4 names these.
-fn is_failure(status: StatusCode) -> bool {
+pub(super) fn is_failure(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 

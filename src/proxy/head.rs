@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::cached::{Quest, Stale};
 use super::expect::Expectation;
-use super::fill::Leasing;
+use super::fill::{Leasing, is_failure};
 use super::outcome::Outcome;
 use super::pass;
 use crate::body::{Body, Progress};
 use crate::entry::Variant;
 use crate::http_cache::validation::{ByHead, by_head};
 use crate::http_cache::{Exchange, Reason};
-use crate::store::{Tags, Ticket};
+use crate::store::{Mark, Tags};
 
 impl Quest {
     /// Asks the app, and lets its answer freshen or invalidate what is stored.
@@ -25,71 +25,72 @@ impl Quest {
         let Some(variant) = stale.variant.clone() else {
             return self.forward(reason).await;
         };
-        let ticket = self.ticket(leasing).await;
         let upstream = self.worker.upstream(&self.asked.live);
         let request = pass::request(&self.asked, Body::empty(), &Expectation::default());
         let request_time = self.now();
         let started = crate::clock::monotonic();
         let response = match upstream.send(request, &Progress::default()).await {
             Ok(response) => response,
+            Err(_) if stale.on_error => return self.stale_if_error(&variant).because(reason),
             Err(error) => {
-                self.worker.store.abandon(ticket).await;
-                return pass::failed(self.asked.clone(), self.lookup.rule, &error);
+                tracing::warn!(path = self.asked.parts.uri.path(), %error, "no answer from the app");
+                let (status, failure) = pass::status_of(&error);
+                return self.failed(&stale.variant, status, failure).because(reason);
             }
         };
         let rule = self.asked.live.rule(self.lookup.rule);
         rule.metrics.upstream(crate::clock::monotonic() - started);
+        let status = response.status();
+        if stale.on_error && is_failure(status) {
+            return self.stale_if_error(&variant).because(reason);
+        }
         let exchange = Exchange {
-            status: response.status(),
+            status,
             headers: response.headers(),
             request_time,
             response_time: self.now(),
         };
-        self.take_note(&variant, &stale, &exchange, ticket);
-        let status = response.status();
+        self.take_note(&variant, stale.since, &exchange, leasing);
         self.outcome(reason, pass::returned(response, upstream))
             .asked_app(status)
     }
 
-    async fn ticket(&self, leasing: Leasing) -> Ticket {
-        let deadline = self.worker.upstream(&self.asked.live).timeout();
-        match leasing {
-            Leasing::Never => self.worker.store.begin_alone(self.key()),
-            Leasing::Wait | Leasing::Try => self.worker.store.begin(self.key(), deadline).await,
-        }
-    }
-
     /// Stores what the answer made of the stored response, behind the client.
+    ///
+    /// The lease is taken only now: a HEAD brings no body that anyone could wait for. A purge in between
+    /// has removed the variant, of which the lease then knows nothing.
     fn take_note(
         &self,
         variant: &Arc<Variant>,
-        stale: &Stale,
+        since: Mark,
         exchange: &Exchange<'_>,
-        ticket: Ticket,
+        leasing: Leasing,
     ) {
-        let quest = self.clone();
         let policy = self.asked.live.rule(self.lookup.rule).policy;
-        let fenced = self
-            .worker
-            .store
-            .fenced(stale.since, self.key(), Tags::Known(&variant.tags));
-        // What was purged since it was read must not come back.
-        let known = !fenced && ticket.confirms(variant);
-        let stored = match by_head(&variant.stored, &self.fill_head(), exchange, policy) {
-            ByHead::Freshened(stored) | ByHead::Invalid(stored) if known => Some(Variant {
-                tags: self.retagged(variant, &stored),
-                stored,
-                ..Variant::clone(variant)
-            }),
-            _ => None,
+        let (ByHead::Freshened(stored) | ByHead::Invalid(stored)) =
+            by_head(&variant.stored, &self.fill_head(), exchange, policy)
+        else {
+            return;
         };
+        let (quest, variant) = (self.clone(), variant.clone());
         tokio::spawn(async move {
             let store = &quest.worker.store;
-            match stored {
-                // Refused, it stays as it was: stale, or fresh and soon gone.
-                Some(variant) => drop(store.commit(ticket, variant, quest.coherence()).await),
-                None => store.abandon(ticket).await,
+            let deadline = quest.worker.upstream(&quest.asked.live).timeout();
+            let ticket = match leasing {
+                Leasing::Never => store.begin_alone(quest.key()),
+                Leasing::Wait | Leasing::Try => store.begin(quest.key(), deadline).await,
+            };
+            let fenced = store.fenced(since, quest.key(), Tags::Known(&variant.tags));
+            if fenced || !ticket.confirms(&variant) {
+                return store.abandon(ticket).await;
             }
+            let noted = Variant {
+                tags: quest.retagged(&variant, &stored),
+                stored,
+                ..Variant::clone(&variant)
+            };
+            // Refused, it stays as it was: stale, or fresh and soon gone.
+            let _ = store.commit(ticket, noted, quest.coherence()).await;
         });
     }
 }

@@ -30,11 +30,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Removes the fields of one connection, and those that `Connection` names (§7.6.1).
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+    let named: Vec<HeaderName> = connection_options(headers)
         // A client must not be able to take away what the request means (reliability.md R6): the
         // host stays whatever Connection says.
         .filter(|name| *name != HOST)
@@ -42,6 +38,15 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     remove(headers, |name| {
         HOP_BY_HOP.contains(name) || named.contains(name)
     });
+}
+
+/// What `Connection` names. All who ask must read it alike: what one took for a field that goes and
+/// another overlooked would be a hole.
+pub(super) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let lines = headers.get_all(CONNECTION).iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
 }
 
 /// Removes what `goes` says and keeps the order of the rest.

@@ -189,6 +189,7 @@ impl Asked {
             return Body::empty();
         }
         let timed = Timed::new(body, Some(self.live.config.listen.body_timeout));
+        let timed = timed.of(self.parts.version);
         Body::stream(Watched::new(timed, progress.clone(), copy))
     }
 }

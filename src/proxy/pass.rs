@@ -118,7 +118,9 @@ fn streams_without_length(request: &Request<Body>) -> bool {
 pub(super) fn returned(response: Response<Incoming>, upstream: &Upstream) -> Response<Body> {
     let patience = patience(&response, upstream);
     let (mut head, body) = response.into_parts();
-    let body = Timed::new(body, patience).holding(upstream::place(&mut head));
+    let body = Timed::new(body, patience)
+        .of(head.version)
+        .holding(upstream::place(&mut head));
     Response::from_parts(end_to_end(head), Body::stream(body))
 }
 

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, COOKIE, FORWARDED, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Version};
 use serde_json::Value;
 
-use super::Asked;
+use super::{Asked, headers};
 use crate::config::{PurgeRule, Route, Unmatched};
 use crate::http_cache::{Identity, Reason, RequestHead};
 use crate::live::Live;
@@ -114,9 +116,8 @@ fn obstacle(asked: &Asked, route: Option<&Route>) -> Option<Reason> {
         }
         _ => {}
     }
-    let unkeyed = unkeyed_override(&parts.headers, &asked.host)
-        || unknown_scheme(&parts.headers)
-        || strips_a_field(&parts.headers);
+    let unkeyed =
+        unkeyed_override(asked) || unknown_scheme(&parts.headers) || strips_a_field(&parts.headers);
     unkeyed.then_some(Reason::UnkeyedHeader)
 }
 
@@ -278,8 +279,9 @@ fn selector(route: Option<&Route>, asked: &Asked) -> String {
 }
 
 /// Fields that frameworks let override the target, so that the answer is not the key's
-/// (reliability.md K4).
-fn unkeyed_override(headers: &HeaderMap, host: &str) -> bool {
+/// (reliability.md K4). Those that gateways add to every request count where they disagree with the
+/// host and the scheme, which the key or the selector has.
+fn unkeyed_override(asked: &Asked) -> bool {
     const OVERRIDES: [HeaderName; 6] = [
         HeaderName::from_static("x-original-url"),
         HeaderName::from_static("x-rewrite-url"),
@@ -288,11 +290,48 @@ fn unkeyed_override(headers: &HeaderMap, host: &str) -> bool {
         HeaderName::from_static("x-method-override"),
         HeaderName::from_static("x-forwarded-prefix"),
     ];
-    OVERRIDES.iter().any(|name| headers.contains_key(name))
-        || headers
-            .get_all("x-forwarded-host")
-            .iter()
-            .any(|value| !value.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
+    let fields = &asked.parts.headers;
+    let scheme = asked.scheme();
+    let (switch, port) = match scheme {
+        "https" => ("on", "443"),
+        _ => ("off", "80"),
+    };
+    let own_port = asked.host.rsplit_once(':').map_or(port, |(_, port)| port);
+    let agrees = |name: &str, allowed: &[&str]| {
+        fields.get_all(name).iter().all(|value| {
+            let mut allowed = allowed.iter();
+            allowed.any(|allowed| value.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
+        })
+    };
+    OVERRIDES.iter().any(|name| fields.contains_key(name))
+        || !agrees("x-forwarded-host", &[&asked.host])
+        || !agrees("x-host", &[&asked.host])
+        || !agrees("x-forwarded-scheme", &[scheme])
+        || !agrees("x-forwarded-ssl", &[switch])
+        || !agrees("x-forwarded-port", &[port, own_port])
+        || !forwarded_agrees(fields, &asked.host, scheme)
+}
+
+/// RFC 7239 §5.3 and §5.4: the host and the scheme that gateways saw.
+fn forwarded_agrees(fields: &HeaderMap, host: &str, scheme: &str) -> bool {
+    let lines = fields.get_all(FORWARDED).iter();
+    let mut pairs = lines.flat_map(|line| {
+        let separators = |byte: &u8| matches!(byte, b',' | b';');
+        line.as_bytes().split(separators).map(<[u8]>::trim_ascii)
+    });
+    pairs.all(|pair| {
+        let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
+            return true;
+        };
+        let (name, value) = (&pair[..at], &pair[at + 1..]);
+        let value = value.strip_prefix(b"\"").unwrap_or(value);
+        let value = value.strip_suffix(b"\"").unwrap_or(value);
+        if name.eq_ignore_ascii_case(b"host") {
+            value.eq_ignore_ascii_case(host.as_bytes())
+        } else {
+            !name.eq_ignore_ascii_case(b"proto") || value.eq_ignore_ascii_case(scheme.as_bytes())
+        }
+    })
 }
 
 /// A scheme that no gateway sends would be a variant of its own, and there is room for few.
@@ -324,25 +363,19 @@ fn is_upgrade(parts: &Parts) -> bool {
     parts.method == Method::GET
         && parts.version == Version::HTTP_11
         && parts.headers.contains_key(UPGRADE)
-        && connection_options(&parts.headers).any(|option| option.eq_ignore_ascii_case("upgrade"))
+        && headers::connection_options(&parts.headers).any(|option| option == UPGRADE)
         && !offers_h2c()
 }
 
 /// Whether `Connection` names a field that the key or `Vary` might read and the app would not see.
-fn strips_a_field(headers: &HeaderMap) -> bool {
-    const OF_THE_CONNECTION: [&str; 5] = ["close", "keep-alive", "upgrade", "te", "http2-settings"];
-    connection_options(headers).any(|option| {
-        let usual = OF_THE_CONNECTION
-            .iter()
-            .any(|usual| option.eq_ignore_ascii_case(usual));
-        !usual && headers.contains_key(option)
-    })
-}
-
-fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lines = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim)
+fn strips_a_field(fields: &HeaderMap) -> bool {
+    const OF_THE_CONNECTION: [HeaderName; 5] = [
+        HeaderName::from_static("close"),
+        HeaderName::from_static("keep-alive"),
+        UPGRADE,
+        TE,
+        HeaderName::from_static("http2-settings"),
+    ];
+    headers::connection_options(fields)
+        .any(|option| !OF_THE_CONNECTION.contains(&option) && fields.contains_key(option))
 }

@@ -49,7 +49,7 @@ fn whole(head: &RequestHead<'_>, variant: &Variant) -> Response<Body> {
     *response.headers_mut() = kept.headers.clone();
     if head.method != Method::HEAD {
         *response.body_mut() = Body::whole(variant.body.clone());
-    } else if !kept.headers.contains_key(CONTENT_LENGTH) {
+    } else if !kept.headers.contains_key(CONTENT_LENGTH) && kept.status != StatusCode::NO_CONTENT {
         let length = HeaderValue::from(variant.body.len());
         response.headers_mut().insert(CONTENT_LENGTH, length);
     }

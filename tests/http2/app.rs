@@ -129,6 +129,20 @@ async fn scripted(script: fn(usize) -> Step) -> (String, Arc<AtomicUsize>) {
                                 .expect("an open stream");
                         }
                         Step::Reset(reason) => respond.send_reset(reason),
+                        Step::Half => {
+                            let answer = Response::builder().header("cache-control", "max-age=60");
+                            let answer = answer.body(()).expect("an answer");
+                            let mut body = respond
+                                .send_response(answer, false)
+                                .expect("an open stream");
+                            body.send_data(Bytes::from_static(b"half"), false)
+                                .expect("an open stream");
+                            tokio::spawn(async move {
+                                // What is queued goes out before the reset.
+                                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                                body.send_reset(h2::Reason::NO_ERROR);
+                            });
+                        }
                         Step::Close => return,
                     }
                 }
@@ -142,8 +156,25 @@ async fn scripted(script: fn(usize) -> Step) -> (String, Arc<AtomicUsize>) {
 enum Step {
     Answer,
     Reset(h2::Reason),
+    /// Half a body, then a reset that says it is no error.
+    Half,
     /// The connection, without a word.
     Close,
+}
+
+/// Only the end of a stream ends a body, not a reset, whatever it says (reliability.md A1).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_reset_within_a_body_is_never_taken_for_its_end() {
+    let (url, count) = scripted(|_| Step::Half).await;
+    let sidecar = Sidecar::start(&url, &format!("{HTTP2}[defaults]\nunmatched = \"rfc9111\""));
+    for nth in 1..4 {
+        let reply = sidecar.client().request("GET", "/").try_send().await;
+        assert!(
+            reply.is_err() || reply.is_ok_and(|reply| reply.status == 502),
+            "half a body was taken for all"
+        );
+        assert_eq!(count.load(Ordering::Relaxed), nth);
+    }
 }
 
 /// RFC 9113 §8.7: what was refused unseen is sent again whatever its method; what may have been seen,

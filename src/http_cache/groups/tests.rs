@@ -7,7 +7,7 @@ fn named(lines: &[(&str, &str)]) -> Vec<Box<str>> {
     of(&headers(lines)).unwrap()
 }
 
-/// §2: a List of Strings; RFC 9651 §4.2.
+/// RFC 9875 §2: a List of Strings; RFC 9651 §4.2.
 #[test]
 fn the_field() {
     #[rustfmt::skip]
@@ -49,7 +49,7 @@ fn the_field() {
     }
 }
 
-/// §2: at least 32 groups of at least 32 characters.
+/// RFC 9875 §2: at least 32 groups of at least 32 characters.
 #[test]
 fn limits() {
     let list = |count: usize, length: usize| {
@@ -114,7 +114,7 @@ fn more_than_are_told_apart_are_all() {
     assert_eq!(told(MAX_INVALIDATED + 1), Invalidated::All);
 }
 
-/// §2.1: the same String of the same origin.
+/// RFC 9875 §2.1: the same String of the same origin.
 #[test]
 fn tags_are_the_same_for_the_same_group_of_the_same_origin_only() {
     let origins = [

@@ -117,13 +117,15 @@ fn joined(old: (&Range<u64>, &Bytes), new: (&Range<u64>, &Bytes)) -> Option<(Ran
 
 /// `old` with the fields and the times of `new` (§3.2), as a part of this extent.
 fn renewed(old: &Stored, new: &Stored, part: Option<Part>) -> Stored {
-    let directives = ResponseDirectives::of(&new.headers);
+    let directives = [old, new].map(|stored| (stored, ResponseDirectives::of(&stored.headers)));
     let withheld = |name: &HeaderName| {
-        // What the newer one has of them, the rule has let it keep.
-        !new.headers.contains_key(name)
-            && [&directives.private, &directives.no_cache]
-                .iter()
-                .any(|reach| matches!(reach, Reach::Fields(names) if names.contains(name)))
+        directives.iter().any(|(stored, directives)| {
+            // What it has of them, the rule has let it keep.
+            !stored.headers.contains_key(name)
+                && [&directives.private, &directives.no_cache]
+                    .iter()
+                    .any(|reach| matches!(reach, Reach::Fields(names) if names.contains(name)))
+        })
     };
     let renewed = Stored {
         headers: validation::updated_fields(&old.headers, &new.headers, withheld),

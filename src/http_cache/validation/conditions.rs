@@ -5,13 +5,18 @@ use std::time::SystemTime;
 use http::header::{
     IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use crate::http_cache::{RequestHead, Stored, freshness};
 
 /// Whether the app may answer a request with 304.
 pub fn is_conditional(request: &HeaderMap) -> bool {
     request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
+}
+
+/// Removes `Range` and its condition, for a request that is for all.
+pub fn strip_range(upstream_request: &mut HeaderMap) {
+    strip(upstream_request, &[IF_RANGE, RANGE]);
 }
 
 /// Removes the client's conditions and `Range`, so that a fill fetches a whole response.
@@ -24,17 +29,18 @@ pub fn strip_conditions(upstream_request: &mut HeaderMap) {
         IF_UNMODIFIED_SINCE,
         RANGE,
     ];
-    if !partial
-        .iter()
-        .any(|name| upstream_request.contains_key(name))
-    {
+    strip(upstream_request, &partial);
+}
+
+fn strip(upstream_request: &mut HeaderMap, names: &[HeaderName]) {
+    if !names.iter().any(|name| upstream_request.contains_key(name)) {
         return;
     }
     // `HeaderMap::remove` moves the last field into the gap; rebuilding keeps the order.
     let mut current = None;
     for (name, value) in std::mem::take(upstream_request) {
         current = name.or(current);
-        if let Some(name) = current.as_ref().filter(|name| !partial.contains(name)) {
+        if let Some(name) = current.as_ref().filter(|name| !names.contains(name)) {
             upstream_request.append(name.clone(), value);
         }
     }

@@ -1,6 +1,6 @@
 //! What an answer to HEAD says of a stored answer to GET (RFC 9111 §4.3.5).
 
-use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 
 use super::{Updated, conditions, unusable, updated_by};
@@ -65,5 +65,12 @@ fn is_same(stored: &HeaderMap, head: &HeaderMap) -> bool {
         (None, Some(_)) => etag.is_some() || modified.is_some(),
         (_, None) => true,
     };
-    etag.unwrap_or(true) && modified.unwrap_or(true) && length
+    // Another coding is another representation, whatever its tag.
+    let coding: Vec<_> = head.get_all(CONTENT_ENCODING).iter().collect();
+    let same_coding = coding.is_empty()
+        || stored
+            .get_all(CONTENT_ENCODING)
+            .iter()
+            .eq(coding.iter().copied());
+    same_coding && etag.unwrap_or(true) && modified.unwrap_or(true) && length
 }

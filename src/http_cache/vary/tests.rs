@@ -143,3 +143,13 @@ proptest::proptest! {
         proptest::prop_assert_eq!(&normal, &normal::normalised(&again, &name).unwrap());
     }
 }
+
+/// §4.1: what proxies on the way add differs from what the client sent.
+#[test]
+fn fields_that_proxies_extend_match_nothing() {
+    for vary in ["X-Forwarded-For", "accept, via"] {
+        let none = HeaderMap::new();
+        let selector = Selector::of(&get(&none), &headers(&[("vary", vary)]));
+        assert_eq!(selector, None, "{vary}");
+    }
+}

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::mpsc;
 
 use super::gather::{check_body, gather};
-use super::{Answer, Arrival, Fill, Filling, Wish};
+use super::{Answer, Arrival, Fill, Filling, Wish, measured};
 use crate::entry::Variant;
 use crate::http_cache::{Reason, RequestHead, Stored, ranges, storable};
 
@@ -38,7 +38,7 @@ impl Fill {
     }
 
     /// Asks for the whole, since what is stored of it is of no use.
-    async fn anew(self, fill: Filling) {
+    pub(super) async fn anew(self, fill: Filling) {
         match self.ask(None, &Wish::Whole).await {
             Ok(arrival) => self.whole(fill, arrival, None, false, false).await,
             Err((status, reason)) => self.fail(fill.ticket, fill.leader, status, reason).await,
@@ -62,6 +62,7 @@ impl Fill {
         // Nobody is sent the rest alone.
         let (tap, _) = mpsc::unbounded_channel();
         let bytes = gather(body, rule.max_body(), length, &tap).await?;
+        let bytes = measured(&stored, length, bytes)?;
         let whole = ranges::combined((&part.stored, &part.body), (&stored, &bytes));
         whole
             .filter(|(stored, _)| stored.part.is_none())

@@ -229,6 +229,10 @@ fn decisions() {
     let fetch = Reuse::Fetch;
     let swr = "max-age=60, stale-while-revalidate=10";
     let sie = "max-age=60, stale-if-error=10";
+    let excused = Reuse::Validate {
+        reason: Stale,
+        stale_on_error: true,
+    };
     let covered = ("range", "bytes=0-4");
     let beyond = ("range", "bytes=0-5");
     let known = ("if-none-match", "\"a\"");
@@ -247,7 +251,7 @@ fn decisions() {
         ("covered, request max-age", "max-age=60", 9, &[covered, (CC, "max-age=5")], fetch(RequestDirective)),
         ("covered, max-stale", "max-age=60", 61, &[covered, (CC, "max-stale")], serve(61, -1, MaxStale)),
         ("covered, swr", swr, 61, &[covered], refresh),
-        ("covered, stale-if-error", sie, 61, &[covered], fetch(Stale)),
+        ("covered, stale-if-error", sie, 61, &[covered], excused),
         ("covered, only-if-cached", "max-age=60", 5, &[covered, (CC, "only-if-cached")], serve(5, 55, Hit)),
         ("not covered, fresh", "max-age=60", 5, &[beyond], fetch(Partial)),
         ("not covered, stale", "max-age=60", 61, &[beyond], fetch(Partial)),

@@ -1,22 +1,27 @@
 //! A request that may be answered from the store.
 
+mod follow;
+mod lead;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
-use http::{Method, Response, StatusCode};
-use prometheus::IntGauge;
+use http::{Method, Response};
 use tokio::time::Instant;
 
-use super::coalesce::{Follower, Landing, Memo, Place, Ready, Waited};
-use super::fill::{self, Answer, Leasing, Order, Wish};
-use super::outcome::{Outcome, text};
+pub(super) use follow::Counted;
+use follow::Next;
+
+use super::coalesce::{Memo, Place};
+use super::fill::{self, Leasing, Order, Wish};
+use super::outcome::Outcome;
 use super::plan::Lookup;
 use super::{Asked, Worker, pass, respond};
 use crate::body::Body;
 use crate::config::Coherence;
 use crate::entry::{Entry, Variant};
-use crate::http_cache::{Reason, RequestHead, Reuse, groups, ranges, reuse, validation};
+use crate::http_cache::{Reason, RequestHead, Reuse, groups, ranges, reuse};
 use crate::store::{Mark, Tags};
 
 /// One cacheable request: everything that stays the same while it is being answered.
@@ -38,19 +43,6 @@ pub(super) async fn answer(worker: &Arc<Worker>, asked: Asked, lookup: Lookup) -
         Some(outcome) => outcome,
         None => quest.beyond_memory().await,
     }
-}
-
-/// What a request does after it has waited for another one's fill.
-enum Next {
-    Done(Outcome),
-    /// Look again.
-    Again,
-    /// Look again, and ask without conditions.
-    Unconditional,
-    /// Look again, unless the app failed before.
-    AfterFailure(Outcome),
-    /// The answer is of another kind: look again, unless it was so before.
-    OfAnotherKind,
 }
 
 /// What is stored and stale.
@@ -186,72 +178,6 @@ impl Quest {
         self.alone(Reason::Miss, Stale::default()).await
     }
 
-    /// Waits for another request's fill.
-    async fn follow(&self, follower: Follower, why: Reason, stale: Stale) -> Next {
-        let joined = follower.joined;
-        let waiting = Counted::in_gauge(&self.worker.metrics.coalesced_waiters);
-        let landing = follower
-            .wait(self.worker.upstream(&self.asked.live).timeout())
-            .await;
-        drop(waiting);
-        let failed = |status, reason| match &stale.variant {
-            Some(variant) if stale.on_error => {
-                Next::Done(self.stale_if_error(variant).because(why).collapsed())
-            }
-            held if reason != Reason::UpstreamError => {
-                let failed = self.failed(held, status, reason);
-                Next::Done(failed.because(why).collapsed())
-            }
-            // What broke the connection may have been the leader's own fields.
-            held => {
-                let failed = self.failed(held, status, reason);
-                Next::AfterFailure(failed.because(why).collapsed())
-            }
-        };
-        let landing = match landing {
-            Waited::Landed(landing) => landing,
-            Waited::Slow => return Next::Done(self.alone(why, stale).await.collapsed()),
-            Waited::Nothing => return failed(StatusCode::GATEWAY_TIMEOUT, Reason::CoalesceTimeout),
-        };
-        match landing {
-            Landing::Ready(ready) if ready.answers(joined, self.coherence()) => {
-                self.collapsed(ready, joined, why, stale).await
-            }
-            Landing::Ready(_) | Landing::Again => Next::Again,
-            Landing::Unmodified => Next::Unconditional,
-            Landing::Apart => Next::Done(self.alone(why, stale).await.collapsed()),
-            Landing::Failed(status, reason) => failed(status, reason),
-        }
-    }
-
-    /// Serves what another request fetched, if it selects this one.
-    async fn collapsed(&self, ready: Ready, joined: Instant, why: Reason, stale: Stale) -> Next {
-        let now = self.now();
-        let entry = Entry {
-            variants: vec![ready.variant],
-        };
-        let (age, ttl) = match self.decide(Some(&entry), now) {
-            (Reuse::Serve { age, ttl, .. }, Some(_)) => (age, ttl),
-            (_, None) => return Next::OfAnotherKind,
-            // The app was asked after this request came, which is all that a validation could add.
-            (Reuse::Validate { .. } | Reuse::ServeAndRefresh { .. }, Some(variant))
-                if joined <= ready.asked =>
-            {
-                (variant.stored.age(now), variant.stored.ttl(now))
-            }
-            (_, Some(_)) => {
-                return Next::Done(self.alone(Reason::Stale, stale).await.collapsed());
-            }
-        };
-        let response = respond::stored(&self.head(), &entry.variants[0], age, now);
-        Next::Done(
-            self.outcome(Reason::Collapsed, response)
-                .because(why)
-                .ttl(ttl)
-                .collapsed(),
-        )
-    }
-
     /// Asks the app for a requester whose identity the key lacks; only what says so itself is stored.
     async fn pass(&self, reason: Reason, leasing: Leasing) -> Outcome {
         if self.shape() != Shape::Plain {
@@ -316,120 +242,6 @@ impl Quest {
             reason,
         )
         .await
-    }
-
-    async fn lead(&self, reason: Reason, order: Order) -> Outcome {
-        let stale = order.stale.clone();
-        let patience = self.worker.upstream(&self.asked.live).timeout();
-        let Some(slot) = self.worker.flights.slot(patience).await else {
-            return self.failed(&None, StatusCode::SERVICE_UNAVAILABLE, Reason::FillsFull);
-        };
-        match fill::start(self.clone(), order, slot).await {
-            Ok(Answer::Streamed {
-                response,
-                kept,
-                status,
-            }) => {
-                let now = self.now();
-                let response = match &kept {
-                    Ok(kept) if validation::not_modified(&self.head(), kept, now) => {
-                        let mut answer = Response::new(Body::empty());
-                        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-                        *answer.headers_mut() = validation::not_modified_headers(&kept.headers);
-                        let policy = self.asked.live.rule(self.lookup.rule).policy;
-                        let personal = validation::personal(response.headers(), kept, policy);
-                        answer.headers_mut().extend(personal);
-                        answer
-                    }
-                    _ => response,
-                };
-                let outcome = self.outcome(reason, response).asked_app(status);
-                let outcome = match &kept {
-                    Ok(kept) => outcome.ttl(kept.ttl(now)),
-                    Err(_) => outcome,
-                };
-                outcome.stored(kept.map(|_| ()))
-            }
-            Ok(Answer::Confirmed {
-                variant,
-                status,
-                personal,
-            }) => {
-                let now = self.now();
-                let mut response =
-                    respond::stored(&self.head(), &variant, variant.stored.age(now), now);
-                response.headers_mut().extend(personal);
-                self.outcome(Reason::Revalidated, response)
-                    .because(reason)
-                    .ttl(variant.stored.ttl(now))
-                    .asked_app(status)
-            }
-            Ok(Answer::Completed { variant, status }) => {
-                let now = self.now();
-                let response =
-                    respond::stored(&self.head(), &variant, variant.stored.age(now), now);
-                self.outcome(reason, response)
-                    .asked_app(status)
-                    .stored(Ok(()))
-            }
-            Ok(Answer::Found { variant }) => self.served_found(&variant).because(reason),
-            Ok(Answer::Failed(status, failure)) => match &stale.variant {
-                Some(variant) if stale.on_error => self.stale_if_error(variant).because(reason),
-                held => self.failed(held, status, failure).because(reason),
-            },
-            Err(_) => self
-                .failed(
-                    &stale.variant,
-                    StatusCode::BAD_GATEWAY,
-                    Reason::UpstreamError,
-                )
-                .because(reason),
-        }
-    }
-
-    /// Another sidecar filled the key while this one waited for its lease.
-    fn served_found(&self, variant: &Arc<Variant>) -> Outcome {
-        let now = self.now();
-        let age = variant.stored.age(now);
-        let ttl = variant.stored.lifetime.as_secs() as i64 - age.as_secs() as i64;
-        let response = respond::stored(&self.head(), variant, age, now);
-        self.outcome(Reason::Collapsed, response)
-            .ttl(ttl)
-            .collapsed()
-    }
-
-    pub(super) fn stale_if_error(&self, variant: &Arc<Variant>) -> Outcome {
-        let now = self.now();
-        let age = variant.stored.age(now);
-        let ttl = variant.stored.lifetime.as_secs() as i64 - age.as_secs() as i64;
-        let response = respond::stored(&self.head(), variant, age, now);
-        self.outcome(Reason::StaleIfError, response).ttl(ttl)
-    }
-
-    fn unsatisfiable(&self) -> Outcome {
-        let words = "nothing is stored for this request, and it says only-if-cached";
-        self.outcome(
-            Reason::OnlyIfCached,
-            text(StatusCode::GATEWAY_TIMEOUT, words),
-        )
-    }
-
-    /// The app failed, and nothing stored may take its place: not even `held`, if it must be validated
-    /// (RFC 9111 §5.2.2.2 asks for 504 then).
-    pub(super) fn failed(
-        &self,
-        held: &Option<Arc<Variant>>,
-        status: StatusCode,
-        reason: Reason,
-    ) -> Outcome {
-        let disconnected = matches!(reason, Reason::UpstreamError | Reason::UpstreamTimeout);
-        let status = match held {
-            Some(held) if disconnected && held.stored.must_revalidate => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
-            _ => status,
-        };
-        self.outcome(reason, text(status, pass::words(reason)))
     }
 
     /// What a request needs beyond the whole response, if the store cannot answer it.
@@ -524,21 +336,5 @@ impl Quest {
 
     pub(super) fn outcome(&self, reason: Reason, response: Response<Body>) -> Outcome {
         Outcome::new(self.asked.clone(), self.lookup.rule, reason, response).looked_up(&self.lookup)
-    }
-}
-
-/// Counted in a gauge until it is dropped, as it is when a waiting client hangs up.
-pub(super) struct Counted(IntGauge);
-
-impl Counted {
-    pub(super) fn in_gauge(gauge: &IntGauge) -> Counted {
-        gauge.inc();
-        Counted(gauge.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

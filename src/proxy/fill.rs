@@ -3,31 +3,29 @@
 //! The client is handed pieces as they come; the fill keeps a capped copy and stores it when it is
 //! whole, when RFC 9111 and the rule allow it, and when no purge has come between.
 
+mod ask;
+mod claim;
 mod gather;
 mod keep;
 mod rest;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
-use http::response::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
+use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::cached::{Counted, Quest, Stale};
-use super::coalesce::{Landing, Leader, Memo, Place, Ready};
-use super::expect::Expectation;
-use super::{headers, interim, pass};
-use crate::body::{Body, Piece, Progress, Tapped, Timed};
+use super::coalesce::{Landing, Leader, Memo, Place};
+use crate::body::{Body, Piece, Tapped};
 use crate::entry::Variant;
-use crate::http_cache::{Exchange, Reason, Reuse, Stored, ranges, storable, validation};
+use crate::http_cache::{Reason, Reuse, Stored, storable, validation};
 use crate::store::{Tags, Ticket};
-use crate::upstream;
+use ask::Arrival;
+pub(super) use ask::origin_form;
+use claim::Claim;
 use gather::{check_body, gather};
 
 /// What to ask for.
@@ -166,16 +164,6 @@ struct Fill {
     reply: Option<oneshot::Sender<Answer>>,
 }
 
-/// Whether a fill asks the app.
-enum Claim {
-    Ask(Ticket),
-    /// Stored by another sidecar, and read after this moment.
-    Found(Arc<Variant>, Instant),
-}
-
-/// The longest wait for another sidecar's fill; slower apps are asked twice rather than not at all.
-const FLEET_WAIT: Duration = Duration::from_secs(5);
-
 /// A fill whose answer has begun.
 struct Filling {
     ticket: Ticket,
@@ -183,13 +171,6 @@ struct Filling {
     asked: Instant,
     /// What a part of the same representation may be joined with.
     base: Option<Arc<Variant>>,
-}
-
-/// The app's answer with the times around its head.
-struct Arrival {
-    response: Response<Incoming>,
-    request_time: SystemTime,
-    response_time: SystemTime,
 }
 
 impl Fill {
@@ -289,118 +270,6 @@ impl Fill {
     async fn broken(self, fill: Filling) {
         let (status, reason) = (StatusCode::BAD_GATEWAY, Reason::UpstreamError);
         self.fail(fill.ticket, fill.leader, status, reason).await;
-    }
-
-    /// The right to fill. If another sidecar has it, its answer is waited for, briefly, rather than
-    /// asked for a second time.
-    async fn claim(&self, leasing: Leasing) -> Claim {
-        let quest = &self.quest;
-        let (store, flights) = (&quest.worker.store, &quest.worker.flights);
-        if leasing == Leasing::Never {
-            return Claim::Ask(store.begin_alone(quest.key()));
-        }
-        let unwaited = flights.memo(&quest.lookup) == Some(Memo::Unwaited);
-        let may_wait = leasing == Leasing::Wait && !unwaited;
-        let deadline = quest.worker.upstream(&quest.asked.live).timeout();
-        let until = Instant::now() + deadline.min(FLEET_WAIT);
-        let mut pause = Duration::from_millis(5);
-        let mut missed = false;
-        loop {
-            let ticket = store.begin(quest.key(), deadline).await;
-            if !may_wait {
-                return Claim::Ask(ticket);
-            }
-            if !ticket.is_taken() {
-                // Its holder may have stored between the look before and this lease.
-                let stored = matches!(
-                    quest.decide(ticket.found(), quest.now()),
-                    (Reuse::Serve { .. }, _)
-                );
-                if !stored || missed {
-                    return Claim::Ask(ticket);
-                }
-                missed = true;
-                store.abandon(ticket).await;
-            } else if Instant::now() >= until {
-                // Its holder may be dead; the next ones do not wait for it again.
-                flights.note(&quest.lookup, Memo::Unwaited);
-                return Claim::Ask(ticket);
-            } else {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(100));
-            }
-            let at = Instant::now();
-            let found = store.fetch(quest.key(), quest.coherence()).await;
-            if let (Reuse::Serve { .. }, Some(variant)) =
-                quest.decide(found.as_deref(), quest.now())
-            {
-                return Claim::Found(variant.clone(), at);
-            }
-        }
-    }
-
-    fn found(mut self, leader: Option<Leader>, variant: Arc<Variant>, at: Instant) {
-        let ready = Ready {
-            variant: variant.clone(),
-            asked: at,
-            confirmed: Some(at),
-        };
-        land(leader, Landing::Ready(ready));
-        self.reply(Answer::Found { variant });
-    }
-
-    async fn ask(
-        &self,
-        stale: Option<&Variant>,
-        wish: &Wish,
-    ) -> Result<Arrival, (StatusCode, Reason)> {
-        let quest = &self.quest;
-        let rule = quest.asked.live.rule(quest.lookup.rule);
-        let request = self.request(stale, wish);
-        let request_time = quest.now();
-        let started = crate::clock::monotonic();
-        let upstream = quest.worker.upstream(&quest.asked.live);
-        match upstream.send(request, &Progress::default()).await {
-            Ok(response) => {
-                rule.metrics.upstream(crate::clock::monotonic() - started);
-                Ok(Arrival {
-                    response,
-                    request_time,
-                    response_time: quest.now(),
-                })
-            }
-            Err(error) => {
-                tracing::warn!(path = quest.asked.parts.uri.path(), %error, "no answer from the app");
-                Err(pass::status_of(&error))
-            }
-        }
-    }
-
-    fn request(&self, stale: Option<&Variant>, wish: &Wish) -> Request<Body> {
-        let asked = &self.quest.asked;
-        let tags = asked.live.rule(self.quest.lookup.rule).tags();
-        let mut fields = pass::fields(asked, &Expectation::default());
-        match (wish, stale) {
-            (Wish::Own, _) => {}
-            (Wish::Rest(rest), Some(part)) => ranges::add_rest(&mut fields, &part.stored, rest),
-            (_, Some(stale)) if stale.stored.can_be_validated() => {
-                validation::add_conditions(&mut fields, &stale.stored);
-            }
-            (Wish::UnlessHeld, _) => validation::strip_range(&mut fields),
-            (Wish::Whole | Wish::Rest(_), _) => validation::strip_conditions(&mut fields),
-        }
-        if tags.iter().any(|tag| tag.reads_response()) {
-            // Tags are read from the body, which a content coding would hide.
-            headers::remove(&mut fields, |name| *name == ACCEPT_ENCODING);
-        }
-        let mut request = Request::new(Body::empty());
-        *request.method_mut() = Method::GET;
-        *request.uri_mut() = origin_form(&asked.parts.uri);
-        *request.headers_mut() = fields;
-        // A refresh has no client to tell.
-        let sink = self.reply.as_ref().and(asked.interim.clone());
-        interim::hand_on(&mut request, sink, Expectation::default());
-        request
     }
 
     /// A 304: what is stored holds, with new freshness.
@@ -516,21 +385,6 @@ impl Fill {
         quest.worker.store.abandon(fill.ticket).await;
     }
 
-    /// The app's answer as the client gets it, with its length if it has one.
-    fn returned(&self, response: Response<Incoming>) -> (Parts, Timed, Option<u64>) {
-        let pool = self.quest.worker.upstream(&self.quest.asked.live);
-        let patience = pass::patience(&response, pool);
-        let (mut head, body) = response.into_parts();
-        let body = Timed::new(body, patience)
-            .of(head.version)
-            .holding(upstream::place(&mut head));
-        let length = head
-            .headers
-            .get(CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok()?.parse().ok());
-        (pass::end_to_end(head), body, length)
-    }
-
     fn count_not_stored(&self, reason: Reason) {
         self.quest
             .asked
@@ -560,17 +414,6 @@ impl Fill {
     }
 }
 
-impl Arrival {
-    fn exchange(&self) -> Exchange<'_> {
-        Exchange {
-            status: self.response.status(),
-            headers: self.response.headers(),
-            request_time: self.request_time,
-            response_time: self.response_time,
-        }
-    }
-}
-
 /// A body is as long as its message says (RFC 9110 §8.6), and a part as its range (§14.4).
 fn measured(stored: &Stored, length: Option<u64>, body: Bytes) -> Result<Bytes, Reason> {
     let said = [length, stored.part.map(|part| part.end - part.first)];
@@ -587,12 +430,4 @@ fn land(leader: Option<Leader>, landing: Landing) {
 /// RFC 5861 §4 names these.
 pub(super) fn is_failure(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
-}
-
-/// The target as the app is sent it: the client's bytes, without scheme and authority.
-pub(super) fn origin_form(uri: &Uri) -> Uri {
-    match uri.path_and_query() {
-        Some(target) => Uri::from(target.clone()),
-        None => Uri::from_static("/"),
-    }
 }

@@ -137,6 +137,10 @@ pub async fn handle(
     }
     let outcome = match plan::plan(&asked) {
         Plan::Cache(lookup) => cached::answer(worker, asked, lookup).await,
+        Plan::Pass { rule, reason } if pass::is_unsatisfiable(&asked, reason) => {
+            let response = pass::unsatisfiable();
+            Outcome::new(Arc::new(asked), rule, Reason::OnlyIfCached, response)
+        }
         Plan::Pass { rule, reason } => pass::forward(worker, asked, rule, reason, body).await,
         Plan::Write(effects) => {
             write::forward(worker, asked, effects, body, client.life.clone()).await

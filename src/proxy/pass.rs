@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 
 use super::expect::{self, Expectation};
@@ -12,6 +13,7 @@ use super::outcome::{Outcome, text};
 use super::{Asked, Worker, fill, headers, hops, interim};
 use crate::body::{Body, Progress, Timed};
 use crate::http_cache::Reason;
+use crate::http_cache::directives::RequestDirectives;
 use crate::upstream::{self, Upstream, UpstreamError};
 
 /// Forwards a request with its body.
@@ -144,6 +146,23 @@ pub(super) fn is_event_stream(fields: &HeaderMap) -> bool {
             .to_ascii_lowercase()
             .starts_with(b"text/event-stream")
     })
+}
+
+/// Whether a request that is not looked up wants what is stored or nothing (RFC 9111 §5.2.1.7). What
+/// Pannier is not to cache it hands on like any proxy.
+pub(super) fn is_unsatisfiable(asked: &Asked, reason: Reason) -> bool {
+    let Parts {
+        method, headers, ..
+    } = &asked.parts;
+    (*method == Method::GET || *method == Method::HEAD)
+        && !matches!(reason, Reason::NoRule | Reason::Disabled)
+        && RequestDirectives::of(headers).only_if_cached
+}
+
+/// The answer to a request for what is stored, where nothing is.
+pub(super) fn unsatisfiable() -> Response<Body> {
+    let words = "nothing is stored for this request, and it says only-if-cached";
+    text(StatusCode::GATEWAY_TIMEOUT, words)
 }
 
 /// The answer when the app gave none.

@@ -102,11 +102,7 @@ impl Quest {
     }
 
     pub(super) fn unsatisfiable(&self) -> Outcome {
-        let words = "nothing is stored for this request, and it says only-if-cached";
-        self.outcome(
-            Reason::OnlyIfCached,
-            text(StatusCode::GATEWAY_TIMEOUT, words),
-        )
+        self.outcome(Reason::OnlyIfCached, pass::unsatisfiable())
     }
 
     /// The app failed, and nothing stored may take its place: not even `held`, if it must be validated

@@ -13,13 +13,22 @@ from pathlib import Path
 # A part of the request, and the source files or functions that make it; the first match counts.
 PARTS = (
     ("parse", r"/httparse-|Http1Transaction>::parse|/hyper-[^/]+/src/proto/h1/decode"),
-    ("write", r"Http1Transaction>::encode|/hyper-[^/]+/src/proto/h1/(encode|io)|/hyper-[^/]+/src/common/date|/httpdate-"),
+    (
+        "write",
+        r"Http1Transaction>::encode|/hyper-[^/]+/src/proto/h1/(encode|io)|/hyper-[^/]+/src/common/date"
+        r"|/httpdate-",
+    ),
+    ("admit", r"^src/proxy/admit"),
     ("route", r"^src/routes/(matcher|target|query)|/matchit-"),
     ("key", r"^src/routes/|^src/proxy/variables"),
-    ("lookup", r"^src/store/|/ahash-|/hashbrown-"),
-    ("decide", r"^src/http_cache/(reuse|freshness|validation|vary|directives|fields|mod|storable)|^src/entry/|^src/clock"),
-    ("headers", r"^src/proxy/(respond|headers|outcome)|^src/http_cache/(cache_status|reason)|^src/metrics|/prometheus-|/sfv-|/http-[^/]+/src/header"),
-    ("handle", r"^src/proxy/|^src/live|^src/body|^src/jwt|^src/config|/arc-swap-"),
+    ("lookup", r"^src/store/"),
+    ("decide", r"^src/http_cache/(?!cache_status|reason)|^src/entry/|^src/clock"),
+    (
+        "headers",
+        r"^src/proxy/(respond|headers|outcome)|^src/http_cache/(cache_status|reason)|/sfv-",
+    ),
+    ("count", r"^src/metrics|/prometheus-"),
+    ("handle", r"^src/(proxy|live|body|jwt|config)|/arc-swap-"),
     ("connection", r"^src/server|/hyper-|/hyper-util-"),
     ("runtime", r"/tokio-|/mio-|/futures-|/socket2-"),
 )
@@ -69,7 +78,7 @@ def read(path: Path, root: Path) -> Profile:
             _named(names, "file", rest, root)
         elif kind == "calls":
             inclusive = True
-        elif line[:1] in "+-*" or line[:1].isdigit():
+        elif line and (line[0] in "+-*" or line[0].isdigit()):
             cost = int(line.split()[-1])
             if inclusive:
                 profile.calls[function, callee] += cost
@@ -84,7 +93,7 @@ def parts(profile: Profile) -> dict[str, float]:
     shares = _shares(profile)
     sums = dict.fromkeys((*PART_NAMES, "other"), 0.0)
     for (function, file), cost in profile.own.items():
-        part = _part(file, function) if not _belongs_nowhere(file) else None
+        part = _part(file, function)
         if part:
             sums[part] += cost
             continue
@@ -119,14 +128,8 @@ def _shares(profile: Profile) -> dict[str, dict[str, float]]:
 
 
 def _part(file: str, function: str) -> str | None:
-    for name, rule in _RULES:
-        if rule.search(function) or rule.search(file):
-            return name
-    return None
-
-
-def _belongs_nowhere(file: str) -> bool:
-    return not any(rule.search(file) for _, rule in _RULES)
+    text = f"{file} {function}"
+    return next((name for name, rule in _RULES if rule.search(text)), None)
 
 
 def _named(names: dict, kind: str, text: str, root: Path) -> str:

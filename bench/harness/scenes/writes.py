@@ -36,14 +36,14 @@ def purge(bench: Bench) -> Table:
 
 
 def users(bench: Bench) -> Table:
-    """The app takes 1.5 s. 300 requests a second for 1,000 objects by Zipf's law, 2 % of them writes, which
+    """The app takes 1.5 s. 100 requests a second for 1,000 objects by Zipf's law, 2 % of them writes, which
     purge; Redis and memory were filled once before. Beside it the same load on the app alone."""
     columns = ("hit_percent", "app_percent", "p50_us", "p99_us", "writes_p50_us", "memory_mb")
     found = table(
         "users", "An app that takes 1.5 s, 2 % writes", users, columns, "p50_us", limit="direct"
     )
-    load = {"rate": 300, "seconds": 5 if bench.options.quick else 20, "warm": 0}
-    load |= {"connections": 1000, "keys": 1000, "zipf": 1.0, "writes": 0.02}
+    load = {"rate": 100, "seconds": 5 if bench.options.quick else 20, "warm": 0}
+    load |= {"connections": 400, "keys": 1000, "zipf": 1.0, "writes": 0.02}
     for _ in range(1 if bench.options.quick else 2):
         with bench.app("--delay-ms", "1500") as app:
             found.add("direct", _users(bench, app, app, load))

@@ -20,6 +20,9 @@ use super::paths::Objects;
 /// Reads that got the new version in a row, after which a write is taken as seen.
 const SEEN: usize = 20;
 
+/// A write that is not seen after so long never will be.
+const LONGEST: Duration = Duration::from_secs(2);
+
 /// Writes through one server, reads through another.
 #[derive(Debug, Args)]
 pub(crate) struct Stale {
@@ -82,6 +85,9 @@ async fn watch_reads(
             last = begun.duration_since(answered);
             count += 1;
             fresh = 0;
+            if last > LONGEST {
+                break;
+            }
         } else {
             fresh += 1;
         }

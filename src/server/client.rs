@@ -1,15 +1,19 @@
 //! One client's connection from its first byte to its last: TLS, which HTTP it speaks, its requests.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use http::{Response, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Limits, Phase, Timed};
@@ -146,11 +150,46 @@ async fn serve_http1(
         .max_headers(proxy::admit::MAX_FIELDS);
     let connection = builder.serve_connection(io, service).with_upgrades();
     tokio::pin!(connection);
-    tokio::select! {
-        result = connection.as_mut() => return Ok(result?),
-        () = draining(&client.life) => connection.as_mut().graceful_shutdown(),
+    let mut drain = Drain::new(&client.life);
+    let served = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => drain.poll(cx).map(|()| None),
+    });
+    if let Some(result) = served.await {
+        return Ok(result?);
     }
+    connection.as_mut().graceful_shutdown();
     Ok(connection.await?)
+}
+
+/// The beginning of the drain, for who is polled often: the task is registered once, and then only a
+/// version is compared.
+struct Drain<'l> {
+    begun: &'l watch::Receiver<bool>,
+    wait: Pin<Box<dyn Future<Output = ()> + Send + 'l>>,
+    /// Whom `wait` wakes.
+    waker: Option<Waker>,
+}
+
+impl<'l> Drain<'l> {
+    fn new(life: &'l Life) -> Drain<'l> {
+        Drain {
+            begun: &life.draining,
+            wait: Box::pin(draining(life)),
+            waker: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = self.waker.as_ref();
+        // A task's waker stays the same.
+        let registered = waker.is_some_and(|waker| waker.will_wake(cx.waker()));
+        if registered && matches!(self.begun.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
+        self.wait.as_mut().poll(cx)
+    }
 }
 
 /// Tells the connection's deadlines how far the answer is.

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -77,9 +77,22 @@ pub(super) struct Timed {
     moved: Instant,
     /// When the head under way began.
     head_since: Option<Instant>,
+    /// What happened since the clock was last read; on HTTP/1 alone.
+    since: Since,
     sleep: Pin<Box<Sleep>>,
+    /// Whom `sleep` wakes.
+    waker: Option<Waker>,
     /// On HTTP/2 alone, where `phase` says nothing.
     http2: Option<Http2>,
+}
+
+/// What happened on an HTTP/1 connection since it last waited.
+#[derive(Default)]
+struct Since {
+    /// A byte went either way.
+    moved: bool,
+    /// A head began, or went on.
+    head: bool,
 }
 
 /// What the deadlines of an HTTP/2 connection go by.
@@ -103,7 +116,9 @@ impl Timed {
             moved: now,
             // A new connection owes its first head.
             head_since: Some(now),
+            since: Since::default(),
             sleep: Box::pin(tokio::time::sleep_until(now + limits.head.min(limits.idle))),
+            waker: None,
             http2: None,
         }
     }
@@ -147,23 +162,45 @@ impl Timed {
     /// taking its answer.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, write: bool) -> Poll<io::Error> {
         loop {
+            let now = Instant::now();
+            self.catch_up(now);
             let deadline = match &self.http2 {
                 Some(http2) => self.deadline_of_http2(http2, write),
                 None => self.deadline(write),
             };
-            let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) && !self.is_sent_away(write, now) {
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
             let wake = deadline.filter(|deadline| *deadline > now);
             let wake = wake.unwrap_or(now + self.limits.idle);
             // A timer that is early only looks again; re-arming it per request would cost more.
-            if self.sleep.is_elapsed() || self.sleep.deadline() > wake {
+            let elapsed = self.sleep.is_elapsed();
+            if elapsed || self.sleep.deadline() > wake {
                 self.sleep.as_mut().reset(wake);
+            } else if self.wakes(cx) {
+                return Poll::Pending;
             }
+            self.waker = Some(cx.waker().clone());
             if self.sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Whether the timer wakes this task already: a task's waker stays the same.
+    fn wakes(&self, cx: &Context<'_>) -> bool {
+        let waker = self.waker.as_ref();
+        waker.is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+
+    /// What happened since the last wait counts as of now: nothing was waited for in between.
+    fn catch_up(&mut self, now: Instant) {
+        let Since { moved, head } = std::mem::take(&mut self.since);
+        if moved {
+            self.moved = now;
+        }
+        if head {
+            self.head_since.get_or_insert(now);
         }
     }
 
@@ -208,23 +245,27 @@ impl Timed {
     }
 
     fn note_read(&mut self) {
-        self.moved = Instant::now();
         if self.http2.is_some() {
+            self.moved = Instant::now();
             return self.note_frames();
         }
-        if self.is_waiting() {
-            self.head_since.get_or_insert(self.moved);
-        } else {
+        self.since.moved = true;
+        self.since.head = self.is_waiting();
+        if !self.since.head {
             self.head_since = None;
         }
     }
 
     fn note_written(&mut self) {
-        self.moved = Instant::now();
         if let Some(http2) = &mut self.http2 {
+            self.moved = Instant::now();
             http2.wrote = self.moved;
             return self.note_frames();
         }
+        self.since = Since {
+            moved: true,
+            head: false,
+        };
         self.head_since = None;
     }
 

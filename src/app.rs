@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::proxy::{Flights, Tally, Worker};
+use crate::proxy::{Flights, Heads, Tally, Worker};
 use crate::server::{self, Shared};
 use crate::store::Store;
 
@@ -70,6 +70,7 @@ impl App {
                 metrics: metrics.clone(),
                 clock: clock.clone(),
                 tally: tally.clone(),
+                heads: Heads::default(),
             };
             let (shared, attached) = (shared.clone(), attached.clone());
             workers.push(spawn(&format!("pannier-{index}"), move |runtime| {

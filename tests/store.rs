@@ -7,6 +7,7 @@ mod sidecar;
 
 use std::time::Duration;
 
+use pannier::clock::Clock;
 use pannier::config::Coherence::{Strict, Tracked};
 use pannier::http_cache::Reason;
 use pannier::routes::{Pattern, Purge};
@@ -279,7 +280,8 @@ async fn strict_rules_are_never_answered_from_memory() {
     assert_eq!(a.remembered("user:1"), None, "nothing was put there");
     a.fetched("user:1").await.expect("found");
     assert!(a.remembered("user:1").is_some());
-    assert!(a.store.recall("user:1", Strict).is_none());
+    let now = Clock::default().now();
+    assert!(a.store.recall("user:1", Strict, now).is_none());
 }
 
 #[tokio::test]

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
 use crate::live::Live;
+use crate::proxy::Asked;
+use crate::proxy::admit::{self, Admitted};
 use crate::proxy::plan::{self, Plan};
-use crate::proxy::{Asked, admit};
 use crate::store::Store;
 
 pub use account::{Account, Held, Planned, Tier, VariantAccount};
@@ -61,19 +62,20 @@ pub(super) fn parse(body: &[u8], live: Arc<Live>) -> Result<Asked, Refusal> {
     let wanted: Wanted =
         serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
     let mut parts = wanted.parts().map_err(Refusal::Malformed)?;
-    let host =
+    let admitted =
         admit::admit(&mut parts).map_err(|refusal| Refusal::Malformed(refusal.why.into()))?;
-    Ok(asked(live, parts, host))
+    Ok(asked(live, parts, admitted))
 }
 
 /// A request that nobody sent.
-pub fn asked(live: Arc<Live>, parts: Parts, host: String) -> Asked {
+pub fn asked(live: Arc<Live>, parts: Parts, admitted: Admitted) -> Asked {
     Asked {
         secure: live.config.listen.tls.is_some(),
         has_body: false,
         live,
         parts,
-        host,
+        host: admitted.host,
+        present: admitted.present,
         peer: IpAddr::from([127, 0, 0, 1]),
         arrived: crate::clock::monotonic(),
         interim: None,

@@ -41,9 +41,9 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
     let source = Some(args.config.clone());
     let live = Arc::new(Live::new(config, source, &Metrics::new())?);
     let report = match admit::admit(&mut parts) {
-        Ok(host) => {
+        Ok(admitted) => {
             let explanation = Explanation {
-                asked: asked(live, parts, host),
+                asked: asked(live, parts, admitted),
                 body: json(&args.body, "--body")?,
                 answer: json(&args.response, "--response")?,
             };

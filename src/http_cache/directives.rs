@@ -141,7 +141,7 @@ impl RequestDirectives {
         let mut directives = RequestDirectives::default();
         if headers.contains_key(CACHE_CONTROL) {
             members(headers, &CACHE_CONTROL).for_each(|member| directives.take(&member));
-        } else {
+        } else if headers.contains_key(PRAGMA) {
             // §5.4: `Pragma` speaks only where `Cache-Control` is silent.
             directives.no_cache =
                 members(headers, &PRAGMA).any(|member| member.is_named(b"no-cache"));

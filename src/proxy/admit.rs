@@ -5,6 +5,8 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, Version};
 
+use super::present::Present;
+
 /// Most fields of a request; more are answered 431.
 pub const MAX_FIELDS: usize = 256;
 
@@ -17,18 +19,37 @@ pub struct Refusal {
     pub why: &'static str,
 }
 
-/// Checks the framing and the target; returns `Host` lower-cased. Afterwards the fields are as HTTP/1.1
-/// would have them: there is a `Host` if there is any host, and one `Cookie`.
-pub fn admit(parts: &mut Parts) -> Result<String, Refusal> {
+/// What was found out about a request on the way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// `Host`, lower-cased.
+    pub host: String,
+    /// Its fields.
+    pub present: Present,
+}
+
+/// Checks the framing and the target. Afterwards the fields are as HTTP/1.1 would have them: there is
+/// a `Host` if there is any host, and one `Cookie`.
+pub fn admit(parts: &mut Parts) -> Result<Admitted, Refusal> {
     check_method(&parts.method)?;
-    check_framing(parts)?;
+    // hyper counts on HTTP/1 alone.
+    if parts.headers.len() > MAX_FIELDS {
+        return Err(Refusal {
+            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            why: "too many fields",
+        });
+    }
+    let present = Present::among(&parts.headers);
+    if present.has(Present::FRAMING) {
+        check_framing(parts)?;
+    }
     check_target(parts)?;
     let host = host(parts)?;
     put_host(parts);
-    if parts.version == Version::HTTP_2 {
+    if parts.version == Version::HTTP_2 && present.has(Present::COOKIE) {
         join_cookies(parts);
     }
-    Ok(host)
+    Ok(Admitted { host, present })
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {
@@ -51,13 +72,6 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
 }
 
 fn check_framing(parts: &Parts) -> Result<(), Refusal> {
-    // hyper counts on HTTP/1 alone.
-    if parts.headers.len() > MAX_FIELDS {
-        return Err(Refusal {
-            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            why: "too many fields",
-        });
-    }
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         // RFC 9112 §6.1
@@ -129,9 +143,11 @@ fn host(parts: &Parts) -> Result<String, Refusal> {
 
 /// RFC 9113 §8.3.1: who passes a request on over HTTP/1.1 makes `Host` of `:authority`.
 fn put_host(parts: &mut Parts) {
-    let authority = parts.uri.authority();
-    let host = authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    if let (false, Some(host)) = (parts.headers.contains_key(HOST), host) {
+    let Some(authority) = parts.uri.authority() else {
+        return;
+    };
+    let host = HeaderValue::from_str(authority.as_str());
+    if let (false, Ok(host)) = (parts.headers.contains_key(HOST), host) {
         parts.headers.insert(HOST, host);
     }
 }
@@ -153,6 +169,9 @@ fn join_cookies(parts: &mut Parts) {
 }
 
 fn checked(host: &str) -> Result<String, Refusal> {
+    if is_plain(host) {
+        return Ok(host.to_owned());
+    }
     let valid = !host.contains('@')
         && host
             .parse::<Authority>()
@@ -161,6 +180,23 @@ fn checked(host: &str) -> Result<String, Refusal> {
         Ok(host.to_ascii_lowercase())
     } else {
         Err(bad("Host is not a host"))
+    }
+}
+
+/// Whether it is a name in lower case, perhaps with a port, as clients write it: no parser is needed.
+fn is_plain(host: &str) -> bool {
+    let of_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+    let name = host
+        .as_bytes()
+        .iter()
+        .take_while(|byte| of_name(byte))
+        .count();
+    match &host.as_bytes()[name..] {
+        [] => name > 0,
+        [b':', port @ ..] => {
+            name > 0 && matches!(port.len(), 1..=5) && port.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
     }
 }
 
@@ -191,7 +227,11 @@ mod tests {
     }
 
     fn admitted(method: &str, target: &str, headers: Fields) -> Result<String, Refusal> {
-        admit(&mut parts(Version::HTTP_11, method, target, headers))
+        host_of(&mut parts(Version::HTTP_11, method, target, headers))
+    }
+
+    fn host_of(parts: &mut Parts) -> Result<String, Refusal> {
+        admit(parts).map(|admitted| admitted.host)
     }
 
     #[test]
@@ -348,7 +388,7 @@ mod tests {
         ];
         for (name, method, target, headers) in hosts {
             let mut parts = parts(Version::HTTP_2, method, target, headers);
-            assert_eq!(admit(&mut parts).as_deref(), Ok("a.example"), "{name}");
+            assert_eq!(host_of(&mut parts).as_deref(), Ok("a.example"), "{name}");
             let host = parts.headers[HOST].to_str().unwrap();
             assert!(host.eq_ignore_ascii_case("a.example"), "{name}: {host}");
         }
@@ -381,6 +421,17 @@ mod tests {
                 .err()
                 .map(|refusal| refusal.status.as_u16());
             assert_eq!(refused, status, "{fields}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_plain_host_is_one_to_the_parser(host in "[a-zA-Z0-9.:@ \\[\\]_-]{0,12}") {
+            if is_plain(&host) {
+                let parsed: Authority = host.parse().expect("a host");
+                proptest::prop_assert!(!parsed.host().is_empty());
+                proptest::prop_assert_eq!(host.to_ascii_lowercase(), host);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod follow;
 mod lead;
+mod look;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 pub(super) use follow::Counted;
 use follow::Next;
+use look::Look;
 
 use super::coalesce::{Memo, Place};
 use super::fill::{self, Leasing, Order, Wish};
@@ -21,10 +23,11 @@ use super::{Asked, Worker, pass, respond};
 use crate::body::Body;
 use crate::config::Coherence;
 use crate::entry::{Entry, Variant};
-use crate::http_cache::{Reason, RequestHead, Reuse, groups, ranges, reuse};
+use crate::http_cache::{Reason, RequestHead, Reuse, groups, ranges};
 use crate::store::{Mark, Tags};
 
-/// One cacheable request: everything that stays the same while it is being answered.
+/// One cacheable request that takes longer than a look into memory: everything that stays the same
+/// while it is being answered.
 #[derive(Clone)]
 pub(super) struct Quest {
     pub(super) worker: Arc<Worker>,
@@ -32,10 +35,21 @@ pub(super) struct Quest {
     pub(super) lookup: Arc<Lookup>,
 }
 
-pub(super) async fn answer(worker: &Arc<Worker>, asked: Asked, lookup: Lookup) -> Outcome {
+/// The answer to a request that memory can give as it is, without asking anyone.
+pub(super) fn at_once(worker: &Worker, asked: &Asked, lookup: &Lookup) -> Option<Outcome> {
+    let look = Look {
+        worker,
+        asked,
+        lookup,
+    };
+    look.at_once()
+}
+
+/// Answers what [`at_once`] could not.
+pub(super) async fn answer(worker: &Arc<Worker>, asked: &Arc<Asked>, lookup: Lookup) -> Outcome {
     let quest = Quest {
         worker: worker.clone(),
-        asked: Arc::new(asked),
+        asked: asked.clone(),
         lookup: Arc::new(lookup),
     };
     let since = quest.worker.store.mark();
@@ -235,13 +249,7 @@ impl Quest {
 
     /// Hands the request to the app as it is.
     pub(super) async fn forward(&self, reason: Reason) -> Outcome {
-        pass::forward_bodiless(
-            self.worker.clone(),
-            self.asked.clone(),
-            self.lookup.rule,
-            reason,
-        )
-        .await
+        pass::forward_bodiless(&self.worker, &self.asked, self.lookup.rule, reason).await
     }
 
     /// What a request needs beyond the whole response, if the store cannot answer it.
@@ -288,37 +296,26 @@ impl Quest {
         entry: Option<&'e Entry>,
         now: SystemTime,
     ) -> (Reuse, Option<&'e Arc<Variant>>) {
-        let head = self.head();
-        let variant = entry.and_then(|entry| entry.select(&head));
-        let occupied = entry.is_some_and(|entry| !entry.variants.is_empty());
-        let policy = self.asked.live.rule(self.lookup.rule).policy;
-        (
-            reuse(
-                &head,
-                variant.map(|variant| &variant.stored),
-                occupied,
-                policy,
-                now,
-            ),
-            variant,
-        )
+        self.look().decide(entry, now)
     }
 
     fn recall(&self) -> Option<Arc<Entry>> {
-        self.worker.store.recall(self.key(), self.coherence())
+        self.look().recall(self.now())
     }
 
     pub(super) fn head(&self) -> RequestHead<'_> {
-        self.lookup
-            .head(&self.asked.parts.method, &self.asked.parts.headers)
+        self.look().head()
     }
 
-    /// The same as a fill asks: a refresh behind a HEAD fetches the whole response.
     pub(super) fn fill_head(&self) -> RequestHead<'_> {
-        static GET: Method = Method::GET;
-        RequestHead {
-            method: &GET,
-            ..self.head()
+        self.look().fill_head()
+    }
+
+    fn look(&self) -> Look<'_> {
+        Look {
+            worker: &self.worker,
+            asked: &self.asked,
+            lookup: &self.lookup,
         }
     }
 
@@ -327,7 +324,7 @@ impl Quest {
     }
 
     pub(super) fn coherence(&self) -> Coherence {
-        self.asked.live.rule(self.lookup.rule).coherence()
+        self.look().coherence()
     }
 
     pub(super) fn now(&self) -> SystemTime {
@@ -335,6 +332,6 @@ impl Quest {
     }
 
     pub(super) fn outcome(&self, reason: Reason, response: Response<Body>) -> Outcome {
-        Outcome::new(self.asked.clone(), self.lookup.rule, reason, response).looked_up(&self.lookup)
+        self.look().outcome(reason, response)
     }
 }

@@ -20,6 +20,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::admit::Refusal;
+use super::present::Present;
 use crate::body::{Body, BoxError};
 
 /// The longest wait for an app that neither says 100 nor answers: many do neither before they have read
@@ -27,7 +28,10 @@ use crate::body::{Body, BoxError};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Refuses what nobody here can expect.
-pub(super) fn check(parts: &Parts) -> Result<(), Refusal> {
+pub(super) fn check(parts: &Parts, present: Present) -> Result<(), Refusal> {
+    if !present.has(Present::EXPECT) {
+        return Ok(());
+    }
     let known = parts.headers.get_all(EXPECT).iter().all(is_continue);
     // In HTTP/1.0 it means nothing.
     if known || parts.version == Version::HTTP_10 {
@@ -240,7 +244,8 @@ mod tests {
             ("another in HTTP/1.0", Version::HTTP_10, &["x"], true),
         ];
         for (name, version, values, admitted) in rows {
-            let checked = check(&parts(*version, values));
+            let parts = parts(*version, values);
+            let checked = check(&parts, Present::among(&parts.headers));
             assert_eq!(checked.is_ok(), *admitted, "{name}");
         }
     }

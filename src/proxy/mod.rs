@@ -8,11 +8,13 @@ mod expect;
 mod fill;
 mod head;
 mod headers;
+mod heads;
 mod hops;
 pub mod interim;
 mod outcome;
 mod pass;
 pub mod plan;
+pub mod present;
 mod respond;
 mod upgrade;
 mod variables;
@@ -22,6 +24,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use futures_util::future::{self, BoxFuture, Either, Ready};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
@@ -35,10 +38,13 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::upstream::Upstream;
+use admit::Admitted;
 pub use coalesce::Flights;
+pub use heads::Heads;
 use interim::Interims;
 pub use outcome::{Outcome, Tally};
 use plan::Plan;
+use present::Present;
 
 /// What one runtime needs to answer requests.
 pub struct Worker {
@@ -56,6 +62,8 @@ pub struct Worker {
     pub clock: Clock,
     /// Counts for the summary line of the log.
     pub tally: Arc<Tally>,
+    /// Heads of its popular hits.
+    pub heads: Heads,
 }
 
 /// What a drain waits for, and how it ends the wait.
@@ -93,6 +101,8 @@ pub struct Asked {
     pub parts: Parts,
     /// `Host`, checked and lower-cased.
     pub host: String,
+    /// Which of the fields that decide something there are.
+    pub present: Present,
     /// The client's address.
     pub peer: IpAddr,
     /// Whether the client's connection is TLS.
@@ -105,25 +115,35 @@ pub struct Asked {
     pub interim: Option<interim::Sink>,
 }
 
+/// An answer at hand, or on its way.
+pub type Answer<'a> = Either<Ready<Response<Body>>, BoxFuture<'a, Response<Body>>>;
+
 /// Answers one request.
-pub async fn handle(
-    worker: &Arc<Worker>,
+///
+/// What memory holds is answered at once; all else is a future of its own, so that a hit does not
+/// carry its size.
+pub fn handle<'a>(
+    worker: &'a Arc<Worker>,
     request: Request<Incoming>,
-    client: &Client,
-) -> Response<Body> {
+    client: &'a Client,
+) -> Answer<'a> {
     let live = worker.live.load_full();
     let arrived = crate::clock::monotonic();
     let (mut parts, body) = request.into_parts();
-    let admitted = admit::admit(&mut parts);
-    let host = match admitted.and_then(|host| expect::check(&parts).map(|()| host)) {
-        Ok(host) => host,
-        Err(refusal) => return outcome::refuse(worker, &live, &parts, &refusal),
+    let admitted = admit::admit(&mut parts).and_then(|admitted| {
+        expect::check(&parts, admitted.present)?;
+        Ok(admitted)
+    });
+    let Admitted { host, present } = match admitted {
+        Ok(admitted) => admitted,
+        Err(refusal) => return at_hand(outcome::refuse(worker, &live, &parts, &refusal)),
     };
     let turn = client.turn(&parts);
     let asked = Asked {
         live,
         parts,
         host,
+        present,
         peer: client.peer,
         secure: client.secure,
         has_body: !body.is_end_stream(),
@@ -132,14 +152,38 @@ pub async fn handle(
     };
     if hops::ends_here(&asked.parts) {
         let response = hops::answer(&asked.parts);
-        let outcome = Outcome::new(Arc::new(asked), None, Reason::MaxForwards, response);
-        return outcome.finish(worker);
+        let outcome = Outcome::new(None, Reason::MaxForwards, response);
+        return at_hand(outcome.finish(worker, &asked));
     }
-    let outcome = match plan::plan(&asked) {
+    let plan = plan::plan(&asked);
+    if let Plan::Cache(lookup) = &plan
+        && let Some(outcome) = cached::at_once(worker, &asked, lookup)
+    {
+        return at_hand(outcome.finish(worker, &asked));
+    }
+    Either::Right(Box::pin(async move {
+        let _turn = turn;
+        let asked = Arc::new(asked);
+        let outcome = carry_out(worker, &asked, plan, body, client).await;
+        outcome.finish(worker, &asked)
+    }))
+}
+
+fn at_hand<'a>(response: Response<Body>) -> Answer<'a> {
+    Either::Left(future::ready(response))
+}
+
+async fn carry_out(
+    worker: &Arc<Worker>,
+    asked: &Arc<Asked>,
+    plan: Plan,
+    body: Incoming,
+    client: &Client,
+) -> Outcome {
+    match plan {
         Plan::Cache(lookup) => cached::answer(worker, asked, lookup).await,
-        Plan::Pass { rule, reason } if pass::is_unsatisfiable(&asked, reason) => {
-            let response = pass::unsatisfiable();
-            Outcome::new(Arc::new(asked), rule, Reason::OnlyIfCached, response)
+        Plan::Pass { rule, reason } if pass::is_unsatisfiable(asked, reason) => {
+            Outcome::new(rule, Reason::OnlyIfCached, pass::unsatisfiable())
         }
         Plan::Pass { rule, reason } => pass::forward(worker, asked, rule, reason, body).await,
         Plan::Write(effects) => {
@@ -148,8 +192,7 @@ pub async fn handle(
         Plan::Upgrade { rule } => {
             upgrade::forward(worker, asked, rule, body, client.hold.clone()).await
         }
-    };
-    outcome.finish(worker)
+    }
 }
 
 impl Client {
@@ -173,9 +216,12 @@ impl Worker {
 impl Asked {
     /// `https` or `http`: what the gateway in front says, or else the client's connection.
     pub fn scheme(&self) -> &str {
+        let own = if self.secure { "https" } else { "http" };
+        if !self.present.has(Present::SCHEME) {
+            return own;
+        }
         let said = self.parts.headers.get("x-forwarded-proto");
-        let said = said.and_then(|scheme| scheme.to_str().ok());
-        said.unwrap_or(if self.secure { "https" } else { "http" })
+        said.and_then(|scheme| scheme.to_str().ok()).unwrap_or(own)
     }
 
     /// The origin of the target (RFC 9110 §4.3.1), as text.

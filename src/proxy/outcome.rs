@@ -1,6 +1,5 @@
 //! How a request ended: the answer with one reason, counted, logged and said in `Cache-Status`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::request::Parts;
@@ -19,16 +18,17 @@ const CACHE_STATUS: header::HeaderName = header::HeaderName::from_static("cache-
 /// An answer on its way out.
 #[derive(Debug)]
 pub struct Outcome {
-    asked: Arc<Asked>,
     rule: Option<usize>,
     response: Response<Body>,
     reason: Reason,
     because: Option<Reason>,
-    lookup: Option<Arc<Lookup>>,
+    key: Option<String>,
     ttl: Option<i64>,
     fwd_status: Option<StatusCode>,
     stored: Option<Result<(), Reason>>,
     collapsed: bool,
+    /// Whether `Cache-Status` is among the fields.
+    said: bool,
 }
 
 /// Requests and hits since the last summary line.
@@ -40,24 +40,29 @@ pub struct Tally {
 
 impl Outcome {
     /// `response` is complete but for `Cache-Status`.
-    pub fn new(
-        asked: Arc<Asked>,
-        rule: Option<usize>,
-        reason: Reason,
-        response: Response<Body>,
-    ) -> Outcome {
+    pub fn new(rule: Option<usize>, reason: Reason, response: Response<Body>) -> Outcome {
         Outcome {
-            asked,
             rule,
             response,
             reason,
             because: None,
-            lookup: None,
+            key: None,
             ttl: None,
             fwd_status: None,
             stored: None,
             collapsed: false,
+            said: false,
         }
+    }
+
+    /// An answer under a head that says all already.
+    pub(super) fn said(self) -> Outcome {
+        Outcome { said: true, ..self }
+    }
+
+    /// The answer as far as it is made.
+    pub(super) fn response(&self) -> &Response<Body> {
+        &self.response
     }
 
     /// Why the app was asked, where the outcome's own reason tells how that ended.
@@ -69,10 +74,10 @@ impl Outcome {
     }
 
     /// Where it was looked up; the config says whether the key is told.
-    pub fn looked_up(self, lookup: &Arc<Lookup>) -> Outcome {
-        let told = self.asked.live.config.defaults.cache_status_key;
+    pub fn looked_up(self, asked: &Asked, lookup: &Lookup) -> Outcome {
+        let told = asked.live.config.defaults.cache_status_key;
         Outcome {
-            lookup: told.then(|| lookup.clone()),
+            key: told.then(|| lookup.key.text.clone()),
             ..self
         }
     }
@@ -109,45 +114,49 @@ impl Outcome {
         }
     }
 
-    /// Counts, logs, and adds `Cache-Status`.
-    pub(super) fn finish(mut self, worker: &Worker) -> Response<Body> {
-        let rule = self.asked.live.rule(self.rule);
-        let took = crate::clock::monotonic() - self.asked.arrived;
+    /// Counts, logs, and adds `Cache-Status`: the answer to `asked`.
+    pub(super) fn finish(mut self, worker: &Worker, asked: &Asked) -> Response<Body> {
+        let rule = asked.live.rule(self.rule);
+        let took = crate::clock::monotonic() - asked.arrived;
         rule.metrics.answered(self.reason, took);
         if let Some(Err(reason)) = self.stored {
             rule.metrics.not_stored(reason);
         }
         worker
             .tally
-            .count(self.reason, self.asked.live.config.log.summary_every);
-        let status = CacheStatus {
-            reason: self.reason,
-            because: self.because,
-            key: self
-                .lookup
-                .as_deref()
-                .map(|lookup| lookup.key.text.as_str()),
-            rule: rule.name(),
-            ttl: self.ttl,
-            fwd_status: self.fwd_status,
-            stored: self.stored,
-            collapsed: self.collapsed,
-        };
+            .count(self.reason, asked.live.config.log.summary_every);
+        if !self.said {
+            self.say(asked);
+        }
         tracing::debug!(
             target: "pannier::request",
-            method = %self.asked.parts.method,
-            path = self.asked.parts.uri.path(),
+            method = %asked.parts.method,
+            path = asked.parts.uri.path(),
             status = self.response.status().as_u16(),
             rule = rule.name().unwrap_or("-"),
             reason = self.reason.as_str(),
             not_stored = self.stored.and_then(Result::err).map(Reason::as_str),
             ms = took.as_secs_f64() * 1e3,
-            peer = %self.asked.peer,
+            peer = %asked.peer,
         );
         self.response
-            .headers_mut()
-            .append(CACHE_STATUS, status.to_header());
-        self.response
+    }
+
+    /// Adds `Cache-Status`, the last word on how it was handled.
+    pub(super) fn say(&mut self, asked: &Asked) {
+        let status = CacheStatus {
+            reason: self.reason,
+            because: self.because,
+            key: self.key.as_deref(),
+            rule: asked.live.rule(self.rule).name(),
+            ttl: self.ttl,
+            fwd_status: self.fwd_status,
+            stored: self.stored,
+            collapsed: self.collapsed,
+        };
+        let fields = self.response.headers_mut();
+        fields.append(CACHE_STATUS, status.to_header());
+        self.said = true;
     }
 }
 

@@ -1,6 +1,5 @@
 //! Requests that go to the app and back without touching the store.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
@@ -19,37 +18,30 @@ use crate::upstream::{self, Upstream, UpstreamError};
 /// Forwards a request with its body.
 pub(super) async fn forward(
     worker: &Worker,
-    asked: Asked,
+    asked: &Asked,
     rule: Option<usize>,
     reason: Reason,
     body: Incoming,
 ) -> Outcome {
     let progress = Progress::default();
     let body = asked.body(body, &progress, None);
-    send(worker, Arc::new(asked), rule, reason, body, progress).await
+    send(worker, asked, rule, reason, body, progress).await
 }
 
 /// Forwards a request that has no body.
 pub(super) async fn forward_bodiless(
-    worker: Arc<Worker>,
-    asked: Arc<Asked>,
+    worker: &Worker,
+    asked: &Asked,
     rule: Option<usize>,
     reason: Reason,
 ) -> Outcome {
-    send(
-        &worker,
-        asked,
-        rule,
-        reason,
-        Body::empty(),
-        Progress::default(),
-    )
-    .await
+    let (body, progress) = (Body::empty(), Progress::default());
+    send(worker, asked, rule, reason, body, progress).await
 }
 
 async fn send(
     worker: &Worker,
-    asked: Arc<Asked>,
+    asked: &Asked,
     rule: Option<usize>,
     reason: Reason,
     body: Body,
@@ -58,7 +50,7 @@ async fn send(
     let upstream = worker.upstream(&asked.live);
     let started = crate::clock::monotonic();
     let (body, expectation) = expect::hold(&asked.parts, body);
-    let request = request(&asked, body, &expectation);
+    let request = request(asked, body, &expectation);
     match upstream.send(request, &progress).await {
         Ok(response) => {
             asked
@@ -68,7 +60,7 @@ async fn send(
                 .upstream(crate::clock::monotonic() - started);
             let response = expectation.answered(returned(response, upstream));
             let status = response.status();
-            Outcome::new(asked, rule, reason, response).asked_app(status)
+            Outcome::new(rule, reason, response).asked_app(status)
         }
         Err(error) => failed(asked, rule, &error),
     }
@@ -166,10 +158,10 @@ pub(super) fn unsatisfiable() -> Response<Body> {
 }
 
 /// The answer when the app gave none.
-pub(super) fn failed(asked: Arc<Asked>, rule: Option<usize>, error: &UpstreamError) -> Outcome {
+pub(super) fn failed(asked: &Asked, rule: Option<usize>, error: &UpstreamError) -> Outcome {
     tracing::warn!(path = asked.parts.uri.path(), %error, "no answer from the app");
     let (status, reason) = status_of(error);
-    Outcome::new(asked, rule, reason, text(status, words(reason)))
+    Outcome::new(rule, reason, text(status, words(reason)))
 }
 
 /// The one place where an upstream error becomes a status.

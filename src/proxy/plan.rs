@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
-use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, COOKIE, FORWARDED, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONTENT_LENGTH, FORWARDED, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Version};
 use serde_json::Value;
 
+use super::present::Present;
 use super::{Asked, headers};
 use crate::config::{PurgeRule, Route, Unmatched};
 use crate::http_cache::{Identity, Reason, RequestHead};
 use crate::live::Live;
+use crate::routes::matcher::Params;
 use crate::routes::{Key, Scope, target};
 
 /// What to do with a request before anything is looked up.
@@ -80,7 +80,7 @@ pub fn plan(asked: &Asked) -> Plan {
     let parts = &asked.parts;
     let matched = matched(&asked.live, parts.uri.path());
     let rule = matched.as_ref().map(|(index, _)| *index);
-    if is_upgrade(parts) {
+    if asked.present.has(Present::UPGRADE) && is_upgrade(parts) {
         return Plan::Upgrade { rule };
     }
     if parts.method != Method::GET && parts.method != Method::HEAD {
@@ -100,9 +100,15 @@ pub fn plan(asked: &Asked) -> Plan {
 
 /// Why a GET or HEAD passes whatever its key would be.
 fn obstacle(asked: &Asked, route: Option<&Route>) -> Option<Reason> {
-    let Asked { live, parts, .. } = asked;
+    let Asked {
+        live,
+        parts,
+        present,
+        ..
+    } = asked;
     let query = parts.uri.query();
-    if asked.has_body || has_body(&parts.headers) {
+    let announced = || present.has(Present::FRAMING) && has_body(&parts.headers);
+    if asked.has_body || announced() {
         return Some(Reason::RequestBody);
     }
     if target::is_ambiguous(parts.uri.path()) {
@@ -116,8 +122,9 @@ fn obstacle(asked: &Asked, route: Option<&Route>) -> Option<Reason> {
         }
         _ => {}
     }
-    let unkeyed =
-        unkeyed_override(asked) || unknown_scheme(&parts.headers) || strips_a_field(&parts.headers);
+    let unkeyed = present.has(Present::TARGET) && unkeyed_override(asked)
+        || present.has(Present::SCHEME) && unknown_scheme(&parts.headers)
+        || present.has(Present::CONNECTION) && strips_a_field(&parts.headers);
     unkeyed.then_some(Reason::UnkeyedHeader)
 }
 
@@ -135,7 +142,7 @@ fn lookup(asked: &Asked, rule: Option<usize>, params: &[(&str, &str)]) -> Result
     if key.text.len() > MAX_KEY {
         return Err(Reason::KeyTooLong);
     }
-    let identity = identity(route, &asked.parts.headers);
+    let identity = identity(route, asked.present);
     Ok(Lookup {
         rule,
         key,
@@ -148,7 +155,7 @@ fn lookup(asked: &Asked, rule: Option<usize>, params: &[(&str, &str)]) -> Result
 const MAX_KEY: usize = 4096;
 
 /// The route of a path with its raw parameters.
-pub fn matched<'l, 'p>(live: &'l Live, path: &'p str) -> Option<(usize, Vec<(&'l str, &'p str)>)> {
+pub fn matched<'l, 'p>(live: &'l Live, path: &'p str) -> Option<(usize, Params<'l, 'p>)> {
     live.config
         .matcher
         .at(path)
@@ -249,13 +256,13 @@ fn methods(parts: &Parts) -> impl Iterator<Item = Method> {
     std::iter::once(parts.method.clone()).chain(overriding)
 }
 
-fn identity(route: Option<&Route>, headers: &HeaderMap) -> Identity {
+fn identity(route: Option<&Route>, present: Present) -> Identity {
     let (authorization, cookie) = route.map_or((false, false), |route| {
         (route.key_carries_authorization, route.key_carries_cookie)
     });
     Identity {
-        unkeyed_authorization: headers.contains_key(AUTHORIZATION) && !authorization,
-        unkeyed_cookie: headers.contains_key(COOKIE) && !cookie,
+        unkeyed_authorization: present.has(Present::AUTHORIZATION) && !authorization,
+        unkeyed_cookie: present.has(Present::COOKIE) && !cookie,
     }
 }
 
@@ -264,16 +271,17 @@ fn identity(route: Option<&Route>, headers: &HeaderMap) -> Identity {
 /// An app behind a TLS gateway may answer `https` and `http` differently (redirects, links). Two rules
 /// may render the same key, so that one purge covers both, but their answers differ.
 fn selector(route: Option<&Route>, asked: &Asked) -> String {
-    let mut selector = String::new();
+    let path = route.map_or("", |route| &route.path);
+    let mut selector = String::with_capacity("https://".len() + asked.host.len() + 1 + path.len());
     if !route.is_some_and(|route| route.any_host) {
         if asked.scheme() == "https" {
             selector.push_str("https://");
         }
         selector.push_str(&asked.host);
     }
-    if let Some(route) = route {
+    if route.is_some() {
         selector.push(' ');
-        selector.push_str(&route.path);
+        selector.push_str(path);
     }
     selector
 }

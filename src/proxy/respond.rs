@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AGE, CONTENT_LENGTH};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::outcome::text;
 use crate::body::Body;
@@ -39,6 +39,14 @@ pub(super) fn stored(
     response
         .headers_mut()
         .insert(AGE, HeaderValue::from(age.as_secs()));
+    response
+}
+
+/// The whole stored response under a head that was made before.
+pub(super) fn under(fields: HeaderMap, variant: &Variant) -> Response<Body> {
+    let mut response = Response::new(Body::whole(variant.body.clone()));
+    *response.status_mut() = variant.stored.status;
+    *response.headers_mut() = fields;
     response
 }
 

@@ -16,7 +16,7 @@ use crate::http_cache::Reason;
 /// Forwards a request to upgrade.
 pub(super) async fn forward(
     worker: &Worker,
-    asked: Asked,
+    asked: &Asked,
     rule: Option<usize>,
     body: Incoming,
     hold: Arc<dyn Droppable>,
@@ -24,9 +24,8 @@ pub(super) async fn forward(
     let progress = Progress::default();
     let client = asked.parts.extensions.get::<OnUpgrade>().cloned();
     let body = asked.body(body, &progress, None);
-    let asked = Arc::new(asked);
     let (body, expectation) = expect::hold(&asked.parts, body);
-    let mut request = pass::request(&asked, body, &expectation);
+    let mut request = pass::request(asked, body, &expectation);
     // `Connection` is this upgrade's from here on.
     headers::remove(request.headers_mut(), |name| *name == TE);
     request
@@ -42,13 +41,13 @@ pub(super) async fn forward(
             if let Some(client) = client {
                 tokio::spawn(relay(client, app, hold));
             }
-            Outcome::new(asked, rule, Reason::Upgrade, switched(response))
+            Outcome::new(rule, Reason::Upgrade, switched(response))
                 .asked_app(StatusCode::SWITCHING_PROTOCOLS)
         }
         Ok(response) => {
             let status = response.status();
             let response = expectation.answered(pass::returned(response, upstream));
-            Outcome::new(asked, rule, Reason::Upgrade, response).asked_app(status)
+            Outcome::new(rule, Reason::Upgrade, response).asked_app(status)
         }
         Err(error) => pass::failed(asked, rule, &error),
     }

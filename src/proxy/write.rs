@@ -30,12 +30,11 @@ const LATE: Duration = Duration::from_secs(600);
 /// Forwards a write. The work is detached: a client that hangs up does not stop the purge.
 pub(super) async fn forward(
     worker: &Arc<Worker>,
-    asked: Asked,
+    asked: &Arc<Asked>,
     effects: Effects,
     body: Incoming,
     life: Life,
 ) -> Outcome {
-    let asked = Arc::new(asked);
     let rule = effects.rule;
     let (reply, outcome) = oneshot::channel();
     let write = Write {
@@ -53,7 +52,7 @@ pub(super) async fn forward(
         Err(_) => {
             let words = pass::words(Reason::UpstreamError);
             let response = text(StatusCode::BAD_GATEWAY, words);
-            Outcome::new(asked, rule, Reason::UpstreamError, response)
+            Outcome::new(rule, Reason::UpstreamError, response)
         }
     }
 }
@@ -105,7 +104,7 @@ impl Write {
             }
             Err(error) => {
                 self.unanswered(&error).await;
-                let outcome = pass::failed(asked.clone(), self.effects.rule, &error);
+                let outcome = pass::failed(&asked, self.effects.rule, &error);
                 let _ = reply.send(outcome);
                 if matches!(error, UpstreamError::Timeout(_)) {
                     self.late(sending).await;
@@ -141,13 +140,7 @@ impl Write {
             purge.absorb(self.purge(received, Some((status, response.headers()))));
         }
         self.carry_out(purge).await;
-        Outcome::new(
-            self.asked.clone(),
-            self.effects.rule,
-            Reason::Method,
-            response,
-        )
-        .asked_app(status)
+        Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status)
     }
 
     /// The app may have acted on a request whose answer was lost: purging too much is safe.

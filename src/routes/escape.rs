@@ -23,14 +23,33 @@ pub(super) enum Place {
 /// Adds `bytes` as part of a key; bytes in `reserved` are escaped besides the usual ones.
 pub(super) fn push(out: &mut String, bytes: impl IntoIterator<Item = u8>, reserved: &[u8]) {
     for byte in bytes {
-        let plain = byte.is_ascii_graphic() && !matches!(byte, b':' | b'*' | b'%');
-        if plain && !reserved.contains(&byte) {
+        if is_plain(byte, reserved) {
             out.push(char::from(byte));
         } else {
             out.push('%');
             push_hex(out, byte, b"0123456789ABCDEF");
         }
     }
+}
+
+/// Adds `text` as part of a key.
+pub(super) fn push_text(out: &mut String, text: &str, reserved: &[u8]) {
+    // As a rule nothing is to be escaped, and all of it is copied at once.
+    match text.bytes().all(|byte| is_plain(byte, reserved)) {
+        true => out.push_str(text),
+        false => push(out, text.bytes(), reserved),
+    }
+}
+
+/// Whether `raw` has one spelling only, which a key holds as it is.
+pub(super) fn is_simple(raw: &str) -> bool {
+    raw.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))
+}
+
+/// Whether `byte` stands in a key as it is.
+fn is_plain(byte: u8, reserved: &[u8]) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b':' | b'*' | b'%') && !reserved.contains(&byte)
 }
 
 /// Adds the digest that stands for a secret: hex of the first 16 bytes of its SHA-256.
@@ -111,6 +130,25 @@ mod tests {
 
     fn decoded(raw: &str, place: Place) -> Vec<u8> {
         decode(raw, place).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_ways_lead_to_the_same_key(raw in "[a-zA-Z0-9._~/?:%+*é -]{0,8}") {
+            let mut whole = String::new();
+            push_text(&mut whole, &raw, b"?");
+            let mut bytewise = String::new();
+            push(&mut bytewise, raw.bytes(), b"?");
+            prop_assert_eq!(&whole, &bytewise);
+            for place in [Place::Path, Place::Query] {
+                if is_simple(&raw) {
+                    let mut key = String::new();
+                    push(&mut key, decode(&raw, place), b"");
+                    prop_assert_eq!(&key, &raw);
+                    prop_assert!(is_usual(&raw, place));
+                }
+            }
+        }
     }
 
     #[test]

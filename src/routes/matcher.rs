@@ -5,6 +5,8 @@ mod path;
 #[cfg(test)]
 mod tests;
 
+use smallvec::SmallVec;
+
 use path::Path;
 pub use path::PathError;
 
@@ -26,13 +28,16 @@ struct Rule<T> {
     value: T,
 }
 
+/// Parameter names and raw values, in the order of the path; few, and made for each request.
+pub type Params<'m, 'p> = SmallVec<[(&'m str, &'p str); 4]>;
+
 /// A path's rule and its parameters.
 #[derive(Clone, Debug)]
 pub struct Matched<'m, 'p, T> {
     /// The rule's value.
     pub value: &'m T,
-    /// Parameter names and raw values, in the order of the path.
-    pub params: Vec<(&'m str, &'p str)>,
+    /// The path's parameters.
+    pub params: Params<'m, 'p>,
 }
 
 impl<T> Default for Matcher<T> {

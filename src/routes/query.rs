@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::escape::{Place, decode};
+use super::escape::{Place, decode, is_simple};
 use super::template::Source;
 use super::{Pattern, Template};
 
@@ -23,7 +23,7 @@ impl IgnoreQuery {
     /// The name, as received, of the first field of `query` that neither `key` names nor the list
     /// ignores; such a GET passes.
     pub fn unkeyed<'q>(&self, key: &Template, query: Option<&'q str>) -> Option<&'q str> {
-        if key.takes_whole_query() {
+        if query.is_none() || key.takes_whole_query() {
             return None;
         }
         fields(query)
@@ -84,6 +84,9 @@ pub(super) struct Field<'q> {
 impl Field<'_> {
     /// Compared as the app would: decoded.
     pub(super) fn is_named(&self, name: &str) -> bool {
+        if is_simple(self.name) {
+            return self.name == name;
+        }
         decode(self.name, Place::Query).eq(name.bytes())
     }
 }

@@ -49,10 +49,20 @@ fn decoded(segment: &str) -> String {
 /// dot, backslash or NUL, dot segments, `//`, `;`, or a broken percent-escape.
 pub fn is_ambiguous(path: &str) -> bool {
     !path.starts_with('/')
-        || path.contains("//")
-        || path.contains([';', '\\', '\0'])
-        || path.split('/').any(|segment| matches!(segment, "." | ".."))
-        || has_ambiguous_escape(path.as_bytes())
+        || is_suspect(path.as_bytes())
+            && (path.contains("//")
+                || path.contains([';', '\\', '\0'])
+                || path.split('/').any(|segment| matches!(segment, "." | ".."))
+                || has_ambiguous_escape(path.as_bytes()))
+}
+
+/// Whether a closer look is needed: paths are plain as a rule, and this is asked of every request.
+fn is_suspect(path: &[u8]) -> bool {
+    path.iter()
+        .any(|byte| matches!(byte, b';' | b'\\' | b'%' | 0))
+        || path
+            .windows(2)
+            .any(|pair| matches!(pair, [b'/', b'/' | b'.']))
 }
 
 fn has_ambiguous_escape(path: &[u8]) -> bool {

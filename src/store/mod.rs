@@ -128,11 +128,11 @@ impl Store {
     }
 
     /// Looks in memory alone: no await, no allocation. `None` for strict rules with Redis configured.
-    pub fn recall(&self, key: &str, coherence: Coherence) -> Option<Arc<Entry>> {
+    pub fn recall(&self, key: &str, coherence: Coherence, now: SystemTime) -> Option<Arc<Entry>> {
         if !self.may_use_memory(coherence) {
             return None;
         }
-        self.shared.memory.get(key, self.shared.clock.now())
+        self.shared.memory.get(key, now)
     }
 
     /// Looks in Redis, and remembers what it finds in memory (not for strict rules). `None` also when

@@ -141,7 +141,9 @@ impl Sidecar {
 
     /// What memory answers.
     pub(super) fn remembered(&self, key: &str) -> Option<String> {
-        self.store.recall(key, Tracked).map(|entry| body(&entry))
+        let now = Clock::default().now();
+        let entry = self.store.recall(key, Tracked, now);
+        entry.map(|entry| body(&entry))
     }
 
     /// What Redis answers.

@@ -10,6 +10,7 @@ use crate::http_cache::Stored;
 use crate::http_cache::vary::Selector;
 use crate::metrics::Metrics;
 use crate::proxy::plan::Lookup;
+use crate::proxy::present::Present;
 use crate::store::{Holding, Inspection};
 
 const RULES: &str = "[upstream]\nurl = \"http://a\"\n[[route]]\nname = \"board\"\npath = \"/board\"\n\
@@ -30,7 +31,10 @@ fn get(live: &Arc<Live>, target: &str) -> Asked {
     asked(
         live.clone(),
         wanted.parts().expect("a head"),
-        "a".to_owned(),
+        Admitted {
+            host: "a".to_owned(),
+            present: Present::default(),
+        },
     )
 }
 

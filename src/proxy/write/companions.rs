@@ -32,7 +32,8 @@ impl Write {
     /// As memory holds it now.
     pub(super) fn companions_in_memory(&self) -> Vec<Pattern> {
         let keys = effects::own_keys(&self.asked);
-        let recall = |key| self.worker.store.recall(key, Coherence::Tracked);
+        let now = self.worker.clock.now();
+        let recall = |key| self.worker.store.recall(key, Coherence::Tracked, now);
         let entries = keys.iter().filter_map(Pattern::exact).filter_map(recall);
         self.companions_of(entries)
     }

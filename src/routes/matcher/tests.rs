@@ -77,7 +77,7 @@ fn the_more_specific_path_wins() {
             let matcher = matcher(&order);
             let matched = matcher.at(request).expect(request);
             assert_eq!(*matched.value, rule, "{request}");
-            assert_eq!(matched.params, params, "{request}");
+            assert_eq!(*matched.params, *params, "{request}");
         }
     }
 }
@@ -122,7 +122,7 @@ fn parameter_names_may_differ_where_paths_go_on() {
         ("/a/1/x", &[("name", "1")]),
         ("/a/1/y", &[("other", "1"), ("rest", "y")]),
     ] {
-        assert_eq!(matcher.at(request).expect(request).params, params);
+        assert_eq!(*matcher.at(request).expect(request).params, *params);
     }
 }
 

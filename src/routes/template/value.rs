@@ -5,7 +5,9 @@ use http::header::COOKIE;
 use serde_json::Value;
 
 use super::super::Scope;
-use super::super::escape::{NEXT, Place, decode, is_usual, push, push_digest};
+use super::super::escape::{
+    NEXT, Place, decode, is_simple, is_usual, push, push_digest, push_text,
+};
 use super::super::query::{Field, fields};
 use super::{Source, Template};
 
@@ -59,6 +61,10 @@ pub(super) fn write(
 
 fn path(scope: &Scope<'_>, name: &str, spelling: Spelling, out: &mut String) -> Option<Found> {
     let (_, raw) = scope.params.iter().find(|(param, _)| *param == name)?;
+    if is_simple(raw) {
+        out.push_str(raw);
+        return Some(Found::ONE);
+    }
     match spelling {
         Spelling::Decoded => push(out, decode(raw, Place::Path), b""),
         Spelling::Raw => push(out, raw.bytes(), b""),
@@ -73,6 +79,10 @@ fn query(scope: &Scope<'_>, name: &str, spelling: Spelling, out: &mut String) ->
     let mut usual = true;
     let named = fields(scope.query).filter(|field| field.is_named(name));
     let count = joined(out, named, |out, field| {
+        let value = field.value.filter(|value| is_simple(value));
+        if let (Spelling::Decoded, true, Some(value)) = (spelling, is_simple(field.name), value) {
+            return out.push_str(value);
+        }
         usual &= is_usual_field(&field);
         match spelling {
             Spelling::Decoded => push(out, decode(field.value.unwrap_or(""), Place::Query), b""),
@@ -195,19 +205,21 @@ fn cookies<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = Cooki
 
 /// The separator of path and host, `/`, is escaped: no host has one, and `{host}{uri}` relies on it.
 fn host(host: &str, out: &mut String) -> Found {
-    push(
-        out,
-        host.bytes().map(|byte| byte.to_ascii_lowercase()),
-        b"/",
-    );
+    match is_simple(host) && !host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => out.push_str(host),
+        false => {
+            let lower = host.bytes().map(|byte| byte.to_ascii_lowercase());
+            push(out, lower, b"/");
+        }
+    }
     Found::ONE
 }
 
 fn uri(scope: &Scope<'_>, out: &mut String) -> Found {
-    push(out, scope.path.bytes(), b"?");
+    push_text(out, scope.path, b"?");
     if let Some(query) = scope.query {
         out.push('?');
-        push(out, query.bytes(), b"");
+        push_text(out, query, b"");
     }
     Found {
         usual: scope.path.starts_with('/'),

@@ -1,0 +1,97 @@
+//! What a hit needs: the request borrowed, so that answering it from memory moves and counts nothing.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{Method, Response};
+
+use crate::body::Body;
+use crate::config::Coherence;
+use crate::entry::{Entry, Variant};
+use crate::http_cache::{Reason, RequestHead, Reuse, reuse};
+use crate::proxy::heads::Told;
+use crate::proxy::outcome::Outcome;
+use crate::proxy::plan::Lookup;
+use crate::proxy::present::Present;
+use crate::proxy::{Asked, Worker, respond};
+
+/// One cacheable request.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'q> {
+    pub(super) worker: &'q Worker,
+    pub(super) asked: &'q Asked,
+    pub(super) lookup: &'q Lookup,
+}
+
+impl<'q> Look<'q> {
+    /// The answer, if memory holds one that may be served as it is.
+    pub(super) fn at_once(self) -> Option<Outcome> {
+        let now = self.worker.clock.now();
+        let entry = self.recall(now)?;
+        let (Reuse::Serve { age, ttl, reason }, Some(variant)) = self.decide(Some(&entry), now)
+        else {
+            return None;
+        };
+        let outcome = |response| self.outcome(reason, response).ttl(ttl);
+        let made = || outcome(respond::stored(&self.head(), variant, age, now));
+        let (live, parts) = (&self.asked.live, &self.asked.parts);
+        if parts.method != Method::GET || self.asked.present.has(Present::SELECTING) {
+            return Some(made());
+        }
+        let told = Told {
+            age: age.as_secs(),
+            ttl,
+            reason,
+            key: live.config.defaults.cache_status_key,
+        };
+        let (heads, rule) = (&self.worker.heads, live.rule(self.lookup.rule).name());
+        if let Some(fields) = heads.find(variant, told, rule) {
+            return Some(outcome(respond::under(fields, variant)).said());
+        }
+        let mut outcome = made();
+        outcome.say(self.asked);
+        heads.note(variant, told, rule, outcome.response().headers());
+        Some(outcome)
+    }
+
+    pub(super) fn recall(self, now: SystemTime) -> Option<Arc<Entry>> {
+        let store = &self.worker.store;
+        store.recall(&self.lookup.key.text, self.coherence(), now)
+    }
+
+    /// What RFC 9111 and the rule say, with the variant it is about.
+    pub(super) fn decide(
+        self,
+        entry: Option<&Entry>,
+        now: SystemTime,
+    ) -> (Reuse, Option<&Arc<Variant>>) {
+        let head = self.head();
+        let variant = entry.and_then(|entry| entry.select(&head));
+        let stored = variant.map(|variant| &variant.stored);
+        let occupied = entry.is_some_and(|entry| !entry.variants.is_empty());
+        let policy = self.asked.live.rule(self.lookup.rule).policy;
+        (reuse(&head, stored, occupied, policy, now), variant)
+    }
+
+    pub(super) fn head(self) -> RequestHead<'q> {
+        let parts = &self.asked.parts;
+        self.lookup.head(&parts.method, &parts.headers)
+    }
+
+    /// The same as a fill asks: a refresh behind a HEAD fetches the whole response.
+    pub(super) fn fill_head(self) -> RequestHead<'q> {
+        static GET: Method = Method::GET;
+        RequestHead {
+            method: &GET,
+            ..self.head()
+        }
+    }
+
+    pub(super) fn coherence(self) -> Coherence {
+        self.asked.live.rule(self.lookup.rule).coherence()
+    }
+
+    pub(super) fn outcome(self, reason: Reason, response: Response<Body>) -> Outcome {
+        Outcome::new(self.lookup.rule, reason, response).looked_up(self.asked, self.lookup)
+    }
+}

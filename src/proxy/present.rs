@@ -1,0 +1,103 @@
+//! Which of the fields that decide something a request has.
+
+use http::{HeaderMap, HeaderName};
+
+/// Sets of fields, found in one walk over a request: each search of a `HeaderMap` hashes a name, and
+/// most requests have none of what is searched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Present(u16);
+
+impl Present {
+    /// `Content-Length` or `Transfer-Encoding`.
+    pub const FRAMING: Present = Present(1);
+    /// `Expect`
+    pub const EXPECT: Present = Present(1 << 1);
+    /// `Upgrade`
+    pub const UPGRADE: Present = Present(1 << 2);
+    /// `Connection`
+    pub const CONNECTION: Present = Present(1 << 3);
+    /// `Authorization`
+    pub const AUTHORIZATION: Present = Present(1 << 4);
+    /// `Cookie`
+    pub const COOKIE: Present = Present(1 << 5);
+    /// `X-Forwarded-Proto`
+    pub const SCHEME: Present = Present(1 << 6);
+    /// Those with which gateways and frameworks say another target than the request line.
+    pub const TARGET: Present = Present(1 << 7);
+    /// Conditions and ranges: the answer may be another than the whole response.
+    pub const SELECTING: Present = Present(1 << 8);
+
+    /// What is among `fields`.
+    pub fn among(fields: &HeaderMap) -> Present {
+        Present(fields.keys().fold(0, |sum, name| sum | set_of(name).0))
+    }
+
+    /// Whether any field of `set` is there.
+    pub fn has(self, set: Present) -> bool {
+        self.0 & set.0 != 0
+    }
+}
+
+fn set_of(name: &HeaderName) -> Present {
+    match name.as_str() {
+        "content-length" | "transfer-encoding" => Present::FRAMING,
+        "expect" => Present::EXPECT,
+        "upgrade" => Present::UPGRADE,
+        "connection" => Present::CONNECTION,
+        "authorization" => Present::AUTHORIZATION,
+        "cookie" => Present::COOKIE,
+        "x-forwarded-proto" => Present::SCHEME,
+        "if-none-match" | "if-modified-since" | "range" => Present::SELECTING,
+        "x-original-url"
+        | "x-rewrite-url"
+        | "x-http-method-override"
+        | "x-http-method"
+        | "x-method-override"
+        | "x-forwarded-prefix"
+        | "x-forwarded-host"
+        | "x-host"
+        | "x-forwarded-scheme"
+        | "x-forwarded-ssl"
+        | "x-forwarded-port"
+        | "forwarded" => Present::TARGET,
+        _ => Present::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn each_field_is_found_among_others() {
+        let rows = [
+            ("content-length", Present::FRAMING),
+            ("transfer-encoding", Present::FRAMING),
+            ("expect", Present::EXPECT),
+            ("upgrade", Present::UPGRADE),
+            ("connection", Present::CONNECTION),
+            ("authorization", Present::AUTHORIZATION),
+            ("cookie", Present::COOKIE),
+            ("x-forwarded-proto", Present::SCHEME),
+            ("x-forwarded-host", Present::TARGET),
+            ("forwarded", Present::TARGET),
+            ("if-none-match", Present::SELECTING),
+            ("if-modified-since", Present::SELECTING),
+            ("range", Present::SELECTING),
+            ("x-http-method-override", Present::TARGET),
+        ];
+        let mut fields = HeaderMap::new();
+        for name in ["host", "accept", "x-own"] {
+            fields.insert(name, HeaderValue::from_static("1"));
+        }
+        assert_eq!(Present::among(&fields), Present::default());
+        for (name, set) in rows {
+            let mut fields = fields.clone();
+            fields.append(name, HeaderValue::from_static("1"));
+            let found = Present::among(&fields);
+            assert!(found.has(set) && found.0 == set.0, "{name}");
+        }
+    }
+}

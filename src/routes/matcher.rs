@@ -99,15 +99,13 @@ impl<T> Matcher<T> {
             .filter_map(|tree| tree.at(path).ok())
             .map(|found| (&self.rules[*found.value], found))
             .max_by(|(a, _), (b, _)| a.path.specificity().cmp(b.path.specificity()))
-            .map(|(rule, found)| Matched {
-                value: &rule.value,
-                params: rule
-                    .path
-                    .params()
-                    .iter()
-                    .map(String::as_str)
-                    .zip(found.params.iter().map(|(_, value)| value))
-                    .collect(),
+            .map(|(rule, found)| {
+                let mut params = Params::new();
+                for (name, (_, value)) in rule.path.params().iter().zip(found.params.iter()) {
+                    params.push((name.as_str(), value));
+                }
+                let value = &rule.value;
+                Matched { value, params }
             })
     }
 }

@@ -1,19 +1,26 @@
 //! Entry to bytes and back: versioned, checksummed; what does not decode is an error, never a guess.
 //!
-//! The format: `PANN`, a version byte, the CRC-32 of the rest (little-endian), then the variants.
-//! Numbers are LEB128, texts and byte strings follow their length, times are milliseconds since 1970,
-//! durations milliseconds. [`VERSION`] rises with any change, so an older entry is a miss and no
-//! migration is needed.
+//! The format: `PANN`, a version byte, the CRC-32 of the rest (little-endian), then the content: the
+//! distinct tags of all variants, sorted, and the variants, which name their tags by their place in that
+//! list. Numbers are LEB128, texts and byte strings follow their length, times are milliseconds since
+//! 1970, durations milliseconds, well-known field names one byte. [`VERSION`] rises with any change, so
+//! an older entry is a miss and no migration is needed.
+//!
+//! The memory tier keeps the content too, behind its key and without the frame ([`super::packed`]).
 
+mod names;
 mod read;
 mod write;
 
 use bytes::Bytes;
 
+pub(super) use self::names::is_well_known;
+pub(super) use self::read::{entry as read_content, number as read_number, text as read_text};
+pub(super) use self::write::{Content, string as write_string};
 use super::Entry;
 
 /// The version of the format.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 const MAGIC: [u8; 5] = [b'P', b'A', b'N', b'N', VERSION];
 const HEAD: usize = MAGIC.len() + size_of::<u32>();
@@ -40,10 +47,11 @@ pub enum DecodeError {
 
 /// The bytes of `entry`; of more than [`Entry::MAX_VARIANTS`] variants the newest.
 pub fn encode(entry: &Entry) -> Vec<u8> {
-    let mut out = Vec::with_capacity(write::size_hint(entry));
+    let content = Content::of(entry);
+    let mut out = Vec::with_capacity(HEAD + content.size());
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; HEAD - MAGIC.len()]);
-    write::entry(&mut out, entry);
+    content.write(&mut out);
     let checksum = crc32fast::hash(&out[HEAD..]);
     out[MAGIC.len()..HEAD].copy_from_slice(&checksum.to_le_bytes());
     out
@@ -58,7 +66,7 @@ pub fn decode(bytes: &Bytes) -> Result<Entry, DecodeError> {
     if head[MAGIC.len()..] != crc32fast::hash(content).to_le_bytes() {
         return Err(DecodeError::Checksum);
     }
-    read::entry(bytes.slice(HEAD..)).ok_or(DecodeError::Malformed)
+    read::entry(bytes, HEAD).ok_or(DecodeError::Malformed)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is stored under one key: the variants, newest first, and their bytes.
 
 pub mod codec;
+pub(crate) mod packed;
 #[cfg(test)]
 pub(crate) mod samples;
 pub(crate) mod weight;
@@ -8,8 +9,7 @@ pub(crate) mod weight;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
 
 use crate::http_cache::{RequestHead, Stored, ranges};
 
@@ -68,54 +68,6 @@ impl Variant {
             .unwrap_or_default();
         self.stored.keep_for().saturating_sub(since)
     }
-
-    /// A copy whose body and field values share one buffer of just their size.
-    ///
-    /// As received they are slices of a connection's read buffer, or of a frame that holds other
-    /// variants too, and a slice keeps the whole of it alive. [`Entry::weight`] is exact for copies
-    /// made here.
-    pub fn compact(&self) -> Variant {
-        let headers = &self.stored.headers;
-        let size = headers.values().map(HeaderValue::len).sum::<usize>() + self.body.len();
-        let mut buffer = BytesMut::with_capacity(size);
-        for value in headers.values() {
-            buffer.put_slice(value.as_bytes());
-        }
-        buffer.put_slice(&self.body);
-        let mut buffer = buffer.freeze();
-        let stored = Stored {
-            headers: compact_headers(headers, &mut buffer),
-            ..self.stored_without_headers()
-        };
-        Variant {
-            stored,
-            body: buffer,
-            tags: self.tags.clone(),
-            priority: self.priority,
-            rule: self.rule.clone(),
-        }
-    }
-
-    fn stored_without_headers(&self) -> Stored {
-        let stored = &self.stored;
-        Stored {
-            selector: stored.selector.clone(),
-            headers: HeaderMap::new(),
-            ..*stored
-        }
-    }
-}
-
-/// `headers` with their values taken, in order, from the front of `buffer`.
-fn compact_headers(headers: &HeaderMap, buffer: &mut Bytes) -> HeaderMap {
-    let mut compact = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers {
-        let mut copy = HeaderValue::from_maybe_shared(buffer.split_to(value.len()))
-            .expect("the bytes of a valid field value");
-        copy.set_sensitive(value.is_sensitive());
-        compact.append(name, copy);
-    }
-    compact
 }
 
 /// All that is stored under one key.
@@ -209,7 +161,8 @@ impl Entry {
             .unwrap_or_default()
     }
 
-    /// The bytes it takes in memory, all overhead counted; exact for [`Variant::compact`] ones.
+    /// The bytes it takes in memory beside those that its bodies and field values are slices of, all
+    /// overhead counted; exact for one that was decoded.
     pub fn weight(&self) -> usize {
         weight::entry(self)
     }

@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Entry, Variant};
+use super::{Entry, Variant, codec};
 use crate::http_cache::vary::Selector;
 
 /// The two counters in front of what an `Arc` points to.
-pub(crate) const ARC: usize = 2 * size_of::<usize>();
+const ARC: usize = 2 * size_of::<usize>();
 
 /// What `Bytes` allocates beside the buffer once it is shared: pointer, capacity, counter.
 const SHARED: usize = 3 * size_of::<usize>();
+
+/// What `Bytes` takes that are a buffer of their own, of just `length`.
+pub(super) fn buffer(length: usize) -> usize {
+    allocation(length) + allocation(SHARED)
+}
 
 /// The bytes behind an `Arc<Entry>`.
 pub(super) fn entry(entry: &Entry) -> usize {
@@ -26,7 +31,7 @@ pub(super) fn entry(entry: &Entry) -> usize {
 
 /// An allocation of `bytes` as malloc makes it: a word in front, in steps of two words, at least
 /// four.
-pub(crate) fn allocation(bytes: usize) -> usize {
+fn allocation(bytes: usize) -> usize {
     const WORD: usize = size_of::<usize>();
     match bytes {
         0 => 0,
@@ -36,10 +41,7 @@ pub(crate) fn allocation(bytes: usize) -> usize {
 
 fn variant(variant: &Variant) -> usize {
     let headers = &variant.stored.headers;
-    let buffer = headers.values().map(HeaderValue::len).sum::<usize>() + variant.body.len();
     allocation(ARC + size_of::<Variant>())
-        + allocation(buffer)
-        + allocation(SHARED)
         + header_map(headers)
         + selector(&variant.stored.selector)
         + allocation(variant.tags.capacity() * size_of::<Box<str>>())
@@ -65,14 +67,15 @@ fn header_map(headers: &HeaderMap) -> usize {
         + headers.keys().map(header_name).sum::<usize>()
 }
 
-/// A name that http does not know is a shared buffer of its own; a known one costs nothing.
+/// A name that neither http nor the codec knows is a shared buffer of its own; a known one costs nothing.
 fn header_name(name: &HeaderName) -> usize {
-    let known = HeaderName::from_bytes(name.as_str().as_bytes())
-        .is_ok_and(|again| std::ptr::eq(again.as_str(), name.as_str()));
+    let known = codec::is_well_known(name)
+        || HeaderName::from_bytes(name.as_str().as_bytes())
+            .is_ok_and(|again| std::ptr::eq(again.as_str(), name.as_str()));
     if known {
         0
     } else {
-        allocation(name.as_str().len()) + allocation(SHARED)
+        buffer(name.as_str().len())
     }
 }
 

@@ -6,13 +6,23 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::names::{self, SENSITIVE, SPELLED_OUT};
 use super::{COMPLETE_KNOWN, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE};
 use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::vary::Selector;
 use crate::http_cache::{Part, Stored};
 
-pub(super) fn entry(content: Bytes) -> Option<Entry> {
-    let mut reader = Reader { content, at: 0 };
+/// Room for what an answer adds to the stored fields (`Age`, `Cache-Status`).
+const ADDED_FIELDS: usize = 2;
+
+/// The entry whose content is all of `bytes` from `at` on; bodies and field values are slices of it.
+pub(in crate::entry) fn entry(bytes: &Bytes, at: usize) -> Option<Entry> {
+    let mut reader = Reader {
+        content: bytes,
+        tags: Vec::new(),
+        at,
+    };
+    reader.tags = reader.texts()?;
     let count = reader.count(1)?;
     if count > Entry::MAX_VARIANTS {
         return None;
@@ -24,12 +34,42 @@ pub(super) fn entry(content: Bytes) -> Option<Entry> {
     reader.rest().is_empty().then_some(Entry { variants })
 }
 
-struct Reader {
-    content: Bytes,
+/// The byte string that begins at `at`, which then stands behind it.
+pub(in crate::entry) fn text<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
+    let length = usize::try_from(number(bytes, at)?).ok()?;
+    let end = at.checked_add(length)?;
+    let text = bytes.get(*at..end)?;
+    *at = end;
+    Some(text)
+}
+
+/// The number that begins at `at`, which then stands behind it.
+pub(in crate::entry) fn number(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        let bits = u64::from(byte & 0x7f);
+        // The tenth byte has room for one bit only.
+        if bits << shift >> shift != bits {
+            return None;
+        }
+        number |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+struct Reader<'a> {
+    content: &'a Bytes,
+    /// The distinct tags of all variants.
+    tags: Vec<&'a str>,
     at: usize,
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
     fn variant(&mut self) -> Option<Variant> {
         let variant = Variant {
             stored: self.stored()?,
@@ -91,7 +131,7 @@ impl Reader {
         let count = self.count(2)?;
         let mut fields = Vec::with_capacity(count);
         for _ in 0..count {
-            let name = self.name()?;
+            let (name, _) = self.name()?;
             let value = match self.byte()? {
                 0 => None,
                 1 => Some(Box::from(self.string()?)),
@@ -104,22 +144,40 @@ impl Reader {
 
     fn headers(&mut self) -> Option<HeaderMap> {
         let count = self.count(2)?;
-        let mut headers = HeaderMap::try_with_capacity(count).ok()?;
+        let mut headers = HeaderMap::try_with_capacity(count + ADDED_FIELDS).ok()?;
         for _ in 0..count {
-            let name = self.name()?;
-            let value = HeaderValue::from_maybe_shared(self.shared()?).ok()?;
+            let (name, sensitive) = self.name()?;
+            let mut value = HeaderValue::from_maybe_shared(self.shared()?).ok()?;
+            value.set_sensitive(sensitive);
             headers.try_append(name, value).ok()?;
         }
         Some(headers)
     }
 
+    /// A variant's tags, by their places in the list.
     fn tags(&mut self) -> Option<Vec<Box<str>>> {
         let count = self.count(1)?;
-        (0..count).map(|_| self.text()).collect()
+        let mut tags = Vec::with_capacity(count);
+        for _ in 0..count {
+            let place = usize::try_from(self.number()?).ok()?;
+            tags.push(Box::from(*self.tags.get(place)?));
+        }
+        Some(tags)
     }
 
-    fn name(&mut self) -> Option<HeaderName> {
-        HeaderName::from_bytes(self.string()?).ok()
+    fn texts(&mut self) -> Option<Vec<&'a str>> {
+        let count = self.count(1)?;
+        (0..count).map(|_| self.str()).collect()
+    }
+
+    /// A field's name, and whether its value is sensitive.
+    fn name(&mut self) -> Option<(HeaderName, bool)> {
+        let code = self.byte()?;
+        let name = match code & !SENSITIVE {
+            SPELLED_OUT => HeaderName::from_bytes(self.string()?).ok()?,
+            code => names::name(code)?,
+        };
+        Some((name, code & SENSITIVE != 0))
     }
 
     fn time(&mut self) -> Option<SystemTime> {
@@ -131,21 +189,20 @@ impl Reader {
     }
 
     fn text(&mut self) -> Option<Box<str>> {
-        std::str::from_utf8(self.string()?).ok().map(Box::from)
+        self.str().map(Box::from)
     }
 
-    fn string(&mut self) -> Option<&[u8]> {
-        let length = self.count(1)?;
-        let start = self.at;
-        self.at += length;
-        Some(&self.content[start..self.at])
+    fn str(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.string()?).ok()
+    }
+
+    fn string(&mut self) -> Option<&'a [u8]> {
+        text(self.content, &mut self.at)
     }
 
     fn shared(&mut self) -> Option<Bytes> {
-        let length = self.count(1)?;
-        let start = self.at;
-        self.at += length;
-        Some(self.content.slice(start..self.at))
+        let length = self.string()?.len();
+        Some(self.content.slice(self.at - length..self.at))
     }
 
     /// A number of things of at least `size` bytes each; more than the rest can hold is refused
@@ -156,20 +213,7 @@ impl Reader {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit only.
-            if bits << shift >> shift != bits {
-                return None;
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
+        number(self.content, &mut self.at)
     }
 
     fn byte(&mut self) -> Option<u8> {
@@ -178,7 +222,7 @@ impl Reader {
         Some(byte)
     }
 
-    fn rest(&self) -> &[u8] {
-        &self.content[self.at..]
+    fn rest(&self) -> &'a [u8] {
+        self.content.get(self.at..).unwrap_or_default()
     }
 }

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::samples::{any_entry, at, part, variant, variant_for};
+use crate::entry::samples::{any_entry, at, entry, part, variant, variant_for};
 use crate::http_cache::Part;
 
 fn sample() -> Entry {
@@ -70,13 +71,21 @@ fn what_an_encoder_never_writes_is_malformed() {
     let whole = encode(&sample());
     let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     let beyond = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
-    let rows: [(&str, Vec<u8>); 6] = [
+    let no_tags = [0];
+    let rows: [(&str, Vec<u8>); 7] = [
         ("trailing byte", [&whole[HEAD..], &[0]].concat()),
         ("nothing at all", Vec::new()),
-        ("variants without end", huge.to_vec()),
+        ("tags without end", huge.to_vec()),
+        ("variants without end", [&no_tags[..], &huge].concat()),
         ("a number over 64 bits", beyond.to_vec()),
-        ("more variants than allowed", vec![9; 4_000]),
-        ("a host longer than the rest", [&[1][..], &huge].concat()),
+        (
+            "more variants than allowed",
+            [&no_tags[..], &[9; 4_000]].concat(),
+        ),
+        (
+            "a host longer than the rest",
+            [&no_tags[..], &[1], &huge].concat(),
+        ),
     ];
     for (name, content) in rows {
         assert_eq!(
@@ -132,6 +141,60 @@ fn another_version_is_told_apart() {
     for other in [&b""[..], b"PANN", b"a string of another application"] {
         let bytes = Bytes::from_static(other);
         assert_eq!(decode(&bytes), Err(DecodeError::Version), "{other:?}");
+    }
+}
+
+#[test]
+fn a_tag_that_is_not_in_the_list_is_malformed() {
+    let mut tagged = variant("");
+    tagged.tags = vec!["a".into(), "b".into(), "a".into()];
+    let entry = Entry {
+        variants: vec![Arc::new(tagged)],
+    };
+    let mut content = encode(&entry).split_off(HEAD);
+    // Tags and an empty body stand last.
+    let end = content.len();
+    assert_eq!(content[end - 5..], [3, 0, 1, 0, 0]);
+    assert_eq!(decode(&framed(&content)), Ok(entry));
+    content[end - 3] = 2;
+    assert_eq!(decode(&framed(&content)), Err(DecodeError::Malformed));
+}
+
+#[test]
+fn names_come_back_however_common_and_values_as_sensitive_as_they_were() {
+    let mut held = variant("");
+    for name in ["etag", "x-request-id", "x-of-their-own", "retry-after"] {
+        let name = HeaderName::from_static(name);
+        for sensitive in [false, true] {
+            let mut value = HeaderValue::from_static("value");
+            value.set_sensitive(sensitive);
+            held.stored.headers.append(name.clone(), value);
+        }
+    }
+    let entry = entry(held);
+    let back = decode(&encode(&entry).into()).unwrap();
+    assert_eq!(back, entry);
+    let marks = |entry: &Entry| -> Vec<bool> {
+        let headers = &entry.variants[0].stored.headers;
+        headers.values().map(HeaderValue::is_sensitive).collect()
+    };
+    assert_eq!(marks(&back), marks(&entry));
+    assert_eq!(marks(&back).iter().filter(|mark| **mark).count(), 4);
+}
+
+#[test]
+fn what_an_answer_adds_finds_room() {
+    for fields in 0..20 {
+        let mut held = variant("");
+        for n in 0..fields {
+            let name = HeaderName::from_bytes(format!("x-{n}").as_bytes()).unwrap();
+            held.stored
+                .headers
+                .insert(name, HeaderValue::from_static(""));
+        }
+        let back = decode(&encode(&entry(held)).into()).unwrap();
+        let headers = &back.variants[0].stored.headers;
+        assert!(headers.capacity() >= headers.len() + 2, "{fields} fields");
     }
 }
 

@@ -1,51 +1,91 @@
 //! Values to bytes.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
-use super::{COMPLETE_KNOWN, HEAD, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE};
+use super::names::{self, SENSITIVE, SPELLED_OUT};
+use super::{COMPLETE_KNOWN, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE};
 use crate::entry::{Entry, Variant};
 use crate::http_cache::Stored;
 use crate::http_cache::vary::Selector;
 
-/// About how long the encoding is, so that it is written without growing.
-pub(super) fn size_hint(entry: &Entry) -> usize {
-    const PER_VARIANT: usize = 256;
-    const PER_FIELD: usize = 4;
-    let fields = |headers: &HeaderMap| -> usize {
-        headers
-            .iter()
-            .map(|(name, value)| PER_FIELD + name.as_str().len() + value.len())
-            .sum()
-    };
-    let variants = entry
-        .variants
-        .iter()
-        .map(|variant| PER_VARIANT + variant.body.len() + fields(&variant.stored.headers));
-    HEAD + 1 + variants.sum::<usize>()
+/// What is written to: bytes, or just their number.
+pub(in crate::entry) trait Sink {
+    fn push(&mut self, byte: u8);
+    fn extend(&mut self, bytes: &[u8]);
 }
 
-pub(super) fn entry(out: &mut Vec<u8>, entry: &Entry) {
-    let count = entry.variants.len().min(Entry::MAX_VARIANTS);
-    length(out, count);
-    for held in entry.variants.iter().take(count) {
-        variant(out, held);
+impl Sink for Vec<u8> {
+    fn push(&mut self, byte: u8) {
+        self.push(byte);
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
     }
 }
 
-fn variant(out: &mut Vec<u8>, variant: &Variant) {
-    stored(out, &variant.stored);
-    out.push(variant.priority as u8);
-    string(out, variant.rule.as_bytes());
-    length(out, variant.tags.len());
-    for tag in &variant.tags {
-        string(out, tag.as_bytes());
+/// Counts, so that a buffer is made of just the size.
+impl Sink for usize {
+    fn push(&mut self, _: u8) {
+        *self += 1;
     }
-    string(out, &variant.body);
+
+    fn extend(&mut self, bytes: &[u8]) {
+        *self += bytes.len();
+    }
 }
 
-fn stored(out: &mut Vec<u8>, stored: &Stored) {
+/// An entry about to be written.
+pub(in crate::entry) struct Content<'a> {
+    variants: &'a [Arc<Variant>],
+    /// The distinct tags, sorted.
+    tags: Vec<&'a str>,
+}
+
+impl<'a> Content<'a> {
+    pub(in crate::entry) fn of(entry: &'a Entry) -> Content<'a> {
+        let count = entry.variants.len().min(Entry::MAX_VARIANTS);
+        let variants = &entry.variants[..count];
+        let all = variants.iter().flat_map(|variant| &variant.tags);
+        let mut tags: Vec<&str> = all.map(|tag| &**tag).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        Content { variants, tags }
+    }
+
+    pub(in crate::entry) fn size(&self) -> usize {
+        let mut size = 0;
+        self.write(&mut size);
+        size
+    }
+
+    pub(in crate::entry) fn write(&self, out: &mut impl Sink) {
+        length(out, self.tags.len());
+        for tag in &self.tags {
+            string(out, tag.as_bytes());
+        }
+        length(out, self.variants.len());
+        for held in self.variants {
+            self.variant(out, held);
+        }
+    }
+
+    fn variant(&self, out: &mut impl Sink, variant: &Variant) {
+        stored(out, &variant.stored);
+        out.push(variant.priority as u8);
+        string(out, variant.rule.as_bytes());
+        length(out, variant.tags.len());
+        for tag in &variant.tags {
+            length(out, self.tags.partition_point(|held| *held < &**tag));
+        }
+        string(out, &variant.body);
+    }
+}
+
+fn stored(out: &mut impl Sink, stored: &Stored) {
     selector(out, &stored.selector);
     number(out, u64::from(stored.status.as_u16()));
     headers(out, &stored.headers);
@@ -73,12 +113,12 @@ fn stored(out: &mut Vec<u8>, stored: &Stored) {
     }
 }
 
-fn selector(out: &mut Vec<u8>, selector: &Selector) {
+fn selector(out: &mut impl Sink, selector: &Selector) {
     string(out, selector.host.as_bytes());
     string(out, selector.form.as_bytes());
     length(out, selector.fields.len());
     for (name, value) in &selector.fields {
-        string(out, name.as_str().as_bytes());
+        field_name(out, name, 0);
         out.push(u8::from(value.is_some()));
         if let Some(value) = value {
             string(out, value);
@@ -86,36 +126,47 @@ fn selector(out: &mut Vec<u8>, selector: &Selector) {
     }
 }
 
-fn headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+fn headers(out: &mut impl Sink, headers: &HeaderMap) {
     length(out, headers.len());
     for (name, value) in headers {
-        string(out, name.as_str().as_bytes());
+        let sensitive = if value.is_sensitive() { SENSITIVE } else { 0 };
+        field_name(out, name, sensitive);
         string(out, value.as_bytes());
     }
 }
 
-fn time(out: &mut Vec<u8>, time: SystemTime) {
+fn field_name(out: &mut impl Sink, name: &HeaderName, sensitive: u8) {
+    match names::code(name) {
+        Some(code) => out.push(code | sensitive),
+        None => {
+            out.push(SPELLED_OUT | sensitive);
+            string(out, name.as_str().as_bytes());
+        }
+    }
+}
+
+fn time(out: &mut impl Sink, time: SystemTime) {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     duration(out, since);
 }
 
-fn duration(out: &mut Vec<u8>, duration: Duration) {
+fn duration(out: &mut impl Sink, duration: Duration) {
     number(out, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
 }
 
-fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(in crate::entry) fn string(out: &mut impl Sink, bytes: &[u8]) {
     length(out, bytes.len());
-    out.extend_from_slice(bytes);
+    out.extend(bytes);
 }
 
-fn length(out: &mut Vec<u8>, length: usize) {
+fn length(out: &mut impl Sink, length: usize) {
     number(out, length as u64);
 }
 
 /// LEB128: seven bits a byte, lowest first, the top bit says that more follow.
-fn number(out: &mut Vec<u8>, mut number: u64) {
+fn number(out: &mut impl Sink, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;

@@ -1,20 +1,26 @@
 //! The memory tier: bounded by bytes, indexed for purges, evicting low priority first.
 //!
 //! Keys are spread over shards, each with its own lock and its own part of the budget, so priorities
-//! compete within a shard. What is held is compact ([`Variant::compact`]), so that its weight is the
-//! memory it takes.
+//! compete within a shard. An entry is held packed, as one buffer with its key ([`Packed`]); a hit on it
+//! decodes it, outside the lock. Those that are hit again and again are kept decoded beside, as far as a
+//! share of the budget goes. All of it is counted, so that the sum told is the memory taken.
 
+mod held;
+mod hot;
 mod index;
 mod shard;
 mod sieve;
+mod slots;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use ahash::RandomState;
 
-use self::shard::{IndexName, Shard};
+use self::held::IndexName;
+use self::shard::{Hit, Keep, Newcomer, Shard};
 use super::{Fence, Mark, Tags};
+use crate::entry::packed::Packed;
 use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::Reason;
 use crate::routes::{Pattern, Purge};
@@ -63,12 +69,24 @@ impl Memory {
 
     /// What is held under `key`; an entry of no further use at `now` is dropped instead.
     pub fn get(&self, key: &str, now: SystemTime) -> Option<Arc<Entry>> {
-        lock(self.shard(key)?).get(key, now)
+        let (shard, hash) = self.shard(key)?;
+        let hit = lock(shard).get(hash, key, now)?;
+        let (packed, keep) = match hit {
+            Hit::Decoded(entry) => return Some(entry),
+            Hit::Packed(packed, keep) => (packed, keep),
+        };
+        let entry = Arc::new(packed.entry()?);
+        if let Keep::For(slot) = keep {
+            lock(shard).keep(slot, &packed, &entry);
+        }
+        Some(entry)
     }
 
     /// The same, counting as no hit and dropping nothing.
     pub fn peek(&self, key: &str, now: SystemTime) -> Option<Arc<Entry>> {
-        let entry = lock(self.shard(key)?).peek(key)?.clone();
+        let (shard, hash) = self.shard(key)?;
+        let packed = lock(shard).peek(hash, key)?.clone();
+        let entry = packed.entry()?;
         (!entry.keep_for(now).is_zero()).then(|| Arc::new(entry))
     }
 
@@ -83,18 +101,16 @@ impl Memory {
         mark: Mark,
         now: SystemTime,
     ) -> Result<(), Reason> {
-        let Some(shard) = self.shard(key) else {
+        let Some((shard, hash)) = self.shard(key) else {
             return Ok(());
         };
-        let entry = Entry {
-            variants: entry.variants.iter().map(compact).collect(),
-        };
+        let new = Newcomer::new(hash, key, &entry, now);
         let mut shard = lock(shard);
         let fenced = |variant: &Arc<Variant>| fence.covers(mark, key, Tags::Known(&variant.tags));
         if entry.variants.iter().any(fenced) {
             return Err(Reason::Fenced);
         }
-        shard.insert(key, entry, now)
+        shard.insert(key, new, now)
     }
 
     /// Adds `variant` to what is held, unless `fence` covers it since `mark`.
@@ -108,21 +124,25 @@ impl Memory {
         mark: Mark,
         now: SystemTime,
     ) -> Result<(), Reason> {
-        let Some(shard) = self.shard(key) else {
+        let Some((shard, hash)) = self.shard(key) else {
             return Ok(());
         };
-        let variant = compact(&variant);
-        let mut shard = lock(shard);
-        if fence.covers(mark, key, Tags::Known(&variant.tags)) {
-            return Err(Reason::Fenced);
+        let mut before = lock(shard).peek(hash, key).cloned();
+        // Packing takes too long for the lock, so what was there may have changed meanwhile.
+        loop {
+            let held = before.as_ref().and_then(Packed::entry).unwrap_or_default();
+            let entry = held.with(Arc::clone(&variant), now);
+            let new = Newcomer::new(hash, key, &entry, now);
+            let mut shard = lock(shard);
+            if fence.covers(mark, key, Tags::Known(&variant.tags)) {
+                return Err(Reason::Fenced);
+            }
+            let held = shard.peek(hash, key);
+            if same(held, before.as_ref()) {
+                return shard.insert(key, new, now);
+            }
+            before = held.cloned();
         }
-        let entry = match shard.peek(key) {
-            Some(held) => held.with(variant, now),
-            None => Entry {
-                variants: vec![variant],
-            },
-        };
-        shard.insert(key, entry, now)
     }
 
     /// Removes all that `purge` covers; returns how many entries.
@@ -163,18 +183,19 @@ impl Memory {
         sum
     }
 
-    fn shard(&self, key: &str) -> Option<&Mutex<Shard>> {
-        match self.shards.len() {
-            0 | 1 => self.shards.first(),
-            // A power of two, so the mask reaches every shard.
-            count => self
-                .shards
-                .get(self.hasher.hash_one(key) as usize & (count - 1)),
-        }
+    /// The shard of `key`, and the hash it is found by there.
+    fn shard(&self, key: &str) -> Option<(&Mutex<Shard>, u32)> {
+        let hash = self.hasher.hash_one(key);
+        // A power of two, so the mask reaches every shard; these bits are not in the hash.
+        let number = (hash >> u32::BITS) as usize & self.shards.len().checked_sub(1)?;
+        Some((self.shards.get(number)?, hash as u32))
     }
 
     fn remove(&self, key: &str) -> usize {
-        let removed = self.shard(key).and_then(|shard| lock(shard).remove(key));
+        let Some((shard, hash)) = self.shard(key) else {
+            return 0;
+        };
+        let removed = lock(shard).remove(hash, key);
         usize::from(removed.is_some())
     }
 
@@ -218,8 +239,12 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     })
 }
 
-fn compact(variant: &Arc<Variant>) -> Arc<Variant> {
-    Arc::new(variant.compact())
+/// Whether nothing was put in place of what was held, even if it is equal.
+fn same(held: Option<&Packed>, before: Option<&Packed>) -> bool {
+    match (held, before) {
+        (Some(held), Some(before)) => held.is(before),
+        (held, before) => held.is_none() && before.is_none(),
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,15 @@
 //! One shard: a part of the keys, with a part of the budget, behind one lock.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-use ahash::RandomState;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::MemoryUsage;
-use super::index::{Index, Place};
-use super::sieve::Sieve;
+use super::held::{Gone, Held, IndexName, Slot};
+use super::hot::Hot;
+use super::index::Stop;
 use crate::budget;
-use crate::entry::{Entry, Priority, weight};
+use crate::entry::packed::Packed;
+use crate::entry::{Entry, Priority};
 use crate::http_cache::Reason;
 use crate::routes::Pattern;
 
@@ -18,56 +17,74 @@ use crate::routes::Pattern;
 const BATCH: usize = 512;
 
 /// How many slots each insert looks at for entries of no further use.
-const SWEEP: usize = 2;
+const SWEEP: u32 = 2;
+
+/// Decoded forms take at most this part of the budget.
+const HOT_SHARE: u64 = 8;
+
+/// And no more than this: what is beyond the processor's caches is decoded as fast as it is visited.
+const HOT_MAX: u64 = 2 << 20;
+
+/// How much a full shard frees beyond what it must while decoded forms have less than their share: hits
+/// evict nothing, so inserts leave the room.
+const ROOM_AHEAD: u64 = 2 << 10;
 
 /// The keys of one shard and what is held under them.
 #[derive(Debug)]
 pub(super) struct Shard {
     max: u64,
     held: Held,
+    /// The next slot to look at for expiry.
+    sweep: u32,
     evictions: [u64; 3],
 }
 
-/// All that is dropped when the shard is emptied.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    slots: HashMap<Arc<str>, usize, RandomState>,
-    entries: Sieve<Slot>,
-    keys: Index,
-    tags: Index,
-    /// The next slot to look at for expiry.
-    sweep: usize,
-    bytes: [u64; 3],
-    count: [u64; 3],
-}
-
-/// An entry that left, or is held.
+/// What a lookup found.
 #[derive(Debug)]
-pub(super) struct Slot {
-    key: Arc<str>,
-    entry: Arc<Entry>,
-    /// The tags of all variants, each once, shared with the index.
-    tags: Box<[Arc<str>]>,
-    priority: Priority,
-    /// Of no use from then on.
-    until: SystemTime,
-    /// Entry, key and its places in all indexes.
-    weight: u64,
+pub(super) enum Hit {
+    /// All there is to it.
+    Decoded(Arc<Entry>),
+    /// To be decoded after the lock.
+    Packed(Packed, Keep),
 }
 
-/// Which index a purge goes through.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum IndexName {
-    Keys,
-    Tags,
+/// Whether the decoded form of a hit is worth keeping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    No,
+    /// Give it to [`Shard::keep`] for this slot.
+    For(u32),
+}
+
+/// An entry about to be held.
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    hash: u32,
+    packed: Packed,
+    priority: Priority,
+    /// Milliseconds since 1970.
+    until: u64,
 }
 
 /// What one bounded step of a purge removed; drop it after the lock.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) removed: Vec<Slot>,
+    pub(super) removed: Vec<Gone>,
     /// Where to go on; `None`: done.
-    pub(super) next: Option<Place>,
+    pub(super) next: Option<Stop>,
+}
+
+impl Newcomer {
+    /// `entry` packed under `key`, whose hash is `hash`.
+    pub(super) fn new(hash: u32, key: &str, entry: &Entry, now: SystemTime) -> Newcomer {
+        let keep = u64::try_from(entry.keep_for(now).as_millis()).unwrap_or(u64::MAX);
+        Newcomer {
+            hash,
+            packed: Packed::new(key, entry),
+            priority: entry.priority(),
+            until: millis(now).saturating_add(keep),
+        }
+    }
 }
 
 impl Shard {
@@ -75,54 +92,73 @@ impl Shard {
         Shard {
             max,
             held: Held::default(),
+            sweep: 0,
             evictions: [0; 3],
         }
     }
 
-    /// The hit path: one lookup, no allocation.
-    pub(super) fn get(&mut self, key: &str, now: SystemTime) -> Option<Arc<Entry>> {
-        let slot = *self.held.slots.get(key)?;
-        let held = self.held.entries.get(slot)?;
-        if held.until <= now {
-            self.held.remove_slot(slot);
+    /// The hit path: one lookup.
+    pub(super) fn get(&mut self, hash: u32, key: &str, now: SystemTime) -> Option<Hit> {
+        let number = self.held.find(hash, key)?;
+        if self.held.get(number)?.until <= millis(now) {
+            self.held.remove(number);
             return None;
         }
-        let entry = held.entry.clone();
-        self.held.entries.hit(slot);
-        Some(entry)
+        if let Some(entry) = self.held.hit(number) {
+            return Some(Hit::Decoded(entry));
+        }
+        let keep = match self.held.asked_again(number) {
+            true => Keep::For(number),
+            false => Keep::No,
+        };
+        Some(Hit::Packed(self.held.get(number)?.packed.clone(), keep))
+    }
+
+    /// Keeps `entry`, which `packed` was decoded to, if `slot` still holds just that.
+    pub(super) fn keep(&mut self, slot: u32, packed: &Packed, entry: &Arc<Entry>) {
+        let held = self.held.get(slot);
+        if !held.is_some_and(|held| held.packed.is(packed) && !held.is_decoded()) {
+            return;
+        }
+        let weight = Hot::weight_of(entry);
+        if self.make_hot_room(weight) {
+            self.held.keep(slot, Arc::clone(entry), weight);
+        }
     }
 
     /// What is held under `key`, useful or not; counts as no hit.
-    pub(super) fn peek(&self, key: &str) -> Option<&Entry> {
-        let slot = *self.held.slots.get(key)?;
-        self.held.entries.get(slot).map(|held| &*held.entry)
+    pub(super) fn peek(&self, hash: u32, key: &str) -> Option<&Packed> {
+        let number = self.held.find(hash, key)?;
+        self.held.get(number).map(|slot| &slot.packed)
     }
 
-    /// Holds `entry` under `key` in place of whatever was there, evicting what it must.
+    /// Holds `new` under `key` in place of whatever was there, evicting what it must.
     pub(super) fn insert(
         &mut self,
         key: &str,
-        entry: Entry,
+        new: Newcomer,
         now: SystemTime,
     ) -> Result<(), Reason> {
-        self.remove(key);
+        self.remove(new.hash, key);
         self.sweep(now);
-        let keep = entry.keep_for(now);
-        if keep.is_zero() {
+        if new.until <= millis(now) {
             return Ok(());
         }
-        let slot = Slot::new(key, entry, until(now, keep));
-        if slot.weight > self.max {
+        let slot = Slot::new(new.packed, new.until, new.hash);
+        // Places within an entry are told in 32 bits.
+        if slot.weight() > self.max.min(u32::MAX.into()) {
             return Err(Reason::TooLarge);
         }
-        self.make_room(slot.weight, slot.priority)?;
-        self.held.insert(slot);
-        Ok(())
+        self.make_room(slot.weight(), new.priority)?;
+        match self.held.insert(slot, new.priority) {
+            true => Ok(()),
+            false => Err(Reason::BudgetFull),
+        }
     }
 
-    pub(super) fn remove(&mut self, key: &str) -> Option<Slot> {
-        let slot = *self.held.slots.get(key)?;
-        self.held.remove_slot(slot)
+    pub(super) fn remove(&mut self, hash: u32, key: &str) -> Option<Gone> {
+        let number = self.held.find(hash, key)?;
+        self.held.remove(number)
     }
 
     /// Removes what `pattern` matches among the next places of an index.
@@ -130,18 +166,12 @@ impl Shard {
         &mut self,
         name: IndexName,
         pattern: &Pattern,
-        from: Option<Place>,
+        from: Option<Stop>,
     ) -> Batch {
-        let index = match name {
-            IndexName::Keys => &self.held.keys,
-            IndexName::Tags => &self.held.tags,
-        };
-        let found = index.find(pattern, from, BATCH);
-        let removed = found.slots.into_iter();
+        let found = self.held.matching(name, pattern, from, BATCH);
+        let slots = found.slots.into_iter();
         Batch {
-            removed: removed
-                .filter_map(|slot| self.held.remove_slot(slot))
-                .collect(),
+            removed: slots.filter_map(|slot| self.held.remove(slot)).collect(),
             next: found.next,
         }
     }
@@ -154,8 +184,8 @@ impl Shard {
     /// Its part of the tier's.
     pub(super) fn usage(&self) -> MemoryUsage {
         MemoryUsage {
-            bytes: self.held.bytes,
-            entries: self.held.count,
+            bytes: self.held.bytes(),
+            entries: self.held.count(),
             evictions: self.evictions,
             max: self.max,
         }
@@ -163,141 +193,99 @@ impl Shard {
 
     /// Looks at the next few slots, so that entries nobody asks for do not linger for ever.
     fn sweep(&mut self, now: SystemTime) {
-        for _ in 0..SWEEP.min(self.held.entries.slots()) {
-            let slot = self.held.sweep % self.held.entries.slots();
-            self.held.sweep = slot + 1;
-            let expired = |held: &Slot| held.until <= now;
-            if self.held.entries.get(slot).is_some_and(expired) {
-                self.held.remove_slot(slot);
+        for _ in 0..SWEEP {
+            let Some(slot) = self.sweep.checked_rem(self.held.slots()) else {
+                return;
+            };
+            self.sweep = slot + 1;
+            let expired = |slot: &Slot| slot.until <= millis(now);
+            if self.held.get(slot).is_some_and(expired) {
+                self.held.remove(slot);
             }
         }
     }
 
     fn make_room(&mut self, weight: u64, incoming: Priority) -> Result<(), Reason> {
-        let used: u64 = self.held.bytes.iter().sum();
-        let need = (used + weight).saturating_sub(self.max);
-        let free = budget::plan(need, self.held.bytes, incoming).ok_or(Reason::BudgetFull)?;
+        let need = self.lacks(weight);
+        if need == 0 {
+            return Ok(());
+        }
+        let ahead = ROOM_AHEAD.min(self.hot_max().saturating_sub(self.held.hot_bytes()));
+        let free = self
+            .plan(need + ahead, incoming)
+            .or_else(|| self.plan(need, incoming))
+            .or_else(|| {
+                // No entry is refused for the sake of decoded forms.
+                while self.held.cool_one() {}
+                self.plan(self.lacks(weight), incoming)
+            })
+            .ok_or(Reason::BudgetFull)?;
         for priority in Priority::ALL {
             self.evict(priority, free[priority.index()]);
         }
         Ok(())
     }
 
+    /// How many bytes to free so that `weight` more fit.
+    fn lacks(&self, weight: u64) -> u64 {
+        let used: u64 = self.held.bytes().iter().sum();
+        used.saturating_add(weight).saturating_sub(self.max)
+    }
+
+    fn plan(&self, need: u64, incoming: Priority) -> Option<[u64; 3]> {
+        budget::plan(need, self.held.bytes(), incoming)
+    }
+
     fn evict(&mut self, priority: Priority, bytes: u64) {
-        let mut freed = 0;
-        while freed < bytes {
-            let victim = self.held.entries.victim(priority);
-            let Some(slot) = victim.and_then(|slot| self.held.remove_slot(slot)) else {
+        let held = |shard: &Shard| shard.held.bytes()[priority.index()];
+        let goal = held(self).saturating_sub(bytes);
+        while held(self) > goal {
+            let victim = self.held.victim(priority);
+            if victim.and_then(|slot| self.held.remove(slot)).is_none() {
                 return;
-            };
-            freed += slot.weight;
+            }
             self.evictions[priority.index()] += 1;
         }
     }
-}
 
-impl Held {
-    /// How many entries.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    fn insert(&mut self, mut slot: Slot) {
-        let number = self.entries.next_slot();
-        for tag in &mut slot.tags {
-            *tag = self.tags.insert(tag.clone(), number);
+    /// Drops other decoded forms until one of `weight` fits; whether it does. No entry leaves for it.
+    fn make_hot_room(&mut self, weight: u64) -> bool {
+        if weight > self.hot_max() || self.lacks(weight) > self.held.hot_bytes() {
+            return false;
         }
-        self.keys.insert(slot.key.clone(), number);
-        self.slots.insert(slot.key.clone(), number);
-        self.bytes[slot.priority.index()] += slot.weight;
-        self.count[slot.priority.index()] += 1;
-        let priority = slot.priority;
-        self.entries.push(slot, priority);
-    }
-
-    fn remove_slot(&mut self, number: usize) -> Option<Slot> {
-        let slot = self.entries.remove(number)?;
-        self.slots.remove(&slot.key);
-        self.keys.remove(&slot.key, number);
-        for tag in &slot.tags {
-            self.tags.remove(tag, number);
+        let full = |shard: &Shard| {
+            shard.held.hot_bytes() + weight > shard.hot_max() || shard.lacks(weight) > 0
+        };
+        while full(self) {
+            if !self.held.cool_one() {
+                return false;
+            }
         }
-        self.bytes[slot.priority.index()] -= slot.weight;
-        self.count[slot.priority.index()] -= 1;
-        Some(slot)
+        true
+    }
+
+    /// The most that decoded forms may take.
+    fn hot_max(&self) -> u64 {
+        (self.max / HOT_SHARE).min(HOT_MAX)
     }
 }
 
-impl Slot {
-    fn new(key: &str, entry: Entry, until: SystemTime) -> Slot {
-        let tags = distinct_tags(&entry);
-        Slot {
-            weight: (entry.weight() + overhead(key, &tags)) as u64,
-            key: Arc::from(key),
-            priority: entry.priority(),
-            entry: Arc::new(entry),
-            tags,
-            until,
-        }
-    }
-}
-
-fn distinct_tags(entry: &Entry) -> Box<[Arc<str>]> {
-    let mut tags: Vec<&str> = entry
-        .variants
-        .iter()
-        .flat_map(|variant| &variant.tags)
-        .map(|tag| &**tag)
-        .collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags.into_iter().map(Arc::from).collect()
-}
-
-/// What an entry takes beside itself: its slot, its key, its place in the table (which is between 7/16
-/// and 7/8 full) and its places in the ordered indexes (whose nodes are about 2/3 full).
-fn overhead(key: &str, tags: &[Arc<str>]) -> usize {
-    const TABLE: usize = (size_of::<(Arc<str>, usize)>() + 1) * 3 / 2;
-    const PLACE: usize = size_of::<Place>() * 3 / 2;
-    let text = |text: &str| weight::allocation(weight::ARC + text.len());
-    let tag = |tag: &Arc<str>| PLACE + text(tag);
-    Sieve::<Slot>::SLOT_BYTES
-        + TABLE
-        + PLACE
-        + text(key)
-        + weight::allocation(size_of_val(tags))
-        + tags.iter().map(tag).sum::<usize>()
-}
-
-/// The moment `keep` after `now`; where the calendar ends, about thirty years.
-fn until(now: SystemTime, keep: Duration) -> SystemTime {
-    const LONG: Duration = Duration::from_secs(1 << 30);
-    now.checked_add(keep)
-        .or_else(|| now.checked_add(LONG))
-        .unwrap_or(now)
+/// Since 1970, which no clock is before.
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 impl Shard {
-    /// Every index and sum agrees with the entries held.
+    /// All it holds is in step, and within its budget.
     pub(super) fn check(&self) {
-        let held = &self.held;
-        let slots: Vec<&Slot> = (0..held.entries.slots())
-            .filter_map(|slot| held.entries.get(slot))
-            .collect();
-        let (mut bytes, mut count) = ([0; 3], [0; 3]);
-        for slot in &slots {
-            bytes[slot.priority.index()] += slot.weight;
-            count[slot.priority.index()] += 1;
-            let number = held.slots[&slot.key];
-            let found = held.entries.get(number).expect("the table leads to a slot");
-            assert_eq!(found.key, slot.key);
-        }
-        assert_eq!((held.bytes, held.count), (bytes, count));
-        assert_eq!(held.slots.len(), slots.len());
-        assert_eq!(held.keys.len(), slots.len());
-        let tags: usize = slots.iter().map(|slot| slot.tags.len()).sum();
-        assert_eq!(held.tags.len(), tags);
-        assert!(bytes.iter().sum::<u64>() <= self.max);
+        self.held.check();
+        assert!(self.held.bytes().iter().sum::<u64>() <= self.max);
+        assert!(self.held.hot_bytes() <= self.hot_max());
+    }
+
+    pub(super) fn hot_bytes(&self) -> u64 {
+        self.held.hot_bytes()
     }
 }

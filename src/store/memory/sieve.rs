@@ -3,6 +3,7 @@
 //! A hit sets a flag and moves nothing. The hand of a queue goes from its oldest towards its newest
 //! slot, clears the flag of those that were hit and takes the first that was not.
 
+use super::slots::{Link, Slots};
 use crate::entry::Priority;
 
 /// The most flags one search clears, so that it ends soon even where everything was hit.
@@ -11,128 +12,122 @@ const MAX_LOOKS: usize = 64;
 /// Values in slots that keep their number while they stay, linked by priority and age.
 #[derive(Debug)]
 pub(super) struct Sieve<T> {
-    slots: Vec<Option<Node<T>>>,
-    free: Vec<usize>,
+    slots: Slots<Node<T>>,
     queues: [Queue; 3],
 }
 
 #[derive(Debug)]
 struct Node<T> {
     value: T,
+    newer: Link,
+    older: Link,
     priority: Priority,
     hit: bool,
-    newer: Option<usize>,
-    older: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Queue {
-    newest: Option<usize>,
-    oldest: Option<usize>,
-    hand: Option<usize>,
+    newest: Link,
+    oldest: Link,
+    hand: Link,
 }
 
 impl<T> Default for Sieve<T> {
     fn default() -> Self {
+        let empty = Queue {
+            newest: Link::NONE,
+            oldest: Link::NONE,
+            hand: Link::NONE,
+        };
         Sieve {
-            slots: Vec::new(),
-            free: Vec::new(),
-            queues: [Queue::default(); 3],
+            slots: Slots::default(),
+            queues: [empty; 3],
         }
     }
 }
 
 impl<T> Sieve<T> {
-    /// The memory that a value takes with its links; its vector may be half empty.
-    pub(super) const SLOT_BYTES: usize =
-        size_of::<Option<Node<T>>>() * 3 / 2 + size_of::<usize>() / 2;
+    /// The memory that a value takes with its links.
+    pub(super) const SLOT_BYTES: usize = Slots::<Node<T>>::SLOT_BYTES;
 
     /// Slots, free ones counted: each number is below.
     pub(super) fn slots(&self) -> usize {
         self.slots.len()
     }
 
-    pub(super) fn get(&self, slot: usize) -> Option<&T> {
-        self.node(slot).map(|node| &node.value)
+    pub(super) fn get(&self, slot: u32) -> Option<&T> {
+        self.slots.get(slot).map(|node| &node.value)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.slots.get_mut(slot).map(|node| &mut node.value)
+    }
+
+    pub(super) fn priority(&self, slot: u32) -> Option<Priority> {
+        self.slots.get(slot).map(|node| node.priority)
     }
 
     /// Gives the value of `slot` a second chance.
-    pub(super) fn hit(&mut self, slot: usize) {
-        if let Some(node) = self.node_mut(slot) {
+    pub(super) fn hit(&mut self, slot: u32) {
+        if let Some(node) = self.slots.get_mut(slot) {
             node.hit = true;
         }
     }
 
-    /// The number that the next [`Sieve::push`] returns.
-    pub(super) fn next_slot(&self) -> usize {
-        self.free.last().copied().unwrap_or(self.slots.len())
-    }
-
-    /// Takes in `value` as the newest of its priority.
-    pub(super) fn push(&mut self, value: T, priority: Priority) -> usize {
-        let slot = self.next_slot();
-        let older = self.queues[priority.index()].newest.replace(slot);
-        let node = Some(Node {
+    /// Takes in `value` as the newest of its priority; `None` where all numbers are taken.
+    pub(super) fn push(&mut self, value: T, priority: Priority) -> Option<u32> {
+        let older = self.queues[priority.index()].newest;
+        let slot = self.slots.insert(Node {
             value,
+            newer: Link::NONE,
+            older,
             priority,
             hit: false,
-            newer: None,
-            older,
-        });
-        match self.free.pop() {
-            Some(_) => self.slots[slot] = node,
-            None => self.slots.push(node),
+        })?;
+        match older.get().and_then(|older| self.slots.get_mut(older)) {
+            Some(older) => older.newer = Link::to(slot),
+            None => self.queues[priority.index()].oldest = Link::to(slot),
         }
-        match older.and_then(|older| self.node_mut(older)) {
-            Some(older) => older.newer = Some(slot),
-            None => self.queues[priority.index()].oldest = Some(slot),
-        }
-        slot
+        self.queues[priority.index()].newest = Link::to(slot);
+        Some(slot)
     }
 
-    pub(super) fn remove(&mut self, slot: usize) -> Option<T> {
-        let node = self.slots.get_mut(slot)?.take()?;
-        self.free.push(slot);
+    /// Takes out the value of `slot`, and tells its priority.
+    pub(super) fn remove(&mut self, slot: u32) -> Option<(T, Priority)> {
+        let node = self.slots.remove(slot)?;
         let queue = &mut self.queues[node.priority.index()];
-        if queue.hand == Some(slot) {
+        let gone = Link::to(slot);
+        if queue.hand == gone {
             queue.hand = node.newer;
         }
-        if queue.newest == Some(slot) {
+        if queue.newest == gone {
             queue.newest = node.older;
         }
-        if queue.oldest == Some(slot) {
+        if queue.oldest == gone {
             queue.oldest = node.newer;
         }
-        if let Some(newer) = node.newer.and_then(|slot| self.node_mut(slot)) {
+        if let Some(newer) = node.newer.get().and_then(|slot| self.slots.get_mut(slot)) {
             newer.older = node.older;
         }
-        if let Some(older) = node.older.and_then(|slot| self.node_mut(slot)) {
+        if let Some(older) = node.older.get().and_then(|slot| self.slots.get_mut(slot)) {
             older.newer = node.newer;
         }
-        Some(node.value)
+        Some((node.value, node.priority))
     }
 
     /// The slot of `priority` that leaves next.
-    pub(super) fn victim(&mut self, priority: Priority) -> Option<usize> {
+    pub(super) fn victim(&mut self, priority: Priority) -> Option<u32> {
         let Queue { oldest, hand, .. } = self.queues[priority.index()];
-        let mut slot = hand.or(oldest)?;
+        let mut slot = hand.get().or(oldest.get())?;
         for _ in 0..MAX_LOOKS {
-            let node = self.node_mut(slot)?;
+            let node = self.slots.get_mut(slot)?;
             if !node.hit {
                 break;
             }
             node.hit = false;
-            slot = node.newer.or(oldest)?;
+            slot = node.newer.get().or(oldest.get())?;
         }
-        self.queues[priority.index()].hand = Some(slot);
+        self.queues[priority.index()].hand = Link::to(slot);
         Some(slot)
-    }
-
-    fn node(&self, slot: usize) -> Option<&Node<T>> {
-        self.slots.get(slot)?.as_ref()
-    }
-
-    fn node_mut(&mut self, slot: usize) -> Option<&mut Node<T>> {
-        self.slots.get_mut(slot)?.as_mut()
     }
 }

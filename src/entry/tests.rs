@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-use super::samples::{any_entry, at, entry, part, variant, variant_for};
+use super::samples::{at, entry, part, variant, variant_for};
 use super::*;
 
 fn hosts(entry: &Entry) -> Vec<&str> {

@@ -25,9 +25,9 @@ const HOT_SHARE: u64 = 8;
 /// And no more than this: what is beyond the processor's caches is decoded as fast as it is visited.
 const HOT_MAX: u64 = 2 << 20;
 
-/// How much a full shard frees beyond what it must while decoded forms have less than their share: hits
-/// evict nothing, so inserts leave the room.
-const ROOM_AHEAD: u64 = 2 << 10;
+/// How much a full shard leaves free while decoded forms have less than their share: hits evict nothing,
+/// so inserts make the room.
+const ROOM_AHEAD: u64 = 16 << 10;
 
 /// The keys of one shard and what is held under them.
 #[derive(Debug)]
@@ -206,14 +206,10 @@ impl Shard {
     }
 
     fn make_room(&mut self, weight: u64, incoming: Priority) -> Result<(), Reason> {
-        let need = self.lacks(weight);
-        if need == 0 {
-            return Ok(());
-        }
         let ahead = ROOM_AHEAD.min(self.hot_max().saturating_sub(self.held.hot_bytes()));
         let free = self
-            .plan(need + ahead, incoming)
-            .or_else(|| self.plan(need, incoming))
+            .plan(self.lacks(weight + ahead), incoming)
+            .or_else(|| self.plan(self.lacks(weight), incoming))
             .or_else(|| {
                 // No entry is refused for the sake of decoded forms.
                 while self.held.cool_one() {}
@@ -287,5 +283,9 @@ impl Shard {
 
     pub(super) fn hot_bytes(&self) -> u64 {
         self.held.hot_bytes()
+    }
+
+    pub(super) fn slots(&self) -> u32 {
+        self.held.slots()
     }
 }

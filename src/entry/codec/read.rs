@@ -43,8 +43,19 @@ pub(in crate::entry) fn text<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a 
     Some(text)
 }
 
-/// The number that begins at `at`, which then stands behind it.
+/// The number that begins at `at`, which then stands behind it. Most take one byte.
+#[inline]
 pub(in crate::entry) fn number(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    match *bytes.get(*at)? {
+        small @ 0..0x80 => {
+            *at += 1;
+            Some(u64::from(small))
+        }
+        _ => long_number(bytes, at),
+    }
+}
+
+fn long_number(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let mut number = 0;
     for shift in (0..u64::BITS).step_by(7) {
         let byte = *bytes.get(*at)?;

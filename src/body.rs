@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// An error of any body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -121,6 +121,10 @@ pub struct CutShort;
 pub struct Timed {
     body: Incoming,
     patience: Option<Duration>,
+    /// When the wait for the next piece began, if it is waited for.
+    waits_since: Option<Instant>,
+    /// Kept from wait to wait, since to set a timer for each piece costs more than to look again when an
+    /// old one ends too early.
     sleep: Option<Pin<Box<Sleep>>>,
     /// Whether the end of the body is marked as such.
     marked: bool,
@@ -133,6 +137,7 @@ impl Timed {
         Timed {
             body,
             patience,
+            waits_since: None,
             sleep: None,
             marked: false,
             _held: None,
@@ -167,7 +172,7 @@ impl HttpBody for Timed {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.sleep = None;
+            this.waits_since = None;
             if frame.is_none() && this.marked && !this.body.is_end_stream() {
                 this.marked = false;
                 return Poll::Ready(Some(Err(CutShort.into())));
@@ -177,10 +182,15 @@ impl HttpBody for Timed {
         let Some(patience) = this.patience else {
             return Poll::Pending;
         };
+        let deadline = *this.waits_since.get_or_insert_with(Instant::now) + patience;
         let sleep = this
             .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         ready!(sleep.as_mut().poll(cx));
+        if Instant::now() < deadline {
+            sleep.as_mut().reset(deadline);
+            ready!(sleep.as_mut().poll(cx));
+        }
         Poll::Ready(Some(Err(Stalled(patience).into())))
     }
 

@@ -24,7 +24,7 @@ use crate::body::Body;
 use crate::config::Coherence;
 use crate::entry::{Entry, Variant};
 use crate::http_cache::{Reason, RequestHead, Reuse, groups, ranges};
-use crate::store::{Mark, Tags};
+use crate::store::Mark;
 
 /// One cacheable request that takes longer than a look into memory: everything that stays the same
 /// while it is being answered.
@@ -269,14 +269,14 @@ impl Quest {
     pub(super) fn enter(&self) -> Place {
         let rule = self.asked.live.rule(self.lookup.rule);
         // Without tags of the rule's own the answer can still name groups (RFC 9875).
-        let beginning = match rule.tags() {
+        let tags_beginning = || match rule.tags() {
             [] => groups::tags_of(&self.group_origin()),
             _ => String::new(),
         };
         self.worker.flights.enter(
             &self.lookup,
             &self.worker.store,
-            Tags::Beginning(&beginning),
+            tags_beginning,
             self.worker.upstream(&self.asked.live).timeout(),
         )
     }

@@ -31,7 +31,7 @@ struct Memos {
     swept: Instant,
 }
 
-type FlightKey = (String, String, String);
+type FlightKey = Arc<(String, String, String)>;
 
 /// One fill.
 #[derive(Debug)]
@@ -216,12 +216,12 @@ impl Flights {
     /// Joins the fill of `lookup`, unless there is none, or it is older than `patience`, or a purge
     /// has overtaken it: then leads a new one.
     ///
-    /// `tags`: what is known of the answer's.
+    /// `tags_beginning`: what is known of the answer's tags.
     pub(super) fn enter(
         self: &Arc<Self>,
         lookup: &Lookup,
         store: &Store,
-        tags: Tags<'_>,
+        tags_beginning: impl FnOnce() -> String,
         patience: Duration,
     ) -> Place {
         if self.memo(lookup) == Some(Memo::Apart) {
@@ -231,7 +231,7 @@ impl Flights {
         let mut map = lock(&self.map);
         if let Some(flight) = map.get(&key)
             && (flight.begun.load(Ordering::Relaxed) || flight.since.elapsed() < patience)
-            && !store.fenced(flight.mark, &key.0, tags)
+            && !store.fenced(flight.mark, &key.0, Tags::Beginning(&tags_beginning()))
         {
             return Place::Join(Follower {
                 flight: flight.clone(),
@@ -311,11 +311,11 @@ impl Follower {
 }
 
 fn flight_key(lookup: &Lookup) -> FlightKey {
-    (
+    Arc::new((
         lookup.key.text.clone(),
         lookup.host.clone(),
         lookup.key.form.clone(),
-    )
+    ))
 }
 
 /// Every value behind these locks is whole at any time.

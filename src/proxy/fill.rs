@@ -3,6 +3,7 @@
 //! The client is handed pieces as they come; the fill keeps a capped copy and stores it when it is
 //! whole, when RFC 9111 and the rule allow it, and when no purge has come between.
 
+mod answer;
 mod ask;
 mod claim;
 mod gather;
@@ -13,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -23,6 +24,7 @@ use crate::body::{Body, Piece, Tapped};
 use crate::entry::Variant;
 use crate::http_cache::{Reason, Reuse, Stored, storable, validation};
 use crate::store::{Tags, Ticket};
+pub(super) use answer::Answer;
 use ask::Arrival;
 pub(super) use ask::origin_form;
 use claim::Claim;
@@ -63,42 +65,6 @@ pub(super) enum Leasing {
     Try,
     /// Leaves it: Redis is not to be waited for, or the answer is not one to share.
     Never,
-}
-
-/// What the client that caused a fill gets.
-pub(super) enum Answer {
-    /// The app's answer, as it comes.
-    Streamed {
-        /// Head and body.
-        response: Response<Body>,
-        /// What is being stored, or why nothing is.
-        kept: Result<Box<Stored>, Reason>,
-        /// The app's status.
-        status: StatusCode,
-    },
-    /// The app confirmed what is stored.
-    Confirmed {
-        /// Brought up to date.
-        variant: Arc<Variant>,
-        /// 304.
-        status: StatusCode,
-        /// Fields of the 304 that are for this client alone, such as cookies.
-        personal: HeaderMap,
-    },
-    /// The app sent what a stored part lacked.
-    Completed {
-        /// Whole now.
-        variant: Arc<Variant>,
-        /// 206.
-        status: StatusCode,
-    },
-    /// Another sidecar stored it meanwhile.
-    Found {
-        /// From Redis.
-        variant: Arc<Variant>,
-    },
-    /// No answer.
-    Failed(StatusCode, Reason),
 }
 
 /// Starts a fill and waits for the head of its answer. `slot` is its place among the fills under way.
@@ -315,9 +281,10 @@ impl Fill {
         let (head, body, length) = self.returned(arrival.response);
         let (tap, pieces) = mpsc::unbounded_channel();
         let response = Response::from_parts(head, Body::stream(Tapped::new(pieces, length)));
+        let now = quest.now();
         self.reply(Answer::Streamed {
-            response,
-            kept: Ok(Box::new(stored.clone())),
+            response: quest.unless_held(response, &stored, now),
+            kept: Ok(stored.ttl(now)),
             status,
         });
         let gathered = gather(body, rule.max_body(), length, &tap).await;

@@ -101,15 +101,14 @@ pub(super) fn add_forwarding(
         _ => "1.1 pannier",
     };
     headers.append(VIA, HeaderValue::from_static(via));
-    let chain = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .map(str::to_owned)
-        .chain(std::iter::once(peer.to_string()))
-        .collect::<Vec<_>>()
-        .join(", ");
-    if let Ok(chain) = HeaderValue::from_str(&chain) {
+    let mut chain = String::new();
+    let before = headers.get_all(FORWARDED_FOR).iter();
+    for line in before.filter_map(|line| line.to_str().ok()) {
+        chain.push_str(line);
+        chain.push_str(", ");
+    }
+    chain.push_str(&peer.to_string());
+    if let Ok(chain) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, chain);
     }
     if let Ok(scheme) = HeaderValue::from_str(scheme) {

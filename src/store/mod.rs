@@ -218,10 +218,10 @@ impl Store {
     pub async fn commit(
         &self,
         ticket: Ticket,
-        variant: Variant,
+        variant: impl Into<Arc<Variant>>,
         coherence: Coherence,
     ) -> Result<(), Reason> {
-        let variant = Arc::new(variant);
+        let variant = variant.into();
         let Some(tier) = &self.shared.tier else {
             return self.hold(&ticket, &variant);
         };

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 
 use super::Quest;
-use crate::body::Body;
 use crate::entry::Variant;
-use crate::http_cache::{Reason, validation};
+use crate::http_cache::Reason;
 use crate::proxy::fill::{self, Answer, Order};
 use crate::proxy::outcome::{Outcome, text};
 use crate::proxy::{pass, respond};
@@ -25,25 +24,11 @@ impl Quest {
                 kept,
                 status,
             }) => {
-                let now = self.now();
-                let response = match &kept {
-                    Ok(kept) if validation::not_modified(&self.head(), kept, now) => {
-                        let mut answer = Response::new(Body::empty());
-                        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-                        *answer.headers_mut() = validation::not_modified_headers(&kept.headers);
-                        let policy = self.asked.live.rule(self.lookup.rule).policy;
-                        let personal = validation::personal(response.headers(), kept, policy);
-                        answer.headers_mut().extend(personal);
-                        answer
-                    }
-                    _ => response,
-                };
                 let outcome = self.outcome(reason, response).asked_app(status);
-                let outcome = match &kept {
-                    Ok(kept) => outcome.ttl(kept.ttl(now)),
-                    Err(_) => outcome,
-                };
-                outcome.stored(kept.map(|_| ()))
+                match kept {
+                    Ok(ttl) => outcome.ttl(ttl).stored(Ok(())),
+                    Err(reason) => outcome.stored(Err(reason)),
+                }
             }
             Ok(Answer::Confirmed {
                 variant,

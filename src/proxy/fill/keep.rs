@@ -70,11 +70,7 @@ impl Fill {
         let store = &self.quest.worker.store;
         let at = Instant::now();
         let stored = store
-            .commit(
-                fill.ticket,
-                Variant::clone(&variant),
-                self.quest.coherence(),
-            )
+            .commit(fill.ticket, variant.clone(), self.quest.coherence())
             .await;
         if let Err(reason) = stored {
             self.count_not_stored(reason);

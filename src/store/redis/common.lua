@@ -4,9 +4,14 @@ local prefix = ARGV[1]
 local control, index, expiry, meta = prefix .. ':by', prefix .. ':ix', prefix .. ':ex', prefix .. ':m'
 local tagged, leases, fences = prefix .. ':tx', prefix .. ':lx', prefix .. ':tp'
 
+-- Looked at once a script.
+local now
 local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  if not now then
+    local time = redis.call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  return now
 end
 
 -- A counter that was lost (an eviction, a flush) must not go below zero for ever.
@@ -66,13 +71,12 @@ end
 
 -- Bookkeeping of what Redis has expired by itself, at most `limit` of each kind.
 local function tidy(limit)
-  local now = now_ms()
-  for _, key in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, limit)) do
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now_ms(), 'LIMIT', 0, limit)) do
     redis.call('ZREM', expiry, key)
     forget(key)
     settle(key)
   end
-  for _, key in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, limit)) do
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now_ms(), 'LIMIT', 0, limit)) do
     unlease(key)
     settle(key)
   end

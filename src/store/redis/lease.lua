@@ -1,8 +1,6 @@
 -- KEYS: entry, lease. ARGV: prefix, key, token, lease in ms, budget.
 -- Returns what happened (0 taken by another, 1 ours, 2 no room), the purge count, the entry's bytes.
 local key, token, lasting, max = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-tidy(10)
-
 local entry = redis.pcall('GET', KEYS[1])
 if type(entry) == 'table' then
   redis.call('UNLINK', KEYS[1])
@@ -14,10 +12,16 @@ local purges = tonumber(redis.call('HGET', control, 'sq') or 0)
 if redis.call('EXISTS', KEYS[2]) == 1 then
   return { 0, purges, entry }
 end
-local fresh = redis.call('HEXISTS', meta, key) == 0
-if fresh and total() + lease_cost(key) > max then
-  settle(key)
-  return { 2, purges, entry }
+local function full()
+  return redis.call('HEXISTS', meta, key) == 0 and total() + lease_cost(key) > max
+end
+-- Every store tidies as well (put.lua).
+if full() then
+  tidy(20)
+  if full() then
+    settle(key)
+    return { 2, purges, entry }
+  end
 end
 redis.call('SET', KEYS[2], token, 'PX', lasting)
 if redis.call('ZADD', leases, now_ms() + lasting, key) == 1 then

@@ -10,8 +10,10 @@ tidy(20)
 
 -- A fill has no tags while it runs, so a purge by tag cannot find its lease; it leaves its number.
 local function purged_by_tag()
-  local floor = tonumber(redis.call('HGET', control, 'fl') or 0)
-  if #ARGV > 9 and floor > purges then
+  if #ARGV == 9 then
+    return false
+  end
+  if tonumber(redis.call('HGET', control, 'fl') or 0) > purges then
     return true
   end
   for i = 10, #ARGV do
@@ -42,7 +44,9 @@ if total() - old + size > max then
   return ended(2)
 end
 
-forget(key)
+if known then
+  forget(key)
+end
 redis.call('SET', KEYS[1], ARGV[9], 'PX', ttl)
 redis.call('ZADD', index, 0, key)
 redis.call('ZADD', expiry, now_ms() + ttl, key)

@@ -49,6 +49,16 @@ impl Keyspace {
         }
     }
 
+    /// The name of `key`'s entry.
+    pub(super) fn entry(&self, key: &str) -> String {
+        [self.shard(key), ":e:", key].concat()
+    }
+
+    /// The name of `key`'s lease.
+    pub(super) fn lease(&self, key: &str) -> String {
+        [self.shard(key), ":l:", key].concat()
+    }
+
     /// The key whose entry or lease is called `name`.
     pub(super) fn parse<'n>(&self, name: &'n str) -> Option<Name<'n>> {
         let rest = self
@@ -127,7 +137,7 @@ mod tests {
             let key = format!("user:{i}");
             let shard = keys.shard(&key).to_owned();
             assert_eq!(
-                keys.parse(&format!("{shard}:e:{key}")),
+                keys.parse(&keys.entry(&key)),
                 Some(Name::Entry(key.as_str()))
             );
             used.insert(shard);

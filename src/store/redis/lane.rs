@@ -8,7 +8,7 @@ use prometheus::Histogram;
 
 use super::error::Error;
 use super::link::Link;
-use super::scripts::Script;
+use super::scripts::{Call, Script};
 use super::tier::Tier;
 use crate::clock;
 
@@ -19,7 +19,7 @@ type Command<'a, T> = Pin<Box<dyn Future<Output = Result<T, fred::error::Error>>
 pub(super) struct Lane<'l> {
     pub(super) tier: &'l Tier,
     pub(super) client: &'l WithOptions<Client>,
-    /// Nothing is sent while this link has no session.
+    /// Nothing is sent while this link has no session, nor waited for longer than `[redis] timeout`.
     pub(super) session_of: Option<&'l Link>,
 }
 
@@ -38,11 +38,15 @@ impl Lane<'_> {
         latency: Option<&Histogram>,
         command: Command<'_, T>,
     ) -> Result<T, Error> {
-        if self.session_of.is_some_and(|link| link.session().is_none()) {
-            return Err(Error::Down);
-        }
         let start = clock::monotonic();
-        let result = command.await.map_err(Error::from);
+        let result = match self.session_of {
+            None => command.await.map_err(Error::from),
+            Some(link) if link.session().is_none() => return Err(Error::Down),
+            Some(link) => {
+                let answered = link.deadlines.within(self.tier.timeout(), command).await;
+                answered.map_or(Err(Error::Timeout), |reply| reply.map_err(Error::from))
+            }
+        };
         if let Some(latency) = latency {
             latency.observe(clock::monotonic().duration_since(start).as_secs_f64());
         }
@@ -55,10 +59,9 @@ impl Lane<'_> {
         &self,
         latency: Option<&Histogram>,
         script: Script,
-        keys: Vec<String>,
-        args: Vec<Value>,
+        call: impl Fn() -> Call + Send,
     ) -> Result<Value, Error> {
-        let reply = self.tier.scripts.run(self.client, script, keys, args);
+        let reply = self.tier.scripts.run(self.client, script, call);
         self.send(latency, reply).await
     }
 }

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::keys;
 use super::lane::number;
 use super::link::Link;
-use super::scripts::Script;
+use super::scripts::{Call, Script};
 use crate::entry::{Entry, codec};
 
 /// A lease outlives its fill's deadline by this, for the store that follows.
@@ -65,22 +65,21 @@ impl Link {
     pub(in crate::store) async fn lease(&self, key: &str, deadline: Duration) -> Lease {
         let token: Box<str> =
             format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)).into();
-        let prefix = self.tier.keys.shard(key);
-        let keys = vec![format!("{prefix}:e:{key}"), format!("{prefix}:l:{key}")];
+        let names = &self.tier.keys;
         let lasting = u64::try_from((deadline + MARGIN).as_millis()).unwrap_or(u64::MAX >> 12);
-        let args = vec![
-            prefix.into(),
-            key.into(),
-            (&*token).into(),
-            decimal(lasting),
-            decimal(self.tier.shard_budget),
-        ];
+        let call = || Call {
+            keys: vec![names.entry(key), names.lease(key)],
+            args: vec![
+                names.shard(key).into(),
+                key.into(),
+                (&*token).into(),
+                decimal(lasting),
+                decimal(self.tier.shard_budget),
+            ],
+        };
         let latency = &self.tier.latency.lease;
-        match self
-            .quick()
-            .run(Some(latency), Script::Lease, keys, args)
-            .await
-        {
+        let reply = self.quick().run(Some(latency), Script::Lease, call).await;
+        match reply {
             Ok(reply) => self.leased(key, token, reply),
             Err(Error::Full(_)) => Lease::Full,
             Err(Error::Down) => Lease::Unknown(None),
@@ -114,32 +113,30 @@ impl Link {
         entry: &Entry,
         ttl: Duration,
     ) -> Result<Put, Error> {
-        let prefix = self.tier.keys.shard(key);
-        let keys = vec![format!("{prefix}:e:{key}"), format!("{prefix}:l:{key}")];
-        let bytes = codec::encode(entry);
+        let names = &self.tier.keys;
+        let prefix = names.shard(key);
+        let bytes = Bytes::from(codec::encode(entry));
         let tags = tags(entry);
         let size = keys::cost(prefix, key, bytes.len(), &tags);
-        let mut args = vec![
-            prefix.into(),
-            key.into(),
-            (&*held.token).into(),
-            decimal(held.purges),
-            decimal(
-                u64::try_from(ttl.as_millis())
-                    .unwrap_or(u64::MAX)
-                    .clamp(1, u64::MAX >> 12),
-            ),
-            decimal(size),
-            decimal(entry.priority() as u64),
-            decimal(self.tier.shard_budget),
-            Value::Bytes(Bytes::from(bytes)),
-        ];
-        args.extend(tags.iter().map(|tag| Value::from(&**tag)));
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let call = || {
+            let mut args = vec![
+                prefix.into(),
+                key.into(),
+                (&*held.token).into(),
+                decimal(held.purges),
+                decimal(ttl.clamp(1, u64::MAX >> 12)),
+                decimal(size),
+                decimal(entry.priority() as u64),
+                decimal(self.tier.shard_budget),
+                Value::Bytes(bytes.clone()),
+            ];
+            args.extend(tags.iter().map(|tag| Value::from(&**tag)));
+            let keys = vec![names.entry(key), names.lease(key)];
+            Call { keys, args }
+        };
         let latency = &self.tier.latency.put;
-        let reply = self
-            .quick()
-            .run(Some(latency), Script::Put, keys, args)
-            .await;
+        let reply = self.quick().run(Some(latency), Script::Put, call).await;
         match reply {
             Ok(reply) => Ok(match number(&reply) {
                 1 => Put::Stored,
@@ -171,11 +168,13 @@ impl Link {
     }
 
     async fn release_token(&self, key: &str, token: &str) {
-        let prefix = self.tier.keys.shard(key);
-        let keys = vec![format!("{prefix}:l:{key}")];
-        let args = vec![prefix.into(), key.into(), token.into()];
+        let names = &self.tier.keys;
+        let call = || Call {
+            keys: vec![names.lease(key)],
+            args: vec![names.shard(key).into(), key.into(), token.into()],
+        };
         // If it fails, the lease ends by itself.
-        let _ = self.quick().run(None, Script::Release, keys, args).await;
+        let _ = self.quick().run(None, Script::Release, call).await;
     }
 }
 

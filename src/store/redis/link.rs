@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::{Client, WithOptions};
@@ -10,6 +11,7 @@ use fred::types::config::Options;
 use tokio::task::JoinHandle;
 
 use super::connection::{self, PATIENT};
+use super::deadlines::Deadlines;
 use super::error::Error;
 use super::lane::Lane;
 use super::tier::{Session, Tier, lock};
@@ -23,6 +25,7 @@ pub(in crate::store) struct Link {
     pub(super) client: Client,
     quick: WithOptions<Client>,
     patient: WithOptions<Client>,
+    pub(super) deadlines: Deadlines,
     /// The number of the session; 0: none.
     session: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -41,8 +44,10 @@ impl Link {
             ..Options::default()
         };
         let link = Arc::new(Link {
-            quick: client.with_options(&options(tier.timeout())),
+            // Their deadlines are our own (`Lane`).
+            quick: client.with_options(&options(Duration::ZERO)),
             patient: client.with_options(&options(PATIENT.max(tier.timeout()))),
+            deadlines: Deadlines::default(),
             client,
             tier,
             session: AtomicU64::new(0),
@@ -92,7 +97,7 @@ impl Link {
     /// The entry under `key`. What does not decode is removed.
     pub(in crate::store) async fn get(&self, key: &str) -> Result<Option<Entry>, Unanswered> {
         let lane = self.quick();
-        let name = format!("{}:e:{key}", self.tier.keys.shard(key));
+        let name = self.tier.keys.entry(key);
         let latency = &self.tier.latency.get;
         let found = lane
             .send(Some(latency), lane.client.get::<Option<Bytes>, _>(name))

@@ -7,6 +7,7 @@
 
 mod breaker;
 mod connection;
+mod deadlines;
 mod error;
 mod journal;
 mod keeper;

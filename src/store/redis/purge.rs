@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::error::Error;
 use super::lane::{Lane, number};
 use super::link::Link;
-use super::scripts::Script;
+use super::scripts::{Call, Script};
 use crate::routes::{Pattern, Purge};
 
 /// Members of an index looked at, or removed, by one command.
@@ -167,12 +167,13 @@ impl Lane<'_> {
             Index::Keys => "keys",
             Index::Tags => "tags",
         };
-        let mut args: Vec<Value> = vec![shard.into(), kind.into()];
-        args.extend(members);
+        let call = || {
+            let mut args: Vec<Value> = vec![shard.into(), kind.into()];
+            args.extend(members.iter().cloned());
+            control(shard, args)
+        };
         let latency = &self.tier.latency.purge;
-        let removed = self
-            .run(Some(latency), Script::Purge, control(shard), args)
-            .await?;
+        let removed = self.run(Some(latency), Script::Purge, call).await?;
         Ok(number(&removed) as usize)
     }
 
@@ -180,13 +181,16 @@ impl Lane<'_> {
     async fn fence_tags(&self, shard: &str, tags: &[Pattern]) -> Result<(), Error> {
         let any = tags.iter().any(|pattern| pattern.exact().is_none());
         for page in tags.chunks(PAGE) {
-            let mut args: Vec<Value> = vec![
-                shard.into(),
-                FENCED_TAGS.to_string().into(),
-                if any { "1" } else { "0" }.into(),
-            ];
-            args.extend(page.iter().filter_map(Pattern::exact).map(Value::from));
-            self.run(None, Script::Fence, control(shard), args).await?;
+            let call = || {
+                let mut args: Vec<Value> = vec![
+                    shard.into(),
+                    FENCED_TAGS.to_string().into(),
+                    if any { "1" } else { "0" }.into(),
+                ];
+                args.extend(page.iter().filter_map(Pattern::exact).map(Value::from));
+                control(shard, args)
+            };
+            self.run(None, Script::Fence, call).await?;
         }
         Ok(())
     }
@@ -196,8 +200,11 @@ impl Lane<'_> {
         let mut removed = 0;
         let mut cursor = Value::from("0");
         loop {
-            let args = vec![shard.into(), escape_glob(shard).into(), cursor];
-            let reply = self.run(None, Script::Sweep, control(shard), args).await?;
+            let call = || {
+                let glob = escape_glob(shard).into();
+                control(shard, vec![shard.into(), glob, cursor.clone()])
+            };
+            let reply = self.run(None, Script::Sweep, call).await?;
             let mut reply = reply.into_array().into_iter();
             cursor = reply.next().unwrap_or_else(|| "0".into());
             removed += reply.next().as_ref().map_or(0, number) as usize;
@@ -208,8 +215,10 @@ impl Lane<'_> {
     }
 }
 
-fn control(shard: &str) -> Vec<String> {
-    vec![format!("{shard}:by")]
+/// A call about the whole shard.
+fn control(shard: &str, args: Vec<Value>) -> Call {
+    let keys = vec![format!("{shard}:by")];
+    Call { keys, args }
 }
 
 /// The lexical range that holds all an index has for `pattern`.

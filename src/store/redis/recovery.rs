@@ -9,7 +9,7 @@ use fred::types::{InfoKind, Value};
 use super::error::Error;
 use super::lane::{Lane, number};
 use super::link::{Counters, Link};
-use super::scripts::Script;
+use super::scripts::{Call, Script};
 use super::tier::lock;
 use crate::clock;
 use crate::routes::Purge;
@@ -122,9 +122,11 @@ impl Link {
 
 async fn ask(lane: &Lane<'_>, shard: &str) -> Result<Beat, Error> {
     let fresh_id = format!("{:016x}", fastrand::u64(..));
-    let keys = vec![format!("{shard}:by")];
-    let args = vec![shard.into(), fresh_id.into()];
-    let reply = lane.run(None, Script::Beat, keys, args).await?;
+    let call = || Call {
+        keys: vec![format!("{shard}:by")],
+        args: vec![shard.into(), fresh_id.as_str().into()],
+    };
+    let reply = lane.run(None, Script::Beat, call).await?;
     let reply = reply.into_array();
     let at = |index: usize| reply.get(index).unwrap_or(&Value::Null);
     let text = |index: usize| at(index).as_string().unwrap_or_default();

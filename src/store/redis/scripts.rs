@@ -49,6 +49,26 @@ impl Script {
     }
 }
 
+/// What a script is called with.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Of one shard.
+    pub(super) keys: Vec<String>,
+    pub(super) args: Vec<Value>,
+}
+
+impl Call {
+    /// The words behind the command's name; `script` is a hash or a text.
+    fn of(self, script: &str) -> Vec<Value> {
+        let mut words = Vec::with_capacity(2 + self.keys.len() + self.args.len());
+        words.push(script.into());
+        words.push(Value::from(self.keys.len() as i64));
+        words.extend(self.keys.into_iter().map(Value::from));
+        words.extend(self.args);
+        words
+    }
+}
+
 /// The texts and, once Redis was asked, their hashes.
 #[derive(Debug)]
 pub(super) struct Scripts {
@@ -82,29 +102,22 @@ impl Scripts {
         }
     }
 
-    /// Runs one; `keys` must be of one shard.
+    /// Runs one. `call` is asked a second time only if Redis has forgotten the script, so that what is
+    /// sent need not be copied each time.
     pub(super) async fn run(
         &self,
         client: &WithOptions<Client>,
         script: Script,
-        keys: Vec<String>,
-        args: Vec<Value>,
+        call: impl Fn() -> Call,
     ) -> Result<Value, fred::error::Error> {
         let loaded = &self.loaded[script as usize];
-        let mut words = Vec::with_capacity(2 + keys.len() + args.len());
-        words.push(Value::Null);
-        words.push(Value::from(keys.len() as i64));
-        words.extend(keys.into_iter().map(Value::from));
-        words.extend(args);
         if let Some(hash) = loaded.hash.get() {
-            words[0] = hash.as_str().into();
-            match send(client, "EVALSHA", words.clone()).await {
+            match send(client, "EVALSHA", call().of(hash)).await {
                 Err(error) if error.details().starts_with("NOSCRIPT") => {}
                 reply => return reply,
             }
         }
-        words[0] = loaded.text.as_str().into();
-        send(client, "EVAL", words).await
+        send(client, "EVAL", call().of(&loaded.text)).await
     }
 }
 

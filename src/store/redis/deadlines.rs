@@ -1,0 +1,122 @@
+//! Deadlines that cost a request next to nothing.
+//!
+//! A timer that is registered takes the lock of the runtime's timers and, if it is the first to end,
+//! wakes the runtime by a system call. Moving a registered one to a later moment does neither. So the
+//! timer of a command that was answered in time is kept for the next command.
+
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::tier::lock;
+
+/// The most timers kept (promise I7); more commands at a time make their own.
+const SPARE: usize = 256;
+
+/// The timers of one runtime's commands.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines {
+    spare: Mutex<Vec<Timer>>,
+}
+
+type Timer = Pin<Box<Sleep>>;
+
+impl Deadlines {
+    /// What `work` comes to; `None` if it takes longer than `patience`.
+    pub(super) async fn within<T>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut timer = self.timer(Instant::now() + patience);
+        let done = tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = &mut timer => None,
+        };
+        if done.is_some() {
+            self.keep(timer);
+        }
+        done
+    }
+
+    fn timer(&self, deadline: Instant) -> Timer {
+        let spare = lock(&self.spare).pop();
+        match spare {
+            Some(mut timer) => {
+                timer.as_mut().reset(deadline);
+                timer
+            }
+            None => Box::pin(sleep_until(deadline)),
+        }
+    }
+
+    fn keep(&self, mut timer: Timer) {
+        // Else it would wake, and keep in memory, the task of a command that is long done.
+        let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let mut spare = lock(&self.spare);
+        if spare.len() < SPARE {
+            spare.push(timer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_command_has_all_of_its_patience() {
+        let deadlines = Deadlines::default();
+        for (case, takes, in_time) in [
+            ("the first", 40, true),
+            (
+                "by the timer of the first, which would have ended",
+                40,
+                true,
+            ),
+            ("too late", 60, false),
+            ("by a new timer", 49, true),
+            ("at once", 0, true),
+            ("after that", 49, true),
+            ("too late again", 51, false),
+        ] {
+            let began = Instant::now();
+            let done = deadlines.within(PATIENCE, sleep(millis(takes))).await;
+            assert_eq!(done.is_some(), in_time, "{case}");
+            let waited = Instant::now() - began;
+            assert!(waited <= millis(takes.min(50) + 1), "{case}: {waited:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_ended_unused_is_used_again() {
+        let deadlines = Deadlines::default();
+        deadlines.within(PATIENCE, async {}).await;
+        sleep(millis(500)).await;
+        let done = deadlines.within(PATIENCE, sleep(millis(40))).await;
+        assert!(done.is_some());
+        let late = deadlines.within(PATIENCE, std::future::pending::<()>());
+        assert!(late.await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_the_cap_are_kept() {
+        let deadlines = Deadlines::default();
+        let crowd = (0..2 * SPARE).map(|_| deadlines.within(PATIENCE, sleep(millis(1))));
+        assert!(join_all(crowd).await.iter().all(Option::is_some));
+        assert_eq!(lock(&deadlines.spare).len(), SPARE);
+    }
+}

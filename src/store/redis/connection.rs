@@ -1,14 +1,17 @@
 //! How fred is to connect: nothing in it waits for ever but the attempts to reconnect.
+//!
+//! That a connection no longer answers is the keeper's to notice: fred's own watch over it sets a timer
+//! for each piece that it reads or writes.
 
 use std::path::Path;
 use std::time::Duration;
 
-use fred::clients::Client;
+use fred::clients::{Client, WithOptions};
+use fred::interfaces::ClientLike;
 use fred::types::Builder;
 use fred::types::RespVersion;
 use fred::types::config::{
-    Config as Fred, ConnectionConfig, PerformanceConfig, ReconnectPolicy, TlsConnector,
-    UnresponsiveConfig,
+    Config as Fred, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TlsConnector,
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -50,8 +53,35 @@ pub(super) fn settings(config: &Redis) -> Result<Fred, Misconfigured> {
     Ok(settings)
 }
 
-/// A client that is not connected yet.
-pub(super) fn client(settings: &Fred, config: &Redis) -> Result<Client, fred::error::Error> {
+/// fred's client, as each kind of command uses it.
+pub(super) struct Clients {
+    /// For what takes no options.
+    pub(super) plain: Client,
+    /// For requests; how long they wait is up to their lane.
+    pub(super) quick: WithOptions<Client>,
+    /// For the keeper.
+    pub(super) patient: WithOptions<Client>,
+}
+
+impl Clients {
+    /// Not connected yet.
+    pub(super) fn new(settings: &Fred, config: &Redis) -> Result<Clients, fred::error::Error> {
+        let plain = client(settings, config)?;
+        let options = |timeout| Options {
+            max_attempts: Some(1),
+            timeout: Some(timeout),
+            fail_fast: true,
+            ..Options::default()
+        };
+        Ok(Clients {
+            quick: plain.with_options(&options(Duration::ZERO)),
+            patient: plain.with_options(&options(PATIENT.max(config.timeout))),
+            plain,
+        })
+    }
+}
+
+fn client(settings: &Fred, config: &Redis) -> Result<Client, fred::error::Error> {
     Builder::from_config(settings.clone())
         .set_policy(reconnection(config))
         .set_connection_config(ConnectionConfig {
@@ -59,10 +89,6 @@ pub(super) fn client(settings: &Fred, config: &Redis) -> Result<Client, fred::er
             internal_command_timeout: PATIENT,
             max_command_attempts: 1,
             reconnect_on_auth_error: false,
-            unresponsive: UnresponsiveConfig {
-                max_timeout: Some((config.timeout * 4).max(PATIENT)),
-                interval: Duration::from_millis(100),
-            },
             ..ConnectionConfig::default()
         })
         .set_performance_config(PerformanceConfig {

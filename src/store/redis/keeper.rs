@@ -8,27 +8,26 @@ use fred::types::ConnectHandle;
 use fred::types::config::Server;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
+use super::connection::Clients;
+use super::error::Error;
 use super::link::Link;
+use super::tracking;
 use crate::clock;
 
 /// How often a session asks whether Redis still holds the data it knew.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Recoveries that may fail in a row on one connection.
+/// Recoveries that may fail in a row on one connection that answers.
 const STALLED: u32 = 5;
 
 /// Runs until the link is closed.
 pub(super) fn keep(link: &Arc<Link>) -> JoinHandle<()> {
-    let errors = link.client.error_rx();
-    let reconnects = link.client.reconnect_rx();
     let keeper = Keeper {
         link: Arc::clone(link),
-        errors,
-        reconnects,
-        connection: link.client.connect(),
+        watch: Watch::begin(link, &link.clients()),
         failures: 0,
         beat_at: clock::monotonic(),
     };
@@ -37,12 +36,40 @@ pub(super) fn keep(link: &Arc<Link>) -> JoinHandle<()> {
 
 struct Keeper {
     link: Arc<Link>,
-    errors: Receiver<(fred::error::Error, Option<Server>)>,
-    reconnects: Receiver<Server>,
-    connection: ConnectHandle,
+    watch: Watch,
     /// Recoveries failed since the last success.
     failures: u32,
     beat_at: Instant,
+}
+
+/// A client that connects, and all it tells.
+struct Watch {
+    errors: Receiver<(fred::error::Error, Option<Server>)>,
+    reconnects: Receiver<Server>,
+    connection: ConnectHandle,
+    /// Ends when it is dropped.
+    _invalidations: JoinSet<()>,
+}
+
+impl Watch {
+    fn begin(link: &Arc<Link>, clients: &Clients) -> Watch {
+        let client = &clients.plain;
+        // All subscribe before the connection begins, so that they miss nothing.
+        let mut invalidations = JoinSet::new();
+        invalidations.spawn(tracking::listen(link, client));
+        Watch {
+            errors: client.error_rx(),
+            reconnects: client.reconnect_rx(),
+            connection: client.connect(),
+            _invalidations: invalidations,
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
 }
 
 impl Keeper {
@@ -52,12 +79,12 @@ impl Keeper {
         loop {
             tokio::select! {
                 biased;
-                event = self.errors.recv() => match event {
+                event = self.watch.errors.recv() => match event {
                     Err(RecvError::Closed) => return,
                     Err(RecvError::Lagged(_)) => self.link.set_session(None),
                     Ok((error, _)) => self.lost(error),
                 },
-                event = self.reconnects.recv() => match event {
+                event = self.watch.reconnects.recv() => match event {
                     Err(RecvError::Closed) => return,
                     _ => {
                         self.link.set_session(None);
@@ -65,13 +92,13 @@ impl Keeper {
                         tick.reset_after(Duration::from_millis(5));
                     }
                 },
-                ended = &mut self.connection => {
+                ended = &mut self.watch.connection => {
                     self.link.set_session(None);
                     if let Ok(Err(error)) = ended {
                         self.link.tier.count(&error.into());
                     }
                     tokio::time::sleep(self.link.tier.config.reconnect_max).await;
-                    self.connection = self.link.client.connect();
+                    self.renew();
                 },
                 _ = tick.tick() => self.tick().await,
             }
@@ -93,7 +120,7 @@ impl Keeper {
         tier.metrics
             .redis_pending_purges
             .set(tier.journal.failed_count() as i64);
-        if !link.client.is_connected() {
+        if !link.clients().plain.is_connected() {
             return;
         }
         if link.session().is_none() {
@@ -105,8 +132,10 @@ impl Keeper {
         let now = clock::monotonic();
         if now >= self.beat_at {
             self.beat_at = now + HEARTBEAT;
-            // An error is counted; whether it ends the session is the breaker's or fred's decision.
-            let _ = link.beat(&link.patient()).await;
+            // Other errors are counted; whether they end the session is the breaker's or fred's decision.
+            if let Err(Error::Timeout) = link.beat(&link.patient()).await {
+                return self.renew();
+            }
         }
         if tier.journal.retry_due(now) {
             let _ = link.send_failed(&link.patient()).await;
@@ -116,7 +145,7 @@ impl Keeper {
     async fn recover(&mut self) {
         let recovered = self.link.recover().await;
         // An event that waits means the connection just prepared may be gone.
-        let undisturbed = self.errors.is_empty() && self.reconnects.is_empty();
+        let undisturbed = self.watch.errors.is_empty() && self.watch.reconnects.is_empty();
         match recovered {
             Ok(()) if undisturbed => {
                 self.failures = 0;
@@ -126,13 +155,24 @@ impl Keeper {
             Err(error) => {
                 tracing::debug!(%error, "no session with Redis yet");
                 self.failures += 1;
+                if error == Error::Timeout || self.failures >= STALLED {
+                    self.renew();
+                }
             }
         }
-        // A write into a full socket can hold up fred's task for ever.
-        if self.failures >= STALLED {
-            self.failures = 0;
-            self.connection.abort();
-            self.connection = self.link.client.connect();
+    }
+
+    /// Connects anew, since what has not answered for so long may never do so (a partition, a write into a
+    /// full socket that holds up fred's task), and does not tell what others purge.
+    ///
+    /// With a new client: one whose task is aborted goes on counting the commands that were queued, and
+    /// holds each later one back to send it along with them.
+    fn renew(&mut self) {
+        if self.link.tracking().is_some() {
+            tracing::warn!("Redis does not answer; connecting anew");
         }
+        self.link.set_session(None);
+        self.failures = 0;
+        self.watch = Watch::begin(&self.link, &self.link.renew());
     }
 }

@@ -1,11 +1,13 @@
 //! A way to send commands: how long they may take, and whether they need a session.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use fred::clients::{Client, WithOptions};
 use fred::types::Value;
 use prometheus::Histogram;
 
+use super::connection::Clients;
 use super::error::Error;
 use super::link::Link;
 use super::scripts::{Call, Script};
@@ -18,12 +20,20 @@ type Command<'a, T> = Pin<Box<dyn Future<Output = Result<T, fred::error::Error>>
 /// A client with its limits.
 pub(super) struct Lane<'l> {
     pub(super) tier: &'l Tier,
-    pub(super) client: &'l WithOptions<Client>,
+    pub(super) clients: Arc<Clients>,
     /// Nothing is sent while this link has no session, nor waited for longer than `[redis] timeout`.
     pub(super) session_of: Option<&'l Link>,
 }
 
 impl Lane<'_> {
+    /// For a command that this lane sends.
+    pub(super) fn client(&self) -> &WithOptions<Client> {
+        match self.session_of {
+            Some(_) => &self.clients.quick,
+            None => &self.clients.patient,
+        }
+    }
+
     /// Sends `command` (futures send nothing until awaited) and counts its result.
     pub(super) fn send<'a, T: 'a>(
         &'a self,
@@ -61,7 +71,7 @@ impl Lane<'_> {
         script: Script,
         call: impl Fn() -> Call + Send,
     ) -> Result<Value, Error> {
-        let reply = self.tier.scripts.run(self.client, script, call);
+        let reply = self.tier.scripts.run(self.client(), script, call);
         self.send(latency, reply).await
     }
 }

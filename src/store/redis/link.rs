@@ -2,60 +2,46 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use fred::clients::{Client, WithOptions};
 use fred::interfaces::{ClientLike, KeysInterface};
-use fred::types::config::Options;
 use tokio::task::JoinHandle;
 
-use super::connection::{self, PATIENT};
+use super::connection::Clients;
 use super::deadlines::Deadlines;
 use super::error::Error;
 use super::lane::Lane;
 use super::tier::{Session, Tier, lock};
-use super::{RedisStatus, keeper, tracking};
+use super::{RedisStatus, keeper};
 use crate::entry::{Entry, codec};
 use crate::store::Unanswered;
 
 /// A runtime's connection.
 pub(in crate::store) struct Link {
     pub(super) tier: Arc<Tier>,
-    pub(super) client: Client,
-    quick: WithOptions<Client>,
-    patient: WithOptions<Client>,
+    /// Replaced by the keeper when a connection is given up.
+    clients: ArcSwap<Clients>,
     pub(super) deadlines: Deadlines,
     /// The number of the session; 0: none.
     session: AtomicU64,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Link {
     /// Connects in the background; `None` if the settings allow no connection.
     pub(in crate::store) fn attach(tier: Arc<Tier>) -> Option<Arc<Link>> {
-        let client = connection::client(tier.settings.as_ref()?, &tier.config)
+        let clients = Clients::new(tier.settings.as_ref()?, &tier.config)
             .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
             .ok()?;
-        let options = |timeout| Options {
-            max_attempts: Some(1),
-            timeout: Some(timeout),
-            fail_fast: true,
-            ..Options::default()
-        };
         let link = Arc::new(Link {
-            // Their deadlines are our own (`Lane`).
-            quick: client.with_options(&options(Duration::ZERO)),
-            patient: client.with_options(&options(PATIENT.max(tier.timeout()))),
+            clients: ArcSwap::from_pointee(clients),
             deadlines: Deadlines::default(),
-            client,
             tier,
             session: AtomicU64::new(0),
-            tasks: Mutex::new(Vec::new()),
+            keeper: Mutex::new(None),
         });
-        // Both subscribe before the connection begins, so that they miss nothing.
-        let tasks = [tracking::listen(&link), keeper::keep(&link)];
-        lock(&link.tasks).extend(tasks);
+        *lock(&link.keeper) = Some(keeper::keep(&link));
         lock(&link.tier.attached).push(Arc::downgrade(&link));
         Some(link)
     }
@@ -76,11 +62,27 @@ impl Link {
         self.session.store(number, Ordering::Release);
     }
 
+    pub(super) fn clients(&self) -> Arc<Clients> {
+        self.clients.load_full()
+    }
+
+    /// A client in place of the one before, and without anything of it; not connected yet.
+    pub(super) fn renew(&self) -> Arc<Clients> {
+        let settings = self.tier.settings.as_ref();
+        match settings.map(|settings| Clients::new(settings, &self.tier.config)) {
+            Some(Ok(clients)) => self.clients.store(Arc::new(clients)),
+            // They made the one before.
+            Some(Err(error)) => tracing::error!(%error, "[redis] cannot be used"),
+            None => {}
+        }
+        self.clients()
+    }
+
     /// For requests: as quick as the config says, and only within a session.
     pub(super) fn quick(&self) -> Lane<'_> {
         Lane {
             tier: &self.tier,
-            client: &self.quick,
+            clients: self.clients(),
             session_of: Some(self),
         }
     }
@@ -89,7 +91,7 @@ impl Link {
     pub(super) fn patient(&self) -> Lane<'_> {
         Lane {
             tier: &self.tier,
-            client: &self.patient,
+            clients: self.clients(),
             session_of: None,
         }
     }
@@ -100,7 +102,7 @@ impl Link {
         let name = self.tier.keys.entry(key);
         let latency = &self.tier.latency.get;
         let found = lane
-            .send(Some(latency), lane.client.get::<Option<Bytes>, _>(name))
+            .send(Some(latency), lane.client().get::<Option<Bytes>, _>(name))
             .await;
         let decoded = match found {
             Ok(bytes) => bytes.map(|bytes| codec::decode(&bytes)),
@@ -155,11 +157,12 @@ impl Link {
         if self.session().is_some() {
             let _ = self.send_failed(&self.quick()).await;
         }
-        for task in lock(&self.tasks).drain(..) {
-            task.abort();
-        }
         self.set_session(None);
-        let _ = tokio::time::timeout(self.tier.timeout(), self.client.quit()).await;
+        let clients = self.clients();
+        let _ = tokio::time::timeout(self.tier.timeout(), clients.plain.quit()).await;
+        if let Some(keeper) = lock(&self.keeper).take() {
+            keeper.abort();
+        }
     }
 }
 

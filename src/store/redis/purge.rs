@@ -153,7 +153,7 @@ impl Lane<'_> {
             (PAGE as i64).into(),
         ];
         let latency = &self.tier.latency.purge;
-        self.send(Some(latency), self.client.custom(command, args))
+        self.send(Some(latency), self.client().custom(command, args))
             .await
     }
 

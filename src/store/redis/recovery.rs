@@ -35,9 +35,10 @@ impl Link {
         let _one_at_a_time = self.tier.recovery.lock().await;
         let lane = self.patient();
         let none: Vec<String> = Vec::new();
-        let tracking = self.client.start_tracking(none, false, false, false, true);
+        let client = &lane.clients.plain;
+        let tracking = client.start_tracking(none, false, false, false, true);
         lane.send(None, tracking).await?;
-        self.tier.scripts.load(lane.client).await;
+        self.tier.scripts.load(lane.client()).await;
         if self.beat(&lane).await? {
             self.warn_of_eviction(&lane).await;
         }
@@ -104,7 +105,7 @@ impl Link {
     /// An index evicted under us would hide entries from purges; `INFO` is allowed where `CONFIG` is
     /// not.
     async fn warn_of_eviction(&self, lane: &Lane<'_>) {
-        let info = lane.client.info::<String>(Some(InfoKind::Memory));
+        let info = lane.client().info::<String>(Some(InfoKind::Memory));
         let Ok(info) = lane.send(None, info).await else {
             return;
         };

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
+use fred::clients::Client;
 use fred::interfaces::TrackingInterface;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinHandle;
 
 use super::keys::Name;
 use super::link::Link;
 use crate::routes::{Pattern, Purge};
 
-/// Carries out invalidations until the client is closed.
-pub(super) fn listen(link: &Arc<Link>) -> JoinHandle<()> {
-    let mut invalidations = link.client.invalidation_rx();
+/// Carries out the invalidations that `client` is told of, until it is closed.
+pub(super) fn listen(link: &Arc<Link>, client: &Client) -> impl Future<Output = ()> + use<> {
+    let mut invalidations = client.invalidation_rx();
     let link = Arc::clone(link);
-    tokio::spawn(async move {
+    async move {
         loop {
             match invalidations.recv().await {
                 Ok(invalidation) => {
@@ -29,7 +29,7 @@ pub(super) fn listen(link: &Arc<Link>) -> JoinHandle<()> {
                 Err(RecvError::Closed) => return,
             }
         }
-    })
+    }
 }
 
 impl Link {

@@ -1,11 +1,12 @@
 """One run: its options, the servers it has started, and what it has measured."""
 
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from . import peers
+from . import ask, peers
 from .loads import Loads
 from .machine import WORK, Cores
 from .peers import Server, Setting
@@ -21,6 +22,20 @@ class Options:
     quick: bool
 
 
+# A generator that is later than this, at the 99th percentile, shows in the latencies.
+LATE_US = 50
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A column of quotients."""
+
+    heading: str
+    column: str
+    # The row that a row is compared with.
+    against: Callable[[str], str]
+
+
 @dataclass
 class Table:
     """What one scene gave: for each row (a peer, a size) the samples of all rounds."""
@@ -34,6 +49,8 @@ class Table:
     limit: str | None = None
     # Whether less is better.
     less: bool = True
+    # What rows are compared with, if not with the limit and Pannier (or the first row).
+    ratios: tuple[Ratio, ...] = ()
     samples: dict[str, list[dict]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -41,8 +58,25 @@ class Table:
         self.samples.setdefault(row, []).append(sample)
 
     def median(self, row: str, column: str) -> float | None:
-        values = [sample[column] for sample in self.samples.get(row, []) if column in sample]
+        values = self._values(row, column)
         return median(values) if values else None
+
+    def spread(self, row: str, column: str) -> float | None:
+        """Half the distance of the least from the greatest, as a part of the median."""
+        values = self._values(row, column)
+        middle = median(values) if len(values) > 1 else 0
+        return (max(values) - min(values)) / 2 / middle if middle else None
+
+    def quotient(self, row: str, column: str, reference: str) -> float | None:
+        value, against = self.median(row, column), self.median(reference, column)
+        return value / against if value is not None and against else None
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _values(self, row: str, column: str) -> list[float]:
+        return [sample[column] for sample in self.samples.get(row, []) if column in sample]
 
 
 class Bench:
@@ -98,33 +132,58 @@ class Bench:
             yield found
 
     @contextmanager
-    def sidecar(self, setting: Setting, label):
-        """One Pannier; who compares several of them tells them apart by `label`."""
-        server = peers.start("pannier", setting, f"pannier-{label}")
+    def server(self, name, setting: Setting, label):
+        """One server; who compares several of its kind tells them apart by `label`."""
+        server = peers.start(name, setting, f"{name}-{label}")
         try:
             yield server
         finally:
             server.stop()
 
+    def sidecar(self, setting: Setting, label):
+        """One Pannier."""
+        return self.server("pannier", setting, label)
+
     def setting(self, app: int, **more) -> Setting:
         return Setting(self.built, self.cores, app, **more)
 
-    def rounds(self, table: Table, servers: dict[str, Server], measure) -> None:
-        """Round by round over all servers, so that what the machine does meets all alike."""
+    def rounds(self, table: Table, servers: dict[str, Server], measure, hits_of=None) -> None:
+        """Round by round over all servers, so that what the machine does meets all alike. `hits_of` is
+        the app, where it should be asked for nothing."""
         for _ in range(self.options.rounds):
             for name, server in list(servers.items()):
                 try:
-                    sample = measure(server)
+                    sample = self._sample(server, measure, hits_of)
                 except Failed as error:
                     left_out(table, name, error)
                     del servers[name]
                     table.samples.pop(name, None)
                     continue
-                sample["memory_mb"] = server.process.memory_bytes() / 1e6
                 table.add(name, sample)
+        for name in table.samples:
+            _doubts(table, name)
+
+    @staticmethod
+    def _sample(server: Server, measure, hits_of) -> dict:
+        before = ask.count(hits_of)["reads"] if hits_of else 0
+        sample = measure(server)
+        if hits_of:
+            sample["not_hits"] = ask.count(hits_of)["reads"] - before
+        sample["memory_mb"] = server.process.memory_bytes() / 1e6
+        return sample
 
 
 def left_out(table: Table, name: str, error: Exception) -> None:
     first = str(error).strip().splitlines()[0]
-    table.notes.append(f"{peers.TITLES.get(name, name)} is left out: {first}")
+    table.note(f"{peers.title(name)} is left out: {first}")
     print(f"  {table.notes[-1]}")
+
+
+def _doubts(table: Table, name: str) -> None:
+    """What a reader must know before they trust the row."""
+    asked = table.median(name, "not_hits") or 0
+    if asked:
+        table.note(f"{peers.title(name)} asked the app {asked:,.0f} times in a round of hits")
+    late = table.median(name, "late_p99_us") or 0
+    if late > LATE_US:
+        table.note(f"{peers.title(name)}: the load was {late:,.0f} µs late (p99)")

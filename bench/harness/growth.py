@@ -1,11 +1,11 @@
 """How the cost of a hit grows with what Pannier holds, is told and is given."""
 
-import http.client
 from contextlib import ExitStack
 
-from .bench import Bench, Table
+from . import ask
+from .bench import Bench, Ratio, Table
 from .peers import TEMPLATES
-from .scenes.parts import OBJECT, at, closed, fill, table
+from .scenes.parts import OBJECT, at, by_row, closed, fill, table
 
 COLUMNS = ("rps", "cpu_us")
 # Small bodies, so that a million of them fit.
@@ -17,25 +17,31 @@ def entries(bench: Bench) -> Table:
     what each takes of memory over its body and its stored header fields (names and values)."""
     columns = ("rps", "cpu_us", "spread_cpu_us", "bytes_over_body")
     found = table("growth-entries", "Growth: entries held", entries, columns)
+    found.ratios = (
+        Ratio("CPU ÷ 1", "cpu_us", lambda _: "1"),
+        Ratio("CPU, spread ÷ 1", "spread_cpu_us", lambda _: "1"),
+    )
     counts = [1, 1000, 100_000] if bench.options.quick else [1, 1000, 100_000, 1_000_000]
     with bench.app() as app, ExitStack() as running:
         servers, over = {}, {}
         for count in counts:
             setting = bench.setting(app, memory="8GiB")
-            servers[count] = running.enter_context(bench.sidecar(setting, f"entries-{count}"))
-            grown = _filled(bench, servers[count], count)
-            over[count] = grown / count - BYTES - _stored_header_bytes(app)
+            server = running.enter_context(bench.sidecar(setting, f"entries-{count}"))
+            grown = _filled(bench, server, count)
+            servers[f"{count:,}"] = server
+            over[f"{count:,}"] = (count, grown / count - BYTES - _stored_header_bytes(app))
 
-        def measure(count, server):
+        def measure(row, server):
+            count, weight = over[row]
             sample = closed(bench, server, f"/b/{BYTES}/k0")
             spread = closed(bench, server, script="many.lua", args=(BYTES, count, 0))
             sample["spread_cpu_us"] = spread["cpu_us"]
             # One entry is less than what the allocator asks for at a time.
             if count >= 1000:
-                sample["bytes_over_body"] = over[count]
+                sample["bytes_over_body"] = weight
             return sample
 
-        _rounds(bench, found, servers, measure)
+        by_row(bench, found, servers, measure)
     return found
 
 
@@ -77,34 +83,37 @@ def fields(bench: Bench) -> Table:
         for count in (0, 5, 30):
             app = running.enter_context(bench.app("--fields", str(count)))
             sidecar = bench.sidecar(bench.setting(app), f"fields-{count}")
-            servers[count] = running.enter_context(sidecar)
+            servers[f"{count:,}"] = running.enter_context(sidecar)
         fill(bench, dict(servers), found, keys=1)
-        _rounds(bench, found, servers, lambda _, server: closed(bench, server))
+        by_row(bench, found, servers, lambda _, server: closed(bench, server))
     return found
 
 
 def cores(bench: Bench) -> Table:
-    """Workers, each on a core of its own. Where the load needs one of these cores, requests/s say nothing:
-    there, capacity is cores by processor time of a hit."""
+    """Workers, each on a core of its own, and threads of bare hyper. Where the load needs one of these
+    cores, requests/s say nothing: there, capacity is cores by processor time of a hit."""
     columns = ("rps", "cpu_us", "capacity_rps")
     found = table(
         "growth-cores", "Growth: cores", cores, columns, compared="capacity_rps", less=False
     )
+    found.ratios = (Ratio("× one core", "capacity_rps", lambda row: row.replace("2", "1")),)
     plan = bench.cores
-    second = plan.app if plan.count >= 4 else plan.load
+    pinned = {1: plan.server, 2: f"{plan.server},{plan.second(plan.app)}"}
     with bench.app() as app, ExitStack() as running:
-        servers = {}
-        for count, pinned in ((1, plan.server), (2, f"{plan.server},{second}")):
-            setting = bench.setting(app, workers=count, server_cores=pinned)
-            servers[count] = running.enter_context(bench.sidecar(setting, f"cores-{count}"))
+        servers, counts = {}, {}
+        for name, label in (("pannier", ""), ("limit-hyper", "bare hyper, ")):
+            for count, on in pinned.items():
+                setting = bench.setting(app, workers=count, server_cores=on)
+                server = running.enter_context(bench.server(name, setting, f"cores-{count}"))
+                servers[f"{label}{count}"], counts[f"{label}{count}"] = server, count
         fill(bench, dict(servers), found, keys=1)
 
-        def measure(count, server):
+        def measure(row, server):
             sample = closed(bench, server, connections=64)
-            sample["capacity_rps"] = count / sample["cpu_us"] * 1e6
+            sample["capacity_rps"] = counts[row] / sample["cpu_us"] * 1e6
             return sample
 
-        _rounds(bench, found, servers, measure)
+        by_row(bench, found, servers, measure)
     return found
 
 
@@ -122,15 +131,10 @@ def _templates(bench: Bench, found: Table, counts, template, path: str) -> Table
         servers = {}
         for count in counts:
             setting = bench.setting(app, template=template(count))
-            servers[count] = running.enter_context(bench.sidecar(setting, f"{found.name}-{count}"))
-        _rounds(bench, found, servers, lambda _, server: closed(bench, server, path))
+            sidecar = bench.sidecar(setting, f"{found.name}-{count}")
+            servers[f"{count:,}"] = running.enter_context(sidecar)
+        by_row(bench, found, servers, lambda _, server: closed(bench, server, path))
     return found
-
-
-def _rounds(bench: Bench, found: Table, servers: dict, measure) -> None:
-    for _ in range(bench.options.rounds):
-        for count, server in servers.items():
-            found.add(f"{count:,}", measure(count, server))
 
 
 def _filled(bench: Bench, server, count: int) -> int:
@@ -146,9 +150,5 @@ def _filled(bench: Bench, server, count: int) -> int:
 
 def _stored_header_bytes(app: int) -> int:
     """Of the names and values that the app sends with an object."""
-    connection = http.client.HTTPConnection("127.0.0.1", app, timeout=10)
-    connection.request("GET", f"/b/{BYTES}/weighed")
-    answer = connection.getresponse()
-    answer.read()
-    connection.close()
-    return sum(len(name) + len(value) for name, value in answer.getheaders())
+    fields = ask.get(app, f"/b/{BYTES}/weighed").fields
+    return sum(len(name) + len(value) for name, value in fields.items())

@@ -11,7 +11,7 @@ from pathlib import Path
 from .machine import ROOT, WORK
 
 # A program or file, and the packages that bring it.
-LOAD = {"wrk": ["wrk"], "h2load": ["nghttp2-client"], "taskset": ["util-linux"]}
+LOAD = {"wrk": ["wrk"], "h2load": ["nghttp2-client"], "taskset": ["util-linux"], "chrt": ["util-linux"]}
 SERVERS = {
     "redis-server": ["redis-server"],
     "nginx": ["nginx-light"],
@@ -27,7 +27,7 @@ SERVERS = {
 }
 COUNTING = {"valgrind": ["valgrind"]}
 
-PROGRAMS = ("limit-tokio", "limit-hyper", "limit-fred", "bench-app", "bench-load")
+PROGRAMS = ("limit-tokio", "limit-hyper", "limit-fred", "limit-proxy", "bench-app", "bench-load")
 
 
 def packages(*wanted: dict[str, list[str]]) -> None:
@@ -68,10 +68,10 @@ def npm() -> Path:
 
 def build() -> dict[str, Path]:
     """Pannier as released, and the programs of the benchmark; returns where each is."""
-    # Apart, so that features of test dependencies do not get into the released program.
-    built = _cargo(["--bin", "pannier"])
-    built |= _cargo([part for name in PROGRAMS for part in ("--bench", name)])
-    return built
+    built = _cargo([part for name in PROGRAMS for part in ("--bench", name)])
+    # Apart, so that features of test dependencies do not get into the released program; and last, since
+    # cargo puts a program that has them beside the bench targets, under the same name.
+    return built | _cargo(["--bin", "pannier"])
 
 
 def _cargo(targets: list[str]) -> dict[str, Path]:

@@ -46,6 +46,10 @@ class Cores:
         load, server = map(str, cores[:2])
         return Cores(server, load, load, load, len(cores))
 
+    def second(self, unused: str) -> str:
+        """For a server on two cores: one that is `unused`, or else the load's."""
+        return unused if self.count >= 4 else self.load
+
     def told(self) -> str:
         return (
             f"server on core {self.server}, load on {self.load}, app on {self.app}, "
@@ -77,6 +81,28 @@ def facts(cores: Cores) -> dict[str, str]:
     for name, command in VERSIONS.items():
         found[name] = _first_line(command)
     return found
+
+
+def children_seconds() -> float:
+    """Processor time of all children that have ended and been waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def stolen() -> tuple[int, int]:
+    """Ticks that the machine's host kept to itself, and all ticks, of all cores since boot."""
+    ticks = [int(it) for it in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return ticks[7], sum(ticks)
+
+
+def told_stolen(before: tuple[int, int]) -> str:
+    now = stolen()
+    return f"{(now[0] - before[0]) / max(now[1] - before[1], 1):.2%} of the processors' time"
+
+
+def keep_to(cores: str) -> None:
+    """This process runs nowhere else from here on; servers are pinned by themselves."""
+    os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
 
 
 def _processor() -> str:

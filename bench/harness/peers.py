@@ -15,6 +15,7 @@ TITLES = {
     "limit-tokio": "bare tokio",
     "limit-hyper": "bare hyper",
     "limit-fred": "bare hyper + fred",
+    "limit-proxy": "bare hyper as a proxy",
     "pannier": "Pannier",
     "haproxy": "HAProxy",
     "nginx": "nginx",
@@ -25,6 +26,11 @@ TITLES = {
     "node-ioredis": "Node + ioredis",
     "direct": "the app itself",
 }
+
+
+def title(row: str) -> str:
+    """What a table calls a row: a server, or what it says already."""
+    return TITLES.get(row, row)
 
 
 @dataclass
@@ -38,9 +44,11 @@ class Setting:
     # Of the bare limits' answers.
     bytes: int = 936
     status: int = 200
-    # Pannier's [memory] max, [listen] workers, and the file of its config.
-    memory: str = "4GiB"
+    # Threads of Pannier and of the bare limits, and what the threads of these share.
     workers: int = 1
+    shape: str = "own"
+    # Pannier's [memory] max, and the file of its config.
+    memory: str = "4GiB"
     template: str | None = None
     server_cores: str | None = None
 
@@ -98,8 +106,9 @@ def start(name: str, setting: Setting, label: str | None = None) -> Server:
 
 def _limit(name: str):
     def command(setting: Setting, places: dict):
-        redis = [setting.redis] if setting.redis else []
-        return [setting.built[name], places["PORT"], setting.bytes, setting.status, *redis], []
+        argv = [setting.built[name], "--port", places["PORT"], "--bytes", setting.bytes]
+        argv += ["--status", setting.status, "--app", setting.app, "--redis", places["REDIS"]]
+        return [*argv, "--threads", setting.workers, "--shape", setting.shape], []
 
     return command
 
@@ -163,6 +172,7 @@ _COMMANDS = {
     "limit-tokio": _limit("limit-tokio"),
     "limit-hyper": _limit("limit-hyper"),
     "limit-fred": _limit("limit-fred"),
+    "limit-proxy": _limit("limit-proxy"),
     "pannier": _pannier,
     "nginx": _nginx("nginx.conf"),
     "nginx-redis": _nginx("nginx-redis.conf"),

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -55,10 +56,8 @@ class Process:
         """SIGTERM, and SIGKILL for whatever is left of the tree."""
         tree = _tree(self.child.pid)
         self.child.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.child.wait(timeout=3)
-        except subprocess.TimeoutExpired:
-            pass
         for pid in tree:
             try:
                 if os.getpgid(pid) == self.child.pid:

@@ -3,48 +3,45 @@
 import csv
 from pathlib import Path
 
-from .bench import Table
-from .peers import TITLES
+from .bench import Ratio, Table
+from .peers import title
+from .targets import Target
 
-# A column's heading and its format.
+# A column's heading, its format, and whether its spread over the rounds is told beside the median.
 COLUMNS = {
-    "rps": ("requests/s", "{:,.0f}"),
-    "cpu_us": ("CPU µs", "{:.2f}"),
-    "p50_us": ("p50 µs", "{:,.0f}"),
-    "p99_us": ("p99 µs", "{:,.0f}"),
-    "p999_us": ("p99.9 µs", "{:,.0f}"),
-    "max_us": ("max µs", "{:,.0f}"),
-    "memory_mb": ("MB", "{:,.1f}"),
-    "over_direct_us": ("p50 over direct", "{:+,.0f}"),
-    "app_per_key": ("app requests/key", "{:.1f}"),
-    "quiet_p99_us": ("p99 µs in peace", "{:,.0f}"),
-    "hit_percent": ("hits %", "{:.1f}"),
-    "app_percent": ("reach the app %", "{:.1f}"),
-    "writes_p50_us": ("writes p50 µs", "{:,.0f}"),
-    "stale_reads": ("stale reads", "{:.0f}"),
-    "mb_per_s": ("MB/s", "{:,.0f}"),
-    "cpu_seconds": ("CPU s", "{:.2f}"),
-    "spread_cpu_us": ("CPU µs, spread", "{:.2f}"),
-    "bytes_over_body": ("bytes/entry over body and fields", "{:.0f}"),
-    "capacity_rps": ("capacity, requests/s", "{:,.0f}"),
+    "rps": ("requests/s", "{:,.0f}", True),
+    "busy_percent": ("busy %", "{:.0f}", False),
+    "cpu_us": ("CPU µs", "{:.2f}", True),
+    "p50_us": ("p50 µs", "{:,.0f}", True),
+    "p99_us": ("p99 µs", "{:,.0f}", True),
+    "p999_us": ("p99.9 µs", "{:,.0f}", True),
+    "max_us": ("max µs", "{:,.0f}", False),
+    "memory_mb": ("MB", "{:,.1f}", False),
+    "over_direct_us": ("p50 over direct", "{:+,.0f}", False),
+    "app_per_key": ("app requests/key", "{:.1f}", False),
+    "quiet_p99_us": ("p99 µs in peace", "{:,.0f}", True),
+    "purge_p50_us": ("a purge, p50 µs", "{:,.0f}", True),
+    "hit_percent": ("hits %", "{:.1f}", False),
+    "app_percent": ("reach the app %", "{:.1f}", False),
+    "writes_p50_us": ("writes p50 µs", "{:,.0f}", True),
+    "stale_reads": ("stale reads", "{:.0f}", False),
+    "mb_per_s": ("MB/s", "{:,.0f}", True),
+    "cpu_seconds": ("CPU s", "{:.2f}", True),
+    "spread_cpu_us": ("CPU µs, spread", "{:.2f}", True),
+    "bytes_over_body": ("bytes/entry over body and fields", "{:.0f}", False),
+    "capacity_rps": ("capacity, requests/s", "{:,.0f}", True),
 }
 
 
 def rows(table: Table) -> list[list[str]]:
-    """Heading and rows, medians over the rounds; the last columns compare with the limit, and with
-    Pannier (or the first row, where all rows are Pannier's)."""
-    base = "pannier" if "pannier" in table.samples else next(iter(table.samples), None)
-    references = [it for it in (table.limit, base) if it in table.samples]
-    heading = [""] + [COLUMNS[it][0] for it in table.columns]
-    heading += [f"{COLUMNS[table.compared][0]} ÷ {TITLES.get(it, it)}" for it in references]
-    found = [heading]
+    """Heading and rows: medians over the rounds with their spread, and quotients."""
+    ratios = table.ratios or _usual(table)
+    found = [[""] + [COLUMNS[it][0] for it in table.columns] + [it.heading for it in ratios]]
     for row in table.samples:
-        cells = [TITLES.get(row, row)]
-        for column in table.columns:
-            value = table.median(row, column)
-            cells.append("" if value is None else COLUMNS[column][1].format(value))
-        for reference in references:
-            cells.append(_ratio(table, row, reference))
+        cells = [title(row)] + [_cell(table, row, column) for column in table.columns]
+        for ratio in ratios:
+            value = table.quotient(row, ratio.column, ratio.against(row))
+            cells.append("" if value is None else f"{value:.2f}")
         found.append(cells)
     return found
 
@@ -61,8 +58,13 @@ def text(table: Table) -> str:
     return "\n".join(lines)
 
 
-def markdown(tables: list[Table], facts: dict[str, str], method: str) -> str:
-    lines = ["# Results", "", "| | |", "| --- | --- |"]
+def markdown(
+    tables: list[Table], facts: dict[str, str], method: str, targets: list[Target]
+) -> str:
+    lines = ["# Results", ""]
+    if targets:
+        lines += ["## Targets", "", *targets_table(targets), ""]
+    lines += ["## Machine and method", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in facts.items()]
     lines += ["", method.strip(), ""]
     for table in tables:
@@ -71,8 +73,17 @@ def markdown(tables: list[Table], facts: dict[str, str], method: str) -> str:
         lines.append("| " + " | ".join(heading) + " |")
         lines.append("| --- |" + " ---: |" * (len(heading) - 1))
         lines += ["| " + " | ".join(row) + " |" for row in rest]
-        lines += [""] + [f"{note}." for note in table.notes] + [""] * bool(table.notes)
+        lines += [""] + [f"- {note}." for note in table.notes] + [""] * bool(table.notes)
     return "\n".join(lines)
+
+
+def targets_table(targets: list[Target]) -> list[str]:
+    lines = ["| target | in this run | |", "| --- | --- | --- |"]
+    lines += [
+        f"| {it.text} | {it.value} | {'reached' if it.reached else '**not reached**'} |"
+        for it in targets
+    ]
+    return lines
 
 
 def write_csv(tables: list[Table], path: Path) -> None:
@@ -87,7 +98,21 @@ def write_csv(tables: list[Table], path: Path) -> None:
                         writer.writerow([table.name, row, number, measure, f"{value:.6g}"])
 
 
-def _ratio(table: Table, row: str, reference: str) -> str:
-    value = table.median(row, table.compared)
-    against = table.median(reference, table.compared)
-    return f"{value / against:.2f}" if value is not None and against else ""
+def _usual(table: Table) -> list[Ratio]:
+    """Compared with the limit, and with Pannier (or the first row, where all rows are Pannier's)."""
+    base = "pannier" if "pannier" in table.samples else next(iter(table.samples), None)
+    heading = COLUMNS[table.compared][0]
+    return [
+        Ratio(f"{heading} ÷ {title(it)}", table.compared, lambda _, it=it: it)
+        for it in (table.limit, base)
+        if it in table.samples
+    ]
+
+
+def _cell(table: Table, row: str, column: str) -> str:
+    value = table.median(row, column)
+    if value is None:
+        return ""
+    _, form, spreads = COLUMNS[column]
+    spread = table.spread(row, column) if spreads else None
+    return form.format(value) if spread is None else f"{form.format(value)} ±{spread:.0%}"

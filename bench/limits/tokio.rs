@@ -1,7 +1,6 @@
 //! The bare limit of the runtime: tokio reads until a blank line and writes fixed bytes. No HTTP is
 //! parsed; nothing that speaks HTTP through tokio can be cheaper.
 
-#[path = "args.rs"]
 mod args;
 #[path = "../object.rs"]
 mod object;

@@ -12,6 +12,7 @@ from .hits import (
     zipf,
 )
 from .misses import cold_key, miss, miss_redis, stream
+from .threading import THREADING
 from .writes import purge, staleness, users
 
 SCENES = {
@@ -31,4 +32,5 @@ SCENES = {
     "users": users,
     "staleness": staleness,
     "stream": stream,
+    **THREADING,
 }

@@ -1,19 +1,20 @@
 """What scenes are made of."""
 
-import http.client
-import json
 import time
 from functools import partial
 
+from .. import ask, peers
 from ..bench import Bench, Table, left_out
 from ..loads import accounted
 from ..process import Failed
 
 MEMORY = ("pannier", "haproxy", "nginx", "varnish", "squid", "trafficserver")
 REDIS = ("pannier", "nginx-redis", "node-ioredis")
-COLUMNS = ("rps", "cpu_us", "p50_us", "p99_us", "p999_us", "memory_mb")
+COLUMNS = ("rps", "busy_percent", "cpu_us", "p50_us", "p99_us", "p999_us", "memory_mb")
 # The object most scenes ask for.
 OBJECT = "/b/936/k0"
+# What the app says of an object, and no cache may leave out.
+FIELDS = ("content-type", "cache-control", "etag", "last-modified", "content-length", "date")
 
 
 def table(name, title, scene, columns=COLUMNS, compared="cpu_us", limit=None, less=True) -> Table:
@@ -29,7 +30,7 @@ def closed(bench: Bench, server, path=OBJECT, **options) -> dict:
 
 
 def paced(bench: Bench, port: int, **options) -> dict:
-    """Latency at a constant rate."""
+    """Latency at a constant rate. `gently` is for scenes in which app or Redis have something to do."""
     return bench.loads.tell("open", to=at(port), **{"seconds": bench.options.seconds, **options})
 
 
@@ -51,29 +52,28 @@ def fill(bench: Bench, servers: dict, table: Table, **objects) -> None:
     time.sleep(0.2)
 
 
+def alike(servers: dict, table: Table, path=OBJECT) -> None:
+    """All must answer with the same object and its header fields; how much more they say is noted."""
+    sizes, expected = [], None
+    for name, server in list(servers.items()):
+        answer = ask.get(server.port, path)
+        missing = [field for field in FIELDS if field not in answer.fields]
+        expected = expected or answer.body
+        if missing or answer.status != 200 or answer.body != expected:
+            wrong = f"without {', '.join(missing)}" if missing else f"{answer.body} bytes"
+            left_out(table, name, Failed(f"it answers {answer.status}, {wrong}"))
+            del servers[name]
+            continue
+        sizes.append(f"{peers.title(name)} {answer.head}")
+    table.note(f"Bytes of header fields in an answer: {', '.join(sizes)}")
+
+
+def by_row(bench: Bench, table: Table, servers: dict, measure) -> None:
+    """Round by round over servers of one kind, which are told apart by what is compared."""
+    for _ in range(bench.options.rounds):
+        for row, server in servers.items():
+            table.add(row, measure(row, server))
+
+
 def at(port: int) -> str:
     return f"127.0.0.1:{port}"
-
-
-def count(app: int) -> dict:
-    """Reads and writes that have come to the app."""
-    connection = http.client.HTTPConnection("127.0.0.1", app, timeout=10)
-    try:
-        connection.request("GET", "/count")
-        return json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
-
-
-def status(port, path, fields, method="GET", body=None) -> int:
-    """Of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path, body, {"Host": "bench.example", **fields})
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
-    except OSError as error:
-        raise Failed(f"{method} {path}: {error}") from error
-    finally:
-        connection.close()

@@ -1,20 +1,18 @@
 """Writes and purges: while serving, in the users' case, and seen from another sidecar."""
 
-import json
-import threading
 from functools import partial
 
+from .. import ask
 from ..bench import Bench, Table
 from ..loads import accounted
-from ..process import Failed
-from .parts import at, count, fill, paced, status, table
+from .parts import at, fill, paced, table
 
 
 def purge(bench: Bench) -> Table:
     """Zipf reads of 1,000 objects at a constant rate, first in peace, then while 20 purges a second remove
     others. Pannier's purges are by pattern, each of 111 among 20,000 objects; Varnish, which has no such
     purge without a list of bans that every hit walks, purges single objects."""
-    columns = ("quiet_p99_us", "p50_us", "p99_us", "p999_us", "cpu_us")
+    columns = ("quiet_p99_us", "p50_us", "p99_us", "p999_us", "purge_p50_us", "cpu_us")
     found = table("purge", "Purges while serving", purge, columns, compared="p99_us")
     names = bench.wanted(("pannier", "varnish"))
     with bench.app() as app, bench.servers(names, bench.setting(app), found) as servers:
@@ -22,13 +20,13 @@ def purge(bench: Bench) -> Table:
 
         def measure(server):
             bench.loads.tell("fill", to=at(server.port), keys=20000, prefix="gone")
-            load = partial(
-                paced, bench, server.port, rate=5000, warm=0, keys=1000, zipf=1.0, connections=32
-            )
+            options = {"rate": 5000, "warm": 0, "keys": 1000, "zipf": 1.0, "connections": 32}
+            load = partial(paced, bench, server.port, gently=True, **options)
             quiet = load()
-            with _Purger(server):
+            with bench.loads.beside("purge", seconds=bench.options.seconds, **_purges(server)) as done:
                 told = accounted(server.process, load)
             told["quiet_p99_us"] = quiet["p99_us"]
+            told["purge_p50_us"] = done["p50_us"]
             return told
 
         bench.rounds(found, servers, measure)
@@ -43,7 +41,7 @@ def users(bench: Bench) -> Table:
         "users", "An app that takes 1.5 s, 2 % writes", users, columns, "p50_us", limit="direct"
     )
     load = {"rate": 100, "seconds": 5 if bench.options.quick else 20, "warm": 0}
-    load |= {"connections": 400, "keys": 1000, "zipf": 1.0, "writes": 0.02}
+    load |= {"connections": 400, "keys": 1000, "zipf": 1.0, "writes": 0.02, "gently": True}
     for _ in range(1 if bench.options.quick else 2):
         with bench.app("--delay-ms", "1500") as app:
             found.add("direct", _users(bench, app, app, load))
@@ -75,9 +73,9 @@ def staleness(bench: Bench) -> Table:
 
 
 def _users(bench: Bench, port: int, app: int, load: dict) -> dict:
-    before = count(app)
+    before = ask.count(app)
     told = paced(bench, port, **load)
-    after = count(app)
+    after = ask.count(app)
     reads = after["reads"] - before["reads"]
     told["hit_percent"] = 100 * max(0.0, 1 - reads / told["reads"])
     asked = told["reads"] + told["writes"]
@@ -85,43 +83,9 @@ def _users(bench: Bench, port: int, app: int, load: dict) -> dict:
     return told
 
 
-class _Purger:
-    """Purges 20 times a second until left."""
-
-    def __init__(self, server):
-        self.server = server
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._work)
-        self.failed: str | None = None
-
-    def __enter__(self):
-        self.thread.start()
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
-        if self.failed:
-            raise Failed(f"a purge failed: {self.failed}")
-
-    def _work(self):
-        number = 19
-        while not self.over.wait(0.05):
-            # Each begins the numbers of 1 + 10 + 100 objects below 20,000.
-            number = number + 1 if number < 99 else 20
-            try:
-                answered = self._purge(number)
-            except Failed as error:
-                answered = error
-            if answered != 200:
-                self.failed = str(answered)
-                return
-
-    def _purge(self, number: int) -> int:
-        if self.server.name == "varnish":
-            return status(self.server.port, f"/b/936/gone{number}", {}, "PURGE")
-        body = json.dumps({"patterns": [f"object:936:gone{number}*"]})
-        fields = {"Content-Type": "application/json"}
-        fields["Authorization"] = "Bearer a-token-for-the-benchmark"
-        # The admin interface answers to its own address only.
-        fields["Host"] = at(self.server.admin)
-        return status(self.server.admin, "/purge", fields, "POST", body)
+def _purges(server) -> dict:
+    """How a server is told to purge."""
+    how = {"rate": 20, "prefix": "gone"}
+    if server.name == "varnish":
+        return how | {"to": at(server.port), "kind": "method"}
+    return how | {"to": at(server.admin), "kind": "pattern"}

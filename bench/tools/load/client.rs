@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::Target;
 
 /// One name for all servers, so that their ports do not show in a key.
-const HOST_NAME: HeaderValue = HeaderValue::from_static("bench.example");
+pub(crate) const HOST_NAME: HeaderValue = HeaderValue::from_static("bench.example");
 
 /// A client with one connection.
 pub(crate) struct Client {
@@ -33,6 +33,11 @@ impl Client {
         *request.method_mut() = method.clone();
         *request.uri_mut() = path.parse()?;
         request.headers_mut().insert(HOST, HOST_NAME);
+        self.send(request).await
+    }
+
+    /// The same of a request that is made already.
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
         let answer = self.connected().await?.send_request(request).await;
         let answer = match answer {
             Ok(answer) => answer,

@@ -1,6 +1,6 @@
 //! The load that wrk and h2load cannot make: arrivals at a constant rate with latency counted from the
-//! intended start, bursts on cold keys, writes with readers that watch for stale answers, one long
-//! stream. Prints one JSON object.
+//! intended start, bursts on cold keys, purges, writes with readers that watch for stale answers, one
+//! long stream. Prints one JSON object.
 
 mod burst;
 mod client;
@@ -8,6 +8,7 @@ mod fill;
 mod histogram;
 mod open;
 mod paths;
+mod purge;
 mod stale;
 mod stream;
 
@@ -34,6 +35,8 @@ enum Load {
     Fill(fill::Fill),
     /// Many requests at once for a key nobody asked for before.
     Burst(burst::Burst),
+    /// Purges at a constant rate.
+    Purge(purge::Purge),
     /// Writes through one server, reads through another.
     Stale(stale::Stale),
     /// One long body.
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Some(Load::Open(open)) => runtime.block_on(open.run())?,
         Some(Load::Fill(fill)) => runtime.block_on(fill.run())?,
         Some(Load::Burst(burst)) => runtime.block_on(burst.run())?,
+        Some(Load::Purge(purge)) => runtime.block_on(purge.run())?,
         Some(Load::Stale(stale)) => runtime.block_on(stale.run())?,
         Some(Load::Stream(stream)) => runtime.block_on(stream.run())?,
     };

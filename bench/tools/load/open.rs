@@ -1,8 +1,10 @@
 //! Open loop: requests begin at their times, whether or not earlier ones are answered.
 //!
-//! A pacer on a thread of its own says when a request is due; the latency counts from that moment, so
-//! the wait for a free connection is part of it and a server that stalls cannot hide it (no
-//! coordinated omission). How late the pacer itself woke is told apart (`late_p99_us`).
+//! A pacer says when a request is due; the latency counts from that moment, so the wait for a free
+//! connection is part of it and a server that stalls cannot hide it (no coordinated omission). No timer
+//! is fine enough for that: the pacer looks at the clock between one look at the sockets and the next,
+//! and so keeps its core busy. Where the core has other work, `bench/run` starts this program as idle
+//! (`chrt --idle`), so that it gives way at once. How late requests began is told apart (`late_p99_us`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,12 +76,12 @@ impl Open {
         for client in clients {
             connections.spawn(work(client, due.clone(), self.objects.clone(), end));
         }
-        let pacer = std::thread::spawn(move || self.pace(&send));
+        let pacer = tokio::spawn(self.pace(send));
         let mut seen = Seen::default();
         while let Some(one) = connections.join_next().await {
             seen.merge(one?);
         }
-        let late = pacer.join().unwrap_or_default();
+        let late = pacer.await?;
         let mut due = due.lock().await;
         while let Ok(waiting) = due.try_recv() {
             seen.gave_up(&waiting, end);
@@ -87,17 +89,17 @@ impl Open {
         Ok(report(&seen, &late))
     }
 
-    /// Says when each request is due; returns how late it woke.
-    fn pace(self, send: &mpsc::UnboundedSender<Due>) -> Histogram {
-        // A sleep ends up to 50 µs late by default; where this cannot be written it stays so.
-        let _ = std::fs::write("/proc/thread-self/timerslack_ns", "1");
+    /// Says when each request is due; returns how late it was.
+    async fn pace(self, send: mpsc::UnboundedSender<Due>) -> Histogram {
         let mut sequence: Sequence = self.objects.sequence();
         let mut late = Histogram::default();
         let start = monotonic();
         for number in 0..(self.rate * self.seconds) as u64 {
             let offset = Duration::from_secs_f64(number as f64 / self.rate);
             let at = start + offset;
-            std::thread::sleep(at.saturating_duration_since(monotonic()));
+            while monotonic() < at {
+                tokio::task::yield_now().await;
+            }
             late.add(monotonic().saturating_duration_since(at));
             let due = Due {
                 at,

@@ -161,7 +161,7 @@ class Bench:
                     continue
                 table.add(name, sample)
         for name in table.samples:
-            _doubts(table, name)
+            doubts(table, name)
 
     @staticmethod
     def _sample(server: Server, measure, hits_of) -> dict:
@@ -179,7 +179,7 @@ def left_out(table: Table, name: str, error: Exception) -> None:
     print(f"  {table.notes[-1]}")
 
 
-def _doubts(table: Table, name: str) -> None:
+def doubts(table: Table, name: str) -> None:
     """What a reader must know before they trust the row."""
     asked = table.median(name, "not_hits") or 0
     if asked:

@@ -93,9 +93,7 @@ def cores(bench: Bench) -> Table:
     """Workers, each on a core of its own, and threads of bare hyper. Where the load needs one of these
     cores, requests/s say nothing: there, capacity is cores by processor time of a hit."""
     columns = ("rps", "cpu_us", "capacity_rps")
-    found = table(
-        "growth-cores", "Growth: cores", cores, columns, compared="capacity_rps", less=False
-    )
+    found = table("growth-cores", "Growth: cores", cores, columns, compared="capacity_rps", less=False)
     found.ratios = (Ratio("× one core", "capacity_rps", lambda row: row.replace("2", "1")),)
     plan = bench.cores
     pinned = {1: plan.server, 2: f"{plan.server},{plan.second(plan.app)}"}

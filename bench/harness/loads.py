@@ -49,15 +49,15 @@ class Loads:
         output = self._run([*command, f"http://127.0.0.1:{port}{path}"], seconds + 40)
         return _h2load(output, log)
 
-    def tell(self, kind, gently=False, **options):
-        """Our own generator: `open`, `fill`, `burst`, `stale` or `stream`. It keeps its core busy; who
+    def tell(self, kind, /, gently=False, **options):
+        """Our own generator: `open`, `fill`, `burst`, `stale` or `stream`. `open` keeps its core busy; who
         shares that core has it give way (`gently`)."""
         command = self._own(kind, options)
         told = json.loads(self._run([*IDLE, *command] if gently else command, 600))
         return _unfailing(command, told)
 
     @contextmanager
-    def beside(self, kind, **options):
+    def beside(self, kind, /, **options):
         """Our own generator while something else is done; yields what it told at the end, as a dict that
         is filled then."""
         command = ["taskset", "-c", self.cores, *self._own(kind, options)]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORK = ROOT / "target" / "bench"
+# Servers are there, and not everybody's PATH has it; children inherit this.
+os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 VERSIONS = {
     "pannier": ["git", "-C", str(ROOT), "describe", "--always", "--dirty"],

@@ -90,11 +90,10 @@ def start(name: str, setting: Setting, label: str | None = None) -> Server:
     }
     argv, leftovers = _COMMANDS[name](setting, places)
     cores = setting.server_cores or setting.cores.server
-    server = Server(
-        name, Process(argv, cores, folder, label), port, h2_port, admin, folder, leftovers
-    )
+    server = Server(name, Process(argv, cores, folder, label), port, h2_port, admin, folder, leftovers)
     try:
-        server.process.wait_for(port)
+        # A config of 10,000 rules takes its time.
+        server.process.wait_for(port, seconds=60)
     except BaseException:
         server.stop()
         raise

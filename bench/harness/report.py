@@ -58,9 +58,7 @@ def text(table: Table) -> str:
     return "\n".join(lines)
 
 
-def markdown(
-    tables: list[Table], facts: dict[str, str], method: str, targets: list[Target]
-) -> str:
+def markdown(tables: list[Table], facts: dict[str, str], method: str, targets: list[Target]) -> str:
     lines = ["# Results", ""]
     if targets:
         lines += ["## Targets", "", *targets_table(targets), ""]
@@ -100,6 +98,8 @@ def write_csv(tables: list[Table], path: Path) -> None:
 
 def _usual(table: Table) -> list[Ratio]:
     """Compared with the limit, and with Pannier (or the first row, where all rows are Pannier's)."""
+    if len(table.samples) < 2:
+        return []
     base = "pannier" if "pannier" in table.samples else next(iter(table.samples), None)
     heading = COLUMNS[table.compared][0]
     return [

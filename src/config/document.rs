@@ -53,7 +53,7 @@ pub(super) enum Value {
 impl Document {
     /// Parses `text`; syntax errors and unknown keys are reported.
     pub(super) fn parse(text: &str, file: &str, problems: &mut Problems) -> Document {
-        let lines = Lines { text, file };
+        let lines = Lines::new(text, file);
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let at = error.span().map_or(0, |span| span.start);
@@ -213,17 +213,21 @@ fn header(name: &str) -> String {
 
 /// Offsets to lines, for one text.
 struct Lines<'a> {
-    text: &'a str,
+    /// Where each line ends: every value of the file is looked up, so that counting anew from the top
+    /// would cost the square of its length.
+    ends: Vec<usize>,
     file: &'a str,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn new(text: &str, file: &'a str) -> Lines<'a> {
+        let ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        Lines { ends, file }
+    }
+
     fn place(&self, offset: usize) -> Place {
-        let offset = offset.min(self.text.len());
-        let breaks = self.text.as_bytes()[..offset]
-            .iter()
-            .filter(|byte| **byte == b'\n');
-        Place::line(self.file, breaks.count() + 1)
+        let before = self.ends.partition_point(|end| *end < offset);
+        Place::line(self.file, before + 1)
     }
 
     fn table(

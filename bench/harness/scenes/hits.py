@@ -46,9 +46,7 @@ def not_modified(bench: Bench) -> Table:
     names = bench.wanted(("limit-hyper", *MEMORY))
     tag = {"If-None-Match": '"1-936"'}
     options = ["--h1", "-c32", "-m1", "-H", 'If-None-Match: "1-936"']
-    with bench.app() as app, bench.servers(
-        names, bench.setting(app, status=304), found
-    ) as servers:
+    with bench.app() as app, bench.servers(names, bench.setting(app, status=304), found) as servers:
         caches = {name: it for name, it in servers.items() if not name.startswith("limit-")}
         fill(bench, caches, found, keys=1)
         alike(caches, found)
@@ -121,14 +119,10 @@ def _memory(bench: Bench, name: str, title: str, size: int, rate: int = 10000) -
     )
     found = table(name, title, about, limit="limit-hyper")
     names = bench.wanted(("limit-tokio", "limit-hyper", *MEMORY))
-    with bench.app() as app, bench.servers(
-        names, bench.setting(app, bytes=size), found
-    ) as servers:
+    with bench.app() as app, bench.servers(names, bench.setting(app, bytes=size), found) as servers:
         fill(bench, servers, found, keys=1, bytes=size)
         alike(servers, found, f"/b/{size}/k0")
-        bench.rounds(
-            found, servers, lambda server: _one_object(bench, server, size, rate), hits_of=app
-        )
+        bench.rounds(found, servers, lambda server: _one_object(bench, server, size, rate), hits_of=app)
     return found
 
 

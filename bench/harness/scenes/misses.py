@@ -27,14 +27,13 @@ def cold_key(bench: Bench) -> Table:
     """100 clients ask at once for an object nobody has, of an app that takes 50 ms. One request to the
     app for each object is what collapsing is for."""
     columns = ("app_per_key", "p50_us", "p99_us", "cpu_us")
-    found = table(
-        "cold-key", "100 clients on a cold key", cold_key, columns, compared="app_per_key"
-    )
+    found = table("cold-key", "100 clients on a cold key", cold_key, columns, compared="app_per_key")
     keys = 5 if bench.options.quick else 10
     names = bench.wanted(MEMORY)
-    with bench.app("--delay-ms", "50") as app, bench.servers(
-        names, bench.setting(app), found
-    ) as servers:
+    with (
+        bench.app("--delay-ms", "50") as app,
+        bench.servers(names, bench.setting(app), found) as servers,
+    ):
         burst = 0
 
         def measure(server):
@@ -53,9 +52,7 @@ def cold_key(bench: Bench) -> Table:
 def stream(bench: Bench) -> Table:
     """1 GB that is not cacheable, from the app through the proxy."""
     columns = ("mb_per_s", "cpu_seconds", "memory_mb")
-    found = table(
-        "stream", "Streaming 1 GB", stream, columns, "mb_per_s", limit="direct", less=False
-    )
+    found = table("stream", "Streaming 1 GB", stream, columns, "mb_per_s", limit="direct", less=False)
     size = 200_000_000 if bench.options.quick else 1_000_000_000
     names = bench.wanted(("pannier", "nginx", "haproxy", "varnish", "squid"))
 

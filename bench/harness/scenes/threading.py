@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from ..bench import Bench, Ratio, Table
+from ..bench import Bench, Ratio, Table, doubts
 from .parts import by_row, closed, latency, paced, table
 
 COLUMNS = ("cpu_us", "capacity_rps", "p50_us", "p99_us", "p999_us")
@@ -61,4 +61,6 @@ def _compare(bench: Bench, found: Table, limit, shapes, unused, rate, setting) -
             return sample | latency(paced(bench, server.port, **options))
 
         by_row(bench, found, servers, measure)
+    for row in found.samples:
+        doubts(found, row)
     return found

@@ -3,7 +3,7 @@
 from functools import partial
 
 from .. import ask
-from ..bench import Bench, Table
+from ..bench import Bench, Table, doubts
 from ..loads import accounted
 from .parts import at, fill, paced, table
 
@@ -52,6 +52,8 @@ def users(bench: Bench) -> Table:
                 sample = _users(bench, server.port, app, load)
                 sample["memory_mb"] = server.process.memory_bytes() / 1e6
                 found.add("pannier", sample)
+    for row in found.samples:
+        doubts(found, row)
     return found
 
 
@@ -59,9 +61,7 @@ def staleness(bench: Bench) -> Table:
     """Two sidecars on one Redis. After each write through one, a reader asks the other without a pause: how
     long after the write's answer did a read begin that still got the old version?"""
     columns = ("stale_reads", "p50_us", "p99_us", "max_us")
-    found = table(
-        "staleness", "Staleness in the other sidecar", staleness, columns, compared="p99_us"
-    )
+    found = table("staleness", "Staleness in the other sidecar", staleness, columns, compared="p99_us")
     with bench.app() as app, bench.redis() as redis:
         setting = bench.setting(app, redis=redis, memory="64MiB")
         with bench.sidecar(setting, "a") as writer, bench.sidecar(setting, "b") as reader:

@@ -13,7 +13,7 @@ WIDTH, LABELS, VALUES, MARGIN = 440, 150, 56, 12
 BAR, GAP, TITLE = 16, 6, 44
 
 STYLE = """
-svg { background: #ffffff }
+.back { fill: #ffffff }
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .title { font-weight: 600; font-size: 13px }
 .unit { fill: #59636e }
@@ -21,7 +21,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .limit { fill: #b4bcc5 }
 .peer { fill: #5f87c2 }
 @media (prefers-color-scheme: dark) {
-  svg { background: #0d1117 }
+  .back { fill: #0d1117 }
   text { fill: #e6edf3 }
   .unit { fill: #9198a1 }
   .pannier { fill: #2fb985 }
@@ -45,7 +45,9 @@ def write_svg(tables: list[Table], path: Path) -> None:
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top}" width="{width}" '
         f'height="{top}" role="img"><title>Processor time of an answer, by server</title>'
-        f"<style>{STYLE}</style>\n" + "\n".join(panels) + "\n</svg>\n"
+        f'<style>{STYLE}</style><rect class="back" width="100%" height="100%"/>\n'
+        + "\n".join(panels)
+        + "\n</svg>\n"
     )
 
 
@@ -58,7 +60,7 @@ def _panel(table: Table, left: int, top: int) -> tuple[str, int]:
     x = left + MARGIN
     parts = [
         f'<text class="title" x="{x}" y="{top + 14}">{escape(table.title)}</text>',
-        f'<text class="unit" x="{x}" y="{top + 31}">{escape(heading)}, {better}</text>',
+        f'<text class="unit" x="{x}" y="{top + 31}">{escape(heading)} an answer, {better}</text>',
     ]
     most, y = max(values.values(), default=0) or 1, top + TITLE
     for row in sorted(values, key=values.__getitem__, reverse=not table.less):

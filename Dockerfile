@@ -4,6 +4,8 @@ WORKDIR /src
 
 # Dependencies first, against an empty crate: they are built again only when the lock file changes.
 COPY Cargo.toml Cargo.lock ./
+# Cargo.toml names the programs of the benchmark.
+COPY bench bench
 RUN mkdir -p src tests \
     && touch src/lib.rs tests/suite.rs \
     && echo 'fn main() {}' > src/main.rs \

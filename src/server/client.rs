@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::unconstrained;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Limits, Phase, Timed};
@@ -175,7 +176,8 @@ impl<'l> Drain<'l> {
     fn new(life: &'l Life) -> Drain<'l> {
         Drain {
             begun: &life.draining,
-            wait: Box::pin(draining(life)),
+            // A task whose turn is spent would be told "pending" and not be registered.
+            wait: Box::pin(unconstrained(draining(life))),
             waker: None,
         }
     }
@@ -240,3 +242,6 @@ async fn draining(life: &Life) {
     // An error means that the server is gone.
     let _ = life.draining.clone().wait_for(|draining| *draining).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -11,6 +11,7 @@ use std::time::Duration;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 use super::http2::streams::Streams;
@@ -181,7 +182,9 @@ impl Timed {
                 return Poll::Pending;
             }
             self.waker = Some(cx.waker().clone());
-            if self.sleep.as_mut().poll(cx).is_pending() {
+            // A task whose turn is spent is told "pending" by a timer that has not taken its waker.
+            let sleep = pin!(unconstrained(self.sleep.as_mut()));
+            if sleep.poll(cx).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -346,3 +349,6 @@ impl Write for Timed {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,16 @@ pub(super) struct Stop {
     slot: u32,
 }
 
+impl Stop {
+    /// Goes on at the first slot of the text, if `pattern` matches that: what it led to before has been
+    /// removed, and who left its slot since may stand in an earlier one. Texts do not change.
+    pub(super) fn or_earlier(self, pattern: &Pattern) -> Stop {
+        let matches = std::str::from_utf8(&self.text).is_ok_and(|text| pattern.matches(text));
+        let slot = if matches { 0 } else { self.slot };
+        Stop { slot, ..self }
+    }
+}
+
 /// What one bounded visit found.
 #[derive(Debug)]
 pub(super) struct Found {

@@ -172,7 +172,7 @@ impl Shard {
         let slots = found.slots.into_iter();
         Batch {
             removed: slots.filter_map(|slot| self.held.remove(slot)).collect(),
-            next: found.next,
+            next: found.next.map(|stop| stop.or_earlier(pattern)),
         }
     }
 

@@ -99,6 +99,35 @@ fn sized(bytes: usize, priority: Priority) -> Variant {
 }
 
 #[test]
+fn a_purge_in_batches_finds_what_moves_to_an_earlier_slot() {
+    let mut shard = Shard::new(64 * MIB);
+    let hash = |number: usize| number as u32;
+    let hold = |shard: &mut Shard, number: usize, tag: &str| {
+        let (key, held) = (number.to_string(), entry(tagged(&[tag])));
+        let new = Newcomer::new(hash(number), &key, &held, at(0));
+        shard.insert(&key, new, at(0)).expect("there is room");
+    };
+    for number in 0..600 {
+        hold(&mut shard, number, "t");
+    }
+    let pattern = Pattern::parse("t");
+    let first = shard.purge_batch(IndexName::Tags, &pattern, None);
+    assert!(!first.removed.is_empty() && first.next.is_some());
+    // The slot of the last is taken by another, so that it comes back in one that the batch left free.
+    shard.remove(hash(599), "599");
+    hold(&mut shard, 1_000, "other");
+    hold(&mut shard, 599, "t");
+    let mut next = first.next;
+    while let Some(stop) = next {
+        next = shard
+            .purge_batch(IndexName::Tags, &pattern, Some(stop))
+            .next;
+    }
+    assert!(shard.peek(hash(599), "599").is_none());
+    assert!(shard.peek(hash(1_000), "1000").is_some());
+}
+
+#[test]
 fn small_budgets_have_few_shards() {
     let rows = [
         (0, 0),

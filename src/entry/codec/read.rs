@@ -15,6 +15,9 @@ use crate::http_cache::{Part, Stored};
 /// Room for what an answer adds to the stored fields (`Age`, `Cache-Status`).
 const ADDED_FIELDS: usize = 2;
 
+/// What the tags of one variant may come to, in times of the content: more than any that says each once.
+const TAGS_TO_CONTENT: usize = 8;
+
 /// The entry whose content is all of `bytes` from `at` on; bodies and field values are slices of it.
 pub(in crate::entry) fn entry(bytes: &Bytes, at: usize) -> Option<Entry> {
     let mut reader = Reader {
@@ -169,9 +172,13 @@ impl<'a> Reader<'a> {
     fn tags(&mut self) -> Option<Vec<Box<str>>> {
         let count = self.count(1)?;
         let mut tags = Vec::with_capacity(count);
+        // One byte names a tag of any length: what they come to is bounded, before it is copied.
+        let mut room = self.content.len().saturating_mul(TAGS_TO_CONTENT);
         for _ in 0..count {
             let place = usize::try_from(self.number()?).ok()?;
-            tags.push(Box::from(*self.tags.get(place)?));
+            let tag = *self.tags.get(place)?;
+            room = room.checked_sub(tag.len())?;
+            tags.push(Box::from(tag));
         }
         Some(tags)
     }

@@ -97,6 +97,17 @@ fn what_an_encoder_never_writes_is_malformed() {
 }
 
 #[test]
+fn a_long_tag_named_often_is_malformed() {
+    let times = |times| {
+        let mut held = variant("");
+        held.tags = vec!["t".repeat(4_096).into(); times];
+        decode(&encode(&entry(held)).into())
+    };
+    assert!(times(2).is_ok());
+    assert_eq!(times(100), Err(DecodeError::Malformed));
+}
+
+#[test]
 fn a_part_that_cannot_be_is_malformed() {
     let of = |first, end, complete| {
         Some(Part {

@@ -4,22 +4,20 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use http::{Response, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::task::unconstrained;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Limits, Phase, Timed};
 use super::http2;
 use super::http2::streams::{Spawner, Streams};
+use super::rarely::Rarely;
 use super::transport::Transport;
 use crate::body::{Body, BoxError, Droppable};
 use crate::config::Listen;
@@ -151,47 +149,19 @@ async fn serve_http1(
         .max_headers(proxy::admit::MAX_FIELDS);
     let connection = builder.serve_connection(io, service).with_upgrades();
     tokio::pin!(connection);
-    let mut drain = Drain::new(&client.life);
+    let mut drain = Rarely::new(draining(&client.life));
     let served = poll_fn(|cx| match connection.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => drain.poll(cx).map(|()| None),
+        Poll::Pending => {
+            let begun = !matches!(client.life.draining.has_changed(), Ok(false));
+            drain.poll(cx, begun).map(|()| None)
+        }
     });
     if let Some(result) = served.await {
         return Ok(result?);
     }
     connection.as_mut().graceful_shutdown();
     Ok(connection.await?)
-}
-
-/// The beginning of the drain, for who is polled often: the task is registered once, and then only a
-/// version is compared.
-struct Drain<'l> {
-    begun: &'l watch::Receiver<bool>,
-    wait: Pin<Box<dyn Future<Output = ()> + Send + 'l>>,
-    /// Whom `wait` wakes.
-    waker: Option<Waker>,
-}
-
-impl<'l> Drain<'l> {
-    fn new(life: &'l Life) -> Drain<'l> {
-        Drain {
-            begun: &life.draining,
-            // A task whose turn is spent would be told "pending" and not be registered.
-            wait: Box::pin(unconstrained(draining(life))),
-            waker: None,
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let waker = self.waker.as_ref();
-        // A task's waker stays the same.
-        let registered = waker.is_some_and(|waker| waker.will_wake(cx.waker()));
-        if registered && matches!(self.begun.has_changed(), Ok(false)) {
-            return Poll::Pending;
-        }
-        self.waker = Some(cx.waker().clone());
-        self.wait.as_mut().poll(cx)
-    }
 }
 
 /// Tells the connection's deadlines how far the answer is.
@@ -242,6 +212,3 @@ async fn draining(life: &Life) {
     // An error means that the server is gone.
     let _ = life.draining.clone().wait_for(|draining| *draining).await;
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,20 +1,19 @@
 //! A client's connection with its deadlines: a slow head, a long silence, an answer nobody takes.
 
-use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
-use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 use super::http2::streams::Streams;
+use super::rarely::Rarely;
 use super::transport::Transport;
 
 /// `[listen] header_timeout` and `idle_timeout`.
@@ -80,9 +79,7 @@ pub(super) struct Timed {
     head_since: Option<Instant>,
     /// What happened since the clock was last read; on HTTP/1 alone.
     since: Since,
-    sleep: Pin<Box<Sleep>>,
-    /// Whom `sleep` wakes.
-    waker: Option<Waker>,
+    sleep: Rarely<Sleep>,
     /// On HTTP/2 alone, where `phase` says nothing.
     http2: Option<Http2>,
 }
@@ -118,8 +115,7 @@ impl Timed {
             // A new connection owes its first head.
             head_since: Some(now),
             since: Since::default(),
-            sleep: Box::pin(tokio::time::sleep_until(now + limits.head.min(limits.idle))),
-            waker: None,
+            sleep: Rarely::new(tokio::time::sleep_until(now + limits.head.min(limits.idle))),
             http2: None,
         }
     }
@@ -175,25 +171,14 @@ impl Timed {
             let wake = deadline.filter(|deadline| *deadline > now);
             let wake = wake.unwrap_or(now + self.limits.idle);
             // A timer that is early only looks again; re-arming it per request would cost more.
-            let elapsed = self.sleep.is_elapsed();
-            if elapsed || self.sleep.deadline() > wake {
-                self.sleep.as_mut().reset(wake);
-            } else if self.wakes(cx) {
-                return Poll::Pending;
+            let serves = !self.sleep.get().is_elapsed() && self.sleep.get().deadline() <= wake;
+            if !serves {
+                self.sleep.get_mut().reset(wake);
             }
-            self.waker = Some(cx.waker().clone());
-            // A task whose turn is spent is told "pending" by a timer that has not taken its waker.
-            let sleep = pin!(unconstrained(self.sleep.as_mut()));
-            if sleep.poll(cx).is_pending() {
+            if self.sleep.poll(cx, !serves).is_pending() {
                 return Poll::Pending;
             }
         }
-    }
-
-    /// Whether the timer wakes this task already: a task's waker stays the same.
-    fn wakes(&self, cx: &Context<'_>) -> bool {
-        let waker = self.waker.as_ref();
-        waker.is_some_and(|waker| waker.will_wake(cx.waker()))
     }
 
     /// What happened since the last wait counts as of now: nothing was waited for in between.

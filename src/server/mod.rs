@@ -3,6 +3,7 @@
 mod client;
 mod connection;
 mod http2;
+mod rarely;
 mod transport;
 
 use std::io;

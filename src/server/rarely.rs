@@ -1,0 +1,92 @@
+//! A wait beside something that wakes the same task all the time.
+
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use tokio::task::unconstrained;
+
+/// A future that is polled only when it may have something to say.
+pub(super) struct Rarely<F> {
+    future: Pin<Box<F>>,
+    /// Whom it wakes.
+    waker: Option<Waker>,
+}
+
+impl<F: Future> Rarely<F> {
+    pub(super) fn new(future: F) -> Rarely<F> {
+        Rarely {
+            future: Box::pin(future),
+            waker: None,
+        }
+    }
+
+    /// Polls it, unless it would wake this task and there is no `news` of it.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, news: bool) -> Poll<F::Output> {
+        // A task's waker stays the same.
+        let waker = self.waker.as_ref();
+        if !news && waker.is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
+        // To a task that has spent its turn tokio's futures say "pending" without taking its waker.
+        pin!(unconstrained(self.future.as_mut())).poll(cx)
+    }
+
+    pub(super) fn get(&self) -> &F {
+        &self.future
+    }
+
+    pub(super) fn get_mut(&mut self) -> Pin<&mut F> {
+        self.future.as_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::sync::watch;
+    use tokio::task::{consume_budget, coop::has_budget_remaining};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(100);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_had_spent_its_turn_is_woken() {
+        let (teller, told) = watch::channel(false);
+        let news = told.clone();
+        let waiting = tokio::spawn(async move {
+            let mut told = told;
+            let mut wait = Rarely::new(async move { told.changed().await });
+            while has_budget_remaining() {
+                consume_budget().await;
+            }
+            poll_fn(|cx| wait.poll(cx, !matches!(news.has_changed(), Ok(false)))).await
+        });
+        // It waits before there is anything to tell.
+        tokio::time::sleep(LONG).await;
+        teller.send(true).unwrap();
+        let woken = tokio::time::timeout(LONG, waiting).await;
+        woken.expect("it is woken").unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn it_is_polled_at_first_and_for_news() {
+        let mut polled = 0;
+        let mut wait = Rarely::new(poll_fn(|_| {
+            polled += 1;
+            Poll::<()>::Pending
+        }));
+        poll_fn(|cx| {
+            for news in [false, false, true, false] {
+                assert!(wait.poll(cx, news).is_pending());
+            }
+            Poll::Ready(())
+        })
+        .await;
+        drop(wait);
+        assert_eq!(polled, 2);
+    }
+}

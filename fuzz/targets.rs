@@ -109,7 +109,7 @@ pub(crate) fn exchange(data: &[u8]) {
             reuse(&request, Some(&stored), true, &policy, now),
             now,
         );
-        validation::not_modified(&request, &stored, now);
+        validation::not_modified(&request, &stored);
     }
     validation::add_conditions(&mut asked.clone(), &stored);
     validation::not_modified_headers(&stored.headers);

@@ -115,7 +115,7 @@ pub fn explain(
     let mut decision = vec![decision::statement(verdict, chosen, now)];
     decision.extend(terms::identity(request, chosen, policy));
     decision.extend(demands::statements(request, chosen, now));
-    decision.extend(decision::own_conditions(request, verdict, chosen, now));
+    decision.extend(decision::own_conditions(request, verdict, chosen));
     Explained {
         verdict,
         reason: decision::reason(verdict),

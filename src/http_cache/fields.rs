@@ -1,4 +1,4 @@
-//! Which fields of a response are stored (RFC 9111 §3.1).
+//! Which fields of a response are stored (RFC 9111 §3.1), and how some of a message are left out.
 
 use std::time::{Duration, SystemTime};
 
@@ -126,4 +126,23 @@ fn http_date(time: SystemTime) -> HeaderValue {
         .min(LAST);
     let text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since);
     HeaderValue::try_from(text).expect("an HTTP date is visible ASCII")
+}
+
+/// Removes the fields that `goes` names and keeps the order of the rest.
+///
+/// `HeaderMap::remove` moves the last field into the gap.
+pub fn remove(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    if !headers.keys().any(&goes) {
+        return;
+    }
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let mut current = None;
+    for (name, value) in std::mem::take(headers) {
+        // A repeated field's name comes once, with its first value.
+        current = name.or(current);
+        if let Some(name) = current.as_ref().filter(|name| !goes(name)) {
+            kept.append(name.clone(), value);
+        }
+    }
+    *headers = kept;
 }

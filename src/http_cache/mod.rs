@@ -20,6 +20,7 @@ mod fixtures;
 #[cfg(test)]
 mod properties;
 
+pub use fields::remove;
 pub use ranges::Part;
 pub use reason::Reason;
 pub use reuse::{Reuse, reuse};

@@ -188,7 +188,7 @@ proptest! {
             stored.keep_for();
             stored.selector.selects(&request);
             reuse(&request, Some(&stored), true, policy, case.now);
-            validation::not_modified(&request, &stored, case.now);
+            validation::not_modified(&request, &stored);
             validation::add_conditions(&mut other.clone(), &stored);
             validation::not_modified_headers(&stored.headers);
             let not_modified = Exchange { headers: &other, ..case.exchange() };

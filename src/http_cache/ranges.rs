@@ -62,7 +62,7 @@ pub fn cut(request: &RequestHead<'_>, stored: &Stored, body: u64) -> Cut {
 pub(super) fn lacks(request: &RequestHead<'_>, stored: &Stored) -> bool {
     stored.part.is_some_and(|part| {
         cut(request, stored, part.length()) == Cut::Lacking
-            && !validation::not_modified(request, stored, stored.response_time)
+            && !validation::not_modified(request, stored)
     })
 }
 

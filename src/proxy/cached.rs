@@ -89,7 +89,7 @@ impl Quest {
         let now = self.now();
         match self.decide(Some(entry), now) {
             (Reuse::Serve { age, ttl, reason }, Some(variant)) => {
-                let response = respond::stored(&self.head(), variant, age, now);
+                let response = respond::stored(&self.head(), variant, age);
                 Some(self.outcome(reason, response).ttl(ttl))
             }
             (Reuse::ServeAndRefresh { age, ttl }, Some(variant)) => {
@@ -99,7 +99,7 @@ impl Quest {
                     since,
                 };
                 fill::refresh(self.clone(), stale);
-                let response = respond::stored(&self.head(), variant, age, now);
+                let response = respond::stored(&self.head(), variant, age);
                 Some(
                     self.outcome(Reason::StaleWhileRevalidate, response)
                         .ttl(ttl),

@@ -283,7 +283,7 @@ impl Fill {
         let response = Response::from_parts(head, Body::stream(Tapped::new(pieces, length)));
         let now = quest.now();
         self.reply(Answer::Streamed {
-            response: quest.unless_held(response, &stored, now),
+            response: quest.unless_held(response, &stored),
             kept: Ok(stored.ttl(now)),
             status,
         });

@@ -9,6 +9,8 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Version};
 
+pub(super) use crate::http_cache::remove;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -47,25 +49,6 @@ pub(super) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = He
     lines
         .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-}
-
-/// Removes what `goes` says and keeps the order of the rest.
-///
-/// `HeaderMap::remove` moves the last field into the gap.
-pub(super) fn remove(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
-    if !headers.keys().any(&goes) {
-        return;
-    }
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
-    let mut current = None;
-    for (name, value) in std::mem::take(headers) {
-        // A repeated field's name comes once, with its first value.
-        current = name.or(current);
-        if let Some(name) = current.as_ref().filter(|name| !goes(name)) {
-            kept.append(name.clone(), value);
-        }
-    }
-    *headers = kept;
 }
 
 /// Whether the sender of a request takes a trailer section with the answer (§10.1.4).

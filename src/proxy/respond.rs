@@ -17,10 +17,9 @@ pub(super) fn stored(
     head: &RequestHead<'_>,
     variant: &Arc<Variant>,
     age: Duration,
-    now: std::time::SystemTime,
 ) -> Response<Body> {
     let kept = &variant.stored;
-    let mut response = if validation::not_modified(head, kept, now) {
+    let mut response = if validation::not_modified(head, kept) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.headers_mut() = validation::not_modified_headers(&kept.headers);

@@ -53,14 +53,13 @@ pub(super) fn own_conditions(
     request: &RequestHead<'_>,
     verdict: Reuse,
     chosen: Option<&Stored>,
-    now: SystemTime,
 ) -> Option<Statement> {
     let served = matches!(verdict, Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. });
     let stored = chosen.filter(|_| served)?;
     let conditional = [IF_NONE_MATCH, IF_MODIFIED_SINCE]
         .iter()
         .any(|name| request.headers.contains_key(name));
-    let text = if validation::not_modified(request, stored, now) {
+    let text = if validation::not_modified(request, stored) {
         "they are met by what is stored, so the answer is 304"
     } else {
         "they are not met by what is stored, so it is sent whole"

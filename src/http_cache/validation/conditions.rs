@@ -1,13 +1,11 @@
 //! A request's own conditions (RFC 9111 §4.3.2, RFC 9110 §13.1).
 
-use std::time::SystemTime;
-
 use http::header::{
     IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, Method};
 
-use crate::http_cache::{RequestHead, Stored, freshness};
+use crate::http_cache::{RequestHead, Stored, freshness, remove};
 
 /// Whether the app may answer a request with 304.
 pub fn is_conditional(request: &HeaderMap) -> bool {
@@ -16,7 +14,7 @@ pub fn is_conditional(request: &HeaderMap) -> bool {
 
 /// Removes `Range` and its condition, for a request that is for all.
 pub fn strip_range(upstream_request: &mut HeaderMap) {
-    strip(upstream_request, &[IF_RANGE, RANGE]);
+    remove(upstream_request, |name| [IF_RANGE, RANGE].contains(name));
 }
 
 /// Removes the client's conditions and `Range`, so that a fill fetches a whole response.
@@ -29,27 +27,11 @@ pub fn strip_conditions(upstream_request: &mut HeaderMap) {
         IF_UNMODIFIED_SINCE,
         RANGE,
     ];
-    strip(upstream_request, &partial);
-}
-
-fn strip(upstream_request: &mut HeaderMap, names: &[HeaderName]) {
-    if !names.iter().any(|name| upstream_request.contains_key(name)) {
-        return;
-    }
-    // `HeaderMap::remove` moves the last field into the gap; rebuilding keeps the order.
-    let mut current = None;
-    for (name, value) in std::mem::take(upstream_request) {
-        current = name.or(current);
-        if let Some(name) = current.as_ref().filter(|name| !names.contains(name)) {
-            upstream_request.append(name.clone(), value);
-        }
-    }
+    remove(upstream_request, |name| partial.contains(name));
 }
 
 /// Whether a request's own conditions are met by `stored`, so that the answer is 304 (§4.3.2).
-///
-/// Only the stored response's own times are compared, so `now` decides nothing.
-pub fn not_modified(request: &RequestHead<'_>, stored: &Stored, _now: SystemTime) -> bool {
+pub fn not_modified(request: &RequestHead<'_>, stored: &Stored) -> bool {
     // RFC 9110 §13.2.1: conditions apply where the answer would otherwise be a success.
     let applies = (request.method == Method::GET || request.method == Method::HEAD)
         && stored.status.is_success();

@@ -82,7 +82,7 @@ impl Quest {
                 return Next::Done(self.alone(Reason::Stale, stale).await.collapsed());
             }
         };
-        let response = respond::stored(&self.head(), &entry.variants[0], age, now);
+        let response = respond::stored(&self.head(), &entry.variants[0], age);
         Next::Done(
             self.outcome(Reason::Collapsed, response)
                 .because(why)

@@ -36,8 +36,7 @@ impl Quest {
                 personal,
             }) => {
                 let now = self.now();
-                let mut response =
-                    respond::stored(&self.head(), &variant, variant.stored.age(now), now);
+                let mut response = respond::stored(&self.head(), &variant, variant.stored.age(now));
                 response.headers_mut().extend(personal);
                 self.outcome(Reason::Revalidated, response)
                     .because(reason)
@@ -46,8 +45,7 @@ impl Quest {
             }
             Ok(Answer::Completed { variant, status }) => {
                 let now = self.now();
-                let response =
-                    respond::stored(&self.head(), &variant, variant.stored.age(now), now);
+                let response = respond::stored(&self.head(), &variant, variant.stored.age(now));
                 self.outcome(reason, response)
                     .asked_app(status)
                     .stored(Ok(()))
@@ -72,7 +70,7 @@ impl Quest {
         let now = self.now();
         let age = variant.stored.age(now);
         let ttl = variant.stored.lifetime.as_secs() as i64 - age.as_secs() as i64;
-        let response = respond::stored(&self.head(), variant, age, now);
+        let response = respond::stored(&self.head(), variant, age);
         self.outcome(Reason::Collapsed, response)
             .ttl(ttl)
             .collapsed()
@@ -82,7 +80,7 @@ impl Quest {
         let now = self.now();
         let age = variant.stored.age(now);
         let ttl = variant.stored.lifetime.as_secs() as i64 - age.as_secs() as i64;
-        let response = respond::stored(&self.head(), variant, age, now);
+        let response = respond::stored(&self.head(), variant, age);
         self.outcome(Reason::StaleIfError, response).ttl(ttl)
     }
 

@@ -33,7 +33,7 @@ impl<'q> Look<'q> {
             return None;
         };
         let outcome = |response| self.outcome(reason, response).ttl(ttl);
-        let made = || outcome(respond::stored(&self.head(), variant, age, now));
+        let made = || outcome(respond::stored(&self.head(), variant, age));
         let (live, parts) = (&self.asked.live, &self.asked.parts);
         if parts.method != Method::GET || self.asked.present.has(Present::SELECTING) {
             return Some(made());

@@ -1,7 +1,6 @@
 //! What a fill hands the client that caused it.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::{HeaderMap, Response, StatusCode};
 
@@ -49,13 +48,8 @@ pub(in crate::proxy) enum Answer {
 impl Quest {
     /// The app's answer, which is being `stored`, as the client gets it: 304 if it has it already
     /// (RFC 9111 §4.3.2).
-    pub(super) fn unless_held(
-        &self,
-        response: Response<Body>,
-        stored: &Stored,
-        now: SystemTime,
-    ) -> Response<Body> {
-        if !validation::not_modified(&self.head(), stored, now) {
+    pub(super) fn unless_held(&self, response: Response<Body>, stored: &Stored) -> Response<Body> {
+        if !validation::not_modified(&self.head(), stored) {
             return response;
         }
         let policy = self.asked.live.rule(self.lookup.rule).policy;

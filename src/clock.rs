@@ -17,17 +17,12 @@ pub struct Clock {
 impl Clock {
     /// Fleet time: the wall clock plus the offset to Redis, in whole milliseconds, as entries keep it.
     pub fn now(&self) -> SystemTime {
-        let offset = self.offset_ms.load(Ordering::Relaxed);
-        let shift = Duration::from_millis(offset.unsigned_abs());
-        let now = if offset < 0 {
-            system_now() - shift
-        } else {
-            system_now() + shift
-        };
-        let since = now
+        let since = system_now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        SystemTime::UNIX_EPOCH + Duration::from_millis(since.as_millis() as u64)
+        let offset = self.offset_ms.load(Ordering::Relaxed);
+        let millis = (since.as_millis() as u64).saturating_add_signed(offset);
+        SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
     }
 
     /// Sets the offset so that [`Clock::now`] agrees with `redis_time` as of this moment.

@@ -52,8 +52,7 @@ pub(super) async fn answer(worker: &Arc<Worker>, asked: &Arc<Asked>, lookup: Loo
         asked: asked.clone(),
         lookup: Arc::new(lookup),
     };
-    let since = quest.worker.store.mark();
-    match quest.recall().and_then(|entry| quest.serve(&entry, since)) {
+    match quest.serve_recalled(quest.worker.store.mark()) {
         Some(outcome) => outcome,
         None => quest.beyond_memory().await,
     }
@@ -85,28 +84,40 @@ enum Shape {
 
 impl Quest {
     /// Serves from what memory holds, fresh or stale while a refresh runs; `None`: look further.
-    fn serve(&self, entry: &Entry, since: Mark) -> Option<Outcome> {
+    fn serve_recalled(&self, since: Mark) -> Option<Outcome> {
         let now = self.now();
-        match self.decide(Some(entry), now) {
-            (Reuse::Serve { age, ttl, reason }, Some(variant)) => {
-                let response = respond::stored(&self.head(), variant, age);
-                Some(self.outcome(reason, response).ttl(ttl))
-            }
-            (Reuse::ServeAndRefresh { age, ttl }, Some(variant)) => {
+        let (verdict, mut variant) = self.judge(self.look().recall(now), now);
+        self.serve(verdict, &mut variant, since)
+    }
+
+    /// The verdict on `entry`, which is let go but for the variant it is about.
+    fn judge(&self, entry: Option<Arc<Entry>>, now: SystemTime) -> (Reuse, Option<Arc<Variant>>) {
+        let (verdict, variant) = self.decide(entry.as_deref(), now);
+        (verdict, variant.cloned())
+    }
+
+    /// Serves the variant, and takes it, if the verdict is to; stale while a refresh runs.
+    fn serve(
+        &self,
+        verdict: Reuse,
+        variant: &mut Option<Arc<Variant>>,
+        since: Mark,
+    ) -> Option<Outcome> {
+        let (age, ttl, reason) = match verdict {
+            Reuse::Serve { age, ttl, reason } => (age, ttl, reason),
+            Reuse::ServeAndRefresh { age, ttl } => {
                 let stale = Stale {
-                    variant: Some(variant.clone()),
+                    variant: variant.clone(),
                     on_error: false,
                     since,
                 };
                 fill::refresh(self.clone(), stale);
-                let response = respond::stored(&self.head(), variant, age);
-                Some(
-                    self.outcome(Reason::StaleWhileRevalidate, response)
-                        .ttl(ttl),
-                )
+                (age, ttl, Reason::StaleWhileRevalidate)
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        let response = respond::taken(&self.head(), variant.take()?, age);
+        Some(self.outcome(reason, response).ttl(ttl))
     }
 
     async fn beyond_memory(self) -> Outcome {
@@ -132,11 +143,13 @@ impl Quest {
             } else {
                 Leasing::Never
             };
-            let entry = looked.ok().flatten().or_else(|| self.recall());
-            if let Some(outcome) = entry.as_deref().and_then(|entry| self.serve(entry, since)) {
+            let now = self.now();
+            let entry = looked.ok().flatten();
+            let entry = entry.or_else(|| self.look().recall(now));
+            let (verdict, mut variant) = self.judge(entry, now);
+            if let Some(outcome) = self.serve(verdict, &mut variant, since) {
                 return outcome;
             }
-            let (verdict, variant) = self.decide(entry.as_deref(), self.now());
             let (reason, on_error) = match verdict {
                 Reuse::Unsatisfiable => return self.unsatisfiable(),
                 Reuse::Pass(reason) => return self.pass(reason, leasing).await,
@@ -147,10 +160,11 @@ impl Quest {
                 } => (reason, stale_on_error),
                 Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. } => (Reason::Stale, false),
             };
-            let validates = variant.is_some_and(|variant| variant.stored.can_be_validated())
-                && matches!(verdict, Reuse::Validate { .. });
+            let can_be = |variant: &Arc<Variant>| variant.stored.can_be_validated();
+            let validates =
+                variant.as_ref().is_some_and(can_be) && matches!(verdict, Reuse::Validate { .. });
             let stale = Stale {
-                variant: variant.cloned(),
+                variant,
                 on_error,
                 since,
             };
@@ -165,8 +179,7 @@ impl Quest {
                 Place::Apart => return self.alone(reason, stale).await,
                 Place::Lead(leader) => {
                     // The fill before may have landed between the look and the lead.
-                    let landed = self.recall().and_then(|entry| self.serve(&entry, since));
-                    if let Some(outcome) = landed {
+                    if let Some(outcome) = self.serve_recalled(since) {
                         return outcome;
                     }
                     let order = Order {
@@ -297,10 +310,6 @@ impl Quest {
         now: SystemTime,
     ) -> (Reuse, Option<&'e Arc<Variant>>) {
         self.look().decide(entry, now)
-    }
-
-    fn recall(&self) -> Option<Arc<Entry>> {
-        self.look().recall(self.now())
     }
 
     pub(super) fn head(&self) -> RequestHead<'_> {

@@ -18,6 +18,15 @@ pub(super) fn stored(
     variant: &Arc<Variant>,
     age: Duration,
 ) -> Response<Body> {
+    taken(head, Arc::clone(variant), age)
+}
+
+/// The same; fields that nobody else holds move into the answer.
+pub(super) fn taken(
+    head: &RequestHead<'_>,
+    variant: Arc<Variant>,
+    age: Duration,
+) -> Response<Body> {
     let kept = &variant.stored;
     let mut response = if validation::not_modified(head, kept) {
         let mut response = Response::new(Body::empty());
@@ -32,7 +41,7 @@ pub(super) fn stored(
                 StatusCode::BAD_GATEWAY,
                 "the stored part is not what was asked",
             ),
-            cut => part(&cut, variant),
+            cut => part(&cut, &variant),
         }
     };
     response
@@ -49,15 +58,19 @@ pub(super) fn under(fields: HeaderMap, variant: &Variant) -> Response<Body> {
     response
 }
 
-fn whole(head: &RequestHead<'_>, variant: &Variant) -> Response<Body> {
-    let kept = &variant.stored;
+fn whole(head: &RequestHead<'_>, variant: Arc<Variant>) -> Response<Body> {
+    let status = variant.stored.status;
+    let (fields, body) = match Arc::try_unwrap(variant) {
+        Ok(variant) => (variant.stored.headers, variant.body),
+        Err(shared) => (shared.stored.headers.clone(), shared.body.clone()),
+    };
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = kept.status;
-    *response.headers_mut() = kept.headers.clone();
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
     if head.method != Method::HEAD {
-        *response.body_mut() = Body::whole(variant.body.clone());
-    } else if !kept.headers.contains_key(CONTENT_LENGTH) && kept.status != StatusCode::NO_CONTENT {
-        let length = HeaderValue::from(variant.body.len());
+        *response.body_mut() = Body::whole(body);
+    } else if !response.headers().contains_key(CONTENT_LENGTH) && status != StatusCode::NO_CONTENT {
+        let length = HeaderValue::from(body.len());
         response.headers_mut().insert(CONTENT_LENGTH, length);
     }
     response

@@ -33,10 +33,14 @@ impl<'q> Look<'q> {
             return None;
         };
         let outcome = |response| self.outcome(reason, response).ttl(ttl);
-        let made = || outcome(respond::stored(&self.head(), variant, age));
         let (live, parts) = (&self.asked.live, &self.asked.parts);
-        if parts.method != Method::GET || self.asked.present.has(Present::SELECTING) {
-            return Some(made());
+        // What was decoded for this request alone is not seen again.
+        let is_seen_again = Arc::strong_count(&entry) > 1;
+        let is_plain = parts.method == Method::GET && !self.asked.present.has(Present::SELECTING);
+        if !(is_seen_again && is_plain) {
+            let variant = Arc::clone(variant);
+            drop(entry);
+            return Some(outcome(respond::taken(&self.head(), variant, age)));
         }
         let told = Told {
             age: age.as_secs(),
@@ -48,12 +52,9 @@ impl<'q> Look<'q> {
         if let Some(fields) = heads.find(variant, told, rule) {
             return Some(outcome(respond::under(fields, variant)).said());
         }
-        let mut outcome = made();
-        // What was decoded for this request alone is not seen again.
-        if Arc::strong_count(&entry) > 1 {
-            outcome.say(self.asked);
-            heads.note(variant, told, rule, outcome.response().headers());
-        }
+        let mut outcome = outcome(respond::stored(&self.head(), variant, age));
+        outcome.say(self.asked);
+        heads.note(variant, told, rule, outcome.response().headers());
         Some(outcome)
     }
 

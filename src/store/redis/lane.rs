@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fred::clients::{Client, WithOptions};
 use fred::types::Value;
 use prometheus::Histogram;
+use tokio::time::Instant;
 
 use super::connection::Clients;
 use super::error::Error;
@@ -53,7 +54,8 @@ impl Lane<'_> {
             None => command.await.map_err(Error::from),
             Some(link) if link.session().is_none() => return Err(Error::Down),
             Some(link) => {
-                let answered = link.deadlines.within(self.tier.timeout(), command).await;
+                let deadline = Instant::from_std(start) + self.tier.timeout();
+                let answered = link.deadlines.by(deadline, command).await;
                 answered.map_or(Err(Error::Timeout), |reply| reply.map_err(Error::from))
             }
         };

@@ -1,4 +1,4 @@
-//! Asking the app for what the store lacks, detached from the client that caused it.
+//! Asking the app for what the store lacks, to the end whatever the client that caused it does.
 //!
 //! The client is handed pieces as they come; the fill keeps a capped copy and stores it when it is
 //! whole, when RFC 9111 and the rule allow it, and when no purge has come between.
@@ -6,6 +6,7 @@
 mod answer;
 mod ask;
 mod claim;
+mod enduring;
 mod gather;
 mod keep;
 mod rest;
@@ -13,22 +14,23 @@ mod rest;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use super::cached::{Counted, Quest, Stale};
 use super::coalesce::{Landing, Leader, Memo, Place};
-use crate::body::{Body, Piece, Tapped};
+use super::present::Present;
+use crate::body::Body;
 use crate::entry::Variant;
-use crate::http_cache::{Reason, Reuse, Stored, storable, validation};
+use crate::http_cache::{Reason, Reuse, storable, validation};
 use crate::store::{Tags, Ticket};
 pub(super) use answer::Answer;
 use ask::Arrival;
 pub(super) use ask::origin_form;
 use claim::Claim;
-use gather::{check_body, gather};
+use enduring::Enduring;
+use gather::{Gathering, check_body};
 
 /// What to ask for.
 pub(super) struct Order {
@@ -67,15 +69,16 @@ pub(super) enum Leasing {
     Never,
 }
 
-/// Starts a fill and waits for the head of its answer. `slot` is its place among the fills under way.
+/// Starts a fill and waits for the head of its answer; `None`: it broke down. `slot` is its place among
+/// the fills under way.
 pub(super) async fn start(
     quest: Quest,
     order: Order,
     slot: OwnedSemaphorePermit,
-) -> Result<Answer, oneshot::error::RecvError> {
+) -> Option<Answer> {
     let (reply, answer) = oneshot::channel();
     let counted = Counted::in_gauge(&quest.worker.metrics.fills);
-    tokio::spawn(async move {
+    let fill = Enduring::new(Box::pin(async move {
         Fill {
             quest,
             reply: Some(reply),
@@ -83,8 +86,8 @@ pub(super) async fn start(
         .run(order)
         .await;
         drop((slot, counted));
-    });
-    answer.await
+    }));
+    fill.until(answer).await
 }
 
 /// Renews a stale response behind the client that was served it, once however many are served it.
@@ -172,7 +175,10 @@ impl Fill {
             base: None,
         };
         match (wish, stale.variant) {
-            (Wish::Rest(rest), Some(part)) => self.complete(fill, arrival, part, rest).await,
+            // Boxed, so that the many fills of a whole response do not carry its size.
+            (Wish::Rest(rest), Some(part)) => {
+                Box::pin(self.complete(fill, arrival, part, rest)).await;
+            }
             (Wish::Own, base) => {
                 let fill = Filling { base, ..fill };
                 self.own(fill, arrival, stale.on_error).await;
@@ -229,7 +235,8 @@ impl Fill {
     }
 
     fn is_conditional(&self) -> bool {
-        validation::is_conditional(&self.quest.asked.parts.headers)
+        let asked = &self.quest.asked;
+        asked.present.has(Present::SELECTING) && validation::is_conditional(&asked.parts.headers)
     }
 
     /// An answer that cannot be used.
@@ -279,18 +286,15 @@ impl Fill {
         }
         let status = arrival.response.status();
         let (head, body, length) = self.returned(arrival.response);
-        let (tap, pieces) = mpsc::unbounded_channel();
-        let response = Response::from_parts(head, Body::stream(Tapped::new(pieces, length)));
-        let now = quest.now();
+        let mut gathering = Gathering::new(body, rule.max_body(), length, &stored);
+        let response = Response::from_parts(head, gathering.for_client().await);
         self.reply(Answer::Streamed {
             response: quest.unless_held(response, &stored),
-            kept: Ok(stored.ttl(now)),
+            kept: Ok(stored.ttl(arrival.response_time)),
             status,
         });
-        let gathered = gather(body, rule.max_body(), length, &tap).await;
-        match gathered.and_then(|bytes| measured(&stored, length, bytes)) {
+        match gathering.whole().await {
             Ok(bytes) => {
-                let _ = tap.send(Piece::End);
                 quest.worker.flights.note_shareable(&quest.lookup);
                 self.keep(fill, stored, bytes).await;
             }
@@ -379,13 +383,6 @@ impl Fill {
             let _ = reply.send(answer);
         }
     }
-}
-
-/// A body is as long as its message says (RFC 9110 §8.6), and a part as its range (§14.4).
-fn measured(stored: &Stored, length: Option<u64>, body: Bytes) -> Result<Bytes, Reason> {
-    let said = [length, stored.part.map(|part| part.end - part.first)];
-    let whole = said.iter().flatten().all(|said| *said == body.len() as u64);
-    whole.then_some(body).ok_or(Reason::Incomplete)
 }
 
 fn land(leader: Option<Leader>, landing: Landing) {

@@ -19,7 +19,7 @@ impl Quest {
             return self.failed(&None, StatusCode::SERVICE_UNAVAILABLE, Reason::FillsFull);
         };
         match fill::start(self.clone(), order, slot).await {
-            Ok(Answer::Streamed {
+            Some(Answer::Streamed {
                 response,
                 kept,
                 status,
@@ -30,7 +30,7 @@ impl Quest {
                     Err(reason) => outcome.stored(Err(reason)),
                 }
             }
-            Ok(Answer::Confirmed {
+            Some(Answer::Confirmed {
                 variant,
                 status,
                 personal,
@@ -43,19 +43,19 @@ impl Quest {
                     .ttl(variant.stored.ttl(now))
                     .asked_app(status)
             }
-            Ok(Answer::Completed { variant, status }) => {
+            Some(Answer::Completed { variant, status }) => {
                 let now = self.now();
                 let response = respond::stored(&self.head(), &variant, variant.stored.age(now));
                 self.outcome(reason, response)
                     .asked_app(status)
                     .stored(Ok(()))
             }
-            Ok(Answer::Found { variant }) => self.served_found(&variant).because(reason),
-            Ok(Answer::Failed(status, failure)) => match &stale.variant {
+            Some(Answer::Found { variant }) => self.served_found(&variant).because(reason),
+            Some(Answer::Failed(status, failure)) => match &stale.variant {
                 Some(variant) if stale.on_error => self.stale_if_error(variant).because(reason),
                 held => self.failed(held, status, failure).because(reason),
             },
-            Err(_) => self
+            None => self
                 .failed(
                     &stale.variant,
                     StatusCode::BAD_GATEWAY,

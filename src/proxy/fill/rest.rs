@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::mpsc;
 
-use super::gather::{check_body, gather};
-use super::{Answer, Arrival, Fill, Filling, Wish, measured};
+use super::gather::{Gathering, check_body};
+use super::{Answer, Arrival, Fill, Filling, Wish};
 use crate::entry::Variant;
 use crate::http_cache::{Reason, RequestHead, Stored, ranges, storable};
 
@@ -60,9 +59,8 @@ impl Fill {
         check_body(&arrival.response, rule.max_body())?;
         let (_, body, length) = self.returned(arrival.response);
         // Nobody is sent the rest alone.
-        let (tap, _) = mpsc::unbounded_channel();
-        let bytes = gather(body, rule.max_body(), length, &tap).await?;
-        let bytes = measured(&stored, length, bytes)?;
+        let gathering = Gathering::new(body, rule.max_body(), length, &stored);
+        let bytes = gathering.whole().await?;
         let whole = ranges::combined((&part.stored, &part.body), (&stored, &bytes));
         whole
             .filter(|(stored, _)| stored.part.is_none())

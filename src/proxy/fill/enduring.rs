@@ -1,0 +1,90 @@
+//! Work that is finished whether or not the client that caused it waits.
+//!
+//! A task of its own for each fill would cost more than the fill. So the client's task does the work as
+//! long as it waits for its answer, and most fills have ended by then; what is left becomes a task.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot::Receiver;
+use tokio::sync::oneshot::error::TryRecvError;
+
+/// Work that a task goes on with when this is dropped before its end.
+pub(super) struct Enduring(Option<BoxFuture<'static, ()>>);
+
+impl Enduring {
+    pub(super) fn new(work: BoxFuture<'static, ()>) -> Enduring {
+        Enduring(Some(work))
+    }
+
+    /// Works until it has given its `answer`; `None`: it ended without one.
+    pub(super) async fn until<A>(mut self, mut answer: Receiver<A>) -> Option<A> {
+        poll_fn(|cx| {
+            if let Some(work) = &mut self.0
+                && work.as_mut().poll(cx).is_ready()
+            {
+                self.0 = None;
+            }
+            // The work alone gives it, so there is nothing else to be woken by.
+            match answer.try_recv() {
+                Ok(answer) => Poll::Ready(Some(answer)),
+                Err(TryRecvError::Empty) => Poll::Pending,
+                Err(TryRecvError::Closed) => Poll::Ready(None),
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Enduring {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending.
+        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(work);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_goes_on_when_nobody_waits_any_more() {
+        let (go, gone) = oneshot::channel::<()>();
+        let (reply, answer) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let work = Enduring::new(Box::pin(async move {
+            let _ = reply.send("early");
+            let _ = gone.await;
+            let _ = end.send("whole");
+        }));
+        assert_eq!(work.until(answer).await, Some("early"));
+        drop(go);
+        assert_eq!(ended.await, Ok("whole"));
+    }
+
+    #[tokio::test]
+    async fn it_goes_on_when_it_is_dropped_before_its_answer() {
+        let (end, ended) = oneshot::channel();
+        drop(Enduring::new(Box::pin(async move {
+            let _ = end.send(());
+        })));
+        assert_eq!(ended.await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn work_without_an_answer() {
+        let (reply, answer) = oneshot::channel::<()>();
+        assert_eq!(
+            Enduring::new(Box::pin(async move { drop(reply) }))
+                .until(answer)
+                .await,
+            None
+        );
+    }
+}

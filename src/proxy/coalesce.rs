@@ -1,7 +1,8 @@
 //! Fills under way in this process: who leads, who waits (promises I3, I6, I7).
 
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ahash::AHashMap;
@@ -31,7 +32,9 @@ struct Memos {
     swept: Instant,
 }
 
-type FlightKey = Arc<(String, String, String)>;
+/// A lookup by what tells its fill from others.
+#[derive(Clone, Debug)]
+struct FlightKey(Arc<Lookup>);
 
 /// One fill.
 #[derive(Debug)]
@@ -40,7 +43,8 @@ pub(super) struct Flight {
     since: Instant,
     /// Whether the head of the answer is there.
     begun: AtomicBool,
-    landing: watch::Sender<Option<Landing>>,
+    /// Made by the first who waits.
+    landing: OnceLock<watch::Sender<Option<Landing>>>,
 }
 
 /// What is remembered of a key for a short time.
@@ -128,6 +132,7 @@ pub(super) struct Leader {
     flights: Arc<Flights>,
     key: FlightKey,
     flight: Arc<Flight>,
+    landing: Landing,
 }
 
 /// The wait for a landing.
@@ -154,10 +159,11 @@ impl Flights {
 
     /// A place among the fills under way, within `patience`.
     pub(super) async fn slot(&self, patience: Duration) -> Option<OwnedSemaphorePermit> {
-        tokio::time::timeout(patience, self.slots.clone().acquire_owned())
-            .await
-            .ok()?
-            .ok()
+        if let Some(slot) = self.free_slot() {
+            return Some(slot);
+        }
+        let freed = self.slots.clone().acquire_owned();
+        tokio::time::timeout(patience, freed).await.ok()?.ok()
     }
 
     /// A place, if one is free.
@@ -171,24 +177,24 @@ impl Flights {
     }
 
     /// What is remembered of a key.
-    pub(super) fn memo(&self, lookup: &Lookup) -> Option<Memo> {
+    pub(super) fn memo(&self, lookup: &Arc<Lookup>) -> Option<Memo> {
         let memos = lock(&self.memos);
         if memos.map.is_empty() {
             return None;
         }
-        let (memo, since) = memos.map.get(&flight_key(lookup))?;
+        let (memo, since) = memos.map.get(&FlightKey::of(lookup))?;
         (since.elapsed() < memo.lasts()).then_some(*memo)
     }
 
     /// Remembers something of a key, unless what is remembered weighs more.
-    pub(super) fn note(&self, lookup: &Lookup, memo: Memo) {
+    pub(super) fn note(&self, lookup: &Arc<Lookup>, memo: Memo) {
         let mut memos = lock(&self.memos);
         let Memos { map, swept } = &mut *memos;
         if map.len() >= MEMOS && swept.elapsed() > Duration::from_secs(1) {
             map.retain(|_, (memo, since)| since.elapsed() < memo.lasts());
             *swept = Instant::now();
         }
-        let key = flight_key(lookup);
+        let key = FlightKey::of(lookup);
         let counts = map.get(&key).is_some_and(|(held, since)| {
             since.elapsed() < held.lasts() && held.is_general() && !memo.is_general()
         });
@@ -198,12 +204,12 @@ impl Flights {
     }
 
     /// The app's answer is one to share again.
-    pub(super) fn note_shareable(&self, lookup: &Lookup) {
+    pub(super) fn note_shareable(&self, lookup: &Arc<Lookup>) {
         let mut memos = lock(&self.memos);
         if memos.map.is_empty() {
             return;
         }
-        let key = flight_key(lookup);
+        let key = FlightKey::of(lookup);
         if memos
             .map
             .get(&key)
@@ -219,7 +225,7 @@ impl Flights {
     /// `tags_beginning`: what is known of the answer's tags.
     pub(super) fn enter(
         self: &Arc<Self>,
-        lookup: &Lookup,
+        lookup: &Arc<Lookup>,
         store: &Store,
         tags_beginning: impl FnOnce() -> String,
         patience: Duration,
@@ -227,15 +233,19 @@ impl Flights {
         if self.memo(lookup) == Some(Memo::Apart) {
             return Place::Apart;
         }
-        let key = flight_key(lookup);
+        let key = FlightKey::of(lookup);
         let mut map = lock(&self.map);
         if let Some(flight) = map.get(&key)
             && (flight.begun.load(Ordering::Relaxed) || flight.since.elapsed() < patience)
-            && !store.fenced(flight.mark, &key.0, Tags::Beginning(&tags_beginning()))
+            && !store.fenced(
+                flight.mark,
+                &lookup.key.text,
+                Tags::Beginning(&tags_beginning()),
+            )
         {
             return Place::Join(Follower {
                 flight: flight.clone(),
-                landing: flight.landing.subscribe(),
+                landing: flight.waiters().subscribe(),
                 joined: Instant::now(),
             });
         }
@@ -243,14 +253,21 @@ impl Flights {
             mark: store.mark(),
             since: Instant::now(),
             begun: AtomicBool::new(false),
-            landing: watch::Sender::new(None),
+            landing: OnceLock::new(),
         });
         map.insert(key.clone(), flight.clone());
         Place::Lead(Leader {
             flights: self.clone(),
             key,
             flight,
+            landing: Landing::Again,
         })
+    }
+}
+
+impl Flight {
+    fn waiters(&self) -> &watch::Sender<Option<Landing>> {
+        self.landing.get_or_init(|| watch::Sender::new(None))
     }
 }
 
@@ -261,21 +278,13 @@ impl Leader {
     }
 
     /// Ends the flight. Who waits goes on; who comes later looks in the store.
-    pub(super) fn land(self, landing: Landing) {
-        self.flight.landing.send_replace(Some(landing));
+    pub(super) fn land(mut self, landing: Landing) {
+        self.landing = landing;
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        // A landing that was sent stays; otherwise (a panic, a runtime shut down) the others try anew.
-        self.flight.landing.send_if_modified(|landing| {
-            let missing = landing.is_none();
-            if missing {
-                *landing = Some(Landing::Again);
-            }
-            missing
-        });
         let mut map = lock(&self.flights.map);
         // A purge may have let a newer flight take the place.
         if map
@@ -283,6 +292,12 @@ impl Drop for Leader {
             .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
         {
             map.remove(&self.key);
+        }
+        drop(map);
+        // Nobody joins any more; mostly nobody has.
+        if let Some(waiters) = self.flight.landing.get() {
+            let landing = std::mem::replace(&mut self.landing, Landing::Again);
+            waiters.send_replace(Some(landing));
         }
     }
 }
@@ -310,12 +325,29 @@ impl Follower {
     }
 }
 
-fn flight_key(lookup: &Lookup) -> FlightKey {
-    Arc::new((
-        lookup.key.text.clone(),
-        lookup.host.clone(),
-        lookup.key.form.clone(),
-    ))
+impl FlightKey {
+    fn of(lookup: &Arc<Lookup>) -> FlightKey {
+        FlightKey(lookup.clone())
+    }
+
+    fn parts(&self) -> [&str; 3] {
+        let FlightKey(lookup) = self;
+        [&lookup.key.text, &lookup.host, &lookup.key.form]
+    }
+}
+
+impl PartialEq for FlightKey {
+    fn eq(&self, other: &FlightKey) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for FlightKey {}
+
+impl Hash for FlightKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
 }
 
 /// Every value behind these locks is whole at any time.

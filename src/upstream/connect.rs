@@ -156,8 +156,13 @@ trait Transport: Read + Write + Connection + Unpin + Send {}
 impl<T: Read + Write + Connection + Unpin + Send> Transport for T {}
 
 impl Connection for Io {
+    /// Without the addresses of both ends, which hyper would add to every answer and nobody reads.
     fn connected(&self) -> Connected {
-        self.transport.connected()
+        let connected = Connected::new();
+        if self.transport.connected().is_negotiated_h2() {
+            return connected.negotiated_h2();
+        }
+        connected
     }
 }
 

@@ -4,6 +4,7 @@ mod connect;
 mod http2;
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
@@ -56,6 +57,12 @@ impl UpstreamError {
     pub fn unsent(&self) -> bool {
         matches!(self, UpstreamError::Connect(_) | UpstreamError::Refused(_))
     }
+
+    /// Whether the connection ended before an answer began, rather than said something wrong: the app may
+    /// have closed an idle one just then, and what is safe may be asked once more (RFC 9110 §9.2.2).
+    pub fn was_lost(&self) -> bool {
+        matches!(self, UpstreamError::Broken(error) if has_ended(&**error))
+    }
 }
 
 /// Why a pool cannot be made.
@@ -105,8 +112,8 @@ impl Upstream {
 
     /// Sends `request` (its URI in origin form) and waits for the answer's head.
     ///
-    /// A safe request without a body is sent once more if its connection was lost before an answer
-    /// began: the app may have closed an idle connection just then (RFC 9110 §9.2.2). The deadline runs from the last piece of the request's body that `progress` saw taken.
+    /// A safe request without a body is sent once more if its connection was lost. The deadline runs from
+    /// the last piece of the request's body that `progress` saw taken.
     pub async fn send(
         &self,
         request: Request<Body>,
@@ -114,9 +121,7 @@ impl Upstream {
     ) -> Result<Response<Incoming>, UpstreamError> {
         let again = repeatable(&request);
         match (self.attempt(request, progress).await, again) {
-            (Err(UpstreamError::Broken(error)), Some(again)) if was_lost(&*error) => {
-                self.attempt(again, progress).await
-            }
+            (Err(error), Some(again)) if error.was_lost() => self.attempt(again, progress).await,
             (result, _) => result,
         }
     }
@@ -130,6 +135,17 @@ impl Upstream {
         self.hurried(&mut sending, progress).await
     }
 
+    /// Sends a request without a body once, and waits for the answer's head.
+    pub async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+        let timeout = self.settings.timeout;
+        // Pinned here, so that the timeout does not move it.
+        let sending = pin!(self.unhurried(request));
+        match tokio::time::timeout(timeout, sending).await {
+            Ok(result) => result,
+            Err(_) => Err(UpstreamError::Timeout(timeout)),
+        }
+    }
+
     /// Sends `request` and waits for the answer's head, however long it takes.
     pub async fn unhurried(
         &self,
@@ -138,7 +154,8 @@ impl Upstream {
         self.address(&mut request);
         let upgrades = request.headers().contains_key(UPGRADE);
         let response = match &self.http2 {
-            Some(http2) if !upgrades => http2.send(request).await?,
+            // Boxed, so that the many requests over HTTP/1 do not carry its size.
+            Some(http2) if !upgrades => Box::pin(http2.send(request)).await?,
             _ => match self.client.request(request).await {
                 Ok(response) => response,
                 Err(error) if error.is_connect() => {
@@ -239,8 +256,7 @@ fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
     Some(copy)
 }
 
-/// Whether the connection ended rather than said something wrong.
-fn was_lost(error: &(dyn std::error::Error + 'static)) -> bool {
+fn has_ended(error: &(dyn std::error::Error + 'static)) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {

@@ -8,12 +8,12 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use super::{Fill, Wish};
-use crate::body::{Body, Progress, Timed};
+use crate::body::{Body, Timed};
 use crate::entry::Variant;
 use crate::http_cache::{Exchange, Reason, ranges, validation};
 use crate::proxy::expect::Expectation;
 use crate::proxy::{headers, interim, pass};
-use crate::upstream;
+use crate::upstream::{self, UpstreamError};
 
 /// The app's answer with the times around its head.
 pub(super) struct Arrival {
@@ -31,11 +31,14 @@ impl Fill {
     ) -> Result<Arrival, (StatusCode, Reason)> {
         let quest = &self.quest;
         let rule = quest.asked.live.rule(quest.lookup.rule);
-        let request = self.request(stale, wish);
         let request_time = quest.now();
         let started = crate::clock::monotonic();
         let upstream = quest.worker.upstream(&quest.asked.live);
-        match upstream.send(request, &Progress::default()).await {
+        let mut answer = upstream.ask(self.request(stale, wish)).await;
+        if answer.as_ref().is_err_and(UpstreamError::was_lost) {
+            answer = upstream.ask(self.request(stale, wish)).await;
+        }
+        match answer {
             Ok(response) => {
                 rule.metrics.upstream(crate::clock::monotonic() - started);
                 Ok(Arrival {

@@ -19,6 +19,7 @@ use super::coalesce::{Memo, Place};
 use super::fill::{self, Leasing, Order, Wish};
 use super::outcome::Outcome;
 use super::plan::Lookup;
+use super::present::Present;
 use super::{Asked, Worker, pass, respond};
 use crate::body::Body;
 use crate::config::Coherence;
@@ -270,6 +271,8 @@ impl Quest {
         let headers = &self.asked.parts.headers;
         if self.asked.parts.method == Method::HEAD {
             Shape::Head
+        } else if !self.asked.present.has(Present::SELECTING) {
+            Shape::Plain
         } else if headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE) {
             Shape::Preconditioned
         } else if headers.contains_key(RANGE) {

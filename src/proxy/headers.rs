@@ -2,33 +2,31 @@
 
 use std::net::IpAddr;
 
-use http::header::{
-    CONNECTION, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE, VIA,
-};
+use http::header::{CONNECTION, HOST, HeaderName, TE, VIA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Version};
 
 pub(super) use crate::http_cache::remove;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// `Trailer` is not among them: it may say what a trailer section that was lost would have held
-/// (§6.6.2), and hyper sends no trailers without it.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    PROXY_CONNECTION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+/// Whether a field belongs to one connection. `Trailer` does not: it may say what a trailer section that
+/// was lost would have held (§6.6.2), and hyper sends no trailers without it.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Removes the fields of one connection, and those that `Connection` names (§7.6.1).
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -37,9 +35,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         // host stays whatever Connection says.
         .filter(|name| *name != HOST)
         .collect();
-    remove(headers, |name| {
-        HOP_BY_HOP.contains(name) || named.contains(name)
-    });
+    remove(headers, |name| is_hop_by_hop(name) || named.contains(name));
 }
 
 /// What `Connection` names. All who ask must read it alike: what one took for a field that goes and

@@ -133,11 +133,10 @@ pub(super) fn patience(response: &Response<Incoming>, upstream: &Upstream) -> Op
 
 /// Whether an answer is a stream of events, which has no end to wait for.
 pub(super) fn is_event_stream(fields: &HeaderMap) -> bool {
-    fields.get(CONTENT_TYPE).is_some_and(|kind| {
-        kind.as_bytes()
-            .to_ascii_lowercase()
-            .starts_with(b"text/event-stream")
-    })
+    const KIND: &[u8] = b"text/event-stream";
+    let kind = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.and_then(|kind| kind.get(..KIND.len()))
+        .is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
 }
 
 /// Whether a request that is not looked up wants what is stored or nothing (RFC 9111 §5.2.1.7). What

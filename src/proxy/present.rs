@@ -47,7 +47,9 @@ fn set_of(name: &HeaderName) -> Present {
         "authorization" => Present::AUTHORIZATION,
         "cookie" => Present::COOKIE,
         "x-forwarded-proto" => Present::SCHEME,
-        "if-none-match" | "if-modified-since" | "range" => Present::SELECTING,
+        "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" | "range" => {
+            Present::SELECTING
+        }
         "x-original-url"
         | "x-rewrite-url"
         | "x-http-method-override"
@@ -83,7 +85,9 @@ mod tests {
             ("x-forwarded-proto", Present::SCHEME),
             ("x-forwarded-host", Present::TARGET),
             ("forwarded", Present::TARGET),
+            ("if-match", Present::SELECTING),
             ("if-none-match", Present::SELECTING),
+            ("if-unmodified-since", Present::SELECTING),
             ("if-modified-since", Present::SELECTING),
             ("range", Present::SELECTING),
             ("x-http-method-override", Present::TARGET),

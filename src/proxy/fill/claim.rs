@@ -33,7 +33,8 @@ impl Fill {
         let unwaited = flights.memo(&quest.lookup) == Some(Memo::Unwaited);
         let may_wait = leasing == Leasing::Wait && !unwaited;
         let deadline = quest.worker.upstream(&quest.asked.live).timeout();
-        let until = Instant::now() + deadline.min(FLEET_WAIT);
+        let mut until = None;
+        let longest = || Instant::now() + deadline.min(FLEET_WAIT);
         let mut pause = Duration::from_millis(5);
         let mut missed = false;
         loop {
@@ -43,16 +44,17 @@ impl Fill {
             }
             if !ticket.is_taken() {
                 // Its holder may have stored between the look before and this lease.
-                let stored = matches!(
-                    quest.decide(ticket.found(), quest.now()),
-                    (Reuse::Serve { .. }, _)
-                );
+                let serves = |entry| {
+                    let (verdict, _) = quest.decide(Some(entry), quest.now());
+                    matches!(verdict, Reuse::Serve { .. })
+                };
+                let stored = ticket.found().is_some_and(serves);
                 if !stored || missed {
                     return Claim::Ask(ticket);
                 }
                 missed = true;
                 store.abandon(ticket).await;
-            } else if Instant::now() >= until {
+            } else if Instant::now() >= *until.get_or_insert_with(longest) {
                 // Its holder may be dead; the next ones do not wait for it again.
                 flights.note(&quest.lookup, Memo::Unwaited);
                 return Claim::Ask(ticket);

@@ -89,7 +89,8 @@ impl<'a> CacheStatus<'a> {
         if let Some(ttl) = self.ttl {
             // A structured-field Integer has fifteen digits (RFC 9651 §3.3.1).
             let ttl = ttl.clamp(-999_999_999_999_999, 999_999_999_999_999);
-            write!(text, "; ttl={ttl}").expect("a String takes all");
+            text.push_str("; ttl=");
+            text.push_str(itoa::Buffer::new().format(ttl));
         }
         if let Handling::Forward(_) = self.handling() {
             self.push_outcome(&mut text);

@@ -9,7 +9,6 @@ use std::time::SystemTime;
 
 use http::header::{IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 use http::{Method, Response};
-use tokio::time::Instant;
 
 pub(super) use follow::Counted;
 use follow::Next;
@@ -20,8 +19,9 @@ use super::fill::{self, Leasing, Order, Wish};
 use super::outcome::Outcome;
 use super::plan::Lookup;
 use super::present::Present;
-use super::{Asked, Worker, pass, respond};
+use super::{Asked, Worker, pass};
 use crate::body::Body;
+use crate::clock;
 use crate::config::Coherence;
 use crate::entry::{Entry, Variant};
 use crate::http_cache::{Reason, RequestHead, Reuse, groups, ranges};
@@ -87,7 +87,8 @@ impl Quest {
     /// Serves from what memory holds, fresh or stale while a refresh runs; `None`: look further.
     fn serve_recalled(&self, since: Mark) -> Option<Outcome> {
         let now = self.now();
-        let (verdict, mut variant) = self.judge(self.look().recall(now), now);
+        let entry = self.look().recall(now)?;
+        let (verdict, mut variant) = self.judge(Some(entry), now);
         self.serve(verdict, &mut variant, since)
     }
 
@@ -117,13 +118,13 @@ impl Quest {
             }
             _ => return None,
         };
-        let response = respond::taken(&self.head(), variant.take()?, age);
+        let response = self.look().taken(variant.take()?, age);
         Some(self.outcome(reason, response).ttl(ttl))
     }
 
     async fn beyond_memory(self) -> Outcome {
         let patience = self.worker.upstream(&self.asked.live).timeout();
-        let begun = Instant::now();
+        let deadline = self.asked.arrived + patience;
         let (mut failed, mut mismatched) = (false, false);
         // A crowd with conditions costs the app one short answer and one whole one, not one each.
         let mut wish = match self.worker.flights.memo(&self.lookup) {
@@ -132,7 +133,7 @@ impl Quest {
         };
         // Each turn but the last waits for a fill that began after the turn before; who has waited as
         // long as for an answer asks alone.
-        while begun.elapsed() < patience {
+        while clock::monotonic() < deadline {
             let since = self.worker.store.mark();
             let looked = self
                 .worker

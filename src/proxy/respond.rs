@@ -28,26 +28,36 @@ pub(super) fn taken(
     age: Duration,
 ) -> Response<Body> {
     let kept = &variant.stored;
-    let mut response = if validation::not_modified(head, kept) {
+    if validation::not_modified(head, kept) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.headers_mut() = validation::not_modified_headers(&kept.headers);
-        response
-    } else {
-        match ranges::cut(head, kept, variant.body.len() as u64) {
-            Cut::Whole => whole(head, variant),
-            // `reuse` has decided against it already; a piece must never look like the whole.
-            Cut::Lacking => text(
-                StatusCode::BAD_GATEWAY,
-                "the stored part is not what was asked",
-            ),
-            cut => part(&cut, &variant),
-        }
+        return aged(response, age);
+    }
+    let length = variant.body.len();
+    match ranges::cut(head, kept, length as u64) {
+        Cut::Whole if head.method == Method::HEAD => bodiless(whole(variant, age), length),
+        Cut::Whole => whole(variant, age),
+        // `reuse` has decided against it already; a piece must never look like the whole.
+        Cut::Lacking => text(
+            StatusCode::BAD_GATEWAY,
+            "the stored part is not what was asked",
+        ),
+        cut => aged(part(&cut, &variant), age),
+    }
+}
+
+/// The whole stored response; fields that nobody else holds move into it.
+pub(super) fn whole(variant: Arc<Variant>, age: Duration) -> Response<Body> {
+    let status = variant.stored.status;
+    let (fields, body) = match Arc::try_unwrap(variant) {
+        Ok(variant) => (variant.stored.headers, variant.body),
+        Err(shared) => (shared.stored.headers.clone(), shared.body.clone()),
     };
-    response
-        .headers_mut()
-        .insert(AGE, HeaderValue::from(age.as_secs()));
-    response
+    let mut response = Response::new(Body::whole(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    aged(response, age)
 }
 
 /// The whole stored response under a head that was made before.
@@ -58,21 +68,20 @@ pub(super) fn under(fields: HeaderMap, variant: &Variant) -> Response<Body> {
     response
 }
 
-fn whole(head: &RequestHead<'_>, variant: Arc<Variant>) -> Response<Body> {
-    let status = variant.stored.status;
-    let (fields, body) = match Arc::try_unwrap(variant) {
-        Ok(variant) => (variant.stored.headers, variant.body),
-        Err(shared) => (shared.stored.headers.clone(), shared.body.clone()),
-    };
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    *response.headers_mut() = fields;
-    if head.method != Method::HEAD {
-        *response.body_mut() = Body::whole(body);
-    } else if !response.headers().contains_key(CONTENT_LENGTH) && status != StatusCode::NO_CONTENT {
-        let length = HeaderValue::from(body.len());
+/// What answers HEAD instead of a response whose body is of this length.
+fn bodiless(response: Response<Body>, length: usize) -> Response<Body> {
+    let mut response = response.map(|_| Body::empty());
+    let is_sized = response.status() != StatusCode::NO_CONTENT;
+    if is_sized && !response.headers().contains_key(CONTENT_LENGTH) {
+        let length = HeaderValue::from(length);
         response.headers_mut().insert(CONTENT_LENGTH, length);
     }
+    response
+}
+
+fn aged(mut response: Response<Body>, age: Duration) -> Response<Body> {
+    let age = HeaderValue::from(age.as_secs());
+    response.headers_mut().insert(AGE, age);
     response
 }
 

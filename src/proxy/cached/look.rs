@@ -1,7 +1,7 @@
 //! What a hit needs: the request borrowed, so that answering it from memory moves and counts nothing.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::{Method, Response};
 
@@ -33,15 +33,14 @@ impl<'q> Look<'q> {
             return None;
         };
         let outcome = |response| self.outcome(reason, response).ttl(ttl);
-        let (live, parts) = (&self.asked.live, &self.asked.parts);
         // What was decoded for this request alone is not seen again.
         let is_seen_again = Arc::strong_count(&entry) > 1;
-        let is_plain = parts.method == Method::GET && !self.asked.present.has(Present::SELECTING);
-        if !(is_seen_again && is_plain) {
+        if !(is_seen_again && self.takes_the_whole()) {
             let variant = Arc::clone(variant);
             drop(entry);
-            return Some(outcome(respond::taken(&self.head(), variant, age)));
+            return Some(outcome(self.taken(variant, age)));
         }
+        let live = &self.asked.live;
         let told = Told {
             age: age.as_secs(),
             ttl,
@@ -52,10 +51,25 @@ impl<'q> Look<'q> {
         if let Some(fields) = heads.find(variant, told, rule) {
             return Some(outcome(respond::under(fields, variant)).said());
         }
-        let mut outcome = outcome(respond::stored(&self.head(), variant, age));
+        let mut outcome = outcome(respond::whole(Arc::clone(variant), age));
         outcome.say(self.asked);
         heads.note(variant, told, rule, outcome.response().headers());
         Some(outcome)
+    }
+
+    /// The variant as the answer; fields that nobody else holds move into it.
+    pub(super) fn taken(self, variant: Arc<Variant>, age: Duration) -> Response<Body> {
+        // `reuse` has decided against a part already; it must never look like the whole.
+        if self.takes_the_whole() && variant.stored.part.is_none() {
+            respond::whole(variant, age)
+        } else {
+            respond::taken(&self.head(), variant, age)
+        }
+    }
+
+    /// Whether no field asks for less than a whole response.
+    fn takes_the_whole(self) -> bool {
+        self.asked.parts.method == Method::GET && !self.asked.present.has(Present::SELECTING)
     }
 
     pub(super) fn recall(self, now: SystemTime) -> Option<Arc<Entry>> {

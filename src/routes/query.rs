@@ -1,6 +1,9 @@
 //! Query fields: how a query is taken apart, and which fields a key leaves out.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use smallvec::SmallVec;
 
 use super::escape::{Place, decode, is_simple};
 use super::template::Source;
@@ -23,23 +26,25 @@ impl IgnoreQuery {
     /// The name, as received, of the first field of `query` that neither `key` names nor the list
     /// ignores; such a GET passes.
     pub fn unkeyed<'q>(&self, key: &Template, query: Option<&'q str>) -> Option<&'q str> {
-        if query.is_none() || key.takes_whole_query() {
-            return None;
-        }
+        let query = query.filter(|_| !key.takes_whole_query())?;
         fields(query)
             .find(|field| !key.names_query_field(field) && !self.ignores(field))
             .map(|field| field.name)
     }
 
-    /// `query` without the fields that the list ignores and `key` does not name: what `key` is
-    /// rendered from, so that `{query}` and `{uri}` leave them out. `None` if no field is left.
+    /// `query` without the fields that the list ignores and `key` does not name, where `key` takes the
+    /// whole query: what it is rendered from, so that `{query}` and `{uri}` leave them out. `None` if no
+    /// field is left.
     pub fn kept<'q>(&self, key: &Template, query: Option<&'q str>) -> Option<Cow<'q, str>> {
         let whole = query?;
-        let ignored = |field: &Field<'_>| !key.names_query_field(field) && self.ignores(field);
-        if self.names.is_empty() || !fields(query).any(|field| ignored(&field)) {
+        if self.names.is_empty() || !key.takes_whole_query() {
             return Some(Cow::Borrowed(whole));
         }
-        let kept: Vec<&str> = fields(query)
+        let ignored = |field: &Field<'_>| !key.names_query_field(field) && self.ignores(field);
+        if !fields(whole).any(|field| ignored(&field)) {
+            return Some(Cow::Borrowed(whole));
+        }
+        let kept: Vec<&str> = fields(whole)
             .filter(|field| !ignored(field))
             .map(|field| field.raw)
             .collect();
@@ -50,8 +55,7 @@ impl IgnoreQuery {
         if self.names.is_empty() {
             return false;
         }
-        let name: Vec<u8> = decode(field.name, Place::Query).collect();
-        let name = String::from_utf8_lossy(&name);
+        let name = field.decoded_name();
         self.names.iter().any(|pattern| pattern.matches(&name))
     }
 }
@@ -63,55 +67,164 @@ impl Template {
             .any(|source| matches!(source, Source::QueryRest | Source::Uri))
     }
 
+    /// Whether a variable is of query fields.
+    pub(super) fn reads_query_fields(&self) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Query(_) | Source::QueryRest))
+    }
+
     /// Whether the template names this field.
     pub(super) fn names_query_field(&self, field: &Field<'_>) -> bool {
-        self.sources()
-            .any(|source| matches!(source, Source::Query(name) if field.is_named(name)))
+        self.query_names
+            .binary_search_by(|name| field.compare_to(name.start, &name.text).reverse())
+            .is_ok()
     }
 }
 
-/// One field of a query, as received.
+/// The name of a query field in a template.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name {
+    start: u64,
+    text: String,
+}
+
+impl Name {
+    pub(super) fn of(text: &str) -> Name {
+        Name {
+            start: start(text.bytes()),
+            text: text.to_owned(),
+        }
+    }
+}
+
+/// The first bytes of a name as a number: names are in its order, and only those that share it need be
+/// compared.
+fn start(name: impl Iterator<Item = u8>) -> u64 {
+    let mut start = [0; 8];
+    for (place, byte) in start.iter_mut().zip(name) {
+        *place = byte;
+    }
+    u64::from_be_bytes(start)
+}
+
+/// A query taken apart: its fields by name, those of one name in the order received.
+#[derive(Debug, Default)]
+pub(super) struct Query<'q> {
+    by_name: SmallVec<[Field<'q>; 16]>,
+}
+
+impl<'q> Query<'q> {
+    /// Adds the fields of `query`, none being there.
+    pub(super) fn take_apart(&mut self, query: &'q str) {
+        self.by_name.extend(fields(query));
+        self.by_name.sort_by(Field::compare);
+    }
+
+    /// The fields of that name.
+    pub(super) fn named(&self, name: &str) -> &[Field<'q>] {
+        let start = start(name.bytes());
+        let order = |field: &Field<'_>| field.compare_to(start, name);
+        let first = self.by_name.partition_point(|field| order(field).is_lt());
+        let rest = &self.by_name[first..];
+        let count = rest.iter().take_while(|field| order(field).is_eq()).count();
+        &rest[..count]
+    }
+
+    /// Every field.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &Field<'q>> {
+        self.by_name.iter()
+    }
+}
+
+/// One field of a query. Its name counts as the app reads it: decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field<'q> {
-    /// All of it.
+    /// All of it, as received.
     pub(super) raw: &'q str,
-    /// Before the first `=`.
+    /// Before the first `=`, as received.
     pub(super) name: &'q str,
-    /// Behind the first `=`; `None` without one.
-    pub(super) value: Option<&'q str>,
+    /// Whether the name has one spelling only.
+    pub(super) simple_name: bool,
+    /// Of the decoded name.
+    start: u64,
 }
 
-impl Field<'_> {
-    /// Compared as the app would: decoded.
-    pub(super) fn is_named(&self, name: &str) -> bool {
-        if is_simple(self.name) {
-            return self.name == name;
+impl<'q> Field<'q> {
+    fn of(raw: &'q str) -> Field<'q> {
+        let (name, _) = cut(raw, b'=');
+        let simple_name = is_simple(name);
+        Field {
+            raw,
+            name,
+            simple_name,
+            start: match simple_name {
+                true => start(name.bytes()),
+                false => start(decode(name, Place::Query)),
+            },
         }
-        decode(self.name, Place::Query).eq(name.bytes())
+    }
+
+    /// Behind the first `=`, as received; `None` without one.
+    pub(super) fn value(&self) -> Option<&'q str> {
+        self.raw.get(self.name.len() + 1..)
+    }
+
+    fn decoded_name(&self) -> Cow<'q, str> {
+        if self.simple_name {
+            return Cow::Borrowed(self.name);
+        }
+        let name: Vec<u8> = decode(self.name, Place::Query).collect();
+        Cow::Owned(String::from_utf8_lossy(&name).into_owned())
+    }
+
+    /// The order of its name and `name`, which has this start.
+    #[inline]
+    fn compare_to(&self, start: u64, name: &str) -> Ordering {
+        match self.start == start {
+            true => self.compare_whole(name),
+            false => self.start.cmp(&start),
+        }
+    }
+
+    fn compare_whole(&self, name: &str) -> Ordering {
+        match self.simple_name {
+            true => self.name.cmp(name),
+            false => decode(self.name, Place::Query).cmp(name.bytes()),
+        }
+    }
+
+    fn compare(&self, other: &Field<'_>) -> Ordering {
+        if self.start != other.start || other.simple_name {
+            return self.compare_to(other.start, other.name);
+        }
+        decode(self.name, Place::Query).cmp(decode(other.name, Place::Query))
     }
 }
 
-/// The fields in order. Only `&` separates; a `?` with nothing behind it is one empty field.
-pub(super) fn fields(query: Option<&str>) -> impl Iterator<Item = Field<'_>> {
-    query
-        .into_iter()
-        .flat_map(|query| query.split('&'))
-        .map(|raw| match raw.split_once('=') {
-            Some((name, value)) => Field {
-                raw,
-                name,
-                value: Some(value),
-            },
-            None => Field {
-                raw,
-                name: raw,
-                value: None,
-            },
-        })
+/// The fields in order. Only `&` separates; a query of no characters is one empty field.
+fn fields(query: &str) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = Some(query);
+    std::iter::from_fn(move || {
+        let (raw, behind) = cut(rest?, b'&');
+        rest = behind;
+        Some(Field::of(raw))
+    })
+}
+
+/// What stands before the first `byte`, and what behind it. Most are near: looking at one byte after the
+/// other finds them sooner than `split_once` does.
+fn cut(text: &str, byte: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|other| other == byte) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::routes::template::Site;
 
@@ -232,6 +345,36 @@ mod tests {
         ] {
             let actual = ignoring(ignore).kept(&key(template), query);
             assert_eq!(actual.as_deref(), expected, "{name}");
+        }
+    }
+
+    /// By the definition: each field of the query whose name the app would read so.
+    fn searched<'q>(query: &'q str, name: &str) -> Vec<&'q str> {
+        let named = |field: &&str| {
+            let written = field.split('=').next().unwrap_or_default();
+            decode(written, Place::Query).eq(name.bytes())
+        };
+        query.split('&').filter(named).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_field_is_found_by_any_spelling_of_its_name(
+            query in "((a|b|as_many_|%61|%00|%6|%2B|\\+|%20|%FF|é|%C3%A9|\\[|%5b|[._~-]){0,3}(=[ab=]{0,2})?&){0,30}",
+            names in vec("(as_many_)?[ab+ é%6\\[._~-]{1,3}", 1..6),
+        ) {
+            let variables: Vec<String> = names.iter().map(|name| format!("{{query.{name}}}")).collect();
+            let key = key(&variables.join(":"));
+            let mut taken = Query::default();
+            taken.take_apart(&query);
+            for name in names.iter().map(String::as_str).chain(["", "a", "é"]) {
+                let found: Vec<&str> = taken.named(name).iter().map(|field| field.raw).collect();
+                prop_assert_eq!(found, searched(&query, name));
+            }
+            for field in fields(&query) {
+                let named = names.iter().any(|name| searched(field.raw, name) == [field.raw]);
+                prop_assert_eq!(key.names_query_field(&field), named, "{:?}", field);
+            }
         }
     }
 }

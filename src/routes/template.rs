@@ -5,6 +5,7 @@
 //! the two together are different for any two requests that differ in a value the template names.
 
 mod parse;
+mod reading;
 mod value;
 
 #[cfg(test)]
@@ -18,10 +19,10 @@ pub(crate) use value::cookie_values;
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
 
-use super::escape::{ABSENT, push};
 use super::pattern::PatternBuilder;
+use super::query::{Name, Query};
 use super::{Pattern, Scope};
-use value::Spelling;
+use reading::Reading;
 
 /// Where a variable's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +115,8 @@ pub struct Template {
     /// Whether the values can be told apart in the text: a `:`, which no value holds, stands between
     /// each two of them.
     separated: bool,
+    /// The names of the query fields it names, sorted.
+    pub(super) query_names: Vec<Name>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,80 +155,33 @@ impl Template {
     }
 
     fn of(parts: Vec<Part>) -> Template {
-        let separated = are_separated(&parts);
-        Template { parts, separated }
+        Template {
+            separated: are_separated(&parts),
+            query_names: query_names(&parts),
+            parts,
+        }
     }
 
     /// Renders the key of a request, or says which variable it lacks.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Key, Missing> {
         let mut text = String::with_capacity(64);
-        let mut usual = self.separated && self.unnamed_params(scope).next().is_none();
+        let mut query = Query::default();
+        let reading = Reading::of(self, scope, &mut query);
+        let mut usual = self.separated && reading.unnamed_params().next().is_none();
         for part in &self.parts {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
                 Part::AnyRun => text.push('*'),
                 Part::Variable { source, default } => {
-                    usual &= self.render_variable(source, default.as_deref(), scope, &mut text)?;
+                    usual &= reading.render(source, default.as_deref(), &mut text)?;
                 }
             }
         }
         let form = match usual {
             true => String::new(),
-            false => self.form(scope),
+            false => reading.form(),
         };
         Ok(Key { text, form })
-    }
-
-    /// Whether the spelling was the usual one, which the text alone tells.
-    fn render_variable(
-        &self,
-        source: &Source,
-        default: Option<&str>,
-        scope: &Scope<'_>,
-        text: &mut String,
-    ) -> Result<bool, Missing> {
-        let start = text.len();
-        if let Some(found) = value::write(source, scope, self, Spelling::Decoded, text) {
-            // Where there is a default, its text usually means that the variable is absent: an app
-            // may well answer `?page=1` and no page differently.
-            return Ok(found.usual && default != Some(&text[start..]));
-        }
-        match default {
-            Some(default) if may_default(source, scope) => text.push_str(default),
-            _ => return Err(Missing(source.clone())),
-        }
-        Ok(true)
-    }
-
-    /// Every value as the request spelled it, and the path parameters that the template leaves out:
-    /// without them a rule on `/boards/{id}` with the key `board` would serve one board for all.
-    fn form(&self, scope: &Scope<'_>) -> String {
-        let mut form = String::from("~");
-        for source in self.sources() {
-            form.push(':');
-            if value::write(source, scope, self, Spelling::Raw, &mut form).is_none() {
-                form.push_str(ABSENT);
-            }
-        }
-        for raw in self.unnamed_params(scope) {
-            form.push(':');
-            push(&mut form, raw.bytes(), b"");
-        }
-        form
-    }
-
-    fn unnamed_params<'s>(&self, scope: &Scope<'s>) -> impl Iterator<Item = &'s str> {
-        scope
-            .params
-            .iter()
-            .filter(|(name, _)| {
-                !self.sources().any(|source| match source {
-                    Source::Path(named) => named == name,
-                    Source::Uri => true,
-                    _ => false,
-                })
-            })
-            .map(|(_, raw)| *raw)
     }
 
     /// Binds a purge template: a variable the write lacks matches any value. Returns the pattern and
@@ -233,6 +189,8 @@ impl Template {
     ///
     /// A doubled field counts as absent: which of its values the app obeyed is not known.
     pub fn bind(&self, scope: &Scope<'_>) -> (Pattern, usize) {
+        let mut query = Query::default();
+        let reading = Reading::of(self, scope, &mut query);
         let mut pattern = PatternBuilder::default();
         let mut absent = 0;
         for part in &self.parts {
@@ -240,7 +198,7 @@ impl Template {
                 Part::Literal(literal) => pattern.literal(literal),
                 Part::AnyRun => pattern.any_run(),
                 Part::Variable { source, default } => {
-                    match self.bound(source, default.as_deref(), scope) {
+                    match reading.bound(source, default.as_deref()) {
                         Some(text) => pattern.literal(&text),
                         None => {
                             absent += 1;
@@ -259,6 +217,8 @@ impl Template {
     /// persons apart (`identity`: the fields that do), each has a resource of their own there, and a
     /// writer who says who it is writes to that one.
     pub fn of_uri(&self, scope: &Scope<'_>, identity: &[HeaderName]) -> Option<Pattern> {
+        let mut query = Query::default();
+        let reading = Reading::of(self, scope, &mut query);
         let mut pattern = PatternBuilder::default();
         for part in &self.parts {
             match part {
@@ -266,13 +226,12 @@ impl Template {
                 Part::AnyRun => pattern.any_run(),
                 Part::Variable { source, default } if source.is_of_the_uri() => {
                     let mut text = String::new();
-                    self.render_variable(source, default.as_deref(), scope, &mut text)
-                        .ok()?;
+                    reading.render(source, default.as_deref(), &mut text).ok()?;
                     pattern.literal(&text);
                 }
                 Part::Variable { source, .. } => {
                     let own = source.is_identity(identity);
-                    match own.then(|| self.bound(source, None, scope)).flatten() {
+                    match own.then(|| reading.bound(source, None)).flatten() {
                         Some(text) => pattern.literal(&text),
                         None => pattern.any_value(),
                     }
@@ -280,16 +239,6 @@ impl Template {
             }
         }
         Some(pattern.build())
-    }
-
-    fn bound(&self, source: &Source, default: Option<&str>, scope: &Scope<'_>) -> Option<String> {
-        let mut text = String::new();
-        match value::write(source, scope, self, Spelling::Decoded, &mut text) {
-            Some(found) => found.single.then_some(text),
-            None => default
-                .filter(|_| may_default(source, scope))
-                .map(str::to_owned),
-        }
     }
 
     /// Every source the template names.
@@ -345,12 +294,17 @@ impl Template {
     }
 }
 
-/// A claim's default is for requests without a token. One whose token did not verify here may still
-/// be somebody to the app, and must not fill the answer of the anonymous (reliability K8).
-fn may_default(source: &Source, scope: &Scope<'_>) -> bool {
-    let anonymous =
-        || !scope.headers.contains_key(AUTHORIZATION) && !scope.headers.contains_key(COOKIE);
-    !matches!(source, Source::Jwt(_)) || scope.claims.is_some() || anonymous()
+fn query_names(parts: &[Part]) -> Vec<Name> {
+    let names = parts.iter().filter_map(|part| match part {
+        Part::Variable {
+            source: Source::Query(name),
+            ..
+        } => Some(Name::of(name)),
+        _ => None,
+    });
+    let mut names: Vec<Name> = names.collect();
+    names.sort();
+    names
 }
 
 fn are_separated(parts: &[Part]) -> bool {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::tests::{Request, template};
 use super::*;
+use crate::routes::escape::push;
 
 /// What is hostile: separators, wildcards, escapes whole and broken, spaces, bytes beyond ASCII.
 fn hostile() -> impl Strategy<Value = String> {

@@ -8,8 +8,9 @@ use super::super::Scope;
 use super::super::escape::{
     NEXT, Place, decode, is_simple, is_usual, push, push_digest, push_text,
 };
-use super::super::query::{Field, fields};
-use super::{Source, Template};
+use super::super::query::{Field, Query};
+use super::Source;
+use super::reading::Reading;
 
 /// Which of a value's spellings to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +41,15 @@ impl Found {
 /// Adds the value of `source`, escaped, to `out`; `None` and nothing added if the request lacks it.
 pub(super) fn write(
     source: &Source,
-    scope: &Scope<'_>,
-    template: &Template,
+    reading: &Reading<'_, '_>,
     spelling: Spelling,
     out: &mut String,
 ) -> Option<Found> {
+    let scope = reading.scope;
     match source {
         Source::Path(name) => path(scope, name, spelling, out),
-        Source::Query(name) => query(scope, name, spelling, out),
-        Source::QueryRest => Some(query_rest(scope, template, spelling, out)),
+        Source::Query(name) => query(reading.query, name, spelling, out),
+        Source::QueryRest => Some(query_rest(reading, spelling, out)),
         Source::Header(name) => header(scope.headers, name, out),
         Source::Cookie(name) => cookie(scope.headers, name, spelling, out),
         Source::Host => Some(host(scope.host, out)),
@@ -75,17 +76,16 @@ fn path(scope: &Scope<'_>, name: &str, spelling: Spelling, out: &mut String) -> 
     })
 }
 
-fn query(scope: &Scope<'_>, name: &str, spelling: Spelling, out: &mut String) -> Option<Found> {
+fn query(query: &Query<'_>, name: &str, spelling: Spelling, out: &mut String) -> Option<Found> {
     let mut usual = true;
-    let named = fields(scope.query).filter(|field| field.is_named(name));
-    let count = joined(out, named, |out, field| {
-        let value = field.value.filter(|value| is_simple(value));
-        if let (Spelling::Decoded, true, Some(value)) = (spelling, is_simple(field.name), value) {
+    let count = joined(out, query.named(name), |out, field| {
+        let value = field.value().filter(|value| is_simple(value));
+        if let (Spelling::Decoded, true, Some(value)) = (spelling, field.simple_name, value) {
             return out.push_str(value);
         }
-        usual &= is_usual_field(&field);
+        usual &= is_usual_field(field);
         match spelling {
-            Spelling::Decoded => push(out, decode(field.value.unwrap_or(""), Place::Query), b""),
+            Spelling::Decoded => push(out, decode(field.value().unwrap_or(""), Place::Query), b""),
             Spelling::Raw => push(out, field.raw.bytes(), b""),
         }
     });
@@ -97,32 +97,24 @@ fn query(scope: &Scope<'_>, name: &str, spelling: Spelling, out: &mut String) ->
 
 /// All the fields that no `{query.name}` of the template takes. The order of fields with different
 /// names is not kept: it is what `{query}` is there to level out.
-fn query_rest(
-    scope: &Scope<'_>,
-    template: &Template,
-    spelling: Spelling,
-    out: &mut String,
-) -> Found {
-    let mut rest: Vec<(Vec<u8>, Field<'_>)> = fields(scope.query)
-        .filter(|field| !template.names_query_field(field))
-        .map(|field| (decode(field.name, Place::Query).collect(), field))
-        .collect();
-    rest.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let usual = rest.iter().all(|(_, field)| is_usual_field(field));
+fn query_rest(reading: &Reading<'_, '_>, spelling: Spelling, out: &mut String) -> Found {
+    let mut usual = true;
+    let fields = reading.query.fields();
+    let rest = fields
+        .filter(|field| !reading.template.names_query_field(field))
+        .inspect(|field| usual &= is_usual_field(field));
     match spelling {
         Spelling::Raw => {
-            joined(out, rest, |out, (_, field)| {
-                push(out, field.raw.bytes(), b"");
-            });
+            joined(out, rest, |out, field| push(out, field.raw.bytes(), b""));
         }
         Spelling::Decoded => {
-            for (index, (name, field)) in rest.into_iter().enumerate() {
+            for (index, field) in rest.enumerate() {
                 if index > 0 {
                     out.push('&');
                 }
-                push(out, name, b"=&");
+                push(out, decode(field.name, Place::Query), b"=&");
                 out.push('=');
-                let value = decode(field.value.unwrap_or(""), Place::Query);
+                let value = decode(field.value().unwrap_or(""), Place::Query);
                 push(out, value, b"=&");
             }
         }
@@ -136,7 +128,7 @@ fn query_rest(
 fn is_usual_field(field: &Field<'_>) -> bool {
     is_usual(field.name, Place::Query)
         && field
-            .value
+            .value()
             .is_some_and(|value| is_usual(value, Place::Query))
 }
 

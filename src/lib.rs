@@ -28,7 +28,8 @@
 //! 1. [`server`] accepts on the core's own listener; [`proxy::handle`] takes one snapshot of the config.
 //! 2. [`routes`] finds the rule and renders the key.
 //! 3. [`store`] looks in memory. What may be served as it is leaves at once, under a head that the worker
-//!    keeps for the second; what follows runs as a future of its own. There the store looks in Redis.
+//!    keeps for the second; what follows runs as a future of its own. There the store looks in Redis, with
+//!    one command for all requests that are at hand.
 //! 4. [`http_cache::reuse()`] decides: serve, serve stale and refresh, validate, fetch or pass.
 //! 5. On a fetch the request joins or leads the fill of its key; the leader takes the key's lease,
 //!    asks the app, streams the answer to its client and keeps a capped copy. A request that joined

@@ -7,6 +7,7 @@ mod sidecar;
 
 use std::time::Duration;
 
+use futures_util::future::{FutureExt, join, join_all};
 use pannier::clock::Clock;
 use pannier::config::Coherence::{Strict, Tracked};
 use pannier::http_cache::Reason;
@@ -303,6 +304,65 @@ async fn what_does_not_decode_is_a_miss_and_is_repaired() {
         assert_eq!(a.fetched("user:1").await, Some("alice".into()), "{case}");
     }
     assert!(a.errors("undecodable") >= 3);
+}
+
+/// On one thread all have asked before the first command goes out.
+#[tokio::test]
+async fn lookups_of_one_moment_are_few_commands_and_each_gets_its_own() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    let keys: Vec<String> = (0..70).map(|n| format!("user:{n}")).collect();
+    for key in &keys {
+        a.fill(key, key).await.expect("stored");
+    }
+    redis.cli(&["SET", "{test}:e:user:garbage", "garbage"]);
+    redis.cli(&["LPUSH", "{test}:e:user:list", "a"]);
+    redis.cli(&["CONFIG", "RESETSTAT"]);
+
+    let odd = ["user:garbage", "user:list", "user:absent"];
+    let (own, none) = join(
+        join_all(keys.iter().map(|key| b.fetched(key))),
+        join_all(odd.map(|key| b.fetched(key))),
+    )
+    .await;
+    for (key, own) in keys.iter().zip(own) {
+        assert_eq!(own.as_ref(), Some(key));
+    }
+    assert_eq!(none, [None, None, None]);
+    let stats = redis.cli(&["INFO", "commandstats"]);
+    assert!(stats.contains("cmdstat_mget:calls=5,"), "{stats}");
+    assert!(!stats.contains("cmdstat_get:"), "{stats}");
+}
+
+#[tokio::test]
+async fn a_lookup_that_is_given_up_takes_no_other_along() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    for key in ["user:1", "user:2", "user:3"] {
+        a.fill(key, key).await.expect("stored");
+    }
+    let mut given_up = Box::pin(b.fetched("user:1"));
+    assert_eq!((&mut given_up).now_or_never(), None);
+    let rest = join(b.fetched("user:2"), b.fetched("user:3"));
+    drop(given_up);
+    assert_eq!(rest.await, (Some("user:2".into()), Some("user:3".into())));
+}
+
+#[tokio::test]
+async fn lookups_of_one_moment_are_found_in_every_shard_of_a_cluster() {
+    let redis = RedisServer::start_cluster();
+    let a = Sidecar::detached(&redis.cluster_url(), 100 << 20);
+    let b = Sidecar::detached(&redis.cluster_url(), 100 << 20);
+    a.connected().await;
+    b.connected().await;
+    let keys: Vec<String> = (0..100).map(|n| format!("user:{n}")).collect();
+    for key in &keys {
+        a.fill(key, key).await.expect("stored");
+    }
+    let found = join_all(keys.iter().map(|key| b.fetched(key))).await;
+    for (key, found) in keys.iter().zip(found) {
+        assert_eq!(found.as_ref(), Some(key));
+    }
 }
 
 #[tokio::test]

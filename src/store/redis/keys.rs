@@ -41,11 +41,16 @@ impl Keyspace {
         &self.shards
     }
 
-    /// The prefix of `key`'s shard. The hash is part of the format: all sidecars must agree.
+    /// The prefix of `key`'s shard.
     pub(super) fn shard(&self, key: &str) -> &str {
-        match self.shards.as_slice() {
-            [one] => one,
-            shards => &shards[crc32fast::hash(key.as_bytes()) as usize % shards.len()],
+        &self.shards[self.shard_number(key)]
+    }
+
+    /// Which of the shards has `key`. The hash is part of the format: all sidecars must agree.
+    pub(super) fn shard_number(&self, key: &str) -> usize {
+        match self.shards.len() {
+            1 => 0,
+            count => crc32fast::hash(key.as_bytes()) as usize % count,
         }
     }
 

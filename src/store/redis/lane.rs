@@ -49,21 +49,29 @@ impl Lane<'_> {
         latency: Option<&Histogram>,
         command: Command<'_, T>,
     ) -> Result<T, Error> {
+        if self.session_of.is_some_and(|link| link.session().is_none()) {
+            return Err(Error::Down);
+        }
         let start = clock::monotonic();
-        let result = match self.session_of {
-            None => command.await.map_err(Error::from),
-            Some(link) if link.session().is_none() => return Err(Error::Down),
-            Some(link) => {
-                let deadline = Instant::from_std(start) + self.tier.timeout();
-                let answered = link.deadlines.by(deadline, command).await;
-                answered.map_or(Err(Error::Timeout), |reply| reply.map_err(Error::from))
-            }
-        };
+        let result = self.carry(command).await;
         if let Some(latency) = latency {
             latency.observe(clock::monotonic().duration_since(start).as_secs_f64());
         }
         self.tier.note(&result);
         result
+    }
+
+    /// Sends `command` and leaves it to the caller to count its result.
+    pub(super) async fn carry<T>(&self, command: Command<'_, T>) -> Result<T, Error> {
+        match self.session_of {
+            None => command.await.map_err(Error::from),
+            Some(link) if link.session().is_none() => Err(Error::Down),
+            Some(link) => {
+                let deadline = Instant::now() + self.tier.timeout();
+                let answered = link.deadlines.by(deadline, command).await;
+                answered.map_or(Err(Error::Timeout), |reply| reply.map_err(Error::from))
+            }
+        }
     }
 
     /// Runs a script on a shard.

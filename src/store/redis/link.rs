@@ -4,16 +4,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use fred::interfaces::{ClientLike, KeysInterface};
+use fred::interfaces::ClientLike;
 use tokio::task::JoinHandle;
 
 use super::connection::Clients;
 use super::deadlines::Deadlines;
 use super::error::Error;
 use super::lane::Lane;
+use super::lookups::Lookups;
 use super::tier::{Session, Tier, lock};
 use super::{RedisStatus, keeper};
+use crate::clock;
 use crate::entry::{Entry, codec};
 use crate::store::Unanswered;
 
@@ -23,6 +24,7 @@ pub(in crate::store) struct Link {
     /// Replaced by the keeper when a connection is given up.
     clients: ArcSwap<Clients>,
     pub(super) deadlines: Deadlines,
+    lookups: Lookups,
     /// The number of the session; 0: none.
     session: AtomicU64,
     keeper: Mutex<Option<JoinHandle<()>>>,
@@ -34,14 +36,17 @@ impl Link {
         let clients = Clients::new(tier.settings.as_ref()?, &tier.config)
             .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
             .ok()?;
+        let (lookups, carrier) = Lookups::new();
         let link = Arc::new(Link {
             clients: ArcSwap::from_pointee(clients),
             deadlines: Deadlines::default(),
+            lookups,
             tier,
             session: AtomicU64::new(0),
             keeper: Mutex::new(None),
         });
         *lock(&link.keeper) = Some(keeper::keep(&link));
+        tokio::spawn(carrier.run(Arc::downgrade(&link)));
         lock(&link.tier.attached).push(Arc::downgrade(&link));
         Some(link)
     }
@@ -98,12 +103,16 @@ impl Link {
 
     /// The entry under `key`. What does not decode is removed.
     pub(in crate::store) async fn get(&self, key: &str) -> Result<Option<Entry>, Unanswered> {
-        let lane = self.quick();
-        let name = self.tier.keys.entry(key);
-        let latency = &self.tier.latency.get;
-        let found = lane
-            .send(Some(latency), lane.client().get::<Option<Bytes>, _>(name))
-            .await;
+        let Tier { keys, latency, .. } = &*self.tier;
+        if self.session().is_none() {
+            return Err(Unanswered);
+        }
+        let start = clock::monotonic();
+        let found = self.lookups.find(keys.shard_number(key), keys.entry(key));
+        let found = found.await;
+        let took = clock::monotonic().duration_since(start);
+        latency.get.observe(took.as_secs_f64());
+        self.tier.note(&found);
         let decoded = match found {
             Ok(bytes) => bytes.map(|bytes| codec::decode(&bytes)),
             Err(Error::WrongType(_)) => Some(Err(codec::DecodeError::Version)),
@@ -115,9 +124,8 @@ impl Link {
             Some(Err(error)) => {
                 self.undecodable(key, error);
                 // Whether it works or not, this is a miss.
-                let _ = lane
-                    .remove(self.tier.keys.shard(key), vec![key.into()])
-                    .await;
+                let lane = self.quick();
+                let _ = lane.remove(keys.shard(key), vec![key.into()]).await;
                 Ok(None)
             }
         }

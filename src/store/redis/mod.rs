@@ -15,6 +15,7 @@ mod keys;
 mod lane;
 mod lease;
 mod link;
+mod lookups;
 mod purge;
 mod recovery;
 mod scripts;

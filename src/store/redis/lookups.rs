@@ -15,9 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::error::Error;
 use super::link::Link;
 
-/// The most entries of one command: its answer is handed out when all of it is there, and is due in the
-/// time of one.
+/// The most entries of one command.
 const MOST: usize = 16;
+
+/// What the answer to several should come to at most, in bytes: it is handed out when all of it is there,
+/// and is due in the time of one.
+const LARGE: usize = 256 << 10;
 
 /// What an entry's name holds.
 type Found = Result<Option<Bytes>, Error>;
@@ -56,19 +59,20 @@ impl Lookups {
 impl Carrier {
     /// Runs until the link is gone.
     pub(super) async fn run(mut self, link: Weak<Link>) {
-        let mut under_way = FuturesUnordered::<BoxFuture<'static, ()>>::new();
+        let mut under_way = FuturesUnordered::<BoxFuture<'static, Option<usize>>>::new();
         let mut wanted = Vec::with_capacity(MOST);
+        let mut usual = 0;
         loop {
             tokio::select! {
                 biased;
-                Some(()) = under_way.next() => {}
-                count = self.0.recv_many(&mut wanted, MOST) => {
+                Some(largest) = under_way.next() => usual = usual_after(usual, largest),
+                count = self.0.recv_many(&mut wanted, together(usual)) => {
                     let Some(link) = link.upgrade().filter(|_| count > 0) else { return };
                     wanted.sort_by_key(|wanted| wanted.shard);
                     while let Some(last) = wanted.last() {
                         let first = wanted.partition_point(|wanted| wanted.shard < last.shard);
-                        let together = wanted.split_off(first);
-                        under_way.push(Box::pin(carry_out(Arc::clone(&link), together)));
+                        let of_shard = wanted.split_off(first);
+                        under_way.push(Box::pin(carry_out(Arc::clone(&link), of_shard)));
                     }
                 }
             }
@@ -76,14 +80,24 @@ impl Carrier {
     }
 }
 
-/// Looks up what is in one shard.
-async fn carry_out(link: Arc<Link>, mut wanted: Vec<Wanted>) {
+/// How many entries go with one command where they are usually of this size.
+fn together(usual: usize) -> usize {
+    (LARGE / usual.max(1)).clamp(1, MOST)
+}
+
+/// The usual size after an answer with this largest entry.
+fn usual_after(usual: usize, largest: Option<usize>) -> usize {
+    (usual * 7 + largest.unwrap_or(usual)) / 8
+}
+
+/// Looks up what is in one shard; tells the size of the largest entry, if there was any.
+async fn carry_out(link: Arc<Link>, mut wanted: Vec<Wanted>) -> Option<usize> {
     // Who went meanwhile wants nothing.
     wanted.retain(|wanted| !wanted.reply.is_closed());
     let lane = link.quick();
     let client = lane.client();
     let found = match wanted.as_mut_slice() {
-        [] => return,
+        [] => return None,
         [only] => {
             let name = std::mem::take(&mut only.name);
             let found = lane.carry(Box::pin(client.get(name))).await;
@@ -102,14 +116,43 @@ async fn carry_out(link: Arc<Link>, mut wanted: Vec<Wanted>) {
     // Whoever is not answered here is told that there is no connection.
     match found {
         Ok(found) => {
+            let largest = found.iter().flatten().map(Bytes::len).max();
             for (wanted, found) in wanted.into_iter().zip(found) {
                 let _ = wanted.reply.send(Ok(found));
             }
+            largest
         }
         Err(error) => {
             for wanted in wanted {
                 let _ = wanted.reply.send(Err(error.clone()));
             }
+            None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_entries_are_not_asked_for_together() {
+        let rows = [
+            ("nothing known", None, MOST),
+            ("a kilobyte", Some(1 << 10), MOST),
+            ("as many as fit", Some(64 << 10), 4),
+            ("one that is larger by itself", Some(8 << 20), 1),
+        ];
+        for (name, largest, expected) in rows {
+            let usual = (0..100).fold(0, |usual, _| usual_after(usual, largest));
+            assert_eq!(together(usual), expected, "{name}");
+        }
+        assert_eq!(
+            together(usual_after(0, Some(8 << 20))),
+            1,
+            "after the first"
+        );
+        let forgotten = (0..100).fold(8 << 20, |usual, _| usual_after(usual, Some(1)));
+        assert_eq!(together(forgotten), MOST, "when they are small again");
     }
 }

@@ -7,6 +7,7 @@
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -24,13 +25,13 @@ pub(super) struct Deadlines {
 type Timer = Pin<Box<Sleep>>;
 
 impl Deadlines {
-    /// What `work` comes to; `None` if it is not done by `deadline`.
-    pub(super) async fn by<T>(
+    /// What `work` comes to; `None` if it takes longer than `patience`.
+    pub(super) async fn within<T>(
         &self,
-        deadline: Instant,
+        patience: Duration,
         work: impl Future<Output = T>,
     ) -> Option<T> {
-        let mut timer = self.timer(deadline);
+        let mut timer = self.timer(Instant::now() + patience);
         let done = tokio::select! {
             biased;
             done = work => Some(done),
@@ -65,18 +66,12 @@ impl Deadlines {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::future::join_all;
     use tokio::time::sleep;
 
     use super::*;
 
     const PATIENCE: Duration = Duration::from_millis(50);
-
-    async fn within<T>(deadlines: &Deadlines, work: impl Future<Output = T>) -> Option<T> {
-        deadlines.by(Instant::now() + PATIENCE, work).await
-    }
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -99,7 +94,7 @@ mod tests {
             ("too late again", 51, false),
         ] {
             let began = Instant::now();
-            let done = within(&deadlines, sleep(millis(takes))).await;
+            let done = deadlines.within(PATIENCE, sleep(millis(takes))).await;
             assert_eq!(done.is_some(), in_time, "{case}");
             let waited = Instant::now() - began;
             assert!(waited <= millis(takes.min(50) + 1), "{case}: {waited:?}");
@@ -109,18 +104,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_timer_that_ended_unused_is_used_again() {
         let deadlines = Deadlines::default();
-        within(&deadlines, async {}).await;
+        deadlines.within(PATIENCE, async {}).await;
         sleep(millis(500)).await;
-        let done = within(&deadlines, sleep(millis(40))).await;
+        let done = deadlines.within(PATIENCE, sleep(millis(40))).await;
         assert!(done.is_some());
-        let late = within(&deadlines, std::future::pending::<()>());
+        let late = deadlines.within(PATIENCE, std::future::pending::<()>());
         assert!(late.await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_than_the_cap_are_kept() {
         let deadlines = Deadlines::default();
-        let crowd = (0..2 * SPARE).map(|_| within(&deadlines, sleep(millis(1))));
+        let crowd = (0..2 * SPARE).map(|_| deadlines.within(PATIENCE, sleep(millis(1))));
         assert!(join_all(crowd).await.iter().all(Option::is_some));
         assert_eq!(lock(&deadlines.spare).len(), SPARE);
     }

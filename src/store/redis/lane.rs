@@ -6,7 +6,6 @@ use std::sync::Arc;
 use fred::clients::{Client, WithOptions};
 use fred::types::Value;
 use prometheus::Histogram;
-use tokio::time::Instant;
 
 use super::connection::Clients;
 use super::error::Error;
@@ -67,8 +66,7 @@ impl Lane<'_> {
             None => command.await.map_err(Error::from),
             Some(link) if link.session().is_none() => Err(Error::Down),
             Some(link) => {
-                let deadline = Instant::now() + self.tier.timeout();
-                let answered = link.deadlines.by(deadline, command).await;
+                let answered = link.deadlines.within(self.tier.timeout(), command).await;
                 answered.map_or(Err(Error::Timeout), |reply| reply.map_err(Error::from))
             }
         }

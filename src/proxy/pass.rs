@@ -10,10 +10,10 @@ use hyper::body::Incoming;
 use super::expect::{self, Expectation};
 use super::outcome::{Outcome, text};
 use super::{Asked, Worker, fill, headers, hops, interim};
-use crate::body::{Body, Progress, Timed};
+use crate::body::{Body, Progress};
 use crate::http_cache::Reason;
 use crate::http_cache::directives::RequestDirectives;
-use crate::upstream::{self, Upstream, UpstreamError};
+use crate::upstream::{Arriving, Upstream, UpstreamError};
 
 /// Forwards a request with its body.
 pub(super) async fn forward(
@@ -109,13 +109,10 @@ fn streams_without_length(request: &Request<Body>) -> bool {
 }
 
 /// The app's answer as the client gets it.
-pub(super) fn returned(response: Response<Incoming>, upstream: &Upstream) -> Response<Body> {
+pub(super) fn returned(response: Response<Arriving>, upstream: &Upstream) -> Response<Body> {
     let patience = patience(&response, upstream);
-    let (mut head, body) = response.into_parts();
-    let body = Timed::new(body, patience)
-        .of(head.version)
-        .holding(upstream::place(&mut head));
-    Response::from_parts(end_to_end(head), Body::stream(body))
+    let (head, body) = response.into_parts();
+    Response::from_parts(end_to_end(head), Body::stream(body.within(patience)))
 }
 
 /// The head of the app's answer without what was of its connection, its version included
@@ -127,7 +124,7 @@ pub(super) fn end_to_end(mut head: response::Parts) -> response::Parts {
 }
 
 /// How long the app may pause within a body: an event stream for ever.
-pub(super) fn patience(response: &Response<Incoming>, upstream: &Upstream) -> Option<Duration> {
+pub(super) fn patience(response: &Response<Arriving>, upstream: &Upstream) -> Option<Duration> {
     (!is_event_stream(response.headers())).then(|| upstream.body_timeout())
 }
 

@@ -12,6 +12,7 @@ use super::outcome::Outcome;
 use super::{Asked, Worker, expect, headers, pass};
 use crate::body::{Body, Droppable, Progress};
 use crate::http_cache::Reason;
+use crate::upstream::Arriving;
 
 /// Forwards a request to upgrade.
 pub(super) async fn forward(
@@ -53,7 +54,7 @@ pub(super) async fn forward(
     }
 }
 
-fn switched(response: Response<Incoming>) -> Response<Body> {
+fn switched(response: Response<Arriving>) -> Response<Body> {
     // `Connection` and `Upgrade` belong to a 101.
     let (head, _) = response.into_parts();
     Response::from_parts(head, Body::empty())

@@ -22,7 +22,7 @@ use super::{Asked, Life, Worker, expect, headers, pass, variables};
 use crate::body::{Body, BoxError, Copy, Progress};
 use crate::http_cache::Reason;
 use crate::routes::{Pattern, Purge};
-use crate::upstream::UpstreamError;
+use crate::upstream::{Arriving, UpstreamError};
 
 /// After its client was told of a timeout, the longest wait for the app to say how a write ended.
 const LATE: Duration = Duration::from_secs(600);
@@ -152,7 +152,7 @@ impl Write {
 
     /// The app may act after the purge of a write that timed out; then what was read in between goes
     /// as well.
-    async fn late(&self, sending: impl Future<Output = Result<Response<Incoming>, UpstreamError>>) {
+    async fn late(&self, sending: impl Future<Output = Result<Response<Arriving>, UpstreamError>>) {
         let Some(_slot) = self.worker.flights.late_slot() else {
             return;
         };

@@ -135,20 +135,21 @@ async fn open(way: Way, uri: Uri) -> Result<Io, BoxError> {
 /// An open connection of any kind.
 pub(super) struct Io {
     transport: Box<dyn Transport>,
-    heard: Arc<Notify>,
+    /// `None`: nobody listens.
+    heard: Option<Arc<Notify>>,
 }
 
 impl Io {
     fn new(transport: impl Transport + 'static) -> Io {
         Io {
             transport: Box::new(transport),
-            heard: Arc::default(),
+            heard: None,
         }
     }
 
     /// Told when something was read.
-    pub(super) fn heard(&self) -> Arc<Notify> {
-        self.heard.clone()
+    pub(super) fn heard(&mut self) -> Arc<Notify> {
+        self.heard.get_or_insert_default().clone()
     }
 }
 
@@ -156,13 +157,8 @@ trait Transport: Read + Write + Connection + Unpin + Send {}
 impl<T: Read + Write + Connection + Unpin + Send> Transport for T {}
 
 impl Connection for Io {
-    /// Without the addresses of both ends, which hyper would add to every answer and nobody reads.
     fn connected(&self) -> Connected {
-        let connected = Connected::new();
-        if self.transport.connected().is_negotiated_h2() {
-            return connected.negotiated_h2();
-        }
-        connected
+        self.transport.connected()
     }
 }
 
@@ -173,8 +169,8 @@ impl Read for Io {
         buf: ReadBufCursor<'_>,
     ) -> Poll<std::io::Result<()>> {
         let polled = Pin::new(&mut *self.transport).poll_read(cx, buf);
-        if polled.is_ready() {
-            self.heard.notify_one();
+        if let (Poll::Ready(_), Some(heard)) = (&polled, &self.heard) {
+            heard.notify_one();
         }
         polled
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::Scheme;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
@@ -25,7 +25,7 @@ use super::connect::{Connector, Io, Speaks};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
-use request::{Refusal, copied, refusal, target, translated};
+use request::{Refusal, copied, refusal, translated};
 
 /// How often a request is sent that the app has not looked at.
 const ATTEMPTS: usize = 3;
@@ -71,27 +71,14 @@ struct Link {
 }
 
 /// A request's place on a connection.
-#[derive(Clone, Debug)]
-pub struct Place(#[expect(dead_code, reason = "kept until it is dropped")] Arc<Taken>);
-
 #[derive(Debug)]
-struct Taken(Arc<Link>);
-
-/// The answer's place, to be held until its body has ended; `None` over HTTP/1.
-pub fn place(head: &mut http::response::Parts) -> Option<Place> {
-    head.extensions.remove::<Place>()
-}
+pub(super) struct Taken(Arc<Link>);
 
 impl Http2 {
-    pub(super) fn new(
-        settings: &config::Upstream,
-        scheme: &Scheme,
-        authority: &Authority,
-    ) -> Result<Http2, PoolError> {
-        let path = PathAndQuery::from_static("/");
+    pub(super) fn new(settings: &config::Upstream, address: Uri) -> Result<Http2, PoolError> {
         Ok(Http2 {
             connector: Connector::new(settings, Speaks::Http2)?,
-            address: target(scheme.clone(), authority.clone(), path),
+            address,
             connect_timeout: settings.connect_timeout,
             idle_timeout: settings.idle_timeout,
             links: Links::default(),
@@ -104,18 +91,15 @@ impl Http2 {
     pub(super) async fn send(
         &self,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, UpstreamError> {
-        let mut request = translated(request);
+    ) -> Result<(Response<Incoming>, Taken), UpstreamError> {
+        let mut request = translated(request, &self.address);
         let mut attempt = 1;
         loop {
             let taken = self.place().await?;
             let copy = copied(&request);
             let mut sender = taken.0.sender.clone();
             let mut error = match sender.try_send_request(request).await {
-                Ok(mut response) => {
-                    response.extensions_mut().insert(Place(Arc::new(taken)));
-                    return Ok(response);
-                }
+                Ok(response) => return Ok((response, taken)),
                 Err(error) => error,
             };
             let never_left = error.take_message();
@@ -173,7 +157,7 @@ impl Http2 {
     }
 
     async fn connect(&self) -> Result<Taken, BoxError> {
-        let io = self.connector.clone().call(self.address.clone()).await?;
+        let mut io = self.connector.clone().call(self.address.clone()).await?;
         if self.address.scheme() == Some(&Scheme::HTTPS) && !io.connected().is_negotiated_h2() {
             return Err("the app does not offer HTTP/2 (ALPN); leave out [upstream] http2".into());
         }

@@ -1,35 +1,60 @@
 //! The app: one connection pool a worker, deadlines, errors.
 
 mod connect;
+mod http1;
 mod http2;
 
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use crate::body::{Body, BoxError, Progress};
+use crate::body::{Body, BoxError, Progress, Timed};
 use crate::config;
-use connect::{Connector, Speaks};
+use http1::Http1;
 use http2::Http2;
-pub use http2::place;
 
 /// A pool of connections to the app, used by one runtime.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    client: Client<Connector, Body>,
-    /// If the config says so; upgrades go over `client` even then, since HTTP/2 has none.
+    http1: Http1,
+    /// If the config says so; upgrades go over `http1` even then, since HTTP/2 has none.
     http2: Option<Http2>,
-    scheme: Scheme,
-    authority: Authority,
+    /// What the app is called, unless the client's name for it is kept.
+    host: HeaderValue,
     settings: config::Upstream,
+}
+
+/// The body of an answer on its way, with its place on the connection.
+#[derive(Debug)]
+pub struct Arriving {
+    body: Incoming,
+    place: Place,
+}
+
+/// Held until the body has ended.
+#[derive(Debug)]
+enum Place {
+    Http1(#[expect(dead_code, reason = "kept until it is dropped")] http1::Taken),
+    Http2(#[expect(dead_code, reason = "kept until it is dropped")] http2::Taken),
+}
+
+impl Arriving {
+    /// The body, which fails when nothing arrives for `patience`, or never.
+    pub fn within(self, patience: Option<Duration>) -> Timed {
+        let version = match self.place {
+            Place::Http1(_) => Version::HTTP_11,
+            Place::Http2(_) => Version::HTTP_2,
+        };
+        Timed::new(self.body, patience)
+            .of(version)
+            .holding(self.place)
+    }
 }
 
 /// Why the app gave no answer.
@@ -91,21 +116,16 @@ impl Upstream {
             config::Target::Https(authority) => (Scheme::HTTPS, authority.clone()),
             config::Target::Unix(_) => (Scheme::HTTP, Authority::from_static("localhost")),
         };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(settings.idle_timeout)
-            .pool_max_idle_per_host(settings.max_idle)
-            .timer(TokioTimer::new())
-            .http1_max_headers(512)
-            .build(Connector::new(settings, Speaks::Http1)?);
+        let host = HeaderValue::from_str(authority.as_str())
+            .expect("an authority holds visible ASCII only");
+        let address = target(scheme, authority, PathAndQuery::from_static("/"));
         let http2 = settings
             .http2
-            .then(|| Http2::new(settings, &scheme, &authority));
+            .then(|| Http2::new(settings, address.clone()));
         Ok(Upstream {
-            client,
+            http1: Http1::new(settings, address)?,
             http2: http2.transpose()?,
-            scheme,
-            authority,
+            host,
             settings: settings.clone(),
         })
     }
@@ -118,7 +138,7 @@ impl Upstream {
         &self,
         request: Request<Body>,
         progress: &Progress,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> Result<Response<Arriving>, UpstreamError> {
         let again = repeatable(&request);
         match (self.attempt(request, progress).await, again) {
             (Err(error), Some(again)) if error.was_lost() => self.attempt(again, progress).await,
@@ -130,13 +150,13 @@ impl Upstream {
         &self,
         request: Request<Body>,
         progress: &Progress,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> Result<Response<Arriving>, UpstreamError> {
         let mut sending = Box::pin(self.unhurried(request));
         self.hurried(&mut sending, progress).await
     }
 
     /// Sends a request without a body once, and waits for the answer's head.
-    pub async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+    pub async fn ask(&self, request: Request<Body>) -> Result<Response<Arriving>, UpstreamError> {
         let timeout = self.settings.timeout;
         // Pinned here, so that the timeout does not move it.
         let sending = pin!(self.unhurried(request));
@@ -150,28 +170,29 @@ impl Upstream {
     pub async fn unhurried(
         &self,
         mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, UpstreamError> {
-        self.address(&mut request);
+    ) -> Result<Response<Arriving>, UpstreamError> {
+        self.name(&mut request);
         let upgrades = request.headers().contains_key(UPGRADE);
-        let response = match &self.http2 {
+        let (response, place) = match &self.http2 {
             // Boxed, so that the many requests over HTTP/1 do not carry its size.
-            Some(http2) if !upgrades => Box::pin(http2.send(request)).await?,
-            _ => match self.client.request(request).await {
-                Ok(response) => response,
-                Err(error) if error.is_connect() => {
-                    return Err(UpstreamError::Connect(error.into()));
-                }
-                Err(error) => return Err(UpstreamError::Broken(error.into())),
-            },
+            Some(http2) if !upgrades => {
+                let (response, taken) = Box::pin(http2.send(request)).await?;
+                (response, Place::Http2(taken))
+            }
+            _ => {
+                let (response, taken) = self.http1.send(request).await?;
+                (response, Place::Http1(taken))
+            }
         };
-        check(&response, upgrades).map(|()| response)
+        check(response.status(), response.headers(), upgrades)?;
+        Ok(response.map(|body| Arriving { body, place }))
     }
 
     /// Waits for `sending` as long as `[upstream] timeout` allows from the last piece of the request's
     /// body that `progress` saw taken. After a timeout `sending` is still under way.
     pub async fn hurried<F>(&self, sending: &mut F, progress: &Progress) -> F::Output
     where
-        F: Future<Output = Result<Response<Incoming>, UpstreamError>> + Unpin,
+        F: Future<Output = Result<Response<Arriving>, UpstreamError>> + Unpin,
     {
         let mut deadline = Instant::now() + self.settings.timeout;
         loop {
@@ -198,31 +219,27 @@ impl Upstream {
         self.settings.timeout
     }
 
-    /// The address comes from the config alone, never from the request (reliability.md R2).
-    fn address(&self, request: &mut Request<Body>) {
-        if !self.settings.preserve_host || !request.headers().contains_key(http::header::HOST) {
-            let host = HeaderValue::from_str(self.authority.as_str())
-                .expect("an authority holds visible ASCII only");
-            request.headers_mut().insert(http::header::HOST, host);
+    /// The app's name comes from the config, unless that says to keep the client's (reliability.md R2).
+    fn name(&self, request: &mut Request<Body>) {
+        let fields = request.headers_mut();
+        if !self.settings.preserve_host || !fields.contains_key(HOST) {
+            fields.insert(HOST, self.host.clone());
         }
-        let path = request
-            .uri()
-            .path_and_query()
-            .cloned()
-            .unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path);
-        *request.uri_mut() =
-            Uri::from_parts(parts).expect("scheme, authority and path are all set");
     }
+}
+
+/// A URI of these.
+fn target(scheme: Scheme, authority: Authority, path: PathAndQuery) -> Uri {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(scheme);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).expect("scheme, authority and path are all set")
 }
 
 /// What hyper takes for an answer and must not be passed on (reliability.md A3): a body whose end is
 /// told in two ways or in one nobody knows, and a 101 that was not asked for.
-fn check(response: &Response<Incoming>, upgrades: bool) -> Result<(), UpstreamError> {
-    let fields = response.headers();
+fn check(status: StatusCode, fields: &HeaderMap, upgrades: bool) -> Result<(), UpstreamError> {
     let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         if fields.contains_key(CONTENT_LENGTH) {
@@ -236,7 +253,7 @@ fn check(response: &Response<Incoming>, upgrades: bool) -> Result<(), UpstreamEr
             ));
         }
     }
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
+    if status == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
         return Err(UpstreamError::Malformed("101 without an Upgrade"));
     }
     Ok(())

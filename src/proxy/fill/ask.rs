@@ -5,7 +5,6 @@ use std::time::SystemTime;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::response::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
 
 use super::{Fill, Wish};
 use crate::body::{Body, Timed};
@@ -13,11 +12,11 @@ use crate::entry::Variant;
 use crate::http_cache::{Exchange, Reason, ranges, validation};
 use crate::proxy::expect::Expectation;
 use crate::proxy::{headers, interim, pass};
-use crate::upstream::{self, UpstreamError};
+use crate::upstream::{Arriving, UpstreamError};
 
 /// The app's answer with the times around its head.
 pub(super) struct Arrival {
-    pub(super) response: Response<Incoming>,
+    pub(super) response: Response<Arriving>,
     pub(super) request_time: SystemTime,
     pub(super) response_time: SystemTime,
 }
@@ -82,18 +81,15 @@ impl Fill {
     }
 
     /// The app's answer as the client gets it, with its length if it has one.
-    pub(super) fn returned(&self, response: Response<Incoming>) -> (Parts, Timed, Option<u64>) {
+    pub(super) fn returned(&self, response: Response<Arriving>) -> (Parts, Timed, Option<u64>) {
         let pool = self.quest.worker.upstream(&self.quest.asked.live);
         let patience = pass::patience(&response, pool);
-        let (mut head, body) = response.into_parts();
-        let body = Timed::new(body, patience)
-            .of(head.version)
-            .holding(upstream::place(&mut head));
+        let (head, body) = response.into_parts();
         let length = head
             .headers
             .get(CONTENT_LENGTH)
             .and_then(|v| v.to_str().ok()?.parse().ok());
-        (pass::end_to_end(head), body, length)
+        (pass::end_to_end(head), body.within(patience), length)
     }
 }
 

@@ -8,15 +8,15 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
 use crate::body::{Body, Piece, Tapped, Timed};
 use crate::http_cache::{Reason, Stored};
 use crate::proxy::pass;
+use crate::upstream::Arriving;
 
 /// What the head already tells of the body: endless, too long, or without a sure end (A2).
-pub(super) fn check_body(response: &Response<Incoming>, max_body: usize) -> Result<(), Reason> {
+pub(super) fn check_body(response: &Response<Arriving>, max_body: usize) -> Result<(), Reason> {
     let fields = response.headers();
     if pass::is_event_stream(fields) {
         return Err(Reason::EventStream);

@@ -1,10 +1,11 @@
 //! A request as HTTP/2 has it, and whether the app has looked at it.
 
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::Authority;
 use http::{HeaderMap, Request, Uri};
 
 use crate::body::Body;
+use crate::upstream::target;
 
 /// What the app has not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +28,15 @@ pub(super) fn refusal(error: &hyper::Error) -> Option<Refusal> {
 }
 
 /// The request as HTTP/2 has it: `Host` becomes `:authority` (RFC 9113 §8.3.1), and no field belongs to
-/// the connection (§8.2.2). The order of the others stays.
-pub(super) fn translated(request: Request<Body>) -> Request<Body> {
+/// the connection (§8.2.2). The order of the others stays. `app` says how and where it is asked.
+pub(super) fn translated(request: Request<Body>, app: &Uri) -> Request<Body> {
     let (mut head, body) = request.into_parts();
     let host = head.headers.get(HOST).map(|host| host.as_bytes());
     let authority = host
         .and_then(|host| Authority::try_from(host).ok())
-        .or_else(|| head.uri.authority().cloned());
+        .or_else(|| app.authority().cloned());
     if let (Some(scheme), Some(authority), Some(path)) =
-        (head.uri.scheme(), authority, head.uri.path_and_query())
+        (app.scheme(), authority, head.uri.path_and_query())
     {
         head.uri = target(scheme.clone(), authority, path.clone());
     }
@@ -47,15 +48,6 @@ pub(super) fn translated(request: Request<Body>) -> Request<Body> {
         }
     }
     Request::from_parts(head, body)
-}
-
-/// A URI of these.
-pub(super) fn target(scheme: Scheme, authority: Authority, path: PathAndQuery) -> Uri {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(scheme);
-    parts.authority = Some(authority);
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).expect("scheme, authority and path are all set")
 }
 
 /// A copy of a request whose body, if any, is at hand.
@@ -88,11 +80,8 @@ mod tests {
             ("asterisk", "*", Some("c"), "*"),
         ];
         for (name, path, host, expected) in rows {
-            let path = PathAndQuery::try_from(path).unwrap();
-            let app = Authority::from_static("app:443");
-            let mut request = Request::builder()
-                .uri(target(Scheme::HTTPS, app, path))
-                .header("x-first", "1");
+            let app = Uri::from_static("https://app:443/");
+            let mut request = Request::builder().uri(path).header("x-first", "1");
             if let Some(host) = host {
                 request = request.header("host", host);
             }
@@ -102,7 +91,7 @@ mod tests {
                 .header("x-third", "1")
                 .body(Body::empty())
                 .unwrap();
-            let request = translated(request);
+            let request = translated(request, &app);
             let names: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
             assert_eq!(names, ["x-first", "x-second", "x-third"], "{name}");
             if expected == "*" {

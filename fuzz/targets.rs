@@ -247,6 +247,7 @@ fn get(headers: &HeaderMap) -> RequestHead<'_> {
     RequestHead {
         method: &Method::GET,
         headers,
+        directives: RequestDirectives::of(headers),
         identity: Identity::COVERED,
         host: "h",
         form: "",

@@ -76,6 +76,7 @@ pub fn asked(live: Arc<Live>, parts: Parts, admitted: Admitted) -> Asked {
         parts,
         host: admitted.host,
         present: admitted.present,
+        directives: admitted.directives,
         peer: IpAddr::from([127, 0, 0, 1]),
         arrived: crate::clock::monotonic(),
         interim: None,

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use http::header::{AGE, CONNECTION, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::Policy;
 use super::directives::{Reach, ResponseDirectives};
-use super::{Policy, freshness};
 
 /// Fields that concern one connection or one proxy (RFC 9110 §7.6.1, RFC 9111 §3.1), and `Trailer`,
 /// since trailers are not part of what is stored.
@@ -81,17 +81,24 @@ impl Storing {
         self.withheld.contains(name)
     }
 
-    /// A copy of what may be stored, order and repetition kept, with a `Date` that can be read
-    /// (RFC 9110 §6.6.1).
-    pub(super) fn copy(&self, headers: &HeaderMap, received: SystemTime) -> HeaderMap {
-        let dated = freshness::date(headers).is_some();
+    /// A copy of what may be stored, order and repetition kept. `date` is what their `Date` says; without
+    /// one that can be read it is when they were `received` (RFC 9110 §6.6.1).
+    pub(super) fn copy(
+        &self,
+        headers: &HeaderMap,
+        date: Option<SystemTime>,
+        received: SystemTime,
+    ) -> HeaderMap {
         let mut copy = HeaderMap::with_capacity(headers.keys_len() + 1);
+        let mut dated = false;
         for (name, value) in headers {
-            if self.keeps(name) && (dated || *name != DATE) {
+            let is_date = *name == DATE;
+            if self.keeps(name) && (date.is_some() || !is_date) {
+                dated |= is_date;
                 copy.append(name.clone(), value.clone());
             }
         }
-        if !copy.contains_key(DATE) {
+        if !dated {
             copy.append(DATE, http_date(received));
         }
         copy

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use super::directives::RequestDirectives;
 use super::{
     CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Stored, storable,
 };
@@ -86,6 +87,7 @@ pub(super) fn request<'a>(method: &'a Method, headers: &'a HeaderMap) -> Request
     RequestHead {
         method,
         headers,
+        directives: RequestDirectives::of(headers),
         identity: Identity::COVERED,
         host: "example.com",
         form: "",

@@ -111,9 +111,9 @@ fn heuristic(response: &Exchange<'_>) -> Option<Duration> {
     Some((unchanged / 10).min(MAX_HEURISTIC))
 }
 
-/// `corrected_initial_age` (§4.2.3).
-pub(super) fn initial_age(response: &Exchange<'_>) -> Duration {
-    let apparent = date(response.headers)
+/// `corrected_initial_age` (§4.2.3); `date` is what the response's `Date` says.
+pub(super) fn initial_age(response: &Exchange<'_>, date: Option<SystemTime>) -> Duration {
+    let apparent = date
         .and_then(|date| response.response_time.duration_since(date).ok())
         // `Date` has whole seconds; a fraction of one is not age.
         .map(|age| Duration::from_secs(age.as_secs()))

@@ -31,6 +31,8 @@ use std::time::{Duration, SystemTime};
 use http::header::{CACHE_CONTROL, EXPIRES};
 use http::{HeaderMap, Method, StatusCode};
 
+use directives::RequestDirectives;
+
 /// What a rule (or the defaults) says about storing and serving.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
@@ -79,6 +81,8 @@ pub struct RequestHead<'a> {
     pub method: &'a Method,
     /// All fields as received, before hop-by-hop fields are removed.
     pub headers: &'a HeaderMap,
+    /// What `headers` say by `Cache-Control`, or by `Pragma` in its place.
+    pub directives: RequestDirectives,
     /// What the selected key carries of the requester's identity.
     pub identity: Identity,
     /// The host the request is for, lower-cased; empty when the rule says `any_host`.

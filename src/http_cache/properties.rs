@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 
 use super::cache_status::CacheStatus;
-use super::directives::ResponseDirectives;
+use super::directives::{RequestDirectives, ResponseDirectives};
 use super::fixtures::{at, secs};
 use super::{
     CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Reuse, Stored,
@@ -137,6 +137,7 @@ impl Case {
         RequestHead {
             method: &Method::GET,
             headers: &self.request,
+            directives: RequestDirectives::of(&self.request),
             identity: self.identity,
             host: "h",
             form: "",

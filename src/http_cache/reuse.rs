@@ -51,7 +51,6 @@ pub fn reuse(
     policy: &Policy,
     now: SystemTime,
 ) -> Reuse {
-    let directives = RequestDirectives::of(request.headers);
     let decision = match stored {
         // §4: the method allows it. A stored GET answers HEAD too (RFC 9110 §9.3.2).
         _ if request.method != Method::GET && request.method != Method::HEAD => {
@@ -63,12 +62,12 @@ pub fn reuse(
         None => Reuse::Fetch(Reason::Miss),
         // §3.3: a part answers what it covers.
         Some(stored) if ranges::lacks(request, stored) => Reuse::Fetch(Reason::Partial),
-        Some(stored) => consider(stored, &directives, now),
+        Some(stored) => consider(stored, &request.directives, now),
     };
     match decision {
         Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. } => decision,
         // §5.2.1.7: whatever else was decided would wait for the app.
-        _ if directives.only_if_cached => Reuse::Unsatisfiable,
+        _ if request.directives.only_if_cached => Reuse::Unsatisfiable,
         _ => decision,
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 
-use super::directives::{Reach, RequestDirectives, ResponseDirectives};
+use super::directives::{Reach, ResponseDirectives};
 use super::fields::Storing;
 use super::vary::Selector;
 use super::{Part, Policy, Reason, RequestHead, Stored, fields, freshness, groups};
@@ -83,10 +83,12 @@ fn whole_or_part(
     if lifetime.is_none() && !freshness::may_be_assigned(response.status, &directives, policy) {
         return Err(Reason::Status);
     }
-    let headers = storing.copy(response.headers, response.response_time);
+    let date = freshness::date(response.headers);
+    let headers = storing.copy(response.headers, date, response.response_time);
     let stored = Stored {
         selector,
         lifetime: lifetime.unwrap_or_default(),
+        initial_age: freshness::initial_age(response, date),
         part,
         ..assembled(headers, response, &directives, policy)
     };
@@ -110,7 +112,7 @@ pub(super) fn allowed(
     // §3: the status is final; §5.2.2.3, and whatever the rule says of statuses.
     status_allowed(response.status, directives, policy)?;
     // §5.2.1.5
-    if RequestDirectives::of(request.headers).no_store {
+    if request.directives.no_store {
         return Err(Reason::RequestNoStore);
     }
     // §5.2.2.5; §5.2.2.3: `must-understand` stands above it, for statuses that are understood.
@@ -182,7 +184,7 @@ fn identity_allowed(
     Ok(())
 }
 
-/// What is stored, given that it may be; selector, lifetime and part are the caller's to say.
+/// What is stored, given that it may be; selector, lifetime, age and part are the caller's to say.
 pub(super) fn assembled(
     headers: HeaderMap,
     response: &Exchange<'_>,
@@ -203,7 +205,7 @@ pub(super) fn assembled(
         headers,
         request_time: response.request_time,
         response_time: response.response_time,
-        initial_age: freshness::initial_age(response),
+        initial_age: Duration::ZERO,
         stale_while_revalidate: window(
             directives.stale_while_revalidate,
             policy.stale_while_revalidate,

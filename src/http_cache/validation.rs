@@ -78,7 +78,7 @@ fn updated_by(
         selector: stored.selector.clone(),
         lifetime: lifetime.unwrap_or_default(),
         // `Age` is the news' own, and is not among the stored fields.
-        initial_age: freshness::initial_age(news),
+        initial_age: freshness::initial_age(news, freshness::date(news.headers)),
         ..assembled(headers.clone(), &response, &directives, policy)
     };
     if !stored.selector.covers(news.headers) {
@@ -151,7 +151,8 @@ fn updated(stored: &Stored, not_modified: &Exchange<'_>, policy: &Policy) -> Hea
     let before = ResponseDirectives::of(&stored.headers);
     let before = Storing::of(&stored.headers, &before, policy);
     // It comes with a `Date` in any case (RFC 9110 §6.6.1): the stored one would make it old.
-    let news = storing.copy(not_modified.headers, not_modified.response_time);
+    let date = freshness::date(not_modified.headers);
+    let news = storing.copy(not_modified.headers, date, not_modified.response_time);
     // What the stored response keeps from shared caches, the news do not bring (§5.2.2.7).
     updated_fields(&stored.headers, &news, |name| {
         storing.withholds(name) || before.withholds(name)

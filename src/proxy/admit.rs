@@ -6,6 +6,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::present::Present;
+use crate::http_cache::directives::RequestDirectives;
 
 /// Most fields of a request; more are answered 431.
 pub const MAX_FIELDS: usize = 256;
@@ -26,6 +27,8 @@ pub struct Admitted {
     pub host: String,
     /// Its fields.
     pub present: Present,
+    /// What they say by `Cache-Control` or `Pragma`.
+    pub directives: RequestDirectives,
 }
 
 /// Checks the framing and the target. Afterwards the fields are as HTTP/1.1 would have them: there is
@@ -49,7 +52,16 @@ pub fn admit(parts: &mut Parts) -> Result<Admitted, Refusal> {
     if parts.version == Version::HTTP_2 && present.has(Present::COOKIE) {
         join_cookies(parts);
     }
-    Ok(Admitted { host, present })
+    let directives = if present.has(Present::DIRECTIVES) {
+        RequestDirectives::of(&parts.headers)
+    } else {
+        RequestDirectives::default()
+    };
+    Ok(Admitted {
+        host,
+        present,
+        directives,
+    })
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {

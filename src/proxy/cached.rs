@@ -36,8 +36,16 @@ pub(super) struct Quest {
     pub(super) lookup: Arc<Lookup>,
 }
 
+/// What memory holds for a request that it does not answer at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    Nothing,
+    /// What is stale, for one thing.
+    Something,
+}
+
 /// The answer to a request that memory can give as it is, without asking anyone.
-pub(super) fn at_once(worker: &Worker, asked: &Asked, lookup: &Lookup) -> Option<Outcome> {
+pub(super) fn at_once(worker: &Worker, asked: &Asked, lookup: &Lookup) -> Result<Outcome, Holds> {
     let look = Look {
         worker,
         asked,
@@ -47,16 +55,23 @@ pub(super) fn at_once(worker: &Worker, asked: &Asked, lookup: &Lookup) -> Option
 }
 
 /// Answers what [`at_once`] could not.
-pub(super) async fn answer(worker: &Arc<Worker>, asked: &Arc<Asked>, lookup: Lookup) -> Outcome {
+pub(super) async fn answer(
+    worker: &Arc<Worker>,
+    asked: &Arc<Asked>,
+    lookup: Lookup,
+    memory: Holds,
+) -> Outcome {
     let quest = Quest {
         worker: worker.clone(),
         asked: asked.clone(),
         lookup: Arc::new(lookup),
     };
-    match quest.serve_recalled(quest.worker.store.mark()) {
-        Some(outcome) => outcome,
-        None => quest.beyond_memory().await,
+    if memory == Holds::Something
+        && let Some(outcome) = quest.serve_recalled(quest.worker.store.mark())
+    {
+        return outcome;
     }
+    quest.beyond_memory().await
 }
 
 /// What is stored and stale.

@@ -80,21 +80,39 @@ pub(super) fn add_forwarding(
         _ => "1.1 pannier",
     };
     headers.append(VIA, HeaderValue::from_static(via));
-    let mut chain = String::new();
+    let mut chain = String::with_capacity(64);
     let before = headers.get_all(FORWARDED_FOR).iter();
     for line in before.filter_map(|line| line.to_str().ok()) {
         chain.push_str(line);
         chain.push_str(", ");
     }
-    chain.push_str(&peer.to_string());
+    push_address(&mut chain, peer);
     if let Ok(chain) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, chain);
     }
-    if let Ok(scheme) = HeaderValue::from_str(scheme) {
+    let scheme = match scheme {
+        "http" => Ok(HeaderValue::from_static("http")),
+        other => HeaderValue::from_str(other),
+    };
+    if let Ok(scheme) = scheme {
         headers.entry(FORWARDED_PROTO).or_insert(scheme);
     }
     if let Ok(host) = HeaderValue::from_str(host) {
         headers.entry(FORWARDED_HOST).or_insert(host);
+    }
+}
+
+/// As it is written; most are of IPv4, whose numbers need no formatter.
+fn push_address(text: &mut String, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        text.push_str(&address.to_string());
+        return;
+    };
+    for (at, number) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            text.push('.');
+        }
+        text.push_str(itoa::Buffer::new().format(number));
     }
 }
 

@@ -33,12 +33,14 @@ use tokio::sync::{mpsc, watch};
 use crate::body::{Body, Copy, Droppable, Progress, Timed, Watched};
 use crate::clock::Clock;
 use crate::http_cache::Reason;
+use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::origin::Origin;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::upstream::Upstream;
 use admit::Admitted;
+use cached::Holds;
 pub use coalesce::Flights;
 pub use heads::Heads;
 use interim::Interims;
@@ -103,6 +105,8 @@ pub struct Asked {
     pub host: String,
     /// Which of the fields that decide something there are.
     pub present: Present,
+    /// What it says by `Cache-Control` or `Pragma`.
+    pub directives: RequestDirectives,
     /// The client's address.
     pub peer: IpAddr,
     /// Whether the client's connection is TLS.
@@ -134,7 +138,11 @@ pub fn handle<'a>(
         expect::check(&parts, admitted.present)?;
         Ok(admitted)
     });
-    let Admitted { host, present } = match admitted {
+    let Admitted {
+        host,
+        present,
+        directives,
+    } = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => return at_hand(outcome::refuse(worker, &live, &parts, &refusal)),
     };
@@ -144,6 +152,7 @@ pub fn handle<'a>(
         parts,
         host,
         present,
+        directives,
         peer: client.peer,
         secure: client.secure,
         has_body: !body.is_end_stream(),
@@ -156,15 +165,17 @@ pub fn handle<'a>(
         return at_hand(outcome.finish(worker, &asked));
     }
     let plan = plan::plan(&asked);
-    if let Plan::Cache(lookup) = &plan
-        && let Some(outcome) = cached::at_once(worker, &asked, lookup)
-    {
-        return at_hand(outcome.finish(worker, &asked));
+    let mut memory = Holds::Nothing;
+    if let Plan::Cache(lookup) = &plan {
+        match cached::at_once(worker, &asked, lookup) {
+            Ok(outcome) => return at_hand(outcome.finish(worker, &asked)),
+            Err(holds) => memory = holds,
+        }
     }
     Either::Right(Box::pin(async move {
         let _turn = turn;
         let asked = Arc::new(asked);
-        let outcome = carry_out(worker, &asked, plan, body, client).await;
+        let outcome = carry_out(worker, &asked, (plan, memory), body, client).await;
         outcome.finish(worker, &asked)
     }))
 }
@@ -176,12 +187,12 @@ fn at_hand<'a>(response: Response<Body>) -> Answer<'a> {
 async fn carry_out(
     worker: &Arc<Worker>,
     asked: &Arc<Asked>,
-    plan: Plan,
+    (plan, memory): (Plan, Holds),
     body: Incoming,
     client: &Client,
 ) -> Outcome {
     match plan {
-        Plan::Cache(lookup) => cached::answer(worker, asked, lookup).await,
+        Plan::Cache(lookup) => cached::answer(worker, asked, lookup, memory).await,
         Plan::Pass { rule, reason } if pass::is_unsatisfiable(asked, reason) => {
             Outcome::new(rule, Reason::OnlyIfCached, pass::unsatisfiable())
         }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 
@@ -12,7 +11,6 @@ use super::outcome::{Outcome, text};
 use super::{Asked, Worker, fill, headers, hops, interim};
 use crate::body::{Body, Progress};
 use crate::http_cache::Reason;
-use crate::http_cache::directives::RequestDirectives;
 use crate::upstream::{Arriving, Upstream, UpstreamError};
 
 /// Forwards a request with its body.
@@ -139,12 +137,10 @@ pub(super) fn is_event_stream(fields: &HeaderMap) -> bool {
 /// Whether a request that is not looked up wants what is stored or nothing (RFC 9111 §5.2.1.7). What
 /// Pannier is not to cache it hands on like any proxy.
 pub(super) fn is_unsatisfiable(asked: &Asked, reason: Reason) -> bool {
-    let Parts {
-        method, headers, ..
-    } = &asked.parts;
+    let method = &asked.parts.method;
     (*method == Method::GET || *method == Method::HEAD)
         && !matches!(reason, Reason::NoRule | Reason::Disabled)
-        && RequestDirectives::of(headers).only_if_cached
+        && asked.directives.only_if_cached
 }
 
 /// The answer to a request for what is stored, where nothing is.

@@ -51,10 +51,11 @@ pub struct Lookup {
 
 impl Lookup {
     /// The request as RFC 9111 sees it.
-    pub fn head<'a>(&'a self, method: &'a Method, headers: &'a HeaderMap) -> RequestHead<'a> {
+    pub fn head<'a>(&'a self, asked: &'a Asked) -> RequestHead<'a> {
         RequestHead {
-            method,
-            headers,
+            method: &asked.parts.method,
+            headers: &asked.parts.headers,
+            directives: asked.directives,
             identity: self.identity,
             host: &self.host,
             form: &self.key.form,

@@ -26,6 +26,8 @@ impl Present {
     pub const TARGET: Present = Present(1 << 7);
     /// Conditions and ranges: the answer may be another than the whole response.
     pub const SELECTING: Present = Present(1 << 8);
+    /// `Cache-Control` or `Pragma`
+    pub const DIRECTIVES: Present = Present(1 << 9);
 
     /// What is among `fields`.
     pub fn among(fields: &HeaderMap) -> Present {
@@ -47,6 +49,7 @@ fn set_of(name: &HeaderName) -> Present {
         "authorization" => Present::AUTHORIZATION,
         "cookie" => Present::COOKIE,
         "x-forwarded-proto" => Present::SCHEME,
+        "cache-control" | "pragma" => Present::DIRECTIVES,
         "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" | "range" => {
             Present::SELECTING
         }
@@ -83,6 +86,8 @@ mod tests {
             ("authorization", Present::AUTHORIZATION),
             ("cookie", Present::COOKIE),
             ("x-forwarded-proto", Present::SCHEME),
+            ("cache-control", Present::DIRECTIVES),
+            ("pragma", Present::DIRECTIVES),
             ("x-forwarded-host", Present::TARGET),
             ("forwarded", Present::TARGET),
             ("if-match", Present::SELECTING),

@@ -131,7 +131,7 @@ pub struct VariantAccount {
 impl Held {
     /// Of what was found for `lookup`.
     pub(super) fn of(asked: &Asked, lookup: &Lookup, found: &Inspection) -> Held {
-        let head = lookup.head(&asked.parts.method, &asked.parts.headers);
+        let head = lookup.head(asked);
         let policy = asked.live.rule(lookup.rule).policy;
         let entry = deciding(&head, policy, found);
         let variants: &[Arc<Variant>] = entry.map_or(&[], |entry| &entry.variants);

@@ -7,6 +7,7 @@ use super::*;
 use crate::config::{Config, Env};
 use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::Stored;
+use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::vary::Selector;
 use crate::metrics::Metrics;
 use crate::proxy::plan::Lookup;
@@ -32,6 +33,7 @@ fn get(live: &Arc<Live>, target: &str) -> Asked {
         live.clone(),
         wanted.parts().expect("a head"),
         Admitted {
+            directives: RequestDirectives::default(),
             host: "a".to_owned(),
             present: Present::default(),
         },

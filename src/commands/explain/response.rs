@@ -32,7 +32,7 @@ pub(super) fn foresee(
         request_time: now,
         response_time: now,
     };
-    let request = lookup.head(&asked.parts.method, &asked.parts.headers);
+    let request = lookup.head(asked);
     let policy = asked.live.rule(lookup.rule).policy;
     let foreseen = explain::foresee(&request, &response, policy);
     Ok(Some(foreseen.statements))

@@ -14,7 +14,20 @@ pub(super) struct Member<'a> {
     pub(super) argument: Option<Cow<'a, [u8]>>,
 }
 
+/// Room for any name that says something.
+pub(super) type Known = [u8; 24];
+
 impl Member<'_> {
+    /// The name in lower case; empty if it is longer than any that is known.
+    pub(super) fn lowered<'k>(&self, room: &'k mut Known) -> &'k [u8] {
+        let Some(name) = room.get_mut(..self.name.len()) else {
+            return b"";
+        };
+        name.copy_from_slice(self.name);
+        name.make_ascii_lowercase();
+        name
+    }
+
     pub(super) fn is_named(&self, name: &[u8]) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }

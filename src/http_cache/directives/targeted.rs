@@ -16,6 +16,10 @@ pub const TARGETS: [HeaderName; 2] = [
 
 /// The directives of the first targeted field that parses and is not empty.
 pub(super) fn directives(headers: &HeaderMap) -> Option<ResponseDirectives> {
+    // A walk over the names is less work than to look long ones up, and most responses have neither.
+    if !headers.keys().any(|name| TARGETS.contains(name)) {
+        return None;
+    }
     TARGETS
         .iter()
         .filter(|target| headers.contains_key(*target))

@@ -12,7 +12,7 @@ pub(super) fn statements(
     chosen: Option<&Stored>,
     now: SystemTime,
 ) -> Vec<Statement> {
-    let directives = RequestDirectives::of(request.headers);
+    let directives = request.directives;
     let mut statements = Vec::new();
     let mut say = |text: String, clause: &'static str| {
         statements.push(Statement::new("request", text, clause));

@@ -2,6 +2,7 @@ use http::HeaderMap;
 
 use super::*;
 use crate::http_cache::Identity;
+use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::fixtures::*;
 
 const CC: &str = "cache-control";
@@ -171,10 +172,12 @@ fn before_the_stored_response_counts() {
     };
     let cached_only = RequestHead {
         headers: &only,
+        directives: RequestDirectives::of(&only),
         ..covered
     };
     let nobody = RequestHead {
         headers: &only,
+        directives: RequestDirectives::of(&only),
         ..cookie
     };
     let pass = Reuse::Pass(Reason::Identity);

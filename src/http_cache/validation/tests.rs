@@ -1,6 +1,7 @@
 use http::{Method, StatusCode};
 
 use super::*;
+use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::fixtures::*;
 
 const CC: &str = "cache-control";
@@ -380,6 +381,7 @@ fn a_personal_head_says_nothing() {
             "request no-store",
             RequestHead {
                 headers: &no_store,
+                directives: RequestDirectives::of(&no_store),
                 ..plain
             },
         ),

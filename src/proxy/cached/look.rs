@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{Method, Response};
 
+use super::Holds;
 use crate::body::Body;
 use crate::config::Coherence;
 use crate::entry::{Entry, Variant};
@@ -25,12 +26,12 @@ pub(super) struct Look<'q> {
 
 impl<'q> Look<'q> {
     /// The answer, if memory holds one that may be served as it is.
-    pub(super) fn at_once(self) -> Option<Outcome> {
+    pub(super) fn at_once(self) -> Result<Outcome, Holds> {
         let now = self.worker.clock.now();
-        let entry = self.recall(now)?;
+        let entry = self.recall(now).ok_or(Holds::Nothing)?;
         let (Reuse::Serve { age, ttl, reason }, Some(variant)) = self.decide(Some(&entry), now)
         else {
-            return None;
+            return Err(Holds::Something);
         };
         let outcome = |response| self.outcome(reason, response).ttl(ttl);
         // What was decoded for this request alone is not seen again.
@@ -38,7 +39,7 @@ impl<'q> Look<'q> {
         if !(is_seen_again && self.takes_the_whole()) {
             let variant = Arc::clone(variant);
             drop(entry);
-            return Some(outcome(self.taken(variant, age)));
+            return Ok(outcome(self.taken(variant, age)));
         }
         let live = &self.asked.live;
         let told = Told {
@@ -49,12 +50,12 @@ impl<'q> Look<'q> {
         };
         let (heads, rule) = (&self.worker.heads, live.rule(self.lookup.rule).name());
         if let Some(fields) = heads.find(variant, told, rule) {
-            return Some(outcome(respond::under(fields, variant)).said());
+            return Ok(outcome(respond::under(fields, variant)).said());
         }
         let mut outcome = outcome(respond::whole(Arc::clone(variant), age));
         outcome.say(self.asked);
         heads.note(variant, told, rule, outcome.response().headers());
-        Some(outcome)
+        Ok(outcome)
     }
 
     /// The variant as the answer; fields that nobody else holds move into it.
@@ -92,8 +93,7 @@ impl<'q> Look<'q> {
     }
 
     pub(super) fn head(self) -> RequestHead<'q> {
-        let parts = &self.asked.parts;
-        self.lookup.head(&parts.method, &parts.headers)
+        self.lookup.head(self.asked)
     }
 
     /// The same as a fill asks: a refresh behind a HEAD fetches the whole response.

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::StatusCode;
 
 use super::gather::{Gathering, check_body};
 use super::{Answer, Arrival, Fill, Filling, Wish};
@@ -54,7 +54,10 @@ impl Fill {
         let rule = quest.asked.live.rule(quest.lookup.rule);
         let mut fields = quest.asked.parts.headers.clone();
         ranges::add_rest(&mut fields, &part.stored, rest);
-        let head = self.head_with(&fields);
+        let head = RequestHead {
+            headers: &fields,
+            ..quest.fill_head()
+        };
         let stored = storable(&head, &arrival.exchange(), rule.policy)?;
         check_body(&arrival.response, rule.max_body())?;
         let (_, body, length) = self.returned(arrival.response);
@@ -65,12 +68,6 @@ impl Fill {
         whole
             .filter(|(stored, _)| stored.part.is_none())
             .ok_or(Reason::Partial)
-    }
-
-    /// What was asked, as a GET with these fields.
-    fn head_with<'a>(&'a self, fields: &'a HeaderMap) -> RequestHead<'a> {
-        static GET: Method = Method::GET;
-        self.quest.lookup.head(&GET, fields)
     }
 
     async fn completed(mut self, fill: Filling, stored: Stored, body: Bytes, status: StatusCode) {

@@ -186,8 +186,11 @@ impl Quest {
                 since,
             };
             match self.shape() {
-                Shape::Head => return self.write_through(reason, stale, leasing).await,
-                Shape::Preconditioned => return self.forward(Reason::RequestDirective).await,
+                // Boxed, like all that is rare, so that a miss does not carry its size.
+                Shape::Head => return Box::pin(self.write_through(reason, stale, leasing)).await,
+                Shape::Preconditioned => {
+                    return Box::pin(self.forward(Reason::RequestDirective)).await;
+                }
                 // What is stored whole is validated, and then cut.
                 Shape::Ranged if !validates => return self.ranged(reason, stale, leasing).await,
                 Shape::Ranged | Shape::Plain => {}
@@ -225,7 +228,7 @@ impl Quest {
     /// Asks the app for a requester whose identity the key lacks; only what says so itself is stored.
     async fn pass(&self, reason: Reason, leasing: Leasing) -> Outcome {
         if self.shape() != Shape::Plain {
-            return self.forward(reason).await;
+            return Box::pin(self.forward(reason)).await;
         }
         let memo = self.worker.flights.memo(&self.lookup);
         let apart = matches!(memo, Some(Memo::Apart | Memo::Personal));

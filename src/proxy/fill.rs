@@ -23,14 +23,14 @@ use super::coalesce::{Landing, Leader, Memo, Place};
 use super::present::Present;
 use crate::body::Body;
 use crate::entry::Variant;
-use crate::http_cache::{Reason, Reuse, storable, validation};
+use crate::http_cache::{Reason, Reuse, validation};
 use crate::store::{Tags, Ticket};
 pub(super) use answer::Answer;
 use ask::Arrival;
 pub(super) use ask::origin_form;
 use claim::Claim;
 use enduring::Enduring;
-use gather::{Gathering, check_body};
+use gather::Gathering;
 
 /// What to ask for.
 pub(super) struct Order {
@@ -128,13 +128,16 @@ pub(super) fn refresh(quest: Quest, stale: Stale) {
     });
 }
 
+/// A fill that has yet to ask the app.
 struct Fill {
     quest: Quest,
     reply: Option<oneshot::Sender<Answer>>,
 }
 
-/// A fill whose answer has begun.
+/// A fill whose answer has begun. It goes from hand to hand, and is boxed so that a future does not hold
+/// it once for each.
 struct Filling {
+    fill: Fill,
     ticket: Ticket,
     leader: Option<Leader>,
     asked: Instant,
@@ -168,192 +171,36 @@ impl Fill {
             Ok(arrival) => arrival,
             Err((status, reason)) => return self.fail(ticket, leader, status, reason).await,
         };
-        let fill = Filling {
+        let mut filling = Box::new(Filling {
+            fill: self,
             ticket,
             leader,
             asked,
             base: None,
-        };
+        });
         match (wish, stale.variant) {
             // Boxed, so that the many fills of a whole response do not carry its size.
             (Wish::Rest(rest), Some(part)) => {
-                Box::pin(self.complete(fill, arrival, part, rest)).await;
+                Box::pin(filling.complete(arrival, part, rest)).await;
             }
             (Wish::Own, base) => {
-                let fill = Filling { base, ..fill };
-                self.own(fill, arrival, stale.on_error).await;
+                filling.base = base;
+                filling.own(arrival, stale.on_error).await;
             }
             (wish, held) => {
                 let spare = stale.on_error && held.is_some();
                 let asked_about = held.filter(|stale| stale.stored.can_be_validated());
-                let own =
-                    wish == Wish::UnlessHeld && asked_about.is_none() && self.is_conditional();
-                self.whole(fill, arrival, asked_about, own, spare).await;
+                let own = wish == Wish::UnlessHeld
+                    && asked_about.is_none()
+                    && filling.fill.is_conditional();
+                filling.whole(arrival, asked_about, own, spare).await;
             }
-        }
-    }
-
-    /// The answer to a request for the whole response: `stale` is what the request asked about, `own`
-    /// that it had the client's conditions, `spare` that a failure is answered by what is stored.
-    async fn whole(
-        self,
-        fill: Filling,
-        arrival: Arrival,
-        stale: Option<Arc<Variant>>,
-        own: bool,
-        spare: bool,
-    ) {
-        let status = arrival.response.status();
-        match (status, stale) {
-            (StatusCode::NOT_MODIFIED, Some(stale)) => {
-                // RFC 9111 §4.3.4: what is stored is not what the app says is unchanged.
-                if validation::is_about(&stale.stored, arrival.response.headers()) {
-                    self.confirm(fill, &stale, &arrival).await;
-                } else {
-                    Box::pin(self.anew(fill)).await;
-                }
-            }
-            (StatusCode::NOT_MODIFIED, None) if own => self.unmodified(fill, arrival).await,
-            // Never asked for (A3).
-            (StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT, _) => self.broken(fill).await,
-            // RFC 5861 §4
-            (status, _) if spare && is_failure(status) => self.broken(fill).await,
-            _ => self.take(fill, arrival).await,
-        }
-    }
-
-    /// The answer to a request for what the client asked.
-    async fn own(self, fill: Filling, arrival: Arrival, spare: bool) {
-        match arrival.response.status() {
-            StatusCode::NOT_MODIFIED if self.is_conditional() => {
-                self.unmodified(fill, arrival).await;
-            }
-            StatusCode::NOT_MODIFIED => self.broken(fill).await,
-            status if spare && is_failure(status) => self.broken(fill).await,
-            _ => self.take(fill, arrival).await,
         }
     }
 
     fn is_conditional(&self) -> bool {
         let asked = &self.quest.asked;
         asked.present.has(Present::SELECTING) && validation::is_conditional(&asked.parts.headers)
-    }
-
-    /// An answer that cannot be used.
-    async fn broken(self, fill: Filling) {
-        let (status, reason) = (StatusCode::BAD_GATEWAY, Reason::UpstreamError);
-        self.fail(fill.ticket, fill.leader, status, reason).await;
-    }
-
-    /// A 304: what is stored holds, with new freshness.
-    async fn confirm(mut self, fill: Filling, stale: &Variant, arrival: &Arrival) {
-        let quest = self.quest.clone();
-        let policy = quest.asked.live.rule(quest.lookup.rule).policy;
-        let head = quest.fill_head();
-        let stored = validation::freshened(&stale.stored, &head, &arrival.exchange(), policy);
-        let variant = Arc::new(Variant {
-            tags: quest.retagged(stale, &stored),
-            stored,
-            ..stale.clone()
-        });
-        self.reply(Answer::Confirmed {
-            variant: variant.clone(),
-            status: StatusCode::NOT_MODIFIED,
-            personal: validation::personal(arrival.response.headers(), &stale.stored, policy),
-        });
-        match validation::keepable(&head, &variant.stored, policy) {
-            Ok(()) => self.commit(fill, variant).await,
-            Err(reason) => {
-                self.count_not_stored(reason);
-                land(fill.leader, Landing::Apart);
-                quest.worker.store.abandon(fill.ticket).await;
-            }
-        }
-    }
-
-    /// A whole answer: streams it on, and keeps it if it may be kept.
-    async fn take(mut self, fill: Filling, arrival: Arrival) {
-        let quest = self.quest.clone();
-        let rule = quest.asked.live.rule(quest.lookup.rule);
-        let verdict = storable(&quest.fill_head(), &arrival.exchange(), rule.policy)
-            .and_then(|stored| check_body(&arrival.response, rule.max_body()).map(|()| stored));
-        let stored = match verdict {
-            Ok(stored) => stored,
-            Err(reason) => return self.apart(fill, arrival, reason).await,
-        };
-        if let Some(leader) = &fill.leader {
-            leader.begun();
-        }
-        let status = arrival.response.status();
-        let (head, body, length) = self.returned(arrival.response);
-        let mut gathering = Gathering::new(body, rule.max_body(), length, &stored);
-        let response = Response::from_parts(head, gathering.for_client().await);
-        self.reply(Answer::Streamed {
-            response: quest.unless_held(response, &stored),
-            kept: Ok(stored.ttl(arrival.response_time)),
-            status,
-        });
-        match gathering.whole().await {
-            Ok(bytes) => {
-                quest.worker.flights.note_shareable(&quest.lookup);
-                self.keep(fill, stored, bytes).await;
-            }
-            Err(reason) => {
-                self.count_not_stored(reason);
-                let landing = match reason {
-                    Reason::TooLarge => {
-                        quest.worker.flights.note(&quest.lookup, Memo::Apart);
-                        Landing::Apart
-                    }
-                    _ => Landing::Failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError),
-                };
-                land(fill.leader, landing);
-                quest.worker.store.abandon(fill.ticket).await;
-            }
-        }
-    }
-
-    /// The client holds what the app would send. Whoever waited asks without conditions.
-    async fn unmodified(mut self, mut fill: Filling, arrival: Arrival) {
-        let quest = &self.quest;
-        quest.worker.flights.note(&quest.lookup, Memo::Unmodified);
-        land(fill.leader.take(), Landing::Unmodified);
-        let status = arrival.response.status();
-        let (head, body, _) = self.returned(arrival.response);
-        self.reply(Answer::Streamed {
-            response: Response::from_parts(head, Body::stream(body)),
-            kept: Err(Reason::Status),
-            status,
-        });
-        self.quest.worker.store.abandon(fill.ticket).await;
-    }
-
-    /// An answer for this client alone: nothing of it is kept.
-    async fn apart(mut self, fill: Filling, arrival: Arrival, reason: Reason) {
-        let quest = self.quest.clone();
-        let flights = &quest.worker.flights;
-        // What only this requester's own fields forbid says nothing of the next one's answer.
-        let personal = matches!(
-            reason,
-            Reason::Authorization | Reason::Cookie | Reason::RequestNoStore
-        );
-        match fill.leader {
-            Some(leader) if personal => leader.land(Landing::Again),
-            Some(leader) => {
-                flights.note(&quest.lookup, Memo::Apart);
-                leader.land(Landing::Apart);
-            }
-            None => flights.note(&quest.lookup, Memo::Personal),
-        }
-        let status = arrival.response.status();
-        let (head, body, _) = self.returned(arrival.response);
-        let response = Response::from_parts(head, Body::stream(body));
-        self.reply(Answer::Streamed {
-            response,
-            kept: Err(reason),
-            status,
-        });
-        quest.worker.store.abandon(fill.ticket).await;
     }
 
     fn count_not_stored(&self, reason: Reason) {
@@ -382,6 +229,175 @@ impl Fill {
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(answer);
         }
+    }
+}
+
+impl Filling {
+    /// The answer to a request for the whole response: `stale` is what the request asked about, `own`
+    /// that it had the client's conditions, `spare` that a failure is answered by what is stored.
+    async fn whole(
+        self: Box<Self>,
+        arrival: Box<Arrival>,
+        stale: Option<Arc<Variant>>,
+        own: bool,
+        spare: bool,
+    ) {
+        let status = arrival.response.status();
+        match (status, stale) {
+            (StatusCode::NOT_MODIFIED, Some(stale)) => {
+                // RFC 9111 §4.3.4: what is stored is not what the app says is unchanged.
+                if validation::is_about(&stale.stored, arrival.response.headers()) {
+                    self.confirm(&stale, &arrival).await;
+                } else {
+                    Box::pin(self.anew()).await;
+                }
+            }
+            (StatusCode::NOT_MODIFIED, None) if own => self.unmodified(arrival).await,
+            // Never asked for (A3).
+            (StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT, _) => self.broken().await,
+            // RFC 5861 §4
+            (status, _) if spare && is_failure(status) => self.broken().await,
+            _ => self.take(arrival).await,
+        }
+    }
+
+    /// The answer to a request for what the client asked.
+    async fn own(self: Box<Self>, arrival: Box<Arrival>, spare: bool) {
+        match arrival.response.status() {
+            StatusCode::NOT_MODIFIED if self.fill.is_conditional() => {
+                self.unmodified(arrival).await;
+            }
+            StatusCode::NOT_MODIFIED => self.broken().await,
+            status if spare && is_failure(status) => self.broken().await,
+            _ => self.take(arrival).await,
+        }
+    }
+
+    /// An answer that cannot be used.
+    async fn broken(self: Box<Self>) {
+        let (status, reason) = (StatusCode::BAD_GATEWAY, Reason::UpstreamError);
+        self.fail(status, reason).await;
+    }
+
+    async fn fail(self: Box<Self>, status: StatusCode, reason: Reason) {
+        self.fill
+            .fail(self.ticket, self.leader, status, reason)
+            .await;
+    }
+
+    /// A 304: what is stored holds, with new freshness.
+    async fn confirm(mut self: Box<Self>, stale: &Variant, arrival: &Arrival) {
+        let quest = self.fill.quest.clone();
+        let policy = quest.asked.live.rule(quest.lookup.rule).policy;
+        let head = quest.fill_head();
+        let stored = validation::freshened(&stale.stored, &head, &arrival.exchange(), policy);
+        let variant = Arc::new(Variant {
+            tags: quest.retagged(stale, &stored),
+            stored,
+            ..stale.clone()
+        });
+        self.fill.reply(Answer::Confirmed {
+            variant: variant.clone(),
+            status: StatusCode::NOT_MODIFIED,
+            personal: validation::personal(arrival.response.headers(), &stale.stored, policy),
+        });
+        match validation::keepable(&head, &variant.stored, policy) {
+            Ok(()) => self.commit(variant).await,
+            Err(reason) => {
+                self.fill.count_not_stored(reason);
+                self.abandon(Landing::Apart).await;
+            }
+        }
+    }
+
+    /// A whole answer: streams it on, and keeps it if it may be kept.
+    async fn take(mut self: Box<Self>, arrival: Box<Arrival>) {
+        let variant = match self.fill.storable(&arrival) {
+            Ok(variant) => variant,
+            Err(reason) => return self.apart(arrival, reason).await,
+        };
+        if let Some(leader) = &self.leader {
+            leader.begun();
+        }
+        let (status, response_time) = (arrival.response.status(), arrival.response_time);
+        let (head, body, length) = self.fill.returned(arrival.response);
+        let max_body = self.fill.max_body();
+        let mut gathering = Gathering::new(body, max_body, length, &variant.stored);
+        let response = Response::from_parts(head, gathering.for_client().await);
+        let response = self.fill.quest.unless_held(response, &variant.stored);
+        self.fill.reply(Answer::Streamed {
+            response,
+            kept: Ok(variant.stored.ttl(response_time)),
+            status,
+        });
+        match gathering.whole().await {
+            Ok(bytes) => {
+                let quest = &self.fill.quest;
+                quest.worker.flights.note_shareable(&quest.lookup);
+                self.keep(variant, bytes).await;
+            }
+            Err(reason) => {
+                self.fill.count_not_stored(reason);
+                let landing = match reason {
+                    Reason::TooLarge => {
+                        let quest = &self.fill.quest;
+                        quest.worker.flights.note(&quest.lookup, Memo::Apart);
+                        Landing::Apart
+                    }
+                    _ => Landing::Failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError),
+                };
+                self.abandon(landing).await;
+            }
+        }
+    }
+
+    /// The client holds what the app would send. Whoever waited asks without conditions.
+    async fn unmodified(mut self: Box<Self>, arrival: Box<Arrival>) {
+        let quest = &self.fill.quest;
+        quest.worker.flights.note(&quest.lookup, Memo::Unmodified);
+        land(self.leader.take(), Landing::Unmodified);
+        let status = arrival.response.status();
+        let (head, body, _) = self.fill.returned(arrival.response);
+        self.fill.reply(Answer::Streamed {
+            response: Response::from_parts(head, Body::stream(body)),
+            kept: Err(Reason::Status),
+            status,
+        });
+        self.fill.quest.worker.store.abandon(self.ticket).await;
+    }
+
+    /// An answer for this client alone: nothing of it is kept.
+    async fn apart(mut self: Box<Self>, arrival: Box<Arrival>, reason: Reason) {
+        let quest = &self.fill.quest;
+        let flights = &quest.worker.flights;
+        // What only this requester's own fields forbid says nothing of the next one's answer.
+        let personal = matches!(
+            reason,
+            Reason::Authorization | Reason::Cookie | Reason::RequestNoStore
+        );
+        match self.leader.take() {
+            Some(leader) if personal => leader.land(Landing::Again),
+            Some(leader) => {
+                flights.note(&quest.lookup, Memo::Apart);
+                leader.land(Landing::Apart);
+            }
+            None => flights.note(&quest.lookup, Memo::Personal),
+        }
+        let status = arrival.response.status();
+        let (head, body, _) = self.fill.returned(arrival.response);
+        let response = Response::from_parts(head, Body::stream(body));
+        self.fill.reply(Answer::Streamed {
+            response,
+            kept: Err(reason),
+            status,
+        });
+        self.fill.quest.worker.store.abandon(self.ticket).await;
+    }
+
+    /// Nothing is stored: tells those who wait, and gives the ticket back.
+    async fn abandon(self: Box<Self>, landing: Landing) {
+        land(self.leader, landing);
+        self.fill.quest.worker.store.abandon(self.ticket).await;
     }
 }
 

@@ -172,9 +172,9 @@ pub fn handle<'a>(
             Err(holds) => memory = holds,
         }
     }
+    let asked = Arc::new(asked);
     Either::Right(Box::pin(async move {
         let _turn = turn;
-        let asked = Arc::new(asked);
         let outcome = carry_out(worker, &asked, (plan, memory), body, client).await;
         outcome.finish(worker, &asked)
     }))
@@ -196,12 +196,22 @@ async fn carry_out(
         Plan::Pass { rule, reason } if pass::is_unsatisfiable(asked, reason) => {
             Outcome::new(rule, Reason::OnlyIfCached, pass::unsatisfiable())
         }
-        Plan::Pass { rule, reason } => pass::forward(worker, asked, rule, reason, body).await,
+        // Boxed, so that a miss does not carry its size.
+        Plan::Pass { rule, reason } => {
+            Box::pin(pass::forward(worker, asked, rule, reason, body)).await
+        }
         Plan::Write(effects) => {
             write::forward(worker, asked, effects, body, client.life.clone()).await
         }
         Plan::Upgrade { rule } => {
-            upgrade::forward(worker, asked, rule, body, client.hold.clone()).await
+            Box::pin(upgrade::forward(
+                worker,
+                asked,
+                rule,
+                body,
+                client.hold.clone(),
+            ))
+            .await
         }
     }
 }

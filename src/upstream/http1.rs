@@ -76,27 +76,36 @@ impl Http1 {
 
     /// Sends `request` and waits for the answer's head. What a connection that the app had closed did not
     /// take goes over another one.
-    pub(super) async fn send(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would hold its argument twice"
+    )]
+    pub(super) fn send(
         &self,
         mut request: Request<Body>,
-    ) -> Result<(Response<Incoming>, Taken), UpstreamError> {
-        loop {
-            let mut taken = match self.0.idle() {
-                Some(taken) => taken,
-                None => self.0.opened().await.map_err(UpstreamError::Connect)?,
-            };
-            let reused = taken.reused;
-            let Some(sender) = &mut taken.sender else {
-                continue;
-            };
-            let mut error = match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, taken)),
-                Err(error) => error,
-            };
-            match error.take_message() {
-                Some(unsent) if reused => request = unsent,
-                Some(_) => return Err(UpstreamError::Refused(error.into_error().into())),
-                None => return Err(UpstreamError::Broken(error.into_error().into())),
+    ) -> impl Future<Output = Result<(Response<Incoming>, Taken), UpstreamError>> {
+        async move {
+            loop {
+                let mut taken = match self.0.idle() {
+                    Some(taken) => taken,
+                    // Boxed, so that the many requests that find one do not carry its size.
+                    None => Box::pin(self.0.opened())
+                        .await
+                        .map_err(UpstreamError::Connect)?,
+                };
+                let reused = taken.reused;
+                let Some(sender) = &mut taken.sender else {
+                    continue;
+                };
+                let mut error = match sender.try_send_request(request).await {
+                    Ok(response) => return Ok((response, taken)),
+                    Err(error) => error,
+                };
+                match error.take_message() {
+                    Some(unsent) if reused => request = unsent,
+                    Some(_) => return Err(UpstreamError::Refused(error.into_error().into())),
+                    None => return Err(UpstreamError::Broken(error.into_error().into())),
+                }
             }
         }
     }

@@ -167,25 +167,29 @@ impl Upstream {
     }
 
     /// Sends `request` and waits for the answer's head, however long it takes.
-    pub async fn unhurried(
+    ///
+    /// An `async fn` would hold its argument twice.
+    pub fn unhurried(
         &self,
         mut request: Request<Body>,
-    ) -> Result<Response<Arriving>, UpstreamError> {
+    ) -> impl Future<Output = Result<Response<Arriving>, UpstreamError>> {
         self.name(&mut request);
         let upgrades = request.headers().contains_key(UPGRADE);
-        let (response, place) = match &self.http2 {
-            // Boxed, so that the many requests over HTTP/1 do not carry its size.
-            Some(http2) if !upgrades => {
-                let (response, taken) = Box::pin(http2.send(request)).await?;
-                (response, Place::Http2(taken))
-            }
-            _ => {
-                let (response, taken) = self.http1.send(request).await?;
-                (response, Place::Http1(taken))
-            }
-        };
-        check(response.status(), response.headers(), upgrades)?;
-        Ok(response.map(|body| Arriving { body, place }))
+        async move {
+            let (response, place) = match &self.http2 {
+                // Boxed, so that the many requests over HTTP/1 do not carry its size.
+                Some(http2) if !upgrades => {
+                    let (response, taken) = Box::pin(http2.send(request)).await?;
+                    (response, Place::Http2(taken))
+                }
+                _ => {
+                    let (response, taken) = self.http1.send(request).await?;
+                    (response, Place::Http1(taken))
+                }
+            };
+            check(response.status(), response.headers(), upgrades)?;
+            Ok(response.map(|body| Arriving { body, place }))
+        }
     }
 
     /// Waits for `sending` as long as `[upstream] timeout` allows from the last piece of the request's

@@ -27,24 +27,28 @@ impl Fill {
         &self,
         stale: Option<&Variant>,
         wish: &Wish,
-    ) -> Result<Arrival, (StatusCode, Reason)> {
+    ) -> Result<Box<Arrival>, (StatusCode, Reason)> {
         let quest = &self.quest;
         let rule = quest.asked.live.rule(quest.lookup.rule);
         let request_time = quest.now();
         let started = crate::clock::monotonic();
         let upstream = quest.worker.upstream(&quest.asked.live);
-        let mut answer = upstream.ask(self.request(stale, wish)).await;
-        if answer.as_ref().is_err_and(UpstreamError::was_lost) {
-            answer = upstream.ask(self.request(stale, wish)).await;
-        }
+        let mut may_ask_again = true;
+        let answer = loop {
+            let answer = upstream.ask(self.request(stale, wish)).await;
+            let was_lost = answer.as_ref().is_err_and(UpstreamError::was_lost);
+            if !(was_lost && std::mem::take(&mut may_ask_again)) {
+                break answer;
+            }
+        };
         match answer {
             Ok(response) => {
                 rule.metrics.upstream(crate::clock::monotonic() - started);
-                Ok(Arrival {
+                Ok(Box::new(Arrival {
                     response,
                     request_time,
                     response_time: quest.now(),
-                })
+                }))
             }
             Err(error) => {
                 tracing::warn!(path = quest.asked.parts.uri.path(), %error, "no answer from the app");

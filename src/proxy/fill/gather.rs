@@ -116,7 +116,7 @@ impl Gathering {
 
     /// The whole body, which is as long as its message says (RFC 9110 §8.6), and a part as its range
     /// (§14.4).
-    pub(super) async fn whole(mut self) -> Result<Bytes, Reason> {
+    pub(super) async fn whole(&mut self) -> Result<Bytes, Reason> {
         match self.gathered.take() {
             Some(gathered) => gathered,
             None => poll_fn(|cx| self.poll(cx)).await,

@@ -6,85 +6,106 @@ use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use tokio::time::Instant;
 
+use super::ask::Arrival;
+use super::gather::check_body;
 use super::{Fill, Filling, land};
 use crate::entry::Variant;
-use crate::http_cache::{Reason, Stored, groups, ranges};
+use crate::http_cache::{Reason, Stored, groups, ranges, storable};
 use crate::proxy::cached::Quest;
 use crate::proxy::coalesce::{Landing, Ready};
 use crate::proxy::{plan, variables};
 
-impl Fill {
-    /// The body is whole: renders its tags and stores it.
-    pub(super) async fn keep(self, fill: Filling, stored: Stored, body: Bytes) {
-        let (stored, body) = self.joined_with_base(&fill, stored, body);
-        let (tags, untagged) = match self.tags(&stored, &body) {
-            Ok(mut tags) => {
-                tags.extend(self.quest.group_tags(&stored));
-                (tags, None)
-            }
-            Err(reason) => (Vec::new(), Some(reason)),
-        };
-        let variant = Arc::new(self.variant(stored, body, tags));
+impl Filling {
+    /// The body is whole: renders the tags and stores it.
+    pub(super) async fn keep(self: Box<Self>, mut variant: Arc<Variant>, body: Bytes) {
+        let untagged = self.finish(Arc::make_mut(&mut variant), body).err();
         match untagged {
-            None => self.commit(fill, variant).await,
+            None => self.commit(variant).await,
             Some(reason) => {
-                self.count_not_stored(reason);
-                let confirmed = (!self.quest.worker.store.is_shared()).then(Instant::now);
-                land(
-                    fill.leader,
-                    Landing::Ready(Ready {
-                        variant,
-                        asked: fill.asked,
-                        confirmed,
-                    }),
-                );
-                self.quest.worker.store.abandon(fill.ticket).await;
+                self.fill.count_not_stored(reason);
+                let shared = self.fill.quest.worker.store.is_shared();
+                let ready = Ready {
+                    variant,
+                    asked: self.asked,
+                    confirmed: (!shared).then(Instant::now),
+                };
+                self.abandon(Landing::Ready(ready)).await;
             }
         }
     }
 
-    pub(super) fn variant(&self, stored: Stored, body: Bytes, tags: Vec<Box<str>>) -> Variant {
+    /// Adds what was not known when the answer began.
+    fn finish(&self, variant: &mut Variant, body: Bytes) -> Result<(), Reason> {
+        variant.body = body;
+        self.join_with_base(variant);
+        variant.tags = self.fill.tags(&variant.stored, &variant.body)?;
+        variant
+            .tags
+            .extend(self.fill.quest.group_tags(&variant.stored));
+        Ok(())
+    }
+
+    /// Joins a part with what was stored of the same representation (RFC 9111 §3.4), as far as the rule
+    /// lets so much be stored.
+    fn join_with_base(&self, part: &mut Variant) {
+        let Some(base) = self.base.as_ref().filter(|_| part.stored.part.is_some()) else {
+            return;
+        };
+        let joined = ranges::combined((&base.stored, &base.body), (&part.stored, &part.body));
+        if let Some((stored, body)) = joined
+            && body.len() <= self.fill.max_body()
+        {
+            (part.stored, part.body) = (stored, body);
+        }
+    }
+
+    pub(super) async fn commit(self: Box<Self>, variant: Arc<Variant>) {
+        let quest = &self.fill.quest;
+        let store = &quest.worker.store;
+        let at = Instant::now();
+        let stored = store
+            .commit(self.ticket, variant.clone(), quest.coherence())
+            .await;
+        if let Err(reason) = stored {
+            self.fill.count_not_stored(reason);
+        }
+        // Without Redis every purge is this process's own, and nobody joins a fill that one covers.
+        let confirmed = (stored.is_ok() || !store.is_shared()).then_some(at);
+        land(
+            self.leader,
+            Landing::Ready(Ready {
+                variant,
+                asked: self.asked,
+                confirmed,
+            }),
+        );
+    }
+}
+
+impl Fill {
+    /// What to store of the answer, its body and tags to come; or why not.
+    pub(super) fn storable(&self, arrival: &Arrival) -> Result<Arc<Variant>, Reason> {
+        let quest = &self.quest;
+        let policy = quest.asked.live.rule(quest.lookup.rule).policy;
+        let stored = storable(&quest.fill_head(), &arrival.exchange(), policy)?;
+        check_body(&arrival.response, self.max_body())?;
+        Ok(Arc::new(self.variant(stored, Bytes::new())))
+    }
+
+    pub(super) fn variant(&self, stored: Stored, body: Bytes) -> Variant {
         let rule = self.quest.asked.live.rule(self.quest.lookup.rule);
         Variant {
             stored,
             body,
-            tags,
+            tags: Vec::new(),
             priority: rule.priority(),
             rule: rule.name().unwrap_or_default().into(),
         }
     }
 
-    /// A part joined with what was stored of the same representation (RFC 9111 §3.4), as far as the
-    /// rule lets so much be stored.
-    fn joined_with_base(&self, fill: &Filling, stored: Stored, body: Bytes) -> (Stored, Bytes) {
+    pub(super) fn max_body(&self) -> usize {
         let rule = self.quest.asked.live.rule(self.quest.lookup.rule);
-        let base = fill.base.as_ref().filter(|_| stored.part.is_some());
-        base.and_then(|base| {
-            ranges::combined((&base.stored, &base.body), (&stored, &body))
-                .filter(|(_, joined)| joined.len() <= rule.max_body())
-        })
-        .unwrap_or((stored, body))
-    }
-
-    pub(super) async fn commit(self, fill: Filling, variant: Arc<Variant>) {
-        let store = &self.quest.worker.store;
-        let at = Instant::now();
-        let stored = store
-            .commit(fill.ticket, variant.clone(), self.quest.coherence())
-            .await;
-        if let Err(reason) = stored {
-            self.count_not_stored(reason);
-        }
-        // Without Redis every purge is this process's own, and nobody joins a fill that one covers.
-        let confirmed = (stored.is_ok() || !store.is_shared()).then_some(at);
-        land(
-            fill.leader,
-            Landing::Ready(Ready {
-                variant,
-                asked: fill.asked,
-                confirmed,
-            }),
-        );
+        rule.max_body()
     }
 
     /// The rule's tags for this answer; one that cannot be rendered could not be purged.

@@ -68,8 +68,13 @@ class Table:
         return (max(values) - min(values)) / 2 / middle if middle else None
 
     def quotient(self, row: str, column: str, reference: str) -> float | None:
-        value, against = self.median(row, column), self.median(reference, column)
-        return value / against if value is not None and against else None
+        found = self.quotients(row, column, reference)
+        return median(found) if found else None
+
+    def quotients(self, row: str, column: str, reference: str) -> list[float]:
+        """Of each round: what the machine did in it met both alike."""
+        values, against = self._values(row, column), self._values(reference, column)
+        return [value / other for value, other in zip(values, against, strict=False) if other]
 
     def note(self, text: str) -> None:
         if text not in self.notes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import quantiles
 
 from .bench import Table
 from .peers import title
@@ -112,17 +113,31 @@ _JUDGES = {
 
 
 def _quotient(table: Table, text: str, reference: str, most: float) -> Iterator[Target]:
-    value = table.quotient("pannier", "cpu_us", reference)
-    if value is not None:
-        own, other = table.median("pannier", "cpu_us"), table.median(reference, "cpu_us")
-        yield Target(text, f"{value:.2f} × ({own:.2f} to {other:.2f} µs)", value <= most)
+    yield from _compared(table, text, ("pannier", reference), lambda value: value <= most)
 
 
 def _below(table: Table, text: str, reference: str, least: float) -> Iterator[Target]:
-    value = table.quotient(reference, "cpu_us", "pannier")
-    if value is not None:
-        own, other = table.median("pannier", "cpu_us"), table.median(reference, "cpu_us")
-        yield Target(text, f"{value:.2f} × ({own:.2f} to {other:.2f} µs)", value >= least)
+    yield from _compared(table, text, (reference, "pannier"), lambda value: value >= least)
+
+
+def _compared(table: Table, text: str, rows: tuple[str, str], reaches) -> Iterator[Target]:
+    """Processor time of the one row by that of the other, with the medians of both."""
+    value = table.quotient(rows[0], "cpu_us", rows[1])
+    if value is None:
+        return
+    peer = next(row for row in rows if row != "pannier")
+    own, other = table.median("pannier", "cpu_us"), table.median(peer, "cpu_us")
+    shown = f"{value:.2f} × ({own:.2f} to {other:.2f} µs{_middle(table, rows)})"
+    yield Target(text, shown, reaches(value))
+
+
+def _middle(table: Table, rows: tuple[str, str]) -> str:
+    """Between what the middle half of the rounds is, where there are enough of them."""
+    found = table.quotients(rows[0], "cpu_us", rows[1])
+    if len(found) < 5:
+        return ""
+    low, _, high = quantiles(found, n=4)
+    return f"; half of the rounds {low:.2f} to {high:.2f}"
 
 
 def _best(table: Table, text: str, column: str, less: bool = True) -> Iterator[Target]:

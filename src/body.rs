@@ -153,10 +153,10 @@ impl Timed {
         }
     }
 
-    /// Keeps `guard` as long as the body lives.
-    pub fn holding(self, guard: impl Droppable + 'static) -> Timed {
+    /// Keeps `guard`, if there is one, as long as the body lives.
+    pub fn holding(self, guard: Option<impl Droppable + 'static>) -> Timed {
         Timed {
-            _held: Some(Box::new(guard)),
+            _held: guard.map(|guard| Box::new(guard) as Guard),
             ..self
         }
     }

@@ -504,6 +504,28 @@ async fn a_lost_connection_is_tried_once_more_for_reads_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_the_app_closes_at_once_is_replaced() {
+    let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", app.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            // As some do that have just been told to stop; the next one is there for good.
+            drop(app.accept().await.unwrap());
+            let (mut connection, _) = app.accept().await.unwrap();
+            let mut head = [0; 4096];
+            let _ = connection.read(&mut head).await;
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+            let _ = connection.write_all(answer).await;
+        }
+    });
+    let sidecar = Sidecar::start(&url, "");
+    for nth in 0..50 {
+        let reply = sidecar.client().get("/").await;
+        assert_eq!(reply.status, 200, "request {nth}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_get_keeps_its_body() {
     let app = TestApp::start().await;
     app.on("GET", "/search", |seen| {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName};
 
-use members::{Known, Member, members};
+use members::{Member, Room, members};
 
 pub use targeted::TARGETS;
 
@@ -92,7 +92,7 @@ impl ResponseDirectives {
     fn take(&mut self, member: &Member<'_>) {
         // Permission takes the exact form; restriction takes any (see the module's comment).
         let plain = member.argument.is_none();
-        match member.lowered(&mut Known::default()) {
+        match member.lowered(&mut Room::default()) {
             b"max-age" => least(&mut self.max_age, delta(member)),
             b"s-maxage" => {
                 self.s_maxage_is_valid |= delta(member).is_some();
@@ -149,7 +149,7 @@ impl RequestDirectives {
     }
 
     fn take(&mut self, member: &Member<'_>) {
-        match member.lowered(&mut Known::default()) {
+        match member.lowered(&mut Room::default()) {
             b"max-age" => least(&mut self.max_age, delta(member)),
             b"max-stale" if member.argument.is_none() => {
                 self.max_stale.get_or_insert(Duration::MAX);

@@ -128,7 +128,7 @@ pub(super) fn refresh(quest: Quest, stale: Stale) {
     });
 }
 
-/// A fill that has yet to ask the app.
+/// What a fill is for, and who waits for the head of its answer.
 struct Fill {
     quest: Quest,
     reply: Option<oneshot::Sender<Answer>>,
@@ -249,14 +249,17 @@ impl Filling {
                 if validation::is_about(&stale.stored, arrival.response.headers()) {
                     self.confirm(&stale, &arrival).await;
                 } else {
+                    drop(arrival);
                     Box::pin(self.anew()).await;
                 }
             }
             (StatusCode::NOT_MODIFIED, None) if own => self.unmodified(arrival).await,
             // Never asked for (A3).
-            (StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT, _) => self.broken().await,
+            (StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT, _) => {
+                self.broken(arrival).await;
+            }
             // RFC 5861 §4
-            (status, _) if spare && is_failure(status) => self.broken().await,
+            (status, _) if spare && is_failure(status) => self.broken(arrival).await,
             _ => self.take(arrival).await,
         }
     }
@@ -267,14 +270,15 @@ impl Filling {
             StatusCode::NOT_MODIFIED if self.fill.is_conditional() => {
                 self.unmodified(arrival).await;
             }
-            StatusCode::NOT_MODIFIED => self.broken().await,
-            status if spare && is_failure(status) => self.broken().await,
+            StatusCode::NOT_MODIFIED => self.broken(arrival).await,
+            status if spare && is_failure(status) => self.broken(arrival).await,
             _ => self.take(arrival).await,
         }
     }
 
     /// An answer that cannot be used.
-    async fn broken(self: Box<Self>) {
+    async fn broken(self: Box<Self>, arrival: Box<Arrival>) {
+        drop(arrival);
         let (status, reason) = (StatusCode::BAD_GATEWAY, Reason::UpstreamError);
         self.fail(status, reason).await;
     }
@@ -330,7 +334,10 @@ impl Filling {
             kept: Ok(variant.stored.ttl(response_time)),
             status,
         });
-        match gathering.whole().await {
+        let gathered = gathering.whole().await;
+        // The client learns now of an end that nobody told it, and the app's connection is free.
+        drop(gathering);
+        match gathered {
             Ok(bytes) => {
                 let quest = &self.fill.quest;
                 quest.worker.flights.note_shareable(&quest.lookup);

@@ -175,7 +175,7 @@ pub fn handle<'a>(
     let asked = Arc::new(asked);
     Either::Right(Box::pin(async move {
         let _turn = turn;
-        let outcome = carry_out(worker, &asked, (plan, memory), body, client).await;
+        let outcome = carry_out(worker, &asked, plan, memory, body, client).await;
         outcome.finish(worker, &asked)
     }))
 }
@@ -187,7 +187,8 @@ fn at_hand<'a>(response: Response<Body>) -> Answer<'a> {
 async fn carry_out(
     worker: &Arc<Worker>,
     asked: &Arc<Asked>,
-    (plan, memory): (Plan, Holds),
+    plan: Plan,
+    memory: Holds,
     body: Incoming,
     client: &Client,
 ) -> Outcome {

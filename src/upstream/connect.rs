@@ -1,6 +1,5 @@
 //! Connecting to the app: TCP, TLS or a unix socket.
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -61,6 +60,14 @@ impl Connector {
             timeout: settings.connect_timeout,
         })
     }
+
+    /// A new connection; `address` is the app's, and means nothing for a unix socket.
+    pub(super) async fn open(&self, address: &Uri) -> Result<Io, BoxError> {
+        let (way, timeout) = (self.way.clone(), self.timeout);
+        tokio::time::timeout(timeout, open(way, address.clone()))
+            .await
+            .map_err(|_| format!("no connection within {timeout:?}"))?
+    }
 }
 
 /// The system's authorities, and those of `ca_file` besides.
@@ -101,27 +108,6 @@ fn tls(
         Speaks::Http1 => builder.enable_http1().wrap_connector(tcp),
         Speaks::Http2 => builder.enable_http2().wrap_connector(tcp),
     })
-}
-
-impl Service<Uri> for Connector {
-    type Response = Io;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Io, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        // Each way is ready at any time; hyper's connectors answer so as well.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let way = self.way.clone();
-        let timeout = self.timeout;
-        Box::pin(async move {
-            tokio::time::timeout(timeout, open(way, uri))
-                .await
-                .map_err(|_| format!("no connection within {timeout:?}"))?
-        })
-    }
 }
 
 async fn open(way: Way, uri: Uri) -> Result<Io, BoxError> {

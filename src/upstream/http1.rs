@@ -13,7 +13,6 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tower_service::Service;
 
 use super::connect::{Connector, Speaks};
 use super::{PoolError, UpstreamError};
@@ -41,7 +40,7 @@ struct Places {
     /// The one that has been idle for longest comes first.
     idle: Vec<Idle>,
     /// Requests that open a connection, and would take another.
-    waiting: VecDeque<oneshot::Sender<SendRequest<Body>>>,
+    waiting: VecDeque<oneshot::Sender<Taken>>,
     /// Whether a task looks after `idle`.
     swept: bool,
 }
@@ -75,7 +74,7 @@ impl Http1 {
     }
 
     /// Sends `request` and waits for the answer's head. What a connection that the app had closed did not
-    /// take goes over another one.
+    /// take goes over another one, whatever its method: the app has seen nothing of it.
     #[expect(
         clippy::manual_async_fn,
         reason = "an async fn would hold its argument twice"
@@ -85,6 +84,7 @@ impl Http1 {
         mut request: Request<Body>,
     ) -> impl Future<Output = Result<(Response<Incoming>, Taken), UpstreamError>> {
         async move {
+            let mut may_open_again = true;
             loop {
                 let mut taken = match self.0.idle() {
                     Some(taken) => taken,
@@ -93,7 +93,7 @@ impl Http1 {
                         .await
                         .map_err(UpstreamError::Connect)?,
                 };
-                let reused = taken.reused;
+                let may_try_again = taken.reused || std::mem::take(&mut may_open_again);
                 let Some(sender) = &mut taken.sender else {
                     continue;
                 };
@@ -102,8 +102,8 @@ impl Http1 {
                     Err(error) => error,
                 };
                 match error.take_message() {
-                    Some(unsent) if reused => request = unsent,
-                    Some(_) => return Err(UpstreamError::Refused(error.into_error().into())),
+                    Some(unsent) if may_try_again => request = unsent,
+                    Some(_) => return Err(UpstreamError::Connect(error.into_error().into())),
                     None => return Err(UpstreamError::Broken(error.into_error().into())),
                 }
             }
@@ -130,21 +130,21 @@ impl Pool {
         let mut opening = Box::pin(open(self.clone()));
         tokio::select! {
             biased;
-            Ok(sender) = given => {
+            Ok(taken) = given => {
                 // Half open, it would be thrown away; the next request can have it.
                 tokio::spawn(async move {
                     if let Ok(taken) = opening.await {
                         drop(taken);
                     }
                 });
-                Ok(self.taken(sender, true))
+                Ok(taken)
             }
             opened = &mut opening => opened,
         }
     }
 
     /// Is given the next connection that is free.
-    fn wait(&self) -> oneshot::Receiver<SendRequest<Body>> {
+    fn wait(&self) -> oneshot::Receiver<Taken> {
         let (waiter, given) = oneshot::channel();
         let mut places = self.lock();
         places.waiting.retain(|waiter| !waiter.is_closed());
@@ -161,14 +161,19 @@ impl Pool {
     }
 
     /// Takes a free connection back.
-    fn give(self: &Arc<Self>, mut sender: SendRequest<Body>) {
+    fn give(self: &Arc<Self>, sender: SendRequest<Body>) {
+        // A request that is handed it and ends before it looks gives it back by dropping it.
+        let mut taken = self.taken(sender, true);
         let mut places = self.lock();
         while let Some(waiter) = places.waiting.pop_front() {
-            match waiter.send(sender) {
+            match waiter.send(taken) {
                 Ok(()) => return,
-                Err(unwanted) => sender = unwanted,
+                Err(unwanted) => taken = unwanted,
             }
         }
+        let Some(sender) = taken.sender.take() else {
+            return;
+        };
         if places.idle.len() >= self.max_idle {
             places.idle.retain(|idle| !idle.sender.is_closed());
         }
@@ -207,7 +212,7 @@ impl Pool {
 }
 
 async fn open(pool: Arc<Pool>) -> Result<Taken, BoxError> {
-    let io = pool.connector.clone().call(pool.address.clone()).await?;
+    let io = pool.connector.open(&pool.address).await?;
     let (sender, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {

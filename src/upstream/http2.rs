@@ -19,7 +19,6 @@ use hyper_util::client::legacy::connect::Connection as _;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tower_service::Service;
 
 use super::connect::{Connector, Io, Speaks};
 use super::{PoolError, UpstreamError};
@@ -157,7 +156,7 @@ impl Http2 {
     }
 
     async fn connect(&self) -> Result<Taken, BoxError> {
-        let mut io = self.connector.clone().call(self.address.clone()).await?;
+        let mut io = self.connector.open(&self.address).await?;
         if self.address.scheme() == Some(&Scheme::HTTPS) && !io.connected().is_negotiated_h2() {
             return Err("the app does not offer HTTP/2 (ALPN); leave out [upstream] http2".into());
         }

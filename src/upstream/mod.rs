@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
 use crate::body::{Body, BoxError, Progress, Timed};
@@ -34,7 +34,9 @@ pub struct Upstream {
 #[derive(Debug)]
 pub struct Arriving {
     body: Incoming,
-    place: Place,
+    version: Version,
+    /// `None`: there is no body, and the place is free already.
+    place: Option<Place>,
 }
 
 /// Held until the body has ended.
@@ -47,12 +49,8 @@ enum Place {
 impl Arriving {
     /// The body, which fails when nothing arrives for `patience`, or never.
     pub fn within(self, patience: Option<Duration>) -> Timed {
-        let version = match self.place {
-            Place::Http1(_) => Version::HTTP_11,
-            Place::Http2(_) => Version::HTTP_2,
-        };
         Timed::new(self.body, patience)
-            .of(version)
+            .of(self.version)
             .holding(self.place)
     }
 }
@@ -188,7 +186,12 @@ impl Upstream {
                 }
             };
             check(response.status(), response.headers(), upgrades)?;
-            Ok(response.map(|body| Arriving { body, place }))
+            let version = response.version();
+            Ok(response.map(|body| Arriving {
+                place: (!body.is_end_stream()).then_some(place),
+                version,
+                body,
+            }))
         }
     }
 

@@ -15,11 +15,11 @@ pub(super) struct Member<'a> {
 }
 
 /// Room for any name that says something.
-pub(super) type Known = [u8; 24];
+pub(super) type Room = [u8; 24];
 
 impl Member<'_> {
     /// The name in lower case; empty if it is longer than any that is known.
-    pub(super) fn lowered<'k>(&self, room: &'k mut Known) -> &'k [u8] {
+    pub(super) fn lowered<'k>(&self, room: &'k mut Room) -> &'k [u8] {
         let Some(name) = room.get_mut(..self.name.len()) else {
             return b"";
         };

@@ -1,4 +1,4 @@
-//! What becomes of a whole answer: tags and groups, the store, and those who waited.
+//! What is kept of an answer: whether it may be, its tags and groups, the store, and those who waited.
 
 use std::sync::Arc;
 

@@ -30,7 +30,10 @@ impl Filling {
                 }
             },
             // Shorter than it was.
-            StatusCode::RANGE_NOT_SATISFIABLE => self.anew().await,
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                drop(arrival);
+                self.anew().await;
+            }
             _ => self.whole(arrival, None, false, false).await,
         }
     }

@@ -8,12 +8,13 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
-use crate::upstream::target;
+use crate::upstream::{Upstream, target};
 
 const LONG: Duration = Duration::from_secs(20);
 
 /// An app whose answers name their connection, and which tells of each that has ended.
 struct App {
+    settings: config::Upstream,
     pool: Http1,
     ended: mpsc::UnboundedReceiver<usize>,
     /// Ends the connection of `/last`.
@@ -23,7 +24,8 @@ struct App {
 impl App {
     async fn start(settings: impl FnOnce(&mut config::Upstream)) -> App {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let pool = pool_for(&listener, settings);
+        let settings = settings_for(&listener, settings);
+        let pool = pool_for(&settings);
         let (tell, ended) = mpsc::unbounded_channel();
         let close = Arc::new(Notify::new());
         let closing = close.clone();
@@ -37,7 +39,12 @@ impl App {
                 });
             }
         });
-        App { pool, ended, close }
+        App {
+            settings,
+            pool,
+            ended,
+            close,
+        }
     }
 
     /// Asks and reads the answer; the connection that it came over.
@@ -51,7 +58,10 @@ impl App {
     }
 }
 
-fn pool_for(listener: &TcpListener, change: impl FnOnce(&mut config::Upstream)) -> Http1 {
+fn settings_for(
+    listener: &TcpListener,
+    change: impl FnOnce(&mut config::Upstream),
+) -> config::Upstream {
     let authority = listener.local_addr().unwrap().to_string().parse().unwrap();
     let mut settings = config::Upstream {
         target: config::Target::Http(authority),
@@ -66,14 +76,19 @@ fn pool_for(listener: &TcpListener, change: impl FnOnce(&mut config::Upstream)) 
         http2: false,
     };
     change(&mut settings);
+    settings
+}
+
+fn pool_for(settings: &config::Upstream) -> Http1 {
     let config::Target::Http(authority) = settings.target.clone() else {
         panic!("it is an http target");
     };
     let path = PathAndQuery::from_static("/");
-    Http1::new(&settings, target(Scheme::HTTP, authority, path)).unwrap()
+    Http1::new(settings, target(Scheme::HTTP, authority, path)).unwrap()
 }
 
-/// Answers each head that comes, that of `/long` with a part of its answer. `/last` is the last one: the
+/// Answers each head that comes, that of `/long` with a part of its answer, that of `/none` without
+/// a body. `/last` is the last one: the
 /// connection ends when it is to `close`.
 async fn answer(mut connection: TcpStream, number: usize, close: &Notify) {
     let mut heard = Vec::new();
@@ -85,8 +100,13 @@ async fn answer(mut connection: TcpStream, number: usize, close: &Notify) {
             } else {
                 0
             };
+            let none = heard.starts_with(b"GET /none");
             heard.drain(..end + 4);
-            let body = number.to_string();
+            let body = if none {
+                String::new()
+            } else {
+                number.to_string()
+            };
             let length = body.len() + more;
             let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
             connection.write_all(answer.as_bytes()).await.unwrap();
@@ -142,6 +162,29 @@ async fn an_answer_that_is_not_read_to_its_end_ends_its_connection() {
     drop(app.pool.send(request("/long")).await.unwrap());
     assert_eq!(app.ended().await, 1);
     assert_eq!(app.ask().await, 2);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_holds_no_connection() {
+    let app = App::start(|_| {}).await;
+    let upstream = Upstream::new(&app.settings).unwrap();
+    let _held = upstream.ask(request("/none")).await.unwrap();
+    let response = upstream.ask(request("/")).await.unwrap();
+    let body = response.into_body().within(None).collect().await.unwrap();
+    assert_eq!(body.to_bytes(), "1");
+}
+
+#[tokio::test]
+async fn who_is_handed_one_and_ends_gives_it_back() {
+    let app = App::start(|_| {}).await;
+    assert_eq!(app.ask().await, 1);
+    let given = app.pool.0.wait();
+    let taken = app.pool.0.idle().expect("it is idle");
+    drop(taken);
+    // Handed over, and never looked at.
+    assert!(app.pool.0.lock().idle.is_empty());
+    drop(given);
+    assert_eq!(app.ask().await, 1);
 }
 
 #[tokio::test]
@@ -201,7 +244,7 @@ async fn with_full_queue() -> (TcpListener, Vec<TcpStream>) {
 #[tokio::test]
 async fn who_waits_for_a_new_connection_takes_one_that_gets_free() {
     let (listener, mut queue) = with_full_queue().await;
-    let pool = pool_for(&listener, |_| {});
+    let pool = pool_for(&settings_for(&listener, |_| {}));
     // Its own connection is taken from the queue's head, which makes room for it.
     let opening = tokio::spawn({
         let pool = pool.clone();
@@ -242,7 +285,7 @@ async fn who_waits_for_a_new_connection_takes_one_that_gets_free() {
 #[tokio::test]
 async fn who_gives_up_waits_no_longer() {
     let (listener, _queue) = with_full_queue().await;
-    let pool = pool_for(&listener, |_| {});
+    let pool = pool_for(&settings_for(&listener, |_| {}));
     for _ in 0..10 {
         let mut opening = Box::pin(pool.send(request("/")));
         assert!(futures_util::poll!(opening.as_mut()).is_pending());

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::proxy::{Flights, Heads, Tally, Worker};
+use crate::proxy::{Cache, Flights, HeadCache, LateWrites, Tally, Worker};
 use crate::server::{self, Shared};
 use crate::store::Store;
 
@@ -49,10 +49,8 @@ impl App {
             places: Arc::new(Semaphore::new(listen.max_connections)),
             draining: drain_seen,
         };
-        let (flights, tally) = (
-            Arc::new(Flights::new(max_fills)),
-            Arc::new(Tally::default()),
-        );
+        let flights = Arc::new(Flights::new(max_fills));
+        let (tally, late_writes) = (Arc::new(Tally::default()), LateWrites::default());
 
         let mut proxy_addr = listen.proxy;
         let mut workers = Vec::with_capacity(listen.workers);
@@ -62,24 +60,30 @@ impl App {
                 .with_context(|| format!("[listen] proxy = \"{proxy_addr}\": cannot listen"))?;
             // Port 0 is settled by the first listener.
             proxy_addr = listener.local_addr()?;
-            let worker = Worker {
-                index,
-                live: live.clone(),
+            let cache = Cache {
                 store: store.clone(),
                 flights: flights.clone(),
+                heads: HeadCache::default(),
                 metrics: metrics.clone(),
                 clock: clock.clone(),
-                tally: tally.clone(),
-                heads: Heads::default(),
             };
+            let (live, metrics) = (live.clone(), metrics.clone());
+            let (late_writes, tally) = (late_writes.clone(), tally.clone());
             let (shared, attached) = (shared.clone(), attached.clone());
             workers.push(spawn(&format!("pannier-{index}"), move |runtime| {
+                let store = cache.store.attach();
                 let worker = Arc::new(Worker {
-                    store: worker.store.attach(),
-                    ..worker
+                    index,
+                    live,
+                    cache: Arc::new(Cache {
+                        store: store.clone(),
+                        ..cache
+                    }),
+                    late_writes,
+                    metrics,
+                    tally,
                 });
                 let _ = attached.send(());
-                let store = worker.store.clone();
                 if let Err(error) = runtime.block_on(server::serve(listener, worker, shared)) {
                     tracing::error!(%error, "worker {index} ended");
                 }

@@ -1,5 +1,6 @@
 //! The walls between the rooms of `src/`, kept by reading the sources.
 
+mod circles;
 mod source;
 
 use std::collections::BTreeMap;

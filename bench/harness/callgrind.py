@@ -18,14 +18,14 @@ PARTS = (
         r"Http1Transaction>::encode|/hyper-[^/]+/src/proto/h1/(encode|io)|/hyper-[^/]+/src/common/date"
         r"|/httpdate-",
     ),
-    ("admit", r"^src/proxy/admit"),
+    ("admit", r"^src/proxy/(request/)?(admit|present)"),
     ("route", r"^src/routes/(matcher|target|query)|/matchit-"),
-    ("key", r"^src/routes/|^src/proxy/variables"),
+    ("key", r"^src/routes/|^src/proxy/(request/)?variables"),
     ("lookup", r"^src/store/"),
     ("decide", r"^src/http_cache/(?!cache_status|reason)|^src/entry/|^src/clock"),
     (
         "headers",
-        r"^src/proxy/(respond|headers|outcome)|^src/http_cache/(cache_status|reason)|/sfv-",
+        r"^src/proxy/(cache/respond|cache/head_cache|forward/headers|hop_by_hop|outcome)|^src/http_cache/(cache_status|reason)|/sfv-",
     ),
     ("count", r"^src/metrics|/prometheus-"),
     ("handle", r"^src/(proxy|live|body|jwt|config)|/arc-swap-"),

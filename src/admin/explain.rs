@@ -5,7 +5,6 @@
 
 mod account;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -14,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
 use crate::live::Live;
-use crate::proxy::Asked;
-use crate::proxy::admit::{self, Admitted};
-use crate::proxy::plan::{self, Plan};
+use crate::proxy::request::admit;
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::plan::{self, Plan};
 use crate::store::Store;
 
 pub use account::{Account, Held, Planned, Tier, VariantAccount};
@@ -58,44 +57,28 @@ impl Wanted {
 }
 
 /// The request that the body asks about, as this sidecar would take it.
-pub(super) fn parse(body: &[u8], live: Arc<Live>) -> Result<Asked, Refusal> {
+pub(super) fn parse(body: &[u8], live: Arc<Live>) -> Result<RequestContext, Refusal> {
     let wanted: Wanted =
         serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
     let mut parts = wanted.parts().map_err(Refusal::Malformed)?;
     let admitted =
         admit::admit(&mut parts).map_err(|refusal| Refusal::Malformed(refusal.why.into()))?;
-    Ok(asked(live, parts, admitted))
+    Ok(RequestContext::unsent(live, parts, admitted))
 }
 
-/// A request that nobody sent.
-pub fn asked(live: Arc<Live>, parts: Parts, admitted: Admitted) -> Asked {
-    Asked {
-        secure: live.config.listen.tls.is_some(),
-        has_body: false,
-        live,
-        parts,
-        host: admitted.host,
-        present: admitted.present,
-        directives: admitted.directives,
-        peer: IpAddr::from([127, 0, 0, 1]),
-        arrived: crate::clock::monotonic(),
-        interim: None,
-    }
-}
-
-/// What `store` holds for `asked`, and what would be done with it.
-pub async fn explain(asked: &Asked, store: &Store) -> Account {
-    let plan = plan::plan(asked);
+/// What `store` holds for the request, and what would be done with it.
+pub async fn explain(context: &RequestContext, store: &Store) -> Account {
+    let plan = plan::plan(context);
     let held = match &plan {
         Plan::Cache(lookup) => {
-            let coherence = asked.live.rule(lookup.rule).coherence();
+            let coherence = context.live.rule(lookup.rule).coherence();
             let inspection = store.inspect(&lookup.key.text, coherence).await;
-            Some(Held::of(asked, lookup, &inspection))
+            Some(Held::of(context, lookup, &inspection))
         }
         Plan::Pass { .. } | Plan::Write(_) | Plan::Upgrade { .. } => None,
     };
     Account {
-        plan: Planned::of(asked, &plan),
+        plan: Planned::of(context, &plan),
         held,
     }
 }

@@ -16,13 +16,14 @@ use anyhow::{Context, bail};
 use http::Uri;
 use serde_json::Value;
 
-use crate::admin::explain::{Wanted, asked};
+use crate::admin::explain::Wanted;
 use crate::cli;
 use crate::config::{Config, Env};
 use crate::http_cache::Reason;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::proxy::admit;
+use crate::proxy::request::admit;
+use crate::proxy::request::context::RequestContext;
 use plan::Explanation;
 use show::{Line, Report};
 
@@ -43,7 +44,7 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
     let report = match admit::admit(&mut parts) {
         Ok(admitted) => {
             let explanation = Explanation {
-                asked: asked(live, parts, admitted),
+                asked: RequestContext::unsent(live, parts, admitted),
                 body: json(&args.body, "--body")?,
                 answer: json(&args.response, "--response")?,
             };

@@ -1,13 +1,12 @@
-//! How a request ended: the answer with one reason, counted, logged and said in `Cache-Status`.
+//! How a request ended: the answer with one reason, counted, logged and named in `Cache-Status`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 
-use super::admit::Refusal;
-use super::plan::Lookup;
-use super::{Asked, Worker};
+use super::request::admit::Refusal;
+use super::request::context::RequestContext;
 use crate::body::Body;
 use crate::http_cache::Reason;
 use crate::http_cache::cache_status::CacheStatus;
@@ -17,7 +16,7 @@ const CACHE_STATUS: header::HeaderName = header::HeaderName::from_static("cache-
 
 /// An answer on its way out.
 #[derive(Debug)]
-pub struct Outcome {
+pub(super) struct Outcome {
     rule: Option<usize>,
     response: Response<Body>,
     reason: Reason,
@@ -28,7 +27,7 @@ pub struct Outcome {
     stored: Option<Result<(), Reason>>,
     collapsed: bool,
     /// Whether `Cache-Status` is among the fields.
-    said: bool,
+    has_cache_status: bool,
 }
 
 /// Requests and hits since the last summary line.
@@ -40,7 +39,7 @@ pub struct Tally {
 
 impl Outcome {
     /// `response` is complete but for `Cache-Status`.
-    pub fn new(rule: Option<usize>, reason: Reason, response: Response<Body>) -> Outcome {
+    pub(super) fn new(rule: Option<usize>, reason: Reason, response: Response<Body>) -> Outcome {
         Outcome {
             rule,
             response,
@@ -51,13 +50,16 @@ impl Outcome {
             fwd_status: None,
             stored: None,
             collapsed: false,
-            said: false,
+            has_cache_status: false,
         }
     }
 
-    /// An answer under a head that says all already.
-    pub(super) fn said(self) -> Outcome {
-        Outcome { said: true, ..self }
+    /// An answer whose head has its `Cache-Status` already.
+    pub(super) fn with_cache_status(self) -> Outcome {
+        Outcome {
+            has_cache_status: true,
+            ..self
+        }
     }
 
     /// The answer as far as it is made.
@@ -66,24 +68,26 @@ impl Outcome {
     }
 
     /// Why the app was asked, where the outcome's own reason tells how that ended.
-    pub fn because(self, reason: Reason) -> Outcome {
+    pub(super) fn because(self, reason: Reason) -> Outcome {
         Outcome {
             because: Some(reason),
             ..self
         }
     }
 
-    /// Where it was looked up; the config says whether the key is told.
-    pub fn looked_up(self, asked: &Asked, lookup: &Lookup) -> Outcome {
-        let told = asked.live.config.defaults.cache_status_key;
-        Outcome {
-            key: told.then(|| lookup.key.text.clone()),
-            ..self
-        }
+    /// The key it was looked up under, if `Cache-Status` is to show it.
+    pub(super) fn key(self, key: Option<String>) -> Outcome {
+        Outcome { key, ..self }
+    }
+
+    /// Adds fields to the answer.
+    pub(super) fn with_fields(mut self, fields: HeaderMap) -> Outcome {
+        self.response.headers_mut().extend(fields);
+        self
     }
 
     /// Freshness left in seconds.
-    pub fn ttl(self, ttl: i64) -> Outcome {
+    pub(super) fn ttl(self, ttl: i64) -> Outcome {
         Outcome {
             ttl: Some(ttl),
             ..self
@@ -91,7 +95,7 @@ impl Outcome {
     }
 
     /// The app was asked and answered so.
-    pub fn asked_app(self, status: StatusCode) -> Outcome {
+    pub(super) fn asked_app(self, status: StatusCode) -> Outcome {
         Outcome {
             fwd_status: Some(status),
             ..self
@@ -99,7 +103,7 @@ impl Outcome {
     }
 
     /// Whether the answer is being stored.
-    pub fn stored(self, stored: Result<(), Reason>) -> Outcome {
+    pub(super) fn stored(self, stored: Result<(), Reason>) -> Outcome {
         Outcome {
             stored: Some(stored),
             ..self
@@ -107,48 +111,43 @@ impl Outcome {
     }
 
     /// The request waited for another one's fill.
-    pub fn collapsed(self) -> Outcome {
+    pub(super) fn collapsed(self) -> Outcome {
         Outcome {
             collapsed: true,
             ..self
         }
     }
 
-    /// Counts, logs, and adds `Cache-Status`: the answer to `asked`.
-    pub(super) fn finish(mut self, worker: &Worker, asked: &Asked) -> Response<Body> {
-        let rule = asked.live.rule(self.rule);
-        let took = crate::clock::monotonic() - asked.arrived;
+    /// Counts, logs, and adds `Cache-Status`: the answer to the request.
+    pub(super) fn finish(mut self, tally: &Tally, context: &RequestContext) -> Response<Body> {
+        let rule = context.live.rule(self.rule);
+        let took = crate::clock::monotonic() - context.arrived;
         rule.metrics.answered(self.reason, took);
-        if let Some(Err(reason)) = self.stored {
-            rule.metrics.not_stored(reason);
-        }
-        worker
-            .tally
-            .count(self.reason, asked.live.config.log.summary_every);
-        if !self.said {
-            self.say(asked);
+        tally.count(self.reason, context.live.config.log.summary_every);
+        if !self.has_cache_status {
+            self.add_cache_status(context);
         }
         tracing::debug!(
             target: "pannier::request",
-            method = %asked.parts.method,
-            path = asked.parts.uri.path(),
+            method = %context.parts.method,
+            path = context.parts.uri.path(),
             status = self.response.status().as_u16(),
             rule = rule.name().unwrap_or("-"),
             reason = self.reason.as_str(),
             not_stored = self.stored.and_then(Result::err).map(Reason::as_str),
             ms = took.as_secs_f64() * 1e3,
-            peer = %asked.peer,
+            peer = %context.peer,
         );
         self.response
     }
 
     /// Adds `Cache-Status`, the last word on how it was handled.
-    pub(super) fn say(&mut self, asked: &Asked) {
+    pub(super) fn add_cache_status(&mut self, context: &RequestContext) {
         let status = CacheStatus {
             reason: self.reason,
             because: self.because,
             key: self.key.as_deref(),
-            rule: asked.live.rule(self.rule).name(),
+            rule: context.live.rule(self.rule).name(),
             ttl: self.ttl,
             fwd_status: self.fwd_status,
             stored: self.stored,
@@ -156,22 +155,20 @@ impl Outcome {
         };
         let fields = self.response.headers_mut();
         fields.append(CACHE_STATUS, status.to_header());
-        self.said = true;
+        self.has_cache_status = true;
     }
 }
 
 /// The answer to a request that is not forwarded because it is malformed; the connection ends.
 pub(super) fn refuse(
-    worker: &Worker,
+    tally: &Tally,
     live: &Live,
     parts: &Parts,
     refusal: &Refusal,
 ) -> Response<Body> {
     live.unmatched
         .answered(Reason::BadRequest, std::time::Duration::ZERO);
-    worker
-        .tally
-        .count(Reason::BadRequest, live.config.log.summary_every);
+    tally.count(Reason::BadRequest, live.config.log.summary_every);
     tracing::debug!(target: "pannier::request", method = %parts.method, why = refusal.why, reason = "bad-request");
     let mut response = text(refusal.status, refusal.why);
     let status = CacheStatus::of(Reason::BadRequest);

@@ -22,7 +22,9 @@ use super::transport::Transport;
 use crate::body::{Body, BoxError, Droppable};
 use crate::config::Listen;
 use crate::proxy::interim::{self, Interims};
-use crate::proxy::{self, Client, Life, Worker};
+use crate::proxy::request::admit::MAX_FIELDS;
+use crate::proxy::request::client::{Client, Life};
+use crate::proxy::{self, Worker};
 
 /// An accepted connection and what it occupies.
 pub(super) struct Connection {
@@ -146,7 +148,7 @@ async fn serve_http1(
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_buf_size(listen.max_head)
-        .max_headers(proxy::admit::MAX_FIELDS);
+        .max_headers(MAX_FIELDS);
     let connection = builder.serve_connection(io, service).with_upgrades();
     tokio::pin!(connection);
     let mut drain = Rarely::new(draining(&client.life));

@@ -11,11 +11,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::IntGauge;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::proxy::{Life, Worker};
+use crate::metrics::GaugeGuard;
+use crate::proxy::Worker;
+use crate::proxy::request::client::Life;
 use client::Connection;
 
 /// One worker's listener on `address`, beside those of its siblings (`SO_REUSEPORT`).
@@ -72,7 +73,7 @@ pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -
         };
         let Ok(place) = place else { break };
         let (stream, peer) = accepted;
-        let gauge = Open::count(&worker.metrics.connections);
+        let gauge = GaugeGuard::new(&worker.metrics.connections);
         let connection = Connection {
             worker: worker.clone(),
             peer: peer.ip(),
@@ -114,21 +115,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset
     )
-}
-
-/// Counts an open connection, relays included.
-#[derive(Debug)]
-struct Open(IntGauge);
-
-impl Open {
-    fn count(gauge: &IntGauge) -> Open {
-        gauge.inc();
-        Open(gauge.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }

@@ -10,8 +10,8 @@ use crate::config::{Coherence, show_duration};
 use crate::entry::{Entry, Variant};
 use crate::http_cache::explain::{self, State, Statement};
 use crate::http_cache::{CacheControlMode, Policy, Reason, RequestHead, Reuse, Stored, reuse};
-use crate::proxy::Asked;
-use crate::proxy::plan::{Lookup, Plan};
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::plan::{Lookup, Plan};
 use crate::store::{Holding, Inspection};
 
 /// What a sidecar would do with a request, and what it holds for it.
@@ -40,18 +40,18 @@ pub struct Planned {
 
 impl Planned {
     /// Of a plan.
-    pub fn of(asked: &Asked, plan: &Plan) -> Planned {
+    pub fn of(context: &RequestContext, plan: &Plan) -> Planned {
         let (rule, lookup, reason) = match plan {
             Plan::Cache(lookup) => (lookup.rule, Some(lookup), None),
             Plan::Pass { rule, reason } => (*rule, None, Some(*reason)),
             Plan::Write(effects) => (effects.rule, None, Some(Reason::Method)),
             Plan::Upgrade { rule } => (*rule, None, Some(Reason::Upgrade)),
         };
-        let rule = asked.live.rule(rule);
+        let rule = context.live.rule(rule);
         Planned {
             rule: rule.name().map(str::to_owned),
             key: lookup.map(|lookup| lookup.key.text.clone()),
-            selects: lookup.map(|lookup| lookup.host.trim().to_owned()),
+            selects: lookup.map(|lookup| lookup.selector.trim().to_owned()),
             reason: reason.map(|reason| reason.as_str().to_owned()),
             settings: settings(rule.policy, rule.coherence()),
         }
@@ -130,9 +130,9 @@ pub struct VariantAccount {
 
 impl Held {
     /// Of what was found for `lookup`.
-    pub(super) fn of(asked: &Asked, lookup: &Lookup, found: &Inspection) -> Held {
-        let head = lookup.head(asked);
-        let policy = asked.live.rule(lookup.rule).policy;
+    pub(super) fn of(context: &RequestContext, lookup: &Lookup, found: &Inspection) -> Held {
+        let head = lookup.head(context);
+        let policy = context.live.rule(lookup.rule).policy;
         let entry = deciding(&head, policy, found);
         let variants: &[Arc<Variant>] = entry.map_or(&[], |entry| &entry.variants);
         let stored: Vec<&Stored> = variants.iter().map(|variant| &variant.stored).collect();

@@ -10,8 +10,9 @@ use crate::http_cache::Stored;
 use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::vary::Selector;
 use crate::metrics::Metrics;
-use crate::proxy::plan::Lookup;
-use crate::proxy::present::Present;
+use crate::proxy::request::admit::Admitted;
+use crate::proxy::request::plan::Lookup;
+use crate::proxy::request::present::Present;
 use crate::store::{Holding, Inspection};
 
 const RULES: &str = "[upstream]\nurl = \"http://a\"\n[[route]]\nname = \"board\"\npath = \"/board\"\n\
@@ -23,13 +24,13 @@ fn live(toml: &str) -> Arc<Live> {
     Arc::new(Live::new(config, None, &Metrics::new()).expect("a config to run"))
 }
 
-fn get(live: &Arc<Live>, target: &str) -> Asked {
+fn get(live: &Arc<Live>, target: &str) -> RequestContext {
     let wanted = Wanted {
         method: "GET".to_owned(),
         target: target.to_owned(),
         headers: vec![("host".to_owned(), "a".to_owned())],
     };
-    asked(
+    RequestContext::unsent(
         live.clone(),
         wanted.parts().expect("a head"),
         Admitted {
@@ -40,7 +41,7 @@ fn get(live: &Arc<Live>, target: &str) -> Asked {
     )
 }
 
-fn lookup(asked: &Asked) -> Lookup {
+fn lookup(asked: &RequestContext) -> Lookup {
     match plan::plan(asked) {
         Plan::Cache(lookup) => lookup,
         other => panic!("{other:?}"),
@@ -52,7 +53,7 @@ fn entry(lookup: &Lookup, ago: u64) -> Holding {
     let came = now() - Duration::from_secs(ago);
     let stored = Stored {
         selector: Selector {
-            host: lookup.host.as_str().into(),
+            host: lookup.selector.as_str().into(),
             ..Selector::default()
         },
         status: StatusCode::OK,

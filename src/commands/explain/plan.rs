@@ -10,14 +10,15 @@ use super::show::Line;
 use crate::config::show_duration;
 use crate::http_cache::{CacheControlMode, Policy, Reason};
 use crate::live::Live;
-use crate::proxy::Asked;
-use crate::proxy::effects::{self, Extent, Said};
-use crate::proxy::plan::{self, Effects, Lookup, Plan};
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::plan::{self, Effects, Lookup, Plan};
+use crate::proxy::request::variables;
+use crate::proxy::write::effects::{self, MissingVariable, TemplateBodies};
 use crate::routes::Purge;
 
 /// A request, with the JSON of both sides as far as it is given.
 pub(super) struct Explanation {
-    pub(super) asked: Asked,
+    pub(super) asked: RequestContext,
     pub(super) body: Option<Value>,
     pub(super) answer: Option<Value>,
 }
@@ -69,7 +70,10 @@ impl Explanation {
             );
             lines.push(Line::new("spelling", text));
         }
-        let selects = format!("among the key's answers, those of {}", lookup.host.trim());
+        let selects = format!(
+            "among the key's answers, those of {}",
+            lookup.selector.trim()
+        );
         lines.push(Line::new("selects", selects));
         lines.push(Line::new("ttl", ttl(rule.policy)));
         lines.push(Line::new("priority", rule.priority().as_str()));
@@ -117,11 +121,12 @@ impl Explanation {
 
     fn tags(&self, lookup: &Lookup) -> Vec<String> {
         let live = &self.asked.live;
-        let matched = plan::matched(live, self.asked.parts.uri.path());
+        let matched = variables::match_route(live, self.asked.parts.uri.path());
         let params = matched.map(|(_, params)| params).unwrap_or_default();
         let templates = live.rule(lookup.rule).tags();
-        let claims = plan::claims(&self.asked, templates.iter().any(|tag| tag.reads_jwt()));
-        let mut scope = plan::scope(&self.asked, &params, claims.as_ref());
+        let claims =
+            variables::verified_claims(&self.asked, templates.iter().any(|tag| tag.reads_jwt()));
+        let mut scope = variables::template_scope(&self.asked, &params, claims.as_ref());
         scope.response = self.answer.as_ref();
         templates
             .iter()
@@ -134,12 +139,13 @@ impl Explanation {
         lines.push(self.rule(effects.rule));
         lines.push(Line::new("answer", "from the app, not stored"));
         lines.push(Line::new("reason", Reason::Method.as_str()));
-        let said = Said {
+        let said = TemplateBodies {
             body: self.body.as_ref(),
             answer: self.answer.as_ref(),
         };
         for index in &effects.purges {
-            let (purge, absent) = effects::bind(&self.asked, *index, said, Extent::Any);
+            let (purge, absent) =
+                effects::bind(&self.asked, *index, said, MissingVariable::MatchesAny);
             let name = &self.asked.live.config.purges[*index].name;
             let mut purges = |text: String| {
                 let text = format!("on success, by purge rule {name}: {text}");
@@ -187,15 +193,15 @@ impl Explanation {
 
     fn missing(&self, rule: Option<usize>) -> String {
         let live = &self.asked.live;
-        let matched = plan::matched(live, self.asked.parts.uri.path());
+        let matched = variables::match_route(live, self.asked.parts.uri.path());
         let params = matched.map(|(_, params)| params).unwrap_or_default();
         let template = live
             .rule(rule)
             .route
             .map_or(&live.default_key, |route| &route.key);
-        let claims = plan::claims(&self.asked, template.reads_jwt());
-        let query = plan::kept(live.rule(rule).route, self.asked.parts.uri.query());
-        let mut scope = plan::scope(&self.asked, &params, claims.as_ref());
+        let claims = variables::verified_claims(&self.asked, template.reads_jwt());
+        let query = variables::keyed_query(live.rule(rule).route, self.asked.parts.uri.query());
+        let mut scope = variables::template_scope(&self.asked, &params, claims.as_ref());
         scope.query = query.as_deref();
         match template.render(&scope) {
             Err(missing) => format!(

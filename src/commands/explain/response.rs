@@ -8,13 +8,13 @@ use crate::cli;
 use crate::clock::Clock;
 use crate::http_cache::Exchange;
 use crate::http_cache::explain::{self, Statement};
-use crate::proxy::Asked;
-use crate::proxy::plan::{self, Plan};
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::plan::{self, Plan};
 
 /// What is to be said of that answer, if one is given and the request is looked up at all.
 pub(super) fn foresee(
     args: &cli::Explain,
-    asked: &Asked,
+    asked: &RequestContext,
 ) -> anyhow::Result<Option<Vec<Statement>>> {
     if args.status.is_none() && args.response_headers.is_empty() {
         return Ok(None);

@@ -13,8 +13,8 @@ use crate::cli;
 use crate::clock::{self, Clock};
 use crate::commands::healthcheck::reachable;
 use crate::metrics::Metrics;
-use crate::proxy::Asked;
-use crate::proxy::plan::{self, Plan};
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::plan::{self, Plan};
 use crate::store::Store;
 
 /// The longest wait for a connection to Redis.
@@ -38,7 +38,7 @@ pub(super) struct Found {
 pub(super) fn stored(
     args: &cli::Explain,
     wanted: &Wanted,
-    asked: &Asked,
+    asked: &RequestContext,
 ) -> anyhow::Result<Option<Found>> {
     let method = &asked.parts.method;
     if args.offline || !(method == Method::GET || method == Method::HEAD) {
@@ -67,7 +67,7 @@ pub(super) fn stored(
 
 impl Found {
     /// What a running sidecar says, and where its config shows to be another.
-    fn take(&mut self, account: Account, admin: &str, asked: &Asked) {
+    fn take(&mut self, account: Account, admin: &str, asked: &RequestContext) {
         let here = Planned::of(asked, &plan::plan(asked));
         for (what, here, there) in here.differences(&account.plan) {
             self.notes.push(format!(
@@ -83,7 +83,7 @@ impl Found {
     }
 
     /// What Redis holds, read by this process; what a sidecar's memory holds stays unknown.
-    fn read_redis(&mut self, runtime: &Runtime, asked: &Asked) {
+    fn read_redis(&mut self, runtime: &Runtime, asked: &RequestContext) {
         if !matches!(plan::plan(asked), Plan::Cache(_)) {
             return;
         }
@@ -110,7 +110,7 @@ impl Found {
 }
 
 /// Reads through a store of this process's own, as a sidecar without a memory tier would.
-async fn from_redis(asked: &Asked) -> Option<Held> {
+async fn from_redis(asked: &RequestContext) -> Option<Held> {
     let mut config = asked.live.config.clone();
     config.memory.max = 0;
     let metrics = std::sync::Arc::new(Metrics::new());

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::Interims;
+use super::queue::Interims;
 
 /// `io`, with the interim answers of one connection.
 #[derive(Debug)]

@@ -1,0 +1,243 @@
+//! Fills under way in this process: who leads, who waits (promises I3, I6, I7).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ahash::AHashMap;
+use http::StatusCode;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+
+use super::memo::{FlightKey, Memo, Memos};
+use crate::config::Coherence;
+use crate::entry::Variant;
+use crate::http_cache::Reason;
+use crate::proxy::request::plan::Lookup;
+use crate::store::{Mark, Store, Tags};
+
+/// The fills of the process, by key, host and spelling.
+#[derive(Debug)]
+pub struct Flights {
+    map: Mutex<AHashMap<FlightKey, Arc<Flight>>>,
+    memos: Memos,
+    slots: Arc<Semaphore>,
+}
+
+/// One fill.
+#[derive(Debug)]
+pub(super) struct Flight {
+    mark: Mark,
+    since: Instant,
+    /// Whether the head of the answer is there.
+    begun: AtomicBool,
+    /// Made by the first who waits.
+    result: OnceLock<watch::Sender<Option<FillResult>>>,
+}
+
+/// How a fill ended, for those who waited.
+#[derive(Clone, Debug)]
+pub(super) enum FillResult {
+    /// A complete response; it may be served to whomever it selects.
+    Ready(Ready),
+    /// The app's answer is for the leader alone: ask the app oneself.
+    Uncacheable,
+    /// The answer broke: look again.
+    Again,
+    /// The leader's own conditions were met, so there is no answer for others: look again, and ask
+    /// without conditions.
+    Unmodified,
+    /// The app failed.
+    Failed(StatusCode, Reason),
+}
+
+/// A complete response for those who waited for it.
+#[derive(Clone, Debug)]
+pub(super) struct Ready {
+    /// The response.
+    pub(super) variant: Arc<Variant>,
+    /// When the app was asked.
+    pub(super) asked: Instant,
+    /// When storing began, if the store took it: no purge had overtaken it by then.
+    pub(super) confirmed: Option<Instant>,
+}
+
+impl Ready {
+    /// Whether it is no older than a request that came at `joined` may see.
+    pub(super) fn answers(&self, joined: Instant, coherence: Coherence) -> bool {
+        let stored_after = |at: Instant| coherence == Coherence::Tracked || joined <= at;
+        joined <= self.asked || self.confirmed.is_some_and(stored_after)
+    }
+}
+
+/// What a request is to the fill of its key.
+pub(super) enum Role {
+    /// Asks the app; the others wait.
+    Leader(Leader),
+    /// Waits for the leader's fill.
+    Waiter(Waiter),
+    /// Asks the app alone: nobody's answer is one to share.
+    Bypass,
+}
+
+/// The duty to end a flight with a result: dropped, it lets the waiting look again.
+pub(super) struct Leader {
+    flights: Arc<Flights>,
+    key: FlightKey,
+    flight: Arc<Flight>,
+    result: FillResult,
+}
+
+/// The wait for a fill's result.
+pub(super) struct Waiter {
+    flight: Arc<Flight>,
+    result: watch::Receiver<Option<FillResult>>,
+    /// When it began to wait.
+    pub(super) joined: Instant,
+}
+
+impl Flights {
+    /// At most `max` fills at a time.
+    pub fn new(max: usize) -> Flights {
+        Flights {
+            map: Mutex::default(),
+            memos: Memos::default(),
+            slots: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// A place among the fills under way, within `timeout`.
+    pub(super) async fn slot(&self, timeout: Duration) -> Option<OwnedSemaphorePermit> {
+        if let Some(slot) = self.free_slot() {
+            return Some(slot);
+        }
+        let freed = self.slots.clone().acquire_owned();
+        tokio::time::timeout(timeout, freed).await.ok()?.ok()
+    }
+
+    /// A place, if one is free.
+    pub(super) fn free_slot(&self) -> Option<OwnedSemaphorePermit> {
+        self.slots.clone().try_acquire_owned().ok()
+    }
+
+    /// What is remembered of a key.
+    pub(super) fn memo(&self, lookup: &Arc<Lookup>) -> Option<Memo> {
+        self.memos.find(lookup)
+    }
+
+    /// Remembers something of a key, unless what is remembered weighs more.
+    pub(super) fn note(&self, lookup: &Arc<Lookup>, memo: Memo) {
+        self.memos.note(lookup, memo);
+    }
+
+    /// The app's answer is one to share again.
+    pub(super) fn note_shareable(&self, lookup: &Arc<Lookup>) {
+        self.memos.note_shareable(lookup);
+    }
+
+    /// Joins the fill of `lookup`, unless there is none, or it is older than `timeout`, or a purge
+    /// has overtaken it: then leads a new one.
+    ///
+    /// `tags_beginning`: what is known of the answer's tags.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        lookup: &Arc<Lookup>,
+        store: &Store,
+        tags_beginning: impl FnOnce() -> String,
+        timeout: Duration,
+    ) -> Role {
+        if self.memo(lookup) == Some(Memo::Uncacheable) {
+            return Role::Bypass;
+        }
+        let key = FlightKey::of(lookup);
+        let mut map = self.map.lock();
+        if let Some(flight) = map.get(&key)
+            && (flight.begun.load(Ordering::Relaxed) || flight.since.elapsed() < timeout)
+            && !store.fenced(
+                flight.mark,
+                &lookup.key.text,
+                Tags::Beginning(&tags_beginning()),
+            )
+        {
+            return Role::Waiter(Waiter {
+                flight: flight.clone(),
+                result: flight.waiters().subscribe(),
+                joined: Instant::now(),
+            });
+        }
+        let flight = Arc::new(Flight {
+            mark: store.mark(),
+            since: Instant::now(),
+            begun: AtomicBool::new(false),
+            result: OnceLock::new(),
+        });
+        map.insert(key.clone(), flight.clone());
+        Role::Leader(Leader {
+            flights: self.clone(),
+            key,
+            flight,
+            result: FillResult::Again,
+        })
+    }
+}
+
+impl Flight {
+    fn waiters(&self) -> &watch::Sender<Option<FillResult>> {
+        self.result.get_or_init(|| watch::Sender::new(None))
+    }
+}
+
+impl Leader {
+    /// The head of the answer is there: who waits for its body need not give up.
+    pub(super) fn begun(&self) {
+        self.flight.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the flight. Who waits goes on; who comes later looks in the store.
+    pub(super) fn end(mut self, result: FillResult) {
+        self.result = result;
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        let mut map = self.flights.map.lock();
+        // A purge may have let a newer flight take the place.
+        if map
+            .get(&self.key)
+            .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
+        {
+            map.remove(&self.key);
+        }
+        drop(map);
+        // Nobody joins any more; mostly nobody has.
+        if let Some(waiters) = self.flight.result.get() {
+            let result = std::mem::replace(&mut self.result, FillResult::Again);
+            waiters.send_replace(Some(result));
+        }
+    }
+}
+
+/// What a wait came to.
+pub(super) enum Waited {
+    /// The fill ended.
+    Ended(FillResult),
+    /// The answer has begun, and its body takes longer than the wait.
+    Slow,
+    /// Nothing came.
+    Nothing,
+}
+
+impl Waiter {
+    /// Waits for the result, at most for `timeout`.
+    pub(super) async fn wait(mut self, timeout: Duration) -> Waited {
+        let landed = self.result.wait_for(Option::is_some);
+        match tokio::time::timeout(timeout, landed).await {
+            Ok(Ok(result)) => Waited::Ended(result.clone().unwrap_or(FillResult::Again)),
+            Ok(Err(_)) => Waited::Ended(FillResult::Again),
+            Err(_) if self.flight.begun.load(Ordering::Relaxed) => Waited::Slow,
+            Err(_) => Waited::Nothing,
+        }
+    }
+}

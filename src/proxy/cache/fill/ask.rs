@@ -1,0 +1,125 @@
+//! The request to the app and the head of its answer.
+
+use std::pin::pin;
+use std::time::SystemTime;
+
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
+use http::response::Parts;
+use http::{Method, Request, Response};
+
+use super::options::FetchMode;
+use crate::body::{Body, Timed};
+use crate::entry::Variant;
+use crate::http_cache::{Exchange, ranges, remove, validation};
+use crate::proxy::cache::request::CacheRequestRef;
+use crate::proxy::forward::exchange::{NoAnswer, body_timeout, end_to_end, exchange};
+use crate::proxy::forward::expect::Expectation;
+use crate::proxy::forward::outgoing;
+use crate::upstream::{Arriving, UpstreamError};
+
+/// The app's answer with the times around its head.
+pub(super) struct Arrival {
+    pub(super) response: Response<Arriving>,
+    pub(super) request_time: SystemTime,
+    pub(super) response_time: SystemTime,
+}
+
+/// Who hears of the app's interim answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listener {
+    /// The client that caused the fill.
+    Client,
+    /// Nobody: a refresh has no client.
+    Nobody,
+}
+
+/// Asks the app by `mode`, or whether `stale` still holds; once more if the connection was lost before
+/// an answer began.
+pub(super) async fn ask(
+    request: CacheRequestRef<'_>,
+    stale: Option<&Variant>,
+    mode: &FetchMode,
+    listener: Listener,
+) -> Result<Box<Arrival>, NoAnswer> {
+    let request_time = request.now();
+    let upstream = request.context.upstream();
+    // Pinned here, so that the exchange does not move it.
+    let sending = pin!(async {
+        let mut may_ask_again = true;
+        loop {
+            let answer = upstream.ask(outgoing(request, stale, mode, listener)).await;
+            let was_lost = answer.as_ref().is_err_and(UpstreamError::was_lost);
+            if !(was_lost && std::mem::take(&mut may_ask_again)) {
+                return answer;
+            }
+        }
+    });
+    let response = exchange(request.context, request.lookup.rule, sending).await?;
+    Ok(Box::new(Arrival {
+        response,
+        request_time,
+        response_time: request.now(),
+    }))
+}
+
+fn outgoing(
+    request: CacheRequestRef<'_>,
+    stale: Option<&Variant>,
+    mode: &FetchMode,
+    listener: Listener,
+) -> Request<Body> {
+    let context = request.context;
+    let mut fields = outgoing::fields(context, &Expectation::default());
+    match (mode, stale) {
+        (FetchMode::AsClient, _) => {}
+        (FetchMode::MissingRange(rest), Some(part)) => {
+            ranges::add_rest(&mut fields, &part.stored, rest);
+        }
+        (_, Some(stale)) if stale.stored.can_be_validated() => {
+            validation::add_conditions(&mut fields, &stale.stored);
+        }
+        (FetchMode::Conditional, _) => validation::strip_range(&mut fields),
+        (FetchMode::Full | FetchMode::MissingRange(_), _) => {
+            validation::strip_conditions(&mut fields);
+        }
+    }
+    if request.rule().tags().iter().any(|tag| tag.reads_response()) {
+        // Tags are read from the body, which a content coding would hide.
+        remove(&mut fields, |name| *name == ACCEPT_ENCODING);
+    }
+    let mut outgoing = Request::new(Body::empty());
+    *outgoing.method_mut() = Method::GET;
+    *outgoing.uri_mut() = outgoing::origin_form(&context.parts.uri);
+    *outgoing.headers_mut() = fields;
+    if listener == Listener::Client {
+        let sink = context.interim.clone();
+        outgoing::hand_on_interim(&mut outgoing, sink, Expectation::default());
+    }
+    outgoing
+}
+
+/// The app's answer as the client gets it: its head, its body, and its length if it has one.
+pub(super) fn passed_on(
+    request: CacheRequestRef<'_>,
+    response: Response<Arriving>,
+) -> (Parts, Timed, Option<u64>) {
+    let timeout = body_timeout(&response, request.context.upstream());
+    let (head, body) = response.into_parts();
+    let length = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse().ok());
+    (end_to_end(head), body.within(timeout), length)
+}
+
+impl Arrival {
+    /// As RFC 9111 sees it.
+    pub(super) fn exchange(&self) -> Exchange<'_> {
+        Exchange {
+            status: self.response.status(),
+            headers: self.response.headers(),
+            request_time: self.request_time,
+            response_time: self.response_time,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The right to ask the app for a key, which one sidecar of the fleet has at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::options::Leasing;
+use crate::entry::Variant;
+use crate::http_cache::Reuse;
+use crate::proxy::cache::memo::Memo;
+use crate::proxy::cache::request::CacheRequest;
+use crate::store::Ticket;
+
+/// Whether a fill asks the app.
+pub(super) enum Claim {
+    /// It does, with this.
+    Granted(Ticket),
+    /// It need not: stored by another sidecar, and read after this moment.
+    Found(Arc<Variant>, Instant),
+}
+
+/// The longest wait for another sidecar's fill; slower apps are asked twice rather than not at all.
+const FLEET_WAIT: Duration = Duration::from_secs(5);
+
+/// The right to fill the request's key. If another sidecar has it, its answer is waited for, briefly,
+/// rather than asked for a second time.
+pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
+    let request = owned.by_ref();
+    let (store, flights) = (&request.cache.store, &request.cache.flights);
+    if leasing == Leasing::Never {
+        return Claim::Granted(store.begin_alone(request.key()));
+    }
+    let unwaited = flights.memo(&owned.lookup) == Some(Memo::Unwaited);
+    let may_wait = leasing == Leasing::Wait && !unwaited;
+    let deadline = request.app_timeout();
+    let mut until = None;
+    let longest = || Instant::now() + deadline.min(FLEET_WAIT);
+    let mut pause = Duration::from_millis(5);
+    let mut missed = false;
+    loop {
+        let ticket = store.begin(request.key(), deadline).await;
+        if !may_wait {
+            return Claim::Granted(ticket);
+        }
+        if !ticket.is_taken() {
+            // Its holder may have stored between the look before and this lease.
+            let serves = |entry| {
+                let (verdict, _) = request.decide(Some(entry), request.now());
+                matches!(verdict, Reuse::Serve { .. })
+            };
+            let stored = ticket.found().is_some_and(serves);
+            if !stored || missed {
+                return Claim::Granted(ticket);
+            }
+            missed = true;
+            store.abandon(ticket).await;
+        } else if Instant::now() >= *until.get_or_insert_with(longest) {
+            // Its holder may be dead; the next ones do not wait for it again.
+            flights.note(&owned.lookup, Memo::Unwaited);
+            return Claim::Granted(ticket);
+        } else {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+        let at = Instant::now();
+        let found = store.fetch(request.key(), request.coherence()).await;
+        if let (Reuse::Serve { .. }, Some(variant)) =
+            request.decide(found.as_deref(), request.now())
+        {
+            return Claim::Found(variant.clone(), at);
+        }
+    }
+}

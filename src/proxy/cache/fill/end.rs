@@ -1,0 +1,221 @@
+//! The one exit of a fill: however it ended, its client and those who wait are told, what was not stored
+//! is counted, and its ticket is given back or used. Whatever observes fills hangs here.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response, StatusCode};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::options::FillAnswer;
+use crate::body::Body;
+use crate::entry::Variant;
+use crate::http_cache::Reason;
+use crate::proxy::cache::coalesce::{FillResult, Leader, Ready};
+use crate::proxy::cache::memo::Memo;
+use crate::proxy::cache::request::CacheRequest;
+use crate::store::Ticket;
+
+/// A fill under way: what it is for, who waits for it, and what it holds.
+///
+/// It is boxed once and goes from hand to hand, so that no future holds it twice.
+pub(super) struct Fill {
+    pub(super) request: CacheRequest,
+    /// Waits for the answer's head; `None`: nobody does, or it has been answered.
+    pub(super) client: Option<oneshot::Sender<FillAnswer>>,
+    /// The duty to those who wait for the end; `None`: nobody does.
+    pub(super) leader: Option<Leader>,
+    /// `None`: the app need not be asked.
+    pub(super) ticket: Option<Ticket>,
+    /// When the app was asked.
+    pub(super) asked: Instant,
+}
+
+/// How a fill ended.
+pub(super) enum FillEnd {
+    /// The answer is whole and goes into the store; its client has been answered.
+    Stored(Arc<Variant>),
+    /// The app confirmed what was stored (304).
+    Confirmed {
+        /// With new freshness.
+        variant: Arc<Variant>,
+        /// Fields for this client alone.
+        personal: HeaderMap,
+        /// Whether it may be stored with that.
+        storable: Result<(), Reason>,
+    },
+    /// The client holds what the app would send: its own conditions were met.
+    Unmodified(Response<Body>),
+    /// The head of the answer says that it is not to be stored: it is this client's alone.
+    Uncacheable(Reason, Response<Body>),
+    /// The body grew past what the rule lets be stored; the client takes the rest of it.
+    TooLarge,
+    /// The answer is whole, but has no tags to be purged by. Those who wait may have it.
+    Untagged(Arc<Variant>, Reason),
+    /// The body broke off, and the client has seen that.
+    Broken(Reason),
+    /// The app gave no answer, or none that can be used.
+    Failed(StatusCode, Reason),
+    /// Another sidecar stored it: read from Redis after this moment.
+    Found(Arc<Variant>, Instant),
+}
+
+impl Fill {
+    /// The one exit: carries out what follows from `end`.
+    pub(super) async fn finish(mut self: Box<Self>, end: FillEnd) {
+        match end {
+            FillEnd::Stored(variant) => self.commit(variant).await,
+            FillEnd::Confirmed {
+                variant,
+                personal,
+                storable,
+            } => {
+                let answer = FillAnswer::Confirmed {
+                    variant: variant.clone(),
+                    personal,
+                };
+                if let Err(reason) = storable {
+                    return self
+                        .settle(Some(reason), FillResult::Uncacheable, Some(answer))
+                        .await;
+                }
+                reply(&mut self.client, answer);
+                self.commit(variant).await;
+            }
+            FillEnd::Unmodified(response) => {
+                self.note(Memo::Unmodified);
+                let answer = unstored(response, Reason::Status);
+                self.settle(Some(Reason::Status), FillResult::Unmodified, Some(answer))
+                    .await;
+            }
+            FillEnd::Uncacheable(reason, response) => {
+                let result = self.note_uncacheable(reason);
+                self.settle(Some(reason), result, Some(unstored(response, reason)))
+                    .await;
+            }
+            FillEnd::TooLarge => {
+                self.note(Memo::Uncacheable);
+                self.settle(Some(Reason::TooLarge), FillResult::Uncacheable, None)
+                    .await;
+            }
+            FillEnd::Untagged(variant, reason) => {
+                // Without Redis every purge is this process's own, and nobody joins a fill that one covers.
+                let shared = self.request.cache.store.is_shared();
+                let ready = self.ready(variant, (!shared).then(Instant::now));
+                self.settle(Some(reason), ready, None).await;
+            }
+            FillEnd::Broken(reason) => {
+                let failed = FillResult::Failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError);
+                self.settle(Some(reason), failed, None).await;
+            }
+            FillEnd::Failed(status, reason) => {
+                let answer = FillAnswer::Failed(status, reason);
+                self.settle(None, FillResult::Failed(status, reason), Some(answer))
+                    .await;
+            }
+            FillEnd::Found(variant, read_at) => {
+                self.asked = read_at;
+                let ready = self.ready(variant.clone(), Some(read_at));
+                self.settle(None, ready, Some(FillAnswer::Found { variant }))
+                    .await;
+            }
+        }
+    }
+
+    /// Stores `variant`, and lets those who wait have it.
+    async fn commit(mut self: Box<Self>, variant: Arc<Variant>) {
+        // Who asked the app has one.
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let began = Instant::now();
+        let request = self.request.by_ref();
+        let store = &request.cache.store;
+        let coherence = request.coherence();
+        let stored = store.commit(ticket, variant.clone(), coherence).await;
+        if let Err(reason) = stored {
+            self.count_not_stored(reason);
+        }
+        // Without Redis every purge is this process's own, and nobody joins a fill that one covers.
+        let confirmed = (stored.is_ok() || !store.is_shared()).then_some(began);
+        let ready = self.ready(variant, confirmed);
+        self.tell_waiters(ready);
+    }
+
+    /// Stores nothing: counts why, tells those who wait and the client, and gives the ticket back.
+    async fn settle(
+        mut self: Box<Self>,
+        not_stored: Option<Reason>,
+        result: FillResult,
+        answer: Option<FillAnswer>,
+    ) {
+        if let Some(reason) = not_stored {
+            self.count_not_stored(reason);
+        }
+        self.tell_waiters(result);
+        if let Some(answer) = answer {
+            reply(&mut self.client, answer);
+        }
+        if let Some(ticket) = self.ticket.take() {
+            self.request.cache.store.abandon(ticket).await;
+        }
+    }
+
+    fn tell_waiters(&mut self, result: FillResult) {
+        if let Some(leader) = self.leader.take() {
+            leader.end(result);
+        }
+    }
+
+    /// A complete response for those who wait; `confirmed`: when storing began, if no purge can have
+    /// overtaken it by then.
+    fn ready(&self, variant: Arc<Variant>, confirmed: Option<Instant>) -> FillResult {
+        FillResult::Ready(Ready {
+            variant,
+            asked: self.asked,
+            confirmed,
+        })
+    }
+
+    /// Remembers that the answer was not one to share, and says what those who wait do.
+    fn note_uncacheable(&self, reason: Reason) -> FillResult {
+        // What only this requester's own fields forbid says nothing of the next one's answer.
+        let is_personal = matches!(
+            reason,
+            Reason::Authorization | Reason::Cookie | Reason::RequestNoStore
+        );
+        match &self.leader {
+            Some(_) if is_personal => return FillResult::Again,
+            Some(_) => self.note(Memo::Uncacheable),
+            None => self.note(Memo::Personal),
+        }
+        FillResult::Uncacheable
+    }
+
+    fn note(&self, memo: Memo) {
+        let CacheRequest { cache, lookup, .. } = &self.request;
+        cache.flights.note(lookup, memo);
+    }
+
+    fn count_not_stored(&self, reason: Reason) {
+        self.request.by_ref().rule().metrics.not_stored(reason);
+    }
+}
+
+/// Answers the client. One that has gone does not matter: the fill goes on for those who wait and for the
+/// store.
+pub(super) fn reply(client: &mut Option<oneshot::Sender<FillAnswer>>, answer: FillAnswer) {
+    if let Some(client) = client.take() {
+        let _ = client.send(answer);
+    }
+}
+
+/// The app's answer as it comes, which is not stored for `reason`.
+fn unstored(response: Response<Body>, reason: Reason) -> FillAnswer {
+    let status = response.status();
+    FillAnswer::Streamed {
+        response,
+        stored: Err(reason),
+        status,
+    }
+}

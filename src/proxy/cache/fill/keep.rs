@@ -1,0 +1,68 @@
+//! What is kept of an answer: whether it may be stored, and as what.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::ask::Arrival;
+use super::gather::check_body;
+use super::tags;
+use crate::entry::Variant;
+use crate::http_cache::{Reason, Stored, ranges, storable};
+use crate::proxy::cache::request::CacheRequestRef;
+
+/// What to store of the answer by RFC 9111 §3 and the rule, its body and tags to come; or why not.
+pub(super) fn judge_storable(
+    request: CacheRequestRef<'_>,
+    arrival: &Arrival,
+) -> Result<Arc<Variant>, Reason> {
+    let rule = request.rule();
+    let stored = storable(&request.fill_head(), &arrival.exchange(), rule.policy)?;
+    check_body(&arrival.response, rule.max_body())?;
+    Ok(Arc::new(new_variant(request, stored, Bytes::new())))
+}
+
+pub(super) fn new_variant(request: CacheRequestRef<'_>, stored: Stored, body: Bytes) -> Variant {
+    let rule = request.rule();
+    Variant {
+        stored,
+        body,
+        tags: Vec::new(),
+        priority: rule.priority(),
+        rule: rule.name().unwrap_or_default().into(),
+    }
+}
+
+/// Adds to `variant` what was not known when the answer began: its body, joined with `base` if both are
+/// parts of one representation, and its tags. `Err`: the tags cannot be rendered, so no purge by them
+/// would find it.
+pub(super) fn complete(
+    request: CacheRequestRef<'_>,
+    variant: &mut Variant,
+    body: Bytes,
+    base: Option<&Variant>,
+) -> Result<(), Reason> {
+    variant.body = body;
+    if let Some(base) = base {
+        join_parts(variant, base, request.rule().max_body());
+    }
+    variant.tags = tags::of_rule(request, &variant.stored, &variant.body)?;
+    variant
+        .tags
+        .extend(tags::of_groups(request, &variant.stored));
+    Ok(())
+}
+
+/// Joins a part with what was stored of the same representation (RFC 9111 §3.4), as far as the rule
+/// lets so much be stored.
+fn join_parts(part: &mut Variant, base: &Variant, max_body: usize) {
+    if part.stored.part.is_none() {
+        return;
+    }
+    let joined = ranges::combined((&base.stored, &base.body), (&part.stored, &part.body));
+    if let Some((stored, body)) = joined
+        && body.len() <= max_body
+    {
+        (part.stored, part.body) = (stored, body);
+    }
+}

@@ -1,0 +1,191 @@
+//! Asking the app for what the store lacks, to the end whatever the client that caused it does.
+//!
+//! The client is handed pieces as they come; the fill keeps a capped copy and stores it when it is
+//! whole, when RFC 9111 and the rule allow it, and when no purge has come between. However it goes, a
+//! fill comes to one [`FillEnd`] and leaves by one exit, [`Fill::finish`].
+
+mod ask;
+mod claim;
+mod end;
+mod enduring;
+mod gather;
+mod keep;
+pub(super) mod options;
+mod receive;
+mod rest;
+pub(super) mod tags;
+pub(super) mod verdict;
+
+use http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+
+use super::coalesce::Role;
+use super::request::{CacheRequest, CacheRequestRef};
+use crate::http_cache::{Reason, Reuse, validation};
+use crate::metrics::GaugeGuard;
+use crate::proxy::request::present::Present;
+use crate::store::{Tags, Ticket};
+use ask::{Listener, ask};
+use claim::{Claim, claim};
+use end::{Fill, FillEnd};
+use enduring::Enduring;
+use options::{FetchMode, FillAnswer, FillOptions, Leasing, Stale};
+use verdict::{Conditions, OnFailure, Question, Verdict};
+
+/// Starts a fill and waits for the head of its answer; `None`: it broke down. `slot` is its place among
+/// the fills under way.
+pub(super) async fn start(
+    request: CacheRequest,
+    options: FillOptions,
+    slot: OwnedSemaphorePermit,
+) -> Option<FillAnswer> {
+    let (reply, answer) = oneshot::channel();
+    let counted = GaugeGuard::new(&request.cache.metrics.fills);
+    let fill = Enduring::new(Box::pin(async move {
+        run(request, Some(reply), options).await;
+        drop((slot, counted));
+    }));
+    fill.until(answer).await
+}
+
+/// Renews a stale response behind the client that was served it, once however many are served it.
+pub(super) fn refresh(request: CacheRequest, stale: Stale) {
+    let Role::Leader(leader) = request.enter() else {
+        return;
+    };
+    let Some(slot) = request.cache.flights.free_slot() else {
+        return;
+    };
+    let counted = GaugeGuard::new(&request.cache.metrics.fills);
+    tokio::spawn(async move {
+        // Moved in, so that a refresh that ends early is no longer counted either.
+        let _counted = counted;
+        let looker = request.by_ref();
+        let store = &looker.cache.store;
+        let found = store.try_fetch(looker.key(), looker.coherence()).await;
+        let leasing = Leasing::after(&found);
+        let found = found.ok().flatten();
+        if let (Reuse::Serve { .. }, _) = looker.decide(found.as_deref(), looker.now()) {
+            // Another sidecar has renewed it, and looking has put it into memory.
+            return;
+        }
+        let options = FillOptions {
+            stale,
+            leader: Some(leader),
+            leasing,
+            mode: FetchMode::Full,
+        };
+        run(request, None, options).await;
+        drop(slot);
+    });
+}
+
+/// From the right to ask the app to the end, whatever that is.
+async fn run(
+    request: CacheRequest,
+    client: Option<oneshot::Sender<FillAnswer>>,
+    options: FillOptions,
+) {
+    let FillOptions {
+        stale,
+        leader,
+        leasing,
+        mode,
+    } = options;
+    let mut fill = Box::new(Fill {
+        request,
+        client,
+        leader,
+        ticket: None,
+        asked: Instant::now(),
+    });
+    let end = match claim(&fill.request, leasing).await {
+        Claim::Granted(ticket) => {
+            let stale = still_stored(&fill.request, stale, &ticket);
+            fill.ticket = Some(ticket);
+            fetch(&mut fill, stale, mode).await
+        }
+        Claim::Found(variant, read_at) => FillEnd::Found(variant, read_at),
+    };
+    fill.finish(end).await;
+}
+
+/// `stale`, without a variant that was purged since it was read: a 304 must not bring it back.
+fn still_stored(request: &CacheRequest, mut stale: Stale, ticket: &Ticket) -> Stale {
+    let request = request.by_ref();
+    let store = &request.cache.store;
+    stale.variant = stale.variant.filter(|variant| {
+        let fenced = store.fenced(stale.since, request.key(), Tags::Known(&variant.tags));
+        !fenced && ticket.confirms(variant)
+    });
+    stale
+}
+
+/// Asks the app, a second time where the first answer was of no use, and reads its answer to the end.
+async fn fetch(fill: &mut Fill, mut stale: Stale, mut mode: FetchMode) -> FillEnd {
+    fill.asked = Instant::now();
+    loop {
+        let request = fill.request.by_ref();
+        let listener = match fill.client {
+            Some(_) => Listener::Client,
+            None => Listener::Nobody,
+        };
+        let arrival = match ask(request, stale.variant.as_deref(), &mode, listener).await {
+            Ok(arrival) => arrival,
+            Err(failure) => return FillEnd::Failed(failure.status, failure.reason),
+        };
+        let head = &arrival.response;
+        match question(request, &stale, &mode).judge(head.status(), head.headers()) {
+            Verdict::Confirms => return receive::confirm(request, stale.variant, &arrival),
+            Verdict::ClientHasIt => {
+                return FillEnd::Unmodified(receive::passed_on_whole(request, arrival));
+            }
+            // Boxed, so that the many fills of a whole response do not carry its size.
+            Verdict::Completes => {
+                match Box::pin(receive::complete(fill, arrival, stale.variant, &mode)).await {
+                    Ok(end) => return end,
+                    Err(reason) => {
+                        let reason = reason.as_str();
+                        tracing::debug!(reason, "the rest does not fit its part");
+                    }
+                }
+            }
+            Verdict::AskForWhole => drop(arrival),
+            Verdict::Unusable => {
+                return FillEnd::Failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError);
+            }
+            Verdict::Response => {
+                let base = stale.variant.filter(|_| mode == FetchMode::AsClient);
+                return receive::take(fill, arrival, base).await;
+            }
+        }
+        // What is stored is of no use. An answer to this cannot come here again.
+        (stale, mode) = (Stale::default(), FetchMode::Full);
+    }
+}
+
+fn question<'a>(
+    request: CacheRequestRef<'_>,
+    stale: &'a Stale,
+    mode: &'a FetchMode,
+) -> Question<'a> {
+    let context = request.context;
+    let is_conditional = context.present.has(Present::SELECTING)
+        && validation::is_conditional(&context.parts.headers);
+    let stored = stale.variant.as_deref().map(|variant| &variant.stored);
+    Question {
+        mode,
+        stale: stored.filter(|stored| stored.can_be_validated()),
+        on_failure: if stale.on_error && stored.is_some() {
+            OnFailure::ServeStale
+        } else {
+            OnFailure::PassOn
+        },
+        conditions: if is_conditional {
+            Conditions::Some
+        } else {
+            Conditions::None
+        },
+    }
+}

@@ -1,0 +1,102 @@
+//! What a fill is asked for, and what its client gets of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::body::Body;
+use crate::entry::Variant;
+use crate::http_cache::Reason;
+use crate::proxy::cache::coalesce::Leader;
+use crate::store::{Mark, Unanswered};
+
+/// What to ask for, and for whom.
+pub(in crate::proxy::cache) struct FillOptions {
+    /// What is stored and stale.
+    pub(in crate::proxy::cache) stale: Stale,
+    /// The duty to those who wait; `None`: nobody waits.
+    pub(in crate::proxy::cache) leader: Option<Leader>,
+    /// Whether to take the key's lease.
+    pub(in crate::proxy::cache) leasing: Leasing,
+    /// What to ask the app for.
+    pub(in crate::proxy::cache) mode: FetchMode,
+}
+
+/// What is stored and stale.
+#[derive(Clone, Default)]
+pub(in crate::proxy::cache) struct Stale {
+    /// To be validated.
+    pub(in crate::proxy::cache) variant: Option<Arc<Variant>>,
+    /// Whether it may be served if the app fails (RFC 5861 §4).
+    pub(in crate::proxy::cache) on_error: bool,
+    /// A moment before it was read.
+    pub(in crate::proxy::cache) since: Mark,
+}
+
+/// What the app is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::proxy::cache) enum FetchMode {
+    /// The whole response, whatever the client's conditions are.
+    Full,
+    /// The whole response, unless the client has it: its conditions go to the app, whose 304 is then
+    /// the client's (RFC 9111 §4.3.2).
+    Conditional,
+    /// What the client asks, its range included.
+    AsClient,
+    /// What a stored part lacks to be whole (RFC 9111 §3.4).
+    MissingRange(Range<u64>),
+}
+
+/// How a fill deals with the lease of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy::cache) enum Leasing {
+    /// Takes it, or waits for the answer of whoever has it.
+    Wait,
+    /// Takes it if it is free.
+    Try,
+    /// Leaves it: Redis is not to be waited for, or the answer is not one to share.
+    Never,
+}
+
+impl Leasing {
+    /// After a look into Redis: whoever was not answered should not wait for it a second time.
+    pub(in crate::proxy::cache) fn after<T>(looked: &Result<T, Unanswered>) -> Leasing {
+        match looked {
+            Ok(_) => Leasing::Wait,
+            Err(Unanswered) => Leasing::Never,
+        }
+    }
+}
+
+/// What the client that caused a fill gets.
+pub(in crate::proxy::cache) enum FillAnswer {
+    /// The app's answer, as it comes.
+    Streamed {
+        /// Head and body.
+        response: Response<Body>,
+        /// The freshness left, in seconds, of what is being stored, or why nothing is.
+        stored: Result<i64, Reason>,
+        /// The app's status.
+        status: StatusCode,
+    },
+    /// The app confirmed what is stored (304).
+    Confirmed {
+        /// Brought up to date.
+        variant: Arc<Variant>,
+        /// Fields of the 304 that are for this client alone, such as cookies.
+        personal: HeaderMap,
+    },
+    /// The app sent what a stored part lacked (206).
+    Completed {
+        /// Whole now.
+        variant: Arc<Variant>,
+    },
+    /// Another sidecar stored it meanwhile.
+    Found {
+        /// From Redis.
+        variant: Arc<Variant>,
+    },
+    /// No answer.
+    Failed(StatusCode, Reason),
+}

@@ -1,0 +1,137 @@
+//! What becomes of the app's answer: what is stored confirmed or completed, or a response taken.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+
+use super::ask::{Arrival, passed_on};
+use super::end::{Fill, FillEnd, reply};
+use super::gather::Gathering;
+use super::options::{FetchMode, FillAnswer};
+use super::{keep, rest, tags};
+use crate::body::Body;
+use crate::entry::Variant;
+use crate::http_cache::{Reason, Stored, validation};
+use crate::proxy::cache::request::{CacheRequest, CacheRequestRef};
+
+/// A 304: what is stored holds, with new freshness (RFC 9111 §4.3.4).
+pub(super) fn confirm(
+    request: CacheRequestRef<'_>,
+    stale: Option<Arc<Variant>>,
+    arrival: &Arrival,
+) -> FillEnd {
+    let Some(stale) = stale else {
+        return FillEnd::Failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError);
+    };
+    let policy = request.rule().policy;
+    let head = request.fill_head();
+    let stored = validation::freshened(&stale.stored, &head, &arrival.exchange(), policy);
+    let variant = Arc::new(Variant {
+        tags: tags::of_confirmed(request, &stale, &stored),
+        stored,
+        ..Variant::clone(&stale)
+    });
+    FillEnd::Confirmed {
+        personal: validation::personal(arrival.response.headers(), &stale.stored, policy),
+        storable: validation::keepable(&head, &variant.stored, policy),
+        variant,
+    }
+}
+
+/// A 206 with what a stored part lacks; `Err`: they are not of one piece.
+pub(super) async fn complete(
+    fill: &mut Fill,
+    arrival: Box<Arrival>,
+    part: Option<Arc<Variant>>,
+    mode: &FetchMode,
+) -> Result<FillEnd, Reason> {
+    let (Some(part), FetchMode::MissingRange(missing)) = (part, mode) else {
+        return Err(Reason::Partial);
+    };
+    let request = fill.request.by_ref();
+    let (stored, body) = rest::join(request, *arrival, &part, missing).await?;
+    let variant = Arc::new(keep::new_variant(request, stored, body.clone()));
+    let answer = FillAnswer::Completed {
+        variant: variant.clone(),
+    };
+    reply(&mut fill.client, answer);
+    Ok(tag(fill, variant, body, None))
+}
+
+/// A response: streams it on, and keeps it if it may be kept. `base`: what a part of the same
+/// representation may be joined with.
+pub(super) async fn take(
+    fill: &mut Fill,
+    arrival: Box<Arrival>,
+    base: Option<Arc<Variant>>,
+) -> FillEnd {
+    let request = fill.request.by_ref();
+    let variant = match keep::judge_storable(request, &arrival) {
+        Ok(variant) => variant,
+        Err(reason) => return FillEnd::Uncacheable(reason, passed_on_whole(request, arrival)),
+    };
+    if let Some(leader) = &fill.leader {
+        leader.begun();
+    }
+    let (status, response_time) = (arrival.response.status(), arrival.response_time);
+    let (head, body, length) = passed_on(request, arrival.response);
+    let mut gathering = Gathering::new(body, request.rule().max_body(), length, &variant.stored);
+    let response = Response::from_parts(head, gathering.for_client().await);
+    let response = unless_held(request, response, &variant.stored);
+    let answer = FillAnswer::Streamed {
+        response,
+        stored: Ok(variant.stored.ttl(response_time)),
+        status,
+    };
+    reply(&mut fill.client, answer);
+    let gathered = gathering.whole().await;
+    // The client learns now of an end that nobody told it, and the app's connection is free.
+    drop(gathering);
+    match gathered {
+        Ok(body) => {
+            let CacheRequest { cache, lookup, .. } = &fill.request;
+            cache.flights.note_shareable(lookup);
+            tag(fill, variant, body, base.as_deref())
+        }
+        Err(Reason::TooLarge) => FillEnd::TooLarge,
+        Err(reason) => FillEnd::Broken(reason),
+    }
+}
+
+/// The end of a fill whose body is whole.
+fn tag(fill: &Fill, mut variant: Arc<Variant>, body: Bytes, base: Option<&Variant>) -> FillEnd {
+    let request = fill.request.by_ref();
+    match keep::complete(request, Arc::make_mut(&mut variant), body, base) {
+        Ok(()) => FillEnd::Stored(variant),
+        Err(reason) => FillEnd::Untagged(variant, reason),
+    }
+}
+
+/// The app's answer as it comes, of which nothing is kept.
+pub(super) fn passed_on_whole(
+    request: CacheRequestRef<'_>,
+    arrival: Box<Arrival>,
+) -> Response<Body> {
+    let (head, body, _) = passed_on(request, arrival.response);
+    Response::from_parts(head, Body::stream(body))
+}
+
+/// The app's answer, which is being `stored`, as the client gets it: 304 if it has it already
+/// (RFC 9111 §4.3.2).
+fn unless_held(
+    request: CacheRequestRef<'_>,
+    response: Response<Body>,
+    stored: &Stored,
+) -> Response<Body> {
+    if !validation::not_modified(&request.head(), stored) {
+        return response;
+    }
+    let policy = request.rule().policy;
+    let mut fields: HeaderMap = validation::not_modified_headers(&stored.headers);
+    fields.extend(validation::personal(response.headers(), stored, policy));
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    *answer.headers_mut() = fields;
+    answer
+}

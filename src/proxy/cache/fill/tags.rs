@@ -1,0 +1,72 @@
+//! The tags of what is stored: those of its rule, and the cache groups that it names (RFC 9875).
+
+use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
+
+use crate::entry::Variant;
+use crate::http_cache::{Reason, Stored, groups};
+use crate::proxy::cache::request::CacheRequestRef;
+use crate::proxy::request::variables;
+
+/// The rule's tags for an answer; `Err` if one cannot be rendered: it could not be purged.
+pub(super) fn of_rule(
+    request: CacheRequestRef<'_>,
+    stored: &Stored,
+    body: &Bytes,
+) -> Result<Vec<Box<str>>, Reason> {
+    let context = request.context;
+    let templates = request.rule().tags();
+    if templates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let reads_response = templates.iter().any(|tag| tag.reads_response());
+    let readable = stored.part.is_none() && !stored.headers.contains_key(CONTENT_ENCODING);
+    let max = context.live.config.defaults.max_variables;
+    let response = (reads_response && readable)
+        .then(|| variables::parse_json(body, max))
+        .flatten();
+    let params = variables::match_route(&context.live, context.parts.uri.path())
+        .map(|(_, params)| params)
+        .unwrap_or_default();
+    let claims = variables::verified_claims(context, templates.iter().any(|tag| tag.reads_jwt()));
+    let mut scope = variables::template_scope(context, &params, claims.as_ref());
+    scope.response = response.as_ref();
+    templates
+        .iter()
+        .map(|tag| {
+            tag.render(&scope)
+                .map(|tag| tag.text.into())
+                .map_err(|_| Reason::MissingTag)
+        })
+        .collect()
+}
+
+/// The tags of the groups that a response names (RFC 9875 §2).
+pub(super) fn of_groups(request: CacheRequestRef<'_>, stored: &Stored) -> Vec<Box<str>> {
+    // One with too many was refused (`storable`).
+    let groups = groups::of(&stored.headers).unwrap_or_default();
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let origin = request.group_origin();
+    let tags = groups.iter().map(|group| groups::tag(&origin, group));
+    tags.collect()
+}
+
+/// The tags of `stale` as `confirmed`, which a 304 made of it and may have put into other groups.
+///
+/// Those it was in before are kept for once: a purge of one, while the app was being asked, covers
+/// what was confirmed.
+pub(in crate::proxy::cache) fn of_confirmed(
+    request: CacheRequestRef<'_>,
+    stale: &Variant,
+    confirmed: &Stored,
+) -> Vec<Box<str>> {
+    let ruled = stale.tags.iter().filter(|tag| !groups::is_tag(tag));
+    let mut tags: Vec<Box<str>> = ruled.cloned().collect();
+    tags.extend(of_groups(request, confirmed));
+    tags.extend(of_groups(request, &stale.stored));
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}

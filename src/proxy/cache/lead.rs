@@ -1,0 +1,89 @@
+//! The request that causes a fill: its place among the fills, and its answer.
+
+use http::StatusCode;
+
+use super::failure::{failed, stale_if_error};
+use super::fill;
+use super::fill::options::{FetchMode, FillAnswer, FillOptions, Leasing, Stale};
+use super::request::{CacheRequest, CacheRequestRef};
+use super::respond;
+use crate::http_cache::Reason;
+use crate::proxy::outcome::Outcome;
+
+/// Asks the app by `options`, because of `reason`.
+pub(super) async fn lead(owned: &CacheRequest, reason: Reason, options: FillOptions) -> Outcome {
+    let request = owned.by_ref();
+    let stale = options.stale.clone();
+    let Some(slot) = request.cache.flights.slot(request.app_timeout()).await else {
+        return failed(
+            request,
+            &None,
+            StatusCode::SERVICE_UNAVAILABLE,
+            Reason::FillsFull,
+        );
+    };
+    match fill::start(owned.clone(), options, slot).await {
+        Some(answer) => answered(request, reason, answer, &stale),
+        None => {
+            let (status, failure) = (StatusCode::BAD_GATEWAY, Reason::UpstreamError);
+            failed(request, &stale.variant, status, failure).because(reason)
+        }
+    }
+}
+
+/// Asks the app without others waiting for it, nor a lease that others would wait for.
+pub(super) async fn ask_alone(owned: &CacheRequest, reason: Reason, stale: Stale) -> Outcome {
+    let options = FillOptions {
+        stale,
+        leader: None,
+        leasing: Leasing::Never,
+        mode: FetchMode::Full,
+    };
+    lead(owned, reason, options).await
+}
+
+fn answered(
+    request: CacheRequestRef<'_>,
+    reason: Reason,
+    answer: FillAnswer,
+    stale: &Stale,
+) -> Outcome {
+    match answer {
+        FillAnswer::Streamed {
+            response,
+            stored,
+            status,
+        } => {
+            let outcome = request.outcome(reason, response).asked_app(status);
+            match stored {
+                Ok(ttl) => outcome.ttl(ttl).stored(Ok(())),
+                Err(reason) => outcome.stored(Err(reason)),
+            }
+        }
+        FillAnswer::Confirmed { variant, personal } => {
+            let confirmed = request.outcome_of_stored(Reason::Revalidated, &variant);
+            let confirmed = confirmed
+                .asked_app(StatusCode::NOT_MODIFIED)
+                .because(reason);
+            confirmed.with_fields(personal)
+        }
+        FillAnswer::Completed { variant } => {
+            let now = request.now();
+            let age = variant.stored.age(now);
+            let response = respond::stored(&request.head(), variant, age);
+            let outcome = request.outcome(reason, response);
+            outcome
+                .asked_app(StatusCode::PARTIAL_CONTENT)
+                .stored(Ok(()))
+        }
+        // Another sidecar filled the key while this one waited for its lease.
+        FillAnswer::Found { variant } => {
+            let found = request.outcome_of_stored(Reason::Collapsed, &variant);
+            found.collapsed().because(reason)
+        }
+        FillAnswer::Failed(status, failure) => match &stale.variant {
+            Some(variant) if stale.on_error => stale_if_error(request, variant).because(reason),
+            held => failed(request, held, status, failure).because(reason),
+        },
+    }
+}

@@ -1,0 +1,157 @@
+//! One request that may be answered from the store, and what answering it takes.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{Method, Response};
+
+use super::coalesce::{Flights, Role};
+use super::head_cache::HeadCache;
+use super::respond;
+use crate::body::Body;
+use crate::clock::Clock;
+use crate::config::Coherence;
+use crate::entry::{Entry, Variant};
+use crate::http_cache::{Reason, RequestHead, Reuse, groups, reuse};
+use crate::live::Rule;
+use crate::metrics::Metrics;
+use crate::proxy::outcome::Outcome;
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::plan::Lookup;
+use crate::store::Store;
+
+/// What answering from the store takes: one for each worker.
+pub struct Cache {
+    /// Both tiers, Redis through this runtime's own connection.
+    pub store: Store,
+    /// Fills under way in the process.
+    pub flights: Arc<Flights>,
+    /// Heads of this worker's popular hits.
+    pub heads: HeadCache,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// Fleet time.
+    pub clock: Clock,
+}
+
+/// A request as long as it takes: everything that stays the same while it is being answered.
+#[derive(Clone)]
+pub(super) struct CacheRequest {
+    pub(super) cache: Arc<Cache>,
+    pub(super) context: Arc<RequestContext>,
+    pub(super) lookup: Arc<Lookup>,
+}
+
+/// The same request borrowed, so that a hit from memory moves and counts nothing.
+#[derive(Clone, Copy)]
+pub(super) struct CacheRequestRef<'r> {
+    pub(super) cache: &'r Cache,
+    pub(super) context: &'r RequestContext,
+    pub(super) lookup: &'r Lookup,
+}
+
+impl CacheRequest {
+    pub(super) fn by_ref(&self) -> CacheRequestRef<'_> {
+        CacheRequestRef {
+            cache: &self.cache,
+            context: &self.context,
+            lookup: &self.lookup,
+        }
+    }
+
+    /// Leads the fill of its key, waits for it, or goes by itself (promise I3: nobody joins a fill that a
+    /// purge has overtaken).
+    pub(super) fn enter(&self) -> Role {
+        let request = self.by_ref();
+        // Without tags of the rule's own the answer can still name groups (RFC 9875).
+        let tags_beginning = || match request.rule().tags() {
+            [] => groups::tags_of(&request.group_origin()),
+            _ => String::new(),
+        };
+        let (store, timeout) = (&self.cache.store, request.app_timeout());
+        let flights = &self.cache.flights;
+        flights.enter(&self.lookup, store, tags_beginning, timeout)
+    }
+}
+
+impl<'r> CacheRequestRef<'r> {
+    /// The settings of its rule.
+    pub(super) fn rule(self) -> Rule<'r> {
+        self.context.live.rule(self.lookup.rule)
+    }
+
+    pub(super) fn key(self) -> &'r str {
+        &self.lookup.key.text
+    }
+
+    pub(super) fn coherence(self) -> Coherence {
+        self.rule().coherence()
+    }
+
+    /// `[upstream] timeout`: the longest wait for the head of the app's answer.
+    pub(super) fn app_timeout(self) -> Duration {
+        self.context.upstream().timeout()
+    }
+
+    /// Fleet time.
+    pub(super) fn now(self) -> SystemTime {
+        self.cache.clock.now()
+    }
+
+    /// The request as RFC 9111 sees it.
+    pub(super) fn head(self) -> RequestHead<'r> {
+        self.lookup.head(self.context)
+    }
+
+    /// The request as a fill asks it: a refresh behind a HEAD fetches the whole response.
+    pub(super) fn fill_head(self) -> RequestHead<'r> {
+        static GET: Method = Method::GET;
+        RequestHead {
+            method: &GET,
+            ..self.head()
+        }
+    }
+
+    /// What RFC 9111 §4 and the rule say of `entry`, with the variant that the request selects.
+    pub(super) fn decide(
+        self,
+        entry: Option<&Entry>,
+        now: SystemTime,
+    ) -> (Reuse, Option<&Arc<Variant>>) {
+        let head = self.head();
+        let variant = entry.and_then(|entry| entry.select(&head));
+        let stored = variant.map(|variant| &variant.stored);
+        let occupied = entry.is_some_and(|entry| !entry.variants.is_empty());
+        (
+            reuse(&head, stored, occupied, self.rule().policy, now),
+            variant,
+        )
+    }
+
+    /// What memory holds for it, if its rule lets memory answer.
+    pub(super) fn recall(self, now: SystemTime) -> Option<Arc<Entry>> {
+        self.cache.store.recall(self.key(), self.coherence(), now)
+    }
+
+    /// Whose cache groups (RFC 9875) those of its answer are.
+    pub(super) fn group_origin(self) -> String {
+        match self.rule().route {
+            Some(route) if route.any_host => groups::ANY_ORIGIN.to_owned(),
+            _ => self.context.origin(),
+        }
+    }
+
+    pub(super) fn outcome(self, reason: Reason, response: Response<Body>) -> Outcome {
+        let key = self.context.live.config.defaults.cache_status_key;
+        let outcome = Outcome::new(self.lookup.rule, reason, response);
+        outcome.key(key.then(|| self.lookup.key.text.clone()))
+    }
+
+    /// `variant` as the answer, with its age and the freshness left.
+    pub(super) fn outcome_of_stored(self, reason: Reason, variant: &Arc<Variant>) -> Outcome {
+        let now = self.now();
+        let (age, ttl) = (variant.stored.age(now), variant.stored.ttl(now));
+        let response = respond::stored(&self.head(), variant.clone(), age);
+        self.outcome(reason, response).ttl(ttl)
+    }
+}

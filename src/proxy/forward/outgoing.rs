@@ -1,0 +1,104 @@
+//! A request as the app gets it: its target, its fields, its body, and who hears of interim answers.
+
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use hyper::body::{Body as _, Incoming};
+
+use super::expect::Expectation;
+use super::{headers, max_forwards};
+use crate::body::{Body, Copy, Progress, Timed, Watched};
+use crate::http_cache::remove;
+use crate::proxy::hop_by_hop::strip_hop_by_hop;
+use crate::proxy::interim::Sink;
+use crate::proxy::request::context::RequestContext;
+
+/// The client's request as the app gets it. Interim answers to it are handed on to the client.
+pub(in crate::proxy) fn request(
+    context: &RequestContext,
+    body: Body,
+    expectation: &Expectation,
+) -> Request<Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = context.parts.method.clone();
+    *request.uri_mut() = origin_form(&context.parts.uri);
+    *request.headers_mut() = fields(context, expectation);
+    max_forwards::count_down(&context.parts.method, request.headers_mut());
+    if streams_without_length(&request) {
+        // hyper would take a GET's body for absent.
+        request
+            .headers_mut()
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    hand_on_interim(&mut request, context.interim.clone(), expectation.clone());
+    request
+}
+
+/// The client's fields as the app gets them.
+pub(in crate::proxy) fn fields(context: &RequestContext, expectation: &Expectation) -> HeaderMap {
+    let mut fields = context.parts.headers.clone();
+    strip_hop_by_hop(&mut fields);
+    if expectation.is_none() {
+        // RFC 9110 §10.1.1: not without a body to wait for, nor from HTTP/1.0.
+        remove(&mut fields, |name| *name == EXPECT);
+    }
+    if headers::takes_trailers(&context.parts) {
+        headers::ask_for_trailers(&mut fields);
+    }
+    headers::add_forwarding(
+        &mut fields,
+        context.peer,
+        &context.host,
+        context.parts.version,
+        context.scheme(),
+    );
+    fields
+}
+
+/// The target as the app is sent it: the client's bytes, without scheme and authority.
+pub(in crate::proxy) fn origin_form(uri: &Uri) -> Uri {
+    match uri.path_and_query() {
+        Some(target) => Uri::from(target.clone()),
+        None => Uri::from_static("/"),
+    }
+}
+
+/// The client's body on its way to the app, with the deadline of `[listen] body_timeout`. `progress` is
+/// told of each piece, and `copy` gets it.
+pub(in crate::proxy) fn body(
+    context: &RequestContext,
+    body: Incoming,
+    progress: &Progress,
+    copy: Option<Copy>,
+) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    let timed = Timed::new(body, Some(context.live.config.listen.body_timeout));
+    let timed = timed.of(context.parts.version);
+    Body::stream(Watched::new(timed, progress.clone(), copy))
+}
+
+/// Hands the app's interim answers to `request` on to the client as they come. A 100 that `expectation`
+/// waits for lets the body go instead.
+pub(in crate::proxy) fn hand_on_interim(
+    request: &mut Request<Body>,
+    sink: Option<Sink>,
+    expectation: Expectation,
+) {
+    if sink.is_none() && expectation.is_none() {
+        return;
+    }
+    hyper::ext::on_informational(request, move |answer| {
+        if answer.status() == StatusCode::CONTINUE && expectation.meet() {
+            // hyper's server says it to the client when the body is asked for.
+            return;
+        }
+        if let Some(sink) = &sink {
+            sink.push(answer.status(), answer.headers());
+        }
+    });
+}
+
+fn streams_without_length(request: &Request<Body>) -> bool {
+    request.body().is_streamed() && !request.headers().contains_key(CONTENT_LENGTH)
+}

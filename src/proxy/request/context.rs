@@ -1,0 +1,93 @@
+//! A request with what was found out about it once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::request::Parts;
+
+use super::admit::Admitted;
+use super::present::Present;
+use crate::http_cache::directives::RequestDirectives;
+use crate::http_cache::origin::Origin;
+use crate::live::Live;
+use crate::proxy::interim::Sink;
+use crate::upstream::Upstream;
+
+/// A request and all that stays the same while it is being answered.
+#[derive(Debug)]
+pub struct RequestContext {
+    /// The config this request lives under from beginning to end.
+    pub live: Arc<Live>,
+    /// Which of the config's connection pools is its worker's.
+    pub pool: usize,
+    /// Head as received.
+    pub parts: Parts,
+    /// `Host`, checked and lower-cased.
+    pub host: String,
+    /// Which of the fields that decide something there are.
+    pub present: Present,
+    /// What it says by `Cache-Control` or `Pragma`.
+    pub directives: RequestDirectives,
+    /// The client's address.
+    pub peer: IpAddr,
+    /// Whether the client's connection is TLS.
+    pub secure: bool,
+    /// Whether there is a body, which HTTP/2 need not announce in a field.
+    pub has_body: bool,
+    /// When the head had arrived.
+    pub arrived: Instant,
+    /// Where interim answers go; `None`: nowhere.
+    pub interim: Option<Sink>,
+}
+
+impl RequestContext {
+    /// A request that nobody sent: for `explain`, and for whatever is fetched without a client. It has
+    /// no body, comes from this machine, and no interim answer to it goes anywhere.
+    ///
+    /// It is only as much of a person as `parts` are: whoever makes one gives it no other person's
+    /// credentials.
+    pub fn unsent(live: Arc<Live>, parts: Parts, admitted: Admitted) -> RequestContext {
+        RequestContext {
+            secure: live.config.listen.tls.is_some(),
+            pool: 0,
+            has_body: false,
+            live,
+            parts,
+            host: admitted.host,
+            present: admitted.present,
+            directives: admitted.directives,
+            peer: IpAddr::from([127, 0, 0, 1]),
+            arrived: crate::clock::monotonic(),
+            interim: None,
+        }
+    }
+
+    /// `https` or `http`: what the gateway in front says, or else the client's connection.
+    pub fn scheme(&self) -> &str {
+        let of_connection = if self.secure { "https" } else { "http" };
+        if !self.present.has(Present::SCHEME) {
+            return of_connection;
+        }
+        let forwarded = self.parts.headers.get("x-forwarded-proto");
+        forwarded
+            .and_then(|scheme| scheme.to_str().ok())
+            .unwrap_or(of_connection)
+    }
+
+    /// The origin of the target (RFC 9110 §4.3.1), as text.
+    pub(in crate::proxy) fn origin(&self) -> String {
+        match Origin::of(self.scheme(), &self.host) {
+            Some(origin) => origin.to_string(),
+            // HTTP/1.0 need not name a host.
+            None => format!("{}://{}", self.scheme(), self.host),
+        }
+    }
+
+    /// The connections to the app of this request's worker.
+    pub(in crate::proxy) fn upstream(&self) -> &Upstream {
+        // A reload that changes the number of workers takes effect at a restart; the pools of the
+        // snapshot may be fewer than the threads until then.
+        &self.live.upstreams[self.pool % self.live.upstreams.len()]
+    }
+}

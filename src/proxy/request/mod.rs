@@ -1,0 +1,11 @@
+//! What a request is, found out before anything is looked up or sent.
+//!
+//! [`admit`] refuses what a proxy must not pass on, [`plan()`](plan::plan) decides what is to be done.
+
+pub mod admit;
+pub mod client;
+pub mod context;
+mod overrides;
+pub mod plan;
+pub mod present;
+pub mod variables;

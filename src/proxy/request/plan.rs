@@ -1,0 +1,270 @@
+//! What a request is: something to look up, to pass on, or a write with effects.
+//!
+//! Values in, a decision out; only the check of a token reads the clock (`variables`).
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, Method, Version};
+
+use super::context::RequestContext;
+use super::present::Present;
+use super::{overrides, variables};
+use crate::config::{PurgeRule, Route, Unmatched};
+use crate::http_cache::{Identity, Reason, RequestHead};
+use crate::proxy::hop_by_hop::connection_options;
+use crate::routes::{Key, target};
+
+/// What to do with a request before anything is looked up.
+#[derive(Debug)]
+pub enum Plan {
+    /// Look it up under a key.
+    Cache(Lookup),
+    /// Send it to the app and store nothing.
+    Pass {
+        /// The route, if one matched.
+        rule: Option<usize>,
+        /// Why.
+        reason: Reason,
+    },
+    /// Send it to the app, then purge.
+    Write(Effects),
+    /// Send it to the app, then hand over the connection.
+    Upgrade {
+        /// The route, if one matched.
+        rule: Option<usize>,
+    },
+}
+
+/// Where to look a GET or HEAD up, and as whom.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// The route; `None`: unmatched, by RFC 9111.
+    pub rule: Option<usize>,
+    /// The key.
+    pub key: Key,
+    /// What the key carries of the requester.
+    pub identity: Identity,
+    /// What selects among the key's answers: host (unless `any_host`), scheme, the rule's path.
+    pub selector: String,
+}
+
+impl Lookup {
+    /// The request as RFC 9111 sees it.
+    pub fn head<'a>(&'a self, context: &'a RequestContext) -> RequestHead<'a> {
+        RequestHead {
+            method: &context.parts.method,
+            headers: &context.parts.headers,
+            directives: context.directives,
+            identity: self.identity,
+            host: &self.selector,
+            form: &self.key.form,
+        }
+    }
+}
+
+/// What a write changes, if it succeeds.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// The route of the same path, for the log.
+    pub rule: Option<usize>,
+    /// Indexes into `config.purges`.
+    pub purges: Vec<usize>,
+    /// Whether a template reads the request's JSON body.
+    pub reads_body: bool,
+    /// Whether a template reads the answer's JSON body.
+    pub reads_response: bool,
+}
+
+/// Decides for one admitted request.
+pub fn plan(context: &RequestContext) -> Plan {
+    let parts = &context.parts;
+    let matched = variables::match_route(&context.live, parts.uri.path());
+    let rule = matched.as_ref().map(|(index, _)| *index);
+    if context.present.has(Present::UPGRADE) && is_upgrade(parts) {
+        return Plan::Upgrade { rule };
+    }
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        return plan_write(context, rule);
+    }
+    let route = rule.map(|index| &context.live.config.routes[index]);
+    let params = matched.map(|(_, params)| params).unwrap_or_default();
+    let lookup = match find_obstacle(context, route) {
+        Some(reason) => Err(reason),
+        None => look_up(context, rule, &params),
+    };
+    match lookup {
+        Ok(lookup) => Plan::Cache(lookup),
+        Err(reason) => Plan::Pass { rule, reason },
+    }
+}
+
+/// Why a GET or HEAD passes whatever its key would be.
+fn find_obstacle(context: &RequestContext, route: Option<&Route>) -> Option<Reason> {
+    let RequestContext {
+        live,
+        parts,
+        present,
+        ..
+    } = context;
+    let query = parts.uri.query();
+    let announced = || present.has(Present::FRAMING) && has_body(&parts.headers);
+    if context.has_body || announced() {
+        return Some(Reason::RequestBody);
+    }
+    if target::is_ambiguous(parts.uri.path()) {
+        return Some(Reason::AmbiguousPath);
+    }
+    match route {
+        None if live.config.defaults.unmatched == Unmatched::Pass => return Some(Reason::NoRule),
+        Some(route) if !route.enabled => return Some(Reason::Disabled),
+        Some(route) if route.ignore_query.unkeyed(&route.key, query).is_some() => {
+            return Some(Reason::UnkeyedQuery);
+        }
+        _ => {}
+    }
+    overrides::are_unkeyed(context).then_some(Reason::UnkeyedHeader)
+}
+
+/// The key of a GET or HEAD, or what it lacks.
+fn look_up(
+    context: &RequestContext,
+    rule: Option<usize>,
+    params: &[(&str, &str)],
+) -> Result<Lookup, Reason> {
+    let route = rule.map(|index| &context.live.config.routes[index]);
+    let template = route.map_or(&context.live.default_key, |route| &route.key);
+    let claims = variables::verified_claims(context, template.reads_jwt());
+    let query = variables::keyed_query(route, context.parts.uri.query());
+    let mut scope = variables::template_scope(context, params, claims.as_ref());
+    scope.query = query.as_deref();
+    let key = template
+        .render(&scope)
+        .map_err(|_| Reason::MissingVariable)?;
+    if key.text.len() > MAX_KEY {
+        return Err(Reason::KeyTooLong);
+    }
+    let identity = unkeyed_identity(route, context.present);
+    Ok(Lookup {
+        rule,
+        key,
+        identity,
+        selector: selector_of(route, context),
+    })
+}
+
+/// Longer keys cost more to index than their answers save.
+const MAX_KEY: usize = 4096;
+
+fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
+    let other = target::normalized(context.parts.uri.path());
+    let purges: Vec<usize> = context
+        .live
+        .config
+        .purges
+        .iter()
+        .enumerate()
+        .filter(|(_, purge)| {
+            methods_of(&context.parts).any(|method| purge.methods.contains(&method))
+        })
+        .filter(|(_, purge)| {
+            let path = context.parts.uri.path();
+            purge.matcher.at(path).is_some()
+                || other
+                    .as_deref()
+                    .is_some_and(|other| purge.matcher.at(other).is_some())
+        })
+        .map(|(index, _)| index)
+        .collect();
+    if purges.is_empty() && context.parts.method.is_safe() {
+        return Plan::Pass {
+            rule,
+            reason: Reason::Method,
+        };
+    }
+    let rules: Vec<&PurgeRule> = purges
+        .iter()
+        .map(|index| &context.live.config.purges[*index])
+        .collect();
+    let templates = || {
+        rules
+            .iter()
+            .flat_map(|rule| rule.keys.iter().chain(&rule.tags))
+    };
+    Plan::Write(Effects {
+        rule,
+        reads_body: templates().any(|template| template.reads_body()),
+        reads_response: templates().any(|template| template.reads_response()),
+        purges,
+    })
+}
+
+/// The method, and the one that frameworks let a field put in its place.
+fn methods_of(parts: &Parts) -> impl Iterator<Item = Method> {
+    const OVERRIDING: [&str; 3] = [
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+    ];
+    let overriding = OVERRIDING
+        .iter()
+        .filter_map(|name| parts.headers.get(*name));
+    let overriding = overriding
+        .filter_map(|method| Method::from_bytes(&method.as_bytes().to_ascii_uppercase()).ok());
+    std::iter::once(parts.method.clone()).chain(overriding)
+}
+
+/// Which credentials the request brings and the key does not carry (promise I8).
+fn unkeyed_identity(route: Option<&Route>, present: Present) -> Identity {
+    let (authorization, cookie) = route.map_or((false, false), |route| {
+        (route.key_carries_authorization, route.key_carries_cookie)
+    });
+    Identity {
+        unkeyed_authorization: present.has(Present::AUTHORIZATION) && !authorization,
+        unkeyed_cookie: present.has(Present::COOKIE) && !cookie,
+    }
+}
+
+/// What selects among the stored responses of one key: host, scheme and the rule's path.
+///
+/// An app behind a TLS gateway may answer `https` and `http` differently (redirects, links). Two rules
+/// may render the same key, so that one purge covers both, but their answers differ.
+fn selector_of(route: Option<&Route>, context: &RequestContext) -> String {
+    let path = route.map_or("", |route| &route.path);
+    let mut selector =
+        String::with_capacity("https://".len() + context.host.len() + 1 + path.len());
+    if !route.is_some_and(|route| route.any_host) {
+        if context.scheme() == "https" {
+            selector.push_str("https://");
+        }
+        selector.push_str(&context.host);
+    }
+    if route.is_some() {
+        selector.push(' ');
+        selector.push_str(path);
+    }
+    selector
+}
+
+/// What the fields say; `explain` has nothing else to go by.
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() != b"0")
+}
+
+/// A request to hand the connection over. Only a GET may: an offer to go on in HTTP/2 (`h2c`) is
+/// declined by not passing it on, and any other method is answered by its own rules.
+fn is_upgrade(parts: &Parts) -> bool {
+    let offers_h2c = || {
+        let offers = parts.headers.get_all(UPGRADE).iter();
+        offers
+            .filter_map(|line| line.to_str().ok())
+            .any(|line| line.to_ascii_lowercase().contains("h2c"))
+    };
+    parts.method == Method::GET
+        && parts.version == Version::HTTP_11
+        && parts.headers.contains_key(UPGRADE)
+        && connection_options(&parts.headers).any(|option| option == UPGRADE)
+        && !offers_h2c()
+}

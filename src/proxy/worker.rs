@@ -1,0 +1,27 @@
+//! What one runtime needs to answer requests.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::cache::Cache;
+use super::outcome::Tally;
+use super::write::LateWrites;
+use crate::live::Live;
+use crate::metrics::Metrics;
+
+/// What one runtime needs to answer requests.
+pub struct Worker {
+    /// Which of the workers this is.
+    pub index: usize,
+    /// The config in force.
+    pub live: Arc<ArcSwap<Live>>,
+    /// The store and the fills under way, for requests that may be answered from there.
+    pub cache: Arc<Cache>,
+    /// Writes of the process that are watched after their timeout.
+    pub late_writes: LateWrites,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// Counts for the summary line of the log.
+    pub tally: Arc<Tally>,
+}

@@ -1,0 +1,209 @@
+//! What a write makes stale: its purge rules bound to it, its target (RFC 9111 §4.4), and the cache
+//! groups its answer names (RFC 9875 §3). Values in, patterns out; only the check of a token reads the clock.
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName, StatusCode};
+use serde_json::Value;
+
+use crate::config::Unmatched;
+use crate::http_cache::groups::{self, ANY_ORIGIN, Invalidated};
+use crate::http_cache::invalidation;
+use crate::http_cache::origin::Origin;
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::variables::{keyed_query, match_route, template_scope, verified_claims};
+use crate::routes::{Pattern, Purge, Template, target};
+
+/// The JSON of both sides, as far as it was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TemplateBodies<'a> {
+    /// The request's.
+    pub body: Option<&'a Value>,
+    /// The response's.
+    pub answer: Option<&'a Value>,
+}
+
+/// What a template with an absent variable covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingVariable {
+    /// Any value there.
+    MatchesAny,
+    /// Nothing: only what is named is purged.
+    Skipped,
+}
+
+/// Binds purge rule `index` to a write; also says how many variables were absent.
+pub fn bind(
+    context: &RequestContext,
+    index: usize,
+    bodies: TemplateBodies<'_>,
+    absent_means: MissingVariable,
+) -> (Purge, usize) {
+    let rule = &context.live.config.purges[index];
+    let other = target::normalized(context.parts.uri.path());
+    let matched = rule.matcher.at(context.parts.uri.path());
+    let matched = matched.or_else(|| rule.matcher.at(other.as_deref()?));
+    let params = matched.map(|matched| matched.params).unwrap_or_default();
+    let mut templates = rule.keys.iter().chain(&rule.tags);
+    let claims = verified_claims(context, templates.any(Template::reads_jwt));
+    let mut scope = template_scope(context, &params, claims.as_ref());
+    scope.body = bodies.body;
+    scope.response = bodies.answer;
+    let mut absent = 0;
+    let mut bind = |templates: &[Template]| -> Vec<Pattern> {
+        let mut patterns = Vec::with_capacity(templates.len());
+        for template in templates {
+            let (pattern, missing) = template.bind(&scope);
+            absent += missing;
+            if missing == 0 || absent_means == MissingVariable::MatchesAny {
+                patterns.push(pattern);
+            }
+        }
+        patterns
+    };
+    let purge = Purge {
+        everything: false,
+        keys: bind(&rule.keys),
+        tags: bind(&rule.tags),
+    };
+    (purge, absent)
+}
+
+/// The keys that RFC 9111 §4.4 invalidates: of the target, and of `Location` and `Content-Location`
+/// on the same origin.
+pub fn invalidated(
+    context: &RequestContext,
+    status: StatusCode,
+    answer: Option<&HeaderMap>,
+) -> Vec<Pattern> {
+    if !invalidation::invalidates(&context.parts.method, status) {
+        return Vec::new();
+    }
+    let mut keys = own_keys(context);
+    let further = answer.map_or_else(Vec::new, |answer| {
+        invalidation::further_targets(context.scheme(), &context.host, own_target(context), answer)
+    });
+    let others: Vec<String> = further
+        .iter()
+        .filter_map(|target| lenient(target))
+        .collect();
+    for key in further
+        .iter()
+        .chain(&others)
+        .flat_map(|target| keys_of_target(context, target))
+    {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// The keys of the request's own target, however the app may read it.
+pub fn own_keys(context: &RequestContext) -> Vec<Pattern> {
+    let target = own_target(context);
+    let mut keys = keys_of_target(context, target);
+    if let Some(other) = lenient(target) {
+        keys.extend(keys_of_target(context, &other));
+    }
+    keys
+}
+
+/// The tags of the groups that the answer to a write invalidates, whatever its status (RFC 9875 §3).
+pub fn groups_invalidated(context: &RequestContext, answer: &HeaderMap) -> Vec<Pattern> {
+    let origin = context.origin();
+    // What a rule with `any_host` stored is of this origin too.
+    let origins = [origin.as_str(), ANY_ORIGIN];
+    match groups::invalidated(&context.parts.method, answer) {
+        Invalidated::Named(groups) => groups
+            .iter()
+            .flat_map(|group| origins.map(|origin| groups::tag(origin, group)))
+            .map(|tag| Pattern::literal(&tag))
+            .collect(),
+        Invalidated::All => origins
+            .iter()
+            .map(|origin| Pattern::parse(&format!("{}*", groups::tags_of(origin))))
+            .collect(),
+    }
+}
+
+/// Of the tags of something stored under the write's own target, those of groups that go with it
+/// (RFC 9875 §2.2.1).
+pub fn companions<'t>(
+    context: &RequestContext,
+    tags: impl Iterator<Item = &'t str>,
+) -> Vec<Pattern> {
+    let ours = [context.origin().as_str(), ANY_ORIGIN].map(groups::tags_of);
+    let mut found: Vec<Pattern> = Vec::new();
+    for tag in tags.filter(|tag| ours.iter().any(|ours| tag.starts_with(ours))) {
+        let tag = Pattern::literal(tag);
+        if !found.contains(&tag) {
+            found.push(tag);
+        }
+    }
+    found
+}
+
+fn own_target(context: &RequestContext) -> &str {
+    let target = context.parts.uri.path_and_query();
+    target.map_or("/", |target| target.as_str())
+}
+
+/// The keys under which GETs of `target` (path and query) are stored: §4.4 invalidates every response of
+/// a URI, so what a key takes from elsewhere is left open, but for the writer's own identity.
+fn keys_of_target(context: &RequestContext, target: &str) -> Vec<Pattern> {
+    let Ok(uri) = target.parse::<http::Uri>() else {
+        return Vec::new();
+    };
+    let live = &context.live;
+    let matched = match_route(live, uri.path());
+    if matched.is_none() && live.config.defaults.unmatched == Unmatched::Pass {
+        return Vec::new();
+    }
+    let (index, params) = matched.unzip();
+    let route = index.map(|index| &live.config.routes[index]);
+    let template = route.map_or(&live.default_key, |route| &route.key);
+    let params = params.unwrap_or_default();
+    let claims = verified_claims(context, template.reads_jwt());
+    let query = keyed_query(route, uri.query());
+    let identity = identity_fields(context);
+    let mut keys = Vec::new();
+    for host in hosts(context) {
+        let mut scope = template_scope(context, &params, claims.as_ref());
+        scope.host = &host;
+        scope.path = uri.path();
+        scope.query = query.as_deref();
+        if let Some(key) = template.of_uri(&scope, &identity)
+            && !keys.contains(&key)
+        {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// Header fields that tell persons apart in a key.
+fn identity_fields(context: &RequestContext) -> Vec<HeaderName> {
+    let trusted = &context.live.config.defaults.trusted_identity;
+    let credentials = [AUTHORIZATION, COOKIE];
+    trusted.iter().cloned().chain(credentials).collect()
+}
+
+/// The request's host as GETs of the same origin may spell it: a URI with the scheme's own port and
+/// one without are the same (RFC 9110 §4.2.3).
+fn hosts(context: &RequestContext) -> Vec<String> {
+    let origin = Origin::of(context.scheme(), &context.host);
+    let mut hosts = origin.map_or_else(Vec::new, |origin| origin.authorities());
+    if !hosts.contains(&context.host) {
+        hosts.push(context.host.clone());
+    }
+    hosts
+}
+
+/// The target as a lenient app might read it.
+fn lenient(target: &str) -> Option<String> {
+    let (path, query) = target
+        .split_once('?')
+        .map_or((target, None), |(path, query)| (path, Some(query)));
+    let path = target::normalized(path)?;
+    Some(query.map_or(path.clone(), |query| format!("{path}?{query}")))
+}

@@ -1,0 +1,266 @@
+//! Writes: forwarded, and what they made stale is purged before their answer leaves (promise I2).
+
+mod answer_body;
+mod companions;
+pub mod effects;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::cache::Cache;
+use super::forward::exchange::{exchange, explain_failure, is_event_stream, passed_on};
+use super::forward::{expect, outgoing};
+use super::outcome::{Outcome, text};
+use super::request::client::Life;
+use super::request::context::RequestContext;
+use super::request::plan::Effects;
+use super::request::variables;
+use crate::body::{Body, Copy, Progress};
+use crate::http_cache::{Reason, remove};
+use crate::routes::{Pattern, Purge};
+use crate::upstream::{Arriving, UpstreamError};
+use effects::{MissingVariable, TemplateBodies};
+
+/// After its client was told of a timeout, the longest wait for the app to say how a write ended.
+const LATE: Duration = Duration::from_secs(600);
+
+/// The most writes that are watched after their timeout (promise I7).
+const MAX_LATE: usize = 256;
+
+/// Places for the writes of the process that are watched after their timeout.
+#[derive(Clone, Debug)]
+pub struct LateWrites(Arc<Semaphore>);
+
+impl Default for LateWrites {
+    fn default() -> LateWrites {
+        LateWrites(Arc::new(Semaphore::new(MAX_LATE)))
+    }
+}
+
+impl LateWrites {
+    fn free_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.clone().try_acquire_owned().ok()
+    }
+}
+
+/// Forwards a write. The work is detached: a client that hangs up does not stop the purge.
+pub(super) async fn forward(
+    cache: &Arc<Cache>,
+    late_writes: &LateWrites,
+    context: &Arc<RequestContext>,
+    effects: Effects,
+    body: Incoming,
+    life: Life,
+) -> Outcome {
+    let rule = effects.rule;
+    let (reply, outcome) = oneshot::channel();
+    let write = Write {
+        cache: cache.clone(),
+        late_writes: late_writes.clone(),
+        context: context.clone(),
+        effects,
+        life,
+        copy: None,
+        progress: Progress::default(),
+        companions: Vec::new(),
+    };
+    tokio::spawn(write.run(body, reply));
+    outcome.await.unwrap_or_else(|_| {
+        let response = text(
+            StatusCode::BAD_GATEWAY,
+            explain_failure(Reason::UpstreamError),
+        );
+        Outcome::new(rule, Reason::UpstreamError, response)
+    })
+}
+
+/// A write under way.
+struct Write {
+    cache: Arc<Cache>,
+    late_writes: LateWrites,
+    /// Held until the purge is done.
+    life: Life,
+    context: Arc<RequestContext>,
+    effects: Effects,
+    /// The beginning of the request's body, if a template reads it.
+    copy: Option<Copy>,
+    progress: Progress,
+    /// Tags of the groups that the target was in when the write came (RFC 9875 §2.2.1).
+    companions: Vec<Pattern>,
+}
+
+impl Write {
+    async fn run(mut self, body: Incoming, reply: oneshot::Sender<Outcome>) {
+        let context = self.context.clone();
+        let rule = self.effects.rule;
+        let cap = context.live.config.defaults.max_variables;
+        self.copy = self.effects.reads_body.then(|| Copy::new(cap));
+        let body = outgoing::body(&context, body, &self.progress, self.copy.clone());
+        let (body, expectation) = expect::hold(&context.parts, body);
+        let mut request = outgoing::request(&context, body, &expectation);
+        if self.effects.reads_response {
+            // A content coding would hide the variables.
+            remove(request.headers_mut(), |name| *name == ACCEPT_ENCODING);
+        }
+        let upstream = context.upstream();
+        let mut sending = Box::pin(upstream.unhurried(request));
+        let answer = exchange(&context, rule, async {
+            tokio::select! {
+                result = upstream.hurried(&mut sending, &self.progress) => result,
+                () = self.cut() => Err(UpstreamError::Timeout(upstream.timeout())),
+            }
+        });
+        // Looked up beside the app's own work, so that it costs the client no time.
+        let companions = companions::in_redis(&self.cache, &context);
+        let (answer, companions) = tokio::join!(answer, companions);
+        self.companions = companions;
+        match answer {
+            Ok(response) => {
+                let response = expectation.answered(passed_on(response, upstream));
+                let _ = reply.send(self.answered(response).await);
+            }
+            Err(failure) => {
+                self.unanswered(&failure.error).await;
+                let _ = reply.send(failure.outcome(rule));
+                if matches!(failure.error, UpstreamError::Timeout(_)) {
+                    self.late(sending).await;
+                }
+            }
+        }
+    }
+
+    /// Returns when the drain waits no longer.
+    async fn cut(&self) {
+        // An error means that the server is gone, and this task with it.
+        let _ = self.life.cut.clone().wait_for(|cut| *cut).await;
+    }
+
+    async fn answered(&self, response: Response<Body>) -> Outcome {
+        let cap = self.context.live.config.defaults.max_variables;
+        let status = response.status();
+        let mut response = response;
+        let mut purge = Purge {
+            tags: effects::groups_invalidated(&self.context, response.headers()),
+            ..Purge::default()
+        };
+        if status.is_success() || status.is_redirection() {
+            let mut received = None;
+            if self.effects.reads_response && !is_event_stream(response.headers()) {
+                tokio::select! {
+                    read = answer_body::read(response, cap) => (response, received) = read,
+                    () = self.cut() => {
+                        let words = explain_failure(Reason::UpstreamError);
+                        response = text(StatusCode::BAD_GATEWAY, words);
+                    }
+                }
+            }
+            purge.absorb(self.purge(received, Some((status, response.headers()))));
+        }
+        self.carry_out(purge).await;
+        Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status)
+    }
+
+    /// The app may have acted on a request whose answer was lost: purging too much is safe.
+    async fn unanswered(&self, error: &UpstreamError) {
+        if !error.unsent() {
+            self.carry_out(self.purge(None, None)).await;
+        }
+    }
+
+    /// The app may act after the purge of a write that timed out; then what was read in between goes
+    /// as well.
+    async fn late(&self, sending: impl Future<Output = Result<Response<Arriving>, UpstreamError>>) {
+        let Some(_place) = self.late_writes.free_place() else {
+            return;
+        };
+        let mut draining = self.life.draining.clone();
+        let answer = tokio::select! {
+            ended = tokio::time::timeout(LATE, sending) => ended.ok().and_then(Result::ok),
+            _ = async { draining.wait_for(|draining| *draining).await.is_ok() } => None,
+        };
+        let mut purge = self.purge(None, None);
+        if let Some(answer) = answer {
+            let groups = effects::groups_invalidated(&self.context, answer.headers());
+            purge.tags.extend(groups);
+        }
+        self.carry_out(purge).await;
+    }
+
+    /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
+    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1).
+    fn purge(&self, received: Option<Vec<u8>>, answer: Option<(StatusCode, &HeaderMap)>) -> Purge {
+        let cap = self.context.live.config.defaults.max_variables;
+        let json =
+            |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| variables::parse_json(&bytes, cap));
+        let sent = self.copy.as_ref().and_then(Copy::copied);
+        let (body, received) = (json(sent), json(received));
+        let bodies = TemplateBodies {
+            body: body.as_ref(),
+            answer: received.as_ref(),
+        };
+        let mut purge = Purge::default();
+        for index in &self.effects.purges {
+            purge.absorb(self.bind(*index, bodies));
+        }
+        let (status, fields) = match answer {
+            Some((status, fields)) => (status, Some(fields)),
+            None => (StatusCode::OK, None),
+        };
+        let invalidated = effects::invalidated(&self.context, status, fields);
+        if !invalidated.is_empty() {
+            purge.tags.extend(self.companions.iter().cloned());
+            purge
+                .tags
+                .extend(companions::in_memory(&self.cache, &self.context));
+        }
+        purge.keys.extend(invalidated);
+        purge
+    }
+
+    fn bind(&self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
+        let rule = self.context.live.config.purges[index].name.as_str();
+        // Half a request must not be a way to empty the store: it purges what it names, and no more.
+        let missing = if self.progress.broke() {
+            MissingVariable::Skipped
+        } else {
+            MissingVariable::MatchesAny
+        };
+        let (purge, absent) = effects::bind(&self.context, index, bodies, missing);
+        let metrics = &self.cache.metrics;
+        metrics.purges.with_label_values(&[rule]).inc();
+        if absent > 0 && missing == MissingVariable::MatchesAny {
+            metrics
+                .purge_variables_absent
+                .with_label_values(&[rule])
+                .inc_by(absent as u64);
+            let path = self.context.parts.uri.path();
+            tracing::info!(
+                rule,
+                absent,
+                path,
+                "purge widened: variables absent from the write"
+            );
+        }
+        purge
+    }
+
+    async fn carry_out(&self, purge: Purge) {
+        if purge.is_empty() {
+            return;
+        }
+        let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purge:?}"));
+        let done = self.cache.store.purge(purge).await;
+        tracing::debug!(
+            path = self.context.parts.uri.path(),
+            purge = described,
+            ?done,
+            "purged"
+        );
+    }
+}

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
@@ -27,8 +27,10 @@ pub struct App {
     live: Arc<ArcSwap<Live>>,
     metrics: Arc<Metrics>,
     admin: Arc<Admin>,
-    draining: watch::Sender<bool>,
-    admin_stop: watch::Sender<bool>,
+    /// Begins the drain when it is dropped, so that a start which fails leaves no thread behind.
+    stop_workers: DropGuard,
+    /// As for the workers, once these are gone.
+    stop_admin: DropGuard,
     workers: Vec<JoinHandle<()>>,
     admin_thread: JoinHandle<()>,
 }
@@ -44,10 +46,12 @@ impl App {
         let store = Store::new(&config, clock.clone(), metrics.clone());
         let token = config.admin.token.clone();
         let live = Arc::new(ArcSwap::from_pointee(Live::new(config, source, &metrics)?));
-        let (draining, drain_seen) = watch::channel(false);
+        let (stop, admin_stop) = (CancellationToken::new(), CancellationToken::new());
+        let (stop_workers, stop_admin) =
+            (stop.clone().drop_guard(), admin_stop.clone().drop_guard());
         let shared = Shared {
             places: Arc::new(Semaphore::new(listen.max_connections)),
-            draining: drain_seen,
+            stop: stop.clone(),
         };
         let (flights, tally) = (
             Arc::new(Flights::new(max_fills)),
@@ -96,16 +100,16 @@ impl App {
             .with_context(|| format!("[listen] admin = \"{}\": cannot listen", listen.admin))?;
         listener.set_nonblocking(true)?;
         let admin_addr = listener.local_addr()?;
-        let (admin_stop, stop_seen) = watch::channel(false);
         let (hand_over, handed_over) = std::sync::mpsc::channel();
         let (admin_metrics, admin_live) = (metrics.clone(), live.clone());
         let admin_thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach();
-            let admin = Arc::new(Admin::new(admin_metrics, store.clone(), admin_live, token));
+            let admin = Admin::new(admin_metrics, store.clone(), admin_live, token, stop);
+            let admin = Arc::new(admin);
             let _ = hand_over.send(admin.clone());
             runtime.block_on(async {
                 match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => admin::serve(listener, admin, stop_seen).await,
+                    Ok(listener) => admin::serve(listener, admin, admin_stop).await,
                     Err(error) => tracing::error!(%error, "admin interface ended"),
                 }
                 store.close().await;
@@ -120,8 +124,8 @@ impl App {
             live,
             metrics,
             admin,
-            draining,
-            admin_stop,
+            stop_workers,
+            stop_admin,
             workers,
             admin_thread,
         })
@@ -159,12 +163,11 @@ impl App {
 
     /// Stops accepting, finishes what is in flight, closes Redis; the admin interface goes last.
     pub fn shutdown(self) {
-        self.admin.draining.store(true, Ordering::Relaxed);
-        let _ = self.draining.send(true);
+        drop(self.stop_workers);
         for worker in self.workers {
             let _ = worker.join();
         }
-        let _ = self.admin_stop.send(true);
+        drop(self.stop_admin);
         let _ = self.admin_thread.join();
     }
 }

@@ -31,6 +31,7 @@ const IMPURE: &[&str] = &[
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("body", &[]),
+    ("drain", &[]),
     ("http_cache", &[]),
     ("routes", &["http_cache"]),
     ("entry", &["http_cache"]),
@@ -69,6 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "body",
             "clock",
             "config",
+            "drain",
             "entry",
             "http_cache",
             "jwt",
@@ -81,7 +83,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "server",
-        &["body", "clock", "config", "live", "metrics", "proxy"],
+        &[
+            "body", "clock", "config", "drain", "live", "metrics", "proxy",
+        ],
     ),
     (
         "admin",

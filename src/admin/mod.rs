@@ -13,7 +13,6 @@ pub mod stats;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -25,8 +24,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::TextEncoder;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::live::Live;
@@ -57,8 +57,8 @@ pub struct Admin {
     pub live: Arc<ArcSwap<Live>>,
     /// The bearer token of `POST /purge` and `POST /explain`; `None`: refused. A reload may change it.
     pub token: ArcSwapOption<String>,
-    /// Set when the drain begins: `/readyz` then answers 503.
-    pub draining: AtomicBool,
+    /// Cancelled when the workers drain: `/readyz` then answers 503.
+    pub draining: CancellationToken,
     started: Instant,
     status: Mutex<Option<(Instant, Status)>>,
 }
@@ -70,13 +70,14 @@ impl Admin {
         store: Store,
         live: Arc<ArcSwap<Live>>,
         token: Option<String>,
+        draining: CancellationToken,
     ) -> Admin {
         Admin {
             metrics,
             store,
             live,
             token: ArcSwapOption::from_pointee(token),
-            draining: AtomicBool::new(false),
+            draining,
             started: clock::monotonic(),
             status: Mutex::new(None),
         }
@@ -101,21 +102,19 @@ impl Admin {
     }
 }
 
-/// Serves the interface until `shutdown` says true (or its sender is gone), then lets answers under
-/// way finish.
-pub async fn serve(listener: TcpListener, admin: Arc<Admin>, mut shutdown: watch::Receiver<bool>) {
+/// Serves the interface until `stop` is cancelled, then lets answers under way finish.
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let stopping = shutdown.clone();
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
-            () = stopped(&mut shutdown) => break,
+            () = stop.cancelled() => break,
             stream = accept(&listener, &places) => stream,
         };
         let Some((stream, place)) = stream else { break };
-        let (admin, stopping) = (admin.clone(), stopping.clone());
+        let (admin, stop) = (admin.clone(), stop.clone());
         connections.spawn(async move {
-            connection(stream, admin, stopping).await;
+            connection(stream, admin, stop).await;
             drop(place);
         });
         while connections.try_join_next().is_some() {}
@@ -145,7 +144,7 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, admin: Arc<Admin>, mut stopping: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken) {
     let service = service_fn(move |request| {
         let admin = admin.clone();
         async move { Ok::<_, Infallible>(handle(&admin, request).await) }
@@ -158,7 +157,7 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, mut stopping: watch::R
     let mut serving = std::pin::pin!(serving);
     let result = tokio::select! {
         result = serving.as_mut() => result,
-        () = stopped(&mut stopping) => {
+        () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -166,11 +165,6 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, mut stopping: watch::R
     if let Err(error) = result {
         tracing::debug!(%error, "admin: connection ended");
     }
-}
-
-/// Ends when the process is to stop; a lost sender means the same.
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 /// One request: find the endpoint, let it answer, add what every answer carries.
@@ -225,7 +219,7 @@ fn endpoint(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
 /// Redis being down is told but is no reason to take the sidecar out: memory and the app still serve.
 async fn ready(admin: &Admin) -> Answer {
     let redis = stats::RedisState::of(&admin.status().await);
-    if admin.draining.load(Ordering::Relaxed) {
+    if admin.draining.is_cancelled() {
         let body = json!({ "ready": false, "reason": "draining", "redis": redis });
         return answer_json(StatusCode::SERVICE_UNAVAILABLE, &body);
     }

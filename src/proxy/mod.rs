@@ -28,10 +28,10 @@ use futures_util::future::{self, BoxFuture, Either, Ready};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::{mpsc, watch};
 
 use crate::body::{Body, Copy, Droppable, Progress, Timed, Watched};
 use crate::clock::Clock;
+use crate::drain::Drain;
 use crate::http_cache::Reason;
 use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::origin::Origin;
@@ -68,17 +68,6 @@ pub struct Worker {
     pub heads: Heads,
 }
 
-/// What a drain waits for, and how it ends the wait.
-#[derive(Clone, Debug)]
-pub struct Life {
-    /// Held by what the drain waits for.
-    pub alive: mpsc::Sender<()>,
-    /// Turns true when the drain begins.
-    pub draining: watch::Receiver<bool>,
-    /// Turns true when the drain waits no longer.
-    pub cut: watch::Receiver<bool>,
-}
-
 /// Who asks.
 #[derive(Debug)]
 pub struct Client {
@@ -87,9 +76,9 @@ pub struct Client {
     /// Whether its connection to Pannier is TLS.
     pub secure: bool,
     /// What its connection occupies; a relay after an upgrade keeps it.
-    pub hold: Arc<dyn Droppable>,
+    pub connection_guard: Arc<dyn Droppable>,
     /// Ties a write to the server's drain.
-    pub life: Life,
+    pub drain: Drain,
     /// Takes interim answers; `None` in HTTP/2.
     pub interims: Option<Interims>,
 }
@@ -202,7 +191,7 @@ async fn carry_out(
             Box::pin(pass::forward(worker, asked, rule, reason, body)).await
         }
         Plan::Write(effects) => {
-            write::forward(worker, asked, effects, body, client.life.clone()).await
+            write::forward(worker, asked, effects, body, client.drain.clone()).await
         }
         Plan::Upgrade { rule } => {
             Box::pin(upgrade::forward(
@@ -210,7 +199,7 @@ async fn carry_out(
                 asked,
                 rule,
                 body,
-                client.hold.clone(),
+                client.connection_guard.clone(),
             ))
             .await
         }

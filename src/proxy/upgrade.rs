@@ -20,7 +20,7 @@ pub(super) async fn forward(
     asked: &Asked,
     rule: Option<usize>,
     body: Incoming,
-    hold: Arc<dyn Droppable>,
+    connection_guard: Arc<dyn Droppable>,
 ) -> Outcome {
     let progress = Progress::default();
     let client = asked.parts.extensions.get::<OnUpgrade>().cloned();
@@ -40,7 +40,7 @@ pub(super) async fn forward(
         Ok(mut response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             let app = hyper::upgrade::on(&mut response);
             if let Some(client) = client {
-                tokio::spawn(relay(client, app, hold));
+                tokio::spawn(relay(client, app, connection_guard));
             }
             Outcome::new(rule, Reason::Upgrade, switched(response))
                 .asked_app(StatusCode::SWITCHING_PROTOCOLS)
@@ -61,7 +61,7 @@ fn switched(response: Response<Arriving>) -> Response<Body> {
 }
 
 /// Ends with either side; until then it counts as a connection and the drain waits for it.
-async fn relay(client: OnUpgrade, app: OnUpgrade, hold: Arc<dyn Droppable>) {
+async fn relay(client: OnUpgrade, app: OnUpgrade, connection_guard: Arc<dyn Droppable>) {
     let (Ok(client), Ok(app)) = (client.await, app.await) else {
         return;
     };
@@ -69,5 +69,5 @@ async fn relay(client: OnUpgrade, app: OnUpgrade, hold: Arc<dyn Droppable>) {
     if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut app).await {
         tracing::debug!(%error, "upgraded connection ended");
     }
-    drop(hold);
+    drop(connection_guard);
 }

@@ -18,8 +18,9 @@ use tokio::sync::oneshot;
 use super::effects::{self, Extent, Said};
 use super::outcome::{Outcome, text};
 use super::plan::Effects;
-use super::{Asked, Life, Worker, expect, headers, pass, variables};
+use super::{Asked, Worker, expect, headers, pass, variables};
 use crate::body::{Body, BoxError, Copy, Progress};
+use crate::drain::Drain;
 use crate::http_cache::Reason;
 use crate::routes::{Pattern, Purge};
 use crate::upstream::{Arriving, UpstreamError};
@@ -33,7 +34,7 @@ pub(super) async fn forward(
     asked: &Arc<Asked>,
     effects: Effects,
     body: Incoming,
-    life: Life,
+    drain: Drain,
 ) -> Outcome {
     let rule = effects.rule;
     let (reply, outcome) = oneshot::channel();
@@ -41,7 +42,7 @@ pub(super) async fn forward(
         worker: worker.clone(),
         asked: asked.clone(),
         effects,
-        life,
+        drain,
         copy: None,
         progress: Progress::default(),
         companions: Vec::new(),
@@ -60,7 +61,7 @@ pub(super) async fn forward(
 struct Write {
     worker: Arc<Worker>,
     /// Held until the purge is done.
-    life: Life,
+    drain: Drain,
     asked: Arc<Asked>,
     effects: Effects,
     /// The beginning of the request's body, if a template reads it.
@@ -88,7 +89,7 @@ impl Write {
         let asking = async {
             let result = tokio::select! {
                 result = upstream.hurried(&mut sending, &self.progress) => result,
-                () = self.cut() => Err(UpstreamError::Timeout(upstream.timeout())),
+                () = self.drain.forced() => Err(UpstreamError::Timeout(upstream.timeout())),
             };
             (result, crate::clock::monotonic() - started)
         };
@@ -113,12 +114,6 @@ impl Write {
         }
     }
 
-    /// Returns when the drain waits no longer.
-    async fn cut(&self) {
-        // An error means that the server is gone, and this task with it.
-        let _ = self.life.cut.clone().wait_for(|cut| *cut).await;
-    }
-
     async fn answered(&self, response: Response<Body>) -> Outcome {
         let status = response.status();
         let mut response = response;
@@ -131,7 +126,7 @@ impl Write {
             if self.effects.reads_response && !pass::is_event_stream(response.headers()) {
                 tokio::select! {
                     read = self.read(response) => (response, received) = read,
-                    () = self.cut() => {
+                    () = self.drain.forced() => {
                         let words = pass::words(Reason::UpstreamError);
                         response = text(StatusCode::BAD_GATEWAY, words);
                     }
@@ -156,10 +151,9 @@ impl Write {
         let Some(_slot) = self.worker.flights.late_slot() else {
             return;
         };
-        let mut draining = self.life.draining.clone();
         let answer = tokio::select! {
             ended = tokio::time::timeout(LATE, sending) => ended.ok().and_then(Result::ok),
-            _ = async { draining.wait_for(|draining| *draining).await.is_ok() } => None,
+            () = self.drain.started() => None,
         };
         let mut purge = self.purge(None, None);
         if let Some(answer) = answer {

@@ -4,7 +4,7 @@ mod source;
 
 use std::collections::BTreeMap;
 
-use source::{Source, names, rooms_used, tokens};
+use source::{Source, TESTS, names, rooms_used, tokens};
 
 /// Rooms that know values only: no runtime, no socket, no log, no clock.
 const PURE: &[&str] = &["routes", "http_cache", "entry", "budget", "store/fence"];
@@ -154,6 +154,17 @@ fn every_module_says_what_it_is() {
         .map(|source| format!("src/{}.rs", source.module))
         .collect();
     assert!(silent.is_empty(), "no //! line at the top: {silent:?}");
+}
+
+#[test]
+fn tests_stand_under_tests() {
+    let declared = Source::every();
+    let elsewhere: Vec<_> = declared
+        .iter()
+        .flat_map(Source::test_modules)
+        .filter(|module| module.rsplit('/').next() != Some(TESTS))
+        .collect();
+    assert!(elsewhere.is_empty(), "for tests alone: {elsewhere:?}");
 }
 
 fn is_pure(module: &str) -> bool {

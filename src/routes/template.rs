@@ -9,8 +9,6 @@ mod reading;
 mod value;
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod tests;
 
 pub use parse::TemplateError;

@@ -118,7 +118,7 @@ fn obstacle(asked: &Asked, route: Option<&Route>) -> Option<Reason> {
     match route {
         None if live.config.defaults.unmatched == Unmatched::Pass => return Some(Reason::NoRule),
         Some(route) if !route.enabled => return Some(Reason::Disabled),
-        Some(route) if route.ignore_query.unkeyed(&route.key, query).is_some() => {
+        Some(route) if route.ignore_query.find_unkeyed(&route.key, query).is_some() => {
             return Some(Reason::UnkeyedQuery);
         }
         _ => {}
@@ -196,7 +196,7 @@ pub fn claims(asked: &Asked, needed: bool) -> Option<Value> {
 /// The query without the fields that the rule ignores.
 pub fn kept<'q>(route: Option<&Route>, query: Option<&'q str>) -> Option<Cow<'q, str>> {
     match route {
-        Some(route) => route.ignore_query.kept(&route.key, query),
+        Some(route) => route.ignore_query.remove_ignored(&route.key, query),
         None => query.map(Cow::Borrowed),
     }
 }

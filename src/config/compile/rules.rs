@@ -13,9 +13,8 @@ use crate::config::problem::{Place, Problems};
 use crate::config::read::Reader;
 use crate::config::{Coherence, PurgeRule, Route};
 use crate::http_cache::{CacheControlMode, Despite, Policy};
-use crate::routes::query::IgnoreQuery;
 use crate::routes::template::{Site, Source};
-use crate::routes::{Matcher, Template};
+use crate::routes::{IgnoreQuery, Matcher, Template};
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
 /// How [`Template::default_key`] would be written.

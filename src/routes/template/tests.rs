@@ -598,8 +598,6 @@ fn what_a_template_reads() {
         Template::default_key(),
         Template::parse("{host}{uri}", Site::RouteKey, NO_PARAMS).expect("valid")
     );
-    assert_eq!(template("a:{host}", Site::RouteKey).literal_prefix(), "a:");
-    assert_eq!(template("{host}", Site::RouteKey).literal_prefix(), "");
 }
 
 #[test]

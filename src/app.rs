@@ -1,8 +1,8 @@
 //! A config made into running parts: worker threads, the admin interface; reload; drain.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::{Flights, Heads, Tally, Worker};
@@ -26,13 +26,22 @@ pub struct App {
     admin_addr: SocketAddr,
     live: Arc<ArcSwap<Live>>,
     metrics: Arc<Metrics>,
-    admin: Arc<Admin>,
     /// Begins the drain when it is dropped, so that a start which fails leaves no thread behind.
     stop_workers: DropGuard,
-    /// As for the workers, once these are gone.
+    /// Ends the admin interface when it is dropped, for the same reason.
     stop_admin: DropGuard,
     workers: Vec<JoinHandle<()>>,
     admin_thread: JoinHandle<()>,
+}
+
+/// What the workers and the admin interface are made of.
+struct Parts {
+    live: Arc<ArcSwap<Live>>,
+    store: Store,
+    flights: Arc<Flights>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    tally: Arc<Tally>,
 }
 
 impl App {
@@ -43,87 +52,24 @@ impl App {
         let clock = Clock::default();
         let listen = config.listen.clone();
         let max_fills = config.upstream.max_fills;
-        let store = Store::new(&config, clock.clone(), metrics.clone());
-        let token = config.admin.token.clone();
-        let live = Arc::new(ArcSwap::from_pointee(Live::new(config, source, &metrics)?));
-        let (stop, admin_stop) = (CancellationToken::new(), CancellationToken::new());
-        let (stop_workers, stop_admin) =
-            (stop.clone().drop_guard(), admin_stop.clone().drop_guard());
-        let shared = Shared {
-            places: Arc::new(Semaphore::new(listen.max_connections)),
-            stop: stop.clone(),
+        let parts = Parts {
+            store: Store::new(&config, clock.clone(), metrics.clone()),
+            live: Arc::new(ArcSwap::from_pointee(Live::new(config, source, &metrics)?)),
+            flights: Arc::new(Flights::new(max_fills)),
+            tally: Arc::new(Tally::default()),
+            metrics,
+            clock,
         };
-        let (flights, tally) = (
-            Arc::new(Flights::new(max_fills)),
-            Arc::new(Tally::default()),
-        );
-
-        let mut proxy_addr = listen.proxy;
-        let mut workers = Vec::with_capacity(listen.workers);
-        let (attached, all_attached) = std::sync::mpsc::channel();
-        for index in 0..listen.workers {
-            let listener = server::listen(proxy_addr)
-                .with_context(|| format!("[listen] proxy = \"{proxy_addr}\": cannot listen"))?;
-            // Port 0 is settled by the first listener.
-            proxy_addr = listener.local_addr()?;
-            let worker = Worker {
-                index,
-                live: live.clone(),
-                store: store.clone(),
-                flights: flights.clone(),
-                metrics: metrics.clone(),
-                clock: clock.clone(),
-                tally: tally.clone(),
-                heads: Heads::default(),
-            };
-            let (shared, attached) = (shared.clone(), attached.clone());
-            workers.push(spawn(&format!("pannier-{index}"), move |runtime| {
-                let worker = Arc::new(Worker {
-                    store: worker.store.attach(),
-                    ..worker
-                });
-                let _ = attached.send(());
-                let store = worker.store.clone();
-                if let Err(error) = runtime.block_on(server::serve(listener, worker, shared)) {
-                    tracing::error!(%error, "worker {index} ended");
-                }
-                runtime.block_on(store.close());
-            })?);
-        }
-        drop(attached);
-        // That Redis is up is said of all connections, so all are known before anything is said.
-        if all_attached.iter().take(listen.workers).count() < listen.workers {
-            anyhow::bail!("a worker thread did not start");
-        }
-
-        let listener = std::net::TcpListener::bind(listen.admin)
-            .with_context(|| format!("[listen] admin = \"{}\": cannot listen", listen.admin))?;
-        listener.set_nonblocking(true)?;
-        let admin_addr = listener.local_addr()?;
-        let (hand_over, handed_over) = std::sync::mpsc::channel();
-        let (admin_metrics, admin_live) = (metrics.clone(), live.clone());
-        let admin_thread = spawn("pannier-admin", move |runtime| {
-            let store = store.attach();
-            let admin = Admin::new(admin_metrics, store.clone(), admin_live, token, stop);
-            let admin = Arc::new(admin);
-            let _ = hand_over.send(admin.clone());
-            runtime.block_on(async {
-                match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => admin::serve(listener, admin, admin_stop).await,
-                    Err(error) => tracing::error!(%error, "admin interface ended"),
-                }
-                store.close().await;
-            });
-        })?;
-        let admin = handed_over
-            .recv()
-            .context("the admin thread did not start")?;
+        let (stop, admin_stop) = (CancellationToken::new(), CancellationToken::new());
+        let stop_workers = stop.clone().drop_guard();
+        let stop_admin = admin_stop.clone().drop_guard();
+        let (proxy_addr, workers) = parts.start_workers(&listen, &stop)?;
+        let (admin_addr, admin_thread) = parts.start_admin(listen.admin, stop, admin_stop)?;
         Ok(App {
             proxy_addr,
             admin_addr,
-            live,
-            metrics,
-            admin,
+            live: parts.live,
+            metrics: parts.metrics,
             stop_workers,
             stop_admin,
             workers,
@@ -146,10 +92,8 @@ impl App {
     pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
         let old = self.live.load_full();
         let waiting = old.config.needs_restart(&config);
-        let token = config.admin.token.clone();
         let live = Live::new(config, old.source.clone(), &self.metrics)?;
         self.live.store(Arc::new(live));
-        self.admin.token.store(token.map(Arc::new));
         Ok(waiting)
     }
 
@@ -170,6 +114,104 @@ impl App {
         drop(self.stop_admin);
         let _ = self.admin_thread.join();
     }
+}
+
+impl Parts {
+    /// One listener and thread a worker; the address they share.
+    fn start_workers(
+        &self,
+        listen: &Listen,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<(SocketAddr, Vec<JoinHandle<()>>)> {
+        let shared = Shared {
+            places: Arc::new(Semaphore::new(listen.max_connections)),
+            stop: stop.clone(),
+        };
+        let mut address = listen.proxy;
+        let mut workers = Vec::with_capacity(listen.workers);
+        let (attached, all_attached) = mpsc::channel();
+        for index in 0..listen.workers {
+            let listener = server::listen(address)
+                .with_context(|| format!("[listen] proxy = \"{address}\": cannot listen"))?;
+            // Port 0 is settled by the first listener.
+            address = listener.local_addr()?;
+            let worker = self.worker(index);
+            let (shared, attached) = (shared.clone(), attached.clone());
+            workers.push(spawn(&format!("pannier-{index}"), move |runtime| {
+                serve(runtime, listener, worker, shared, &attached);
+            })?);
+        }
+        drop(attached);
+        // That Redis is up is said of all connections, so all are known before anything is said.
+        if all_attached.iter().take(listen.workers).count() < listen.workers {
+            anyhow::bail!("a worker thread did not start");
+        }
+        Ok((address, workers))
+    }
+
+    fn worker(&self, index: usize) -> Worker {
+        Worker {
+            index,
+            live: self.live.clone(),
+            store: self.store.clone(),
+            flights: self.flights.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            tally: self.tally.clone(),
+            heads: Heads::default(),
+        }
+    }
+
+    /// The admin interface, once its store is attached; its address.
+    fn start_admin(
+        &self,
+        address: SocketAddr,
+        draining: CancellationToken,
+        stop: CancellationToken,
+    ) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
+        let listener = TcpListener::bind(address)
+            .with_context(|| format!("[listen] admin = \"{address}\": cannot listen"))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (metrics, store, live) = (self.metrics.clone(), self.store.clone(), self.live.clone());
+        let (attached, is_attached) = mpsc::channel();
+        let thread = spawn("pannier-admin", move |runtime| {
+            let store = store.attach();
+            let _ = attached.send(());
+            let admin = Arc::new(Admin::new(metrics, store.clone(), live, draining));
+            runtime.block_on(async {
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => admin::serve(listener, admin, stop).await,
+                    Err(error) => tracing::error!(%error, "admin interface ended"),
+                }
+                store.close().await;
+            });
+        })?;
+        is_attached
+            .recv()
+            .context("the admin thread did not start")?;
+        Ok((address, thread))
+    }
+}
+
+/// One worker's life on its thread.
+fn serve(
+    runtime: &Runtime,
+    listener: TcpListener,
+    worker: Worker,
+    shared: Shared,
+    attached: &mpsc::Sender<()>,
+) {
+    let worker = Arc::new(Worker {
+        store: worker.store.attach(),
+        ..worker
+    });
+    let _ = attached.send(());
+    let (index, store) = (worker.index, worker.store.clone());
+    if let Err(error) = runtime.block_on(server::serve(listener, worker, shared)) {
+        tracing::error!(%error, "worker {index} ended");
+    }
+    runtime.block_on(store.close());
 }
 
 /// A thread with a single-threaded runtime of its own.

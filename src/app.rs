@@ -1,19 +1,19 @@
 //! A config made into running parts: worker threads, the admin interface; reload; drain.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::{Cache, Flights, HeadCache, LateWrites, Tally, Worker};
@@ -26,11 +26,24 @@ pub struct App {
     admin_addr: SocketAddr,
     live: Arc<ArcSwap<Live>>,
     metrics: Arc<Metrics>,
-    admin: Arc<Admin>,
-    draining: watch::Sender<bool>,
-    admin_stop: watch::Sender<bool>,
+    /// Begins the drain when it is dropped, so that a start which fails leaves no thread behind.
+    stop_workers: DropGuard,
+    /// Ends the admin interface when it is dropped, for the same reason.
+    stop_admin: DropGuard,
     workers: Vec<JoinHandle<()>>,
     admin_thread: JoinHandle<()>,
+}
+
+/// What the workers and the admin interface are made of.
+#[derive(Clone)]
+struct Parts {
+    live: Arc<ArcSwap<Live>>,
+    store: Store,
+    flights: Arc<Flights>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    late_writes: LateWrites,
+    tally: Arc<Tally>,
 }
 
 impl App {
@@ -41,91 +54,27 @@ impl App {
         let clock = Clock::default();
         let listen = config.listen.clone();
         let max_fills = config.upstream.max_fills;
-        let store = Store::new(&config, clock.clone(), metrics.clone());
-        let token = config.admin.token.clone();
-        let live = Arc::new(ArcSwap::from_pointee(Live::new(config, source, &metrics)?));
-        let (draining, drain_seen) = watch::channel(false);
-        let shared = Shared {
-            places: Arc::new(Semaphore::new(listen.max_connections)),
-            draining: drain_seen,
+        let parts = Parts {
+            store: Store::new(&config, clock.clone(), metrics.clone()),
+            live: Arc::new(ArcSwap::from_pointee(Live::new(config, source, &metrics)?)),
+            flights: Arc::new(Flights::new(max_fills)),
+            late_writes: LateWrites::default(),
+            tally: Arc::new(Tally::default()),
+            metrics,
+            clock,
         };
-        let flights = Arc::new(Flights::new(max_fills));
-        let (tally, late_writes) = (Arc::new(Tally::default()), LateWrites::default());
-
-        let mut proxy_addr = listen.proxy;
-        let mut workers = Vec::with_capacity(listen.workers);
-        let (attached, all_attached) = std::sync::mpsc::channel();
-        for index in 0..listen.workers {
-            let listener = server::listen(proxy_addr)
-                .with_context(|| format!("[listen] proxy = \"{proxy_addr}\": cannot listen"))?;
-            // Port 0 is settled by the first listener.
-            proxy_addr = listener.local_addr()?;
-            let cache = Cache {
-                store: store.clone(),
-                flights: flights.clone(),
-                heads: HeadCache::default(),
-                metrics: metrics.clone(),
-                clock: clock.clone(),
-            };
-            let (live, metrics) = (live.clone(), metrics.clone());
-            let (late_writes, tally) = (late_writes.clone(), tally.clone());
-            let (shared, attached) = (shared.clone(), attached.clone());
-            workers.push(spawn(&format!("pannier-{index}"), move |runtime| {
-                let store = cache.store.attach();
-                let worker = Arc::new(Worker {
-                    index,
-                    live,
-                    cache: Arc::new(Cache {
-                        store: store.clone(),
-                        ..cache
-                    }),
-                    late_writes,
-                    metrics,
-                    tally,
-                });
-                let _ = attached.send(());
-                if let Err(error) = runtime.block_on(server::serve(listener, worker, shared)) {
-                    tracing::error!(%error, "worker {index} ended");
-                }
-                runtime.block_on(store.close());
-            })?);
-        }
-        drop(attached);
-        // That Redis is up is said of all connections, so all are known before anything is said.
-        if all_attached.iter().take(listen.workers).count() < listen.workers {
-            anyhow::bail!("a worker thread did not start");
-        }
-
-        let listener = std::net::TcpListener::bind(listen.admin)
-            .with_context(|| format!("[listen] admin = \"{}\": cannot listen", listen.admin))?;
-        listener.set_nonblocking(true)?;
-        let admin_addr = listener.local_addr()?;
-        let (admin_stop, stop_seen) = watch::channel(false);
-        let (hand_over, handed_over) = std::sync::mpsc::channel();
-        let (admin_metrics, admin_live) = (metrics.clone(), live.clone());
-        let admin_thread = spawn("pannier-admin", move |runtime| {
-            let store = store.attach();
-            let admin = Arc::new(Admin::new(admin_metrics, store.clone(), admin_live, token));
-            let _ = hand_over.send(admin.clone());
-            runtime.block_on(async {
-                match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => admin::serve(listener, admin, stop_seen).await,
-                    Err(error) => tracing::error!(%error, "admin interface ended"),
-                }
-                store.close().await;
-            });
-        })?;
-        let admin = handed_over
-            .recv()
-            .context("the admin thread did not start")?;
+        let (stop, admin_stop) = (CancellationToken::new(), CancellationToken::new());
+        let stop_workers = stop.clone().drop_guard();
+        let stop_admin = admin_stop.clone().drop_guard();
+        let (proxy_addr, workers) = parts.start_workers(&listen, &stop)?;
+        let (admin_addr, admin_thread) = parts.start_admin(listen.admin, stop, admin_stop)?;
         Ok(App {
             proxy_addr,
             admin_addr,
-            live,
-            metrics,
-            admin,
-            draining,
-            admin_stop,
+            live: parts.live,
+            metrics: parts.metrics,
+            stop_workers,
+            stop_admin,
             workers,
             admin_thread,
         })
@@ -146,10 +95,8 @@ impl App {
     pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
         let old = self.live.load_full();
         let waiting = old.config.needs_restart(&config);
-        let token = config.admin.token.clone();
         let live = Live::new(config, old.source.clone(), &self.metrics)?;
         self.live.store(Arc::new(live));
-        self.admin.token.store(token.map(Arc::new));
         Ok(waiting)
     }
 
@@ -163,13 +110,106 @@ impl App {
 
     /// Stops accepting, finishes what is in flight, closes Redis; the admin interface goes last.
     pub fn shutdown(self) {
-        self.admin.draining.store(true, Ordering::Relaxed);
-        let _ = self.draining.send(true);
+        drop(self.stop_workers);
         for worker in self.workers {
             let _ = worker.join();
         }
-        let _ = self.admin_stop.send(true);
+        drop(self.stop_admin);
         let _ = self.admin_thread.join();
+    }
+}
+
+impl Parts {
+    /// One listener and thread a worker; the address they share.
+    fn start_workers(
+        &self,
+        listen: &Listen,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<(SocketAddr, Vec<JoinHandle<()>>)> {
+        let shared = Shared {
+            places: Arc::new(Semaphore::new(listen.max_connections)),
+            stop: stop.clone(),
+        };
+        let mut address = listen.proxy;
+        let mut workers = Vec::with_capacity(listen.workers);
+        let (attached, all_attached) = mpsc::channel();
+        for index in 0..listen.workers {
+            let listener = server::listen(address)
+                .with_context(|| format!("[listen] proxy = \"{address}\": cannot listen"))?;
+            // Port 0 is settled by the first listener.
+            address = listener.local_addr()?;
+            let (parts, shared, attached) = (self.clone(), shared.clone(), attached.clone());
+            workers.push(spawn(&format!("pannier-{index}"), move |runtime| {
+                let store = parts.store.attach();
+                let worker = Arc::new(parts.worker(index, store.clone()));
+                let _ = attached.send(());
+                serve(runtime, listener, worker, shared);
+                runtime.block_on(store.close());
+            })?);
+        }
+        drop(attached);
+        // That Redis is up is said of all connections, so all are known before anything is said.
+        if all_attached.iter().take(listen.workers).count() < listen.workers {
+            anyhow::bail!("a worker thread did not start");
+        }
+        Ok((address, workers))
+    }
+
+    /// Worker `index`; `store` is attached to its runtime.
+    fn worker(&self, index: usize, store: Store) -> Worker {
+        Worker {
+            index,
+            live: self.live.clone(),
+            cache: Arc::new(Cache {
+                store,
+                flights: self.flights.clone(),
+                heads: HeadCache::default(),
+                metrics: self.metrics.clone(),
+                clock: self.clock.clone(),
+            }),
+            late_writes: self.late_writes.clone(),
+            metrics: self.metrics.clone(),
+            tally: self.tally.clone(),
+        }
+    }
+
+    /// The admin interface, once its store is attached; its address.
+    fn start_admin(
+        &self,
+        address: SocketAddr,
+        draining: CancellationToken,
+        stop: CancellationToken,
+    ) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
+        let listener = TcpListener::bind(address)
+            .with_context(|| format!("[listen] admin = \"{address}\": cannot listen"))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (metrics, store, live) = (self.metrics.clone(), self.store.clone(), self.live.clone());
+        let (attached, is_attached) = mpsc::channel();
+        let thread = spawn("pannier-admin", move |runtime| {
+            let store = store.attach();
+            let _ = attached.send(());
+            let admin = Arc::new(Admin::new(metrics, store.clone(), live, draining));
+            runtime.block_on(async {
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => admin::serve(listener, admin, stop).await,
+                    Err(error) => tracing::error!(%error, "admin interface ended"),
+                }
+                store.close().await;
+            });
+        })?;
+        is_attached
+            .recv()
+            .context("the admin thread did not start")?;
+        Ok((address, thread))
+    }
+}
+
+/// One worker's life on its thread.
+fn serve(runtime: &Runtime, listener: TcpListener, worker: Arc<Worker>, shared: Shared) {
+    let index = worker.index;
+    if let Err(error) = runtime.block_on(server::serve(listener, worker, shared)) {
+        tracing::error!(%error, "worker {index} ended");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -63,7 +64,7 @@ impl Body {
         }
     }
 
-    /// Whether it is known to have no bytes.
+    /// Whether it comes piece by piece, so that its end is not at hand.
     pub fn is_streamed(&self) -> bool {
         matches!(self, Body::Stream(..))
     }
@@ -225,22 +226,18 @@ impl Default for Progress {
 impl Progress {
     /// The last moment a piece was taken.
     pub fn last(&self) -> Instant {
-        self.lock().last
+        self.0.lock().last
     }
 
     /// Whether the body ended before it was whole.
     pub fn broke(&self) -> bool {
-        self.lock().broke
+        self.0.lock().broke
     }
 
     fn note(&self, broke: bool) {
-        let mut sent = self.lock();
+        let mut sent = self.0.lock();
         sent.last = Instant::now();
         sent.broke |= broke;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Sent> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -270,23 +267,19 @@ impl Copy {
 
     /// What was copied; `None` if the body was over the cap.
     pub fn copied(&self) -> Option<Vec<u8>> {
-        self.lock().clone()
+        self.bytes.lock().clone()
     }
 
     /// Adds a piece.
     pub fn push(&self, piece: &[u8]) {
-        let mut held = self.lock();
-        if let Some(bytes) = held.as_mut() {
+        let mut copied = self.bytes.lock();
+        if let Some(bytes) = copied.as_mut() {
             if bytes.len() + piece.len() > self.cap {
-                *held = None;
+                *copied = None;
             } else {
                 bytes.extend_from_slice(piece);
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@ mod source;
 
 use std::collections::BTreeMap;
 
-use source::{Source, names, rooms_used, tokens};
+use source::{Source, TESTS, names, rooms_used, tokens};
 
 /// Rooms that know values only: no runtime, no socket, no log, no clock.
 const PURE: &[&str] = &["routes", "http_cache", "entry", "budget", "store/fence"];
@@ -32,6 +32,7 @@ const IMPURE: &[&str] = &[
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("body", &[]),
+    ("drain", &[]),
     ("http_cache", &[]),
     ("routes", &["http_cache"]),
     ("entry", &["http_cache"]),
@@ -70,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "body",
             "clock",
             "config",
+            "drain",
             "entry",
             "http_cache",
             "jwt",
@@ -82,7 +84,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "server",
-        &["body", "clock", "config", "live", "metrics", "proxy"],
+        &[
+            "body", "clock", "config", "drain", "live", "metrics", "proxy",
+        ],
     ),
     (
         "admin",
@@ -151,6 +155,17 @@ fn every_module_says_what_it_is() {
         .map(|source| format!("src/{}.rs", source.module))
         .collect();
     assert!(silent.is_empty(), "no //! line at the top: {silent:?}");
+}
+
+#[test]
+fn tests_stand_under_tests() {
+    let declared = Source::every();
+    let elsewhere: Vec<_> = declared
+        .iter()
+        .flat_map(Source::test_modules)
+        .filter(|module| module.rsplit('/').next() != Some(TESTS))
+        .collect();
+    assert!(elsewhere.is_empty(), "for tests alone: {elsewhere:?}");
 }
 
 fn is_pure(module: &str) -> bool {

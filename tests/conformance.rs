@@ -1,12 +1,12 @@
 //! The RFCs as an examiner reads them: what Pannier does as a shared cache without any route, seen
-//! from both sides of the wire. Each group is one test for each tier; `--no-capture` prints its count.
+//! from both sides of the wire. Each subject is one test for each tier; `--no-capture` prints its count.
 
 mod app;
 mod case;
 mod client;
-mod groups;
 mod not_yet;
 mod runner;
+mod subjects;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,35 +14,35 @@ use case::Level;
 use not_yet::NOT_YET;
 use runner::Tier;
 
-macro_rules! tests_of_groups {
-    ($($group:ident),* $(,)?) => {
+macro_rules! tests_of_subjects {
+    ($($subject:ident),* $(,)?) => {
         mod memory {
-            use super::{Tier, groups, runner};
+            use super::{Tier, runner, subjects};
             $(
                 #[tokio::test(flavor = "multi_thread")]
-                async fn $group() {
-                    runner::run(groups::$group::cases(), Tier::Memory).await;
+                async fn $subject() {
+                    runner::run(subjects::$subject::cases(), Tier::Memory).await;
                 }
             )*
         }
 
         mod redis {
-            use super::{Tier, groups, runner};
+            use super::{Tier, runner, subjects};
             $(
                 #[tokio::test(flavor = "multi_thread")]
-                async fn $group() {
-                    runner::run(groups::$group::cases(), Tier::Redis).await;
+                async fn $subject() {
+                    runner::run(subjects::$subject::cases(), Tier::Redis).await;
                 }
             )*
         }
 
         fn all() -> Vec<case::Case> {
-            [$(groups::$group::cases()),*].into_iter().flatten().collect()
+            [$(subjects::$subject::cases()),*].into_iter().flatten().collect()
         }
     };
 }
 
-tests_of_groups!(
+tests_of_subjects!(
     age,
     cache_groups,
     cache_status,

@@ -469,6 +469,28 @@ async fn the_admin_purges_with_its_token_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_the_token() {
+    let (app, sidecar) = kanban().await;
+    let admin = sidecar.admin();
+    let purge = |token: &'static str| {
+        admin
+            .request("POST", "/purge")
+            .header("authorization", &format!("Bearer {token}"))
+            .header("content-type", "application/json")
+            .body(r#"{"everything": true}"#)
+            .send()
+    };
+    assert_eq!(purge(TOKEN).await.status, 200);
+    let variables = [
+        ("PANNIER_UPSTREAM_URL", &*app.url()),
+        ("PANNIER_ADMIN_TOKEN", "another-token-of-the-tests"),
+    ];
+    sidecar.reload(KANBAN, &variables);
+    assert_eq!(purge(TOKEN).await.status, 401);
+    assert_eq!(purge("another-token-of-the-tests").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stats_count_what_happened() {
     let (_app, sidecar) = kanban().await;
     let (client, admin) = (sidecar.client(), sidecar.admin());

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod broken_answers;
+mod cache_groups;
 mod cache_status;
 mod caching;
 mod coalescing;
@@ -11,7 +12,6 @@ mod explain;
 mod fidelity;
 mod fleet;
 mod fuzzing;
-mod groups;
 mod http2;
 mod interop;
 mod invalidation;

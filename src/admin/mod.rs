@@ -5,6 +5,7 @@
 //! through a drain, so that `/readyz` can tell the load balancer; the caller stops it last.
 
 mod answer;
+mod endpoint;
 pub mod explain;
 pub mod guard;
 pub mod purge;
@@ -13,26 +14,27 @@ pub mod stats;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::TextEncoder;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::{Status, Store};
 use answer::{Answer, answer, answer_json, refused};
+use endpoint::Endpoint;
 use refusal::Refusal;
 
 /// Connections at a time; further ones wait in the backlog.
@@ -53,12 +55,10 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Asked for its status, and purged; attached to the runtime that runs [`serve`].
     pub store: Store,
-    /// The config in force.
+    /// The config in force; with it the token of `POST /purge` and `POST /explain`.
     pub live: Arc<ArcSwap<Live>>,
-    /// The bearer token of `POST /purge` and `POST /explain`; `None`: refused. A reload may change it.
-    pub token: ArcSwapOption<String>,
-    /// Set when the drain begins: `/readyz` then answers 503.
-    pub draining: AtomicBool,
+    /// Cancelled when the workers drain: `/readyz` then answers 503.
+    pub draining: CancellationToken,
     started: Instant,
     status: Mutex<Option<(Instant, Status)>>,
 }
@@ -69,14 +69,13 @@ impl Admin {
         metrics: Arc<Metrics>,
         store: Store,
         live: Arc<ArcSwap<Live>>,
-        token: Option<String>,
+        draining: CancellationToken,
     ) -> Admin {
         Admin {
             metrics,
             store,
             live,
-            token: ArcSwapOption::from_pointee(token),
-            draining: AtomicBool::new(false),
+            draining,
             started: clock::monotonic(),
             status: Mutex::new(None),
         }
@@ -101,21 +100,19 @@ impl Admin {
     }
 }
 
-/// Serves the interface until `shutdown` says true (or its sender is gone), then lets answers under
-/// way finish.
-pub async fn serve(listener: TcpListener, admin: Arc<Admin>, mut shutdown: watch::Receiver<bool>) {
+/// Serves the interface until `stop` is cancelled, then lets answers under way finish.
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let stopping = shutdown.clone();
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
-            () = stopped(&mut shutdown) => break,
+            () = stop.cancelled() => break,
             stream = accept(&listener, &places) => stream,
         };
         let Some((stream, place)) = stream else { break };
-        let (admin, stopping) = (admin.clone(), stopping.clone());
+        let (admin, stop) = (admin.clone(), stop.clone());
         connections.spawn(async move {
-            connection(stream, admin, stopping).await;
+            connection(stream, admin, stop).await;
             drop(place);
         });
         while connections.try_join_next().is_some() {}
@@ -145,7 +142,7 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, admin: Arc<Admin>, mut stopping: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken) {
     let service = service_fn(move |request| {
         let admin = admin.clone();
         async move { Ok::<_, Infallible>(handle(&admin, request).await) }
@@ -158,7 +155,7 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, mut stopping: watch::R
     let mut serving = std::pin::pin!(serving);
     let result = tokio::select! {
         result = serving.as_mut() => result,
-        () = stopped(&mut stopping) => {
+        () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -168,14 +165,9 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, mut stopping: watch::R
     }
 }
 
-/// Ends when the process is to stop; a lost sender means the same.
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
-}
-
 /// One request: find the endpoint, let it answer, add what every answer carries.
 async fn handle(admin: &Admin, request: Request<Incoming>) -> Answer {
-    let answer = match endpoint(request.method(), request.uri().path()) {
+    let answer = match endpoint::find(request.method(), request.uri().path()) {
         Ok(Endpoint::Health) => Ok(answer_json(StatusCode::OK, &json!({ "status": "ok" }))),
         Ok(Endpoint::Ready) => Ok(ready(admin).await),
         Ok(Endpoint::Metrics) => Ok(metrics(admin).await),
@@ -194,38 +186,10 @@ async fn handle(admin: &Admin, request: Request<Incoming>) -> Answer {
     answer
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Endpoint {
-    Health,
-    Ready,
-    Metrics,
-    Stats,
-    Purge,
-    Explain,
-}
-
-/// The route table.
-fn endpoint(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
-    let (endpoint, allow) = match path {
-        "/healthz" => (Endpoint::Health, "GET, HEAD"),
-        "/readyz" => (Endpoint::Ready, "GET, HEAD"),
-        "/metrics" => (Endpoint::Metrics, "GET, HEAD"),
-        "/stats" => (Endpoint::Stats, "GET, HEAD"),
-        "/purge" => (Endpoint::Purge, "POST"),
-        "/explain" => (Endpoint::Explain, "POST"),
-        _ => return Err(Refusal::NotFound),
-    };
-    if allow.split(", ").any(|allowed| allowed == method.as_str()) {
-        Ok(endpoint)
-    } else {
-        Err(Refusal::Method { allow })
-    }
-}
-
 /// Redis being down is told but is no reason to take the sidecar out: memory and the app still serve.
 async fn ready(admin: &Admin) -> Answer {
     let redis = stats::RedisState::of(&admin.status().await);
-    if admin.draining.load(Ordering::Relaxed) {
+    if admin.draining.is_cancelled() {
         let body = json!({ "ready": false, "reason": "draining", "redis": redis });
         return answer_json(StatusCode::SERVICE_UNAVAILABLE, &body);
     }
@@ -255,10 +219,14 @@ async fn stats(admin: &Admin) -> Answer {
     answer_json(StatusCode::OK, &stats)
 }
 
+/// By the token of the config in force.
+fn authorize(admin: &Admin, fields: &HeaderMap) -> Result<(), Refusal> {
+    guard::authorize(fields, admin.live.load().config.admin.token.as_deref())
+}
+
 async fn purge(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
     let (head, body) = request.into_parts();
-    let token = admin.token.load();
-    guard::authorize(&head.headers, token.as_ref().map(|token| token.as_str()))?;
+    authorize(admin, &head.headers)?;
     let wanted = purge::parse(&guard::read(&head.headers, body).await?)?;
     tracing::info!(
         selectors = wanted.len(),
@@ -279,41 +247,9 @@ async fn purge(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refu
 
 async fn explain(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
     let (head, body) = request.into_parts();
-    let token = admin.token.load();
-    guard::authorize(&head.headers, token.as_ref().map(|token| token.as_str()))?;
+    authorize(admin, &head.headers)?;
     let body = guard::read(&head.headers, body).await?;
     let asked = explain::parse(&body, admin.live.load_full())?;
     let account = explain::explain(&asked, &admin.store).await;
     Ok(answer_json(StatusCode::OK, &account))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_find_their_endpoint() {
-        let cases = [
-            ("GET", "/healthz", Ok(Endpoint::Health)),
-            ("HEAD", "/healthz", Ok(Endpoint::Health)),
-            ("GET", "/readyz", Ok(Endpoint::Ready)),
-            ("GET", "/metrics", Ok(Endpoint::Metrics)),
-            ("GET", "/stats", Ok(Endpoint::Stats)),
-            ("POST", "/purge", Ok(Endpoint::Purge)),
-            ("POST", "/explain", Ok(Endpoint::Explain)),
-            ("GET", "/explain", Err(StatusCode::METHOD_NOT_ALLOWED)),
-            ("GET", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
-            ("HEAD", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
-            ("get", "/stats", Err(StatusCode::METHOD_NOT_ALLOWED)),
-            ("POST", "/metrics", Err(StatusCode::METHOD_NOT_ALLOWED)),
-            ("GET", "/", Err(StatusCode::NOT_FOUND)),
-            ("GET", "/stats/", Err(StatusCode::NOT_FOUND)),
-            ("GET", "//stats", Err(StatusCode::NOT_FOUND)),
-        ];
-        for (method, path, expected) in cases {
-            let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let found = endpoint(&method, path).map_err(|refusal| refusal.status());
-            assert_eq!(found, expected, "{method} {path}");
-        }
-    }
 }

@@ -2,11 +2,8 @@
 
 use serde::Deserialize;
 
-use super::refusal::Refusal;
+use super::refusal::{MAX_SELECTORS, Refusal};
 use crate::routes::{Pattern, Purge};
-
-/// Keys, patterns and tags of one purge: each costs every fill under way a comparison.
-pub const MAX_SELECTORS: usize = 1000;
 
 /// The body of `POST /purge`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -2,15 +2,21 @@
 
 use http::StatusCode;
 
-use super::guard::MAX_BODY;
-use super::purge::MAX_SELECTORS;
+/// Bytes of a body.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// Keys, patterns and tags of one purge: each costs every fill under way a comparison.
+pub const MAX_SELECTORS: usize = 1000;
 
 /// A refused request; its text is what the client reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No such path.
-    #[error("there are: GET /healthz, /readyz, /metrics, /stats, and POST /purge, /explain")]
-    NotFound,
+    #[error("there are: {endpoints}")]
+    NotFound {
+        /// The paths there are.
+        endpoints: String,
+    },
     /// The path does not take this method.
     #[error("this path takes {allow}")]
     Method {
@@ -56,7 +62,7 @@ impl Refusal {
     /// The status it is told with.
     pub fn status(&self) -> StatusCode {
         match self {
-            Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
             Refusal::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::Origin | Refusal::NoToken => StatusCode::FORBIDDEN,
             Refusal::Unauthorized => StatusCode::UNAUTHORIZED,

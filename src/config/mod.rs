@@ -35,7 +35,7 @@ use http::{HeaderName, Method};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
-use crate::routes::query::IgnoreQuery;
+use crate::routes::IgnoreQuery;
 use crate::routes::{Matcher, Template};
 
 /// A config that cannot be wrong.

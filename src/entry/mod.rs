@@ -2,8 +2,6 @@
 
 pub mod codec;
 pub(crate) mod packed;
-#[cfg(test)]
-pub(crate) mod samples;
 pub(crate) mod weight;
 
 use std::sync::Arc;
@@ -169,4 +167,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -70,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::entry::samples::{any_entry, entry, variant};
+    use crate::entry::tests::samples::{any_entry, entry, variant};
 
     fn tags(packed: &Packed) -> Vec<&str> {
         let texts = packed.tags().map(|at| packed.text(at));

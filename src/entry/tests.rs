@@ -3,8 +3,10 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-use super::samples::{at, entry, part, variant, variant_for};
 use super::*;
+use samples::{at, entry, part, variant, variant_for};
+
+pub(crate) mod samples;
 
 fn hosts(entry: &Entry) -> Vec<&str> {
     entry

@@ -15,11 +15,6 @@ pub mod storable;
 pub mod validation;
 pub mod vary;
 
-#[cfg(test)]
-mod fixtures;
-#[cfg(test)]
-mod properties;
-
 pub use fields::remove;
 pub use ranges::Part;
 pub use reason::Reason;
@@ -216,3 +211,6 @@ impl Stored {
             || self.headers.contains_key(http::header::LAST_MODIFIED)
     }
 }
+
+#[cfg(test)]
+mod tests;

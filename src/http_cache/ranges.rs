@@ -167,6 +167,4 @@ fn is_fit_for_parts(ranges: &[Range<u64>], held: &Held, stored: &Stored) -> bool
 }
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod tests;

@@ -140,12 +140,12 @@ async fn carry_out(
                 context,
                 effects,
                 body,
-                client.life.clone(),
+                client.drain.clone(),
             )
             .await
         }
         Plan::Upgrade { rule } => {
-            let guard = client.hold.clone();
+            let guard = client.connection_guard.clone();
             Box::pin(upgrade::forward(context, rule, body, guard)).await
         }
     }

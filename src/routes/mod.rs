@@ -1,12 +1,14 @@
 //! Rules as pure values: which one a request falls under, the key it renders, what a write purges.
 
 mod escape;
+mod ignore_query;
 pub mod matcher;
 pub mod pattern;
-pub mod query;
+mod query;
 pub mod target;
 pub mod template;
 
+pub use ignore_query::IgnoreQuery;
 pub use matcher::{Matched, Matcher};
 pub use pattern::{Pattern, Purge};
 pub use template::{Key, Template};

@@ -1,4 +1,4 @@
-//! Query fields: how a query is taken apart, and which fields a key leaves out.
+//! Query fields: how a query is taken apart, and how its fields are found by name.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -6,80 +6,6 @@ use std::cmp::Ordering;
 use smallvec::SmallVec;
 
 use super::escape::{Place, decode, is_simple};
-use super::template::Source;
-use super::{Pattern, Template};
-
-/// The `ignore_query` setting of a rule: names, `prefix*` globs, or `*`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IgnoreQuery {
-    names: Vec<Pattern>,
-}
-
-impl IgnoreQuery {
-    /// Parses the list.
-    pub fn parse(names: &[String]) -> IgnoreQuery {
-        IgnoreQuery {
-            names: names.iter().map(|name| Pattern::parse(name)).collect(),
-        }
-    }
-
-    /// The name, as received, of the first field of `query` that neither `key` names nor the list
-    /// ignores; such a GET passes.
-    pub fn unkeyed<'q>(&self, key: &Template, query: Option<&'q str>) -> Option<&'q str> {
-        let query = query.filter(|_| !key.takes_whole_query())?;
-        fields(query)
-            .find(|field| !key.names_query_field(field) && !self.ignores(field))
-            .map(|field| field.name)
-    }
-
-    /// `query` without the fields that the list ignores and `key` does not name, where `key` takes the
-    /// whole query: what it is rendered from, so that `{query}` and `{uri}` leave them out. `None` if no
-    /// field is left.
-    pub fn kept<'q>(&self, key: &Template, query: Option<&'q str>) -> Option<Cow<'q, str>> {
-        let whole = query?;
-        if self.names.is_empty() || !key.takes_whole_query() {
-            return Some(Cow::Borrowed(whole));
-        }
-        let ignored = |field: &Field<'_>| !key.names_query_field(field) && self.ignores(field);
-        if !fields(whole).any(|field| ignored(&field)) {
-            return Some(Cow::Borrowed(whole));
-        }
-        let kept: Vec<&str> = fields(whole)
-            .filter(|field| !ignored(field))
-            .map(|field| field.raw)
-            .collect();
-        (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
-    }
-
-    fn ignores(&self, field: &Field<'_>) -> bool {
-        if self.names.is_empty() {
-            return false;
-        }
-        let name = field.decoded_name();
-        self.names.iter().any(|pattern| pattern.matches(&name))
-    }
-}
-
-impl Template {
-    /// Whether every query field enters the key, named or not.
-    pub(super) fn takes_whole_query(&self) -> bool {
-        self.sources()
-            .any(|source| matches!(source, Source::QueryRest | Source::Uri))
-    }
-
-    /// Whether a variable is of query fields.
-    pub(super) fn reads_query_fields(&self) -> bool {
-        self.sources()
-            .any(|source| matches!(source, Source::Query(_) | Source::QueryRest))
-    }
-
-    /// Whether the template names this field.
-    pub(super) fn names_query_field(&self, field: &Field<'_>) -> bool {
-        self.query_names
-            .binary_search_by(|name| field.compare_to(name.start, &name.text).reverse())
-            .is_ok()
-    }
-}
 
 /// The name of a query field in a template.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +15,12 @@ pub(super) struct Name {
 }
 
 impl Name {
+    /// How `field` stands to it in the order of names.
+    #[inline]
+    pub(super) fn compare(&self, field: &Field<'_>) -> Ordering {
+        field.compare_to(self.start, &self.text).reverse()
+    }
+
     pub(super) fn of(text: &str) -> Name {
         Name {
             start: start(text.bytes()),
@@ -169,7 +101,8 @@ impl<'q> Field<'q> {
         self.raw.get(self.name.len() + 1..)
     }
 
-    fn decoded_name(&self) -> Cow<'q, str> {
+    /// As the app reads it.
+    pub(super) fn decoded_name(&self) -> Cow<'q, str> {
         if self.simple_name {
             return Cow::Borrowed(self.name);
         }
@@ -202,7 +135,7 @@ impl<'q> Field<'q> {
 }
 
 /// The fields in order. Only `&` separates; a query of no characters is one empty field.
-fn fields(query: &str) -> impl Iterator<Item = Field<'_>> {
+pub(super) fn fields(query: &str) -> impl Iterator<Item = Field<'_>> {
     let mut rest = Some(query);
     std::iter::from_fn(move || {
         let (raw, behind) = cut(rest?, b'&');
@@ -226,126 +159,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::routes::Template;
     use crate::routes::template::Site;
 
     fn key(text: &str) -> Template {
         Template::parse(text, Site::RouteKey, &[]).expect("a valid template")
-    }
-
-    fn ignoring(names: &[&str]) -> IgnoreQuery {
-        IgnoreQuery::parse(
-            &names
-                .iter()
-                .map(|name| name.to_string())
-                .collect::<Vec<_>>(),
-        )
-    }
-
-    #[test]
-    fn unkeyed_fields() {
-        for (name, template, ignore, query, expected) in [
-            ("no query", "k", &[][..], None, None),
-            ("named", "k:{query.page}", &[], Some("page=1"), None),
-            (
-                "not named",
-                "k:{query.page}",
-                &[],
-                Some("page=1&x=2"),
-                Some("x"),
-            ),
-            (
-                "value is not the name",
-                "k:{query.page}",
-                &[],
-                Some("x=page"),
-                Some("x"),
-            ),
-            (
-                "encoded name",
-                "k:{query.page}",
-                &[],
-                Some("%70age=1"),
-                None,
-            ),
-            (
-                "case matters",
-                "k:{query.page}",
-                &[],
-                Some("Page=1"),
-                Some("Page"),
-            ),
-            ("ignored", "k", &["x"], Some("x=1"), None),
-            ("ignored exactly", "k", &["x"], Some("xy=1"), Some("xy")),
-            (
-                "ignored, encoded",
-                "k",
-                &["utm_*"],
-                Some("utm%5Fsource=1"),
-                None,
-            ),
-            (
-                "ignored by prefix",
-                "k",
-                &["utm_*"],
-                Some("utm_=1&utm_a"),
-                None,
-            ),
-            (
-                "prefix only",
-                "k",
-                &["utm_*"],
-                Some("a_utm_=1"),
-                Some("a_utm_"),
-            ),
-            ("all ignored", "k", &["*"], Some("a=1&b&&=c"), None),
-            ("query takes all", "k:{query}", &[], Some("a=1"), None),
-            ("uri takes all", "{uri}", &[], Some("a=1"), None),
-            (
-                "semicolon is data",
-                "k:{query.a}",
-                &[],
-                Some("a=1;b=2"),
-                None,
-            ),
-            ("empty query", "k", &[], Some(""), Some("")),
-            ("empty field", "k:{query.a}", &[], Some("a=1&"), Some("")),
-        ] {
-            let actual = ignoring(ignore).unkeyed(&key(template), query);
-            assert_eq!(actual, expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn kept_fields() {
-        for (name, template, ignore, query, expected) in [
-            ("no query", "{uri}", &["a"][..], None, None),
-            (
-                "none ignored",
-                "{uri}",
-                &["a"],
-                Some("b=1&c"),
-                Some("b=1&c"),
-            ),
-            (
-                "some ignored",
-                "{uri}",
-                &["utm_*"],
-                Some("a=1&utm_x=2&b"),
-                Some("a=1&b"),
-            ),
-            ("all ignored", "{uri}", &["*"], Some("a=1&b"), None),
-            (
-                "named stays",
-                "{query.a}:{query}",
-                &["*"],
-                Some("a=1&b"),
-                Some("a=1"),
-            ),
-            ("empty query", "{uri}", &["a"], Some(""), Some("")),
-        ] {
-            let actual = ignoring(ignore).kept(&key(template), query);
-            assert_eq!(actual.as_deref(), expected, "{name}");
-        }
     }
 
     /// By the definition: each field of the query whose name the app would read so.

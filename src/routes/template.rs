@@ -7,9 +7,8 @@
 mod parse;
 mod reading;
 mod value;
+mod variables;
 
-#[cfg(test)]
-mod properties;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +16,6 @@ pub use parse::TemplateError;
 pub(crate) use value::cookie_values;
 
 use http::HeaderName;
-use http::header::{AUTHORIZATION, COOKIE};
 
 use super::pattern::PatternBuilder;
 use super::query::{Name, Query};
@@ -116,7 +114,7 @@ pub struct Template {
     /// each two of them.
     separated: bool,
     /// The names of the query fields it names, sorted.
-    pub(super) query_names: Vec<Name>,
+    query_names: Vec<Name>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,58 +237,6 @@ impl Template {
             }
         }
         Some(pattern.build())
-    }
-
-    /// Every source the template names.
-    pub fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Variable { source, .. } => Some(source),
-            Part::Literal(_) | Part::AnyRun => None,
-        })
-    }
-
-    /// The literal text before the first variable or wildcard: all it renders or covers begins so.
-    pub fn literal_prefix(&self) -> &str {
-        match self.parts.first() {
-            Some(Part::Literal(literal)) => literal,
-            _ => "",
-        }
-    }
-
-    /// Whether any source is of the response's body.
-    pub fn reads_response(&self) -> bool {
-        self.sources()
-            .any(|source| matches!(source, Source::Response(_)))
-    }
-
-    /// Whether any source is of the request's body.
-    pub fn reads_body(&self) -> bool {
-        self.sources()
-            .any(|source| matches!(source, Source::Body(_)))
-    }
-
-    /// Whether any source is a JWT claim.
-    pub fn reads_jwt(&self) -> bool {
-        self.sources()
-            .any(|source| matches!(source, Source::Jwt(_)))
-    }
-
-    /// Whether the key carries `Authorization` (the field itself or a verified claim).
-    pub fn carries_authorization(&self) -> bool {
-        self.reads_jwt() || self.reads_header(AUTHORIZATION.as_str())
-    }
-
-    /// Whether the key carries a cookie.
-    pub fn carries_cookie(&self) -> bool {
-        self.reads_header(COOKIE.as_str())
-            || self
-                .sources()
-                .any(|source| matches!(source, Source::Cookie(_)))
-    }
-
-    fn reads_header(&self, wanted: &str) -> bool {
-        self.sources()
-            .any(|source| matches!(source, Source::Header(name) if name == wanted))
     }
 }
 

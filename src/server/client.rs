@@ -17,21 +17,22 @@ use tokio_rustls::TlsAcceptor;
 use super::connection::{Limits, Phase, Timed};
 use super::http2;
 use super::http2::streams::{Spawner, Streams};
-use super::rarely::Rarely;
+use super::poll_on_news::PollOnNews;
 use super::transport::Transport;
 use crate::body::{Body, BoxError, Droppable};
 use crate::config::Listen;
+use crate::drain::Drain;
 use crate::proxy::interim::{self, Interims};
 use crate::proxy::request::admit::MAX_FIELDS;
-use crate::proxy::request::client::{Client, Life};
+use crate::proxy::request::client::Client;
 use crate::proxy::{self, Worker};
 
 /// An accepted connection and what it occupies.
 pub(super) struct Connection {
     pub(super) worker: Arc<Worker>,
     pub(super) peer: IpAddr,
-    pub(super) hold: Arc<dyn Droppable>,
-    pub(super) life: Life,
+    pub(super) connection_guard: Arc<dyn Droppable>,
+    pub(super) drain: Drain,
 }
 
 /// What the client speaks.
@@ -63,11 +64,11 @@ impl Connection {
         let mut client = Client {
             peer: self.peer,
             secure: io.transport().is_tls(),
-            hold: self.hold,
-            life: self.life,
+            connection_guard: self.connection_guard,
+            drain: self.drain,
             interims: None,
         };
-        match protocol(&mut io, &client.life).await? {
+        match protocol(&mut io, &client.drain).await? {
             Some(Protocol::Http1) => {
                 let interims = client.interims.insert(Interims::default()).clone();
                 let phase = io.phase();
@@ -89,7 +90,7 @@ impl Connection {
         let accepting = TlsAcceptor::from(tls.server.clone()).accept(stream);
         tokio::select! {
             biased;
-            () = draining(&self.life) => Ok(None),
+            () = self.drain.started() => Ok(None),
             accepted = tokio::time::timeout(listen.header_timeout, accepting) => {
                 let stream = accepted.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
                 Ok(Some(Transport::tls(stream)))
@@ -100,7 +101,7 @@ impl Connection {
 
 /// With TLS what ALPN agreed on (RFC 9113 §3.2), else what the client begins with (§3.3). `None`: the
 /// drain came before its first byte.
-async fn protocol(io: &mut Timed, life: &Life) -> io::Result<Option<Protocol>> {
+async fn protocol(io: &mut Timed, drain: &Drain) -> io::Result<Option<Protocol>> {
     if io.transport().is_tls() {
         let http2 = io.transport().alpn() == Some(b"h2");
         return Ok(Some(if http2 {
@@ -113,7 +114,7 @@ async fn protocol(io: &mut Timed, life: &Life) -> io::Result<Option<Protocol>> {
         // A client that was accepted with its request already there is answered.
         biased;
         begun = io.begins_http2() => Some(begun),
-        () = draining(life) => None,
+        () = drain.started() => None,
     };
     let http2 = match begun {
         Some(begun) => begun?,
@@ -151,12 +152,12 @@ async fn serve_http1(
         .max_headers(MAX_FIELDS);
     let connection = builder.serve_connection(io, service).with_upgrades();
     tokio::pin!(connection);
-    let mut drain = Rarely::new(draining(&client.life));
+    let mut drain_started = PollOnNews::new(client.drain.started());
     let served = poll_fn(|cx| match connection.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(Some(result)),
         Poll::Pending => {
-            let begun = !matches!(client.life.draining.has_changed(), Ok(false));
-            drain.poll(cx, begun).map(|()| None)
+            let news = client.drain.has_started();
+            drain_started.poll(cx, news).map(|()| None)
         }
     });
     if let Some(result) = served.await {
@@ -186,7 +187,7 @@ async fn serve_http2(
 ) -> Result<(), BoxError> {
     let streams = Streams::default();
     let idle = io.speak_http2(streams.clone());
-    let life = client.life.clone();
+    let drain = client.drain.clone();
     let client = Arc::new(client);
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let (worker, client) = (worker.clone(), client.clone());
@@ -202,15 +203,9 @@ async fn serve_http2(
     // Requests that are being answered are finished after either.
     tokio::select! {
         result = connection.as_mut() => return Ok(result?),
-        () = draining(&life) => {}
+        () = drain.started() => {}
         () = idle.notified() => {}
     }
     connection.as_mut().graceful_shutdown();
     Ok(connection.await?)
-}
-
-/// Returns when the drain begins.
-async fn draining(life: &Life) {
-    // An error means that the server is gone.
-    let _ = life.draining.clone().wait_for(|draining| *draining).await;
 }

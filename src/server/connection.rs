@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
 use super::http2::streams::Streams;
-use super::rarely::Rarely;
+use super::poll_on_news::PollOnNews;
 use super::transport::Transport;
 
 /// `[listen] header_timeout` and `idle_timeout`.
@@ -79,7 +79,7 @@ pub(super) struct Timed {
     head_since: Option<Instant>,
     /// What happened since the clock was last read; on HTTP/1 alone.
     since: Since,
-    sleep: Rarely<Sleep>,
+    sleep: PollOnNews<Sleep>,
     /// On HTTP/2 alone, where `phase` says nothing.
     http2: Option<Http2>,
 }
@@ -115,7 +115,7 @@ impl Timed {
             // A new connection owes its first head.
             head_since: Some(now),
             since: Since::default(),
-            sleep: Rarely::new(tokio::time::sleep_until(now + limits.head.min(limits.idle))),
+            sleep: PollOnNews::new(tokio::time::sleep_until(now + limits.head.min(limits.idle))),
             http2: None,
         }
     }

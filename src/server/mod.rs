@@ -3,7 +3,7 @@
 mod client;
 mod connection;
 mod http2;
-mod rarely;
+mod poll_on_news;
 mod transport;
 
 use std::io;
@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
+use crate::drain::Drain;
 use crate::metrics::GaugeGuard;
 use crate::proxy::Worker;
-use crate::proxy::request::client::Life;
 use client::Connection;
 
 /// One worker's listener on `address`, beside those of its siblings (`SO_REUSEPORT`).
@@ -39,36 +40,25 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Shared {
     /// Places for connections; who finds none waits in the backlog.
     pub places: Arc<Semaphore>,
-    /// Turns true when the drain begins.
-    pub draining: watch::Receiver<bool>,
+    /// Cancelled when the workers are to stop accepting and drain.
+    pub stop: CancellationToken,
 }
-
-/// After the drain timeout, the longest wait for the purges of writes that it cut.
-const LAST_PURGES: Duration = Duration::from_secs(2);
 
 /// Serves clients until the drain, then waits for requests in flight, at most `drain_timeout`.
 pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    // Connections, writes and relays hold a sender; when all are gone, the receiver ends.
-    let (alive, mut ended) = mpsc::channel::<()>(1);
-    let (cut, cut_seen) = watch::channel(false);
-    let life = Life {
-        alive,
-        draining: shared.draining.clone(),
-        cut: cut_seen,
-    };
-    let mut draining = shared.draining.clone();
+    let drain = Drain::default();
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = draining.wait_for(|draining| *draining) => break,
+            () = shared.stop.cancelled() => break,
             accepted = accept(&listener) => accepted,
         };
         // A place is taken after the accept: a worker that waits for clients must not hold one that a
         // sibling's client waits for.
         let place = tokio::select! {
             biased;
-            _ = draining.wait_for(|draining| *draining) => break,
+            () = shared.stop.cancelled() => break,
             place = shared.places.clone().acquire_owned() => place,
         };
         let Ok(place) = place else { break };
@@ -77,20 +67,14 @@ pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -
         let connection = Connection {
             worker: worker.clone(),
             peer: peer.ip(),
-            hold: Arc::new((place, gauge, life.alive.clone())),
-            life: life.clone(),
+            connection_guard: Arc::new((place, gauge, drain.guard())),
+            drain: drain.clone(),
         };
         tokio::spawn(connection.serve(stream));
     }
     drop(listener);
-    drop(life);
-    let patience = worker.live.load().config.listen.drain_timeout;
-    if tokio::time::timeout(patience, ended.recv()).await.is_err() {
-        tracing::warn!(after = ?patience, "drain timeout: requests in flight are cut");
-        // Writes whose answer is not there purge before they end.
-        let _ = cut.send(true);
-        let _ = tokio::time::timeout(LAST_PURGES, ended.recv()).await;
-    }
+    let limit = worker.live.load().config.listen.drain_timeout;
+    drain.finish(limit).await;
     Ok(())
 }
 

@@ -4,12 +4,13 @@
 //! finds none opens one, and takes whichever is free first: that, or one that another has done with.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -113,7 +114,7 @@ impl Http1 {
 
 impl Pool {
     fn idle(self: &Arc<Self>) -> Option<Taken> {
-        let mut places = self.lock();
+        let mut places = self.places.lock();
         let mut now = None;
         while let Some(idle) = places.idle.pop() {
             let now = *now.get_or_insert_with(Instant::now);
@@ -146,7 +147,7 @@ impl Pool {
     /// Is given the next connection that is free.
     fn wait(&self) -> oneshot::Receiver<Taken> {
         let (waiter, given) = oneshot::channel();
-        let mut places = self.lock();
+        let mut places = self.places.lock();
         places.waiting.retain(|waiter| !waiter.is_closed());
         places.waiting.push_back(waiter);
         given
@@ -164,7 +165,7 @@ impl Pool {
     fn give(self: &Arc<Self>, sender: SendRequest<Body>) {
         // A request that is handed it and ends before it looks gives it back by dropping it.
         let mut taken = self.taken(sender, true);
-        let mut places = self.lock();
+        let mut places = self.places.lock();
         while let Some(waiter) = places.waiting.pop_front() {
             match waiter.send(taken) {
                 Ok(()) => return,
@@ -194,7 +195,7 @@ impl Pool {
     /// Ends what has been idle too long; the time to look again, if anything is left.
     fn expire(&self) -> Option<Instant> {
         let now = Instant::now();
-        let mut places = self.lock();
+        let mut places = self.places.lock();
         places
             .idle
             .retain(|idle| idle.since + self.idle_timeout > now && !idle.sender.is_closed());
@@ -204,10 +205,6 @@ impl Pool {
             .map(|idle| idle.since + self.idle_timeout);
         places.swept = next.is_some();
         next
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,7 +8,7 @@ mod request;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::uri::Scheme;
@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::client::legacy::connect::Connection as _;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -146,7 +147,7 @@ impl Http2 {
     }
 
     fn free_place(&self) -> Option<Taken> {
-        let mut links = lock(&self.links);
+        let mut links = self.links.lock();
         links.retain(|link| !link.sender.is_closed());
         // The first that has one, so that those opened for a peak fall idle after it.
         let free = links
@@ -181,7 +182,7 @@ impl Http2 {
         tokio::spawn(run(connection, held, links, self.idle_timeout));
         self.settled(&link).await?;
         let taken = Taken::of(&link);
-        lock(&self.links).push(link);
+        self.links.lock().push(link);
         Ok(taken)
     }
 
@@ -198,7 +199,7 @@ impl Http2 {
 
     /// Takes no further request to a connection; those on it go on.
     fn discard(&self, link: &Arc<Link>) {
-        lock(&self.links).retain(|held| !Arc::ptr_eq(held, link));
+        self.links.lock().retain(|held| !Arc::ptr_eq(held, link));
     }
 }
 
@@ -248,10 +249,10 @@ async fn run(
             break connection.await;
         };
         // Locked before it is looked at: nobody takes a place in between.
-        let mut links = lock(&links);
+        let mut links = links.lock();
         wake = Instant::now() + idle_timeout;
         if link.taken.load(Ordering::Relaxed) == 0 {
-            let idle_until = *lock(&link.freed) + idle_timeout;
+            let idle_until = *link.freed.lock() + idle_timeout;
             if idle_until <= Instant::now() {
                 links.retain(|held| !Arc::ptr_eq(held, &link));
             } else {
@@ -273,11 +274,7 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        *lock(&self.0.freed) = Instant::now();
+        *self.0.freed.lock() = Instant::now();
         self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

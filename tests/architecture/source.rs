@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const CFG_TEST: &str = "#[cfg(test)]";
+/// What the test modules of `src/` are called; all that they are made of stands below them.
+pub(super) const TESTS: &str = "tests";
 
 pub(super) struct Source {
     /// The path below `src/`, without `.rs` and `/mod`.
@@ -14,18 +16,21 @@ pub(super) struct Source {
 impl Source {
     /// All but the files of test modules: the module they test speaks for them.
     pub(super) fn all() -> Vec<Source> {
+        let sources: Vec<_> = Source::every()
+            .into_iter()
+            .filter(|source| !source.module.split('/').any(|part| part == TESTS))
+            .collect();
+        assert!(sources.len() > 30, "only {} files found", sources.len());
+        sources
+    }
+
+    /// With the files of test modules.
+    pub(super) fn every() -> Vec<Source> {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut paths = Vec::new();
         collect(&src, &mut paths);
         paths.sort();
-        let all: Vec<_> = paths.iter().map(|path| Source::read(&src, path)).collect();
-        let tests: Vec<_> = all.iter().flat_map(Source::test_modules).collect();
-        let sources: Vec<_> = all
-            .into_iter()
-            .filter(|source| !tests.contains(&source.module))
-            .collect();
-        assert!(sources.len() > 30, "only {} files found", sources.len());
-        sources
+        paths.iter().map(|path| Source::read(&src, path)).collect()
     }
 
     fn read(src: &Path, path: &Path) -> Source {
@@ -38,7 +43,7 @@ impl Source {
     }
 
     /// The modules it declares as `#[cfg(test)] mod name;`.
-    fn test_modules(&self) -> impl Iterator<Item = String> {
+    pub(super) fn test_modules(&self) -> impl Iterator<Item = String> {
         let items = self.text.split(CFG_TEST).skip(1);
         let names = items.filter_map(|item| {
             let (declared, _) = item.split_once(';')?;

@@ -1,4 +1,4 @@
-//! The app of a group: answers each case's request by the script of the step it is at, byte by byte.
+//! The app of a subject: answers each case's request by the script of the step it is at, byte by byte.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

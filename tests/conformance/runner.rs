@@ -1,4 +1,4 @@
-//! Plays the cases of a group side by side, exchange by exchange: the next round begins when nothing
+//! Plays the cases of a subject side by side, exchange by exchange: the next round begins when nothing
 //! of the last is under way, so that what a fill or a refresh leaves behind is there.
 
 use std::fmt::Write as _;

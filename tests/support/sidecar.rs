@@ -32,11 +32,7 @@ impl Sidecar {
 
     /// With the tables of `toml`, which may read `variables`.
     pub(crate) fn start_with_env(toml: &str, variables: &[(&str, &str)]) -> Sidecar {
-        let variables = variables.iter().copied();
-        let env = Env::from_pairs(DEFAULTS.into_iter().chain(variables));
-        let loaded = Config::parse(toml, "test.toml", &env);
-        let config = loaded.unwrap_or_else(|errors| panic!("{errors}")).config;
-        let app = App::start(config, None).expect("it starts");
+        let app = App::start(config(toml, variables), None).expect("it starts");
         let (proxy, admin) = (app.proxy_addr(), app.admin_addr());
         Sidecar {
             app: Some(app),
@@ -70,6 +66,12 @@ impl Sidecar {
         Client::new(self.admin)
     }
 
+    /// Reloads it with the tables of `toml`, which may read `variables`.
+    pub(crate) fn reload(&self, toml: &str, variables: &[(&str, &str)]) {
+        let app = self.app.as_ref().expect("it runs");
+        app.reload(config(toml, variables)).expect("it reloads");
+    }
+
     /// Stops it and waits until it has.
     pub(crate) fn stop(mut self) {
         self.shut_down();
@@ -80,6 +82,13 @@ impl Sidecar {
             app.shutdown();
         }
     }
+}
+
+fn config(toml: &str, variables: &[(&str, &str)]) -> Config {
+    let variables = variables.iter().copied();
+    let env = Env::from_pairs(DEFAULTS.into_iter().chain(variables));
+    let loaded = Config::parse(toml, "test.toml", &env);
+    loaded.unwrap_or_else(|errors| panic!("{errors}")).config
 }
 
 impl Drop for Sidecar {

@@ -178,7 +178,7 @@ impl Explanation {
             Reason::Disabled => "the rule says enabled = false".into(),
             Reason::UnkeyedQuery => {
                 let route = self.asked.live.rule(rule).route;
-                let field = route.and_then(|route| route.ignore_query.unkeyed(&route.key, self.asked.parts.uri.query()));
+                let field = route.and_then(|route| route.ignore_query.find_unkeyed(&route.key, self.asked.parts.uri.query()));
                 let field = field.unwrap_or_default();
                 format!("the key does not name the query field {field:?}; name it, or list it in ignore_query")
             }

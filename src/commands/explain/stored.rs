@@ -1,6 +1,6 @@
 //! Where what is stored is learnt from: the running sidecar, else Redis, else nobody.
 
-mod sidecar;
+mod ask_sidecar;
 
 use std::time::Duration;
 
@@ -50,11 +50,11 @@ pub(super) fn stored(
     let mut found = Found::default();
     let config = &asked.live.config;
     let admin = match &args.admin {
-        Some(url) => sidecar::authority(url)?,
+        Some(url) => ask_sidecar::authority(url)?,
         None => reachable(config.listen.admin).to_string(),
     };
     let token = config.admin.token.as_deref();
-    match runtime.block_on(sidecar::ask(&admin, token, wanted)) {
+    match runtime.block_on(ask_sidecar::ask(&admin, token, wanted)) {
         Ok(account) => found.take(account, &admin, asked),
         Err(unheard) => {
             let note = format!("the sidecar at http://{admin} was asked in vain: {unheard}");

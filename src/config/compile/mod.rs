@@ -12,11 +12,11 @@ mod upstream;
 
 use std::path::{Path, PathBuf};
 
-use super::document::Document;
+use super::Config;
+use super::document::{Document, Table};
 use super::env::Env;
 use super::problem::Problems;
 use super::read::Reader;
-use super::{Config, Unmatched};
 
 /// What is being compiled.
 #[derive(Clone, Copy)]
@@ -38,6 +38,19 @@ impl<'a> Input<'a> {
             self.env,
             problems,
         )
+    }
+
+    /// Of one `[[route]]` or `[[purge]]`.
+    fn rule_reader<'r>(
+        &self,
+        section: &str,
+        table: &'r Table,
+        problems: &'r mut Problems,
+    ) -> Reader<'r>
+    where
+        'a: 'r,
+    {
+        Reader::new(section, Some(table), self.file, self.env, problems)
     }
 
     /// A path of the config: relative ones start at the config file's folder.
@@ -76,14 +89,4 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         purges: purges.into_iter().map(|written| written.rule).collect(),
     };
     (problems.errors() == 0).then_some(config)
-}
-
-/// What each word of an enumerated key stands for.
-impl Unmatched {
-    fn from_word(word: &str) -> Unmatched {
-        match word {
-            "rfc9111" => Unmatched::Rfc9111,
-            _ => Unmatched::Pass,
-        }
-    }
 }

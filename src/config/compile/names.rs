@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::Input;
-use super::rules::rule_reader;
 use crate::config::document::Table;
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
@@ -20,7 +19,7 @@ pub(super) fn names(
     let mut taken = BTreeSet::new();
     let mut given = Vec::new();
     for table in tables {
-        let mut reader = rule_reader(input, section, table, problems);
+        let mut reader = input.rule_reader(section, table, problems);
         let name = reader.text("name");
         if let Some(name) = &name {
             check_name(&mut reader, name, !taken.insert(name.clone()));
@@ -32,7 +31,7 @@ pub(super) fn names(
         names.push(given.unwrap_or_else(|| {
             // Its errors are reported when the rule itself is read.
             let mut quiet = Problems::default();
-            let path = rule_reader(input, section, table, &mut quiet).word("path");
+            let path = input.rule_reader(section, table, &mut quiet).word("path");
             unused(&name_of(&path), &mut taken)
         }));
     }

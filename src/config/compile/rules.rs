@@ -8,14 +8,12 @@ use super::Input;
 use super::names::names;
 use super::tables::{Inherited, priority};
 use super::templates::{Templates, halves};
-use crate::config::document::Table;
 use crate::config::problem::{Place, Problems};
 use crate::config::read::Reader;
 use crate::config::{Coherence, PurgeRule, Route};
 use crate::http_cache::{CacheControlMode, Despite, Policy};
-use crate::routes::query::IgnoreQuery;
 use crate::routes::template::{Site, Source};
-use crate::routes::{Matcher, Template};
+use crate::routes::{IgnoreQuery, Matcher, Template};
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
 /// How [`Template::default_key`] would be written.
@@ -43,7 +41,7 @@ pub(super) fn routes(
     let mut matcher = Matcher::default();
     let mut routes = Vec::new();
     for (table, name) in tables.iter().zip(names) {
-        let mut reader = rule_reader(input, "route", table, problems);
+        let mut reader = input.rule_reader("route", table, problems);
         let Some(path) = path(&mut reader) else {
             // Read anyway, so that its other errors are found too.
             route(&mut reader, input, inherited, name, None);
@@ -63,19 +61,10 @@ pub(super) fn purges(input: &Input<'_>, problems: &mut Problems) -> Vec<Written<
     let tables = input.document.list("purge");
     let names = names(input, "purge", tables, problems);
     let rules = tables.iter().zip(names).map(|(table, name)| {
-        let mut reader = rule_reader(input, "purge", table, problems);
+        let mut reader = input.rule_reader("purge", table, problems);
         purge(&mut reader, input, name)
     });
     rules.collect()
-}
-
-pub(super) fn rule_reader<'r>(
-    input: &Input<'r>,
-    section: &str,
-    table: &'r Table,
-    problems: &'r mut Problems,
-) -> Reader<'r> {
-    Reader::new(section, Some(table), input.file, input.env, problems)
 }
 
 fn route(

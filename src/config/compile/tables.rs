@@ -85,7 +85,10 @@ pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
         stale_if_error: reader.maybe_duration("stale_if_error"),
     };
     let defaults = Defaults {
-        unmatched: Unmatched::from_word(&reader.word("unmatched")),
+        unmatched: match reader.word("unmatched").as_str() {
+            "rfc9111" => Unmatched::Rfc9111,
+            _ => Unmatched::Pass,
+        },
         policy,
         max_body: reader.length("max_body").unwrap_or_default(),
         max_variables: reader.length("max_variables").unwrap_or_default(),

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::samples::{any_entry, at, entry, part, variant, variant_for};
+use crate::entry::tests::samples::{any_entry, at, entry, part, variant, variant_for};
 use crate::http_cache::Part;
 
 fn sample() -> Entry {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::http_cache::fixtures::{Lines, headers, secs};
+use crate::http_cache::tests::fixtures::{Lines, headers, secs};
 
 fn response(line: &str) -> ResponseDirectives {
     ResponseDirectives::of(&headers(&[("cache-control", line)]))

@@ -4,11 +4,11 @@ use proptest::prelude::*;
 use super::lifetime::{Source, exchange};
 use super::*;
 use crate::http_cache::directives::ResponseDirectives;
-use crate::http_cache::fixtures::{
+use crate::http_cache::tests::fixtures::{
     HOUR_LATER, Lines, SENT, exchange as came, get, headers, later, now, request, rfc, ruled, secs,
     store,
 };
-use crate::http_cache::properties::case;
+use crate::http_cache::tests::properties::case;
 use crate::http_cache::{CacheControlMode, Despite, Identity, freshness};
 
 /// All that is said: `topic: text (clause)`, decision first.

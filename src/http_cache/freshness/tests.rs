@@ -1,5 +1,5 @@
 use super::*;
-use crate::http_cache::fixtures::*;
+use crate::http_cache::tests::fixtures::*;
 
 fn lifetime_of(status: u16, response: Lines<'_>, policy: &Policy) -> Option<u64> {
     let headers = headers(response);

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::http_cache::fixtures::headers;
+use crate::http_cache::tests::fixtures::headers;
 
 fn named(lines: &[(&str, &str)]) -> Vec<Box<str>> {
     of(&headers(lines)).unwrap()

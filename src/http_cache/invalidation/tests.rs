@@ -1,5 +1,5 @@
 use super::*;
-use crate::http_cache::fixtures::headers;
+use crate::http_cache::tests::fixtures::headers;
 
 /// §4.4.
 #[test]

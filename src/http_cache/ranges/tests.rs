@@ -3,12 +3,13 @@ use http::HeaderMap;
 
 use super::*;
 use crate::http_cache::Reason;
-use crate::http_cache::fixtures::*;
+use crate::http_cache::tests::fixtures::*;
 
 mod answering;
 mod combining;
 mod cutting;
 mod parts;
+mod properties;
 
 const BODY: &[u8] = b"0123456789";
 const CC: &str = "cache-control";

@@ -1,5 +1,5 @@
 use super::*;
-use crate::http_cache::fixtures::*;
+use crate::http_cache::tests::fixtures::*;
 use crate::http_cache::{CacheControlMode, Despite, Identity};
 
 const CC: &str = "cache-control";

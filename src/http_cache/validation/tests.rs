@@ -2,7 +2,7 @@ use http::{Method, StatusCode};
 
 use super::*;
 use crate::http_cache::directives::RequestDirectives;
-use crate::http_cache::fixtures::*;
+use crate::http_cache::tests::fixtures::*;
 
 const CC: &str = "cache-control";
 const ETAG: (&str, &str) = ("etag", "\"a\"");

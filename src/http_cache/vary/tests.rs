@@ -1,5 +1,5 @@
 use super::*;
-use crate::http_cache::fixtures::*;
+use crate::http_cache::tests::fixtures::*;
 
 fn selects(vary: &str, first: Lines<'_>, second: Lines<'_>) -> bool {
     let (first, second) = (headers(first), headers(second));

@@ -125,7 +125,7 @@ fn copy_apart(fields: &HeaderMap) -> HeaderMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::samples::variant;
+    use crate::entry::tests::samples::variant;
 
     fn fields(text: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(http::header::AGE, HeaderValue::from_static(text))])

@@ -5,21 +5,10 @@ use std::sync::Arc;
 
 use http::Version;
 use http::request::Parts;
-use tokio::sync::{mpsc, watch};
 
 use crate::body::Droppable;
+use crate::drain::Drain;
 use crate::proxy::interim::{Interims, Turn};
-
-/// What a drain waits for, and how it ends the wait.
-#[derive(Clone, Debug)]
-pub struct Life {
-    /// Held by what the drain waits for.
-    pub alive: mpsc::Sender<()>,
-    /// Turns true when the drain begins.
-    pub draining: watch::Receiver<bool>,
-    /// Turns true when the drain waits no longer.
-    pub cut: watch::Receiver<bool>,
-}
 
 /// Who asks.
 #[derive(Debug)]
@@ -29,9 +18,9 @@ pub struct Client {
     /// Whether its connection to Pannier is TLS.
     pub secure: bool,
     /// What its connection occupies; a relay after an upgrade keeps it.
-    pub hold: Arc<dyn Droppable>,
+    pub connection_guard: Arc<dyn Droppable>,
     /// Ties a write to the server's drain.
-    pub life: Life,
+    pub drain: Drain,
     /// Takes interim answers; `None` in HTTP/2.
     pub interims: Option<Interims>,
 }

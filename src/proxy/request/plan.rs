@@ -117,7 +117,7 @@ fn find_obstacle(context: &RequestContext, route: Option<&Route>) -> Option<Reas
     match route {
         None if live.config.defaults.unmatched == Unmatched::Pass => return Some(Reason::NoRule),
         Some(route) if !route.enabled => return Some(Reason::Disabled),
-        Some(route) if route.ignore_query.unkeyed(&route.key, query).is_some() => {
+        Some(route) if route.ignore_query.find_unkeyed(&route.key, query).is_some() => {
             return Some(Reason::UnkeyedQuery);
         }
         _ => {}

@@ -60,7 +60,7 @@ pub fn verified_claims(context: &RequestContext, needed: bool) -> Option<Value> 
 /// The query without the fields that the rule ignores: what a key is rendered from.
 pub fn keyed_query<'q>(route: Option<&Route>, query: Option<&'q str>) -> Option<Cow<'q, str>> {
     match route {
-        Some(route) => route.ignore_query.kept(&route.key, query),
+        Some(route) => route.ignore_query.remove_ignored(&route.key, query),
         None => query.map(Cow::Borrowed),
     }
 }

@@ -17,11 +17,11 @@ use super::cache::Cache;
 use super::forward::exchange::{exchange, explain_failure, is_event_stream, passed_on};
 use super::forward::{expect, outgoing};
 use super::outcome::{Outcome, text};
-use super::request::client::Life;
 use super::request::context::RequestContext;
 use super::request::plan::Effects;
 use super::request::variables;
 use crate::body::{Body, Copy, Progress};
+use crate::drain::Drain;
 use crate::http_cache::{Reason, remove};
 use crate::routes::{Pattern, Purge};
 use crate::upstream::{Arriving, UpstreamError};
@@ -56,7 +56,7 @@ pub(super) async fn forward(
     context: &Arc<RequestContext>,
     effects: Effects,
     body: Incoming,
-    life: Life,
+    drain: Drain,
 ) -> Outcome {
     let rule = effects.rule;
     let (reply, outcome) = oneshot::channel();
@@ -65,7 +65,7 @@ pub(super) async fn forward(
         late_writes: late_writes.clone(),
         context: context.clone(),
         effects,
-        life,
+        drain,
         copy: None,
         progress: Progress::default(),
         companions: Vec::new(),
@@ -85,7 +85,7 @@ struct Write {
     cache: Arc<Cache>,
     late_writes: LateWrites,
     /// Held until the purge is done.
-    life: Life,
+    drain: Drain,
     context: Arc<RequestContext>,
     effects: Effects,
     /// The beginning of the request's body, if a template reads it.
@@ -113,7 +113,7 @@ impl Write {
         let answer = exchange(&context, rule, async {
             tokio::select! {
                 result = upstream.hurried(&mut sending, &self.progress) => result,
-                () = self.cut() => Err(UpstreamError::Timeout(upstream.timeout())),
+                () = self.drain.forced() => Err(UpstreamError::Timeout(upstream.timeout())),
             }
         });
         // Looked up beside the app's own work, so that it costs the client no time.
@@ -135,12 +135,6 @@ impl Write {
         }
     }
 
-    /// Returns when the drain waits no longer.
-    async fn cut(&self) {
-        // An error means that the server is gone, and this task with it.
-        let _ = self.life.cut.clone().wait_for(|cut| *cut).await;
-    }
-
     async fn answered(&self, response: Response<Body>) -> Outcome {
         let cap = self.context.live.config.defaults.max_variables;
         let status = response.status();
@@ -154,7 +148,7 @@ impl Write {
             if self.effects.reads_response && !is_event_stream(response.headers()) {
                 tokio::select! {
                     read = answer_body::read(response, cap) => (response, received) = read,
-                    () = self.cut() => {
+                    () = self.drain.forced() => {
                         let words = explain_failure(Reason::UpstreamError);
                         response = text(StatusCode::BAD_GATEWAY, words);
                     }
@@ -179,10 +173,9 @@ impl Write {
         let Some(_place) = self.late_writes.free_place() else {
             return;
         };
-        let mut draining = self.life.draining.clone();
         let answer = tokio::select! {
             ended = tokio::time::timeout(LATE, sending) => ended.ok().and_then(Result::ok),
-            _ = async { draining.wait_for(|draining| *draining).await.is_ok() } => None,
+            () = self.drain.started() => None,
         };
         let mut purge = self.purge(None, None);
         if let Some(answer) = answer {

@@ -2,36 +2,38 @@ use super::*;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
+mod properties;
+
 const NO_PARAMS: &[String] = &[];
 
 /// A request to render from; [`Request::scope`] lends it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Request {
-    pub(super) host: String,
-    pub(super) path: String,
-    pub(super) query: Option<String>,
-    pub(super) headers: HeaderMap,
-    pub(super) params: Vec<(&'static str, String)>,
-    pub(super) claims: Option<Value>,
-    pub(super) body: Option<Value>,
+struct Request {
+    host: String,
+    path: String,
+    query: Option<String>,
+    headers: HeaderMap,
+    params: Vec<(&'static str, String)>,
+    claims: Option<Value>,
+    body: Option<Value>,
 }
 
 impl Request {
-    pub(super) fn query(query: &str) -> Request {
+    fn query(query: &str) -> Request {
         Request {
             query: Some(query.to_owned()),
             ..Request::default()
         }
     }
 
-    pub(super) fn path_param(name: &'static str, raw: &str) -> Request {
+    fn path_param(name: &'static str, raw: &str) -> Request {
         Request {
             params: vec![(name, raw.to_owned())],
             ..Request::default()
         }
     }
 
-    pub(super) fn fields(fields: &[(&'static str, &[u8])]) -> Request {
+    fn fields(fields: &[(&'static str, &[u8])]) -> Request {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(
@@ -45,21 +47,21 @@ impl Request {
         }
     }
 
-    pub(super) fn claims(claims: Value) -> Request {
+    fn claims(claims: Value) -> Request {
         Request {
             claims: Some(claims),
             ..Request::default()
         }
     }
 
-    pub(super) fn body(body: Value) -> Request {
+    fn body(body: Value) -> Request {
         Request {
             body: Some(body),
             ..Request::default()
         }
     }
 
-    pub(super) fn with<R>(&self, read: impl FnOnce(&Scope<'_>) -> R) -> R {
+    fn with<R>(&self, read: impl FnOnce(&Scope<'_>) -> R) -> R {
         let params: Vec<(&str, &str)> = self
             .params
             .iter()
@@ -78,7 +80,7 @@ impl Request {
     }
 }
 
-pub(super) fn template(text: &str, site: Site) -> Template {
+fn template(text: &str, site: Site) -> Template {
     let params = ["id", "rest"].map(str::to_owned);
     Template::parse(text, site, &params).expect(text)
 }
@@ -596,8 +598,6 @@ fn what_a_template_reads() {
         Template::default_key(),
         Template::parse("{host}{uri}", Site::RouteKey, NO_PARAMS).expect("valid")
     );
-    assert_eq!(template("a:{host}", Site::RouteKey).literal_prefix(), "a:");
-    assert_eq!(template("{host}", Site::RouteKey).literal_prefix(), "");
 }
 
 #[test]

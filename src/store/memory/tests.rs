@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::samples::{at, entry, variant, variant_for};
+use crate::entry::tests::samples::{at, entry, variant, variant_for};
 
 const MIB: u64 = 1 << 20;
 

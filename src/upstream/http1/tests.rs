@@ -182,7 +182,7 @@ async fn who_is_handed_one_and_ends_gives_it_back() {
     let taken = app.pool.0.idle().expect("it is idle");
     drop(taken);
     // Handed over, and never looked at.
-    assert!(app.pool.0.lock().idle.is_empty());
+    assert!(app.pool.0.places.lock().idle.is_empty());
     drop(given);
     assert_eq!(app.ask().await, 1);
 }
@@ -221,9 +221,9 @@ async fn a_connection_that_the_app_has_closed_is_passed_over() {
     let second = app.pool.send(request("/last")).await.unwrap();
     assert_eq!((read(first).await, read(second).await), (1, 2));
     let (pool, closed) = (&app.pool.0, |idle: &Idle| idle.sender.is_closed());
-    assert_eq!(pool.lock().idle.len(), 2);
+    assert_eq!(pool.places.lock().idle.len(), 2);
     app.close.notify_one();
-    until(|| pool.lock().idle.iter().any(closed)).await;
+    until(|| pool.places.lock().idle.iter().any(closed)).await;
     assert_eq!(app.ask().await, 1);
 }
 
@@ -271,6 +271,7 @@ async fn who_waits_for_a_new_connection_takes_one_that_gets_free() {
     });
     until(|| {
         pool.0
+            .places
             .lock()
             .waiting
             .iter()
@@ -289,7 +290,7 @@ async fn who_gives_up_waits_no_longer() {
     for _ in 0..10 {
         let mut opening = Box::pin(pool.send(request("/")));
         assert!(futures_util::poll!(opening.as_mut()).is_pending());
-        assert_eq!(pool.0.lock().waiting.len(), 1);
+        assert_eq!(pool.0.places.lock().waiting.len(), 1);
     }
 }
 
@@ -311,7 +312,7 @@ async fn a_connection_is_free_once_its_request_has_been_sent_too() {
     let second = app.pool.send(self::request("/")).await.unwrap();
     pieces.send(Bytes::from_static(b"12345")).unwrap();
     drop(pieces);
-    until(|| !app.pool.0.lock().idle.is_empty()).await;
+    until(|| !app.pool.0.places.lock().idle.is_empty()).await;
     // It is read as the start of the next request, which this app answers all the same.
     let first = app.pool.send(self::request("/")).await.unwrap();
     assert_eq!((read(first).await, read(second).await), (1, 2));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::entry::samples::part;
+use crate::entry::tests::samples::part;
 use crate::store::memory::shard::Hit;
 
 impl Bench {

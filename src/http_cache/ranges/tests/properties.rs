@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::http_cache::fixtures::{exchange, get, headers, rfc, stored};
 use crate::http_cache::storable;
+use crate::http_cache::tests::fixtures::{exchange, get, headers, rfc, stored};
 
 const BOUNDARY: &str = "B";
 const SLACK: usize = 4096;

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 
-use super::cache_status::CacheStatus;
-use super::directives::{RequestDirectives, ResponseDirectives};
-use super::fixtures::{at, secs};
-use super::{
+use super::fixtures::{at, rfc, secs, store};
+use crate::http_cache::cache_status::CacheStatus;
+use crate::http_cache::directives::{RequestDirectives, ResponseDirectives};
+use crate::http_cache::{
     CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Reuse, Stored,
     invalidation, reuse, storable, validation,
 };
@@ -121,19 +121,19 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 #[derive(Debug)]
-pub(super) struct Case {
+pub(in crate::http_cache) struct Case {
     request: HeaderMap,
     response: HeaderMap,
-    pub(super) policy: Policy,
+    pub(in crate::http_cache) policy: Policy,
     identity: Identity,
     status: StatusCode,
     request_time: SystemTime,
     response_time: SystemTime,
-    pub(super) now: SystemTime,
+    pub(in crate::http_cache) now: SystemTime,
 }
 
 impl Case {
-    pub(super) fn request(&self) -> RequestHead<'_> {
+    pub(in crate::http_cache) fn request(&self) -> RequestHead<'_> {
         RequestHead {
             method: &Method::GET,
             headers: &self.request,
@@ -144,7 +144,7 @@ impl Case {
         }
     }
 
-    pub(super) fn exchange(&self) -> Exchange<'_> {
+    pub(in crate::http_cache) fn exchange(&self) -> Exchange<'_> {
         Exchange {
             status: self.status,
             headers: &self.response,
@@ -153,12 +153,12 @@ impl Case {
         }
     }
 
-    pub(super) fn stored(&self) -> Result<Stored, Reason> {
+    pub(in crate::http_cache) fn stored(&self) -> Result<Stored, Reason> {
         storable(&self.request(), &self.exchange(), &self.policy)
     }
 }
 
-pub(super) fn case() -> impl Strategy<Value = Case> {
+pub(in crate::http_cache) fn case() -> impl Strategy<Value = Case> {
     let identity = any::<(bool, bool)>();
     let status = prop_oneof![3 => Just(200u16), 1 => 100u16..1000];
     let times = (time(), time(), time());
@@ -297,9 +297,9 @@ fn lifetimes_beyond_reason_do_not_overflow() {
     let policy = Policy {
         ttl: Some(Duration::MAX),
         stale_if_error: Some(Duration::MAX),
-        ..super::fixtures::rfc()
+        ..rfc()
     };
-    let stored = super::fixtures::store(200, &[], &policy).unwrap();
+    let stored = store(200, &[], &policy).unwrap();
     assert_eq!(stored.keep_for(), Duration::MAX);
     assert!(stored.is_fresh(at(1 << 40)));
 }

@@ -6,15 +6,15 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::unconstrained;
 
 /// A future that is polled only when it may have something to say.
-pub(super) struct Rarely<F> {
+pub(super) struct PollOnNews<F> {
     future: Pin<Box<F>>,
     /// Whom it wakes.
     waker: Option<Waker>,
 }
 
-impl<F: Future> Rarely<F> {
-    pub(super) fn new(future: F) -> Rarely<F> {
-        Rarely {
+impl<F: Future> PollOnNews<F> {
+    pub(super) fn new(future: F) -> PollOnNews<F> {
+        PollOnNews {
             future: Box::pin(future),
             waker: None,
         }
@@ -59,7 +59,7 @@ mod tests {
         let news = told.clone();
         let waiting = tokio::spawn(async move {
             let mut told = told;
-            let mut wait = Rarely::new(async move { told.changed().await });
+            let mut wait = PollOnNews::new(async move { told.changed().await });
             while has_budget_remaining() {
                 consume_budget().await;
             }
@@ -75,7 +75,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_polled_at_first_and_for_news() {
         let mut polled = 0;
-        let mut wait = Rarely::new(poll_fn(|_| {
+        let mut wait = PollOnNews::new(poll_fn(|_| {
             polled += 1;
             Poll::<()>::Pending
         }));

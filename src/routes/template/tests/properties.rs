@@ -4,7 +4,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::tests::{Request, template};
 use super::*;
 use crate::routes::escape::push;
 

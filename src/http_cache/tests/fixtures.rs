@@ -4,40 +4,40 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::directives::RequestDirectives;
-use super::{
+use crate::http_cache::directives::RequestDirectives;
+use crate::http_cache::{
     CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Stored, storable,
 };
 
 /// Name and value of each line.
-pub(super) type Lines<'a> = &'a [(&'a str, &'a str)];
+pub(in crate::http_cache) type Lines<'a> = &'a [(&'a str, &'a str)];
 
 /// [`now`] as an HTTP date.
-pub(super) const SENT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+pub(in crate::http_cache) const SENT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 /// One hour after [`now`].
-pub(super) const HOUR_LATER: &str = "Sun, 06 Nov 1994 09:49:37 GMT";
+pub(in crate::http_cache) const HOUR_LATER: &str = "Sun, 06 Nov 1994 09:49:37 GMT";
 /// One hour before [`now`].
-pub(super) const HOUR_EARLIER: &str = "Sun, 06 Nov 1994 07:49:37 GMT";
+pub(in crate::http_cache) const HOUR_EARLIER: &str = "Sun, 06 Nov 1994 07:49:37 GMT";
 
 /// [`SENT`].
-pub(super) fn now() -> SystemTime {
+pub(in crate::http_cache) fn now() -> SystemTime {
     at(784_111_777)
 }
 
 /// So many seconds after [`now`].
-pub(super) fn later(seconds: u64) -> SystemTime {
+pub(in crate::http_cache) fn later(seconds: u64) -> SystemTime {
     now() + secs(seconds)
 }
 
-pub(super) fn at(seconds: u64) -> SystemTime {
+pub(in crate::http_cache) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + secs(seconds)
 }
 
-pub(super) const fn secs(seconds: u64) -> Duration {
+pub(in crate::http_cache) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub(super) fn headers(lines: Lines<'_>) -> HeaderMap {
+pub(in crate::http_cache) fn headers(lines: Lines<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in lines {
         headers.append(
@@ -49,7 +49,7 @@ pub(super) fn headers(lines: Lines<'_>) -> HeaderMap {
 }
 
 /// The lines of a map, for comparison.
-pub(super) fn lines(headers: &HeaderMap) -> Vec<(&str, &str)> {
+pub(in crate::http_cache) fn lines(headers: &HeaderMap) -> Vec<(&str, &str)> {
     let line = |(name, value)| {
         let name: &HeaderName = name;
         let value: &HeaderValue = value;
@@ -59,7 +59,7 @@ pub(super) fn lines(headers: &HeaderMap) -> Vec<(&str, &str)> {
 }
 
 /// RFC 9111 alone.
-pub(super) fn rfc() -> Policy {
+pub(in crate::http_cache) fn rfc() -> Policy {
     Policy {
         cache_control: CacheControlMode::Respect,
         ttl: None,
@@ -72,18 +72,21 @@ pub(super) fn rfc() -> Policy {
 }
 
 /// A rule with a `ttl`.
-pub(super) fn ruled(ttl: u64) -> Policy {
+pub(in crate::http_cache) fn ruled(ttl: u64) -> Policy {
     Policy {
         ttl: Some(secs(ttl)),
         ..rfc()
     }
 }
 
-pub(super) fn get(headers: &HeaderMap) -> RequestHead<'_> {
+pub(in crate::http_cache) fn get(headers: &HeaderMap) -> RequestHead<'_> {
     request(&Method::GET, headers)
 }
 
-pub(super) fn request<'a>(method: &'a Method, headers: &'a HeaderMap) -> RequestHead<'a> {
+pub(in crate::http_cache) fn request<'a>(
+    method: &'a Method,
+    headers: &'a HeaderMap,
+) -> RequestHead<'a> {
     RequestHead {
         method,
         headers,
@@ -95,7 +98,7 @@ pub(super) fn request<'a>(method: &'a Method, headers: &'a HeaderMap) -> Request
 }
 
 /// A response that came at [`now`] without delay.
-pub(super) fn exchange(status: u16, headers: &HeaderMap) -> Exchange<'_> {
+pub(in crate::http_cache) fn exchange(status: u16, headers: &HeaderMap) -> Exchange<'_> {
     Exchange {
         status: StatusCode::from_u16(status).unwrap(),
         headers,
@@ -105,12 +108,16 @@ pub(super) fn exchange(status: u16, headers: &HeaderMap) -> Exchange<'_> {
 }
 
 /// What `storable` makes of a plain GET's answer.
-pub(super) fn store(status: u16, response: Lines<'_>, policy: &Policy) -> Result<Stored, Reason> {
+pub(in crate::http_cache) fn store(
+    status: u16,
+    response: Lines<'_>,
+    policy: &Policy,
+) -> Result<Stored, Reason> {
     let (none, response) = (HeaderMap::new(), headers(response));
     storable(&get(&none), &exchange(status, &response), policy)
 }
 
 /// A stored 200 by RFC 9111 alone.
-pub(super) fn stored(response: Lines<'_>) -> Stored {
+pub(in crate::http_cache) fn stored(response: Lines<'_>) -> Stored {
     store(200, response, &rfc()).unwrap()
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Entry, Priority, Variant};
+use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::vary::Selector;
 use crate::http_cache::{Part, Stored};
 

@@ -1,0 +1,94 @@
+//! The endpoints: their paths, and the methods each takes.
+
+use http::Method;
+
+use super::refusal::Refusal;
+
+/// What answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Health,
+    Ready,
+    Metrics,
+    Stats,
+    Purge,
+    Explain,
+}
+
+/// Path, methods as in `Allow`, endpoint; those of the same methods side by side.
+const ENDPOINTS: [(&str, &str, Endpoint); 6] = [
+    ("/healthz", "GET, HEAD", Endpoint::Health),
+    ("/readyz", "GET, HEAD", Endpoint::Ready),
+    ("/metrics", "GET, HEAD", Endpoint::Metrics),
+    ("/stats", "GET, HEAD", Endpoint::Stats),
+    ("/purge", "POST", Endpoint::Purge),
+    ("/explain", "POST", Endpoint::Explain),
+];
+
+/// The endpoint at `path`, if it takes `method` (RFC 9110 §15.5.5, §15.5.6).
+pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
+    let found = ENDPOINTS.iter().find(|(at, _, _)| *at == path);
+    let (_, allow, endpoint) = found.ok_or_else(|| Refusal::NotFound { endpoints: list() })?;
+    if methods(allow).any(|allowed| allowed == method.as_str()) {
+        Ok(*endpoint)
+    } else {
+        Err(Refusal::Method { allow })
+    }
+}
+
+fn methods(allow: &str) -> impl Iterator<Item = &str> {
+    allow.split(", ")
+}
+
+/// Every path, under the first of its methods.
+fn list() -> String {
+    let by_methods = ENDPOINTS.chunk_by(|(_, one, _), (_, other, _)| one == other);
+    let groups = by_methods.map(|group| {
+        let method = group.iter().find_map(|(_, allow, _)| methods(allow).next());
+        let paths: Vec<&str> = group.iter().map(|(path, _, _)| *path).collect();
+        format!("{} {}", method.unwrap_or_default(), paths.join(", "))
+    });
+    groups.collect::<Vec<_>>().join(", and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn requests_find_their_endpoint() {
+        let cases = [
+            ("GET", "/healthz", Ok(Endpoint::Health)),
+            ("HEAD", "/healthz", Ok(Endpoint::Health)),
+            ("GET", "/readyz", Ok(Endpoint::Ready)),
+            ("GET", "/metrics", Ok(Endpoint::Metrics)),
+            ("GET", "/stats", Ok(Endpoint::Stats)),
+            ("POST", "/purge", Ok(Endpoint::Purge)),
+            ("POST", "/explain", Ok(Endpoint::Explain)),
+            ("GET", "/explain", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("GET", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("HEAD", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("get", "/stats", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("POST", "/metrics", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("GET", "/", Err(StatusCode::NOT_FOUND)),
+            ("GET", "/stats/", Err(StatusCode::NOT_FOUND)),
+            ("GET", "//stats", Err(StatusCode::NOT_FOUND)),
+        ];
+        for (method, path, expected) in cases {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let found = find(&method, path).map_err(|refusal| refusal.status());
+            assert_eq!(found, expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn who_finds_none_is_told_of_all() {
+        let refusal = find(&Method::GET, "/").unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "there are: GET /healthz, /readyz, /metrics, /stats, and POST /purge, /explain"
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! `ignore_query`: which query fields a key may leave out, and the query without them.
+
+use std::borrow::Cow;
+
+use super::query::{Field, fields};
+use super::{Pattern, Template};
+
+/// The `ignore_query` setting of a rule: names, `prefix*` globs, or `*`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IgnoreQuery {
+    names: Vec<Pattern>,
+}
+
+impl IgnoreQuery {
+    /// Parses the list.
+    pub fn parse(names: &[String]) -> IgnoreQuery {
+        IgnoreQuery {
+            names: names.iter().map(|name| Pattern::parse(name)).collect(),
+        }
+    }
+
+    /// The name, as received, of the first field of `query` that neither `key` names nor the list
+    /// ignores; such a GET passes.
+    pub fn find_unkeyed<'q>(&self, key: &Template, query: Option<&'q str>) -> Option<&'q str> {
+        let query = query.filter(|_| !key.takes_whole_query())?;
+        fields(query)
+            .find(|field| !key.names_query_field(field) && !self.ignores(field))
+            .map(|field| field.name)
+    }
+
+    /// What `key` is rendered from: where it takes the whole query, `query` without the fields that the
+    /// list ignores and `key` does not name, so that `{query}` and `{uri}` leave them out; `query` itself
+    /// elsewhere. `None` if no field is left.
+    pub fn remove_ignored<'q>(
+        &self,
+        key: &Template,
+        query: Option<&'q str>,
+    ) -> Option<Cow<'q, str>> {
+        let whole = query?;
+        if self.names.is_empty() || !key.takes_whole_query() {
+            return Some(Cow::Borrowed(whole));
+        }
+        let ignored = |field: &Field<'_>| !key.names_query_field(field) && self.ignores(field);
+        if !fields(whole).any(|field| ignored(&field)) {
+            return Some(Cow::Borrowed(whole));
+        }
+        let kept: Vec<&str> = fields(whole)
+            .filter(|field| !ignored(field))
+            .map(|field| field.raw)
+            .collect();
+        (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
+    }
+
+    fn ignores(&self, field: &Field<'_>) -> bool {
+        if self.names.is_empty() {
+            return false;
+        }
+        let name = field.decoded_name();
+        self.names.iter().any(|pattern| pattern.matches(&name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::template::Site;
+
+    fn key(text: &str) -> Template {
+        Template::parse(text, Site::RouteKey, &[]).expect("a valid template")
+    }
+
+    fn ignoring(names: &[&str]) -> IgnoreQuery {
+        IgnoreQuery::parse(
+            &names
+                .iter()
+                .map(|name| name.to_string())
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn unkeyed_fields() {
+        for (name, template, ignore, query, expected) in [
+            ("no query", "k", &[][..], None, None),
+            ("named", "k:{query.page}", &[], Some("page=1"), None),
+            (
+                "not named",
+                "k:{query.page}",
+                &[],
+                Some("page=1&x=2"),
+                Some("x"),
+            ),
+            (
+                "value is not the name",
+                "k:{query.page}",
+                &[],
+                Some("x=page"),
+                Some("x"),
+            ),
+            (
+                "encoded name",
+                "k:{query.page}",
+                &[],
+                Some("%70age=1"),
+                None,
+            ),
+            (
+                "case matters",
+                "k:{query.page}",
+                &[],
+                Some("Page=1"),
+                Some("Page"),
+            ),
+            ("ignored", "k", &["x"], Some("x=1"), None),
+            ("ignored exactly", "k", &["x"], Some("xy=1"), Some("xy")),
+            (
+                "ignored, encoded",
+                "k",
+                &["utm_*"],
+                Some("utm%5Fsource=1"),
+                None,
+            ),
+            (
+                "ignored by prefix",
+                "k",
+                &["utm_*"],
+                Some("utm_=1&utm_a"),
+                None,
+            ),
+            (
+                "prefix only",
+                "k",
+                &["utm_*"],
+                Some("a_utm_=1"),
+                Some("a_utm_"),
+            ),
+            ("all ignored", "k", &["*"], Some("a=1&b&&=c"), None),
+            ("query takes all", "k:{query}", &[], Some("a=1"), None),
+            ("uri takes all", "{uri}", &[], Some("a=1"), None),
+            (
+                "semicolon is data",
+                "k:{query.a}",
+                &[],
+                Some("a=1;b=2"),
+                None,
+            ),
+            ("empty query", "k", &[], Some(""), Some("")),
+            ("empty field", "k:{query.a}", &[], Some("a=1&"), Some("")),
+        ] {
+            let actual = ignoring(ignore).find_unkeyed(&key(template), query);
+            assert_eq!(actual, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn kept_fields() {
+        for (name, template, ignore, query, expected) in [
+            ("no query", "{uri}", &["a"][..], None, None),
+            (
+                "none ignored",
+                "{uri}",
+                &["a"],
+                Some("b=1&c"),
+                Some("b=1&c"),
+            ),
+            (
+                "some ignored",
+                "{uri}",
+                &["utm_*"],
+                Some("a=1&utm_x=2&b"),
+                Some("a=1&b"),
+            ),
+            ("all ignored", "{uri}", &["*"], Some("a=1&b"), None),
+            (
+                "named stays",
+                "{query.a}:{query}",
+                &["*"],
+                Some("a=1&b"),
+                Some("a=1"),
+            ),
+            ("empty query", "{uri}", &["a"], Some(""), Some("")),
+        ] {
+            let actual = ignoring(ignore).remove_ignored(&key(template), query);
+            assert_eq!(actual.as_deref(), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Which variables a template names, and what follows from that for a rule.
+
+use http::header::{AUTHORIZATION, COOKIE};
+
+use super::super::query::Field;
+use super::{Part, Source, Template};
+
+impl Template {
+    /// Every source the template names.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable { source, .. } => Some(source),
+            Part::Literal(_) | Part::AnyRun => None,
+        })
+    }
+
+    /// Whether any source is of the response's body.
+    pub fn reads_response(&self) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Response(_)))
+    }
+
+    /// Whether any source is of the request's body.
+    pub fn reads_body(&self) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Body(_)))
+    }
+
+    /// Whether any source is a JWT claim.
+    pub fn reads_jwt(&self) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Jwt(_)))
+    }
+
+    /// Whether the key carries `Authorization` (the field itself or a verified claim).
+    pub fn carries_authorization(&self) -> bool {
+        self.reads_jwt() || self.reads_header(AUTHORIZATION.as_str())
+    }
+
+    /// Whether the key carries a cookie.
+    pub fn carries_cookie(&self) -> bool {
+        self.reads_header(COOKIE.as_str())
+            || self
+                .sources()
+                .any(|source| matches!(source, Source::Cookie(_)))
+    }
+
+    fn reads_header(&self, wanted: &str) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Header(name) if name == wanted))
+    }
+
+    /// Whether every query field enters the key, named or not.
+    pub(in crate::routes) fn takes_whole_query(&self) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::QueryRest | Source::Uri))
+    }
+
+    /// Whether a variable is of query fields.
+    pub(super) fn reads_query_fields(&self) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Query(_) | Source::QueryRest))
+    }
+
+    /// Whether the template names this field.
+    pub(in crate::routes) fn names_query_field(&self, field: &Field<'_>) -> bool {
+        self.query_names
+            .binary_search_by(|name| name.compare(field))
+            .is_ok()
+    }
+}

@@ -226,3 +226,65 @@ async fn the_key_and_the_rule() {
         .await;
     }
 }
+
+/// §2.5: freshness left is told in one way. Half a second past its end it is −1, whatever takes the place
+/// of an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ttl_of_what_is_served_for_a_failure_is_that_of_any_stale_answer() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |seen| match seen.nth {
+        0 => Answer::text("good").cache_control("max-age=0, stale-if-error=60"),
+        _ => Answer::status(503),
+    });
+    let sidecar = Sidecar::start(&app.url(), RFC);
+    let client = sidecar.client();
+    get(&client, "/a", &[]).await;
+    fills_have_ended(&sidecar).await;
+    let reply = get(&client, "/a", &[]).await;
+    let member = own(&reply);
+    assert_eq!(token(&member, "detail"), "stale-if-error");
+    let age: i64 = reply.header("age").parse().expect("a number");
+    let ttl = integer(&member, "ttl").expect("a ttl");
+    // The age is rounded down, and what is past the end up: they meet only on a full second.
+    assert!(
+        ttl == -age - 1 || ttl == -age && age > 0,
+        "age {age}, ttl {ttl}"
+    );
+}
+
+/// Returns when what was fetched is stored or refused.
+async fn fills_have_ended(sidecar: &Sidecar) {
+    let admin = sidecar.admin();
+    eventually("no fill is under way", SHORT, || async {
+        let metrics = admin.get("/metrics").await;
+        metrics.text().lines().any(|line| line == "pannier_fills 0")
+    })
+    .await;
+}
+
+/// Promise I9: what is not stored is counted once, for a client's own fill and for one behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_stored_is_counted_once_whoever_waits_for_it() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |seen| match seen.nth {
+        0 => Answer::text("good").cache_control("max-age=0, stale-while-revalidate=60"),
+        _ => Answer::text("private").cache_control("no-store"),
+    });
+    app.on("GET", "/b", |_| Answer::text("b").cache_control("private"));
+    let sidecar = Sidecar::start(&app.url(), RFC);
+    let client = sidecar.client();
+    get(&client, "/a", &[]).await;
+    fills_have_ended(&sidecar).await;
+    let stale = own(&get(&client, "/a", &[]).await);
+    assert_eq!(token(&stale, "detail"), "stale-while-revalidate");
+    get(&client, "/b", &[]).await;
+    let admin = sidecar.admin();
+    for reason in ["no-store", "private"] {
+        let counted = format!("pannier_not_stored_total{{reason=\"{reason}\",rule=\"-\"}} 1");
+        eventually(&counted, SHORT, || async {
+            let metrics = admin.get("/metrics").await;
+            metrics.text().lines().any(|line| line == counted)
+        })
+        .await;
+    }
+}

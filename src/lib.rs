@@ -36,7 +36,19 @@
 //!    asks the app, streams the answer to its client and keeps a capped copy. A request that joined
 //!    after the app was asked is answered by that fill only if the store has taken it.
 //! 6. The copy is stored if [`http_cache::storable()`] allows it, the lease still stands and no purge
-//!    has come between (the [`store::Fence`]).
+//!    has come between (the [`store::Fence`]). However a fill ends, it comes to one `FillEnd` and leaves by
+//!    one exit (`proxy/cache/fill/end.rs`), which tells those who wait, counts and settles its ticket.
+//!
+//! # Where new things go
+//!
+//! | what | where |
+//! | --- | --- |
+//! | a setting of a route | its key in `config/fields/rules.rs`, its value in `config/compile/rules.rs`, into [`http_cache::Policy`] if it decides by RFC 9111 and else into [`config::Route`]; tests then ask for `config/full.toml`, the README and `explain` |
+//! | a reason | [`http_cache::Reason`]; its row in `http_cache/cache_status.rs` |
+//! | what fetches without a client | a request made by [`proxy::request::context::RequestContext::unsent`], planned and answered like any other |
+//! | what observes fills | the one exit of a fill |
+//! | what must not be cut short | a guard of [`drain::Drain`] |
+//! | a command; an endpoint | a file in [`commands`]; a row of the table in [`admin`] |
 //!
 //! # Life of a write
 //!

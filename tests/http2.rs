@@ -20,6 +20,7 @@ const ROUTE: &str = r#"
 name = "page"
 path = "/page"
 key = "page:{cookie.b|none}"
+ignore_cookies = ["a"]
 ttl = "5m"
 "#;
 

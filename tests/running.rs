@@ -274,7 +274,7 @@ fn explain_says_why() {
         (vec!["GET", "/else"], vec!["no-rule"]),
         (
             vec!["GET", "/board?id=1", "-H", "Cookie: a=b"],
-            vec!["identity", "Cookie"],
+            vec!["identity", "the cookie a", "ignore_cookies = [\"a\"]"],
         ),
         (
             vec!["PUT", "/tasks/1", "--body", "{\"boardId\": 7}"],

@@ -16,6 +16,7 @@ mod http2;
 mod interop;
 mod invalidation;
 mod partial;
+mod privacy;
 mod proxying;
 mod purging;
 mod reliability;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::{Config, Env, Loaded, show_duration};
+use crate::routes::find_confusable;
 
 /// Checks `file` and prints what it finds; fails on errors, not on warnings.
 pub fn check(file: &Path, env: &Env, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -49,11 +50,41 @@ fn report(loaded: &Loaded, out: &mut dyn Write) -> anyhow::Result<()> {
         ["purge", "methods", "path", "keys", "tags"],
         purge_rows(config),
     )?;
+    print_audiences(config, out)?;
     if !loaded.warnings.is_empty() {
         writeln!(out)?;
     }
     for warning in &loaded.warnings {
         writeln!(out, "warning: {warning}")?;
+    }
+    Ok(())
+}
+
+/// Among whom each route's answers are shared, and whose paths may be spellings of another route's.
+fn print_audiences(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
+    if config.routes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    for route in config.routes.iter().filter(|route| route.enabled) {
+        let audience = match route.policy.shared {
+            true => "everyone (shared = true)".to_owned(),
+            false => route.credentials.audience(),
+        };
+        writeln!(out, "{}: answers are shared among {audience}", route.name)?;
+    }
+    let paths: Vec<&str> = config
+        .routes
+        .iter()
+        .map(|route| route.path.as_str())
+        .collect();
+    for (taken, meant) in find_confusable(&paths, &config.matcher) {
+        let (taken, meant) = (&config.routes[taken], &config.routes[meant]);
+        writeln!(
+            out,
+            "{}: passes requests for other spellings of {} ({}), such as in another case",
+            taken.name, meant.path, meant.name
+        )?;
     }
     Ok(())
 }
@@ -158,6 +189,8 @@ off    /off         {host}{uri}  off    medium
 
 purge    methods                path         keys   tags
 written  POST PUT PATCH DELETE  /users/{id}  user*
+
+user: answers are shared among requests without credentials
 
 warning: p.toml:6: route.key: all of /users/{id} share one answer; put its parameters into the key, such as {path.id}
 ";

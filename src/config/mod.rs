@@ -35,7 +35,7 @@ use http::{HeaderName, Method};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
-use crate::routes::IgnoreQuery;
+use crate::routes::{CookieNames, IgnoreQuery, KeyedCredentials, LenientMatcher};
 use crate::routes::{Matcher, Template};
 
 /// A config that cannot be wrong.
@@ -63,6 +63,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Path to index into `routes`.
     pub matcher: Matcher<usize>,
+    /// What more lenient readings of a path fall under.
+    pub lenient: LenientMatcher,
     /// The `[[purge]]` tables, in file order. Every one that matches a write is carried out.
     pub purges: Vec<PurgeRule>,
 }
@@ -197,6 +199,12 @@ pub struct Defaults {
     pub priority: Priority,
     /// Fields that a gateway in front of Pannier sets and no client can: they count as identity.
     pub trusted_identity: Vec<HeaderName>,
+    /// Fields that say who asks as `Authorization` does, beside those that do by their name.
+    pub credential_headers: Vec<HeaderName>,
+    /// Cookies that change no answer; irrelevant ones of analytics and consent are among them.
+    pub ignore_cookies: CookieNames,
+    /// What the key of unmatched requests carries of a requester.
+    pub credentials: KeyedCredentials,
     /// Whether `Cache-Status` tells the key (RFC 9211 §2.7). Default false.
     pub cache_status_key: bool,
 }
@@ -303,11 +311,12 @@ pub struct Route {
     pub coherence: Coherence,
     /// `false`: passed to the app.
     pub enabled: bool,
-    /// Whether `key` carries the requester's `Authorization` (itself, a verified claim, or a field in
-    /// `trusted_identity`).
-    pub key_carries_authorization: bool,
-    /// Whether `key` carries a cookie, a verified claim, or a field in `trusted_identity`.
-    pub key_carries_cookie: bool,
+    /// Cookies that do not change the answer, as written.
+    pub ignore_cookies: Vec<String>,
+    /// Claims among whose bearers the answers are shared, as written.
+    pub shared_by: Vec<String>,
+    /// Which of a requester's credentials `key` carries.
+    pub credentials: KeyedCredentials,
 }
 
 /// `coherence` of a rule.

@@ -198,6 +198,7 @@ fn handling(reason: Reason) -> Handling {
         | Reason::Disabled
         | Reason::RequestBody
         | Reason::AmbiguousPath
+        | Reason::AmbiguousRule
         | Reason::UnkeyedQuery
         | Reason::UnkeyedHeader
         | Reason::MissingVariable

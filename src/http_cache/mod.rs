@@ -89,9 +89,9 @@ pub struct RequestHead<'a> {
 /// Whether a request that identifies a person is told apart by its key (promise I8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The request has `Authorization` and the key does not carry it.
+    /// The request has `Authorization`, or a field that says who asks as it does, and the key lacks it.
     pub unkeyed_authorization: bool,
-    /// The request has `Cookie` and the key carries none.
+    /// The request has a cookie that may change the answer, and the key lacks it.
     pub unkeyed_cookie: bool,
 }
 

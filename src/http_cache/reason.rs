@@ -40,6 +40,8 @@ pub enum Reason {
     RequestBody,
     /// The path can be read in two ways.
     AmbiguousPath,
+    /// A more lenient reading of the path falls under another rule.
+    AmbiguousRule,
     /// A query field that the key does not name.
     UnkeyedQuery,
     /// A field that may override the target, such as `X-Original-URL` (reliability.md K4).
@@ -130,6 +132,7 @@ impl Reason {
             Reason::Method => "method",
             Reason::RequestBody => "request-body",
             Reason::AmbiguousPath => "ambiguous-path",
+            Reason::AmbiguousRule => "ambiguous-rule",
             Reason::UnkeyedQuery => "unkeyed-query",
             Reason::UnkeyedHeader => "unkeyed-header",
             Reason::MissingVariable => "missing-variable",

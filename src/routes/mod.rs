@@ -1,16 +1,22 @@
 //! Rules as pure values: which one a request falls under, the key it renders, what a write purges.
 
+mod credentials;
 mod escape;
 mod ignore_query;
+mod lenient;
 pub mod matcher;
 pub mod pattern;
 mod query;
+mod requester;
 pub mod target;
 pub mod template;
 
+pub use credentials::{CookieNames, is_credential};
 pub use ignore_query::IgnoreQuery;
+pub use lenient::{LenientMatcher, find_confusable};
 pub use matcher::{Matched, Matcher};
 pub use pattern::{Pattern, Purge};
+pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed};
 pub use template::{Key, Template};
 
 use http::HeaderMap;

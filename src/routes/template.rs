@@ -16,7 +16,9 @@ pub use parse::TemplateError;
 pub(crate) use value::cookie_values;
 
 use http::HeaderName;
+use http::header::COOKIE;
 
+use super::credentials::may_be_secret;
 use super::pattern::PatternBuilder;
 use super::query::{Name, Query};
 use super::{Pattern, Scope};
@@ -115,6 +117,8 @@ pub struct Template {
     separated: bool,
     /// The names of the query fields it names, sorted.
     query_names: Vec<Name>,
+    /// The header fields it names whose values are hashed: they may be secrets.
+    hashed: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,8 +160,17 @@ impl Template {
         Template {
             separated: are_separated(&parts),
             query_names: query_names(&parts),
+            hashed: secret_headers(&parts),
             parts,
         }
+    }
+
+    /// The same template with the values of these header fields hashed, beside those whose names show that
+    /// they may be secrets.
+    pub fn hashing(mut self, further: &[HeaderName]) -> Template {
+        self.hashed
+            .extend(further.iter().map(HeaderName::to_string));
+        self
     }
 
     /// Renders the key of a request, or says which variable it lacks.
@@ -251,6 +264,18 @@ fn query_names(parts: &[Part]) -> Vec<Name> {
     let mut names: Vec<Name> = names.collect();
     names.sort();
     names
+}
+
+fn secret_headers(parts: &[Part]) -> Vec<String> {
+    let names = parts.iter().filter_map(|part| match part {
+        Part::Variable {
+            source: Source::Header(name),
+            ..
+        } => Some(name),
+        _ => None,
+    });
+    let secret = names.filter(|name| *name == COOKIE.as_str() || may_be_secret(name));
+    secret.cloned().collect()
 }
 
 fn are_separated(parts: &[Part]) -> bool {

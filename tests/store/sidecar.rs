@@ -13,7 +13,7 @@ use pannier::entry::{Entry, Priority, Variant};
 use pannier::http_cache::vary::Selector;
 use pannier::http_cache::{CacheControlMode, Despite, Policy, Reason, Stored};
 use pannier::metrics::Metrics;
-use pannier::routes::{Matcher, Pattern, Purge};
+use pannier::routes::{CookieNames, KeyedCredentials, LenientMatcher, Matcher, Pattern, Purge};
 use pannier::store::{Status, Store};
 
 use crate::support::eventually;
@@ -252,6 +252,9 @@ fn config(url: &str, max: u64, timeout: Duration) -> Config {
             max_variables: 1 << 18,
             priority: Priority::Medium,
             trusted_identity: Vec::new(),
+            credential_headers: Vec::new(),
+            ignore_cookies: CookieNames::default(),
+            credentials: KeyedCredentials::default(),
             cache_status_key: false,
         },
         jwt: None,
@@ -263,6 +266,7 @@ fn config(url: &str, max: u64, timeout: Duration) -> Config {
         },
         routes: Vec::new(),
         matcher: Matcher::default(),
+        lenient: LenientMatcher::default(),
         purges: Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::show::Line;
 use crate::config::show_duration;
 use crate::http_cache::{CacheControlMode, Policy, Reason};
-use crate::live::Live;
+use crate::live::{Live, Rule};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Effects, Lookup, Plan};
 use crate::proxy::request::variables;
@@ -77,9 +77,40 @@ impl Explanation {
         lines.push(Line::new("selects", selects));
         lines.push(Line::new("ttl", ttl(rule.policy)));
         lines.push(Line::new("priority", rule.priority().as_str()));
-        lines.push(answer(lookup, rule.policy));
+        lines.push(self.answer_line(lookup, rule));
         lines.push(Line::new("not stored when", self.obstacles(lookup)));
         self.purged_by(lookup, lines);
+    }
+
+    /// Whether what is stored may answer, or which credential forbids it and what would lift that.
+    fn answer_line(&self, lookup: &Lookup, rule: Rule<'_>) -> Line {
+        if lookup.identity.covered() || rule.policy.shared {
+            let text = "from the store when something fresh is there, else from the app and stored";
+            return Line::new("answer", text);
+        }
+        let claims = variables::verified_claims(&self.asked, true);
+        let unkeyed = plan::find_unkeyed(&self.asked, rule.route, claims.as_ref());
+        let (what, remedy) = match (unkeyed.header, unkeyed.cookie) {
+            (Some(name), _) => (
+                name.to_string(),
+                format!("put {{header.{name}}} into the key"),
+            ),
+            (None, Some(name)) => {
+                let name = String::from_utf8_lossy(name);
+                let remedy = format!(
+                    "put {{cookie.{name}}} into the key, or write ignore_cookies = [\"{name}\"] if it \
+                     changes no answer"
+                );
+                (format!("the cookie {name}"), remedy)
+            }
+            (None, None) => ("a credential".to_owned(), "name it in the key".to_owned()),
+        };
+        let text = format!(
+            "{}: the request has {what} and the key does not carry it, so it is answered from the store \
+             only if the answer says public or s-maxage; {remedy}; or say shared = true",
+            Reason::Identity.as_str()
+        );
+        Line::new("reason", text)
     }
 
     /// What in an answer would forbid storing it under this rule.
@@ -184,11 +215,25 @@ impl Explanation {
             }
             Reason::MissingVariable => self.missing(rule),
             Reason::AmbiguousPath => "the path can be read in two ways (%2F, %2E, //, ; or a broken escape)".into(),
+            Reason::AmbiguousRule => self.other_rule(rule),
             Reason::UnkeyedHeader => "a field such as X-Original-URL or a differing X-Forwarded-Host may change the answer".into(),
             Reason::RequestBody => "a GET with a body".into(),
             Reason::Method => "the method is neither GET nor HEAD, and changes nothing that a purge rule names".into(),
             other => other.as_str().into(),
         }
+    }
+
+    fn other_rule(&self, rule: Option<usize>) -> String {
+        let live = &self.asked.live;
+        let other = live
+            .config
+            .lenient
+            .find_other(self.asked.parts.uri.path(), rule);
+        let other = live.rule(other).name().unwrap_or_default();
+        format!(
+            "an app that decodes, trims or folds the path, or takes a suffix off it, would answer what rule \
+             {other} is about; write the path as that rule has it"
+        )
     }
 
     fn missing(&self, rule: Option<usize>) -> String {
@@ -223,24 +268,6 @@ fn ttl(policy: &Policy) -> String {
             format!("{}, whatever the answer says", show_duration(ttl))
         }
     }
-}
-
-fn answer(lookup: &Lookup, policy: &Policy) -> Line {
-    if lookup.identity.covered() || policy.shared {
-        let text = "from the store when something fresh is there, else from the app and stored";
-        return Line::new("answer", text);
-    }
-    let who = if lookup.identity.unkeyed_authorization {
-        "Authorization"
-    } else {
-        "Cookie"
-    };
-    let text = format!(
-        "{}: the request has {who} and the key does not carry it, so it is answered from the store \
-         only if the answer says public or s-maxage; name it in the key, or say shared = true",
-        Reason::Identity.as_str()
-    );
-    Line::new("reason", text)
 }
 
 /// A purge rule with every variable absent: all it could ever cover.

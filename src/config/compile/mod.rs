@@ -17,6 +17,7 @@ use super::document::{Document, Table};
 use super::env::Env;
 use super::problem::Problems;
 use super::read::Reader;
+use crate::routes::LenientMatcher;
 
 /// What is being compiled.
 #[derive(Clone, Copy)]
@@ -74,6 +75,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let (routes, matcher) = rules::routes(&input, &inherited, problems);
     let purges = rules::purges(&input, problems);
     advice::advise(&routes, &purges, problems);
+    let lenient = LenientMatcher::new(routes.iter().map(|route| route.rule.path.as_str()));
     let config = Config {
         listen,
         upstream: upstream?,
@@ -86,6 +88,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         log,
         routes: routes.into_iter().map(|written| written.rule).collect(),
         matcher,
+        lenient,
         purges: purges.into_iter().map(|written| written.rule).collect(),
     };
     (problems.errors() == 0).then_some(config)

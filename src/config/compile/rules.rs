@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, Method, StatusCode};
+use http::{Method, StatusCode};
 
 use super::Input;
 use super::names::names;
-use super::tables::{Inherited, priority};
+use super::tables::{Inherited, cookie_names, priority};
 use super::templates::{Templates, halves};
 use crate::config::problem::{Place, Problems};
 use crate::config::read::Reader;
 use crate::config::{Coherence, PurgeRule, Route};
 use crate::http_cache::{CacheControlMode, Despite, Policy};
 use crate::routes::template::{Site, Source};
-use crate::routes::{IgnoreQuery, Matcher, Template};
+use crate::routes::{CredentialSettings, IgnoreQuery, KeyedCredentials, Matcher, Template};
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
 /// How [`Template::default_key`] would be written.
@@ -83,7 +83,20 @@ fn route(
     };
     let key = key.unwrap_or_else(Template::default_key);
     let tag_texts = reader.texts("tags");
-    let trusted = carries_trusted(&key, &defaults.trusted_identity);
+    let key = key.hashing(&defaults.credential_headers);
+    let ignore_cookies = cookie_names(reader);
+    let shared_by = shared_by(reader, &key);
+    let irrelevant = defaults.ignore_cookies.with(ignore_cookies.iter().cloned());
+    let credentials = KeyedCredentials::new(
+        &key,
+        CredentialSettings {
+            shared_by: &shared_by,
+            irrelevant: &irrelevant,
+            trusted: &defaults.trusted_identity,
+            further: &defaults.credential_headers,
+        },
+    );
+    both_keyed_and_ignored(reader, &key, &ignore_cookies);
     let rule = Route {
         name,
         path: path.unwrap_or_default(),
@@ -104,9 +117,9 @@ fn route(
             _ => Coherence::Tracked,
         },
         enabled: reader.flag("enabled"),
-        // A verified claim names one person, whether the token came in `Authorization` or a cookie.
-        key_carries_authorization: key.carries_authorization() || trusted,
-        key_carries_cookie: key.carries_cookie() || key.reads_jwt() || trusted,
+        ignore_cookies,
+        shared_by,
+        credentials,
         key,
     };
     Written {
@@ -275,11 +288,38 @@ fn path(reader: &mut Reader<'_>) -> Option<String> {
     Some(path)
 }
 
-fn carries_trusted(key: &Template, trusted: &[HeaderName]) -> bool {
-    key.sources().any(|source| match source {
-        Source::Header(name) => trusted
-            .iter()
-            .any(|header| header.as_str().eq_ignore_ascii_case(name)),
-        _ => false,
-    })
+/// `shared_by`: claims that the key has.
+fn shared_by(reader: &mut Reader<'_>, key: &Template) -> Vec<String> {
+    let claims: Vec<String> = key
+        .sources()
+        .filter_map(|source| match source {
+            Source::Jwt(names) => Some(format!("jwt.{}", names.join("."))),
+            _ => None,
+        })
+        .collect();
+    let mut shared_by = Vec::new();
+    for (place, text) in reader.texts("shared_by") {
+        if !claims.contains(&text) {
+            let what = format!("the key has no {{{text}}}");
+            let remedy = match claims.first() {
+                Some(claim) => format!("write \"{claim}\", or put {{{text}}} into the key"),
+                None => "put the claim into the key, such as {jwt.role}".to_owned(),
+            };
+            reader.reject_at(place, "shared_by", what, remedy);
+        }
+        shared_by.push(text);
+    }
+    shared_by
+}
+
+/// A cookie in the key that is to be ignored as well: one of the two is a mistake.
+fn both_keyed_and_ignored(reader: &mut Reader<'_>, key: &Template, ignored: &[String]) {
+    let names = key.sources().filter_map(|source| match source {
+        Source::Cookie(name) => Some(name),
+        _ => None,
+    });
+    for name in names.filter(|name| ignored.contains(name)) {
+        let what = format!("the cookie {name} is in the key");
+        reader.reject("ignore_cookies", what, "leave it out here, or there");
+    }
 }

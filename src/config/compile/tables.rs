@@ -12,6 +12,7 @@ use crate::config::read::Reader;
 use crate::config::{Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Unmatched};
 use crate::entry::Priority;
 use crate::http_cache::{CacheControlMode, Despite, Policy};
+use crate::routes::{CookieNames, CredentialSettings, KeyedCredentials, Template};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Shorter tokens can be guessed.
@@ -84,7 +85,17 @@ pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
         stale_while_revalidate: reader.maybe_duration("stale_while_revalidate"),
         stale_if_error: reader.maybe_duration("stale_if_error"),
     };
+    let trusted_identity = trusted_identity(reader);
+    let credential_headers = header_names(reader, "credential_headers");
+    let ignore_cookies = CookieNames::default().with(cookie_names(reader));
+    let settings = CredentialSettings {
+        shared_by: &[],
+        irrelevant: &ignore_cookies,
+        trusted: &trusted_identity,
+        further: &credential_headers,
+    };
     let defaults = Defaults {
+        credentials: KeyedCredentials::new(&Template::default_key(), settings),
         unmatched: match reader.word("unmatched").as_str() {
             "rfc9111" => Unmatched::Rfc9111,
             _ => Unmatched::Pass,
@@ -93,7 +104,9 @@ pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
         max_body: reader.length("max_body").unwrap_or_default(),
         max_variables: reader.length("max_variables").unwrap_or_default(),
         priority: priority(&reader.word("priority")),
-        trusted_identity: trusted_identity(reader),
+        trusted_identity,
+        credential_headers,
+        ignore_cookies,
         cache_status_key: reader.flag("cache_status_key"),
     };
     Inherited { ttl, defaults }
@@ -177,6 +190,41 @@ fn trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
                 "write such as \"x-user-id\"",
             ),
         }
+    }
+    names
+}
+
+/// A list of names of header fields.
+fn header_names(reader: &mut Reader<'_>, key: &str) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for (place, text) in reader.texts(key) {
+        match text.parse::<HeaderName>() {
+            Ok(name) => names.push(name),
+            Err(_) => reader.reject_at(
+                place,
+                key,
+                format!("\"{text}\" is not the name of a header field"),
+                "write such as \"x-company-user\"",
+            ),
+        }
+    }
+    names
+}
+
+/// `ignore_cookies`: names of cookies, with a `*` at the end at most.
+pub(super) fn cookie_names(reader: &mut Reader<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (place, name) in reader.texts("ignore_cookies") {
+        let star_within = name.find('*').is_some_and(|star| star + 1 < name.len());
+        // RFC 6265 §4.1.1: a token; brackets besides, which PHP's arrays have.
+        let is_name =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~[]:".contains(&byte);
+        if star_within || name.is_empty() || !name.bytes().all(is_name) {
+            let what = format!("\"{name}\" is not the name of a cookie");
+            let remedy = "write whole names, \"exp_*\" or \"*\"";
+            reader.reject_at(place, "ignore_cookies", what, remedy);
+        }
+        names.push(name);
     }
     names
 }

@@ -76,10 +76,22 @@ pub(super) static ROUTE: &[Field] = &[
         "Query fields that do not change the answer: names, utm_*, or *.",
     ),
     field(
+        "ignore_cookies",
+        Kind::Texts,
+        "",
+        "Cookies that do not change the answer: names, exp_*, or *; beside defaults.ignore_cookies.",
+    ),
+    field(
+        "shared_by",
+        Kind::Texts,
+        "",
+        "Claims of the key that many have, such as jwt.role: those who share one share the answers.",
+    ),
+    field(
         "any_host",
         Kind::Flag,
         "false",
-        "All hosts share the answer.",
+        "All hosts share the answer; http and https still differ.",
     ),
     field(
         "stale_while_revalidate",

@@ -260,6 +260,18 @@ pub(super) static DEFAULTS: &[Field] = &[
         "Header fields that a gateway sets and no client can; in a key they count as identity.",
     ),
     field(
+        "credential_headers",
+        Kind::Texts,
+        "",
+        "Header fields that say who asks, beside Authorization and those whose names show it.",
+    ),
+    field(
+        "ignore_cookies",
+        Kind::Texts,
+        "",
+        "Cookies that change no answer: names, exp_*, or *. Those of analytics and consent are known.",
+    ),
+    field(
         "cache_status_key",
         Kind::Flag,
         "false",

@@ -164,24 +164,57 @@ fn a_route_says_everything_itself() {
 }
 
 #[test]
-fn identity_in_keys() {
+fn among_whom_answers_are_shared() {
     let tables = "[jwt]\nsecret = \"0123456789abcdef0123456789abcdef\"\n\
-                  [defaults]\ntrusted_identity = [\"X-User-Id\"]\n";
-    // name, key, carries authorization, carries cookie
+                  [defaults]\ntrusted_identity = [\"X-User-Id\"]\n\
+                  credential_headers = [\"x-company\"]\n";
+    // name, key, more of the route, among whom
     let cases = [
-        ("nothing", "a:{path.id}", false, false),
-        ("authorization", "a:{header.authorization}", true, false),
-        ("cookie", "a:{cookie.session}", false, true),
-        ("claim", "a:{jwt.sub}", true, true),
-        ("trusted field", "a:{header.x-user-id}", true, true),
-        ("other field", "a:{header.x-other}", false, false),
+        ("nothing", "a:{path.id}", "", "without credentials"),
+        (
+            "authorization",
+            "a:{header.authorization}",
+            "",
+            "with the same {header.authorization}",
+        ),
+        (
+            "cookie",
+            "a:{cookie.session}",
+            "",
+            "with the same {cookie.session}",
+        ),
+        ("person", "a:{jwt.sub}", "", "with the same {jwt.sub}"),
+        ("role", "a:{jwt.role}", "", "without credentials"),
+        (
+            "role by word",
+            "a:{jwt.role}",
+            "shared_by = [\"jwt.role\"]\n",
+            "with the same {jwt.role}",
+        ),
+        (
+            "trusted field",
+            "a:{header.x-user-id}",
+            "",
+            "with the same {header.x-user-id}",
+        ),
+        (
+            "named field",
+            "a:{header.x-company}",
+            "",
+            "with the same {header.x-company}",
+        ),
+        (
+            "other field",
+            "a:{header.x-other}",
+            "",
+            "without credentials",
+        ),
     ];
-    for (name, key, authorization, cookie) in cases {
-        let text = format!("[[route]]\npath = \"/a/{{id}}\"\nkey = \"{key}\"\n");
+    for (name, key, more, audience) in cases {
+        let text = format!("[[route]]\npath = \"/a/{{id}}\"\nkey = \"{key}\"\n{more}");
         let config = config(&with(&format!("{tables}{text}")), &[]);
-        let route = &config.routes[0];
-        assert_eq!(route.key_carries_authorization, authorization, "{name}");
-        assert_eq!(route.key_carries_cookie, cookie, "{name}");
+        let found = config.routes[0].credentials.audience();
+        assert_eq!(found, format!("requests {audience}"), "{name}");
     }
 }
 

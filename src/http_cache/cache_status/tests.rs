@@ -70,6 +70,7 @@ fn every_reason() {
         (Reason::Method, "method"),
         (Reason::RequestBody, "bypass"),
         (Reason::AmbiguousPath, "bypass"),
+        (Reason::AmbiguousRule, "bypass"),
         (Reason::UnkeyedQuery, "bypass"),
         (Reason::UnkeyedHeader, "bypass"),
         (Reason::MissingVariable, "bypass"),

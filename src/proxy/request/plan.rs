@@ -5,14 +5,15 @@
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
+use serde_json::Value;
 
 use super::context::RequestContext;
 use super::present::Present;
 use super::{overrides, variables};
-use crate::config::{PurgeRule, Route, Unmatched};
+use crate::config::{JwtSource, PurgeRule, Route, Unmatched};
 use crate::http_cache::{Identity, Reason, RequestHead};
 use crate::proxy::hop_by_hop::connection_options;
-use crate::routes::{Key, target};
+use crate::routes::{Key, KeyedCredentials, TokenField, Unkeyed, target};
 
 /// What to do with a request before anything is looked up.
 #[derive(Debug)]
@@ -86,9 +87,8 @@ pub fn plan(context: &RequestContext) -> Plan {
     if parts.method != Method::GET && parts.method != Method::HEAD {
         return plan_write(context, rule);
     }
-    let route = rule.map(|index| &context.live.config.routes[index]);
     let params = matched.map(|(_, params)| params).unwrap_or_default();
-    let lookup = match find_obstacle(context, route) {
+    let lookup = match find_obstacle(context, rule) {
         Some(reason) => Err(reason),
         None => look_up(context, rule, &params),
     };
@@ -99,21 +99,22 @@ pub fn plan(context: &RequestContext) -> Plan {
 }
 
 /// Why a GET or HEAD passes whatever its key would be.
-fn find_obstacle(context: &RequestContext, route: Option<&Route>) -> Option<Reason> {
+fn find_obstacle(context: &RequestContext, rule: Option<usize>) -> Option<Reason> {
     let RequestContext {
         live,
         parts,
         present,
         ..
     } = context;
-    let query = parts.uri.query();
+    let (path, query) = (parts.uri.path(), parts.uri.query());
     let announced = || present.has(Present::FRAMING) && has_body(&parts.headers);
     if context.has_body || announced() {
         return Some(Reason::RequestBody);
     }
-    if target::is_ambiguous(parts.uri.path()) {
+    if target::is_ambiguous(path) {
         return Some(Reason::AmbiguousPath);
     }
+    let route = rule.map(|index| &live.config.routes[index]);
     match route {
         None if live.config.defaults.unmatched == Unmatched::Pass => return Some(Reason::NoRule),
         Some(route) if !route.enabled => return Some(Reason::Disabled),
@@ -121,6 +122,9 @@ fn find_obstacle(context: &RequestContext, route: Option<&Route>) -> Option<Reas
             return Some(Reason::UnkeyedQuery);
         }
         _ => {}
+    }
+    if live.config.lenient.find_other(path, rule).is_some() {
+        return Some(Reason::AmbiguousRule);
     }
     overrides::are_unkeyed(context).then_some(Reason::UnkeyedHeader)
 }
@@ -143,7 +147,7 @@ fn look_up(
     if key.text.len() > MAX_KEY {
         return Err(Reason::KeyTooLong);
     }
-    let identity = unkeyed_identity(route, context.present);
+    let identity = unkeyed_identity(context, route, claims.as_ref());
     Ok(Lookup {
         rule,
         key,
@@ -214,17 +218,51 @@ fn methods_of(parts: &Parts) -> impl Iterator<Item = Method> {
 }
 
 /// Which credentials the request brings and the key does not carry (promise I8).
-fn unkeyed_identity(route: Option<&Route>, present: Present) -> Identity {
-    let (authorization, cookie) = route.map_or((false, false), |route| {
-        (route.key_carries_authorization, route.key_carries_cookie)
-    });
+fn unkeyed_identity(
+    context: &RequestContext,
+    route: Option<&Route>,
+    claims: Option<&Value>,
+) -> Identity {
+    let keyed = keyed_credentials(context, route);
+    let may_say_who = Present::CREDENTIALS.or(Present::COOKIE);
+    if !context.present.has(may_say_who) && !keyed.has_further() {
+        return Identity::COVERED;
+    }
+    let unkeyed = find_unkeyed(context, route, claims);
     Identity {
-        unkeyed_authorization: present.has(Present::AUTHORIZATION) && !authorization,
-        unkeyed_cookie: present.has(Present::COOKIE) && !cookie,
+        unkeyed_authorization: unkeyed.header.is_some(),
+        unkeyed_cookie: unkeyed.cookie.is_some(),
     }
 }
 
-/// What selects among the stored responses of one key: host, scheme and the rule's path.
+/// The first credentials that the request brings and the key of its rule does not carry.
+pub fn find_unkeyed<'c>(
+    context: &'c RequestContext,
+    route: Option<&Route>,
+    claims: Option<&Value>,
+) -> Unkeyed<'c> {
+    let token = context
+        .live
+        .config
+        .jwt
+        .as_ref()
+        .map(|jwt| match &jwt.source {
+            JwtSource::Authorization => TokenField::Authorization,
+            JwtSource::Cookie(name) => TokenField::Cookie(name),
+        });
+    keyed_credentials(context, route).find_unkeyed(&context.parts.headers, claims, token)
+}
+
+fn keyed_credentials<'c>(
+    context: &'c RequestContext,
+    route: Option<&'c Route>,
+) -> &'c KeyedCredentials {
+    let of_defaults = &context.live.config.defaults.credentials;
+    route.map_or(of_defaults, |route| &route.credentials)
+}
+
+/// What selects among the stored responses of one key: scheme, host (unless `any_host`) and the rule's
+/// path.
 ///
 /// An app behind a TLS gateway may answer `https` and `http` differently (redirects, links). Two rules
 /// may render the same key, so that one purge covers both, but their answers differ.
@@ -232,10 +270,11 @@ fn selector_of(route: Option<&Route>, context: &RequestContext) -> String {
     let path = route.map_or("", |route| &route.path);
     let mut selector =
         String::with_capacity("https://".len() + context.host.len() + 1 + path.len());
+    // Also where all hosts share: a redirect to https, served to those who come by https, never ends.
+    if context.scheme() == "https" {
+        selector.push_str("https://");
+    }
     if !route.is_some_and(|route| route.any_host) {
-        if context.scheme() == "https" {
-            selector.push_str("https://");
-        }
         selector.push_str(&context.host);
     }
     if route.is_some() {

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName};
 
+use crate::routes::is_credential;
+
 /// Sets of fields, found in one walk over a request: each search of a `HeaderMap` hashes a name, and
 /// most requests have none of what is searched for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,8 +18,8 @@ impl Present {
     pub const UPGRADE: Present = Present(1 << 2);
     /// `Connection`
     pub const CONNECTION: Present = Present(1 << 3);
-    /// `Authorization`
-    pub const AUTHORIZATION: Present = Present(1 << 4);
+    /// `Authorization`, and fields whose names show that they say who asks
+    pub const CREDENTIALS: Present = Present(1 << 4);
     /// `Cookie`
     pub const COOKIE: Present = Present(1 << 5);
     /// `X-Forwarded-Proto`
@@ -34,6 +36,11 @@ impl Present {
         Present(fields.keys().fold(0, |sum, name| sum | set_of(name).0))
     }
 
+    /// Both sets.
+    pub const fn or(self, other: Present) -> Present {
+        Present(self.0 | other.0)
+    }
+
     /// Whether any field of `set` is there.
     pub fn has(self, set: Present) -> bool {
         self.0 & set.0 != 0
@@ -46,7 +53,10 @@ fn set_of(name: &HeaderName) -> Present {
         "expect" => Present::EXPECT,
         "upgrade" => Present::UPGRADE,
         "connection" => Present::CONNECTION,
-        "authorization" => Present::AUTHORIZATION,
+        // Known to be none of these; most requests have them.
+        "host" | "accept" | "accept-encoding" | "accept-language" | "user-agent" | "referer"
+        | "origin" | "x-forwarded-for" | "x-request-id" => Present::default(),
+        "authorization" => Present::CREDENTIALS,
         "cookie" => Present::COOKIE,
         "x-forwarded-proto" => Present::SCHEME,
         "cache-control" | "pragma" => Present::DIRECTIVES,
@@ -65,6 +75,7 @@ fn set_of(name: &HeaderName) -> Present {
         | "x-forwarded-ssl"
         | "x-forwarded-port"
         | "forwarded" => Present::TARGET,
+        name if is_credential(name) => Present::CREDENTIALS,
         _ => Present::default(),
     }
 }
@@ -83,7 +94,8 @@ mod tests {
             ("expect", Present::EXPECT),
             ("upgrade", Present::UPGRADE),
             ("connection", Present::CONNECTION),
-            ("authorization", Present::AUTHORIZATION),
+            ("authorization", Present::CREDENTIALS),
+            ("x-api-key", Present::CREDENTIALS),
             ("cookie", Present::COOKIE),
             ("x-forwarded-proto", Present::SCHEME),
             ("cache-control", Present::DIRECTIVES),

@@ -50,7 +50,7 @@ pub(super) fn write(
         Source::Path(name) => path(scope, name, spelling, out),
         Source::Query(name) => query(reading.query, name, spelling, out),
         Source::QueryRest => Some(query_rest(reading, spelling, out)),
-        Source::Header(name) => header(scope.headers, name, out),
+        Source::Header(name) => header(reading, name, out),
         Source::Cookie(name) => cookie(scope.headers, name, spelling, out),
         Source::Host => Some(host(scope.host, out)),
         Source::Uri => Some(uri(scope, out)),
@@ -132,12 +132,16 @@ fn is_usual_field(field: &Field<'_>) -> bool {
             .is_some_and(|value| is_usual(value, Place::Query))
 }
 
-fn header(headers: &HeaderMap, name: &str, out: &mut String) -> Option<Found> {
-    let secret = matches!(name, "authorization" | "proxy-authorization" | "cookie");
-    let count = joined(out, headers.get_all(name), |out, line| match secret {
-        true => push_digest(out, line.as_bytes()),
-        false => push(out, line.as_bytes().iter().copied(), b""),
-    });
+fn header(reading: &Reading<'_, '_>, name: &str, out: &mut String) -> Option<Found> {
+    let secret = reading.template.hashed.iter().any(|hashed| hashed == name);
+    let count = joined(
+        out,
+        reading.scope.headers.get_all(name),
+        |out, line| match secret {
+            true => push_digest(out, line.as_bytes()),
+            false => push(out, line.as_bytes().iter().copied(), b""),
+        },
+    );
     (count > 0).then_some(Found {
         usual: true,
         single: count == 1,

@@ -1,7 +1,5 @@
 //! Which variables a template names, and what follows from that for a rule.
 
-use http::header::{AUTHORIZATION, COOKIE};
-
 use super::super::query::Field;
 use super::{Part, Source, Template};
 
@@ -30,24 +28,6 @@ impl Template {
     pub fn reads_jwt(&self) -> bool {
         self.sources()
             .any(|source| matches!(source, Source::Jwt(_)))
-    }
-
-    /// Whether the key carries `Authorization` (the field itself or a verified claim).
-    pub fn carries_authorization(&self) -> bool {
-        self.reads_jwt() || self.reads_header(AUTHORIZATION.as_str())
-    }
-
-    /// Whether the key carries a cookie.
-    pub fn carries_cookie(&self) -> bool {
-        self.reads_header(COOKIE.as_str())
-            || self
-                .sources()
-                .any(|source| matches!(source, Source::Cookie(_)))
-    }
-
-    fn reads_header(&self, wanted: &str) -> bool {
-        self.sources()
-            .any(|source| matches!(source, Source::Header(name) if name == wanted))
     }
 
     /// Whether every query field enters the key, named or not.

@@ -1,0 +1,342 @@
+//! Which fields and cookies of a request say who asks (promise I8), by their names.
+
+use http::HeaderMap;
+use http::header::COOKIE;
+
+/// Cookies that analytics, consent banners and load balancers set, and no app answers by.
+const IRRELEVANT_COOKIES: &[&str] = &[
+    // Analytics and advertising.
+    "_ga",
+    "_ga_*",
+    "_gid",
+    "_gat",
+    "_gat_*",
+    "_gac_*",
+    "_gcl_*",
+    "__utm*",
+    "_fbp",
+    "_fbc",
+    "_hj*",
+    "_pk_*",
+    "mtm_*",
+    "_clck",
+    "_clsk",
+    "_uet*",
+    "ajs_*",
+    "amplitude_*",
+    "AMP_*",
+    "mp_*",
+    "optimizely*",
+    "__hstc",
+    "__hssrc",
+    "__hssc",
+    "hubspotutk",
+    "_scid",
+    "_tt_*",
+    "_ttp",
+    "_pin_unauth",
+    "li_fat_id",
+    "_dd_s",
+    "_vwo_*",
+    // Consent.
+    "OptanonConsent",
+    "OptanonAlertBoxClosed",
+    "CookieConsent",
+    "cookieconsent_status",
+    "euconsent*",
+    "usprivacy",
+    // Load balancers and networks in front.
+    "AWSALB*",
+    "AWSELB*",
+    "ARRAffinity*",
+    "__cf_bm",
+    "__cflb",
+    "__cfruid",
+    "_cfuvid",
+    "cf_clearance",
+    "ak_bmsc",
+    "bm_sv",
+    "bm_sz",
+    "_abck",
+    "incap_ses_*",
+    "visid_incap_*",
+    "nlbi_*",
+];
+
+/// Words in the name of a field whose value may be a secret.
+const SECRET: &[&str] = &[
+    "assertion",
+    "auth",
+    "authentication",
+    "authorization",
+    "bearer",
+    "cert",
+    "certificate",
+    "credential",
+    "credentials",
+    "jwt",
+    "key",
+    "oidc",
+    "passwd",
+    "password",
+    "saml",
+    "secret",
+    "session",
+    "sessionid",
+    "signature",
+    "sig",
+    "sso",
+    "ticket",
+    "token",
+    "tokens",
+    "apikey",
+    "accesstoken",
+    "authtoken",
+    "passport",
+];
+
+/// Words in the name of a field that says on whose behalf the request is.
+const PERSON: &[&str] = &[
+    "account",
+    "accountid",
+    "actor",
+    "authenticated",
+    "customer",
+    "email",
+    "groups",
+    "identity",
+    "impersonate",
+    "login",
+    "member",
+    "org",
+    "organisation",
+    "organization",
+    "permissions",
+    "person",
+    "principal",
+    "remote",
+    "role",
+    "roles",
+    "scope",
+    "scopes",
+    "subject",
+    "sub",
+    "sudo",
+    "tenant",
+    "tenantid",
+    "uid",
+    "user",
+    "userid",
+    "username",
+    "workspace",
+];
+
+/// Names with such a word that are of no person.
+const HARMLESS: &[&str] = &[
+    "user-agent",
+    "accept-signature",
+    "idempotency-key",
+    "sec-websocket-key",
+    "x-idempotency-key",
+    "x-remote-addr",
+    "x-remote-ip",
+    "remote-addr",
+    "x-request-key",
+    "surrogate-key",
+];
+
+/// Whether the field of this name (in lower case) may hold a secret: then its value is hashed in a key.
+pub(super) fn may_be_secret(name: &str) -> bool {
+    has_word(name, SECRET) && !is_forgery_token(name)
+}
+
+/// Whether the field of this name (in lower case) says who asks, as `Authorization` does: a key that lacks
+/// it must not answer for it.
+pub fn is_credential(name: &str) -> bool {
+    // `Proxy-Authorization` is taken off by every proxy: the app never sees it.
+    name != "proxy-authorization"
+        && (has_word(name, SECRET) || has_word(name, PERSON))
+        && !is_forgery_token(name)
+}
+
+fn has_word(name: &str, words: &[&str]) -> bool {
+    name != "cookie"
+        && !HARMLESS.contains(&name)
+        && name.split(['-', '_']).any(|word| words.contains(&word))
+}
+
+/// Tokens against forged writes: they say nothing of who reads, and frameworks send them with all requests.
+fn is_forgery_token(name: &str) -> bool {
+    name.split(['-', '_'])
+        .any(|word| matches!(word, "csrf" | "xsrf" | "csrftoken" | "xsrftoken"))
+}
+
+/// Names of cookies: whole ones, or with a `*` at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieNames(Vec<Box<str>>);
+
+impl Default for CookieNames {
+    /// Those that are irrelevant to every app.
+    fn default() -> CookieNames {
+        CookieNames(IRRELEVANT_COOKIES.iter().copied().map(Box::from).collect())
+    }
+}
+
+impl CookieNames {
+    /// These, and `further` ones.
+    pub fn with(&self, further: impl IntoIterator<Item = String>) -> CookieNames {
+        let further = further.into_iter().map(String::into_boxed_str);
+        CookieNames(self.0.iter().cloned().chain(further).collect())
+    }
+
+    /// Whether `name` is one of them. Cookies' names are case-sensitive (RFC 6265 §5.3).
+    pub fn contain(&self, name: &[u8]) -> bool {
+        self.0
+            .iter()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some(beginning) => name.starts_with(beginning.as_bytes()),
+                None => name == pattern.as_bytes(),
+            })
+    }
+}
+
+/// The names of all cookies of a request, from all `Cookie` lines (RFC 6265 §4.2.1, read leniently). A
+/// cookie without `=` has its text for a name.
+pub(super) fn cookie_names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(COOKIE).into_iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .map(|pair| pair.split(|byte| *byte == b'=').next().unwrap_or(pair))
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn fields_that_say_who_asks() {
+        for name in [
+            "authorization",
+            "x-api-key",
+            "api-key",
+            "apikey",
+            "x-apikey",
+            "x-auth-token",
+            "x-access-token",
+            "x-session-token",
+            "x-session-id",
+            "private-token",
+            "job-token",
+            "cf-access-jwt-assertion",
+            "cf-access-token",
+            "x-forwarded-user",
+            "x-forwarded-email",
+            "x-forwarded-access-token",
+            "x-forwarded-groups",
+            "x-forwarded-preferred-username",
+            "x-amzn-oidc-data",
+            "x-amzn-oidc-identity",
+            "x-amzn-oidc-accesstoken",
+            "x-goog-iap-jwt-assertion",
+            "x-goog-authenticated-user-email",
+            "x-ms-client-principal",
+            "x-ms-token-aad-id-token",
+            "x-remote-user",
+            "remote-user",
+            "remote_user",
+            "x-user-id",
+            "x-userid",
+            "x-user",
+            "x-account-id",
+            "x-tenant-id",
+            "x-client-cert",
+            "ssl-client-cert",
+            "x-ssl-client-verify-cert",
+            "x-forwarded-client-cert",
+            "x-shopify-access-token",
+            "x-github-token",
+            "x-vault-token",
+            "x-consul-token",
+            "ocp-apim-subscription-key",
+            "x-functions-key",
+            "x-parse-session-token",
+            "dd-api-key",
+            "x-auth-request-user",
+            "x-webauth-user",
+            "x-authenticated-user",
+            "x-impersonate-user",
+            "sudo",
+            "x-jwt",
+            "x-id-token",
+            "x-secret",
+            "x-password",
+            "x_api_key",
+            "x-hub-signature",
+        ] {
+            assert!(is_credential(name), "{name}");
+        }
+        for name in [
+            "accept",
+            "accept-language",
+            "host",
+            "user-agent",
+            "cookie",
+            "referer",
+            "origin",
+            "x-request-id",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "traceparent",
+            "if-none-match",
+            "sec-ch-ua",
+            "sec-fetch-site",
+            "x-csrf-token",
+            "x-xsrf-token",
+            "proxy-authorization",
+            "idempotency-key",
+            "x-requested-with",
+            "dnt",
+            "keep-alive",
+            "content-type",
+        ] {
+            assert!(!is_credential(name), "{name}");
+        }
+        assert!(may_be_secret("x-api-key") && may_be_secret("x-amzn-oidc-data"));
+        assert!(!may_be_secret("x-user-id") && !may_be_secret("accept-language"));
+    }
+
+    #[test]
+    fn cookies_are_found_by_any_spelling() {
+        let mut headers = HeaderMap::new();
+        for line in ["a=1; b ; c=x=y;;", " =nameless; d =2"] {
+            headers.append(COOKIE, HeaderValue::from_static(line));
+        }
+        let names: Vec<_> = cookie_names(&headers).collect();
+        assert_eq!(names, [b"a".as_slice(), b"b", b"c", b"d"]);
+    }
+
+    #[test]
+    fn irrelevant_cookies() {
+        let names = CookieNames::default().with(["theme".to_owned(), "exp_*".to_owned()]);
+        for (name, expected) in [
+            ("_ga", true),
+            ("_ga_ABC", true),
+            ("theme", true),
+            ("exp_1", true),
+            ("Theme", false),
+            ("session", false),
+            ("_gax", false),
+        ] {
+            assert_eq!(names.contain(name.as_bytes()), expected, "{name}");
+        }
+        assert!(
+            CookieNames::default()
+                .with(["*".to_owned()])
+                .contain(b"session")
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! What of a requester a rule's key carries: whoever brings anything else that says who asks is answered
+//! by the app (promise I8).
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName};
+use serde_json::Value;
+
+use super::credentials::{CookieNames, cookie_names, is_credential};
+use super::template::{Source, Template};
+
+/// Claims that name one person, by the registered names and those that identity providers use. Any other,
+/// such as a role, many may have.
+const PERSONAL_CLAIMS: &[&str] = &[
+    "sub",
+    "sid",
+    "jti",
+    "oid",
+    "uid",
+    "upn",
+    "email",
+    "user_id",
+    "userId",
+    "username",
+    "preferred_username",
+    "user.id",
+    "user.sub",
+    "user.email",
+];
+
+/// Where the token of verified claims was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenField<'a> {
+    /// In `Authorization`.
+    Authorization,
+    /// In this cookie.
+    Cookie(&'a str),
+}
+
+/// Which credentials a key carries whole, and which do not matter to its rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyedCredentials {
+    /// Header fields in the key.
+    headers: Vec<HeaderName>,
+    /// Of these, those that a trusted gateway sets: they vouch for `Authorization`.
+    vouching: Vec<HeaderName>,
+    /// Cookies in the key.
+    cookies: Vec<String>,
+    /// Claims in the key that name a person, or that the rule says its answers are shared by.
+    claims: Vec<Vec<String>>,
+    /// Cookies that do not change the answer.
+    irrelevant: CookieNames,
+    /// Further fields that say who asks, beside those that do by their name.
+    further: Vec<HeaderName>,
+}
+
+/// What a rule says of credentials.
+#[derive(Clone, Copy, Debug)]
+pub struct CredentialSettings<'s> {
+    /// `shared_by`: claims, as `jwt.role`, among whose bearers the answers are shared.
+    pub shared_by: &'s [String],
+    /// Cookies that do not change the answer.
+    pub irrelevant: &'s CookieNames,
+    /// `[defaults] trusted_identity`
+    pub trusted: &'s [HeaderName],
+    /// `[defaults] credential_headers`
+    pub further: &'s [HeaderName],
+}
+
+/// A credential of a request that the key lacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unkeyed<'h> {
+    /// The first such header field, `Cookie` left aside.
+    pub header: Option<&'h HeaderName>,
+    /// The first such cookie.
+    pub cookie: Option<&'h [u8]>,
+}
+
+impl KeyedCredentials {
+    /// Of a rule with this key.
+    pub fn new(key: &Template, settings: CredentialSettings<'_>) -> KeyedCredentials {
+        let headers: Vec<HeaderName> = key
+            .sources()
+            .filter_map(|source| match source {
+                Source::Header(name) => name.parse().ok(),
+                _ => None,
+            })
+            .collect();
+        let is_trusted = |name: &&HeaderName| settings.trusted.contains(name);
+        let claims = key.sources().filter_map(|source| match source {
+            Source::Jwt(names) => Some(names.clone()),
+            _ => None,
+        });
+        let counts = |names: &Vec<String>| {
+            let claim = names.join(".");
+            let shared_by = |text: &String| text.strip_prefix("jwt.") == Some(&claim);
+            PERSONAL_CLAIMS.contains(&claim.as_str()) || settings.shared_by.iter().any(shared_by)
+        };
+        let cookies = key.sources().filter_map(|source| match source {
+            Source::Cookie(name) => Some(name.clone()),
+            _ => None,
+        });
+        KeyedCredentials {
+            vouching: headers.iter().filter(is_trusted).cloned().collect(),
+            claims: claims.filter(counts).collect(),
+            cookies: cookies.collect(),
+            irrelevant: settings.irrelevant.clone(),
+            further: settings
+                .trusted
+                .iter()
+                .chain(settings.further)
+                .cloned()
+                .collect(),
+            headers,
+        }
+    }
+
+    /// Whether the request may bring a credential that its name does not show.
+    pub fn has_further(&self) -> bool {
+        !self.further.is_empty()
+    }
+
+    /// What the request brings that says who asks and that the key lacks. A default in the key is nobody's
+    /// identity: only what the request really has counts as carried. `claims` are those of its verified
+    /// token, which was in `token`.
+    pub fn find_unkeyed<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        claims: Option<&Value>,
+        token: Option<TokenField<'_>>,
+    ) -> Unkeyed<'h> {
+        let token = token.filter(|_| self.carries_claim(claims));
+        let vouched = self.vouching.iter().any(|name| headers.contains_key(name));
+        let is_keyed = |name: &HeaderName| {
+            self.headers.contains(name)
+                || *name == AUTHORIZATION && (vouched || token == Some(TokenField::Authorization))
+        };
+        let says_who = |name: &HeaderName| {
+            *name != COOKIE && (is_credential(name.as_str()) || self.further.contains(name))
+        };
+        Unkeyed {
+            header: headers
+                .keys()
+                .find(|name| says_who(name) && !is_keyed(name)),
+            cookie: self.find_unkeyed_cookie(headers, token),
+        }
+    }
+
+    fn find_unkeyed_cookie<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        token: Option<TokenField<'_>>,
+    ) -> Option<&'h [u8]> {
+        if self.headers.contains(&COOKIE) {
+            return None;
+        }
+        let of_token = match token {
+            Some(TokenField::Cookie(name)) => Some(name),
+            _ => None,
+        };
+        let is_keyed = |name: &[u8]| {
+            let mut keyed = self.cookies.iter().map(String::as_str).chain(of_token);
+            keyed.any(|keyed| keyed.as_bytes() == name)
+        };
+        cookie_names(headers).find(|name| !is_keyed(name) && !self.irrelevant.contain(name))
+    }
+
+    /// Whether the key has a claim that these claims really hold.
+    fn carries_claim(&self, claims: Option<&Value>) -> bool {
+        let holds = |names: &Vec<String>| {
+            let value = names
+                .iter()
+                .try_fold(claims?, |value, name| value.as_object()?.get(name));
+            value.map(|value| value.is_string() || value.is_i64() || value.is_u64())
+        };
+        self.claims.iter().any(|names| holds(names) == Some(true))
+    }
+
+    /// In words, among whom answers under the key are shared.
+    pub fn audience(&self) -> String {
+        let headers = self.headers.iter().filter(|name| {
+            is_credential(name.as_str()) || **name == COOKIE || self.further.contains(name)
+        });
+        let headers = headers.map(|name| format!("{{header.{name}}}"));
+        let cookies = self.cookies.iter().map(|name| format!("{{cookie.{name}}}"));
+        let claims = self
+            .claims
+            .iter()
+            .map(|names| format!("{{jwt.{}}}", names.join(".")));
+        let same: Vec<String> = headers.chain(cookies).chain(claims).collect();
+        match same.is_empty() {
+            true => "requests without credentials".to_owned(),
+            false => format!("requests with the same {}", same.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

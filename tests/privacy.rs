@@ -1,0 +1,256 @@
+//! Who may see what (promise I8): two persons, one after the other, and an app that answers each for
+//! itself whatever it is asked by.
+
+use std::time::Duration;
+
+use crate::support::app::{Answer, Seen, TestApp};
+use crate::support::client::{Client, Reply};
+use crate::support::eventually;
+use crate::support::sidecar::Sidecar;
+
+const SHORT: Duration = Duration::from_secs(30);
+
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
+async fn get(client: &Client, path: &str, fields: Fields<'_>) -> Reply {
+    let mut request = client.request("GET", path);
+    for (name, value) in fields {
+        request = request.header(name, value);
+    }
+    request.send().await
+}
+
+/// All that the app is told of a requester.
+fn whole(seen: &Seen) -> Answer {
+    let fields: Vec<String> = seen
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    Answer::text(fields.join("\n"))
+}
+
+async fn fills_have_ended(sidecar: &Sidecar) {
+    let admin = sidecar.admin();
+    eventually("no fill is under way", SHORT, || async {
+        let metrics = admin.get("/metrics").await;
+        metrics.text().lines().any(|line| line == "pannier_fills 0")
+    })
+    .await;
+}
+
+/// Asks as `first` twice, then as `second`; whether the first was answered from the store, and the second
+/// with what was the first's.
+async fn shares(
+    sidecar: &Sidecar,
+    path: &str,
+    first: Fields<'_>,
+    second: Fields<'_>,
+) -> (bool, bool) {
+    let client = sidecar.client();
+    let of_first = get(&client, path, first).await;
+    fills_have_ended(sidecar).await;
+    let again = get(&client, path, first).await;
+    let of_second = get(&client, path, second).await;
+    fills_have_ended(sidecar).await;
+    (again.is_hit(), of_second.text() == of_first.text())
+}
+
+const DESK: &str = include_str!("../config/desk.toml");
+
+/// What lenient apps take for `/api/users/me`.
+const SPELLINGS: [&str; 16] = [
+    "/api/users/m%65",
+    "/api/users/%6d%65",
+    "/api/users/m%2565",
+    "/api/users/ME",
+    "/api/users/Me",
+    "/api/users/me.json",
+    "/api/users/ME.JSON",
+    "/api/users/me.",
+    "/api/users/me%20",
+    "/api/users/%20me",
+    "/api/users/me%09",
+    "/api/users/me%00",
+    "/api/users/me%3Bx",
+    "/api/users/me;x",
+    "/api/users/me%23x",
+    "/api/users/me%3Fx",
+];
+
+/// A shipped config before an app that takes all of these for one path.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_spelling_of_a_private_path_is_shared() {
+    let app = TestApp::start().await;
+    for path in SPELLINGS {
+        app.on("GET", path, |seen| Answer::text(seen.header("cookie")));
+    }
+    app.on("GET", "/api/users/42", |_| Answer::text("{\"email\":\"a@desk.example\"}"));
+    let desk = DESK.replace(
+        "[redis]\nurl = \"${REDIS_URL:-redis://127.0.0.1:6379}\"\n",
+        "",
+    );
+    assert!(!desk.contains("[redis]"));
+    let sidecar = Sidecar::start(&app.url(), &desk);
+    for path in SPELLINGS {
+        let (ann, bob) = (("cookie", "session=ann"), ("cookie", "session=bob"));
+        let (_, leaks) = shares(&sidecar, path, &[ann], &[bob]).await;
+        assert!(!leaks, "{path}");
+        let reply = get(&sidecar.client(), path, &[ann]).await;
+        assert_eq!(
+            reply.text(),
+            "session=ann",
+            "{path}: it is answered by the app"
+        );
+    }
+    let (hits, shared) = shares(&sidecar, "/api/users/42", &[("cookie", "session=ann")], &[]).await;
+    assert!(
+        hits && shared,
+        "a path with one meaning is shared as the rule says"
+    );
+}
+
+/// Fields that say who asks, under the names that gateways, clouds and apps give them.
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_of_any_name_are_not_shared() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page", whole);
+    let config = "[defaults]\ntrusted_identity = [\"x-gate-id\"]\ncredential_headers = [\"x-company\"]\n\
+                  [[route]]\nname = \"page\"\npath = \"/page\"\nkey = \"page:{query.n}\"\n";
+    let sidecar = Sidecar::start(&app.url(), config);
+    let names = [
+        "Authorization",
+        "X-Api-Key",
+        "Api-Key",
+        "ApiKey",
+        "X-Auth-Token",
+        "X-Access-Token",
+        "X-Session-Token",
+        "X-Session-Id",
+        "Private-Token",
+        "Job-Token",
+        "Cf-Access-Jwt-Assertion",
+        "X-Forwarded-User",
+        "X-Forwarded-Email",
+        "X-Forwarded-Access-Token",
+        "X-Forwarded-Groups",
+        "X-Amzn-Oidc-Data",
+        "X-Amzn-Oidc-Identity",
+        "X-Goog-Iap-Jwt-Assertion",
+        "X-Goog-Authenticated-User-Email",
+        "X-Ms-Client-Principal",
+        "X-Ms-Client-Principal-Id",
+        "X-Remote-User",
+        "Remote-User",
+        "X-User-Id",
+        "X-Account-Id",
+        "X-Tenant-Id",
+        "X-Client-Cert",
+        "X-Forwarded-Client-Cert",
+        "X-Shopify-Access-Token",
+        "X-Vault-Token",
+        "Ocp-Apim-Subscription-Key",
+        "X-Functions-Key",
+        "DD-API-KEY",
+        "X-Auth-Request-User",
+        "X-Authenticated-User",
+        "X-Impersonate-User",
+        "Sudo",
+        "X-Jwt",
+        "X-Id-Token",
+        "X-Secret",
+        "X-Gate-Id",
+        "X-Company",
+    ];
+    for (number, name) in names.into_iter().enumerate() {
+        let path = format!("/page?n={number}");
+        let (hits, leaks) = shares(&sidecar, &path, &[(name, "ann")], &[(name, "bob")]).await;
+        assert!(!hits && !leaks, "{name}");
+    }
+    let agent = |value| [("User-Agent", value)];
+    let (hits, shared) = shares(&sidecar, "/page?n=x", &agent("a"), &agent("b")).await;
+    assert!(
+        hits && shared,
+        "what says nothing of a person is no obstacle"
+    );
+}
+
+/// Each cookie is in the key, or known to change nothing, or the request passes.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_cookie_never_stands_for_another() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page", whole);
+    // The key, what is ignored, two requesters, whether the first may be answered from the store.
+    #[rustfmt::skip]
+    let rows = [
+        ("{cookie.theme}", "", "theme=dark; session=A", "theme=dark; session=B", false),
+        ("{cookie.session|none}", "", "other=A", "other=B", false),
+        ("{cookie.session}", "", "session=A", "session=B", true),
+        ("{cookie.session}", "theme", "session=A; theme=dark", "session=B; theme=dark", true),
+        ("{cookie.session}", "", "session=A; _ga=1; OptanonConsent=x", "session=B; _ga=1", true),
+        ("{cookie.session}", "", "session=A; session=x", "session=B; session=x", true),
+        ("{cookie.session}", "", "session=A; =x", "session=A; sid", false),
+        ("{header.cookie}", "", "a=A; b=1", "a=B; b=1", true),
+    ];
+    for (key, ignored, ann, bob, hits) in rows {
+        let config = format!(
+            "[[route]]\nname = \"page\"\npath = \"/page\"\nkey = \"page:{key}\"\n\
+             ignore_cookies = [{}]\n",
+            match ignored {
+                "" => String::new(),
+                name => format!("\"{name}\""),
+            }
+        );
+        let sidecar = Sidecar::start(&app.url(), &config);
+        let found = shares(&sidecar, "/page", &[("cookie", ann)], &[("cookie", bob)]).await;
+        assert!(!found.1, "{key}: {ann} and {bob}");
+        if ann.contains("=x") && !hits {
+            continue;
+        }
+        assert_eq!(found.0, hits, "{key}: {ann}");
+    }
+}
+
+/// A redirect to https that was stored for http would send those who came by https round for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_host_keeps_the_schemes_apart() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page", |seen| {
+        Answer::text(seen.header("x-forwarded-proto"))
+    });
+    let config = "[[route]]\npath = \"/page\"\nkey = \"page\"\nany_host = true\n";
+    let sidecar = Sidecar::start(&app.url(), config);
+    let by = |scheme| [("x-forwarded-proto", scheme)];
+    let (hits, mixed) = shares(&sidecar, "/page", &by("http"), &by("https")).await;
+    assert_eq!((hits, mixed), (true, false));
+}
+
+/// What may be a secret is not to be read in keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_hashed_in_keys() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page", whole);
+    let config = "[defaults]\ncache_status_key = true\ncredential_headers = [\"x-company\"]\n\
+                  [[route]]\npath = \"/page\"\n\
+                  key = \"page:{header.x-api-key|}:{header.x-company|}:{header.x-lang|}\"\n";
+    let sidecar = Sidecar::start(&app.url(), config);
+    let fields = [
+        ("x-api-key", "hunter2"),
+        ("x-company", "acme-inc"),
+        ("x-lang", "en"),
+    ];
+    let reply = get(&sidecar.client(), "/page", &fields).await;
+    let status = reply.header("cache-status");
+    assert!(
+        !status.contains("hunter2") && !status.contains("acme-inc"),
+        "{status}"
+    );
+    assert!(status.contains(":en"), "{status}");
+    let other = [
+        ("x-api-key", "hunter3"),
+        ("x-company", "acme-inc"),
+        ("x-lang", "en"),
+    ];
+    let (hits, leaks) = shares(&sidecar, "/page", &fields, &other).await;
+    assert!(hits && !leaks);
+}

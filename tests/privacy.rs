@@ -85,7 +85,9 @@ async fn no_spelling_of_a_private_path_is_shared() {
     for path in SPELLINGS {
         app.on("GET", path, |seen| Answer::text(seen.header("cookie")));
     }
-    app.on("GET", "/api/users/42", |_| Answer::text("{\"email\":\"a@desk.example\"}"));
+    app.on("GET", "/api/users/42", |_| {
+        Answer::text("{\"email\":\"a@desk.example\"}")
+    });
     let desk = DESK.replace(
         "[redis]\nurl = \"${REDIS_URL:-redis://127.0.0.1:6379}\"\n",
         "",

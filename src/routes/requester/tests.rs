@@ -184,12 +184,20 @@ pub(super) fn cases() -> u32 {
     asked.and_then(|cases| cases.parse().ok()).unwrap_or(2000)
 }
 
+/// Key, `shared_by`, fields, the header that the key lacks, the cookie that it lacks.
+type Row<'a> = (
+    &'a str,
+    &'a str,
+    &'a [(&'a str, &'a str)],
+    Option<&'a str>,
+    Option<&'a str>,
+);
+
 #[test]
 fn what_counts_as_carried() {
     let claims = json!({ "sub": "ann", "role": "editor", "user": { "id": 7 }, "list": [1] });
-    // key, shared_by, fields, the header that is lacking, the cookie that is lacking
     #[rustfmt::skip]
-    let rows: &[(&str, &str, &[(&str, &str)], Option<&str>, Option<&str>)] = &[
+    let rows: &[Row<'_>] = &[
         ("k", "", &[], None, None),
         ("k", "", &[("cookie", "session=1")], None, Some("session")),
         ("k", "", &[("cookie", "_ga=1; theme=dark")], None, None),

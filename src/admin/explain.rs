@@ -4,6 +4,7 @@
 //! field that may hold a credential, and no body.
 
 mod account;
+mod settings;
 
 use std::sync::Arc;
 

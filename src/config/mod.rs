@@ -173,7 +173,8 @@ pub struct Redis {
 pub struct Budget {
     /// Bytes never exceeded. Default 20 MB.
     pub max: u64,
-    /// Bytes at which the stats and the log begin to warn. Default 90 % of `max`.
+    /// Bytes at which the stats and the log begin to warn, and no more than that: nothing is evicted yet.
+    /// Default 90 % of `max`.
     pub evict_at: u64,
 }
 

@@ -24,15 +24,15 @@
 //! | handling | reasons |
 //! | --- | --- |
 //! | `hit` (§2.1) | `hit`, `stale-while-revalidate`, `max-stale` |
-//! | `fwd=bypass` (§2.2) | passed by config or by promise, never looked up: `no-rule`, `disabled`, `request-body`, `ambiguous-path`, `unkeyed-query`, `unkeyed-header`, `missing-variable`, `identity`, `upgrade`, `key-too-long` |
+//! | `fwd=bypass` (§2.2) | passed by config or by promise, never looked up: `no-rule`, `disabled`, `request-body`, `ambiguous-path`, `ambiguous-rule`, `unkeyed-query`, `unkeyed-header`, `missing-variable`, `identity`, `upgrade`, `key-too-long` |
 //! | `fwd=method` | `method` |
 //! | `fwd=uri-miss` | `miss`; `collapsed` and `coalesce-timeout` without a because |
 //! | `fwd=vary-miss` | `vary-miss` |
-//! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, without a because; what was not stored |
+//! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, without a because; what was not stored: `status`, `no-store`, `private`, `set-cookie`, `vary-any`, `authorization`, `cookie`, `no-freshness`, `event-stream`, `too-large`, `incomplete`, `close-delimited`, `fenced`, `lease-lost`, `budget-full`, `missing-tag`, `too-many-groups` |
 //! | `fwd=request` | `request-directive`, `request-no-store` |
 //! | `fwd=stale` | `stale`, `no-cache`; `revalidated` and `stale-if-error` without a because |
 //! | `fwd=partial` | `partial` |
-//! | neither | answered here: `only-if-cached`, `bad-request`, `fills-full` |
+//! | neither | answered here: `only-if-cached`, `bad-request`, `max-forwards`, `fills-full` |
 
 use std::fmt::Write;
 

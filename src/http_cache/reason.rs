@@ -1,176 +1,141 @@
 //! One word for every outcome, shared by `Cache-Status`, log, metric label and `explain`.
 
-/// Why a request was answered as it was, or why an answer was not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
+/// Makes the enum of what is listed once: each reason with its meaning and its word.
+macro_rules! reasons {
+    ($($(#[$meaning:meta])* $reason:ident = $word:literal,)*) => {
+        /// Why a request was answered as it was, or why an answer was not stored.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$meaning])* $reason,)*
+        }
+
+        impl Reason {
+            /// Every reason, by [`Reason::index`].
+            pub const ALL: [Reason; Reason::COUNT] = [$(Reason::$reason,)*];
+
+            /// How many reasons there are.
+            pub const COUNT: usize = [$($word,)*].len();
+
+            /// The word, as it appears in `Cache-Status`, logs, metric labels and `explain`.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Reason::$reason => $word,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     // Answered from the store.
     /// A fresh stored response.
-    Hit,
+    Hit = "hit",
     /// A stale one within `stale-while-revalidate`; a refresh runs behind it (RFC 5861 §3).
-    StaleWhileRevalidate,
+    StaleWhileRevalidate = "stale-while-revalidate",
     /// A stale one because the app failed (RFC 5861 §4).
-    StaleIfError,
+    StaleIfError = "stale-if-error",
     /// A stale one that the request's `max-stale` allows (RFC 9111 §5.2.1.2).
-    MaxStale,
+    MaxStale = "max-stale",
     /// A stale one that the app confirmed with 304 (RFC 9111 §4.3.3).
-    Revalidated,
+    Revalidated = "revalidated",
     /// The answer another request was already fetching.
-    Collapsed,
+    Collapsed = "collapsed",
     // Asked of the app and possibly stored.
     /// Nothing is stored under the key.
-    Miss,
+    Miss = "miss",
     /// Stored responses exist, and none selects this request (RFC 9111 §4.1, host, spelling).
-    VaryMiss,
+    VaryMiss = "vary-miss",
     /// A stored response is stale (RFC 9111 §4.2).
-    Stale,
+    Stale = "stale",
     /// A stored response says `no-cache` (RFC 9111 §5.2.2.4).
-    NoCache,
+    NoCache = "no-cache",
     /// The request's own directives refuse what is stored (RFC 9111 §5.2.1).
-    RequestDirective,
+    RequestDirective = "request-directive",
     /// `only-if-cached` and nothing to serve: 504 (RFC 9111 §5.2.1.7).
-    OnlyIfCached,
+    OnlyIfCached = "only-if-cached",
     // Passed to the app, never looked up.
     /// No rule matches.
-    NoRule,
+    NoRule = "no-rule",
     /// The rule is switched off.
-    Disabled,
+    Disabled = "disabled",
     /// The method is not GET or HEAD.
-    Method,
+    Method = "method",
     /// A GET with a body.
-    RequestBody,
+    RequestBody = "request-body",
     /// The path can be read in two ways.
-    AmbiguousPath,
+    AmbiguousPath = "ambiguous-path",
     /// A more lenient reading of the path falls under another rule.
-    AmbiguousRule,
+    AmbiguousRule = "ambiguous-rule",
     /// A query field that the key does not name.
-    UnkeyedQuery,
+    UnkeyedQuery = "unkeyed-query",
     /// A field that may override the target, such as `X-Original-URL` (reliability.md K4).
-    UnkeyedHeader,
+    UnkeyedHeader = "unkeyed-header",
     /// A variable of the key is absent from the request.
-    MissingVariable,
+    MissingVariable = "missing-variable",
     /// `Authorization` or `Cookie` that the key does not carry (promise I8).
-    Identity,
+    Identity = "identity",
     /// `Upgrade`: handed over byte for byte.
-    Upgrade,
+    Upgrade = "upgrade",
     /// A `Range` request with nothing stored to cut it from.
-    Range,
+    Range = "range",
     /// The request says `no-store` (RFC 9111 §5.2.1.5).
-    RequestNoStore,
+    RequestNoStore = "request-no-store",
     /// The key is longer than the store takes.
-    KeyTooLong,
+    KeyTooLong = "key-too-long",
     /// As many fills as there may be are under way.
-    FillsFull,
+    FillsFull = "fills-full",
     // Not stored.
     /// The status is not one the rule or RFC 9111 §3 lets be stored.
-    Status,
+    Status = "status",
     /// The response says `no-store` (RFC 9111 §5.2.2.5).
-    NoStore,
+    NoStore = "no-store",
     /// The response says `private` (RFC 9111 §5.2.2.7).
-    Private,
+    Private = "private",
     /// The response sets a cookie.
-    SetCookie,
+    SetCookie = "set-cookie",
     /// `Vary: *` (RFC 9111 §4.1).
-    VaryAny,
+    VaryAny = "vary-any",
     /// The request had `Authorization` and the response does not allow sharing (RFC 9111 §3.5).
-    Authorization,
+    Authorization = "authorization",
     /// The request had `Cookie` and the response does not allow sharing (promise I8).
-    Cookie,
+    Cookie = "cookie",
     /// No freshness, none that may be guessed, and no validator.
-    NoFreshness,
+    NoFreshness = "no-freshness",
     /// What is stored is a part and lacks some of what is asked; or a 206 whose part is not clear
     /// (RFC 9111 §3.3).
-    Partial,
+    Partial = "partial",
     /// A stream of events, which has no end.
-    EventStream,
+    EventStream = "event-stream",
     /// The body is over `max_body`.
-    TooLarge,
+    TooLarge = "too-large",
     /// The body ended early or was cut (RFC 9111 §3.3).
-    Incomplete,
+    Incomplete = "incomplete",
     /// The body's end was told only by the end of the connection.
-    CloseDelimited,
+    CloseDelimited = "close-delimited",
     /// A purge came between the request to the app and the store (promise I3).
-    Fenced,
+    Fenced = "fenced",
     /// Another sidecar holds the key's lease, or a purge took ours.
-    LeaseLost,
+    LeaseLost = "lease-lost",
     /// The byte budget has no room.
-    BudgetFull,
+    BudgetFull = "budget-full",
     /// The rule's `tags` name a variable that the answer lacks, so a purge could not find it.
-    MissingTag,
+    MissingTag = "missing-tag",
     /// The answer names more cache groups than are tracked (RFC 9875 §2).
-    TooManyGroups,
+    TooManyGroups = "too-many-groups",
     // The app failed.
     /// No connection to the app, or it broke before a response.
-    UpstreamError,
+    UpstreamError = "upstream-error",
     /// The app did not answer in time.
-    UpstreamTimeout,
+    UpstreamTimeout = "upstream-timeout",
     /// The request was refused as malformed.
-    BadRequest,
+    BadRequest = "bad-request",
     /// `Max-Forwards: 0`: answered here, never forwarded (RFC 9110 §7.6.2).
-    MaxForwards,
+    MaxForwards = "max-forwards",
     /// The wait for another request's fill timed out.
-    CoalesceTimeout,
+    CoalesceTimeout = "coalesce-timeout",
 }
 
 impl Reason {
-    /// The word, as it appears in `Cache-Status`, logs, metric labels and `explain`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::Hit => "hit",
-            Reason::StaleWhileRevalidate => "stale-while-revalidate",
-            Reason::StaleIfError => "stale-if-error",
-            Reason::MaxStale => "max-stale",
-            Reason::Revalidated => "revalidated",
-            Reason::Collapsed => "collapsed",
-            Reason::Miss => "miss",
-            Reason::VaryMiss => "vary-miss",
-            Reason::Stale => "stale",
-            Reason::NoCache => "no-cache",
-            Reason::RequestDirective => "request-directive",
-            Reason::OnlyIfCached => "only-if-cached",
-            Reason::NoRule => "no-rule",
-            Reason::Disabled => "disabled",
-            Reason::Method => "method",
-            Reason::RequestBody => "request-body",
-            Reason::AmbiguousPath => "ambiguous-path",
-            Reason::AmbiguousRule => "ambiguous-rule",
-            Reason::UnkeyedQuery => "unkeyed-query",
-            Reason::UnkeyedHeader => "unkeyed-header",
-            Reason::MissingVariable => "missing-variable",
-            Reason::Identity => "identity",
-            Reason::Upgrade => "upgrade",
-            Reason::Range => "range",
-            Reason::RequestNoStore => "request-no-store",
-            Reason::KeyTooLong => "key-too-long",
-            Reason::FillsFull => "fills-full",
-            Reason::Status => "status",
-            Reason::NoStore => "no-store",
-            Reason::Private => "private",
-            Reason::SetCookie => "set-cookie",
-            Reason::VaryAny => "vary-any",
-            Reason::Authorization => "authorization",
-            Reason::Cookie => "cookie",
-            Reason::NoFreshness => "no-freshness",
-            Reason::Partial => "partial",
-            Reason::EventStream => "event-stream",
-            Reason::TooLarge => "too-large",
-            Reason::Incomplete => "incomplete",
-            Reason::CloseDelimited => "close-delimited",
-            Reason::Fenced => "fenced",
-            Reason::LeaseLost => "lease-lost",
-            Reason::BudgetFull => "budget-full",
-            Reason::MissingTag => "missing-tag",
-            Reason::TooManyGroups => "too-many-groups",
-            Reason::UpstreamError => "upstream-error",
-            Reason::UpstreamTimeout => "upstream-timeout",
-            Reason::BadRequest => "bad-request",
-            Reason::MaxForwards => "max-forwards",
-            Reason::CoalesceTimeout => "coalesce-timeout",
-        }
-    }
-
-    /// How many reasons there are.
-    pub const COUNT: usize = Reason::CoalesceTimeout as usize + 1;
-
     /// A dense number, for arrays of counters.
     pub fn index(self) -> usize {
         self as usize
@@ -187,5 +152,21 @@ impl Reason {
                 | Reason::Revalidated
                 | Reason::Collapsed
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_has_its_place_and_a_word_of_its_own() {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), place, "{reason:?}");
+        }
+        let words: BTreeSet<_> = Reason::ALL.map(Reason::as_str).into_iter().collect();
+        assert_eq!(words.len(), Reason::COUNT);
     }
 }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Coherence, show_duration};
+use super::settings;
 use crate::entry::{Entry, Variant};
 use crate::http_cache::explain::{self, State, Statement};
-use crate::http_cache::{CacheControlMode, Policy, Reason, RequestHead, Reuse, Stored, reuse};
+use crate::http_cache::{Policy, Reason, RequestHead, Reuse, Stored, reuse};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{Lookup, Plan};
 use crate::store::{Holding, Inspection};
@@ -34,7 +33,7 @@ pub struct Planned {
     pub selects: Option<String>,
     /// Why it is not looked up.
     pub reason: Option<String>,
-    /// The rule's settings that bear on what is stored, by their names in the file.
+    /// The rule's settings that bear on what is stored or how it is served, by their names in the file.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -53,7 +52,7 @@ impl Planned {
             key: lookup.map(|lookup| lookup.key.text.clone()),
             selects: lookup.map(|lookup| lookup.selector.trim().to_owned()),
             reason: reason.map(|reason| reason.as_str().to_owned()),
-            settings: settings(rule.policy, rule.coherence()),
+            settings: settings::show(rule),
         }
     }
 
@@ -200,49 +199,4 @@ fn holds(holding: &Holding, variant: &Variant) -> bool {
     holding
         .entry()
         .is_some_and(|entry| entry.variants.iter().any(is_same))
-}
-
-fn settings(policy: &Policy, coherence: Coherence) -> BTreeMap<String, String> {
-    let time = |time: Option<Duration>| time.map_or("as the answer says".to_owned(), show_duration);
-    let despite = [
-        (policy.despite.private, "private"),
-        (policy.despite.no_store, "no-store"),
-        (policy.despite.set_cookie, "set-cookie"),
-        (policy.despite.no_cache, "no-cache"),
-    ];
-    let lifted: Vec<&str> = despite
-        .into_iter()
-        .filter_map(|(lifted, name)| lifted.then_some(name))
-        .collect();
-    let statuses = policy.statuses.as_ref().map(|statuses| {
-        let numbers: Vec<String> = statuses.iter().map(|one| one.as_str().to_owned()).collect();
-        numbers.join(" ")
-    });
-    let mode = match policy.cache_control {
-        CacheControlMode::Respect => "respect",
-        CacheControlMode::Override => "override",
-    };
-    let coherence = match coherence {
-        Coherence::Tracked => "tracked",
-        Coherence::Strict => "strict",
-    };
-    [
-        ("ttl", time(policy.ttl)),
-        ("cache_control", mode.to_owned()),
-        (
-            "statuses",
-            statuses.unwrap_or_else(|| "as RFC 9111 allows".to_owned()),
-        ),
-        ("store_despite", lifted.join(" ")),
-        ("shared", policy.shared.to_string()),
-        (
-            "stale_while_revalidate",
-            time(policy.stale_while_revalidate),
-        ),
-        ("stale_if_error", time(policy.stale_if_error)),
-        ("coherence", coherence.to_owned()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
 }

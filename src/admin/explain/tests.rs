@@ -18,7 +18,7 @@ use crate::store::{Holding, Inspection};
 const RULES: &str = "[upstream]\nurl = \"http://a\"\n[[route]]\nname = \"board\"\npath = \"/board\"\n\
                      key = \"board:{query.id}\"\nttl = \"5m\"\n";
 
-fn live(toml: &str) -> Arc<Live> {
+pub(super) fn live(toml: &str) -> Arc<Live> {
     let loaded = Config::parse(toml, "test.toml", &Env::default());
     let config = loaded.unwrap_or_else(|errors| panic!("{errors}")).config;
     Arc::new(Live::new(config, None, &Metrics::new()).expect("a config to run"))

@@ -199,7 +199,7 @@ pub(super) static BUDGET: &[Field] = &[
         "evict_at",
         Kind::Size(1),
         "",
-        "Bytes at which stats and the log begin to warn. Default: 90 % of max.",
+        "Bytes at which stats and the log begin to warn; nothing is evicted yet. Default: 90 % of max.",
     ),
 ];
 

@@ -128,6 +128,51 @@ fn every_reason() {
     }
 }
 
+/// The table at the head of the file and the README's each name every reason, in the row of what it says,
+/// and no other word there is.
+#[test]
+fn the_tables_name_every_reason() {
+    let source = include_str!("../cache_status.rs");
+    let own: Vec<&str> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! "))
+        .collect();
+    let readme = include_str!("../../../README.md").lines().collect();
+    for (name, lines) in [("cache_status.rs", own), ("README.md", readme)] {
+        let table = table_of_handling(&lines);
+        let words = table
+            .iter()
+            .flat_map(|(_, text)| text.split('`').skip(1).step_by(2));
+        let is_reason = |word: &&str| Reason::ALL.iter().any(|reason| reason.as_str() == *word);
+        let others: Vec<&str> = words.filter(|word| !is_reason(word)).collect();
+        assert!(others.is_empty(), "no reasons in {name}: {others:?}");
+        for reason in Reason::ALL {
+            let expected = match handling(reason) {
+                Handling::Hit => "`hit`".to_owned(),
+                Handling::Forward(why) => format!("`fwd={why}`"),
+                Handling::Neither => "neither".to_owned(),
+            };
+            let word = format!("`{}`", reason.as_str());
+            let named = table.iter().filter(|(_, text)| text.contains(&word));
+            let rows: Vec<&str> = named.map(|(row, _)| *row).collect();
+            assert_eq!(rows, [expected], "{word} in {name}");
+        }
+    }
+}
+
+/// What `hit` and `fwd` may be, and the text beside each.
+fn table_of_handling<'t>(lines: &[&'t str]) -> Vec<(&'t str, &'t str)> {
+    let rows = lines.iter().filter_map(|line| {
+        let (first, text) = line.strip_prefix("| ")?.split_once(" | ")?;
+        let row = first.split(" (§").next().unwrap_or(first);
+        (row == "neither" || row == "`hit`" || row.starts_with("`fwd=")).then_some((row, text))
+    });
+    // The table of parameters has a row for `hit` as well.
+    let rows: Vec<_> = rows.collect();
+    let first = rows.iter().rposition(|(row, _)| *row == "`hit`");
+    rows[first.expect("a row of hits")..].to_vec()
+}
+
 /// The types of §2.1 to §2.8, `hit` and `fwd` never together, and nothing that needs `fwd` without it.
 fn check(status: CacheStatus<'_>, expected: &str) {
     let text = status.to_header();

@@ -1,0 +1,111 @@
+//! A rule's settings as `POST /explain` tells them, so that another config shows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::{Coherence, Route, show_duration, show_size};
+use crate::http_cache::{CacheControlMode, Policy};
+use crate::live::Rule;
+
+/// Each key of `[[route]]` that no other member of the account tells of, with its value in the file's
+/// spelling; of `[defaults]` where no rule matches.
+pub(super) fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
+    let policy = rule.policy;
+    let listed = |list: fn(&Route) -> &Vec<String>| {
+        rule.route
+            .map_or_else(String::new, |route| list(route).join(" "))
+    };
+    [
+        ("ttl", show_time(policy.ttl)),
+        ("priority", rule.priority().as_str().to_owned()),
+        ("tags", listed(|route| &route.tags_text)),
+        ("ignore_cookies", listed(|route| &route.ignore_cookies)),
+        ("shared_by", listed(|route| &route.shared_by)),
+        ("statuses", show_statuses(policy)),
+        ("max_body", show_size(rule.max_body() as u64)),
+        ("cache_control", show_mode(policy).to_owned()),
+        ("store_despite", show_despite(policy)),
+        ("shared", policy.shared.to_string()),
+        (
+            "stale_while_revalidate",
+            show_time(policy.stale_while_revalidate),
+        ),
+        ("stale_if_error", show_time(policy.stale_if_error)),
+        ("coherence", show_coherence(rule).to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+fn show_time(time: Option<Duration>) -> String {
+    time.map_or("as the answer says".to_owned(), show_duration)
+}
+
+fn show_statuses(policy: &Policy) -> String {
+    let Some(statuses) = &policy.statuses else {
+        return "as RFC 9111 allows".to_owned();
+    };
+    let numbers: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
+    numbers.join(" ")
+}
+
+fn show_mode(policy: &Policy) -> &'static str {
+    match policy.cache_control {
+        CacheControlMode::Respect => "respect",
+        CacheControlMode::Override => "override",
+    }
+}
+
+fn show_despite(policy: &Policy) -> String {
+    let despite = [
+        (policy.despite.private, "private"),
+        (policy.despite.no_store, "no-store"),
+        (policy.despite.set_cookie, "set-cookie"),
+        (policy.despite.no_cache, "no-cache"),
+    ];
+    let lifted = despite.iter().filter(|(lifted, _)| *lifted);
+    let lifted: Vec<&str> = lifted.map(|(_, name)| *name).collect();
+    lifted.join(" ")
+}
+
+fn show_coherence(rule: Rule<'_>) -> &'static str {
+    match rule.coherence() {
+        Coherence::Tracked => "tracked",
+        Coherence::Strict => "strict",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::admin::explain::tests::live;
+    use crate::config::fields::section;
+
+    /// Keys that another member of the account tells of, and which.
+    const TOLD_OTHERWISE: [(&str, &str); 6] = [
+        ("name", "rule"),
+        ("path", "selects, and rule"),
+        ("key", "key"),
+        ("ignore_query", "key, or reason = unkeyed-query"),
+        ("any_host", "selects, which then names no host"),
+        ("enabled", "reason = disabled"),
+    ];
+
+    #[test]
+    fn every_key_of_a_route_is_told() {
+        let live = live("[upstream]\nurl = \"http://a\"\n[[route]]\npath = \"/\"\n");
+        let route = section("route").expect("there are routes");
+        let keys: BTreeSet<&str> = route.fields.iter().map(|field| field.key).collect();
+        for rule in [Some(0), None] {
+            let settings = show(live.rule(rule));
+            let settings = settings.keys().map(String::as_str);
+            let told: Vec<&str> = settings.chain(TOLD_OTHERWISE.map(|(key, _)| key)).collect();
+            let once: BTreeSet<&str> = told.iter().copied().collect();
+            assert_eq!(once, keys, "told, and keys of [[route]]");
+            assert_eq!(told.len(), once.len(), "told twice: {told:?}");
+        }
+    }
+}

@@ -8,16 +8,18 @@
 mod held;
 mod hot;
 mod index;
+mod lock;
 mod shard;
 mod sieve;
 mod slots;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use ahash::RandomState;
 
 use self::held::IndexName;
+use self::lock::LockedShard;
 use self::shard::{Hit, Keep, Newcomer, Shard};
 use super::{Fence, Mark, Tags};
 use crate::entry::packed::Packed;
@@ -35,7 +37,7 @@ pub struct Memory {
     max: u64,
     hasher: RandomState,
     /// A power of two of them; none if the tier holds nothing.
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[LockedShard]>,
 }
 
 /// What the tier holds.
@@ -62,7 +64,7 @@ impl Memory {
             max,
             hasher: RandomState::new(),
             shards: (0..count)
-                .map(|_| Mutex::new(Shard::new(max / count)))
+                .map(|_| LockedShard::new(Shard::new(max / count)))
                 .collect(),
         }
     }
@@ -70,14 +72,14 @@ impl Memory {
     /// What is held under `key`; an entry of no further use at `now` is dropped instead.
     pub fn get(&self, key: &str, now: SystemTime) -> Option<Arc<Entry>> {
         let (shard, hash) = self.shard(key)?;
-        let hit = lock(shard).get(hash, key, now)?;
+        let hit = shard.lock().get(hash, key, now)?;
         let (packed, keep) = match hit {
             Hit::Decoded(entry) => return Some(entry),
             Hit::Packed(packed, keep) => (packed, keep),
         };
         let entry = Arc::new(packed.entry()?);
         if let Keep::For(slot) = keep {
-            lock(shard).keep(slot, &packed, &entry);
+            shard.lock().keep(slot, &packed, &entry);
         }
         Some(entry)
     }
@@ -85,7 +87,7 @@ impl Memory {
     /// The same, counting as no hit and dropping nothing.
     pub fn peek(&self, key: &str, now: SystemTime) -> Option<Arc<Entry>> {
         let (shard, hash) = self.shard(key)?;
-        let packed = lock(shard).peek(hash, key)?.clone();
+        let packed = shard.lock().peek(hash, key)?.clone();
         let entry = packed.entry()?;
         (!entry.keep_for(now).is_zero()).then(|| Arc::new(entry))
     }
@@ -105,7 +107,7 @@ impl Memory {
             return Ok(());
         };
         let new = Newcomer::new(hash, key, &entry, now);
-        let mut shard = lock(shard);
+        let mut shard = shard.lock();
         let fenced = |variant: &Arc<Variant>| fence.covers(mark, key, Tags::Known(&variant.tags));
         if entry.variants.iter().any(fenced) {
             return Err(Reason::Fenced);
@@ -127,13 +129,13 @@ impl Memory {
         let Some((shard, hash)) = self.shard(key) else {
             return Ok(());
         };
-        let mut before = lock(shard).peek(hash, key).cloned();
+        let mut before = shard.lock().peek(hash, key).cloned();
         // Packing takes too long for the lock, so what was there may have changed meanwhile.
         loop {
             let held = before.as_ref().and_then(Packed::entry).unwrap_or_default();
             let entry = held.with(Arc::clone(&variant), now);
             let new = Newcomer::new(hash, key, &entry, now);
-            let mut shard = lock(shard);
+            let mut shard = shard.lock();
             if fence.covers(mark, key, Tags::Known(&variant.tags)) {
                 return Err(Reason::Fenced);
             }
@@ -173,7 +175,7 @@ impl Memory {
             ..MemoryUsage::default()
         };
         for shard in &self.shards {
-            let usage = lock(shard).usage();
+            let usage = shard.lock().usage();
             for index in Priority::ALL.map(Priority::index) {
                 sum.bytes[index] += usage.bytes[index];
                 sum.entries[index] += usage.entries[index];
@@ -184,7 +186,7 @@ impl Memory {
     }
 
     /// The shard of `key`, and the hash it is found by there.
-    fn shard(&self, key: &str) -> Option<(&Mutex<Shard>, u32)> {
+    fn shard(&self, key: &str) -> Option<(&LockedShard, u32)> {
         let hash = self.hasher.hash_one(key);
         // A power of two, so the mask reaches every shard; these bits are not in the hash.
         let number = (hash >> u32::BITS) as usize & self.shards.len().checked_sub(1)?;
@@ -195,7 +197,7 @@ impl Memory {
         let Some((shard, hash)) = self.shard(key) else {
             return 0;
         };
-        let removed = lock(shard).remove(hash, key);
+        let removed = shard.lock().remove(hash, key);
         usize::from(removed.is_some())
     }
 
@@ -204,7 +206,7 @@ impl Memory {
         self.shards
             .iter()
             .map(|shard| {
-                let emptied = lock(shard).empty();
+                let emptied = shard.lock().empty();
                 emptied.len()
             })
             .sum()
@@ -217,7 +219,7 @@ impl Memory {
         for shard in &self.shards {
             let mut from = None;
             loop {
-                let batch = lock(shard).purge_batch(name, pattern, from);
+                let batch = shard.lock().purge_batch(name, pattern, from);
                 count += batch.removed.len();
                 from = batch.next;
                 if from.is_none() {
@@ -227,16 +229,6 @@ impl Memory {
         }
         count
     }
-}
-
-/// A shard whose holder panicked may have lost track of what it holds: it starts anew.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(|poisoned| {
-        let mut guard = poisoned.into_inner();
-        guard.empty();
-        shard.clear_poison();
-        guard
-    })
 }
 
 /// Whether nothing was put in place of what was held, even if it is equal.

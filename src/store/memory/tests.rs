@@ -58,7 +58,7 @@ impl Bench {
     /// Every index holds just what the entries need.
     fn check(&self) {
         for shard in &self.memory.shards {
-            lock(shard).check();
+            shard.lock().check();
         }
         assert!(self.bytes() <= self.memory.max);
     }
@@ -478,7 +478,7 @@ fn a_shard_whose_holder_panicked_starts_anew() {
     bench.hold("key", variant("body")).unwrap();
     let panicked = std::thread::scope(|scope| {
         let holder = scope.spawn(|| {
-            let _guard = lock(&bench.memory.shards[0]);
+            let _guard = bench.memory.shards[0].lock();
             panic!("on purpose");
         });
         holder.join()

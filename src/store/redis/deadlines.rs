@@ -5,13 +5,11 @@
 //! timer of a command that was answered in time is kept for the next command.
 
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
-
-use super::tier::lock;
 
 /// The most timers kept (promise I7); more commands at a time make their own.
 const SPARE: usize = 256;
@@ -44,7 +42,7 @@ impl Deadlines {
     }
 
     fn timer(&self, deadline: Instant) -> Timer {
-        let spare = lock(&self.spare).pop();
+        let spare = self.spare.lock().pop();
         match spare {
             Some(mut timer) => {
                 timer.as_mut().reset(deadline);
@@ -57,7 +55,7 @@ impl Deadlines {
     fn keep(&self, mut timer: Timer) {
         // Else it would wake, and keep in memory, the task of a command that is long done.
         let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let mut spare = lock(&self.spare);
+        let mut spare = self.spare.lock();
         if spare.len() < SPARE {
             spare.push(timer);
         }
@@ -117,6 +115,6 @@ mod tests {
         let deadlines = Deadlines::default();
         let crowd = (0..2 * SPARE).map(|_| deadlines.within(PATIENCE, sleep(millis(1))));
         assert!(join_all(crowd).await.iter().all(Option::is_some));
-        assert_eq!(lock(&deadlines.spare).len(), SPARE);
+        assert_eq!(deadlines.spare.lock().len(), SPARE);
     }
 }

@@ -1,10 +1,11 @@
 //! One runtime's connection, and the commands a request needs of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use fred::interfaces::ClientLike;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::connection::Clients;
@@ -12,7 +13,7 @@ use super::deadlines::Deadlines;
 use super::error::Error;
 use super::lane::Lane;
 use super::lookups::Lookups;
-use super::tier::{Session, Tier, lock};
+use super::tier::{Session, Tier};
 use super::{RedisStatus, keeper};
 use crate::clock;
 use crate::entry::{Entry, codec};
@@ -45,9 +46,9 @@ impl Link {
             session: AtomicU64::new(0),
             keeper: Mutex::new(None),
         });
-        *lock(&link.keeper) = Some(keeper::keep(&link));
+        *link.keeper.lock() = Some(keeper::keep(&link));
         tokio::spawn(carrier.run(Arc::downgrade(&link)));
-        lock(&link.tier.attached).push(Arc::downgrade(&link));
+        link.tier.attached.lock().push(Arc::downgrade(&link));
         Some(link)
     }
 
@@ -168,7 +169,7 @@ impl Link {
         self.set_session(None);
         let clients = self.clients();
         let _ = tokio::time::timeout(self.tier.timeout(), clients.plain.quit()).await;
-        if let Some(keeper) = lock(&self.keeper).take() {
+        if let Some(keeper) = self.keeper.lock().take() {
             keeper.abort();
         }
     }
@@ -177,7 +178,9 @@ impl Link {
 impl Tier {
     /// The links of all runtimes.
     fn links(&self) -> impl Iterator<Item = Arc<Link>> {
-        let links: Vec<_> = lock(&self.attached)
+        let links: Vec<_> = self
+            .attached
+            .lock()
             .iter()
             .filter_map(Weak::upgrade)
             .collect();

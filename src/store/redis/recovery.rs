@@ -10,7 +10,6 @@ use super::error::Error;
 use super::lane::{Lane, number};
 use super::link::{Counters, Link};
 use super::scripts::{Call, Script};
-use super::tier::lock;
 use crate::clock;
 use crate::routes::Purge;
 use crate::store::Mark;
@@ -59,7 +58,7 @@ impl Link {
                 self.tier.clock.agree_with(beat.time + one_way);
             }
             bytes += beat.counters.bytes.iter().sum::<u64>() + beat.counters.leases;
-            let known = lock(&self.tier.data)[number].replace(beat.data.clone());
+            let known = self.tier.data.lock()[number].replace(beat.data.clone());
             if known.as_ref() != Some(&beat.data) {
                 changed = true;
                 if known.is_some() {

@@ -1,9 +1,10 @@
 //! What all runtimes of the process share of the Redis tier.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use prometheus::Histogram;
 
 use super::breaker::Breaker;
@@ -127,7 +128,7 @@ impl Tier {
         link: Option<&Link>,
         put: impl FnOnce() -> Result<(), Reason>,
     ) -> Option<Result<(), Reason>> {
-        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let _gate = self.gate.read();
         let down = link.is_none_or(|link| link.session().is_none());
         down.then(put)
     }
@@ -139,13 +140,13 @@ impl Tier {
         session: Session,
         put: impl FnOnce() -> Result<(), Reason>,
     ) -> Option<Result<(), Reason>> {
-        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let _gate = self.gate.read();
         (link.tracking() == Some(session)).then(put)
     }
 
     /// Empties memory and begins a session; all that came before is forgotten.
     pub(super) fn begin_session(&self, link: &Link) {
-        let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let _gate = self.gate.write();
         self.memory.clear();
         let number = 1 + self.sessions.fetch_add(1, Ordering::AcqRel);
         link.set_session(Some(Session(number)));
@@ -206,7 +207,7 @@ impl Tier {
             let errors = &self.metrics.redis_errors;
             errors.with_label_values(&[error.kind()]).inc();
         }
-        *lock(&self.last_error) = Some(error.to_string());
+        *self.last_error.lock() = Some(error.to_string());
     }
 
     /// Warns once each time the bytes in Redis pass `[budget] evict_at`.
@@ -227,7 +228,7 @@ impl Tier {
     }
 
     pub(super) fn last_error(&self) -> Option<String> {
-        lock(&self.last_error).clone()
+        self.last_error.lock().clone()
     }
 
     /// Longest a command of a request may take.
@@ -236,15 +237,10 @@ impl Tier {
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        lock(&self.breaker)
+        self.breaker.lock()
     }
 }
 
 /// The time between a link's recovery and the loss of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Session(pub(super) u64);
-
-/// Every value behind these locks is whole at any time.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -41,7 +41,7 @@ impl DerefMut for ShardGuard<'_> {
 impl Drop for ShardGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.empty();
+            self.0.take_contents();
         }
     }
 }

@@ -104,7 +104,7 @@ fn a_purge_in_batches_finds_what_moves_to_an_earlier_slot() {
     let hash = |number: usize| number as u32;
     let hold = |shard: &mut Shard, number: usize, tag: &str| {
         let (key, held) = (number.to_string(), entry(tagged(&[tag])));
-        let new = Newcomer::new(hash(number), &key, &held, at(0));
+        let new = IncomingEntry::new(hash(number), &key, &held, at(0));
         shard.insert(&key, new, at(0)).expect("there is room");
     };
     for number in 0..600 {

@@ -187,14 +187,14 @@ fn what_changed_while_it_was_decoded_is_not_kept() {
         let bench = small();
         bench.hold("key", variant("old")).unwrap();
         bench.get("key").unwrap();
-        let (shard, hash) = bench.memory.shard("key").unwrap();
+        let (shard, hash) = bench.memory.shard_of("key").unwrap();
         let hit = shard.lock().get(hash, "key", at(0));
-        let Some(Hit::Packed(packed, Keep::For(slot))) = hit else {
+        let Some(Hit::Packed(packed, KeepDecoded::For(slot))) = hit else {
             panic!("{name}: the second hit is worth keeping");
         };
         let decoded = Arc::new(packed.entry().unwrap());
         change(&bench);
-        shard.lock().keep(slot, &packed, &decoded);
+        shard.lock().keep_decoded(slot, &packed, &decoded);
         assert_eq!(bench.hot_bytes(), 0, "{name}");
         let body = |key: &str| bench.get(key).map(|found| found.variants[0].body.clone());
         assert_eq!(body("key").as_deref(), key.map(str::as_bytes), "{name}");

@@ -71,13 +71,17 @@ impl Store {
         let Some(tier) = &self.shared.tier else {
             return Holding::Absent;
         };
-        let Some(link) = self.link.as_ref().filter(|link| link.session().is_some()) else {
+        let Some(connection) = self
+            .connection
+            .as_ref()
+            .filter(|connection| connection.session().is_some())
+        else {
             return Holding::Unreachable;
         };
         if tier.journal.covers(key, &[]) {
             return Holding::Purged;
         }
-        let entry = match link.get(key).await {
+        let entry = match connection.get(key).await {
             Ok(Some(entry)) => entry,
             Ok(None) => return Holding::Nothing,
             Err(_) => return Holding::Unreachable,

@@ -18,7 +18,7 @@ pub use fence::{Fence, Mark, Tags};
 pub use inspect::{Holding, Inspection};
 pub use memory::Memory;
 
-use self::redis::{Held, Lease, Link, Put, Session, Tier};
+use self::redis::{HeldLease, Lease, Put, RedisConnection, Session, Tier};
 use crate::clock::Clock;
 use crate::config::{Coherence, Config};
 use crate::entry::{Entry, Variant};
@@ -31,7 +31,7 @@ use crate::routes::Purge;
 pub struct Store {
     shared: Arc<Shared>,
     /// This runtime's connection; absent before [`Store::attach`] and without Redis.
-    link: Option<Arc<Link>>,
+    connection: Option<Arc<RedisConnection>>,
 }
 
 struct Shared {
@@ -114,7 +114,7 @@ impl Store {
                 clock,
                 metrics,
             }),
-            link: None,
+            connection: None,
         }
     }
 
@@ -123,7 +123,7 @@ impl Store {
         let tier = self.shared.tier.clone();
         Store {
             shared: Arc::clone(&self.shared),
-            link: tier.and_then(Link::attach),
+            connection: tier.and_then(RedisConnection::attach),
         }
     }
 
@@ -148,17 +148,17 @@ impl Store {
         key: &str,
         coherence: Coherence,
     ) -> Result<Option<Arc<Entry>>, Unanswered> {
-        let (Some(tier), Some(link)) = (&self.shared.tier, &self.link) else {
+        let (Some(tier), Some(connection)) = (&self.shared.tier, &self.connection) else {
             return Ok(None);
         };
-        let Some(session) = link.session() else {
+        let Some(session) = connection.session() else {
             return Ok(None);
         };
-        let mark = tier.echo.mark();
+        let mark = tier.invalidation_fence.mark();
         if tier.journal.covers(key, &[]) {
             return Ok(None);
         }
-        let Some(entry) = link.get(key).await?.map(Arc::new) else {
+        let Some(entry) = connection.get(key).await?.map(Arc::new) else {
             return Ok(None);
         };
         let covered = |variant: &Arc<Variant>| tier.journal.covers(key, &variant.tags);
@@ -168,9 +168,9 @@ impl Store {
         if self.may_use_memory(coherence) {
             let now = self.shared.clock.now();
             // What memory refuses is served all the same: it was in Redis when it was asked for.
-            let _ = tier.remember(link, session, || {
+            let _ = tier.remember(connection, session, || {
                 let memory = &self.shared.memory;
-                memory.replace(key, Arc::clone(&entry), &tier.echo, mark, now)
+                memory.replace(key, Arc::clone(&entry), &tier.invalidation_fence, mark, now)
             });
         }
         Ok(Some(entry))
@@ -194,8 +194,8 @@ impl Store {
     /// Takes a ticket for a fill of `key` that lasts at most `deadline`.
     pub async fn begin(&self, key: &str, deadline: Duration) -> Ticket {
         let mark = self.mark();
-        let lease = match &self.link {
-            Some(link) => link.lease(key, deadline).await,
+        let lease = match &self.connection {
+            Some(connection) => connection.lease(key, deadline).await,
             None => Lease::Unknown(None),
         };
         Ticket {
@@ -226,21 +226,28 @@ impl Store {
             return self.hold(&ticket, &variant);
         };
         // What follows the store in Redis into memory is measured from before this look at the fence.
-        let echo = tier.echo.mark();
+        let invalidation_fence = tier.invalidation_fence.mark();
         if self.fenced(ticket.mark, &ticket.key, Tags::Known(&variant.tags)) {
             self.abandon(ticket).await;
             return Err(Reason::Fenced);
         }
         match self.put(tier, &ticket, &variant).await {
             Ok(session) => {
-                self.hold_stored(tier, session, echo, &ticket.key, &variant, coherence);
+                self.hold_stored(
+                    tier,
+                    session,
+                    invalidation_fence,
+                    &ticket.key,
+                    &variant,
+                    coherence,
+                );
                 Ok(())
             }
             Err(NotPut::Refused(reason)) => Err(reason),
             Err(NotPut::Failed(reason)) => {
                 let strict = !self.may_use_memory(coherence);
                 let held = (!strict).then(|| {
-                    tier.while_down(self.link.as_deref(), || self.hold(&ticket, &variant))
+                    tier.while_down(self.connection.as_deref(), || self.hold(&ticket, &variant))
                 });
                 self.abandon(ticket).await;
                 held.flatten().unwrap_or(Err(reason))
@@ -250,8 +257,8 @@ impl Store {
 
     /// Gives a ticket back unused, so that another fill may start at once.
     pub async fn abandon(&self, ticket: Ticket) {
-        if let Some(link) = &self.link {
-            link.release(&ticket.key, ticket.lease).await;
+        if let Some(connection) = &self.connection {
+            connection.release(&ticket.key, ticket.lease).await;
         }
     }
 
@@ -268,17 +275,17 @@ impl Store {
             };
         };
         let unconfirmed = tier.journal.enter(Arc::clone(&purge));
-        tier.echo.purge(Arc::clone(&purge));
+        tier.invalidation_fence.purge(Arc::clone(&purge));
         let memory = self.forget(&purge);
-        let sent = match &self.link {
-            Some(link) => link.purge(&purge).await.ok(),
+        let sent = match &self.connection {
+            Some(connection) => connection.purge(&purge).await.ok(),
             None => None,
         };
         if let Some(removed) = sent {
             tier.count_purged(removed);
             if !purge.tags.is_empty() {
                 // A fetch in between could not know by its key that it was covered.
-                tier.echo.purge(Arc::clone(&purge));
+                tier.invalidation_fence.purge(Arc::clone(&purge));
             }
             unconfirmed.landed();
         }
@@ -293,9 +300,9 @@ impl Store {
     pub async fn status(&self) -> Status {
         let memory = self.shared.memory.usage();
         gauges::memory(&self.shared.metrics, &memory);
-        let redis = match (&self.shared.tier, &self.link) {
-            (Some(_), Some(link)) => {
-                let (status, counters) = link.status().await;
+        let redis = match (&self.shared.tier, &self.connection) {
+            (Some(_), Some(connection)) => {
+                let (status, counters) = connection.status().await;
                 gauges::redis(&self.shared.metrics, &status, &counters);
                 Some(status)
             }
@@ -307,8 +314,8 @@ impl Store {
 
     /// Sends what is pending and closes the connection; at the end of a drain.
     pub async fn close(&self) {
-        if let Some(link) = &self.link {
-            link.close().await;
+        if let Some(connection) = &self.connection {
+            connection.close().await;
         }
     }
 
@@ -325,21 +332,21 @@ impl Store {
         variant: &Arc<Variant>,
     ) -> Result<Session, NotPut> {
         let lost = NotPut::Failed(Reason::LeaseLost);
-        let (link, held) = match (&self.link, &ticket.lease) {
-            (Some(link), Lease::Held(held)) => (link, held),
+        let (connection, held) = match (&self.connection, &ticket.lease) {
+            (Some(connection), Lease::Held(held)) => (connection, held),
             (_, Lease::Full) => return Err(NotPut::Failed(Reason::BudgetFull)),
             _ => return Err(lost),
         };
-        let Some(session) = link.session() else {
+        let Some(session) = connection.session() else {
             return Err(lost);
         };
         if tier.journal.covers(&ticket.key, &variant.tags) {
-            link.release_held(&ticket.key, held).await;
+            connection.release_held(&ticket.key, held).await;
             return Err(NotPut::Refused(Reason::Fenced));
         }
         let entry = merged(held, variant, self.shared.clock.now());
         let ttl = entry.keep_for(self.shared.clock.now());
-        match link.put(&ticket.key, held, &entry, ttl).await {
+        match connection.put(&ticket.key, held, &entry, ttl).await {
             Ok(Put::Stored) => Ok(session),
             Ok(Put::Lost) => Err(NotPut::Refused(Reason::LeaseLost)),
             Ok(Put::Purged) => Err(NotPut::Refused(Reason::Fenced)),
@@ -361,18 +368,26 @@ impl Store {
         &self,
         tier: &Tier,
         session: Session,
-        echo: Mark,
+        invalidation_fence: Mark,
         key: &str,
         variant: &Arc<Variant>,
         coherence: Coherence,
     ) {
-        let Some(link) = &self.link else { return };
+        let Some(connection) = &self.connection else {
+            return;
+        };
         if !self.may_use_memory(coherence) {
             return;
         }
         let (variant, now) = (Arc::clone(variant), self.shared.clock.now());
-        let _ = tier.remember(link, session, || {
-            self.shared.memory.add(key, variant, &tier.echo, echo, now)
+        let _ = tier.remember(connection, session, || {
+            self.shared.memory.add(
+                key,
+                variant,
+                &tier.invalidation_fence,
+                invalidation_fence,
+                now,
+            )
         });
     }
 
@@ -394,7 +409,7 @@ enum NotPut {
     Failed(Reason),
 }
 
-fn merged(held: &Held, variant: &Arc<Variant>, now: SystemTime) -> Entry {
+fn merged(held: &HeldLease, variant: &Arc<Variant>, now: SystemTime) -> Entry {
     let base = held.base().cloned().unwrap_or_default();
     base.with(Arc::clone(variant), now)
 }

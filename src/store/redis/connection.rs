@@ -1,201 +1,217 @@
-//! How fred is to connect: nothing in it waits for ever but the attempts to reconnect.
-//!
-//! That a connection no longer answers is the keeper's to notice: fred's own watch over it sets a timer
-//! for each piece that it reads or writes.
+//! One runtime's connection, and the commands a request needs of it.
 
-use std::path::Path;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
-use fred::clients::{Client, WithOptions};
+use arc_swap::ArcSwap;
 use fred::interfaces::ClientLike;
-use fred::types::Builder;
-use fred::types::RespVersion;
-use fred::types::config::{
-    Config as Fred, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TlsConnector,
-};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
-use crate::config::Redis;
+use super::clients::Clients;
+use super::deadlines::Deadlines;
+use super::error::Error;
+use super::lookups::Lookups;
+use super::scope::CommandScope;
+use super::tier::{Session, Tier};
+use super::{RedisStatus, supervisor};
+use crate::clock;
+use crate::entry::{Entry, codec};
+use crate::store::Unanswered;
 
-/// Connecting and what the keeper asks; requests have the shorter `[redis] timeout`.
-pub(super) const PATIENT: Duration = Duration::from_secs(1);
-
-/// Invalidations that may wait for their task; one more and memory is emptied instead.
-const INVALIDATIONS: usize = 1024;
-
-/// Why no connection can be configured.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Misconfigured {
-    #[error("url: {0}")]
-    Url(fred::error::Error),
-    #[error("ca_file: {0}")]
-    Authorities(String),
+/// A runtime's connection.
+pub(in crate::store) struct RedisConnection {
+    pub(super) tier: Arc<Tier>,
+    /// Replaced by the supervisor when a connection is given up.
+    clients: ArcSwap<Clients>,
+    pub(super) deadlines: Deadlines,
+    lookups: Lookups,
+    /// The number of the session; 0: none.
+    session: AtomicU64,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// fred's settings for `config`.
-pub(super) fn settings(config: &Redis) -> Result<Fred, Misconfigured> {
-    let mut settings = match &config.ca_file {
-        // Parsed without TLS first: fred would insist on the system's authorities.
-        Some(file) if config.url.starts_with("rediss") => {
-            let url = config.url.replacen("rediss", "redis", 1);
-            let mut settings = Fred::from_url(&url).map_err(Misconfigured::Url)?;
-            settings.tls = Some(authorities(file)?.into());
-            settings
+impl RedisConnection {
+    /// Connects in the background; `None` if the settings allow no connection.
+    pub(in crate::store) fn attach(tier: Arc<Tier>) -> Option<Arc<RedisConnection>> {
+        let clients = Clients::new(tier.settings.as_ref()?, &tier.config)
+            .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
+            .ok()?;
+        let (lookups, carrier) = Lookups::new();
+        let connection = Arc::new(RedisConnection {
+            clients: ArcSwap::from_pointee(clients),
+            deadlines: Deadlines::default(),
+            lookups,
+            tier,
+            session: AtomicU64::new(0),
+            supervisor: Mutex::new(None),
+        });
+        *connection.supervisor.lock() = Some(supervisor::keep(&connection));
+        tokio::spawn(carrier.run(Arc::downgrade(&connection)));
+        connection
+            .tier
+            .attached
+            .lock()
+            .push(Arc::downgrade(&connection));
+        Some(connection)
+    }
+
+    /// The session, unless the circuit breaker is open: whether requests may use Redis.
+    pub(in crate::store) fn session(&self) -> Option<Session> {
+        self.tracking().filter(|_| !self.tier.is_open())
+    }
+
+    /// The session in which Redis tells this connection what changes.
+    pub(super) fn tracking(&self) -> Option<Session> {
+        let session = Session(self.session.load(Ordering::Acquire));
+        (!self.tier.is_void(session)).then_some(session)
+    }
+
+    pub(super) fn set_session(&self, session: Option<Session>) {
+        let number = session.map_or(0, |session| session.0);
+        self.session.store(number, Ordering::Release);
+    }
+
+    pub(super) fn clients(&self) -> Arc<Clients> {
+        self.clients.load_full()
+    }
+
+    /// A client in place of the one before, and without anything of it; not connected yet.
+    pub(super) fn renew(&self) -> Arc<Clients> {
+        let settings = self.tier.settings.as_ref();
+        match settings.map(|settings| Clients::new(settings, &self.tier.config)) {
+            Some(Ok(clients)) => self.clients.store(Arc::new(clients)),
+            // They made the one before.
+            Some(Err(error)) => tracing::error!(%error, "[redis] cannot be used"),
+            None => {}
         }
-        _ => Fred::from_url(&config.url).map_err(Misconfigured::Url)?,
-    };
-    // Only RESP3 carries invalidations beside replies.
-    settings.version = RespVersion::RESP3;
-    // The first connection is tried for ever like any other.
-    settings.fail_fast = false;
-    Ok(settings)
-}
+        self.clients()
+    }
 
-/// fred's client, as each kind of command uses it.
-pub(super) struct Clients {
-    /// For what takes no options.
-    pub(super) plain: Client,
-    /// For requests; how long they wait is up to their lane.
-    pub(super) quick: WithOptions<Client>,
-    /// For the keeper.
-    pub(super) patient: WithOptions<Client>,
-}
+    /// For requests: as quick as the config says, and only within a session.
+    pub(super) fn for_requests(&self) -> CommandScope<'_> {
+        CommandScope {
+            tier: &self.tier,
+            clients: self.clients(),
+            session_of: Some(self),
+        }
+    }
 
-impl Clients {
-    /// Not connected yet.
-    pub(super) fn new(settings: &Fred, config: &Redis) -> Result<Clients, fred::error::Error> {
-        let plain = client(settings, config)?;
-        let options = |timeout| Options {
-            max_attempts: Some(1),
-            timeout: Some(timeout),
-            fail_fast: true,
-            ..Options::default()
+    /// For the supervisor, which makes the session.
+    pub(super) fn for_maintenance(&self) -> CommandScope<'_> {
+        CommandScope {
+            tier: &self.tier,
+            clients: self.clients(),
+            session_of: None,
+        }
+    }
+
+    /// The entry under `key`. What does not decode is removed.
+    pub(in crate::store) async fn get(&self, key: &str) -> Result<Option<Entry>, Unanswered> {
+        let Tier { keys, latency, .. } = &*self.tier;
+        if self.session().is_none() {
+            return Err(Unanswered);
+        }
+        let start = clock::monotonic();
+        let found = self.lookups.find(keys.shard_number(key), keys.entry(key));
+        let found = found.await;
+        let took = clock::monotonic().duration_since(start);
+        latency.get.observe(took.as_secs_f64());
+        self.tier.note(&found);
+        let decoded = match found {
+            Ok(bytes) => bytes.map(|bytes| codec::decode(&bytes)),
+            Err(Error::WrongType(_)) => Some(Err(codec::DecodeError::Version)),
+            Err(_) => return Err(Unanswered),
         };
-        Ok(Clients {
-            quick: plain.with_options(&options(Duration::ZERO)),
-            patient: plain.with_options(&options(PATIENT.max(config.timeout))),
-            plain,
-        })
-    }
-}
-
-fn client(settings: &Fred, config: &Redis) -> Result<Client, fred::error::Error> {
-    Builder::from_config(settings.clone())
-        .set_policy(reconnection(config))
-        .set_connection_config(ConnectionConfig {
-            connection_timeout: PATIENT,
-            internal_command_timeout: PATIENT,
-            max_command_attempts: 1,
-            reconnect_on_auth_error: false,
-            ..ConnectionConfig::default()
-        })
-        .set_performance_config(PerformanceConfig {
-            default_command_timeout: PATIENT,
-            broadcast_channel_capacity: INVALIDATIONS,
-            ..PerformanceConfig::default()
-        })
-        .build()
-}
-
-/// For ever, with exponential backoff and jitter, up to `reconnect_max`.
-fn reconnection(config: &Redis) -> ReconnectPolicy {
-    let max = u32::try_from(config.reconnect_max.as_millis())
-        .unwrap_or(u32::MAX)
-        .max(1);
-    let mut policy = ReconnectPolicy::new_exponential(0, 20.min(max), max, 2);
-    policy.set_jitter((max / 10).clamp(1, 50));
-    policy
-}
-
-fn authorities(file: &Path) -> Result<TlsConnector, Misconfigured> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        Misconfigured::Authorities(format!("{}: {error}", file.display()))
-    };
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| wrong(&e))? {
-        let certificate = certificate.map_err(|e| wrong(&e))?;
-        roots.add(certificate).map_err(|e| wrong(&e))?;
-    }
-    let provider = rustls::crypto::ring::default_provider();
-    let tls = ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| wrong(&e))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(tls.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(url: &str) -> Redis {
-        Redis {
-            url: url.to_owned(),
-            namespace: "pannier".to_owned(),
-            timeout: Duration::from_millis(50),
-            reconnect_max: Duration::from_secs(2),
-            breaker_failures: 5,
-            breaker_probe: Duration::from_millis(250),
-            ca_file: None,
+        match decoded {
+            None => Ok(None),
+            Some(Ok(entry)) => Ok(Some(entry)),
+            Some(Err(error)) => {
+                self.undecodable(key, error);
+                // Whether it works or not, this is a miss.
+                let scope = self.for_requests();
+                let _ = scope.remove(keys.shard(key), vec![key.into()]).await;
+                Ok(None)
+            }
         }
     }
 
-    #[test]
-    fn urls() {
-        for (case, url, clustered, sentinel, tls) in [
-            ("plain", "redis://127.0.0.1:6379/1", false, false, false),
-            (
-                "tls",
-                "rediss://user:secret@cache.example:6380",
-                false,
-                false,
-                true,
-            ),
-            (
-                "cluster",
-                "redis-cluster://a:1?node=b:2",
-                true,
-                false,
-                false,
-            ),
-            (
-                "sentinel",
-                "redis-sentinel://s:26379?sentinelServiceName=main",
-                false,
-                true,
-                false,
-            ),
-        ] {
-            let settings = settings(&config(url)).expect(case);
-            assert_eq!(settings.server.is_clustered(), clustered, "{case}");
-            assert_eq!(settings.server.is_sentinel(), sentinel, "{case}");
-            assert_eq!(settings.tls.is_some(), tls, "{case}");
-        }
-        assert!(matches!(
-            settings(&config("nonsense")),
-            Err(Misconfigured::Url(_))
-        ));
+    /// Counts an entry that is none.
+    pub(super) fn undecodable(&self, key: &str, error: codec::DecodeError) {
+        let kind = self
+            .tier
+            .metrics
+            .redis_errors
+            .with_label_values(&["undecodable"]);
+        kind.inc();
+        tracing::warn!(key, %error, "removed an entry from Redis");
     }
 
-    #[test]
-    fn an_unreadable_ca_file_is_an_error() {
-        let mut config = config("rediss://cache.example:6380");
-        config.ca_file = Some("/nonexistent/ca.pem".into());
-        assert!(matches!(
-            settings(&config),
-            Err(Misconfigured::Authorities(_))
-        ));
+    /// What is known of Redis, and what its counters say by priority.
+    pub(in crate::store) async fn status(&self) -> (RedisStatus, Counters) {
+        let counters = match self.session() {
+            Some(_) => self.counters().await.unwrap_or_default(),
+            None => Counters::default(),
+        };
+        let bytes = counters.bytes.iter().sum::<u64>() + counters.leases;
+        let status = RedisStatus {
+            nearly_full: bytes >= self.tier.evict_at,
+            up: self
+                .tier
+                .links()
+                .all(|connection| connection.session().is_some()),
+            tracking: self
+                .tier
+                .links()
+                .all(|connection| connection.tracking().is_some()),
+            bytes,
+            entries: counters.entries.iter().sum(),
+            ..self.tier.status()
+        };
+        (status, counters)
     }
 
-    #[test]
-    fn reconnection_never_ends_nor_exceeds_the_maximum() {
-        let mut policy = reconnection(&config("redis://127.0.0.1"));
-        for _ in 0..100 {
-            assert!(policy.next_delay().is_some_and(|delay| delay <= 2000));
+    /// Sends what is pending, then ends the connection and its tasks.
+    pub(in crate::store) async fn close(&self) {
+        if self.session().is_some() {
+            let _ = self.send_failed(&self.for_requests()).await;
+        }
+        self.set_session(None);
+        let clients = self.clients();
+        let _ = tokio::time::timeout(self.tier.timeout(), clients.plain.quit()).await;
+        if let Some(supervisor) = self.supervisor.lock().take() {
+            supervisor.abort();
         }
     }
+}
+
+impl Tier {
+    /// The links of all runtimes.
+    fn links(&self) -> impl Iterator<Item = Arc<RedisConnection>> {
+        let links: Vec<_> = self
+            .attached
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        links.into_iter()
+    }
+
+    /// What is known without asking.
+    pub(in crate::store) fn status(&self) -> RedisStatus {
+        RedisStatus {
+            max: self.budget,
+            pending_purges: self.journal.failed_count(),
+            last_error: self.last_error(),
+            ..RedisStatus::default()
+        }
+    }
+}
+
+/// The counters in Redis, by [`crate::entry::Priority::ALL`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::store) struct Counters {
+    pub(in crate::store) bytes: [u64; 3],
+    pub(in crate::store) entries: [u64; 3],
+    pub(in crate::store) leases: u64,
 }

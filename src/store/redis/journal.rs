@@ -1,7 +1,7 @@
 //! Purges that Redis has not confirmed: what they cover is neither served from it nor stored in it.
 //!
 //! A purge is entered before it is sent and leaves when it has landed, so one whose caller goes away
-//! half-way is not lost. Failed ones wait here until the keeper sends them again (promise I4).
+//! half-way is not lost. Failed ones wait here until the supervisor sends them again (promise I4).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

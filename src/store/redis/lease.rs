@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::types::Value;
 
+use super::connection::RedisConnection;
 use super::error::Error;
 use super::keys;
-use super::lane::number;
-use super::link::Link;
+use super::scope::number;
 use super::scripts::{Call, Script};
 use crate::entry::{Entry, codec};
 
@@ -20,7 +20,7 @@ const MARGIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(in crate::store) enum Lease {
     /// Ours.
-    Held(Held),
+    Held(HeldLease),
     /// Another fill of the fleet has it.
     Taken,
     /// The budget, or Redis, has no room.
@@ -32,7 +32,7 @@ pub(in crate::store) enum Lease {
 
 /// A lease of ours.
 #[derive(Debug)]
-pub(in crate::store) struct Held {
+pub(in crate::store) struct HeldLease {
     token: Box<str>,
     /// How many purges by tag the shard had seen.
     purges: u64,
@@ -53,14 +53,14 @@ pub(in crate::store) enum Put {
     Full,
 }
 
-impl Held {
+impl HeldLease {
     /// What was stored when the lease was taken.
     pub(in crate::store) fn base(&self) -> Option<&Entry> {
         self.base.as_ref()
     }
 }
 
-impl Link {
+impl RedisConnection {
     /// Asks for the lease of `key` for a fill of at most `deadline`.
     pub(in crate::store) async fn lease(&self, key: &str, deadline: Duration) -> Lease {
         let token: Box<str> =
@@ -78,7 +78,10 @@ impl Link {
             ],
         };
         let latency = &self.tier.latency.lease;
-        let reply = self.quick().run(Some(latency), Script::Lease, call).await;
+        let reply = self
+            .for_requests()
+            .run(Some(latency), Script::Lease, call)
+            .await;
         match reply {
             Ok(reply) => self.leased(key, token, reply),
             Err(Error::Full(_)) => Lease::Full,
@@ -92,7 +95,7 @@ impl Link {
         let mut next = || reply.next().unwrap_or(Value::Null);
         match number(&next()) {
             0 => Lease::Taken,
-            1 => Lease::Held(Held {
+            1 => Lease::Held(HeldLease {
                 token,
                 purges: number(&next()),
                 base: next().into_bytes().and_then(|bytes| {
@@ -109,7 +112,7 @@ impl Link {
     pub(in crate::store) async fn put(
         &self,
         key: &str,
-        held: &Held,
+        held: &HeldLease,
         entry: &Entry,
         ttl: Duration,
     ) -> Result<Put, Error> {
@@ -136,7 +139,10 @@ impl Link {
             Call { keys, args }
         };
         let latency = &self.tier.latency.put;
-        let reply = self.quick().run(Some(latency), Script::Put, call).await;
+        let reply = self
+            .for_requests()
+            .run(Some(latency), Script::Put, call)
+            .await;
         match reply {
             Ok(reply) => Ok(match number(&reply) {
                 1 => Put::Stored,
@@ -163,7 +169,7 @@ impl Link {
     }
 
     /// Gives a lease of ours back.
-    pub(in crate::store) async fn release_held(&self, key: &str, held: &Held) {
+    pub(in crate::store) async fn release_held(&self, key: &str, held: &HeldLease) {
         self.release_token(key, &held.token).await;
     }
 
@@ -174,7 +180,7 @@ impl Link {
             args: vec![names.shard(key).into(), key.into(), token.into()],
         };
         // If it fails, the lease ends by itself.
-        let _ = self.quick().run(None, Script::Release, call).await;
+        let _ = self.for_requests().run(None, Script::Release, call).await;
     }
 }
 

@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
+use super::connection::RedisConnection;
 use super::error::Error;
-use super::link::Link;
 
 /// The most entries of one command.
 const MOST: usize = 16;
@@ -23,22 +23,22 @@ const MOST: usize = 16;
 const LARGE: usize = 256 << 10;
 
 /// What an entry's name holds.
-type Found = Result<Option<Bytes>, Error>;
+type LookupResult = Result<Option<Bytes>, Error>;
 
 /// Where lookups wait for the runtime to come to them; no more of them than requests under way.
 #[derive(Debug)]
-pub(super) struct Lookups(mpsc::UnboundedSender<Wanted>);
+pub(super) struct Lookups(mpsc::UnboundedSender<Lookup>);
 
 /// A lookup, and who waits for it.
 #[derive(Debug)]
-struct Wanted {
+struct Lookup {
     shard: usize,
     name: String,
-    reply: oneshot::Sender<Found>,
+    reply: oneshot::Sender<LookupResult>,
 }
 
 /// Carries lookups out.
-pub(super) struct Carrier(mpsc::UnboundedReceiver<Wanted>);
+pub(super) struct Carrier(mpsc::UnboundedReceiver<Lookup>);
 
 impl Lookups {
     pub(super) fn new() -> (Lookups, Carrier) {
@@ -47,18 +47,18 @@ impl Lookups {
     }
 
     /// What is under `name`, which is in `shard`, as soon as the command with it is answered.
-    pub(super) async fn find(&self, shard: usize, name: String) -> Found {
+    pub(super) async fn find(&self, shard: usize, name: String) -> LookupResult {
         let (reply, found) = oneshot::channel();
-        let wanted = Wanted { shard, name, reply };
+        let wanted = Lookup { shard, name, reply };
         self.0.send(wanted).map_err(|_| Error::Down)?;
-        // The link has ended.
+        // The connection has ended.
         found.await.unwrap_or(Err(Error::Down))
     }
 }
 
 impl Carrier {
-    /// Runs until the link is gone.
-    pub(super) async fn run(mut self, link: Weak<Link>) {
+    /// Runs until the connection is gone.
+    pub(super) async fn run(mut self, connection: Weak<RedisConnection>) {
         let mut under_way = FuturesUnordered::<BoxFuture<'static, Option<usize>>>::new();
         let mut wanted = Vec::with_capacity(MOST);
         let mut usual = 0;
@@ -67,12 +67,12 @@ impl Carrier {
                 biased;
                 Some(largest) = under_way.next() => usual = usual_after(usual, largest),
                 count = self.0.recv_many(&mut wanted, together(usual)) => {
-                    let Some(link) = link.upgrade().filter(|_| count > 0) else { return };
+                    let Some(connection) = connection.upgrade().filter(|_| count > 0) else { return };
                     wanted.sort_by_key(|wanted| wanted.shard);
                     while let Some(last) = wanted.last() {
                         let first = wanted.partition_point(|wanted| wanted.shard < last.shard);
                         let of_shard = wanted.split_off(first);
-                        under_way.push(Box::pin(carry_out(Arc::clone(&link), of_shard)));
+                        under_way.push(Box::pin(carry_out(Arc::clone(&connection), of_shard)));
                     }
                 }
             }
@@ -91,16 +91,16 @@ fn usual_after(usual: usize, largest: Option<usize>) -> usize {
 }
 
 /// Looks up what is in one shard; tells the size of the largest entry, if there was any.
-async fn carry_out(link: Arc<Link>, mut wanted: Vec<Wanted>) -> Option<usize> {
+async fn carry_out(connection: Arc<RedisConnection>, mut wanted: Vec<Lookup>) -> Option<usize> {
     // Who went meanwhile wants nothing.
     wanted.retain(|wanted| !wanted.reply.is_closed());
-    let lane = link.quick();
-    let client = lane.client();
+    let scope = connection.for_requests();
+    let client = scope.client();
     let found = match wanted.as_mut_slice() {
         [] => return None,
         [only] => {
             let name = std::mem::take(&mut only.name);
-            let found = lane.carry(Box::pin(client.get(name))).await;
+            let found = scope.carry(Box::pin(client.get(name))).await;
             found.map(|found| vec![found])
         }
         several => {
@@ -109,7 +109,8 @@ async fn carry_out(link: Arc<Link>, mut wanted: Vec<Wanted>) -> Option<usize> {
                 .map(|wanted| std::mem::take(&mut wanted.name));
             let names: Vec<String> = names.collect();
             // What is of another type counts as absent here: the lease that follows removes it.
-            lane.carry(Box::pin(client.mget::<Vec<Option<Bytes>>, _>(names)))
+            scope
+                .carry(Box::pin(client.mget::<Vec<Option<Bytes>>, _>(names)))
                 .await
         }
     };

@@ -1,29 +1,29 @@
 //! The Redis tier: shared by a fleet of sidecars, and optional at every instant (promise I4).
 //!
-//! `Tier` is what all threads of the process share, `Link` one runtime's connection with its task,
-//! the `keeper`. A link is of use while it has a *session*: connected, client tracking confirmed,
+//! `Tier` is what all threads of the process share, `RedisConnection` one runtime's connection with its task,
+//! the `supervisor`. A connection is of use while it has a *session*: connected, client tracking confirmed,
 //! clock compared, every missed purge done again. A session ends with its connection, and memory is
 //! emptied whenever one begins, so it never goes on as if it had been told everything.
 
 mod breaker;
+mod clients;
 mod connection;
 mod deadlines;
 mod error;
 mod journal;
-mod keeper;
 mod keys;
-mod lane;
 mod lease;
-mod link;
 mod lookups;
 mod purge;
 mod recovery;
+mod scope;
 mod scripts;
+mod supervisor;
 mod tier;
 mod tracking;
 
-pub(super) use self::lease::{Held, Lease, Put};
-pub(super) use self::link::{Counters, Link};
+pub(super) use self::connection::{Counters, RedisConnection};
+pub(super) use self::lease::{HeldLease, Lease, Put};
 pub(super) use self::tier::{Session, Tier};
 
 /// What is known of Redis.

@@ -4,9 +4,9 @@ use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 use futures_util::future::join_all;
 
+use super::connection::RedisConnection;
 use super::error::Error;
-use super::lane::{Lane, number};
-use super::link::Link;
+use super::scope::{CommandScope, number};
 use super::scripts::{Call, Script};
 use crate::routes::{Pattern, Purge};
 
@@ -25,16 +25,16 @@ enum Index {
     Tags,
 }
 
-impl Link {
+impl RedisConnection {
     /// Removes what `purge` covers, entries and leases; returns how many entries.
     pub(in crate::store) async fn purge(&self, purge: &Purge) -> Result<usize, Error> {
-        self.quick().purge(purge).await
+        self.for_requests().purge(purge).await
     }
 
     /// Sends the failed purges again, oldest first. Refused ones stay; an outage ends the attempt.
-    pub(super) async fn send_failed(&self, lane: &Lane<'_>) -> Result<(), Error> {
+    pub(super) async fn send_failed(&self, scope: &CommandScope<'_>) -> Result<(), Error> {
         for (id, purge) in self.tier.journal.failed() {
-            match lane.purge(&purge).await {
+            match scope.purge(&purge).await {
                 Ok(removed) => {
                     self.tier.journal.landed(id);
                     self.tier.count_purged(removed);
@@ -55,7 +55,7 @@ impl super::Tier {
     }
 }
 
-impl Lane<'_> {
+impl CommandScope<'_> {
     /// Visits every shard, side by side.
     async fn purge(&self, purge: &Purge) -> Result<usize, Error> {
         let shards = self.tier.keys.shards().iter();

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use fred::interfaces::{ClientLike, TrackingInterface};
 use fred::types::{InfoKind, Value};
 
+use super::connection::{Counters, RedisConnection};
 use super::error::Error;
-use super::lane::{Lane, number};
-use super::link::{Counters, Link};
+use super::scope::{CommandScope, number};
 use super::scripts::{Call, Script};
 use crate::clock;
 use crate::routes::Purge;
@@ -28,31 +28,31 @@ struct Beat {
     counters: Counters,
 }
 
-impl Link {
+impl RedisConnection {
     /// Prepares a session; the caller begins it if the connection still stands.
     pub(super) async fn recover(&self) -> Result<(), Error> {
         let _one_at_a_time = self.tier.recovery.lock().await;
-        let lane = self.patient();
+        let scope = self.for_maintenance();
         let none: Vec<String> = Vec::new();
-        let client = &lane.clients.plain;
+        let client = &scope.clients.plain;
         let tracking = client.start_tracking(none, false, false, false, true);
-        lane.send(None, tracking).await?;
-        self.tier.scripts.load(lane.client()).await;
-        if self.beat(&lane).await? {
-            self.warn_of_eviction(&lane).await;
+        scope.send(None, tracking).await?;
+        self.tier.scripts.load(scope.client()).await;
+        if self.beat(&scope).await? {
+            self.warn_of_eviction(&scope).await;
         }
-        self.send_failed(&lane).await
+        self.send_failed(&scope).await
     }
 
     /// Compares clock and data set, and lets Redis tidy up. Whether the data set is another than
     /// before: then all sessions have ended and every purge that is remembered waits to be repeated,
     /// since a restart or failover may have undone it.
-    pub(super) async fn beat(&self, lane: &Lane<'_>) -> Result<bool, Error> {
+    pub(super) async fn beat(&self, scope: &CommandScope<'_>) -> Result<bool, Error> {
         let mut changed = false;
         let mut bytes = 0;
         for (number, shard) in self.tier.keys.shards().iter().enumerate() {
             let start = clock::monotonic();
-            let beat = ask(lane, shard).await?;
+            let beat = ask(scope, shard).await?;
             if number == 0 {
                 let one_way = clock::monotonic().duration_since(start) / 2;
                 self.tier.clock.agree_with(beat.time + one_way);
@@ -72,10 +72,10 @@ impl Link {
 
     /// The counters of all shards.
     pub(super) async fn counters(&self) -> Result<Counters, Error> {
-        let lane = self.quick();
+        let scope = self.for_requests();
         let mut sum = Counters::default();
         for shard in self.tier.keys.shards() {
-            let counters = ask(&lane, shard).await?.counters;
+            let counters = ask(&scope, shard).await?.counters;
             for priority in 0..3 {
                 sum.bytes[priority] += counters.bytes[priority];
                 sum.entries[priority] += counters.entries[priority];
@@ -103,9 +103,9 @@ impl Link {
 
     /// An index evicted under us would hide entries from purges; `INFO` is allowed where `CONFIG` is
     /// not.
-    async fn warn_of_eviction(&self, lane: &Lane<'_>) {
-        let info = lane.client().info::<String>(Some(InfoKind::Memory));
-        let Ok(info) = lane.send(None, info).await else {
+    async fn warn_of_eviction(&self, scope: &CommandScope<'_>) {
+        let info = scope.client().info::<String>(Some(InfoKind::Memory));
+        let Ok(info) = scope.send(None, info).await else {
             return;
         };
         let policy = info
@@ -120,13 +120,13 @@ impl Link {
     }
 }
 
-async fn ask(lane: &Lane<'_>, shard: &str) -> Result<Beat, Error> {
+async fn ask(scope: &CommandScope<'_>, shard: &str) -> Result<Beat, Error> {
     let fresh_id = format!("{:016x}", fastrand::u64(..));
     let call = || Call {
         keys: vec![format!("{shard}:by")],
         args: vec![shard.into(), fresh_id.as_str().into()],
     };
-    let reply = lane.run(None, Script::Beat, call).await?;
+    let reply = scope.run(None, Script::Beat, call).await?;
     let reply = reply.into_array();
     let at = |index: usize| reply.get(index).unwrap_or(&Value::Null);
     let text = |index: usize| at(index).as_string().unwrap_or_default();

@@ -10,7 +10,7 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 const ALWAYS: &str = "#!lua flags=allow-oom\n";
 /// Refused with `OOM` when `maxmemory` is reached.
 const WITH_ROOM: &str = "#!lua\n";
-const COMMON: &str = include_str!("common.lua");
+const COMMON: &str = include_str!("scripts/common.lua");
 
 /// One script.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +37,13 @@ impl Script {
 
     fn text(self) -> String {
         let (flags, body) = match self {
-            Script::Lease => (WITH_ROOM, include_str!("lease.lua")),
-            Script::Put => (WITH_ROOM, include_str!("put.lua")),
-            Script::Release => (ALWAYS, include_str!("release.lua")),
-            Script::Purge => (ALWAYS, include_str!("purge.lua")),
-            Script::Fence => (ALWAYS, include_str!("fence.lua")),
-            Script::Sweep => (ALWAYS, include_str!("sweep.lua")),
-            Script::Beat => (ALWAYS, include_str!("beat.lua")),
+            Script::Lease => (WITH_ROOM, include_str!("scripts/lease.lua")),
+            Script::Put => (WITH_ROOM, include_str!("scripts/put.lua")),
+            Script::Release => (ALWAYS, include_str!("scripts/release.lua")),
+            Script::Purge => (ALWAYS, include_str!("scripts/purge.lua")),
+            Script::Fence => (ALWAYS, include_str!("scripts/fence.lua")),
+            Script::Sweep => (ALWAYS, include_str!("scripts/sweep.lua")),
+            Script::Beat => (ALWAYS, include_str!("scripts/beat.lua")),
         };
         format!("{flags}{COMMON}{body}")
     }

@@ -8,11 +8,11 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use prometheus::Histogram;
 
 use super::breaker::Breaker;
-use super::connection;
+use super::clients;
+use super::connection::RedisConnection;
 use super::error::Error;
 use super::journal::Journal;
 use super::keys::Keyspace;
-use super::link::Link;
 use super::recovery::DataSet;
 use super::scripts::Scripts;
 use crate::clock::{self, Clock};
@@ -27,7 +27,7 @@ pub(in crate::store) struct Tier {
     pub(in crate::store) journal: Journal,
     /// Purges and invalidations: fences what enters memory on its way from Redis. Fills have the
     /// store's own fence: an entry that merely expires must not refuse the fill that renews it.
-    pub(in crate::store) echo: Fence,
+    pub(in crate::store) invalidation_fence: Fence,
     pub(super) config: config::Redis,
     pub(super) settings: Option<fred::types::config::Config>,
     /// Bytes of the budget for each shard.
@@ -44,7 +44,7 @@ pub(in crate::store) struct Tier {
     pub(super) fence: Arc<Fence>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
-    /// One link at a time finds out what was missed.
+    /// One connection at a time finds out what was missed.
     pub(super) recovery: tokio::sync::Mutex<()>,
     /// What each shard held last.
     pub(super) data: Mutex<Vec<Option<DataSet>>>,
@@ -59,8 +59,8 @@ pub(in crate::store) struct Tier {
     /// Whether the breaker counts failures, so that the usual success costs one load.
     failing: AtomicBool,
     last_error: Mutex<Option<String>>,
-    /// One link a runtime.
-    pub(super) attached: Mutex<Vec<Weak<Link>>>,
+    /// One connection a runtime.
+    pub(super) attached: Mutex<Vec<Weak<RedisConnection>>>,
 }
 
 /// `pannier_redis_duration_seconds`.
@@ -80,7 +80,7 @@ impl Tier {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Tier {
-        let settings = connection::settings(config)
+        let settings = clients::settings(config)
             .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
             .ok();
         let clustered = settings.as_ref().is_some_and(|s| s.server.is_clustered());
@@ -89,7 +89,7 @@ impl Tier {
         let latency = |command: &str| metrics.redis_seconds.with_label_values(&[command]);
         Tier {
             journal: Journal::default(),
-            echo: Fence::default(),
+            invalidation_fence: Fence::default(),
             settings,
             shard_budget: budget.max / shards as u64,
             budget: budget.max,
@@ -121,35 +121,35 @@ impl Tier {
         }
     }
 
-    /// Puts into memory (`put`) while `link` cannot use Redis; `None`: it can, so what is not in Redis
+    /// Puts into memory (`put`) while `connection` cannot use Redis; `None`: it can, so what is not in Redis
     /// must not be in memory either, as no purge made elsewhere would reach it.
     pub(in crate::store) fn while_down(
         &self,
-        link: Option<&Link>,
+        connection: Option<&RedisConnection>,
         put: impl FnOnce() -> Result<(), Reason>,
     ) -> Option<Result<(), Reason>> {
         let _gate = self.gate.read();
-        let down = link.is_none_or(|link| link.session().is_none());
+        let down = connection.is_none_or(|connection| connection.session().is_none());
         down.then(put)
     }
 
-    /// Puts into memory what was read or written in `session` of `link`, if it still stands.
+    /// Puts into memory what was read or written in `session` of `connection`, if it still stands.
     pub(in crate::store) fn remember(
         &self,
-        link: &Link,
+        connection: &RedisConnection,
         session: Session,
         put: impl FnOnce() -> Result<(), Reason>,
     ) -> Option<Result<(), Reason>> {
         let _gate = self.gate.read();
-        (link.tracking() == Some(session)).then(put)
+        (connection.tracking() == Some(session)).then(put)
     }
 
     /// Empties memory and begins a session; all that came before is forgotten.
-    pub(super) fn begin_session(&self, link: &Link) {
+    pub(super) fn begin_session(&self, connection: &RedisConnection) {
         let _gate = self.gate.write();
         self.memory.clear();
         let number = 1 + self.sessions.fetch_add(1, Ordering::AcqRel);
-        link.set_session(Some(Session(number)));
+        connection.set_session(Some(Session(number)));
         self.breaker().close();
         self.failing.store(false, Ordering::Release);
         if self.open.swap(false, Ordering::AcqRel) {
@@ -241,6 +241,6 @@ impl Tier {
     }
 }
 
-/// The time between a link's recovery and the loss of its connection.
+/// The time between a connection's recovery and the loss of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Session(pub(super) u64);

@@ -6,24 +6,27 @@ use fred::clients::Client;
 use fred::interfaces::TrackingInterface;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::connection::RedisConnection;
 use super::keys::Name;
-use super::link::Link;
 use crate::routes::{Pattern, Purge};
 
 /// Carries out the invalidations that `client` is told of, until it is closed.
-pub(super) fn listen(link: &Arc<Link>, client: &Client) -> impl Future<Output = ()> + use<> {
+pub(super) fn listen(
+    connection: &Arc<RedisConnection>,
+    client: &Client,
+) -> impl Future<Output = ()> + use<> {
     let mut invalidations = client.invalidation_rx();
-    let link = Arc::clone(link);
+    let connection = Arc::clone(connection);
     async move {
         loop {
             match invalidations.recv().await {
                 Ok(invalidation) => {
                     let names = invalidation.keys.iter().filter_map(|key| key.as_str());
-                    names.for_each(|name| link.invalidated(name));
+                    names.for_each(|name| connection.invalidated(name));
                 }
                 // Nobody knows which keys those were.
-                Err(RecvError::Lagged(_)) if link.tracking().is_some() => {
-                    link.tier.begin_session(&link);
+                Err(RecvError::Lagged(_)) if connection.tracking().is_some() => {
+                    connection.tier.begin_session(&connection);
                 }
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
@@ -32,7 +35,7 @@ pub(super) fn listen(link: &Arc<Link>, client: &Client) -> impl Future<Output = 
     }
 }
 
-impl Link {
+impl RedisConnection {
     fn invalidated(&self, name: &str) {
         let Some(name) = self.tier.keys.parse(name) else {
             return;
@@ -45,7 +48,7 @@ impl Link {
         match name {
             Name::Entry(_) => {
                 self.tier.metrics.invalidations.inc();
-                self.tier.echo.purge(Arc::clone(&purge));
+                self.tier.invalidation_fence.purge(Arc::clone(&purge));
                 self.tier.memory.purge(&purge);
             }
             // A purge took the lease of a fill of ours: requests that come now must not join it.

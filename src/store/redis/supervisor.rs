@@ -1,4 +1,4 @@
-//! The task that keeps a link in session: reconnects, probes, compares, sends again.
+//! The task that keeps a connection in session: reconnects, probes, compares, sends again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use super::connection::Clients;
+use super::clients::Clients;
+use super::connection::RedisConnection;
 use super::error::Error;
-use super::link::Link;
 use super::tracking;
 use crate::clock;
 
@@ -23,19 +23,19 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Recoveries that may fail in a row on one connection that answers.
 const STALLED: u32 = 5;
 
-/// Runs until the link is closed.
-pub(super) fn keep(link: &Arc<Link>) -> JoinHandle<()> {
-    let keeper = Keeper {
-        link: Arc::clone(link),
-        watch: Watch::begin(link, &link.clients()),
+/// Runs until the connection is closed.
+pub(super) fn keep(connection: &Arc<RedisConnection>) -> JoinHandle<()> {
+    let supervisor = ConnectionSupervisor {
+        connection: Arc::clone(connection),
+        watch: Watch::begin(connection, &connection.clients()),
         failures: 0,
         beat_at: clock::monotonic(),
     };
-    tokio::spawn(keeper.run())
+    tokio::spawn(supervisor.run())
 }
 
-struct Keeper {
-    link: Arc<Link>,
+struct ConnectionSupervisor {
+    connection: Arc<RedisConnection>,
     watch: Watch,
     /// Recoveries failed since the last success.
     failures: u32,
@@ -52,11 +52,11 @@ struct Watch {
 }
 
 impl Watch {
-    fn begin(link: &Arc<Link>, clients: &Clients) -> Watch {
+    fn begin(connection: &Arc<RedisConnection>, clients: &Clients) -> Watch {
         let client = &clients.plain;
         // All subscribe before the connection begins, so that they miss nothing.
         let mut invalidations = JoinSet::new();
-        invalidations.spawn(tracking::listen(link, client));
+        invalidations.spawn(tracking::listen(connection, client));
         Watch {
             errors: client.error_rx(),
             reconnects: client.reconnect_rx(),
@@ -72,32 +72,32 @@ impl Drop for Watch {
     }
 }
 
-impl Keeper {
+impl ConnectionSupervisor {
     async fn run(mut self) {
-        let mut tick = tokio::time::interval(self.link.tier.config.breaker_probe);
+        let mut tick = tokio::time::interval(self.connection.tier.config.breaker_probe);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 event = self.watch.errors.recv() => match event {
                     Err(RecvError::Closed) => return,
-                    Err(RecvError::Lagged(_)) => self.link.set_session(None),
+                    Err(RecvError::Lagged(_)) => self.connection.set_session(None),
                     Ok((error, _)) => self.lost(error),
                 },
                 event = self.watch.reconnects.recv() => match event {
                     Err(RecvError::Closed) => return,
                     _ => {
-                        self.link.set_session(None);
+                        self.connection.set_session(None);
                         // fred calls itself connected a moment after this event.
                         tick.reset_after(Duration::from_millis(5));
                     }
                 },
                 ended = &mut self.watch.connection => {
-                    self.link.set_session(None);
+                    self.connection.set_session(None);
                     if let Ok(Err(error)) = ended {
-                        self.link.tier.count(&error.into());
+                        self.connection.tier.count(&error.into());
                     }
-                    tokio::time::sleep(self.link.tier.config.reconnect_max).await;
+                    tokio::time::sleep(self.connection.tier.config.reconnect_max).await;
                     self.renew();
                 },
                 _ = tick.tick() => self.tick().await,
@@ -107,23 +107,23 @@ impl Keeper {
 
     /// The connection broke, or another attempt to connect failed.
     fn lost(&self, error: fred::error::Error) {
-        if self.link.tracking().is_some() {
+        if self.connection.tracking().is_some() {
             tracing::warn!(%error, "lost the connection to Redis");
         }
-        self.link.set_session(None);
-        self.link.tier.count(&error.into());
+        self.connection.set_session(None);
+        self.connection.tier.count(&error.into());
     }
 
     async fn tick(&mut self) {
-        let link = Arc::clone(&self.link);
-        let tier = &link.tier;
+        let connection = Arc::clone(&self.connection);
+        let tier = &connection.tier;
         tier.metrics
             .redis_pending_purges
             .set(tier.journal.failed_count() as i64);
-        if !link.clients().plain.is_connected() {
+        if !connection.clients().plain.is_connected() {
             return;
         }
-        if link.session().is_none() {
+        if connection.session().is_none() {
             if tier.may_probe() {
                 self.recover().await;
             }
@@ -133,23 +133,23 @@ impl Keeper {
         if now >= self.beat_at {
             self.beat_at = now + HEARTBEAT;
             // Other errors are counted; whether they end the session is the breaker's or fred's decision.
-            if let Err(Error::Timeout) = link.beat(&link.patient()).await {
+            if let Err(Error::Timeout) = connection.beat(&connection.for_maintenance()).await {
                 return self.renew();
             }
         }
         if tier.journal.retry_due(now) {
-            let _ = link.send_failed(&link.patient()).await;
+            let _ = connection.send_failed(&connection.for_maintenance()).await;
         }
     }
 
     async fn recover(&mut self) {
-        let recovered = self.link.recover().await;
+        let recovered = self.connection.recover().await;
         // An event that waits means the connection just prepared may be gone.
         let undisturbed = self.watch.errors.is_empty() && self.watch.reconnects.is_empty();
         match recovered {
             Ok(()) if undisturbed => {
                 self.failures = 0;
-                self.link.tier.begin_session(&self.link);
+                self.connection.tier.begin_session(&self.connection);
             }
             Ok(()) => {}
             Err(error) => {
@@ -168,11 +168,11 @@ impl Keeper {
     /// With a new client: one whose task is aborted goes on counting the commands that were queued, and
     /// holds each later one back to send it along with them.
     fn renew(&mut self) {
-        if self.link.tracking().is_some() {
+        if self.connection.tracking().is_some() {
             tracing::warn!("Redis does not answer; connecting anew");
         }
-        self.link.set_session(None);
+        self.connection.set_session(None);
         self.failures = 0;
-        self.watch = Watch::begin(&self.link, &self.link.renew());
+        self.watch = Watch::begin(&self.connection, &self.connection.renew());
     }
 }

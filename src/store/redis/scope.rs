@@ -7,9 +7,9 @@ use fred::clients::{Client, WithOptions};
 use fred::types::Value;
 use prometheus::Histogram;
 
-use super::connection::Clients;
+use super::clients::Clients;
+use super::connection::RedisConnection;
 use super::error::Error;
-use super::link::Link;
 use super::scripts::{Call, Script};
 use super::tier::Tier;
 use crate::clock;
@@ -18,19 +18,19 @@ use crate::clock;
 type Command<'a, T> = Pin<Box<dyn Future<Output = Result<T, fred::error::Error>> + Send + 'a>>;
 
 /// A client with its limits.
-pub(super) struct Lane<'l> {
+pub(super) struct CommandScope<'l> {
     pub(super) tier: &'l Tier,
     pub(super) clients: Arc<Clients>,
-    /// Nothing is sent while this link has no session, nor waited for longer than `[redis] timeout`.
-    pub(super) session_of: Option<&'l Link>,
+    /// Nothing is sent while this connection has no session, nor waited for longer than `[redis] timeout`.
+    pub(super) session_of: Option<&'l RedisConnection>,
 }
 
-impl Lane<'_> {
-    /// For a command that this lane sends.
+impl CommandScope<'_> {
+    /// For a command that this scope sends.
     pub(super) fn client(&self) -> &WithOptions<Client> {
         match self.session_of {
-            Some(_) => &self.clients.quick,
-            None => &self.clients.patient,
+            Some(_) => &self.clients.for_requests,
+            None => &self.clients.for_maintenance,
         }
     }
 
@@ -48,7 +48,10 @@ impl Lane<'_> {
         latency: Option<&Histogram>,
         command: Command<'_, T>,
     ) -> Result<T, Error> {
-        if self.session_of.is_some_and(|link| link.session().is_none()) {
+        if self
+            .session_of
+            .is_some_and(|connection| connection.session().is_none())
+        {
             return Err(Error::Down);
         }
         let start = clock::monotonic();
@@ -64,9 +67,12 @@ impl Lane<'_> {
     pub(super) async fn carry<T>(&self, command: Command<'_, T>) -> Result<T, Error> {
         match self.session_of {
             None => command.await.map_err(Error::from),
-            Some(link) if link.session().is_none() => Err(Error::Down),
-            Some(link) => {
-                let answered = link.deadlines.within(self.tier.timeout(), command).await;
+            Some(connection) if connection.session().is_none() => Err(Error::Down),
+            Some(connection) => {
+                let answered = connection
+                    .deadlines
+                    .within(self.tier.timeout(), command)
+                    .await;
                 answered.map_or(Err(Error::Timeout), |reply| reply.map_err(Error::from))
             }
         }

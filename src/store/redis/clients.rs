@@ -1,6 +1,6 @@
 //! How fred is to connect: nothing in it waits for ever but the attempts to reconnect.
 //!
-//! That a connection no longer answers is the supervisor's to notice: fred's own watch over it sets a timer
+//! The supervisor notices a connection that no longer answers; fred's own watch for that would set a timer
 //! for each piece that it reads or writes.
 
 use std::path::Path;
@@ -19,8 +19,8 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::config::Redis;
 
-/// Connecting and what the supervisor asks; requests have the shorter `[redis] timeout`.
-pub(super) const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(1);
+/// For connecting and for the supervisor's commands; requests have the shorter `[redis] timeout`.
+const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Invalidations that may wait for their task; one more and memory is emptied instead.
 const INVALIDATIONS: usize = 1024;
@@ -35,13 +35,13 @@ pub(super) enum Misconfigured {
 }
 
 /// fred's settings for `config`.
-pub(super) fn settings(config: &Redis) -> Result<Fred, Misconfigured> {
+pub(super) fn parse_settings(config: &Redis) -> Result<Fred, Misconfigured> {
     let mut settings = match &config.ca_file {
         // Parsed without TLS first: fred would insist on the system's authorities.
         Some(file) if config.url.starts_with("rediss") => {
             let url = config.url.replacen("rediss", "redis", 1);
             let mut settings = Fred::from_url(&url).map_err(Misconfigured::Url)?;
-            settings.tls = Some(authorities(file)?.into());
+            settings.tls = Some(load_authorities(file)?.into());
             settings
         }
         _ => Fred::from_url(&config.url).map_err(Misconfigured::Url)?,
@@ -57,16 +57,16 @@ pub(super) fn settings(config: &Redis) -> Result<Fred, Misconfigured> {
 pub(super) struct Clients {
     /// For what takes no options.
     pub(super) plain: Client,
-    /// For requests; how long they wait is up to their scope.
+    /// For requests; their scope bounds the time.
     pub(super) for_requests: WithOptions<Client>,
-    /// For the supervisor.
+    /// For the supervisor, bounded by [`MAINTENANCE_TIMEOUT`].
     pub(super) for_maintenance: WithOptions<Client>,
 }
 
 impl Clients {
     /// Not connected yet.
     pub(super) fn new(settings: &Fred, config: &Redis) -> Result<Clients, fred::error::Error> {
-        let plain = client(settings, config)?;
+        let plain = build_client(settings, config)?;
         let options = |timeout| Options {
             max_attempts: Some(1),
             timeout: Some(timeout),
@@ -81,9 +81,9 @@ impl Clients {
     }
 }
 
-fn client(settings: &Fred, config: &Redis) -> Result<Client, fred::error::Error> {
+fn build_client(settings: &Fred, config: &Redis) -> Result<Client, fred::error::Error> {
     Builder::from_config(settings.clone())
-        .set_policy(reconnection(config))
+        .set_policy(reconnect_policy(config))
         .set_connection_config(ConnectionConfig {
             connection_timeout: MAINTENANCE_TIMEOUT,
             internal_command_timeout: MAINTENANCE_TIMEOUT,
@@ -100,7 +100,7 @@ fn client(settings: &Fred, config: &Redis) -> Result<Client, fred::error::Error>
 }
 
 /// For ever, with exponential backoff and jitter, up to `reconnect_max`.
-fn reconnection(config: &Redis) -> ReconnectPolicy {
+fn reconnect_policy(config: &Redis) -> ReconnectPolicy {
     let max = u32::try_from(config.reconnect_max.as_millis())
         .unwrap_or(u32::MAX)
         .max(1);
@@ -109,7 +109,7 @@ fn reconnection(config: &Redis) -> ReconnectPolicy {
     policy
 }
 
-fn authorities(file: &Path) -> Result<TlsConnector, Misconfigured> {
+fn load_authorities(file: &Path) -> Result<TlsConnector, Misconfigured> {
     let wrong = |error: &dyn std::fmt::Display| {
         Misconfigured::Authorities(format!("{}: {error}", file.display()))
     };
@@ -170,13 +170,13 @@ mod tests {
                 false,
             ),
         ] {
-            let settings = settings(&config(url)).expect(case);
+            let settings = parse_settings(&config(url)).expect(case);
             assert_eq!(settings.server.is_clustered(), clustered, "{case}");
             assert_eq!(settings.server.is_sentinel(), sentinel, "{case}");
             assert_eq!(settings.tls.is_some(), tls, "{case}");
         }
         assert!(matches!(
-            settings(&config("nonsense")),
+            parse_settings(&config("nonsense")),
             Err(Misconfigured::Url(_))
         ));
     }
@@ -186,14 +186,14 @@ mod tests {
         let mut config = config("rediss://cache.example:6380");
         config.ca_file = Some("/nonexistent/ca.pem".into());
         assert!(matches!(
-            settings(&config),
+            parse_settings(&config),
             Err(Misconfigured::Authorities(_))
         ));
     }
 
     #[test]
     fn reconnection_never_ends_nor_exceeds_the_maximum() {
-        let mut policy = reconnection(&config("redis://127.0.0.1"));
+        let mut policy = reconnect_policy(&config("redis://127.0.0.1"));
         for _ in 0..100 {
             assert!(policy.next_delay().is_some_and(|delay| delay <= 2000));
         }

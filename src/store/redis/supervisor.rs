@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use super::clients::Clients;
 use super::connection::RedisConnection;
 use super::error::Error;
-use super::tracking;
+use super::{beat, purge, recovery, tracking};
 use crate::clock;
 
 /// How often a session asks whether Redis still holds the data it knew.
@@ -23,11 +23,11 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Recoveries that may fail in a row on one connection that answers.
 const STALLED: u32 = 5;
 
-/// Runs until the connection is closed.
-pub(super) fn keep(connection: &Arc<RedisConnection>) -> JoinHandle<()> {
+/// Starts the supervisor of `connection`; it runs until it is aborted, or fred's client ends.
+pub(super) fn start(connection: &Arc<RedisConnection>) -> JoinHandle<()> {
     let supervisor = ConnectionSupervisor {
         connection: Arc::clone(connection),
-        watch: Watch::begin(connection, &connection.clients()),
+        events: ClientEvents::connect(connection, &connection.clients()),
         failures: 0,
         beat_at: clock::monotonic(),
     };
@@ -36,39 +36,40 @@ pub(super) fn keep(connection: &Arc<RedisConnection>) -> JoinHandle<()> {
 
 struct ConnectionSupervisor {
     connection: Arc<RedisConnection>,
-    watch: Watch,
+    events: ClientEvents,
     /// Recoveries failed since the last success.
     failures: u32,
     beat_at: Instant,
 }
 
-/// A client that connects, and all it tells.
-struct Watch {
+/// What fred reports of a client that connects.
+struct ClientEvents {
     errors: Receiver<(fred::error::Error, Option<Server>)>,
     reconnects: Receiver<Server>,
-    connection: ConnectHandle,
-    /// Ends when it is dropped.
+    /// The client's own task.
+    client: ConnectHandle,
+    /// The task that carries out invalidations; it ends when this is dropped.
     _invalidations: JoinSet<()>,
 }
 
-impl Watch {
-    fn begin(connection: &Arc<RedisConnection>, clients: &Clients) -> Watch {
+impl ClientEvents {
+    fn connect(connection: &Arc<RedisConnection>, clients: &Clients) -> ClientEvents {
         let client = &clients.plain;
         // All subscribe before the connection begins, so that they miss nothing.
         let mut invalidations = JoinSet::new();
         invalidations.spawn(tracking::listen(connection, client));
-        Watch {
+        ClientEvents {
             errors: client.error_rx(),
             reconnects: client.reconnect_rx(),
-            connection: client.connect(),
+            client: client.connect(),
             _invalidations: invalidations,
         }
     }
 }
 
-impl Drop for Watch {
+impl Drop for ClientEvents {
     fn drop(&mut self) {
-        self.connection.abort();
+        self.client.abort();
     }
 }
 
@@ -79,23 +80,23 @@ impl ConnectionSupervisor {
         loop {
             tokio::select! {
                 biased;
-                event = self.watch.errors.recv() => match event {
+                event = self.events.errors.recv() => match event {
                     Err(RecvError::Closed) => return,
-                    Err(RecvError::Lagged(_)) => self.connection.set_session(None),
-                    Ok((error, _)) => self.lost(error),
+                    Err(RecvError::Lagged(_)) => self.connection.end_session(),
+                    Ok((error, _)) => self.note_loss(error),
                 },
-                event = self.watch.reconnects.recv() => match event {
+                event = self.events.reconnects.recv() => match event {
                     Err(RecvError::Closed) => return,
                     _ => {
-                        self.connection.set_session(None);
+                        self.connection.end_session();
                         // fred calls itself connected a moment after this event.
                         tick.reset_after(Duration::from_millis(5));
                     }
                 },
-                ended = &mut self.watch.connection => {
-                    self.connection.set_session(None);
+                ended = &mut self.events.client => {
+                    self.connection.end_session();
                     if let Ok(Err(error)) = ended {
-                        self.connection.tier.count(&error.into());
+                        self.connection.tier.note_error(&error.into());
                     }
                     tokio::time::sleep(self.connection.tier.config.reconnect_max).await;
                     self.renew();
@@ -106,12 +107,12 @@ impl ConnectionSupervisor {
     }
 
     /// The connection broke, or another attempt to connect failed.
-    fn lost(&self, error: fred::error::Error) {
-        if self.connection.tracking().is_some() {
+    fn note_loss(&self, error: fred::error::Error) {
+        if self.connection.current_session().is_some() {
             tracing::warn!(%error, "lost the connection to Redis");
         }
-        self.connection.set_session(None);
-        self.connection.tier.count(&error.into());
+        self.connection.end_session();
+        self.connection.tier.note_error(&error.into());
     }
 
     async fn tick(&mut self) {
@@ -123,8 +124,8 @@ impl ConnectionSupervisor {
         if !connection.clients().plain.is_connected() {
             return;
         }
-        if connection.session().is_none() {
-            if tier.may_probe() {
+        if connection.usable_session().is_none() {
+            if tier.sessions.breaker.may_probe(clock::monotonic()) {
                 self.recover().await;
             }
             return;
@@ -133,23 +134,24 @@ impl ConnectionSupervisor {
         if now >= self.beat_at {
             self.beat_at = now + HEARTBEAT;
             // Other errors are counted; whether they end the session is the breaker's or fred's decision.
-            if let Err(Error::Timeout) = connection.beat(&connection.for_maintenance()).await {
+            if let Err(Error::Timeout) = beat::beat(&connection.for_maintenance()).await {
                 return self.renew();
             }
         }
         if tier.journal.retry_due(now) {
-            let _ = connection.send_failed(&connection.for_maintenance()).await;
+            let _ = purge::resend_failed(&connection.for_maintenance()).await;
         }
     }
 
     async fn recover(&mut self) {
-        let recovered = self.connection.recover().await;
+        let recovered = recovery::recover(&self.connection).await;
         // An event that waits means the connection just prepared may be gone.
-        let undisturbed = self.watch.errors.is_empty() && self.watch.reconnects.is_empty();
+        let undisturbed = self.events.errors.is_empty() && self.events.reconnects.is_empty();
         match recovered {
             Ok(()) if undisturbed => {
                 self.failures = 0;
-                self.connection.tier.begin_session(&self.connection);
+                let connection = &self.connection;
+                connection.tier.begin_session(&connection.session);
             }
             Ok(()) => {}
             Err(error) => {
@@ -168,11 +170,11 @@ impl ConnectionSupervisor {
     /// With a new client: one whose task is aborted goes on counting the commands that were queued, and
     /// holds each later one back to send it along with them.
     fn renew(&mut self) {
-        if self.connection.tracking().is_some() {
+        if self.connection.current_session().is_some() {
             tracing::warn!("Redis does not answer; connecting anew");
         }
-        self.connection.set_session(None);
+        self.connection.end_session();
         self.failures = 0;
-        self.watch = Watch::begin(&self.connection, &self.connection.renew());
+        self.events = ClientEvents::connect(&self.connection, &self.connection.renew_clients());
     }
 }

@@ -37,7 +37,7 @@ async fn a_lost_tracking_connection_empties_memory() {
     b.fetched("user:1").await.expect("found");
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
     // Changed while nobody could be told.
-    redis.cli(&["DEL", "{test}:e:user:1"]);
+    redis.cli(&["DEL", "{test}:v1:e:user:1"]);
     eventually("distrusted", SHORT, || async {
         b.remembered("user:1").is_none()
     })
@@ -110,7 +110,7 @@ async fn an_expiry_does_not_fence_the_fill_that_renews_the_entry() {
     a.fill("user:1", "alice").await.expect("stored");
     b.fetched("user:1").await.expect("found");
     let ticket = b.store.begin("user:1", SHORT).await;
-    redis.cli(&["PEXPIRE", "{test}:e:user:1", "1"]);
+    redis.cli(&["PEXPIRE", "{test}:v1:e:user:1", "1"]);
     eventually("told", SHORT, || async { b.remembered("user:1").is_none() }).await;
     let renewed = b
         .store
@@ -149,7 +149,7 @@ async fn a_restart_with_old_data_brings_nothing_purged_back() {
     a.store.purge(purge_key("user:1")).await;
     redis.restart(Data::Snapshot);
     assert_eq!(
-        redis.cli(&["EXISTS", "{test}:e:user:1"]),
+        redis.cli(&["EXISTS", "{test}:v1:e:user:1"]),
         "1",
         "it is back in Redis"
     );
@@ -159,13 +159,20 @@ async fn a_restart_with_old_data_brings_nothing_purged_back() {
         a.fetched("user:2").await.is_some()
     })
     .await;
-    assert_eq!(redis.cli(&["EXISTS", "{test}:e:user:1"]), "0");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:v1:e:user:1"]), "0");
 }
 
 #[tokio::test]
 async fn keys_of_others_are_never_touched() {
     let redis = RedisServer::start();
-    for name in ["user:1", "{test2}:e:user:1", "test:e:user:1", "{test}x"] {
+    let theirs = [
+        "user:1",
+        "test:v1:e:user:1",
+        "{test2}:v1:e:user:1",
+        "{test}:v10:e:user:1",
+        "{test}x",
+    ];
+    for name in theirs {
         redis.cli(&["SET", name, "theirs"]);
     }
     let a = Sidecar::start(&redis).await;
@@ -176,7 +183,7 @@ async fn keys_of_others_are_never_touched() {
     };
     a.store.purge(everything).await;
     a.store.purge(purge_key("*")).await;
-    for name in ["user:1", "{test2}:e:user:1", "test:e:user:1", "{test}x"] {
+    for name in theirs {
         assert_eq!(redis.cli(&["GET", name]), "theirs", "{name}");
     }
 }
@@ -186,7 +193,7 @@ async fn purging_everything_finds_what_no_index_knows() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
-    redis.cli(&["DEL", "{test}:ix"]);
+    redis.cli(&["DEL", "{test}:v1:ix"]);
     let everything = Purge {
         everything: true,
         ..Purge::default()

@@ -141,6 +141,7 @@ mod tests {
             breaker_failures: 5,
             breaker_probe: Duration::from_millis(250),
             ca_file: None,
+            layout: None,
         }
     }
 

@@ -11,7 +11,7 @@ use super::clients;
 use super::data_set::DataSets;
 use super::error::Error;
 use super::journal::Journal;
-use super::keys::Keyspace;
+use super::keys::{Keyspace, LAYOUT};
 use super::scripts::Scripts;
 use super::session::{SessionSlot, Sessions};
 use super::status::RedisStatus;
@@ -69,7 +69,11 @@ impl Tier {
             .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
             .ok();
         let clustered = settings.as_ref().is_some_and(|s| s.server.is_clustered());
-        let keys = Keyspace::new(&config.namespace, clustered);
+        let keys = Keyspace::new(
+            &config.namespace,
+            clustered,
+            config.layout.unwrap_or(LAYOUT),
+        );
         let shards = keys.shards().len();
         let gauge = metrics.redis_breaker_open.clone();
         let breaker = CircuitBreaker::new(config.breaker_failures, config.breaker_probe, gauge);

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::poll;
 use pannier::config::Coherence::Tracked;
 use pannier::http_cache::Reason;
@@ -219,4 +220,33 @@ async fn a_store_that_comes_after_its_purge_is_refused_by_redis() {
     assert!(late.is_err());
     assert_eq!(b.fetched("user:1").await, Some("new".into()));
     assert_eq!(a.fetched("user:1").await, Some("new".into()));
+}
+
+/// More than the listener's queue takes, at once.
+#[tokio::test]
+async fn a_burst_of_invalidations_leaves_nothing_outdated_in_memory() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    let keys: Vec<String> = (0..3000).map(|n| format!("user:{n}")).collect();
+    for some in keys.chunks(100) {
+        let fills = join_all(some.iter().map(|key| a.fill(key, "old"))).await;
+        assert!(fills.iter().all(Result::is_ok));
+        let found = join_all(some.iter().map(|key| b.fetched(key))).await;
+        assert!(found.iter().all(Option::is_some));
+    }
+    let names = keys.iter().map(|key| format!("{{test}}:v1:e:{key}"));
+    let names: Vec<String> = names.collect();
+    let delete: Vec<&str> = ["DEL"]
+        .into_iter()
+        .chain(names.iter().map(String::as_str))
+        .collect();
+    // This blocks the runtime, so that nothing is heard before all is sent.
+    assert_eq!(redis.number(&delete), 3000);
+    eventually("told, or emptied", SHORT, || async {
+        keys.iter().all(|key| b.remembered(key).is_none())
+    })
+    .await;
+    b.connected().await;
+    b.fill("user:1", "new").await.expect("Redis is in use");
+    assert_eq!(b.remembered("user:1"), Some("new".into()));
 }

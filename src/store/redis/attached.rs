@@ -63,18 +63,20 @@ impl AttachedTier {
         sessions.put_without(&connection.session, put)
     }
 
-    /// The entry under `key`. One that does not decode is removed, and counts as none.
+    /// The entry under `key`. One that does not decode is removed, and counts as none. An answer that comes
+    /// after the end of its session is not used: a purge may be missing in it (promise I2).
     pub(in crate::store) async fn get(&self, key: &str) -> Result<Option<Entry>, Unanswered> {
         let Tier { keys, latency, .. } = &*self.connection.tier;
-        if self.session().is_none() {
-            return Err(Unanswered);
-        }
+        let session = self.session().ok_or(Unanswered)?;
         let start = clock::monotonic();
         let found = self.lookups.find(keys.shard_number(key), keys.entry(key));
         let found = found.await;
         let took = clock::monotonic().duration_since(start);
         latency.get.observe(took.as_secs_f64());
         self.connection.tier.note(&found);
+        if !self.stands(session) {
+            return Err(Unanswered);
+        }
         let decoded = match found {
             Ok(None) => return Ok(None),
             Ok(Some(bytes)) => codec::decode(&bytes),
@@ -90,6 +92,11 @@ impl AttachedTier {
         }
     }
 
+    /// Whether `session` has not ended; an open breaker does not end it.
+    fn stands(&self, session: Session) -> bool {
+        self.connection.current_session() == Some(session)
+    }
+
     async fn remove_undecodable(&self, key: &str, error: codec::DecodeError) {
         let tier = &self.connection.tier;
         tier.note_undecodable(key, error);
@@ -98,9 +105,17 @@ impl AttachedTier {
         let _ = purge::remove_keys(&scope, tier.keys.shard(key), vec![key.into()]).await;
     }
 
-    /// Asks for the lease of `key` for a fill of at most `deadline`.
+    /// Asks for the lease of `key` for a fill of at most `deadline`. Neither the lease nor the entry that
+    /// came with it is used if the session has ended meanwhile.
     pub(in crate::store) async fn lease(&self, key: &str, deadline: Duration) -> Lease {
-        lease::take(&self.connection.for_requests(), key, deadline).await
+        let Some(session) = self.session() else {
+            return Lease::Unknown(None);
+        };
+        let lease = lease::take(&self.connection.for_requests(), key, deadline).await;
+        match self.stands(session) {
+            true => lease,
+            false => lease.distrust(),
+        }
     }
 
     /// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was
@@ -125,9 +140,15 @@ impl AttachedTier {
         lease::release_held(&self.connection.for_requests(), key, lease).await;
     }
 
-    /// Removes what `purge` covers, entries and leases; returns how many entries.
+    /// Removes what `purge` covers, entries and leases; returns how many entries. A purge whose session has
+    /// ended meanwhile fails: it has to be sent again in the next one.
     pub(in crate::store) async fn purge(&self, purge: &Purge) -> Result<usize, Error> {
-        purge::purge(&self.connection.for_requests(), purge).await
+        let session = self.session().ok_or(Error::Down)?;
+        let removed = purge::purge(&self.connection.for_requests(), purge).await?;
+        match self.stands(session) {
+            true => Ok(removed),
+            false => Err(Error::Down),
+        }
     }
 
     /// What is known of Redis, and what its counters say by priority.

@@ -53,6 +53,17 @@ pub(in crate::store) enum Put {
     Full,
 }
 
+impl Lease {
+    /// The lease, if the session in which it was taken has ended: it may stand in Redis, but neither is
+    /// anything stored under it, nor what came with it used.
+    pub(super) fn distrust(self) -> Lease {
+        match self {
+            Lease::Held(held) => Lease::Unknown(Some(held.token)),
+            other => other,
+        }
+    }
+}
+
 impl HeldLease {
     /// The entry that was stored when the lease was taken.
     pub(in crate::store) fn base(&self) -> Option<&Entry> {

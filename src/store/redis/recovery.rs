@@ -6,20 +6,27 @@ use fred::types::InfoKind;
 use super::connection::RedisConnection;
 use super::error::Error;
 use super::scope::CommandScope;
+use super::session::Endings;
 use super::{beat, purge};
 
 /// Prepares a session: client tracking is on, clock and data set are compared, every purge that Redis
-/// missed is sent. The caller begins the session if the connection still stands.
-pub(super) async fn recover(connection: &RedisConnection) -> Result<(), Error> {
+/// missed is sent. The caller begins the session if the connection still stands and nothing has ended
+/// since the [`Endings`] returned.
+pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Error> {
     let tier = &connection.tier;
     let _one_at_a_time = tier.recovery.lock().await;
     let scope = connection.for_maintenance();
     start_tracking(&scope).await?;
     tier.scripts.load(scope.client()).await;
+    let mut endings = tier.sessions.endings(&connection.session);
     if beat::beat(&scope).await? {
         warn_of_eviction(&scope).await;
+        // That beat may have ended all sessions itself; what ends them from now on counts.
+        endings = tier.sessions.endings(&connection.session);
+        beat::beat(&scope).await?;
     }
-    purge::resend_failed(&scope).await
+    purge::resend_failed(&scope).await?;
+    Ok(endings)
 }
 
 /// Redis is to tell this connection of changes to what it has read, but not of its own.

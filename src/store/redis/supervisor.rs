@@ -75,7 +75,8 @@ impl Drop for ClientEvents {
 
 impl ConnectionSupervisor {
     async fn run(mut self) {
-        let mut tick = tokio::time::interval(self.connection.tier.config.breaker_probe);
+        let probe = self.connection.tier.config.breaker_probe;
+        let mut tick = tokio::time::interval(probe.min(HEARTBEAT));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -101,6 +102,7 @@ impl ConnectionSupervisor {
                     tokio::time::sleep(self.connection.tier.config.reconnect_max).await;
                     self.renew();
                 },
+                () = self.connection.session.lost() => self.tick().await,
                 _ = tick.tick() => self.tick().await,
             }
         }
@@ -148,12 +150,15 @@ impl ConnectionSupervisor {
         // An event that waits means the connection just prepared may be gone.
         let undisturbed = self.events.errors.is_empty() && self.events.reconnects.is_empty();
         match recovered {
-            Ok(()) if undisturbed => {
+            Ok(endings) if undisturbed => {
                 self.failures = 0;
                 let connection = &self.connection;
-                connection.tier.begin_session(&connection.session);
+                let begun = connection.tier.begin_session(&connection.session, endings);
+                if !begun {
+                    tracing::debug!("the session with Redis was ended before it began");
+                }
             }
-            Ok(()) => {}
+            Ok(_) => {}
             Err(error) => {
                 tracing::debug!(%error, "no session with Redis yet");
                 self.failures += 1;

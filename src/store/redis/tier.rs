@@ -13,7 +13,7 @@ use super::error::Error;
 use super::journal::Journal;
 use super::keys::{Keyspace, LAYOUT};
 use super::scripts::Scripts;
-use super::session::{SessionSlot, Sessions};
+use super::session::{Endings, SessionSlot, Sessions};
 use super::status::RedisStatus;
 use super::usage::ByteBudget;
 use crate::clock::{self, Clock};
@@ -97,9 +97,10 @@ impl Tier {
         }
     }
 
-    /// Begins the session of a connection that has been prepared for it.
-    pub(super) fn begin_session(&self, slot: &SessionSlot) {
-        self.sessions.begin(slot, || self.memory.clear());
+    /// Begins the session of a connection that was prepared for it since `endings`; `false` if it has to
+    /// be prepared again.
+    pub(super) fn begin_session(&self, slot: &SessionSlot, endings: Endings) -> bool {
+        self.sessions.begin(slot, endings, || self.memory.clear())
     }
 
     /// Counts a command's result: for the breaker, the metrics and the status.

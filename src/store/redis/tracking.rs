@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fred::clients::Client;
 use fred::interfaces::TrackingInterface;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::unconstrained;
 
 use super::connection::RedisConnection;
 use super::keys::Name;
@@ -12,13 +13,17 @@ use super::tier::Tier;
 use crate::routes::{Pattern, Purge};
 
 /// Carries out the invalidations that `client` receives, until it is closed.
+///
+/// Redis sends an invalidation before any answer that it changes, and fred hands both on in that order.
+/// The task is not limited by tokio's budget, so it has carried out all of them before a task that was
+/// woken later looks at its answer.
 pub(super) fn listen(
     connection: &Arc<RedisConnection>,
     client: &Client,
 ) -> impl Future<Output = ()> + use<> {
     let mut invalidations = client.invalidation_rx();
     let connection = Arc::clone(connection);
-    async move {
+    unconstrained(async move {
         let tier = &connection.tier;
         loop {
             match invalidations.recv().await {
@@ -26,15 +31,25 @@ pub(super) fn listen(
                     let names = invalidation.keys.iter().filter_map(|key| key.as_str());
                     names.for_each(|name| invalidate(tier, name));
                 }
-                // Nobody knows which keys those were.
-                Err(RecvError::Lagged(_)) if connection.current_session().is_some() => {
-                    tier.begin_session(&connection.session);
-                }
-                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Lagged(_)) => miss_invalidations(&connection),
                 Err(RecvError::Closed) => return,
             }
         }
-    }
+    })
+}
+
+/// More invalidations came than could wait, and nobody knows of which keys: memory and the fills under
+/// way are distrusted, and the session is prepared again.
+fn miss_invalidations(connection: &RedisConnection) {
+    let tier = &connection.tier;
+    let everything = Purge {
+        everything: true,
+        ..Purge::default()
+    };
+    tier.fence.purge(Arc::new(everything));
+    let empty_memory = || tier.memory.clear();
+    tier.sessions
+        .end_having_missed(&connection.session, empty_memory);
 }
 
 fn invalidate(tier: &Tier, name: &str) {

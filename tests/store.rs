@@ -48,7 +48,7 @@ async fn redis_forgets_when_the_entry_is_of_no_more_use() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
-    let ttl = redis.number(&["PTTL", "{test}:e:user:1"]);
+    let ttl = redis.number(&["PTTL", "{test}:v1:e:user:1"]);
     assert!((50_000..=60_000).contains(&ttl), "{ttl}");
 }
 
@@ -120,7 +120,7 @@ async fn a_pattern_purges_more_than_a_page() {
     a.fill("lists", "kept").await.expect("stored");
     let purged = a.store.purge(purge_key("list:*")).await;
     assert_eq!(purged.redis, Some(450));
-    assert_eq!(redis.cli(&["ZRANGE", "{test}:ix", "0", "-1"]), "lists");
+    assert_eq!(redis.cli(&["ZRANGE", "{test}:v1:ix", "0", "-1"]), "lists");
     let purged = a.store.purge(purge_key("*s")).await;
     assert_eq!(purged.redis, Some(1));
 }
@@ -173,8 +173,8 @@ async fn redis_itself_refuses_a_store_without_its_lease() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     for (case, command) in [
-        ("deleted", ["DEL", "{test}:l:user:1", "{test}:l:none"]),
-        ("another's", ["SET", "{test}:l:user:1", "another"]),
+        ("deleted", ["DEL", "{test}:v1:l:user:1", "{test}:v1:l:none"]),
+        ("another's", ["SET", "{test}:v1:l:user:1", "another"]),
     ] {
         let ticket = a.store.begin("user:1", SHORT).await;
         // This blocks the runtime, so the store cannot be told before it is asked to commit.
@@ -290,14 +290,14 @@ async fn what_does_not_decode_is_a_miss_and_is_repaired() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     for (case, command) in [
-        ("garbage", vec!["SET", "{test}:e:user:1", "garbage"]),
-        ("empty", vec!["SET", "{test}:e:user:1", ""]),
-        ("a list", vec!["LPUSH", "{test}:e:user:1", "a"]),
+        ("garbage", vec!["SET", "{test}:v1:e:user:1", "garbage"]),
+        ("empty", vec!["SET", "{test}:v1:e:user:1", ""]),
+        ("a list", vec!["LPUSH", "{test}:v1:e:user:1", "a"]),
     ] {
-        redis.cli(&["DEL", "{test}:e:user:1"]);
+        redis.cli(&["DEL", "{test}:v1:e:user:1"]);
         redis.cli(&command);
         assert_eq!(a.fetched("user:1").await, None, "{case}");
-        assert_eq!(redis.cli(&["EXISTS", "{test}:e:user:1"]), "0", "{case}");
+        assert_eq!(redis.cli(&["EXISTS", "{test}:v1:e:user:1"]), "0", "{case}");
 
         redis.cli(&command);
         a.fill("user:1", "alice").await.expect(case);
@@ -315,8 +315,8 @@ async fn lookups_of_one_moment_are_few_commands_and_each_gets_its_own() {
     for key in &keys {
         a.fill(key, key).await.expect("stored");
     }
-    redis.cli(&["SET", "{test}:e:user:garbage", "garbage"]);
-    redis.cli(&["LPUSH", "{test}:e:user:list", "a"]);
+    redis.cli(&["SET", "{test}:v1:e:user:garbage", "garbage"]);
+    redis.cli(&["LPUSH", "{test}:v1:e:user:list", "a"]);
     redis.cli(&["CONFIG", "RESETSTAT"]);
 
     let odd = ["user:garbage", "user:list", "user:absent"];
@@ -378,7 +378,7 @@ async fn a_cluster_spreads_keys_and_purges_visit_every_shard() {
     assert_eq!(b.fetched("user:7").await, Some("x".into()));
     assert_eq!(b.fetched("user:8").await, Some("x".into()));
     assert_eq!(a.redis_status().await.entries, 64);
-    let shards = redis.cli(&["KEYS", "{test.*}:ix"]).lines().count();
+    let shards = redis.cli(&["KEYS", "{test.*}:v1:ix"]).lines().count();
     assert!(shards > 8, "{shards}");
 
     assert_eq!(a.store.purge(purge_key("user:7")).await.redis, Some(1));

@@ -166,6 +166,9 @@ pub struct Redis {
     pub breaker_probe: Duration,
     /// A PEM file of further certificate authorities for `rediss://`.
     pub ca_file: Option<PathBuf>,
+    /// The version of the stored layout. No key of the file: `None`, this program's own, unless a test
+    /// starts sidecars of two layouts side by side.
+    pub layout: Option<u32>,
 }
 
 /// What Pannier may use of the shared Redis.

@@ -5,8 +5,10 @@
 //! purge sees what was inserted.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use parking_lot::RwLock;
 
 use crate::routes::Purge;
 
@@ -43,8 +45,7 @@ impl Fence {
 
     /// Adds a purge to the log; call it before anything is removed.
     pub fn purge(&self, purge: Arc<Purge>) {
-        // A push is whole or not at all, so a log whose holder panicked is still right.
-        let mut log = self.log.write().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.log.write();
         if log.len() == Self::CAPACITY {
             log.pop_front();
         }
@@ -58,7 +59,7 @@ impl Fence {
         if self.mark() <= mark {
             return false;
         }
-        let log = self.log();
+        let log = self.log.read();
         let Some(skip) = self.before(mark, &log) else {
             return true;
         };
@@ -73,13 +74,9 @@ impl Fence {
     /// The purges since `mark`, oldest first, to do them again where they may have been undone;
     /// `None` if the log no longer reaches back so far.
     pub fn since(&self, mark: Mark) -> Option<Vec<Arc<Purge>>> {
-        let log = self.log();
+        let log = self.log.read();
         let skip = self.before(mark, &log)?;
         Some(log.range(skip..).cloned().collect())
-    }
-
-    fn log(&self) -> RwLockReadGuard<'_, VecDeque<Arc<Purge>>> {
-        self.log.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many purges in `log` came before `mark`; `None` if some after it have left the log.
@@ -166,7 +163,7 @@ mod tests {
         fence.purge(Arc::default());
         assert!(fence.covers(first, "key", Tags::Beginning("")));
         assert!(!fence.covers(second, "key", Tags::Beginning("")));
-        assert!(fence.log().len() <= Fence::CAPACITY);
+        assert!(fence.log.read().len() <= Fence::CAPACITY);
     }
 
     #[test]

@@ -5,8 +5,9 @@ use super::redis::{Counters, RedisStatus};
 use crate::entry::Priority;
 use crate::metrics::Metrics;
 
-pub(super) fn memory(metrics: &Metrics, usage: &MemoryUsage) {
-    held(metrics, "memory", usage.bytes, usage.entries, usage.max);
+/// Sets the gauges of the memory tier, and brings its eviction counters up to date.
+pub(super) fn set_memory(metrics: &Metrics, usage: &MemoryUsage) {
+    set_usage(metrics, "memory", usage.bytes, usage.entries, usage.max);
     for (priority, total) in Priority::ALL.into_iter().zip(usage.evictions) {
         let labels = ["memory", priority.as_str()];
         let counter = metrics.evictions.with_label_values(&labels);
@@ -14,10 +15,11 @@ pub(super) fn memory(metrics: &Metrics, usage: &MemoryUsage) {
     }
 }
 
-pub(super) fn redis(metrics: &Metrics, status: &RedisStatus, counters: &Counters) {
+/// Sets the gauges of the Redis tier.
+pub(super) fn set_redis(metrics: &Metrics, status: &RedisStatus, counters: &Counters) {
     // Down, nothing is known; the last numbers stand.
     if status.up {
-        held(
+        set_usage(
             metrics,
             "redis",
             counters.bytes,
@@ -25,11 +27,11 @@ pub(super) fn redis(metrics: &Metrics, status: &RedisStatus, counters: &Counters
             status.max,
         );
     }
-    let pending = gauge(status.pending_purges as u64);
+    let pending = to_gauge(status.pending_purges as u64);
     metrics.redis_pending_purges.set(pending);
 }
 
-fn held(metrics: &Metrics, tier: &str, bytes: [u64; 3], entries: [u64; 3], max: u64) {
+fn set_usage(metrics: &Metrics, tier: &str, bytes: [u64; 3], entries: [u64; 3], max: u64) {
     for (priority, (bytes, entries)) in Priority::ALL
         .into_iter()
         .zip(bytes.into_iter().zip(entries))
@@ -38,18 +40,18 @@ fn held(metrics: &Metrics, tier: &str, bytes: [u64; 3], entries: [u64; 3], max: 
         metrics
             .store_bytes
             .with_label_values(&labels)
-            .set(gauge(bytes));
+            .set(to_gauge(bytes));
         metrics
             .store_entries
             .with_label_values(&labels)
-            .set(gauge(entries));
+            .set(to_gauge(entries));
     }
     metrics
         .store_limit
         .with_label_values(&[tier])
-        .set(gauge(max));
+        .set(to_gauge(max));
 }
 
-fn gauge(value: u64) -> i64 {
+fn to_gauge(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

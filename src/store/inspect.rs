@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Store;
-use crate::config::Coherence;
+use super::memory::Memory;
+use super::redis::{AttachedTier, Tier};
 use crate::entry::Entry;
 
 /// What both tiers hold under one key.
@@ -45,47 +45,34 @@ impl Holding {
     }
 }
 
-impl Store {
-    /// Looks into both tiers as a request would (bounded by Redis's timeout), changing neither; what
-    /// does not decode is removed from Redis all the same.
-    pub async fn inspect(&self, key: &str, coherence: Coherence) -> Inspection {
-        Inspection {
-            redis: self.redis_holds(key).await,
-            memory: self.memory_holds(key, coherence),
-            now: self.shared.clock.now(),
-        }
+/// What memory holds under `key`; `usable`: whether the rule lets memory answer.
+pub(super) fn look_in_memory(memory: &Memory, usable: bool, key: &str, now: SystemTime) -> Holding {
+    if memory.usage().max == 0 {
+        return Holding::Absent;
     }
+    if !usable {
+        return Holding::Unused;
+    }
+    let found = memory.peek(key, now);
+    found.map_or(Holding::Nothing, Holding::Entry)
+}
 
-    fn memory_holds(&self, key: &str, coherence: Coherence) -> Holding {
-        if self.shared.memory.usage().max == 0 {
-            return Holding::Absent;
-        }
-        if !self.may_use_memory(coherence) {
-            return Holding::Unused;
-        }
-        let found = self.shared.memory.peek(key, self.shared.clock.now());
-        found.map_or(Holding::Nothing, Holding::Entry)
+/// What Redis would answer a lookup of `key` with; `redis` is absent before the store is attached.
+pub(super) async fn look_in_redis(tier: &Tier, redis: Option<&AttachedTier>, key: &str) -> Holding {
+    let Some(redis) = redis.filter(|redis| redis.session().is_some()) else {
+        return Holding::Unreachable;
+    };
+    if tier.journal.covers(key, &[]) {
+        return Holding::Purged;
     }
-
-    async fn redis_holds(&self, key: &str) -> Holding {
-        let Some(tier) = &self.shared.tier else {
-            return Holding::Absent;
-        };
-        let Some(link) = self.link.as_ref().filter(|link| link.session().is_some()) else {
-            return Holding::Unreachable;
-        };
-        if tier.journal.covers(key, &[]) {
-            return Holding::Purged;
-        }
-        let entry = match link.get(key).await {
-            Ok(Some(entry)) => entry,
-            Ok(None) => return Holding::Nothing,
-            Err(_) => return Holding::Unreachable,
-        };
-        let mut variants = entry.variants.iter();
-        if variants.any(|variant| tier.journal.covers(key, &variant.tags)) {
-            return Holding::Purged;
-        }
-        Holding::Entry(Arc::new(entry))
+    let entry = match redis.get(key).await {
+        Ok(Some(entry)) => entry,
+        Ok(None) => return Holding::Nothing,
+        Err(_) => return Holding::Unreachable,
+    };
+    let mut variants = entry.variants.iter();
+    if variants.any(|variant| tier.journal.covers(key, &variant.tags)) {
+        return Holding::Purged;
     }
+    Holding::Entry(Arc::new(entry))
 }

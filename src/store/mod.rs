@@ -10,15 +10,18 @@ pub mod redis;
 
 mod gauges;
 mod inspect;
+mod ticket;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub use fence::{Fence, Mark, Tags};
-pub use inspect::{Holding, Inspection};
-pub use memory::Memory;
+pub use self::fence::{Fence, Mark, Tags};
+pub use self::inspect::{Holding, Inspection};
+pub use self::memory::Memory;
+pub use self::redis::Unanswered;
+pub use self::ticket::Ticket;
 
-use self::redis::{Held, Lease, Link, Put, Session, Tier};
+use self::redis::{AttachedTier, HeldLease, Lease, Put, Session, Tier};
 use crate::clock::Clock;
 use crate::config::{Coherence, Config};
 use crate::entry::{Entry, Variant};
@@ -30,8 +33,8 @@ use crate::routes::Purge;
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    /// This runtime's connection; absent before [`Store::attach`] and without Redis.
-    link: Option<Arc<Link>>,
+    /// The Redis tier with this runtime's connection; absent before [`Store::attach`] and without Redis.
+    redis: Option<Arc<AttachedTier>>,
 }
 
 struct Shared {
@@ -41,47 +44,6 @@ struct Shared {
     tier: Option<Arc<Tier>>,
     clock: Clock,
     metrics: Arc<Metrics>,
-}
-
-/// Redis did not answer in time, or with an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unanswered;
-
-/// The right to store one fill's answer: taken before the app is asked.
-#[derive(Debug)]
-pub struct Ticket {
-    key: Box<str>,
-    mark: Mark,
-    lease: Lease,
-}
-
-impl Ticket {
-    /// Whether another fill of the fleet has the key's lease: what it stores can be waited for.
-    pub fn is_taken(&self) -> bool {
-        matches!(self.lease, Lease::Taken)
-    }
-
-    /// What was stored when the lease was taken: another sidecar's fill may have landed just before.
-    pub fn found(&self) -> Option<&Entry> {
-        match &self.lease {
-            Lease::Held(held) => held.base(),
-            _ => None,
-        }
-    }
-
-    /// Whether `variant`, read before the ticket was taken, was still stored then, as far as Redis
-    /// told with the lease: what was purged since must not be revived by a validation.
-    pub fn confirms(&self, variant: &Variant) -> bool {
-        let Lease::Held(held) = &self.lease else {
-            return true;
-        };
-        let is_same = |kept: &Arc<Variant>| {
-            kept.stored.selector == variant.stored.selector
-                && kept.stored.response_time == variant.stored.response_time
-        };
-        held.base()
-            .is_some_and(|base| base.variants.iter().any(is_same))
-    }
 }
 
 /// What a purge did.
@@ -114,16 +76,17 @@ impl Store {
                 clock,
                 metrics,
             }),
-            link: None,
+            redis: None,
         }
     }
 
-    /// The same store with this runtime's own Redis connection; call it inside the runtime.
+    /// This store with a Redis connection of this runtime's own, which is made in the background. Call it
+    /// inside the runtime.
     pub fn attach(&self) -> Store {
         let tier = self.shared.tier.clone();
         Store {
             shared: Arc::clone(&self.shared),
-            link: tier.and_then(Link::attach),
+            redis: tier.and_then(AttachedTier::new).map(Arc::new),
         }
     }
 
@@ -141,24 +104,27 @@ impl Store {
         self.try_fetch(key, coherence).await.ok().flatten()
     }
 
-    /// The same, telling an answer of "nothing" from none in time: who was not answered should not
-    /// wait for Redis a second time.
+    /// Looks in Redis, and remembers what it finds in memory (not for strict rules).
+    ///
+    /// `Ok(None)`: nothing is stored, Redis is absent or left alone, or a pending purge covers the entry
+    /// (promise I2). `Err`: Redis was asked and gave no answer in time; the caller should not wait for it a
+    /// second time (promise I4).
     pub async fn try_fetch(
         &self,
         key: &str,
         coherence: Coherence,
     ) -> Result<Option<Arc<Entry>>, Unanswered> {
-        let (Some(tier), Some(link)) = (&self.shared.tier, &self.link) else {
+        let (Some(tier), Some(redis)) = (&self.shared.tier, &self.redis) else {
             return Ok(None);
         };
-        let Some(session) = link.session() else {
+        let Some(session) = redis.session() else {
             return Ok(None);
         };
-        let mark = tier.echo.mark();
+        let mark = tier.invalidation_fence.mark();
         if tier.journal.covers(key, &[]) {
             return Ok(None);
         }
-        let Some(entry) = link.get(key).await?.map(Arc::new) else {
+        let Some(entry) = redis.get(key).await?.map(Arc::new) else {
             return Ok(None);
         };
         let covered = |variant: &Arc<Variant>| tier.journal.covers(key, &variant.tags);
@@ -168,9 +134,10 @@ impl Store {
         if self.may_use_memory(coherence) {
             let now = self.shared.clock.now();
             // What memory refuses is served all the same: it was in Redis when it was asked for.
-            let _ = tier.remember(link, session, || {
+            let _ = redis.put_within(session, || {
                 let memory = &self.shared.memory;
-                memory.replace(key, Arc::clone(&entry), &tier.echo, mark, now)
+                let entry = Arc::clone(&entry);
+                memory.replace(key, entry, &tier.invalidation_fence, mark, now)
             });
         }
         Ok(Some(entry))
@@ -186,16 +153,17 @@ impl Store {
         self.shared.fence.mark()
     }
 
-    /// Whether a purge since `mark` covers `key` with `tags`.
+    /// Whether a purge since `mark` covers `key` with `tags` (promise I3).
     pub fn fenced(&self, mark: Mark, key: &str, tags: Tags<'_>) -> bool {
         self.shared.fence.covers(mark, key, tags)
     }
 
-    /// Takes a ticket for a fill of `key` that lasts at most `deadline`.
+    /// Takes a ticket for a fill of `key` that lasts at most `deadline`, with the key's lease in the fleet
+    /// if Redis can be asked.
     pub async fn begin(&self, key: &str, deadline: Duration) -> Ticket {
         let mark = self.mark();
-        let lease = match &self.link {
-            Some(link) => link.lease(key, deadline).await,
+        let lease = match &self.redis {
+            Some(redis) => redis.lease(key, deadline).await,
             None => Lease::Unknown(None),
         };
         Ticket {
@@ -215,6 +183,9 @@ impl Store {
     }
 
     /// Stores what the fill fetched: Redis first (if it is there), then memory.
+    ///
+    /// The error says why it is stored nowhere. `Ok` does not mean that memory has it: for a strict rule,
+    /// or where memory refuses what Redis took, Redis alone does.
     pub async fn commit(
         &self,
         ticket: Ticket,
@@ -223,62 +194,65 @@ impl Store {
     ) -> Result<(), Reason> {
         let variant = variant.into();
         let Some(tier) = &self.shared.tier else {
-            return self.hold(&ticket, &variant);
+            return self.put_in_memory(&ticket, &variant);
         };
         // What follows the store in Redis into memory is measured from before this look at the fence.
-        let echo = tier.echo.mark();
+        let stored_since = tier.invalidation_fence.mark();
         if self.fenced(ticket.mark, &ticket.key, Tags::Known(&variant.tags)) {
             self.abandon(ticket).await;
             return Err(Reason::Fenced);
         }
-        match self.put(tier, &ticket, &variant).await {
-            Ok(session) => {
-                self.hold_stored(tier, session, echo, &ticket.key, &variant, coherence);
+        match self.put_in_redis(tier, &ticket, &variant).await {
+            Ok(session) if self.may_use_memory(coherence) => {
+                self.put_beside_redis(session, stored_since, &ticket.key, &variant);
                 Ok(())
             }
+            Ok(_) => Ok(()),
             Err(NotPut::Refused(reason)) => Err(reason),
             Err(NotPut::Failed(reason)) => {
-                let strict = !self.may_use_memory(coherence);
-                let held = (!strict).then(|| {
-                    tier.while_down(self.link.as_deref(), || self.hold(&ticket, &variant))
-                });
+                let held = match self.may_use_memory(coherence) {
+                    true => self.put_without_redis(&ticket, &variant),
+                    false => None,
+                };
                 self.abandon(ticket).await;
-                held.flatten().unwrap_or(Err(reason))
+                held.unwrap_or(Err(reason))
             }
         }
     }
 
     /// Gives a ticket back unused, so that another fill may start at once.
     pub async fn abandon(&self, ticket: Ticket) {
-        if let Some(link) = &self.link {
-            link.release(&ticket.key, ticket.lease).await;
+        if let Some(redis) = &self.redis {
+            redis.release(&ticket.key, ticket.lease).await;
         }
     }
 
-    /// Removes all that `purge` covers from both tiers, and fences every fill under way.
+    /// Removes all that `purge` covers from both tiers, and fences every fill under way (promises I2 and
+    /// I3). Where Redis cannot be reached the purge is kept, and what it covers is not served from Redis
+    /// until it has landed there (promise I4).
     ///
     /// If its future is dropped half-way, memory is purged, and Redis will be.
     pub async fn purge(&self, purge: Purge) -> Purged {
         let purge = Arc::new(purge);
         let Some(tier) = &self.shared.tier else {
             return Purged {
-                memory: self.forget(&purge),
+                memory: self.purge_memory(&purge),
                 redis: None,
                 pending: false,
             };
         };
         let unconfirmed = tier.journal.enter(Arc::clone(&purge));
-        tier.echo.purge(Arc::clone(&purge));
-        let memory = self.forget(&purge);
-        let sent = match &self.link {
-            Some(link) => link.purge(&purge).await.ok(),
+        tier.invalidation_fence.purge(Arc::clone(&purge));
+        let memory = self.purge_memory(&purge);
+        let sent = match &self.redis {
+            Some(redis) => redis.purge(&purge).await.ok(),
             None => None,
         };
         if let Some(removed) = sent {
             tier.count_purged(removed);
             if !purge.tags.is_empty() {
                 // A fetch in between could not know by its key that it was covered.
-                tier.echo.purge(Arc::clone(&purge));
+                tier.invalidation_fence.purge(Arc::clone(&purge));
             }
             unconfirmed.landed();
         }
@@ -292,11 +266,11 @@ impl Store {
     /// What both tiers hold and how Redis is; asks Redis for its part (bounded by its timeout).
     pub async fn status(&self) -> Status {
         let memory = self.shared.memory.usage();
-        gauges::memory(&self.shared.metrics, &memory);
-        let redis = match (&self.shared.tier, &self.link) {
-            (Some(_), Some(link)) => {
-                let (status, counters) = link.status().await;
-                gauges::redis(&self.shared.metrics, &status, &counters);
+        gauges::set_memory(&self.shared.metrics, &memory);
+        let redis = match (&self.shared.tier, &self.redis) {
+            (Some(_), Some(redis)) => {
+                let (status, counters) = redis.status().await;
+                gauges::set_redis(&self.shared.metrics, &status, &counters);
                 Some(status)
             }
             (Some(tier), None) => Some(tier.status()),
@@ -305,10 +279,26 @@ impl Store {
         Status { memory, redis }
     }
 
+    /// Looks into both tiers as a request would (bounded by Redis's timeout), but counts no hit and
+    /// remembers nothing. An entry in Redis that does not decode is removed all the same.
+    pub async fn inspect(&self, key: &str, coherence: Coherence) -> Inspection {
+        let Shared { memory, clock, .. } = &*self.shared;
+        let redis = match &self.shared.tier {
+            Some(tier) => inspect::look_in_redis(tier, self.redis.as_deref(), key).await,
+            None => Holding::Absent,
+        };
+        let usable = self.may_use_memory(coherence);
+        Inspection {
+            redis,
+            memory: inspect::look_in_memory(memory, usable, key, clock.now()),
+            now: clock.now(),
+        }
+    }
+
     /// Sends what is pending and closes the connection; at the end of a drain.
     pub async fn close(&self) {
-        if let Some(link) = &self.link {
-            link.close().await;
+        if let Some(redis) = &self.redis {
+            redis.close().await;
         }
     }
 
@@ -317,29 +307,30 @@ impl Store {
         self.shared.tier.is_none() || coherence == Coherence::Tracked
     }
 
-    /// Merges with what the lease found, and stores it in Redis.
-    async fn put(
+    /// Stores `variant` in Redis, beside the variants found with the lease; returns the session in which it
+    /// was stored.
+    async fn put_in_redis(
         &self,
         tier: &Tier,
         ticket: &Ticket,
         variant: &Arc<Variant>,
     ) -> Result<Session, NotPut> {
         let lost = NotPut::Failed(Reason::LeaseLost);
-        let (link, held) = match (&self.link, &ticket.lease) {
-            (Some(link), Lease::Held(held)) => (link, held),
+        let (redis, lease) = match (&self.redis, &ticket.lease) {
+            (Some(redis), Lease::Held(lease)) => (redis, lease),
             (_, Lease::Full) => return Err(NotPut::Failed(Reason::BudgetFull)),
             _ => return Err(lost),
         };
-        let Some(session) = link.session() else {
+        let Some(session) = redis.session() else {
             return Err(lost);
         };
         if tier.journal.covers(&ticket.key, &variant.tags) {
-            link.release_held(&ticket.key, held).await;
+            redis.release_held(&ticket.key, lease).await;
             return Err(NotPut::Refused(Reason::Fenced));
         }
-        let entry = merged(held, variant, self.shared.clock.now());
+        let entry = merge(lease, variant, self.shared.clock.now());
         let ttl = entry.keep_for(self.shared.clock.now());
-        match link.put(&ticket.key, held, &entry, ttl).await {
+        match redis.put(&ticket.key, lease, &entry, ttl).await {
             Ok(Put::Stored) => Ok(session),
             Ok(Put::Lost) => Err(NotPut::Refused(Reason::LeaseLost)),
             Ok(Put::Purged) => Err(NotPut::Refused(Reason::Fenced)),
@@ -348,36 +339,47 @@ impl Store {
         }
     }
 
-    /// Adds to memory, where no store in Redis went before.
-    fn hold(&self, ticket: &Ticket, variant: &Arc<Variant>) -> Result<(), Reason> {
+    /// Adds to memory what Redis has taken in `session`. If memory refuses it, Redis has it nevertheless.
+    fn put_beside_redis(
+        &self,
+        session: Session,
+        stored_since: Mark,
+        key: &str,
+        variant: &Arc<Variant>,
+    ) {
+        let (Some(tier), Some(redis)) = (&self.shared.tier, &self.redis) else {
+            return;
+        };
+        let (variant, now) = (Arc::clone(variant), self.shared.clock.now());
+        let _ = redis.put_within(session, || {
+            let memory = &self.shared.memory;
+            memory.add(key, variant, &tier.invalidation_fence, stored_since, now)
+        });
+    }
+
+    /// Adds to memory what Redis has not taken, while Redis cannot be used; `None`: it can.
+    fn put_without_redis(
+        &self,
+        ticket: &Ticket,
+        variant: &Arc<Variant>,
+    ) -> Option<Result<(), Reason>> {
+        let put = || self.put_in_memory(ticket, variant);
+        match &self.redis {
+            Some(redis) => redis.put_without(put),
+            None => Some(put()),
+        }
+    }
+
+    /// Adds to memory, measured from the fill's begin.
+    fn put_in_memory(&self, ticket: &Ticket, variant: &Arc<Variant>) -> Result<(), Reason> {
         let shared = &self.shared;
         let (variant, now) = (Arc::clone(variant), shared.clock.now());
         let Ticket { key, mark, .. } = ticket;
         shared.memory.add(key, variant, &shared.fence, *mark, now)
     }
 
-    /// Adds to memory what Redis has taken. If memory refuses it, it is stored nevertheless.
-    fn hold_stored(
-        &self,
-        tier: &Tier,
-        session: Session,
-        echo: Mark,
-        key: &str,
-        variant: &Arc<Variant>,
-        coherence: Coherence,
-    ) {
-        let Some(link) = &self.link else { return };
-        if !self.may_use_memory(coherence) {
-            return;
-        }
-        let (variant, now) = (Arc::clone(variant), self.shared.clock.now());
-        let _ = tier.remember(link, session, || {
-            self.shared.memory.add(key, variant, &tier.echo, echo, now)
-        });
-    }
-
-    /// Fences the fills under way and purges memory.
-    fn forget(&self, purge: &Arc<Purge>) -> usize {
+    /// Fences the fills under way and purges memory; returns how many entries went.
+    fn purge_memory(&self, purge: &Arc<Purge>) -> usize {
         self.shared.fence.purge(Arc::clone(purge));
         let removed = self.shared.memory.purge(purge);
         let purged = &self.shared.metrics.purged_entries;
@@ -388,14 +390,15 @@ impl Store {
 
 /// Why a fill is not in Redis.
 enum NotPut {
-    /// Redis said so: memory must not have it either.
+    /// Redis refused it: memory must not have it either.
     Refused(Reason),
     /// Redis was not asked or did not answer: memory may have it while Redis is down.
     Failed(Reason),
 }
 
-fn merged(held: &Held, variant: &Arc<Variant>, now: SystemTime) -> Entry {
-    let base = held.base().cloned().unwrap_or_default();
+/// The entry that was found with the lease, with `variant` added.
+fn merge(lease: &HeldLease, variant: &Arc<Variant>, now: SystemTime) -> Entry {
+    let base = lease.base().cloned().unwrap_or_default();
     base.with(Arc::clone(variant), now)
 }
 

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::poll;
 use pannier::config::Coherence::Tracked;
 use pannier::http_cache::Reason;
@@ -37,7 +38,7 @@ async fn a_lost_tracking_connection_empties_memory() {
     b.fetched("user:1").await.expect("found");
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
     // Changed while nobody could be told.
-    redis.cli(&["DEL", "{test}:e:user:1"]);
+    redis.cli(&["DEL", "{test}:v1:e:user:1"]);
     eventually("distrusted", SHORT, || async {
         b.remembered("user:1").is_none()
     })
@@ -110,7 +111,7 @@ async fn an_expiry_does_not_fence_the_fill_that_renews_the_entry() {
     a.fill("user:1", "alice").await.expect("stored");
     b.fetched("user:1").await.expect("found");
     let ticket = b.store.begin("user:1", SHORT).await;
-    redis.cli(&["PEXPIRE", "{test}:e:user:1", "1"]);
+    redis.cli(&["PEXPIRE", "{test}:v1:e:user:1", "1"]);
     eventually("told", SHORT, || async { b.remembered("user:1").is_none() }).await;
     let renewed = b
         .store
@@ -149,7 +150,7 @@ async fn a_restart_with_old_data_brings_nothing_purged_back() {
     a.store.purge(purge_key("user:1")).await;
     redis.restart(Data::Snapshot);
     assert_eq!(
-        redis.cli(&["EXISTS", "{test}:e:user:1"]),
+        redis.cli(&["EXISTS", "{test}:v1:e:user:1"]),
         "1",
         "it is back in Redis"
     );
@@ -159,13 +160,20 @@ async fn a_restart_with_old_data_brings_nothing_purged_back() {
         a.fetched("user:2").await.is_some()
     })
     .await;
-    assert_eq!(redis.cli(&["EXISTS", "{test}:e:user:1"]), "0");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:v1:e:user:1"]), "0");
 }
 
 #[tokio::test]
 async fn keys_of_others_are_never_touched() {
     let redis = RedisServer::start();
-    for name in ["user:1", "{test2}:e:user:1", "test:e:user:1", "{test}x"] {
+    let theirs = [
+        "user:1",
+        "test:v1:e:user:1",
+        "{test2}:v1:e:user:1",
+        "{test}:v10:e:user:1",
+        "{test}x",
+    ];
+    for name in theirs {
         redis.cli(&["SET", name, "theirs"]);
     }
     let a = Sidecar::start(&redis).await;
@@ -176,7 +184,7 @@ async fn keys_of_others_are_never_touched() {
     };
     a.store.purge(everything).await;
     a.store.purge(purge_key("*")).await;
-    for name in ["user:1", "{test2}:e:user:1", "test:e:user:1", "{test}x"] {
+    for name in theirs {
         assert_eq!(redis.cli(&["GET", name]), "theirs", "{name}");
     }
 }
@@ -186,7 +194,7 @@ async fn purging_everything_finds_what_no_index_knows() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
-    redis.cli(&["DEL", "{test}:ix"]);
+    redis.cli(&["DEL", "{test}:v1:ix"]);
     let everything = Purge {
         everything: true,
         ..Purge::default()
@@ -212,4 +220,33 @@ async fn a_store_that_comes_after_its_purge_is_refused_by_redis() {
     assert!(late.is_err());
     assert_eq!(b.fetched("user:1").await, Some("new".into()));
     assert_eq!(a.fetched("user:1").await, Some("new".into()));
+}
+
+/// More than the listener's queue takes, at once.
+#[tokio::test]
+async fn a_burst_of_invalidations_leaves_nothing_outdated_in_memory() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    let keys: Vec<String> = (0..3000).map(|n| format!("user:{n}")).collect();
+    for some in keys.chunks(100) {
+        let fills = join_all(some.iter().map(|key| a.fill(key, "old"))).await;
+        assert!(fills.iter().all(Result::is_ok));
+        let found = join_all(some.iter().map(|key| b.fetched(key))).await;
+        assert!(found.iter().all(Option::is_some));
+    }
+    let names = keys.iter().map(|key| format!("{{test}}:v1:e:{key}"));
+    let names: Vec<String> = names.collect();
+    let delete: Vec<&str> = ["DEL"]
+        .into_iter()
+        .chain(names.iter().map(String::as_str))
+        .collect();
+    // This blocks the runtime, so that nothing is heard before all is sent.
+    assert_eq!(redis.number(&delete), 3000);
+    eventually("told, or emptied", SHORT, || async {
+        keys.iter().all(|key| b.remembered(key).is_none())
+    })
+    .await;
+    b.connected().await;
+    b.fill("user:1", "new").await.expect("Redis is in use");
+    assert_eq!(b.remembered("user:1"), Some("new".into()));
 }

@@ -82,7 +82,7 @@ async fn a_killed_redis_costs_nothing_and_is_used_again() {
         "Redis could not tell of its purges"
     );
     a.fill("user:2", "bob").await.expect("stored");
-    assert_eq!(redis.cli(&["EXISTS", "{test}:e:user:2"]), "1");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:v1:e:user:2"]), "1");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_purge_during_an_outage_is_made_up_for_before_redis_is_trusted() {
     redis.restart(Data::Snapshot);
     eventually("the purge lands", SHORT, || async {
         assert_eq!(a.fetched("user:1").await, None, "served although purged");
-        redis.cli(&["EXISTS", "{test}:e:user:1"]) == "0"
+        redis.cli(&["EXISTS", "{test}:v1:e:user:1"]) == "0"
     })
     .await;
     a.connected().await;
@@ -136,7 +136,7 @@ async fn a_hung_redis_opens_the_breaker_and_recovers() {
         a.fill("user:2", "bob").await.is_ok() && a.store.fetch("user:2", Strict).await.is_some()
     })
     .await;
-    assert_eq!(redis.cli(&["EXISTS", "{test}:e:user:1"]), "0");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:v1:e:user:1"]), "0");
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn a_purge_whose_caller_goes_away_still_lands() {
     assert_eq!(a.remembered("user:1"), None);
     assert_eq!(a.fetched("user:1").await, None);
     eventually("it lands", SHORT, || async {
-        redis.cli(&["EXISTS", "{test}:e:user:1"]) == "0"
+        redis.cli(&["EXISTS", "{test}:v1:e:user:1"]) == "0"
             && a.redis_status().await.pending_purges == 0
     })
     .await;
@@ -229,7 +229,7 @@ async fn a_refusing_redis_keeps_serving_what_is_not_purged() {
     assert!(a.errors("readonly") > 0);
     redis.cli(&["REPLICAOF", "NO", "ONE"]);
     eventually("the purge lands", SHORT, || async {
-        redis.cli(&["EXISTS", "{test}:e:user:1"]) == "0"
+        redis.cli(&["EXISTS", "{test}:v1:e:user:1"]) == "0"
     })
     .await;
 }

@@ -239,6 +239,7 @@ fn config(url: &str, max: u64, timeout: Duration) -> Config {
             breaker_failures: 3,
             breaker_probe: Duration::from_millis(50),
             ca_file: None,
+            layout: None,
         }),
         budget: config::Budget {
             max,

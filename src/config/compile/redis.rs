@@ -37,6 +37,7 @@ pub(super) fn redis(input: &Input<'_>, problems: &mut Problems) -> Option<Redis>
         breaker_failures: u32::try_from(breaker_failures).unwrap_or(u32::MAX),
         breaker_probe: reader.duration("breaker_probe"),
         ca_file,
+        layout: None,
         url: url?,
     })
 }

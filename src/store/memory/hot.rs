@@ -13,24 +13,24 @@ const RECENT: usize = 256;
 /// The decoded entries of a shard, and who may become one.
 #[derive(Debug)]
 pub(super) struct Hot {
-    places: Vec<Place>,
+    entries: Vec<HotEntry>,
     hand: usize,
     weight: u64,
     /// The slots of the last hits on packed entries, each at its number's remainder.
-    asked: [u32; RECENT],
+    recent: [u32; RECENT],
 }
 
 #[derive(Debug)]
-struct Place {
+struct HotEntry {
     entry: Arc<Entry>,
     slot: u32,
     weight: u32,
     hit: bool,
 }
 
-/// What came out, and who took its place.
+/// An entry that was removed, and whose entry stands in its place now.
 #[derive(Debug)]
-pub(super) struct Removed {
+pub(super) struct TakenHot {
     pub(super) entry: Arc<Entry>,
     pub(super) weight: u64,
     /// The slot whose entry stands there now.
@@ -40,10 +40,10 @@ pub(super) struct Removed {
 impl Default for Hot {
     fn default() -> Self {
         Hot {
-            places: Vec::new(),
+            entries: Vec::new(),
             hand: 0,
             weight: 0,
-            asked: [u32::MAX; RECENT],
+            recent: [u32::MAX; RECENT],
         }
     }
 }
@@ -54,60 +54,61 @@ impl Hot {
         self.weight
     }
 
-    /// What `entry` takes here beside its packed form; its place's vector may be half empty.
+    /// The bytes that `entry` takes here beside its packed form; the vector it stands in may be half empty.
     pub(super) fn weight_of(entry: &Entry) -> u64 {
-        (entry.weight() + size_of::<Place>() * 3 / 2) as u64
+        (entry.weight() + size_of::<HotEntry>() * 3 / 2) as u64
     }
 
-    /// Notes a hit on the packed entry of `slot`; whether there was one a short while ago.
-    pub(super) fn asked_again(&mut self, slot: u32) -> bool {
-        let asked = &mut self.asked[slot as usize % RECENT];
-        std::mem::replace(asked, slot) == slot
+    /// Remembers a hit on the packed entry of `slot`; returns whether another one is remembered already,
+    /// which makes its decoded form worth keeping.
+    pub(super) fn note_packed_hit(&mut self, slot: u32) -> bool {
+        let last = &mut self.recent[slot as usize % RECENT];
+        std::mem::replace(last, slot) == slot
     }
 
-    /// The entry at `place`, which was hit.
-    pub(super) fn hit(&mut self, place: u32) -> Option<Arc<Entry>> {
-        let place = self.places.get_mut(place as usize)?;
-        place.hit = true;
-        Some(place.entry.clone())
+    /// The entry at `position`; it is marked as hit.
+    pub(super) fn hit(&mut self, position: u32) -> Option<Arc<Entry>> {
+        let hot = self.entries.get_mut(position as usize)?;
+        hot.hit = true;
+        Some(hot.entry.clone())
     }
 
-    /// Takes in the entry of `slot`; returns its place. `None` where it or the whole is beyond all size.
+    /// Adds the entry of `slot`; returns its position. `None` where a number is past 32 bits.
     pub(super) fn insert(&mut self, slot: u32, entry: Arc<Entry>, weight: u64) -> Option<u32> {
-        let place = u32::try_from(self.places.len()).ok()?;
-        self.places.push(Place {
+        let position = u32::try_from(self.entries.len()).ok()?;
+        self.entries.push(HotEntry {
             entry,
             slot,
             weight: u32::try_from(weight).ok()?,
             hit: false,
         });
         self.weight += weight;
-        Some(place)
+        Some(position)
     }
 
-    /// Takes out what stands at `place`; the last one moves there.
-    pub(super) fn remove(&mut self, place: u32) -> Option<Removed> {
-        let at = place as usize;
-        if at >= self.places.len() {
+    /// Removes the entry at `position`; the last one moves there.
+    pub(super) fn remove(&mut self, position: u32) -> Option<TakenHot> {
+        let at = position as usize;
+        if at >= self.entries.len() {
             return None;
         }
-        let gone = self.places.swap_remove(at);
+        let gone = self.entries.swap_remove(at);
         self.weight -= u64::from(gone.weight);
-        Some(Removed {
+        Some(TakenHot {
             entry: gone.entry,
             weight: u64::from(gone.weight),
-            moved: self.places.get(at).map(|place| place.slot),
+            moved: self.entries.get(at).map(|last| last.slot),
         })
     }
 
     /// The slot whose entry is to leave next.
-    pub(super) fn victim(&mut self) -> Option<u32> {
+    pub(super) fn next_victim(&mut self) -> Option<u32> {
         // Twice round: then all flags are cleared.
-        for _ in 0..2 * self.places.len() {
-            let at = self.hand % self.places.len();
-            let place = &mut self.places[at];
-            if !std::mem::take(&mut place.hit) {
-                return Some(place.slot);
+        for _ in 0..2 * self.entries.len() {
+            let at = self.hand % self.entries.len();
+            let hot = &mut self.entries[at];
+            if !std::mem::take(&mut hot.hit) {
+                return Some(hot.slot);
             }
             self.hand = at + 1;
         }
@@ -118,12 +119,12 @@ impl Hot {
 #[cfg(test)]
 impl Hot {
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.entries.len()
     }
 
-    /// The slot, the entry and the weight at `place`.
-    pub(super) fn at(&self, place: u32) -> (u32, &Arc<Entry>, u64) {
-        let place = &self.places[place as usize];
-        (place.slot, &place.entry, u64::from(place.weight))
+    /// The slot, the entry and the weight at `position`.
+    pub(super) fn at(&self, position: u32) -> (u32, &Arc<Entry>, u64) {
+        let hot = &self.entries[position as usize];
+        (hot.slot, &hot.entry, u64::from(hot.weight))
     }
 }

@@ -3,27 +3,32 @@
 //! Keys are spread over shards, each with its own lock and its own part of the budget, so priorities
 //! compete within a shard. An entry is held packed, as one buffer with its key ([`Packed`]); a hit on it
 //! decodes it, outside the lock. Those that are hit again and again are kept decoded beside, as far as a
-//! share of the budget goes. All of it is counted, so that the sum told is the memory taken.
+//! share of the budget goes. All of it is counted, so that the reported sum is the memory taken.
 
-mod held;
+mod contents;
 mod hot;
 mod index;
+mod lock;
 mod shard;
 mod sieve;
 mod slots;
+mod usage;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use ahash::RandomState;
 
-use self::held::IndexName;
-use self::shard::{Hit, Keep, Newcomer, Shard};
-use super::{Fence, Mark, Tags};
+pub use self::usage::MemoryUsage;
+
+use self::contents::IndexName;
+use self::lock::LockedShard;
+use self::shard::{Hit, IncomingEntry, KeepDecoded, Shard};
 use crate::entry::packed::Packed;
 use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::Reason;
 use crate::routes::{Pattern, Purge};
+use crate::store::fence::{Fence, Mark, Tags};
 
 /// A shard has at least this part of the budget, so that large entries fit small budgets.
 const SHARD_BYTES: u64 = 8 << 20;
@@ -35,20 +40,7 @@ pub struct Memory {
     max: u64,
     hasher: RandomState,
     /// A power of two of them; none if the tier holds nothing.
-    shards: Box<[Mutex<Shard>]>,
-}
-
-/// What the tier holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemoryUsage {
-    /// Bytes, overhead counted, by [`Priority::ALL`].
-    pub bytes: [u64; 3],
-    /// Entries by [`Priority::ALL`].
-    pub entries: [u64; 3],
-    /// Evictions since the start by [`Priority::ALL`].
-    pub evictions: [u64; 3],
-    /// The limit.
-    pub max: u64,
+    shards: Box<[LockedShard]>,
 }
 
 impl Memory {
@@ -62,37 +54,39 @@ impl Memory {
             max,
             hasher: RandomState::new(),
             shards: (0..count)
-                .map(|_| Mutex::new(Shard::new(max / count)))
+                .map(|_| LockedShard::new(Shard::new(max / count)))
                 .collect(),
         }
     }
 
-    /// What is held under `key`; an entry of no further use at `now` is dropped instead.
+    /// The entry under `key`, counted as a hit; one of no further use at `now` is dropped instead.
     pub fn get(&self, key: &str, now: SystemTime) -> Option<Arc<Entry>> {
-        let (shard, hash) = self.shard(key)?;
-        let hit = lock(shard).get(hash, key, now)?;
+        let (shard, hash) = self.shard_of(key)?;
+        let hit = shard.lock().get(hash, key, now)?;
         let (packed, keep) = match hit {
             Hit::Decoded(entry) => return Some(entry),
             Hit::Packed(packed, keep) => (packed, keep),
         };
         let entry = Arc::new(packed.entry()?);
-        if let Keep::For(slot) = keep {
-            lock(shard).keep(slot, &packed, &entry);
+        if let KeepDecoded::For(slot) = keep {
+            shard.lock().keep_decoded(slot, &packed, &entry);
         }
         Some(entry)
     }
 
-    /// The same, counting as no hit and dropping nothing.
+    /// The entry under `key`, unless it is of no further use at `now`. Changes nothing: it does not count as
+    /// a hit, and an expired entry stays.
     pub fn peek(&self, key: &str, now: SystemTime) -> Option<Arc<Entry>> {
-        let (shard, hash) = self.shard(key)?;
-        let packed = lock(shard).peek(hash, key)?.clone();
+        let (shard, hash) = self.shard_of(key)?;
+        let packed = shard.lock().peek(hash, key)?.clone();
         let entry = packed.entry()?;
         (!entry.keep_for(now).is_zero()).then(|| Arc::new(entry))
     }
 
-    /// Holds `entry` in place of whatever was there, unless `fence` covers it since `mark`.
+    /// Holds `entry` in place of whatever was under `key`. Refused with [`Reason::Fenced`] if a purge since
+    /// `mark` covers any of its variants (promise I3).
     ///
-    /// Where there is no room for it, what was there goes nevertheless: it is outdated.
+    /// The entry that was there is outdated and goes even where there is no room for the new one.
     pub fn replace(
         &self,
         key: &str,
@@ -101,11 +95,11 @@ impl Memory {
         mark: Mark,
         now: SystemTime,
     ) -> Result<(), Reason> {
-        let Some((shard, hash)) = self.shard(key) else {
+        let Some((shard, hash)) = self.shard_of(key) else {
             return Ok(());
         };
-        let new = Newcomer::new(hash, key, &entry, now);
-        let mut shard = lock(shard);
+        let new = IncomingEntry::new(hash, key, &entry, now);
+        let mut shard = shard.lock();
         let fenced = |variant: &Arc<Variant>| fence.covers(mark, key, Tags::Known(&variant.tags));
         if entry.variants.iter().any(fenced) {
             return Err(Reason::Fenced);
@@ -113,9 +107,10 @@ impl Memory {
         shard.insert(key, new, now)
     }
 
-    /// Adds `variant` to what is held, unless `fence` covers it since `mark`.
+    /// Adds `variant` to the variants under `key`. Refused with [`Reason::Fenced`] if a purge since `mark`
+    /// covers it (promise I3).
     ///
-    /// Where there is no room for it, what was there goes nevertheless: it is outdated.
+    /// The entry that was there is outdated and goes even where there is no room for the new one.
     pub fn add(
         &self,
         key: &str,
@@ -124,28 +119,29 @@ impl Memory {
         mark: Mark,
         now: SystemTime,
     ) -> Result<(), Reason> {
-        let Some((shard, hash)) = self.shard(key) else {
+        let Some((shard, hash)) = self.shard_of(key) else {
             return Ok(());
         };
-        let mut before = lock(shard).peek(hash, key).cloned();
+        let mut before = shard.lock().peek(hash, key).cloned();
         // Packing takes too long for the lock, so what was there may have changed meanwhile.
         loop {
             let held = before.as_ref().and_then(Packed::entry).unwrap_or_default();
             let entry = held.with(Arc::clone(&variant), now);
-            let new = Newcomer::new(hash, key, &entry, now);
-            let mut shard = lock(shard);
+            let new = IncomingEntry::new(hash, key, &entry, now);
+            let mut shard = shard.lock();
             if fence.covers(mark, key, Tags::Known(&variant.tags)) {
                 return Err(Reason::Fenced);
             }
             let held = shard.peek(hash, key);
-            if same(held, before.as_ref()) {
+            if is_unchanged(held, before.as_ref()) {
                 return shard.insert(key, new, now);
             }
             before = held.cloned();
         }
     }
 
-    /// Removes all that `purge` covers; returns how many entries.
+    /// Removes every entry that `purge` covers; returns how many. Enter the purge in the fence first: an
+    /// insert that runs meanwhile is refused by the fence alone.
     pub fn purge(&self, purge: &Purge) -> usize {
         if purge.everything {
             return self.empty();
@@ -173,7 +169,7 @@ impl Memory {
             ..MemoryUsage::default()
         };
         for shard in &self.shards {
-            let usage = lock(shard).usage();
+            let usage = shard.lock().usage();
             for index in Priority::ALL.map(Priority::index) {
                 sum.bytes[index] += usage.bytes[index];
                 sum.entries[index] += usage.entries[index];
@@ -184,7 +180,7 @@ impl Memory {
     }
 
     /// The shard of `key`, and the hash it is found by there.
-    fn shard(&self, key: &str) -> Option<(&Mutex<Shard>, u32)> {
+    fn shard_of(&self, key: &str) -> Option<(&LockedShard, u32)> {
         let hash = self.hasher.hash_one(key);
         // A power of two, so the mask reaches every shard; these bits are not in the hash.
         let number = (hash >> u32::BITS) as usize & self.shards.len().checked_sub(1)?;
@@ -192,32 +188,32 @@ impl Memory {
     }
 
     fn remove(&self, key: &str) -> usize {
-        let Some((shard, hash)) = self.shard(key) else {
+        let Some((shard, hash)) = self.shard_of(key) else {
             return 0;
         };
-        let removed = lock(shard).remove(hash, key);
+        let removed = shard.lock().remove(hash, key);
         usize::from(removed.is_some())
     }
 
-    /// What left a shard is dropped after its lock: freeing takes longer than unlinking.
+    /// Contents are dropped after the shard's lock: freeing takes longer than unlinking.
     fn empty(&self) -> usize {
         self.shards
             .iter()
             .map(|shard| {
-                let emptied = lock(shard).empty();
+                let emptied = shard.lock().take_contents();
                 emptied.len()
             })
             .sum()
     }
 
-    /// In batches, so that a large purge holds no lock for long. Whatever is inserted meanwhile began
-    /// after the purge did: the fence refuses the rest.
+    /// Purges by batches, so that a large purge holds no lock for long. What is inserted between two
+    /// batches began after the purge: the fence refuses everything else.
     fn purge_index(&self, name: IndexName, pattern: &Pattern) -> usize {
         let mut count = 0;
         for shard in &self.shards {
             let mut from = None;
             loop {
-                let batch = lock(shard).purge_batch(name, pattern, from);
+                let batch = shard.lock().purge_batch(name, pattern, from);
                 count += batch.removed.len();
                 from = batch.next;
                 if from.is_none() {
@@ -229,18 +225,8 @@ impl Memory {
     }
 }
 
-/// A shard whose holder panicked may have lost track of what it holds: it starts anew.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(|poisoned| {
-        let mut guard = poisoned.into_inner();
-        guard.empty();
-        shard.clear_poison();
-        guard
-    })
-}
-
-/// Whether nothing was put in place of what was held, even if it is equal.
-fn same(held: Option<&Packed>, before: Option<&Packed>) -> bool {
+/// Whether `held` is still the very entry `before`: an equal one that took its place is another.
+fn is_unchanged(held: Option<&Packed>, before: Option<&Packed>) -> bool {
     match (held, before) {
         (Some(held), Some(before)) => held.is(before),
         (held, before) => held.is_none() && before.is_none(),

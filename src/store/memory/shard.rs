@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::MemoryUsage;
-use super::held::{Gone, Held, IndexName, Slot};
+use super::contents::{EntrySlot, IndexName, RemovedEntry, ShardContents};
 use super::hot::Hot;
-use super::index::Stop;
+use super::index::IndexCursor;
+use super::usage::MemoryUsage;
 use crate::budget;
 use crate::entry::packed::Packed;
 use crate::entry::{Entry, Priority};
 use crate::http_cache::Reason;
 use crate::routes::Pattern;
 
-/// How many places a purge visits under one lock.
+/// How many positions of an index a purge visits under one lock.
 const BATCH: usize = 512;
 
 /// How many slots each insert looks at for entries of no further use.
@@ -33,24 +33,24 @@ const ROOM_AHEAD: u64 = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Shard {
     max: u64,
-    held: Held,
+    contents: ShardContents,
     /// The next slot to look at for expiry.
-    sweep: u32,
+    sweep_at: u32,
     evictions: [u64; 3],
 }
 
 /// What a lookup found.
 #[derive(Debug)]
 pub(super) enum Hit {
-    /// All there is to it.
+    /// The entry itself.
     Decoded(Arc<Entry>),
-    /// To be decoded after the lock.
-    Packed(Packed, Keep),
+    /// The packed entry: decode it after the lock is released.
+    Packed(Packed, KeepDecoded),
 }
 
 /// Whether the decoded form of a hit is worth keeping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(super) enum KeepDecoded {
     No,
     /// Give it to [`Shard::keep`] for this slot.
     For(u32),
@@ -58,7 +58,7 @@ pub(super) enum Keep {
 
 /// An entry about to be held.
 #[derive(Debug)]
-pub(super) struct Newcomer {
+pub(super) struct IncomingEntry {
     hash: u32,
     packed: Packed,
     priority: Priority,
@@ -66,19 +66,19 @@ pub(super) struct Newcomer {
     until: u64,
 }
 
-/// What one bounded step of a purge removed; drop it after the lock.
+/// What one bounded step of a purge removed; drop it after the lock is released.
 #[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) removed: Vec<Gone>,
-    /// Where to go on; `None`: done.
-    pub(super) next: Option<Stop>,
+pub(super) struct PurgeBatch {
+    pub(super) removed: Vec<RemovedEntry>,
+    /// Where the next step begins; `None`: done.
+    pub(super) next: Option<IndexCursor>,
 }
 
-impl Newcomer {
+impl IncomingEntry {
     /// `entry` packed under `key`, whose hash is `hash`.
-    pub(super) fn new(hash: u32, key: &str, entry: &Entry, now: SystemTime) -> Newcomer {
+    pub(super) fn new(hash: u32, key: &str, entry: &Entry, now: SystemTime) -> IncomingEntry {
         let keep = u64::try_from(entry.keep_for(now).as_millis()).unwrap_or(u64::MAX);
-        Newcomer {
+        IncomingEntry {
             hash,
             packed: Packed::new(key, entry),
             priority: entry.priority(),
@@ -91,129 +91,136 @@ impl Shard {
     pub(super) fn new(max: u64) -> Shard {
         Shard {
             max,
-            held: Held::default(),
-            sweep: 0,
+            contents: ShardContents::default(),
+            sweep_at: 0,
             evictions: [0; 3],
         }
     }
 
-    /// The hit path: one lookup.
+    /// The entry under `key`, in the form there is; an expired one is removed instead. One lookup in the
+    /// table, since every hit comes through here.
     pub(super) fn get(&mut self, hash: u32, key: &str, now: SystemTime) -> Option<Hit> {
-        let number = self.held.find(hash, key)?;
-        if self.held.get(number)?.until <= millis(now) {
-            self.held.remove(number);
+        let number = self.contents.find(hash, key)?;
+        if self.contents.get(number)?.until <= millis(now) {
+            self.contents.remove(number);
             return None;
         }
-        if let Some(entry) = self.held.hit(number) {
+        if let Some(entry) = self.contents.hit(number) {
             return Some(Hit::Decoded(entry));
         }
-        let keep = match self.held.asked_again(number) {
-            true => Keep::For(number),
-            false => Keep::No,
+        let keep = match self.contents.note_packed_hit(number) {
+            true => KeepDecoded::For(number),
+            false => KeepDecoded::No,
         };
-        Some(Hit::Packed(self.held.get(number)?.packed.clone(), keep))
+        Some(Hit::Packed(self.contents.get(number)?.packed.clone(), keep))
     }
 
-    /// Keeps `entry`, which `packed` was decoded to, if `slot` still holds just that.
-    pub(super) fn keep(&mut self, slot: u32, packed: &Packed, entry: &Arc<Entry>) {
-        let held = self.held.get(slot);
+    /// Keeps `entry`, to which `packed` was decoded outside the lock, but only if `slot` still holds that
+    /// very `packed`: an entry that was purged meanwhile must not come back (promise I2).
+    pub(super) fn keep_decoded(&mut self, slot: u32, packed: &Packed, entry: &Arc<Entry>) {
+        let held = self.contents.get(slot);
         if !held.is_some_and(|held| held.packed.is(packed) && !held.is_decoded()) {
             return;
         }
         let weight = Hot::weight_of(entry);
         if self.make_hot_room(weight) {
-            self.held.keep(slot, Arc::clone(entry), weight);
+            self.contents.keep_decoded(slot, Arc::clone(entry), weight);
         }
     }
 
-    /// What is held under `key`, useful or not; counts as no hit.
+    /// The packed entry under `key`, even an expired one; not counted as a hit.
     pub(super) fn peek(&self, hash: u32, key: &str) -> Option<&Packed> {
-        let number = self.held.find(hash, key)?;
-        self.held.get(number).map(|slot| &slot.packed)
+        let number = self.contents.find(hash, key)?;
+        self.contents.get(number).map(|slot| &slot.packed)
     }
 
     /// Holds `new` under `key` in place of whatever was there, evicting what it must.
     pub(super) fn insert(
         &mut self,
         key: &str,
-        new: Newcomer,
+        new: IncomingEntry,
         now: SystemTime,
     ) -> Result<(), Reason> {
         self.remove(new.hash, key);
-        self.sweep(now);
+        self.sweep_expired(now);
         if new.until <= millis(now) {
             return Ok(());
         }
-        let slot = Slot::new(new.packed, new.until, new.hash);
-        // Places within an entry are told in 32 bits.
+        let slot = EntrySlot::new(new.packed, new.until, new.hash);
+        // Offsets within an entry have 32 bits.
         if slot.weight() > self.max.min(u32::MAX.into()) {
             return Err(Reason::TooLarge);
         }
         self.make_room(slot.weight(), new.priority)?;
-        match self.held.insert(slot, new.priority) {
+        match self.contents.insert(slot, new.priority) {
             true => Ok(()),
             false => Err(Reason::BudgetFull),
         }
     }
 
-    pub(super) fn remove(&mut self, hash: u32, key: &str) -> Option<Gone> {
-        let number = self.held.find(hash, key)?;
-        self.held.remove(number)
+    pub(super) fn remove(&mut self, hash: u32, key: &str) -> Option<RemovedEntry> {
+        let number = self.contents.find(hash, key)?;
+        self.contents.remove(number)
     }
 
-    /// Removes what `pattern` matches among the next places of an index.
+    /// Removes what `pattern` matches among the next positions of an index.
     pub(super) fn purge_batch(
         &mut self,
         name: IndexName,
         pattern: &Pattern,
-        from: Option<Stop>,
-    ) -> Batch {
-        let found = self.held.matching(name, pattern, from, BATCH);
+        from: Option<IndexCursor>,
+    ) -> PurgeBatch {
+        let found = self.contents.find_matching(name, pattern, from, BATCH);
         let slots = found.slots.into_iter();
-        Batch {
-            removed: slots.filter_map(|slot| self.held.remove(slot)).collect(),
-            next: found.next.map(|stop| stop.or_earlier(pattern)),
+        PurgeBatch {
+            removed: slots
+                .filter_map(|slot| self.contents.remove(slot))
+                .collect(),
+            next: found.next.map(|cursor| cursor.rewind_if_matched(pattern)),
         }
     }
 
-    /// Takes out all it holds; drop it after the lock.
-    pub(super) fn empty(&mut self) -> Held {
-        std::mem::take(&mut self.held)
+    /// Empties the shard; drop the result after the lock is released.
+    pub(super) fn take_contents(&mut self) -> ShardContents {
+        std::mem::take(&mut self.contents)
     }
 
-    /// Its part of the tier's.
+    /// Its part of the tier's usage.
     pub(super) fn usage(&self) -> MemoryUsage {
         MemoryUsage {
-            bytes: self.held.bytes(),
-            entries: self.held.count(),
+            bytes: self.contents.bytes(),
+            entries: self.contents.counts(),
             evictions: self.evictions,
             max: self.max,
         }
     }
 
     /// Looks at the next few slots, so that entries nobody asks for do not linger for ever.
-    fn sweep(&mut self, now: SystemTime) {
+    fn sweep_expired(&mut self, now: SystemTime) {
         for _ in 0..SWEEP {
-            let Some(slot) = self.sweep.checked_rem(self.held.slots()) else {
+            let Some(slot) = self.sweep_at.checked_rem(self.contents.slots()) else {
                 return;
             };
-            self.sweep = slot + 1;
-            let expired = |slot: &Slot| slot.until <= millis(now);
-            if self.held.get(slot).is_some_and(expired) {
-                self.held.remove(slot);
+            self.sweep_at = slot + 1;
+            let expired = |slot: &EntrySlot| slot.until <= millis(now);
+            if self.contents.get(slot).is_some_and(expired) {
+                self.contents.remove(slot);
             }
         }
     }
 
     fn make_room(&mut self, weight: u64, incoming: Priority) -> Result<(), Reason> {
-        let ahead = ROOM_AHEAD.min(self.hot_max().saturating_sub(self.held.hot_bytes()));
+        let ahead = ROOM_AHEAD.min(
+            self.max_hot_bytes()
+                .saturating_sub(self.contents.hot_bytes()),
+        );
         let free = self
-            .plan(self.lacks(weight + ahead), incoming)
-            .or_else(|| self.plan(self.lacks(weight), incoming))
+            .plan_eviction(self.bytes_to_free(weight + ahead), incoming)
+            .or_else(|| self.plan_eviction(self.bytes_to_free(weight), incoming))
             .or_else(|| {
                 // No entry is refused for the sake of decoded forms.
-                while self.held.cool_one() {}
-                self.plan(self.lacks(weight), incoming)
+                while self.contents.drop_one_decoded() {}
+                self.plan_eviction(self.bytes_to_free(weight), incoming)
             })
             .ok_or(Reason::BudgetFull)?;
         for priority in Priority::ALL {
@@ -222,38 +229,40 @@ impl Shard {
         Ok(())
     }
 
-    /// How many bytes to free so that `weight` more fit.
-    fn lacks(&self, weight: u64) -> u64 {
-        let used: u64 = self.held.bytes().iter().sum();
+    /// How many bytes must go so that `weight` more fit.
+    fn bytes_to_free(&self, weight: u64) -> u64 {
+        let used: u64 = self.contents.bytes().iter().sum();
         used.saturating_add(weight).saturating_sub(self.max)
     }
 
-    fn plan(&self, need: u64, incoming: Priority) -> Option<[u64; 3]> {
-        budget::plan(need, self.held.bytes(), incoming)
+    fn plan_eviction(&self, need: u64, incoming: Priority) -> Option<[u64; 3]> {
+        budget::plan(need, self.contents.bytes(), incoming)
     }
 
     fn evict(&mut self, priority: Priority, bytes: u64) {
-        let held = |shard: &Shard| shard.held.bytes()[priority.index()];
-        let goal = held(self).saturating_sub(bytes);
-        while held(self) > goal {
-            let victim = self.held.victim(priority);
-            if victim.and_then(|slot| self.held.remove(slot)).is_none() {
+        let used = |shard: &Shard| shard.contents.bytes()[priority.index()];
+        let goal = used(self).saturating_sub(bytes);
+        while used(self) > goal {
+            let victim = self.contents.next_victim(priority);
+            if victim.and_then(|slot| self.contents.remove(slot)).is_none() {
                 return;
             }
             self.evictions[priority.index()] += 1;
         }
     }
 
-    /// Drops other decoded forms until one of `weight` fits; whether it does. No entry leaves for it.
+    /// Drops other decoded forms until one of `weight` fits; returns whether it does. No entry leaves for
+    /// a decoded form.
     fn make_hot_room(&mut self, weight: u64) -> bool {
-        if weight > self.hot_max() || self.lacks(weight) > self.held.hot_bytes() {
+        if weight > self.max_hot_bytes() || self.bytes_to_free(weight) > self.contents.hot_bytes() {
             return false;
         }
         let full = |shard: &Shard| {
-            shard.held.hot_bytes() + weight > shard.hot_max() || shard.lacks(weight) > 0
+            shard.contents.hot_bytes() + weight > shard.max_hot_bytes()
+                || shard.bytes_to_free(weight) > 0
         };
         while full(self) {
-            if !self.held.cool_one() {
+            if !self.contents.drop_one_decoded() {
                 return false;
             }
         }
@@ -261,7 +270,7 @@ impl Shard {
     }
 
     /// The most that decoded forms may take.
-    fn hot_max(&self) -> u64 {
+    fn max_hot_bytes(&self) -> u64 {
         (self.max / HOT_SHARE).min(HOT_MAX)
     }
 }
@@ -276,16 +285,16 @@ fn millis(time: SystemTime) -> u64 {
 impl Shard {
     /// All it holds is in step, and within its budget.
     pub(super) fn check(&self) {
-        self.held.check();
-        assert!(self.held.bytes().iter().sum::<u64>() <= self.max);
-        assert!(self.held.hot_bytes() <= self.hot_max());
+        self.contents.check();
+        assert!(self.contents.bytes().iter().sum::<u64>() <= self.max);
+        assert!(self.contents.hot_bytes() <= self.max_hot_bytes());
     }
 
     pub(super) fn hot_bytes(&self) -> u64 {
-        self.held.hot_bytes()
+        self.contents.hot_bytes()
     }
 
     pub(super) fn slots(&self) -> u32 {
-        self.held.slots()
+        self.contents.slots()
     }
 }

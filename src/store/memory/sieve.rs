@@ -3,7 +3,7 @@
 //! A hit sets a flag and moves nothing. The hand of a queue goes from its oldest towards its newest
 //! slot, clears the flag of those that were hit and takes the first that was not.
 
-use super::slots::{Link, Slots};
+use super::slots::{SlotLink, Slots};
 use crate::entry::Priority;
 
 /// The most flags one search clears, so that it ends soon even where everything was hit.
@@ -19,25 +19,25 @@ pub(super) struct Sieve<T> {
 #[derive(Debug)]
 struct Node<T> {
     value: T,
-    newer: Link,
-    older: Link,
+    newer: SlotLink,
+    older: SlotLink,
     priority: Priority,
     hit: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Queue {
-    newest: Link,
-    oldest: Link,
-    hand: Link,
+    newest: SlotLink,
+    oldest: SlotLink,
+    hand: SlotLink,
 }
 
 impl<T> Default for Sieve<T> {
     fn default() -> Self {
         let empty = Queue {
-            newest: Link::NONE,
-            oldest: Link::NONE,
-            hand: Link::NONE,
+            newest: SlotLink::NONE,
+            oldest: SlotLink::NONE,
+            hand: SlotLink::NONE,
         };
         Sieve {
             slots: Slots::default(),
@@ -79,16 +79,16 @@ impl<T> Sieve<T> {
         let older = self.queues[priority.index()].newest;
         let slot = self.slots.insert(Node {
             value,
-            newer: Link::NONE,
+            newer: SlotLink::NONE,
             older,
             priority,
             hit: false,
         })?;
         match older.get().and_then(|older| self.slots.get_mut(older)) {
-            Some(older) => older.newer = Link::to(slot),
-            None => self.queues[priority.index()].oldest = Link::to(slot),
+            Some(older) => older.newer = SlotLink::to(slot),
+            None => self.queues[priority.index()].oldest = SlotLink::to(slot),
         }
-        self.queues[priority.index()].newest = Link::to(slot);
+        self.queues[priority.index()].newest = SlotLink::to(slot);
         Some(slot)
     }
 
@@ -96,7 +96,7 @@ impl<T> Sieve<T> {
     pub(super) fn remove(&mut self, slot: u32) -> Option<(T, Priority)> {
         let node = self.slots.remove(slot)?;
         let queue = &mut self.queues[node.priority.index()];
-        let gone = Link::to(slot);
+        let gone = SlotLink::to(slot);
         if queue.hand == gone {
             queue.hand = node.newer;
         }
@@ -116,7 +116,7 @@ impl<T> Sieve<T> {
     }
 
     /// The slot of `priority` that leaves next.
-    pub(super) fn victim(&mut self, priority: Priority) -> Option<u32> {
+    pub(super) fn next_victim(&mut self, priority: Priority) -> Option<u32> {
         let Queue { oldest, hand, .. } = self.queues[priority.index()];
         let mut slot = hand.get().or(oldest.get())?;
         for _ in 0..MAX_LOOKS {
@@ -127,7 +127,7 @@ impl<T> Sieve<T> {
             node.hit = false;
             slot = node.newer.get().or(oldest.get())?;
         }
-        self.queues[priority.index()].hand = Link::to(slot);
+        self.queues[priority.index()].hand = SlotLink::to(slot);
         Some(slot)
     }
 }

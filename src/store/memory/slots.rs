@@ -6,53 +6,53 @@ pub(super) const CHUNK: usize = 256;
 
 /// A slot's number, or none, in four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Link(u32);
+pub(super) struct SlotLink(u32);
 
-impl Link {
-    pub(super) const NONE: Link = Link(u32::MAX);
+impl SlotLink {
+    pub(super) const NONE: SlotLink = SlotLink(u32::MAX);
 
-    /// To `slot`, which is below [`u32::MAX`] as all that [`Slots`] gives are.
-    pub(super) fn to(slot: u32) -> Link {
-        Link(slot)
+    /// A link to `slot`, which is below [`u32::MAX`] as all that [`Slots`] gives are.
+    pub(super) fn to(slot: u32) -> SlotLink {
+        SlotLink(slot)
     }
 
     pub(super) fn get(self) -> Option<u32> {
-        (self != Link::NONE).then_some(self.0)
+        (self != SlotLink::NONE).then_some(self.0)
     }
 
     pub(super) fn take(&mut self) -> Option<u32> {
-        std::mem::replace(self, Link::NONE).get()
+        std::mem::replace(self, SlotLink::NONE).get()
     }
 }
 
-/// A slab.
+/// A slab: values under the numbers of their slots.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     /// All full but the last; free slots count.
-    chunks: Vec<Vec<Slot<T>>>,
+    chunks: Vec<Vec<SlotState<T>>>,
     /// The first of the free slots.
-    free: Link,
+    free: SlotLink,
 }
 
 #[derive(Debug)]
-enum Slot<T> {
-    Held(T),
-    /// With the next free one.
-    Free(Link),
+enum SlotState<T> {
+    Occupied(T),
+    /// Links to the next free slot.
+    Free(SlotLink),
 }
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
         Slots {
             chunks: Vec::new(),
-            free: Link::NONE,
+            free: SlotLink::NONE,
         }
     }
 }
 
 impl<T> Slots<T> {
     /// The memory of one slot.
-    pub(super) const SLOT_BYTES: usize = size_of::<Slot<T>>();
+    pub(super) const SLOT_BYTES: usize = size_of::<SlotState<T>>();
 
     /// Slots, free ones counted: each number is below.
     pub(super) fn len(&self) -> usize {
@@ -63,27 +63,27 @@ impl<T> Slots<T> {
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&T> {
-        let (chunk, at) = place(number);
+        let (chunk, at) = chunk_and_offset(number);
         match self.chunks.get(chunk)?.get(at)? {
-            Slot::Held(value) => Some(value),
-            Slot::Free(_) => None,
+            SlotState::Occupied(value) => Some(value),
+            SlotState::Free(_) => None,
         }
     }
 
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
         match self.slot_mut(number)? {
-            Slot::Held(value) => Some(value),
-            Slot::Free(_) => None,
+            SlotState::Occupied(value) => Some(value),
+            SlotState::Free(_) => None,
         }
     }
 
-    /// Takes in `value`; `None` where all numbers are taken.
+    /// Adds `value` and returns its slot; `None` where all numbers are taken.
     pub(super) fn insert(&mut self, value: T) -> Option<u32> {
         let Some(number) = self.free.get() else {
             return self.append(value);
         };
         let slot = self.slot_mut(number)?;
-        if let Slot::Free(next) = std::mem::replace(slot, Slot::Held(value)) {
+        if let SlotState::Free(next) = std::mem::replace(slot, SlotState::Occupied(value)) {
             self.free = next;
         }
         Some(number)
@@ -92,9 +92,9 @@ impl<T> Slots<T> {
     pub(super) fn remove(&mut self, number: u32) -> Option<T> {
         let free = self.free;
         let slot = self.slot_mut(number)?;
-        match std::mem::replace(slot, Slot::Free(free)) {
-            Slot::Held(value) => {
-                self.free = Link::to(number);
+        match std::mem::replace(slot, SlotState::Free(free)) {
+            SlotState::Occupied(value) => {
+                self.free = SlotLink::to(number);
                 Some(value)
             }
             already => {
@@ -108,25 +108,25 @@ impl<T> Slots<T> {
         let number = u32::try_from(self.len()).ok();
         let number = number.filter(|number| *number != u32::MAX)?;
         match self.chunks.last_mut() {
-            Some(open) if open.len() < CHUNK => open.push(Slot::Held(value)),
+            Some(open) if open.len() < CHUNK => open.push(SlotState::Occupied(value)),
             // Only the first chunk grows, so that a few values take little.
             Some(_) => {
                 let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(Slot::Held(value));
+                chunk.push(SlotState::Occupied(value));
                 self.chunks.push(chunk);
             }
-            None => self.chunks.push(vec![Slot::Held(value)]),
+            None => self.chunks.push(vec![SlotState::Occupied(value)]),
         }
         Some(number)
     }
 
-    fn slot_mut(&mut self, number: u32) -> Option<&mut Slot<T>> {
-        let (chunk, at) = place(number);
+    fn slot_mut(&mut self, number: u32) -> Option<&mut SlotState<T>> {
+        let (chunk, at) = chunk_and_offset(number);
         self.chunks.get_mut(chunk)?.get_mut(at)
     }
 }
 
-fn place(number: u32) -> (usize, usize) {
+fn chunk_and_offset(number: u32) -> (usize, usize) {
     let number = number as usize;
     (number / CHUNK, number % CHUNK)
 }
@@ -163,9 +163,9 @@ mod tests {
 
     #[test]
     fn a_link_leads_somewhere_or_nowhere() {
-        let mut link = Link::to(0);
+        let mut link = SlotLink::to(0);
         assert_eq!(link.get(), Some(0));
-        assert_eq!((link.take(), link), (Some(0), Link::NONE));
+        assert_eq!((link.take(), link), (Some(0), SlotLink::NONE));
         assert_eq!(link.take(), None);
     }
 }

@@ -58,7 +58,7 @@ impl Bench {
     /// Every index holds just what the entries need.
     fn check(&self) {
         for shard in &self.memory.shards {
-            lock(shard).check();
+            shard.lock().check();
         }
         assert!(self.bytes() <= self.memory.max);
     }
@@ -104,7 +104,7 @@ fn a_purge_in_batches_finds_what_moves_to_an_earlier_slot() {
     let hash = |number: usize| number as u32;
     let hold = |shard: &mut Shard, number: usize, tag: &str| {
         let (key, held) = (number.to_string(), entry(tagged(&[tag])));
-        let new = Newcomer::new(hash(number), &key, &held, at(0));
+        let new = IncomingEntry::new(hash(number), &key, &held, at(0));
         shard.insert(&key, new, at(0)).expect("there is room");
     };
     for number in 0..600 {
@@ -478,7 +478,7 @@ fn a_shard_whose_holder_panicked_starts_anew() {
     bench.hold("key", variant("body")).unwrap();
     let panicked = std::thread::scope(|scope| {
         let holder = scope.spawn(|| {
-            let _guard = lock(&bench.memory.shards[0]);
+            let _guard = bench.memory.shards[0].lock();
             panic!("on purpose");
         });
         holder.join()

@@ -1,59 +1,121 @@
 //! The circuit breaker: after some failures in a row nothing waits for Redis but a probe now and then.
-//!
-//! A pure state machine; the time is an argument.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Whether requests may use Redis.
+use parking_lot::Mutex;
+use prometheus::IntGauge;
+
+/// The breaker of the process, shared by all its connections.
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub(super) struct CircuitBreaker {
+    state: Mutex<BreakerState>,
+    /// Whether it is open, so that a request need not lock.
+    open: AtomicBool,
+    /// Whether it counts failures, so that the usual success costs one load.
+    counting: AtomicBool,
+    /// `pannier_redis_breaker_open`
+    gauge: IntGauge,
+}
+
+impl CircuitBreaker {
+    /// Opens after `threshold` failures in a row, then lets a probe through every `interval`.
+    pub(super) fn new(threshold: u32, interval: Duration, gauge: IntGauge) -> CircuitBreaker {
+        CircuitBreaker {
+            state: Mutex::new(BreakerState::new(threshold, interval)),
+            open: AtomicBool::new(false),
+            counting: AtomicBool::new(false),
+            gauge,
+        }
+    }
+
+    /// Whether requests are kept from Redis.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Whether the caller may try Redis: always while the breaker is closed, else once an interval.
+    pub(super) fn may_probe(&self, now: Instant) -> bool {
+        !self.is_open() || self.state.lock().take_probe(now)
+    }
+
+    /// A command succeeded.
+    pub(super) fn note_success(&self) {
+        if self.counting.load(Ordering::Acquire) {
+            self.counting.store(false, Ordering::Release);
+            self.state.lock().count_success();
+        }
+    }
+
+    /// A command failed in a way that the next one would, too. Returns whether this opened the breaker.
+    pub(super) fn note_failure(&self, now: Instant) -> bool {
+        self.counting.store(true, Ordering::Release);
+        let opened = self.state.lock().count_failure(now);
+        if opened {
+            self.open.store(true, Ordering::Release);
+            self.gauge.set(1);
+        }
+        opened
+    }
+
+    /// Redis is back and has been told all it missed. Returns whether the breaker was open.
+    pub(super) fn close(&self) -> bool {
+        self.state.lock().close();
+        self.counting.store(false, Ordering::Release);
+        self.gauge.set(0);
+        self.open.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// The state machine without its atomics; the time is an argument.
+#[derive(Debug)]
+struct BreakerState {
     threshold: u32,
     interval: Duration,
-    state: State,
+    phase: Phase,
 }
 
 #[derive(Debug)]
-enum State {
+enum Phase {
     Closed { failures: u32 },
     Open { probe_at: Instant },
 }
 
-impl Breaker {
-    /// Opens after `threshold` failures in a row, then probes every `interval`.
-    pub(super) fn new(threshold: u32, interval: Duration) -> Breaker {
-        Breaker {
+impl BreakerState {
+    fn new(threshold: u32, interval: Duration) -> BreakerState {
+        BreakerState {
             threshold: threshold.max(1),
             interval,
-            state: State::Closed { failures: 0 },
+            phase: Phase::Closed { failures: 0 },
         }
     }
 
-    /// A command succeeded. Closes nothing: what was sent before the breaker opened may answer late.
-    pub(super) fn succeeded(&mut self) {
-        if let State::Closed { failures } = &mut self.state {
+    /// Resets the count. Closes nothing: what was sent before the breaker opened may answer late.
+    fn count_success(&mut self) {
+        if let Phase::Closed { failures } = &mut self.phase {
             *failures = 0;
         }
     }
 
-    /// A command failed; whether this opened the breaker.
-    pub(super) fn failed(&mut self, now: Instant) -> bool {
-        let State::Closed { failures } = &mut self.state else {
+    /// Counts a failure; returns whether this opened the breaker.
+    fn count_failure(&mut self, now: Instant) -> bool {
+        let Phase::Closed { failures } = &mut self.phase else {
             return false;
         };
         *failures += 1;
         if *failures < self.threshold {
             return false;
         }
-        self.state = State::Open {
+        self.phase = Phase::Open {
             probe_at: now + self.interval,
         };
         true
     }
 
-    /// Whether the caller is to probe now; of many callers only one is, each interval.
-    pub(super) fn probe(&mut self, now: Instant) -> bool {
-        match &mut self.state {
-            State::Open { probe_at } if *probe_at <= now => {
+    /// Whether the caller is to probe now; of many callers only one is, each interval. `false` while closed.
+    fn take_probe(&mut self, now: Instant) -> bool {
+        match &mut self.phase {
+            Phase::Open { probe_at } if *probe_at <= now => {
                 *probe_at = now + self.interval;
                 true
             }
@@ -61,9 +123,8 @@ impl Breaker {
         }
     }
 
-    /// Redis is back and has been told all it missed.
-    pub(super) fn close(&mut self) {
-        self.state = State::Closed { failures: 0 };
+    fn close(&mut self) {
+        self.phase = Phase::Closed { failures: 0 };
     }
 }
 
@@ -73,8 +134,8 @@ mod tests {
 
     const PROBE: Duration = Duration::from_millis(250);
 
-    fn is_open(breaker: &Breaker) -> bool {
-        matches!(breaker.state, State::Open { .. })
+    fn is_open(breaker: &BreakerState) -> bool {
+        matches!(breaker.phase, Phase::Open { .. })
     }
 
     fn at(start: Instant, millis: u64) -> Instant {
@@ -84,38 +145,41 @@ mod tests {
     #[test]
     fn opens_after_failures_in_a_row_only() {
         let now = crate::clock::monotonic();
-        let mut breaker = Breaker::new(3, PROBE);
+        let mut breaker = BreakerState::new(3, PROBE);
         for _ in 0..5 {
-            assert!(!breaker.failed(now));
-            assert!(!breaker.failed(now));
-            breaker.succeeded();
+            assert!(!breaker.count_failure(now));
+            assert!(!breaker.count_failure(now));
+            breaker.count_success();
         }
         assert!(!is_open(&breaker));
-        assert!(!breaker.failed(now));
-        assert!(!breaker.failed(now));
-        assert!(breaker.failed(now), "the third in a row opens it");
+        assert!(!breaker.count_failure(now));
+        assert!(!breaker.count_failure(now));
+        assert!(breaker.count_failure(now), "the third in a row opens it");
         assert!(is_open(&breaker));
-        assert!(!breaker.failed(now), "open already");
+        assert!(!breaker.count_failure(now), "open already");
     }
 
     #[test]
     fn probes_once_an_interval_while_open() {
         let start = crate::clock::monotonic();
-        let mut breaker = Breaker::new(1, PROBE);
-        assert!(!breaker.probe(start), "closed");
-        breaker.failed(start);
-        assert!(!breaker.probe(at(start, 249)));
-        assert!(breaker.probe(at(start, 250)));
-        assert!(!breaker.probe(at(start, 250)), "taken by the other caller");
-        assert!(breaker.probe(at(start, 500)));
+        let mut breaker = BreakerState::new(1, PROBE);
+        assert!(!breaker.take_probe(start), "closed");
+        breaker.count_failure(start);
+        assert!(!breaker.take_probe(at(start, 249)));
+        assert!(breaker.take_probe(at(start, 250)));
+        assert!(
+            !breaker.take_probe(at(start, 250)),
+            "taken by the other caller"
+        );
+        assert!(breaker.take_probe(at(start, 500)));
     }
 
     #[test]
     fn a_late_success_does_not_close_it() {
         let now = crate::clock::monotonic();
-        let mut breaker = Breaker::new(1, PROBE);
-        breaker.failed(now);
-        breaker.succeeded();
+        let mut breaker = BreakerState::new(1, PROBE);
+        breaker.count_failure(now);
+        breaker.count_success();
         assert!(is_open(&breaker));
         breaker.close();
         assert!(!is_open(&breaker));
@@ -123,6 +187,6 @@ mod tests {
 
     #[test]
     fn a_threshold_of_zero_is_one() {
-        assert!(Breaker::new(0, PROBE).failed(crate::clock::monotonic()));
+        assert!(BreakerState::new(0, PROBE).count_failure(crate::clock::monotonic()));
     }
 }

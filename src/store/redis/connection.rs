@@ -1,201 +1,80 @@
-//! How fred is to connect: nothing in it waits for ever but the attempts to reconnect.
-//!
-//! That a connection no longer answers is the keeper's to notice: fred's own watch over it sets a timer
-//! for each piece that it reads or writes.
+//! One runtime's connection.
 
-use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
-use fred::clients::{Client, WithOptions};
-use fred::interfaces::ClientLike;
-use fred::types::Builder;
-use fred::types::RespVersion;
-use fred::types::config::{
-    Config as Fred, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TlsConnector,
-};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use arc_swap::ArcSwap;
 
-use crate::config::Redis;
+use super::clients::Clients;
+use super::deadlines::Deadlines;
+use super::scope::{CommandScope, Limits};
+use super::session::{Session, SessionSlot};
+use super::tier::Tier;
 
-/// Connecting and what the keeper asks; requests have the shorter `[redis] timeout`.
-pub(super) const PATIENT: Duration = Duration::from_secs(1);
-
-/// Invalidations that may wait for their task; one more and memory is emptied instead.
-const INVALIDATIONS: usize = 1024;
-
-/// Why no connection can be configured.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Misconfigured {
-    #[error("url: {0}")]
-    Url(fred::error::Error),
-    #[error("ca_file: {0}")]
-    Authorities(String),
+/// A runtime's connection: fred's client, and the session it has with Redis.
+pub(super) struct RedisConnection {
+    pub(super) tier: Arc<Tier>,
+    /// Replaced by the supervisor when a connection is given up.
+    clients: ArcSwap<Clients>,
+    deadlines: Deadlines,
+    pub(super) session: Arc<SessionSlot>,
 }
 
-/// fred's settings for `config`.
-pub(super) fn settings(config: &Redis) -> Result<Fred, Misconfigured> {
-    let mut settings = match &config.ca_file {
-        // Parsed without TLS first: fred would insist on the system's authorities.
-        Some(file) if config.url.starts_with("rediss") => {
-            let url = config.url.replacen("rediss", "redis", 1);
-            let mut settings = Fred::from_url(&url).map_err(Misconfigured::Url)?;
-            settings.tls = Some(authorities(file)?.into());
-            settings
+impl RedisConnection {
+    /// Not connected yet; `None` if the settings allow no connection.
+    pub(super) fn new(tier: Arc<Tier>) -> Option<RedisConnection> {
+        let clients = Clients::new(tier.settings.as_ref()?, &tier.config)
+            .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
+            .ok()?;
+        Some(RedisConnection {
+            clients: ArcSwap::from_pointee(clients),
+            deadlines: Deadlines::default(),
+            session: tier.sessions.add_slot(),
+            tier,
+        })
+    }
+
+    /// The session, unless the circuit breaker is open: whether requests may use Redis.
+    pub(super) fn usable_session(&self) -> Option<Session> {
+        self.tier.sessions.usable(&self.session)
+    }
+
+    /// The session in which Redis tells this connection what changes.
+    pub(super) fn current_session(&self) -> Option<Session> {
+        self.tier.sessions.current(&self.session)
+    }
+
+    pub(super) fn end_session(&self) {
+        self.tier.sessions.end(&self.session);
+    }
+
+    pub(super) fn clients(&self) -> Arc<Clients> {
+        self.clients.load_full()
+    }
+
+    /// Replaces the client by a new one, which has nothing of the old one's state and is not connected
+    /// yet.
+    pub(super) fn renew_clients(&self) -> Arc<Clients> {
+        let settings = self.tier.settings.as_ref();
+        match settings.map(|settings| Clients::new(settings, &self.tier.config)) {
+            Some(Ok(clients)) => self.clients.store(Arc::new(clients)),
+            // The same settings made the client before.
+            Some(Err(error)) => tracing::error!(%error, "[redis] cannot be used"),
+            None => {}
         }
-        _ => Fred::from_url(&config.url).map_err(Misconfigured::Url)?,
-    };
-    // Only RESP3 carries invalidations beside replies.
-    settings.version = RespVersion::RESP3;
-    // The first connection is tried for ever like any other.
-    settings.fail_fast = false;
-    Ok(settings)
-}
+        self.clients()
+    }
 
-/// fred's client, as each kind of command uses it.
-pub(super) struct Clients {
-    /// For what takes no options.
-    pub(super) plain: Client,
-    /// For requests; how long they wait is up to their lane.
-    pub(super) quick: WithOptions<Client>,
-    /// For the keeper.
-    pub(super) patient: WithOptions<Client>,
-}
-
-impl Clients {
-    /// Not connected yet.
-    pub(super) fn new(settings: &Fred, config: &Redis) -> Result<Clients, fred::error::Error> {
-        let plain = client(settings, config)?;
-        let options = |timeout| Options {
-            max_attempts: Some(1),
-            timeout: Some(timeout),
-            fail_fast: true,
-            ..Options::default()
+    /// For the commands of requests: within `[redis] timeout`, and only while a session is usable.
+    pub(super) fn for_requests(&self) -> CommandScope<'_> {
+        let limits = Limits::Requests {
+            session: &self.session,
+            deadlines: &self.deadlines,
         };
-        Ok(Clients {
-            quick: plain.with_options(&options(Duration::ZERO)),
-            patient: plain.with_options(&options(PATIENT.max(config.timeout))),
-            plain,
-        })
-    }
-}
-
-fn client(settings: &Fred, config: &Redis) -> Result<Client, fred::error::Error> {
-    Builder::from_config(settings.clone())
-        .set_policy(reconnection(config))
-        .set_connection_config(ConnectionConfig {
-            connection_timeout: PATIENT,
-            internal_command_timeout: PATIENT,
-            max_command_attempts: 1,
-            reconnect_on_auth_error: false,
-            ..ConnectionConfig::default()
-        })
-        .set_performance_config(PerformanceConfig {
-            default_command_timeout: PATIENT,
-            broadcast_channel_capacity: INVALIDATIONS,
-            ..PerformanceConfig::default()
-        })
-        .build()
-}
-
-/// For ever, with exponential backoff and jitter, up to `reconnect_max`.
-fn reconnection(config: &Redis) -> ReconnectPolicy {
-    let max = u32::try_from(config.reconnect_max.as_millis())
-        .unwrap_or(u32::MAX)
-        .max(1);
-    let mut policy = ReconnectPolicy::new_exponential(0, 20.min(max), max, 2);
-    policy.set_jitter((max / 10).clamp(1, 50));
-    policy
-}
-
-fn authorities(file: &Path) -> Result<TlsConnector, Misconfigured> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        Misconfigured::Authorities(format!("{}: {error}", file.display()))
-    };
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| wrong(&e))? {
-        let certificate = certificate.map_err(|e| wrong(&e))?;
-        roots.add(certificate).map_err(|e| wrong(&e))?;
-    }
-    let provider = rustls::crypto::ring::default_provider();
-    let tls = ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| wrong(&e))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(tls.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(url: &str) -> Redis {
-        Redis {
-            url: url.to_owned(),
-            namespace: "pannier".to_owned(),
-            timeout: Duration::from_millis(50),
-            reconnect_max: Duration::from_secs(2),
-            breaker_failures: 5,
-            breaker_probe: Duration::from_millis(250),
-            ca_file: None,
-        }
+        CommandScope::new(&self.tier, self.clients(), limits)
     }
 
-    #[test]
-    fn urls() {
-        for (case, url, clustered, sentinel, tls) in [
-            ("plain", "redis://127.0.0.1:6379/1", false, false, false),
-            (
-                "tls",
-                "rediss://user:secret@cache.example:6380",
-                false,
-                false,
-                true,
-            ),
-            (
-                "cluster",
-                "redis-cluster://a:1?node=b:2",
-                true,
-                false,
-                false,
-            ),
-            (
-                "sentinel",
-                "redis-sentinel://s:26379?sentinelServiceName=main",
-                false,
-                true,
-                false,
-            ),
-        ] {
-            let settings = settings(&config(url)).expect(case);
-            assert_eq!(settings.server.is_clustered(), clustered, "{case}");
-            assert_eq!(settings.server.is_sentinel(), sentinel, "{case}");
-            assert_eq!(settings.tls.is_some(), tls, "{case}");
-        }
-        assert!(matches!(
-            settings(&config("nonsense")),
-            Err(Misconfigured::Url(_))
-        ));
-    }
-
-    #[test]
-    fn an_unreadable_ca_file_is_an_error() {
-        let mut config = config("rediss://cache.example:6380");
-        config.ca_file = Some("/nonexistent/ca.pem".into());
-        assert!(matches!(
-            settings(&config),
-            Err(Misconfigured::Authorities(_))
-        ));
-    }
-
-    #[test]
-    fn reconnection_never_ends_nor_exceeds_the_maximum() {
-        let mut policy = reconnection(&config("redis://127.0.0.1"));
-        for _ in 0..100 {
-            assert!(policy.next_delay().is_some_and(|delay| delay <= 2000));
-        }
+    /// For the supervisor's own commands, which need no session.
+    pub(super) fn for_maintenance(&self) -> CommandScope<'_> {
+        CommandScope::new(&self.tier, self.clients(), Limits::Maintenance)
     }
 }

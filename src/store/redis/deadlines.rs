@@ -5,13 +5,11 @@
 //! timer of a command that was answered in time is kept for the next command.
 
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
-
-use super::tier::lock;
 
 /// The most timers kept (promise I7); more commands at a time make their own.
 const SPARE: usize = 256;
@@ -25,26 +23,26 @@ pub(super) struct Deadlines {
 type Timer = Pin<Box<Sleep>>;
 
 impl Deadlines {
-    /// What `work` comes to; `None` if it takes longer than `patience`.
+    /// Runs `work`; `None` if it takes longer than `timeout`.
     pub(super) async fn within<T>(
         &self,
-        patience: Duration,
+        timeout: Duration,
         work: impl Future<Output = T>,
     ) -> Option<T> {
-        let mut timer = self.timer(Instant::now() + patience);
+        let mut timer = self.start_timer(Instant::now() + timeout);
         let done = tokio::select! {
             biased;
             done = work => Some(done),
             () = &mut timer => None,
         };
         if done.is_some() {
-            self.keep(timer);
+            self.keep_for_reuse(timer);
         }
         done
     }
 
-    fn timer(&self, deadline: Instant) -> Timer {
-        let spare = lock(&self.spare).pop();
+    fn start_timer(&self, deadline: Instant) -> Timer {
+        let spare = self.spare.lock().pop();
         match spare {
             Some(mut timer) => {
                 timer.as_mut().reset(deadline);
@@ -54,10 +52,10 @@ impl Deadlines {
         }
     }
 
-    fn keep(&self, mut timer: Timer) {
+    fn keep_for_reuse(&self, mut timer: Timer) {
         // Else it would wake, and keep in memory, the task of a command that is long done.
         let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let mut spare = lock(&self.spare);
+        let mut spare = self.spare.lock();
         if spare.len() < SPARE {
             spare.push(timer);
         }
@@ -71,14 +69,14 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_millis(50);
+    const TIMEOUT: Duration = Duration::from_millis(50);
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_command_has_all_of_its_patience() {
+    async fn each_command_has_all_of_its_time() {
         let deadlines = Deadlines::default();
         for (case, takes, in_time) in [
             ("the first", 40, true),
@@ -94,7 +92,7 @@ mod tests {
             ("too late again", 51, false),
         ] {
             let began = Instant::now();
-            let done = deadlines.within(PATIENCE, sleep(millis(takes))).await;
+            let done = deadlines.within(TIMEOUT, sleep(millis(takes))).await;
             assert_eq!(done.is_some(), in_time, "{case}");
             let waited = Instant::now() - began;
             assert!(waited <= millis(takes.min(50) + 1), "{case}: {waited:?}");
@@ -104,19 +102,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_timer_that_ended_unused_is_used_again() {
         let deadlines = Deadlines::default();
-        deadlines.within(PATIENCE, async {}).await;
+        deadlines.within(TIMEOUT, async {}).await;
         sleep(millis(500)).await;
-        let done = deadlines.within(PATIENCE, sleep(millis(40))).await;
+        let done = deadlines.within(TIMEOUT, sleep(millis(40))).await;
         assert!(done.is_some());
-        let late = deadlines.within(PATIENCE, std::future::pending::<()>());
+        let late = deadlines.within(TIMEOUT, std::future::pending::<()>());
         assert!(late.await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_than_the_cap_are_kept() {
         let deadlines = Deadlines::default();
-        let crowd = (0..2 * SPARE).map(|_| deadlines.within(PATIENCE, sleep(millis(1))));
+        let crowd = (0..2 * SPARE).map(|_| deadlines.within(TIMEOUT, sleep(millis(1))));
         assert!(join_all(crowd).await.iter().all(Option::is_some));
-        assert_eq!(lock(&deadlines.spare).len(), SPARE);
+        assert_eq!(deadlines.spare.lock().len(), SPARE);
     }
 }

@@ -1,5 +1,9 @@
 //! What can go wrong with a command, as far as the answer to it differs.
 
+/// Redis did not answer a lookup in time, or with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered;
+
 /// A command's failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::store) enum Error {

@@ -1,11 +1,13 @@
 //! Purges that Redis has not confirmed: what they cover is neither served from it nor stored in it.
 //!
 //! A purge is entered before it is sent and leaves when it has landed, so one whose caller goes away
-//! half-way is not lost. Failed ones wait here until the keeper sends them again (promise I4).
+//! half-way is not lost. Failed ones wait here until the supervisor sends them again (promise I4).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::routes::Purge;
 
@@ -59,14 +61,15 @@ impl Journal {
     /// Enters a purge that has to be done again.
     pub(in crate::store) fn keep(&self, purge: Arc<Purge>) {
         self.push(purge, true);
-        self.lock(Purges::collapse);
+        self.change(Purges::collapse);
     }
 
     /// Whether one of them covers `key`; with `tags` unknown, by its key alone.
     pub(in crate::store) fn covers(&self, key: &str, tags: &[Box<str>]) -> bool {
         self.len.load(Ordering::Acquire) != 0
             && self
-                .guard()
+                .purges
+                .lock()
                 .entries
                 .iter()
                 .any(|e| e.purge.covers(key, tags))
@@ -74,7 +77,7 @@ impl Journal {
 
     /// The failed ones, oldest first.
     pub(in crate::store) fn failed(&self) -> Vec<(u64, Arc<Purge>)> {
-        let purges = self.guard();
+        let purges = self.purges.lock();
         let failed = purges.entries.iter().filter(|entry| entry.failed);
         failed
             .map(|entry| (entry.id, Arc::clone(&entry.purge)))
@@ -86,7 +89,8 @@ impl Journal {
         match self.len.load(Ordering::Acquire) {
             0 => 0,
             _ => self
-                .guard()
+                .purges
+                .lock()
                 .entries
                 .iter()
                 .filter(|entry| entry.failed)
@@ -96,7 +100,7 @@ impl Journal {
 
     /// A failed one has landed after all.
     pub(in crate::store) fn landed(&self, id: u64) {
-        self.lock(|purges| {
+        self.change(|purges| {
             purges.entries.retain(|entry| entry.id != id);
             purges.retry = None;
         });
@@ -107,7 +111,7 @@ impl Journal {
         if self.failed_count() == 0 {
             return false;
         }
-        self.lock(|purges| match purges.retry {
+        self.change(|purges| match purges.retry {
             Some((at, _)) if now < at => false,
             before => {
                 let wait = before.map_or(FIRST_RETRY, |(_, wait)| (wait * 2).min(LAST_RETRY));
@@ -118,7 +122,7 @@ impl Journal {
     }
 
     fn push(&self, purge: Arc<Purge>, failed: bool) -> u64 {
-        self.lock(|purges| {
+        self.change(|purges| {
             let id = purges.next_id;
             purges.next_id += 1;
             purges.entries.push(Unconfirmed { id, purge, failed });
@@ -126,13 +130,8 @@ impl Journal {
         })
     }
 
-    fn guard(&self) -> MutexGuard<'_, Purges> {
-        // Every change is whole or not at all.
-        self.purges.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock<T>(&self, change: impl FnOnce(&mut Purges) -> T) -> T {
-        let mut purges = self.guard();
+    fn change<T>(&self, change: impl FnOnce(&mut Purges) -> T) -> T {
+        let mut purges = self.purges.lock();
         let result = change(&mut purges);
         self.len.store(purges.entries.len(), Ordering::Release);
         result
@@ -167,7 +166,7 @@ impl InFlight<'_> {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.journal.lock(|purges| {
+        self.journal.change(|purges| {
             if self.landed {
                 purges.entries.retain(|entry| entry.id != self.id);
             } else {

@@ -1,7 +1,8 @@
 //! The names of Pannier's keys in Redis, and what an entry costs there.
 //!
-//! All names of a shard begin with its prefix, `{ns}` or `{ns.3}`; the braces are a cluster hash tag,
-//! so a shard is in one slot and its scripts may touch all of it. After the prefix:
+//! All names of a shard begin with its prefix: a cluster hash tag, `{ns}` or `{ns.3}`, and the version of
+//! the layout, as in `{ns}:v1`. So a shard is in one slot and its scripts may touch all of it, and sidecars
+//! of two layouts do not touch each other's keys. After the prefix:
 //!
 //! | name | type | holds |
 //! | --- | --- | --- |
@@ -15,40 +16,51 @@
 //! | `:tp` | zset by purge number | tags purged lately, for fills under way |
 //! | `:by` | hash | bytes `b0`–`b2` and entries `n0`–`n2` by priority, lease bytes `l`, purge number `sq`, the purge number below which any tag counts as purged `fl`, the data set's `id` |
 
+/// The version of the layout: raise it with any change by which sidecars before and after it would
+/// misread, or fail to purge, what the other stored. That is a change of a name or type in the table
+/// above, of what a field means, of how keys are spread over shards, of what a script expects to find, or
+/// of the form of a key or tag that routes render.
+///
+/// The bytes of an entry have a version of their own ([`crate::entry::codec`]): one that does not decode
+/// is a miss.
+pub(in crate::store) const LAYOUT: u32 = 1;
+
 /// A single server takes all in one shard; a cluster spreads this many over its nodes.
 const CLUSTER_SHARDS: usize = 16;
 
-/// The shards of a namespace.
+/// The shards of a namespace, as one layout names them.
 #[derive(Debug)]
 pub(super) struct Keyspace {
-    shards: Vec<Box<str>>,
+    prefixes: Vec<Box<str>>,
 }
 
 impl Keyspace {
-    pub(super) fn new(namespace: &str, clustered: bool) -> Keyspace {
-        let shards = if clustered {
-            (0..CLUSTER_SHARDS)
-                .map(|shard| format!("{{{namespace}.{shard}}}").into())
-                .collect()
-        } else {
-            vec![format!("{{{namespace}}}").into()]
+    pub(super) fn new(namespace: &str, clustered: bool, layout: u32) -> Keyspace {
+        let tags = match clustered {
+            true => (0..CLUSTER_SHARDS)
+                .map(|shard| format!("{{{namespace}.{shard}}}"))
+                .collect(),
+            false => vec![format!("{{{namespace}}}")],
         };
-        Keyspace { shards }
+        let prefix = |tag: String| format!("{tag}:v{layout}").into();
+        Keyspace {
+            prefixes: tags.into_iter().map(prefix).collect(),
+        }
     }
 
-    /// All prefixes.
+    /// The prefixes of all shards.
     pub(super) fn shards(&self) -> &[Box<str>] {
-        &self.shards
+        &self.prefixes
     }
 
     /// The prefix of `key`'s shard.
     pub(super) fn shard(&self, key: &str) -> &str {
-        &self.shards[self.shard_number(key)]
+        &self.prefixes[self.shard_number(key)]
     }
 
     /// Which of the shards has `key`. The hash is part of the format: all sidecars must agree.
     pub(super) fn shard_number(&self, key: &str) -> usize {
-        match self.shards.len() {
+        match self.prefixes.len() {
             1 => 0,
             count => crc32fast::hash(key.as_bytes()) as usize % count,
         }
@@ -67,7 +79,7 @@ impl Keyspace {
     /// The key whose entry or lease is called `name`.
     pub(super) fn parse<'n>(&self, name: &'n str) -> Option<Name<'n>> {
         let rest = self
-            .shards
+            .prefixes
             .iter()
             .find_map(|shard| name.strip_prefix(&**shard))?;
         let entry = rest.strip_prefix(":e:").map(Name::Entry);
@@ -120,14 +132,16 @@ mod tests {
 
     #[test]
     fn names_of_a_single_server() {
-        let keys = Keyspace::new("app", false);
+        let keys = Keyspace::new("app", false, 1);
         assert_eq!(keys.shards().len(), 1);
-        assert_eq!(keys.shard("user:1"), "{app}");
+        assert_eq!(keys.shard("user:1"), "{app}:v1");
         for (case, name, expected) in [
-            ("entry", "{app}:e:user:1", Some(Name::Entry("user:1"))),
-            ("lease", "{app}:l:user:1", Some(Name::Lease("user:1"))),
-            ("index", "{app}:ix", None),
-            ("another namespace", "{app2}:e:user:1", None),
+            ("entry", "{app}:v1:e:user:1", Some(Name::Entry("user:1"))),
+            ("lease", "{app}:v1:l:user:1", Some(Name::Lease("user:1"))),
+            ("index", "{app}:v1:ix", None),
+            ("another namespace", "{app2}:v1:e:user:1", None),
+            ("another layout", "{app}:v2:e:user:1", None),
+            ("a layout of more digits", "{app}:v10:e:user:1", None),
             ("foreign", "user:1", None),
         ] {
             assert_eq!(keys.parse(name), expected, "{case}");
@@ -136,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_cluster_spreads_keys_and_knows_them_again() {
-        let keys = Keyspace::new("app", true);
+        let keys = Keyspace::new("app", true, 1);
         let mut used = std::collections::BTreeSet::new();
         for i in 0..1000 {
             let key = format!("user:{i}");
@@ -170,8 +184,8 @@ mod tests {
 
     #[test]
     fn tags_and_bytes_cost() {
-        let plain = cost("{app}", "user:1", 100, &[]);
-        assert!(cost("{app}", "user:1", 300, &[]) > plain + 150);
-        assert!(cost("{app}", "user:1", 100, &["user:1".into()]) > plain + 100);
+        let plain = cost("{app}:v1", "user:1", 100, &[]);
+        assert!(cost("{app}:v1", "user:1", 300, &[]) > plain + 150);
+        assert!(cost("{app}:v1", "user:1", 100, &["user:1".into()]) > plain + 100);
     }
 }

@@ -8,19 +8,19 @@ use fred::types::Value;
 
 use super::error::Error;
 use super::keys;
-use super::lane::number;
-use super::link::Link;
-use super::scripts::{Call, Script};
+use super::scope::CommandScope;
+use super::scripts::{Call, Script, parse_number};
+use super::tier::Tier;
 use crate::entry::{Entry, codec};
 
 /// A lease outlives its fill's deadline by this, for the store that follows.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// What became of asking for a lease.
+/// The answer to asking for a lease.
 #[derive(Debug)]
 pub(in crate::store) enum Lease {
     /// Ours.
-    Held(Held),
+    Held(HeldLease),
     /// Another fill of the fleet has it.
     Taken,
     /// The budget, or Redis, has no room.
@@ -32,16 +32,16 @@ pub(in crate::store) enum Lease {
 
 /// A lease of ours.
 #[derive(Debug)]
-pub(in crate::store) struct Held {
+pub(in crate::store) struct HeldLease {
     token: Box<str>,
     /// How many purges by tag the shard had seen.
     purges: u64,
-    /// What was stored when the lease was taken: the variants the new one joins. Anything read earlier
-    /// may have been purged since.
+    /// The entry that was stored when the lease was taken: the new variant joins its variants. Anything
+    /// read earlier may have been purged since.
     base: Option<Entry>,
 }
 
-/// What became of a store.
+/// The answer to a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Put {
     Stored,
@@ -53,133 +53,141 @@ pub(in crate::store) enum Put {
     Full,
 }
 
-impl Held {
-    /// What was stored when the lease was taken.
+impl Lease {
+    /// The lease, if the session in which it was taken has ended: it may stand in Redis, but neither is
+    /// anything stored under it, nor what came with it used.
+    pub(super) fn distrust(self) -> Lease {
+        match self {
+            Lease::Held(held) => Lease::Unknown(Some(held.token)),
+            other => other,
+        }
+    }
+}
+
+impl HeldLease {
+    /// The entry that was stored when the lease was taken.
     pub(in crate::store) fn base(&self) -> Option<&Entry> {
         self.base.as_ref()
     }
 }
 
-impl Link {
-    /// Asks for the lease of `key` for a fill of at most `deadline`.
-    pub(in crate::store) async fn lease(&self, key: &str, deadline: Duration) -> Lease {
-        let token: Box<str> =
-            format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)).into();
-        let names = &self.tier.keys;
-        let lasting = u64::try_from((deadline + MARGIN).as_millis()).unwrap_or(u64::MAX >> 12);
-        let call = || Call {
-            keys: vec![names.entry(key), names.lease(key)],
-            args: vec![
-                names.shard(key).into(),
-                key.into(),
-                (&*token).into(),
-                decimal(lasting),
-                decimal(self.tier.shard_budget),
-            ],
-        };
-        let latency = &self.tier.latency.lease;
-        let reply = self.quick().run(Some(latency), Script::Lease, call).await;
-        match reply {
-            Ok(reply) => self.leased(key, token, reply),
-            Err(Error::Full(_)) => Lease::Full,
-            Err(Error::Down) => Lease::Unknown(None),
-            Err(_) => Lease::Unknown(Some(token)),
-        }
-    }
-
-    fn leased(&self, key: &str, token: Box<str>, reply: Value) -> Lease {
-        let mut reply = reply.into_array().into_iter();
-        let mut next = || reply.next().unwrap_or(Value::Null);
-        match number(&next()) {
-            0 => Lease::Taken,
-            1 => Lease::Held(Held {
-                token,
-                purges: number(&next()),
-                base: next().into_bytes().and_then(|bytes| {
-                    codec::decode(&bytes)
-                        .inspect_err(|error| self.undecodable(key, *error))
-                        .ok()
-                }),
-            }),
-            _ => Lease::Full,
-        }
-    }
-
-    /// Stores `entry`, useful for `ttl`, under the lease; the lease is gone afterwards.
-    pub(in crate::store) async fn put(
-        &self,
-        key: &str,
-        held: &Held,
-        entry: &Entry,
-        ttl: Duration,
-    ) -> Result<Put, Error> {
-        let names = &self.tier.keys;
-        let prefix = names.shard(key);
-        let bytes = Bytes::from(codec::encode(entry));
-        let tags = tags(entry);
-        let size = keys::cost(prefix, key, bytes.len(), &tags);
-        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        let call = || {
-            let mut args = vec![
-                prefix.into(),
-                key.into(),
-                (&*held.token).into(),
-                decimal(held.purges),
-                decimal(ttl.clamp(1, u64::MAX >> 12)),
-                decimal(size),
-                decimal(entry.priority() as u64),
-                decimal(self.tier.shard_budget),
-                Value::Bytes(bytes.clone()),
-            ];
-            args.extend(tags.iter().map(|tag| Value::from(&**tag)));
-            let keys = vec![names.entry(key), names.lease(key)];
-            Call { keys, args }
-        };
-        let latency = &self.tier.latency.put;
-        let reply = self.quick().run(Some(latency), Script::Put, call).await;
-        match reply {
-            Ok(reply) => Ok(match number(&reply) {
-                1 => Put::Stored,
-                2 => Put::Full,
-                3 => Put::Purged,
-                _ => Put::Lost,
-            }),
-            Err(Error::Full(_)) => {
-                self.release_held(key, held).await;
-                Ok(Put::Full)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Gives a lease back, so that another fill need not wait for its end.
-    pub(in crate::store) async fn release(&self, key: &str, lease: Lease) {
-        match lease {
-            Lease::Held(held) => self.release_held(key, &held).await,
-            // Sent behind the request for it on the same connection, so it comes later.
-            Lease::Unknown(Some(token)) => self.release_token(key, &token).await,
-            Lease::Unknown(None) | Lease::Taken | Lease::Full => {}
-        }
-    }
-
-    /// Gives a lease of ours back.
-    pub(in crate::store) async fn release_held(&self, key: &str, held: &Held) {
-        self.release_token(key, &held.token).await;
-    }
-
-    async fn release_token(&self, key: &str, token: &str) {
-        let names = &self.tier.keys;
-        let call = || Call {
-            keys: vec![names.lease(key)],
-            args: vec![names.shard(key).into(), key.into(), token.into()],
-        };
-        // If it fails, the lease ends by itself.
-        let _ = self.quick().run(None, Script::Release, call).await;
+/// Asks for the lease of `key` for a fill of at most `deadline`. With it comes what is stored under the
+/// key at that moment (promise I3: anything read earlier may have been purged since).
+pub(super) async fn take(scope: &CommandScope<'_>, key: &str, deadline: Duration) -> Lease {
+    let token: Box<str> = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)).into();
+    let names = &scope.tier.keys;
+    let millis = u64::try_from((deadline + MARGIN).as_millis()).unwrap_or(u64::MAX >> 12);
+    let call = || Call {
+        keys: vec![names.entry(key), names.lease(key)],
+        args: vec![
+            names.shard(key).into(),
+            key.into(),
+            (&*token).into(),
+            decimal(millis),
+            decimal(scope.tier.budget.per_shard),
+        ],
+    };
+    let latency = &scope.tier.latency.lease;
+    match scope.run_script(Some(latency), Script::Lease, call).await {
+        Ok(reply) => read_lease_reply(scope.tier, key, token, reply),
+        Err(Error::Full(_)) => Lease::Full,
+        Err(Error::Down) => Lease::Unknown(None),
+        Err(_) => Lease::Unknown(Some(token)),
     }
 }
 
+fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Value) -> Lease {
+    let mut reply = reply.into_array().into_iter();
+    let mut next = || reply.next().unwrap_or(Value::Null);
+    match parse_number(&next()) {
+        0 => Lease::Taken,
+        1 => Lease::Held(HeldLease {
+            token,
+            purges: parse_number(&next()),
+            base: next().into_bytes().and_then(|bytes| {
+                codec::decode(&bytes)
+                    .inspect_err(|error| tier.note_undecodable(key, *error))
+                    .ok()
+            }),
+        }),
+        _ => Lease::Full,
+    }
+}
+
+/// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was purged
+/// since (promise I3). The lease is gone afterwards, unless the answer is an error.
+pub(super) async fn put(
+    scope: &CommandScope<'_>,
+    key: &str,
+    lease: &HeldLease,
+    entry: &Entry,
+    ttl: Duration,
+) -> Result<Put, Error> {
+    let names = &scope.tier.keys;
+    let prefix = names.shard(key);
+    let bytes = Bytes::from(codec::encode(entry));
+    let tags = collect_tags(entry);
+    let size = keys::cost(prefix, key, bytes.len(), &tags);
+    let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+    let call = || {
+        let mut args = vec![
+            prefix.into(),
+            key.into(),
+            (&*lease.token).into(),
+            decimal(lease.purges),
+            decimal(ttl.clamp(1, u64::MAX >> 12)),
+            decimal(size),
+            decimal(entry.priority() as u64),
+            decimal(scope.tier.budget.per_shard),
+            Value::Bytes(bytes.clone()),
+        ];
+        args.extend(tags.iter().map(|tag| Value::from(&**tag)));
+        let keys = vec![names.entry(key), names.lease(key)];
+        Call { keys, args }
+    };
+    let latency = &scope.tier.latency.put;
+    match scope.run_script(Some(latency), Script::Put, call).await {
+        Ok(reply) => Ok(match parse_number(&reply) {
+            1 => Put::Stored,
+            2 => Put::Full,
+            3 => Put::Purged,
+            _ => Put::Lost,
+        }),
+        Err(Error::Full(_)) => {
+            release_held(scope, key, lease).await;
+            Ok(Put::Full)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a lease back, so that another fill need not wait for its end.
+pub(super) async fn release(scope: &CommandScope<'_>, key: &str, lease: Lease) {
+    match lease {
+        Lease::Held(held) => release_held(scope, key, &held).await,
+        // Sent after the request for it on the same connection, so carried out after it.
+        Lease::Unknown(Some(token)) => release_token(scope, key, &token).await,
+        Lease::Unknown(None) | Lease::Taken | Lease::Full => {}
+    }
+}
+
+/// Gives a lease of ours back, so that another fill need not wait for its end.
+pub(super) async fn release_held(scope: &CommandScope<'_>, key: &str, lease: &HeldLease) {
+    release_token(scope, key, &lease.token).await;
+}
+
+async fn release_token(scope: &CommandScope<'_>, key: &str, token: &str) {
+    let names = &scope.tier.keys;
+    let call = || Call {
+        keys: vec![names.lease(key)],
+        args: vec![names.shard(key).into(), key.into(), token.into()],
+    };
+    // If it fails, the lease ends by itself.
+    let _ = scope.run_script(None, Script::Release, call).await;
+}
+
 /// The tags of all variants, each once.
-fn tags(entry: &Entry) -> Vec<Box<str>> {
+fn collect_tags(entry: &Entry) -> Vec<Box<str>> {
     let all = entry.variants.iter().flat_map(|variant| &variant.tags);
     let mut tags: Vec<Box<str>> = all.cloned().collect();
     tags.sort_unstable();

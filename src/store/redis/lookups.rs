@@ -1,8 +1,8 @@
 //! Lookups of entries, those of one moment in one command.
 //!
-//! A command costs more in this process than what it carries: a runtime that has requests of many clients
-//! at hand asks for all of their entries at once. It waits for nobody to come, nor for the answer to what
-//! it asked before.
+//! A command costs this process more than the entry it brings, so a runtime that has requests of many
+//! clients at hand asks for all of their entries at once. It waits neither for further requests nor for
+//! the answer to the command before.
 
 use std::sync::{Arc, Weak};
 
@@ -12,68 +12,64 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
+use super::connection::RedisConnection;
 use super::error::Error;
-use super::link::Link;
 
 /// The most entries of one command.
-const MOST: usize = 16;
+const MAX_ENTRIES: usize = 16;
 
-/// What the answer to several should come to at most, in bytes: it is handed out when all of it is there,
-/// and is due in the time of one.
-const LARGE: usize = 256 << 10;
+/// The bytes that an answer with several entries should not exceed: it is handed out when all of it has
+/// arrived, and has no more time than one with a single entry.
+const MAX_ANSWER_BYTES: usize = 256 << 10;
 
-/// What an entry's name holds.
-type Found = Result<Option<Bytes>, Error>;
+/// The bytes under an entry's name, if there are any.
+type LookupResult = Result<Option<Bytes>, Error>;
 
 /// Where lookups wait for the runtime to come to them; no more of them than requests under way.
 #[derive(Debug)]
-pub(super) struct Lookups(mpsc::UnboundedSender<Wanted>);
+pub(super) struct Lookups(mpsc::UnboundedSender<Lookup>);
 
-/// A lookup, and who waits for it.
+/// One lookup, and the request that waits for it.
 #[derive(Debug)]
-struct Wanted {
+struct Lookup {
     shard: usize,
     name: String,
-    reply: oneshot::Sender<Found>,
+    reply: oneshot::Sender<LookupResult>,
 }
 
-/// Carries lookups out.
-pub(super) struct Carrier(mpsc::UnboundedReceiver<Wanted>);
-
 impl Lookups {
-    pub(super) fn new() -> (Lookups, Carrier) {
+    /// Starts the task that sends lookups over `connection`; it ends with the result or the connection.
+    pub(super) fn start(connection: &Arc<RedisConnection>) -> Lookups {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Lookups(sender), Carrier(receiver))
+        tokio::spawn(send_all(receiver, Arc::downgrade(connection)));
+        Lookups(sender)
     }
 
-    /// What is under `name`, which is in `shard`, as soon as the command with it is answered.
-    pub(super) async fn find(&self, shard: usize, name: String) -> Found {
+    /// The bytes under `name`, which is in `shard`, as soon as the command with it is answered.
+    pub(super) async fn find(&self, shard: usize, name: String) -> LookupResult {
         let (reply, found) = oneshot::channel();
-        let wanted = Wanted { shard, name, reply };
-        self.0.send(wanted).map_err(|_| Error::Down)?;
-        // The link has ended.
+        let lookup = Lookup { shard, name, reply };
+        self.0.send(lookup).map_err(|_| Error::Down)?;
+        // The connection has ended.
         found.await.unwrap_or(Err(Error::Down))
     }
 }
 
-impl Carrier {
-    /// Runs until the link is gone.
-    pub(super) async fn run(mut self, link: Weak<Link>) {
-        let mut under_way = FuturesUnordered::<BoxFuture<'static, Option<usize>>>::new();
-        let mut wanted = Vec::with_capacity(MOST);
-        let mut usual = 0;
-        loop {
-            tokio::select! {
-                biased;
-                Some(largest) = under_way.next() => usual = usual_after(usual, largest),
-                count = self.0.recv_many(&mut wanted, together(usual)) => {
-                    let Some(link) = link.upgrade().filter(|_| count > 0) else { return };
-                    wanted.sort_by_key(|wanted| wanted.shard);
-                    while let Some(last) = wanted.last() {
-                        let first = wanted.partition_point(|wanted| wanted.shard < last.shard);
-                        let of_shard = wanted.split_off(first);
-                        under_way.push(Box::pin(carry_out(Arc::clone(&link), of_shard)));
-                    }
+async fn send_all(mut lookups: mpsc::UnboundedReceiver<Lookup>, connection: Weak<RedisConnection>) {
+    let mut under_way = FuturesUnordered::<BoxFuture<'static, Option<usize>>>::new();
+    let mut waiting = Vec::with_capacity(MAX_ENTRIES);
+    let mut usual_size = 0;
+    loop {
+        tokio::select! {
+            biased;
+            Some(largest) = under_way.next() => usual_size = usual_size_after(usual_size, largest),
+            count = lookups.recv_many(&mut waiting, entries_per_command(usual_size)) => {
+                let Some(connection) = connection.upgrade().filter(|_| count > 0) else { return };
+                waiting.sort_by_key(|lookup| lookup.shard);
+                while let Some(last) = waiting.last() {
+                    let first = waiting.partition_point(|lookup| lookup.shard < last.shard);
+                    let of_shard = waiting.split_off(first);
+                    under_way.push(Box::pin(send_together(Arc::clone(&connection), of_shard)));
                 }
             }
         }
@@ -81,50 +77,53 @@ impl Carrier {
 }
 
 /// How many entries go with one command where they are usually of this size.
-fn together(usual: usize) -> usize {
-    (LARGE / usual.max(1)).clamp(1, MOST)
+fn entries_per_command(usual_size: usize) -> usize {
+    (MAX_ANSWER_BYTES / usual_size.max(1)).clamp(1, MAX_ENTRIES)
 }
 
 /// The usual size after an answer with this largest entry.
-fn usual_after(usual: usize, largest: Option<usize>) -> usize {
-    (usual * 7 + largest.unwrap_or(usual)) / 8
+fn usual_size_after(usual_size: usize, largest: Option<usize>) -> usize {
+    (usual_size * 7 + largest.unwrap_or(usual_size)) / 8
 }
 
-/// Looks up what is in one shard; tells the size of the largest entry, if there was any.
-async fn carry_out(link: Arc<Link>, mut wanted: Vec<Wanted>) -> Option<usize> {
-    // Who went meanwhile wants nothing.
-    wanted.retain(|wanted| !wanted.reply.is_closed());
-    let lane = link.quick();
-    let client = lane.client();
-    let found = match wanted.as_mut_slice() {
+/// Looks up, by one command, what is in one shard; returns the size of the largest entry, if there was any.
+async fn send_together(
+    connection: Arc<RedisConnection>,
+    mut lookups: Vec<Lookup>,
+) -> Option<usize> {
+    // Requests that were dropped meanwhile want nothing.
+    lookups.retain(|lookup| !lookup.reply.is_closed());
+    let scope = connection.for_requests();
+    let client = scope.client();
+    let found = match lookups.as_mut_slice() {
         [] => return None,
         [only] => {
             let name = std::mem::take(&mut only.name);
-            let found = lane.carry(Box::pin(client.get(name))).await;
+            let found = scope.send_uncounted(Box::pin(client.get(name))).await;
             found.map(|found| vec![found])
         }
         several => {
             let names = several
                 .iter_mut()
-                .map(|wanted| std::mem::take(&mut wanted.name));
+                .map(|lookup| std::mem::take(&mut lookup.name));
             let names: Vec<String> = names.collect();
-            // What is of another type counts as absent here: the lease that follows removes it.
-            lane.carry(Box::pin(client.mget::<Vec<Option<Bytes>>, _>(names)))
-                .await
+            // A value of another type counts as absent here: the lease that follows removes it.
+            let command = client.mget::<Vec<Option<Bytes>>, _>(names);
+            scope.send_uncounted(Box::pin(command)).await
         }
     };
-    // Whoever is not answered here is told that there is no connection.
+    // A lookup that gets no reply here ends as not connected.
     match found {
         Ok(found) => {
             let largest = found.iter().flatten().map(Bytes::len).max();
-            for (wanted, found) in wanted.into_iter().zip(found) {
-                let _ = wanted.reply.send(Ok(found));
+            for (lookup, found) in lookups.into_iter().zip(found) {
+                let _ = lookup.reply.send(Ok(found));
             }
             largest
         }
         Err(error) => {
-            for wanted in wanted {
-                let _ = wanted.reply.send(Err(error.clone()));
+            for lookup in lookups {
+                let _ = lookup.reply.send(Err(error.clone()));
             }
             None
         }
@@ -136,23 +135,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_entries_are_not_asked_for_together() {
+    fn large_entries_are_not_asked_for_entries_per_command() {
         let rows = [
-            ("nothing known", None, MOST),
-            ("a kilobyte", Some(1 << 10), MOST),
+            ("nothing known", None, MAX_ENTRIES),
+            ("a kilobyte", Some(1 << 10), MAX_ENTRIES),
             ("as many as fit", Some(64 << 10), 4),
             ("one that is larger by itself", Some(8 << 20), 1),
         ];
         for (name, largest, expected) in rows {
-            let usual = (0..100).fold(0, |usual, _| usual_after(usual, largest));
-            assert_eq!(together(usual), expected, "{name}");
+            let usual = (0..100).fold(0, |usual, _| usual_size_after(usual, largest));
+            assert_eq!(entries_per_command(usual), expected, "{name}");
         }
         assert_eq!(
-            together(usual_after(0, Some(8 << 20))),
+            entries_per_command(usual_size_after(0, Some(8 << 20))),
             1,
             "after the first"
         );
-        let forgotten = (0..100).fold(8 << 20, |usual, _| usual_after(usual, Some(1)));
-        assert_eq!(together(forgotten), MOST, "when they are small again");
+        let forgotten = (0..100).fold(8 << 20, |usual, _| usual_size_after(usual, Some(1)));
+        assert_eq!(
+            entries_per_command(forgotten),
+            MAX_ENTRIES,
+            "when they are small again"
+        );
     }
 }

@@ -1,48 +1,40 @@
 //! The Redis tier: shared by a fleet of sidecars, and optional at every instant (promise I4).
 //!
-//! `Tier` is what all threads of the process share, `Link` one runtime's connection with its task,
-//! the `keeper`. A link is of use while it has a *session*: connected, client tracking confirmed,
-//! clock compared, every missed purge done again. A session ends with its connection, and memory is
-//! emptied whenever one begins, so it never goes on as if it had been told everything.
+//! [`Tier`] is what all threads of the process share, [`AttachedTier`] what one runtime has of it: a
+//! connection, and the task that keeps it in session, the `supervisor`. Requests use a connection only
+//! within a session (`session`).
+//!
+//! Files use each other downwards only: `attached` and `supervisor` use the commands (`lookups`,
+//! `lease`, `purge`, `beat`, `recovery`, `tracking`); these are sent in a `scope` of a `connection`,
+//! which knows the `tier`; the rest stands alone.
 
+mod attached;
+mod beat;
 mod breaker;
+mod clients;
 mod connection;
+mod data_set;
 mod deadlines;
 mod error;
 mod journal;
-mod keeper;
 mod keys;
-mod lane;
 mod lease;
-mod link;
 mod lookups;
 mod purge;
 mod recovery;
+mod scope;
 mod scripts;
+mod session;
+mod status;
+mod supervisor;
 mod tier;
 mod tracking;
+mod usage;
 
-pub(super) use self::lease::{Held, Lease, Put};
-pub(super) use self::link::{Counters, Link};
-pub(super) use self::tier::{Session, Tier};
-
-/// What is known of Redis.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RedisStatus {
-    /// Every runtime is connected, and the circuit breaker is closed.
-    pub up: bool,
-    /// Whether invalidations arrive, so that memory may remember what Redis holds.
-    pub tracking: bool,
-    /// Pannier's keys, bytes accounted by the scripts (entries, leases and indexes).
-    pub bytes: u64,
-    /// Entries.
-    pub entries: u64,
-    /// `[budget] max`.
-    pub max: u64,
-    /// Whether `bytes` is past `[budget] evict_at`.
-    pub nearly_full: bool,
-    /// Purges kept until Redis can be reached.
-    pub pending_purges: usize,
-    /// The last error, in words.
-    pub last_error: Option<String>,
-}
+pub(super) use self::attached::AttachedTier;
+pub use self::error::Unanswered;
+pub(super) use self::lease::{HeldLease, Lease, Put};
+pub(super) use self::session::Session;
+pub use self::status::RedisStatus;
+pub(super) use self::tier::Tier;
+pub(super) use self::usage::Counters;

@@ -1,149 +1,55 @@
 //! From a connection to a session: what must be known and done before Redis is trusted (again).
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
 use fred::interfaces::{ClientLike, TrackingInterface};
-use fred::types::{InfoKind, Value};
+use fred::types::InfoKind;
 
+use super::connection::RedisConnection;
 use super::error::Error;
-use super::lane::{Lane, number};
-use super::link::{Counters, Link};
-use super::scripts::{Call, Script};
-use super::tier::lock;
-use crate::clock;
-use crate::routes::Purge;
-use crate::store::Mark;
+use super::scope::CommandScope;
+use super::session::Endings;
+use super::{beat, purge};
 
-/// What tells one state of a shard's data from another: the run of the server, and an id stored in
-/// the data themselves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DataSet {
-    run: String,
-    id: String,
+/// Prepares a session: client tracking is on, clock and data set are compared, every purge that Redis
+/// missed is sent. The caller begins the session if the connection still stands and nothing has ended
+/// since the [`Endings`] returned.
+pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Error> {
+    let tier = &connection.tier;
+    let _one_at_a_time = tier.recovery.lock().await;
+    let scope = connection.for_maintenance();
+    start_tracking(&scope).await?;
+    tier.scripts.load(scope.client()).await;
+    let mut endings = tier.sessions.endings(&connection.session);
+    if beat::beat(&scope).await? {
+        warn_of_eviction(&scope).await;
+        // That beat may have ended all sessions itself; what ends them from now on counts.
+        endings = tier.sessions.endings(&connection.session);
+        beat::beat(&scope).await?;
+    }
+    purge::resend_failed(&scope).await?;
+    Ok(endings)
 }
 
-struct Beat {
-    time: SystemTime,
-    data: DataSet,
-    counters: Counters,
+/// Redis is to tell this connection of changes to what it has read, but not of its own.
+async fn start_tracking(scope: &CommandScope<'_>) -> Result<(), Error> {
+    let no_prefixes: Vec<String> = Vec::new();
+    let client = scope.plain_client();
+    let command = client.start_tracking(no_prefixes, false, false, false, true);
+    scope.send(None, command).await
 }
 
-impl Link {
-    /// Prepares a session; the caller begins it if the connection still stands.
-    pub(super) async fn recover(&self) -> Result<(), Error> {
-        let _one_at_a_time = self.tier.recovery.lock().await;
-        let lane = self.patient();
-        let none: Vec<String> = Vec::new();
-        let client = &lane.clients.plain;
-        let tracking = client.start_tracking(none, false, false, false, true);
-        lane.send(None, tracking).await?;
-        self.tier.scripts.load(lane.client()).await;
-        if self.beat(&lane).await? {
-            self.warn_of_eviction(&lane).await;
-        }
-        self.send_failed(&lane).await
-    }
-
-    /// Compares clock and data set, and lets Redis tidy up. Whether the data set is another than
-    /// before: then all sessions have ended and every purge that is remembered waits to be repeated,
-    /// since a restart or failover may have undone it.
-    pub(super) async fn beat(&self, lane: &Lane<'_>) -> Result<bool, Error> {
-        let mut changed = false;
-        let mut bytes = 0;
-        for (number, shard) in self.tier.keys.shards().iter().enumerate() {
-            let start = clock::monotonic();
-            let beat = ask(lane, shard).await?;
-            if number == 0 {
-                let one_way = clock::monotonic().duration_since(start) / 2;
-                self.tier.clock.agree_with(beat.time + one_way);
-            }
-            bytes += beat.counters.bytes.iter().sum::<u64>() + beat.counters.leases;
-            let known = lock(&self.tier.data)[number].replace(beat.data.clone());
-            if known.as_ref() != Some(&beat.data) {
-                changed = true;
-                if known.is_some() {
-                    self.repeat_purges();
-                }
-            }
-        }
-        self.tier.note_bytes(bytes);
-        Ok(changed)
-    }
-
-    /// The counters of all shards.
-    pub(super) async fn counters(&self) -> Result<Counters, Error> {
-        let lane = self.quick();
-        let mut sum = Counters::default();
-        for shard in self.tier.keys.shards() {
-            let counters = ask(&lane, shard).await?.counters;
-            for priority in 0..3 {
-                sum.bytes[priority] += counters.bytes[priority];
-                sum.entries[priority] += counters.entries[priority];
-            }
-            sum.leases += counters.leases;
-        }
-        Ok(sum)
-    }
-
-    fn repeat_purges(&self) {
-        let tier = &self.tier;
-        tracing::warn!("Redis has other data than before; recent purges are repeated");
-        tier.end_sessions();
-        tier.memory.clear();
-        match tier.fence.since(Mark(0)) {
-            Some(purges) => purges
-                .into_iter()
-                .for_each(|purge| tier.journal.keep(purge)),
-            None => tier.journal.keep(Arc::new(Purge {
-                everything: true,
-                ..Purge::default()
-            })),
-        }
-    }
-
-    /// An index evicted under us would hide entries from purges; `INFO` is allowed where `CONFIG` is
-    /// not.
-    async fn warn_of_eviction(&self, lane: &Lane<'_>) {
-        let info = lane.client().info::<String>(Some(InfoKind::Memory));
-        let Ok(info) = lane.send(None, info).await else {
-            return;
-        };
-        let policy = info
-            .lines()
-            .find_map(|line| line.strip_prefix("maxmemory_policy:"));
-        if let Some(policy) = policy.filter(|policy| policy.starts_with("allkeys")) {
-            tracing::warn!(
-                policy,
-                "this Redis may evict the indexes that purges need; use noeviction or a volatile policy"
-            );
-        }
-    }
-}
-
-async fn ask(lane: &Lane<'_>, shard: &str) -> Result<Beat, Error> {
-    let fresh_id = format!("{:016x}", fastrand::u64(..));
-    let call = || Call {
-        keys: vec![format!("{shard}:by")],
-        args: vec![shard.into(), fresh_id.as_str().into()],
+/// An index evicted under us would hide entries from purges; `INFO` is allowed where `CONFIG` is not.
+async fn warn_of_eviction(scope: &CommandScope<'_>) {
+    let info = scope.client().info::<String>(Some(InfoKind::Memory));
+    let Ok(info) = scope.send(None, info).await else {
+        return;
     };
-    let reply = lane.run(None, Script::Beat, call).await?;
-    let reply = reply.into_array();
-    let at = |index: usize| reply.get(index).unwrap_or(&Value::Null);
-    let text = |index: usize| at(index).as_string().unwrap_or_default();
-    let three = |first: usize| std::array::from_fn(|i| number(at(first + i)));
-    Ok(Beat {
-        time: SystemTime::UNIX_EPOCH
-            + Duration::from_secs(number(at(0)))
-            + Duration::from_micros(number(at(1))),
-        data: DataSet {
-            run: text(2),
-            id: text(3),
-        },
-        counters: Counters {
-            bytes: three(4),
-            entries: three(7),
-            leases: number(at(10)),
-        },
-    })
+    let policy = info
+        .lines()
+        .find_map(|line| line.strip_prefix("maxmemory_policy:"));
+    if let Some(policy) = policy.filter(|policy| policy.starts_with("allkeys")) {
+        tracing::warn!(
+            policy,
+            "this Redis may evict the indexes that purges need; use noeviction or a volatile policy"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 const ALWAYS: &str = "#!lua flags=allow-oom\n";
 /// Refused with `OOM` when `maxmemory` is reached.
 const WITH_ROOM: &str = "#!lua\n";
-const COMMON: &str = include_str!("common.lua");
+const COMMON: &str = include_str!("scripts/common.lua");
 
 /// One script.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +37,13 @@ impl Script {
 
     fn text(self) -> String {
         let (flags, body) = match self {
-            Script::Lease => (WITH_ROOM, include_str!("lease.lua")),
-            Script::Put => (WITH_ROOM, include_str!("put.lua")),
-            Script::Release => (ALWAYS, include_str!("release.lua")),
-            Script::Purge => (ALWAYS, include_str!("purge.lua")),
-            Script::Fence => (ALWAYS, include_str!("fence.lua")),
-            Script::Sweep => (ALWAYS, include_str!("sweep.lua")),
-            Script::Beat => (ALWAYS, include_str!("beat.lua")),
+            Script::Lease => (WITH_ROOM, include_str!("scripts/lease.lua")),
+            Script::Put => (WITH_ROOM, include_str!("scripts/put.lua")),
+            Script::Release => (ALWAYS, include_str!("scripts/release.lua")),
+            Script::Purge => (ALWAYS, include_str!("scripts/purge.lua")),
+            Script::Fence => (ALWAYS, include_str!("scripts/fence.lua")),
+            Script::Sweep => (ALWAYS, include_str!("scripts/sweep.lua")),
+            Script::Beat => (ALWAYS, include_str!("scripts/beat.lua")),
         };
         format!("{flags}{COMMON}{body}")
     }
@@ -58,8 +58,14 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// A call about the whole shard that begins with `prefix`.
+    pub(super) fn about_shard(prefix: &str, args: Vec<Value>) -> Call {
+        let keys = vec![format!("{prefix}:by")];
+        Call { keys, args }
+    }
+
     /// The words behind the command's name; `script` is a hash or a text.
-    fn of(self, script: &str) -> Vec<Value> {
+    fn into_words(self, script: &str) -> Vec<Value> {
         let mut words = Vec::with_capacity(2 + self.keys.len() + self.args.len());
         words.push(script.into());
         words.push(Value::from(self.keys.len() as i64));
@@ -91,7 +97,8 @@ impl Scripts {
         }
     }
 
-    /// Learns the hashes. A Redis that refuses `SCRIPT LOAD` gets the texts each time.
+    /// Loads the scripts whose hash is not known yet. A Redis that refuses `SCRIPT LOAD` gets the text with
+    /// each call.
     pub(super) async fn load(&self, client: &WithOptions<Client>) {
         for script in self.loaded.iter().filter(|s| s.hash.get().is_none()) {
             let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
@@ -102,7 +109,7 @@ impl Scripts {
         }
     }
 
-    /// Runs one. `call` is asked a second time only if Redis has forgotten the script, so that what is
+    /// Runs one. `call` is called a second time only if Redis has forgotten the script, so that what is
     /// sent need not be copied each time.
     pub(super) async fn run(
         &self,
@@ -112,12 +119,12 @@ impl Scripts {
     ) -> Result<Value, fred::error::Error> {
         let loaded = &self.loaded[script as usize];
         if let Some(hash) = loaded.hash.get() {
-            match send(client, "EVALSHA", call().of(hash)).await {
+            match send(client, "EVALSHA", call().into_words(hash)).await {
                 Err(error) if error.details().starts_with("NOSCRIPT") => {}
                 reply => return reply,
             }
         }
-        send(client, "EVAL", call().of(&loaded.text)).await
+        send(client, "EVAL", call().into_words(&loaded.text)).await
     }
 }
 
@@ -130,4 +137,9 @@ async fn send(
     // The first key stands behind the script and the number of keys.
     let command = CustomCommand::new_static(name, ClusterHash::Offset(2), false);
     client.custom(command, words).await
+}
+
+/// A number in a script's reply; 0 for anything else.
+pub(super) fn parse_number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
 }

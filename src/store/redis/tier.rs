@@ -1,24 +1,27 @@
 //! What all runtimes of the process share of the Redis tier.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::Histogram;
 
-use super::breaker::Breaker;
-use super::connection;
+use super::breaker::CircuitBreaker;
+use super::clients;
+use super::data_set::DataSets;
 use super::error::Error;
 use super::journal::Journal;
-use super::keys::Keyspace;
-use super::link::Link;
-use super::recovery::DataSet;
+use super::keys::{Keyspace, LAYOUT};
 use super::scripts::Scripts;
+use super::session::{Endings, SessionSlot, Sessions};
+use super::status::RedisStatus;
+use super::usage::ByteBudget;
 use crate::clock::{self, Clock};
 use crate::config;
-use crate::http_cache::Reason;
+use crate::entry::codec::DecodeError;
 use crate::metrics::Metrics;
-use crate::store::{Fence, Memory};
+use crate::store::fence::Fence;
+use crate::store::memory::Memory;
 
 /// The shared parts.
 pub(in crate::store) struct Tier {
@@ -26,16 +29,12 @@ pub(in crate::store) struct Tier {
     pub(in crate::store) journal: Journal,
     /// Purges and invalidations: fences what enters memory on its way from Redis. Fills have the
     /// store's own fence: an entry that merely expires must not refuse the fill that renews it.
-    pub(in crate::store) echo: Fence,
+    pub(in crate::store) invalidation_fence: Fence,
+    pub(super) sessions: Sessions,
     pub(super) config: config::Redis,
+    /// fred's form of `config`; absent if it cannot be used.
     pub(super) settings: Option<fred::types::config::Config>,
-    /// Bytes of the budget for each shard.
-    pub(super) shard_budget: u64,
-    pub(super) budget: u64,
-    /// Bytes above which the log and the stats warn.
-    pub(super) evict_at: u64,
-    /// Whether they do.
-    warned: AtomicBool,
+    pub(super) budget: ByteBudget,
     pub(super) keys: Keyspace,
     pub(super) scripts: Scripts,
     pub(super) latency: Latency,
@@ -43,23 +42,10 @@ pub(in crate::store) struct Tier {
     pub(super) fence: Arc<Fence>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
-    /// One link at a time finds out what was missed.
+    /// One connection at a time finds out what was missed.
     pub(super) recovery: tokio::sync::Mutex<()>,
-    /// What each shard held last.
-    pub(super) data: Mutex<Vec<Option<DataSet>>>,
-    /// Read: put into memory, having seen that a session (or its absence) still stands. Write: empty
-    /// memory and begin a session.
-    gate: RwLock<()>,
-    sessions: AtomicU64,
-    /// Sessions up to this one are void.
-    void: AtomicU64,
-    breaker: Mutex<Breaker>,
-    open: AtomicBool,
-    /// Whether the breaker counts failures, so that the usual success costs one load.
-    failing: AtomicBool,
+    pub(super) data_sets: DataSets,
     last_error: Mutex<Option<String>>,
-    /// One link a runtime.
-    pub(super) attached: Mutex<Vec<Weak<Link>>>,
 }
 
 /// `pannier_redis_duration_seconds`.
@@ -79,155 +65,87 @@ impl Tier {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Tier {
-        let settings = connection::settings(config)
+        let settings = clients::parse_settings(config)
             .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
             .ok();
         let clustered = settings.as_ref().is_some_and(|s| s.server.is_clustered());
-        let keys = Keyspace::new(&config.namespace, clustered);
+        let keys = Keyspace::new(
+            &config.namespace,
+            clustered,
+            config.layout.unwrap_or(LAYOUT),
+        );
         let shards = keys.shards().len();
-        let latency = |command: &str| metrics.redis_seconds.with_label_values(&[command]);
+        let gauge = metrics.redis_breaker_open.clone();
+        let breaker = CircuitBreaker::new(config.breaker_failures, config.breaker_probe, gauge);
         Tier {
             journal: Journal::default(),
-            echo: Fence::default(),
+            invalidation_fence: Fence::default(),
+            sessions: Sessions::new(breaker),
+            config: config.clone(),
             settings,
-            shard_budget: budget.max / shards as u64,
-            budget: budget.max,
-            evict_at: budget.evict_at,
-            warned: AtomicBool::new(false),
+            budget: ByteBudget::new(budget, shards),
             keys,
             scripts: Scripts::new(),
-            latency: Latency {
-                get: latency("get"),
-                lease: latency("lease"),
-                put: latency("put"),
-                purge: latency("purge"),
-            },
+            latency: Latency::new(&metrics),
             memory,
             fence,
             clock,
-            recovery: tokio::sync::Mutex::new(()),
-            data: Mutex::new(vec![None; shards]),
-            gate: RwLock::new(()),
-            sessions: AtomicU64::new(0),
-            void: AtomicU64::new(0),
-            breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_probe)),
-            open: AtomicBool::new(false),
-            failing: AtomicBool::new(false),
-            last_error: Mutex::new(None),
-            attached: Mutex::new(Vec::new()),
-            config: config.clone(),
             metrics,
+            recovery: tokio::sync::Mutex::new(()),
+            data_sets: DataSets::new(shards),
+            last_error: Mutex::new(None),
         }
     }
 
-    /// Puts into memory (`put`) while `link` cannot use Redis; `None`: it can, so what is not in Redis
-    /// must not be in memory either, as no purge made elsewhere would reach it.
-    pub(in crate::store) fn while_down(
-        &self,
-        link: Option<&Link>,
-        put: impl FnOnce() -> Result<(), Reason>,
-    ) -> Option<Result<(), Reason>> {
-        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-        let down = link.is_none_or(|link| link.session().is_none());
-        down.then(put)
+    /// Begins the session of a connection that was prepared for it since `endings`; `false` if it has to
+    /// be prepared again.
+    pub(super) fn begin_session(&self, slot: &SessionSlot, endings: Endings) -> bool {
+        self.sessions.begin(slot, endings, || self.memory.clear())
     }
 
-    /// Puts into memory what was read or written in `session` of `link`, if it still stands.
-    pub(in crate::store) fn remember(
-        &self,
-        link: &Link,
-        session: Session,
-        put: impl FnOnce() -> Result<(), Reason>,
-    ) -> Option<Result<(), Reason>> {
-        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-        (link.tracking() == Some(session)).then(put)
-    }
-
-    /// Empties memory and begins a session; all that came before is forgotten.
-    pub(super) fn begin_session(&self, link: &Link) {
-        let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-        self.memory.clear();
-        let number = 1 + self.sessions.fetch_add(1, Ordering::AcqRel);
-        link.set_session(Some(Session(number)));
-        self.breaker().close();
-        self.failing.store(false, Ordering::Release);
-        if self.open.swap(false, Ordering::AcqRel) {
-            tracing::info!("Redis is back");
-        }
-        self.metrics.redis_breaker_open.set(0);
-    }
-
-    /// Ends the sessions of all links: what they were told is of another data set.
-    pub(super) fn end_sessions(&self) {
-        self.void
-            .store(self.sessions.load(Ordering::Acquire), Ordering::Release);
-    }
-
-    pub(super) fn is_void(&self, session: Session) -> bool {
-        session.0 <= self.void.load(Ordering::Acquire)
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
-    }
-
-    /// Whether the caller is to probe; always while the breaker is closed.
-    pub(super) fn may_probe(&self) -> bool {
-        !self.is_open() || self.breaker().probe(clock::monotonic())
-    }
-
-    /// Counts a command's result.
+    /// Counts a command's result: for the breaker, the metrics and the status.
     pub(super) fn note<T>(&self, result: &Result<T, Error>) {
-        let Err(error) = result else {
-            if self.failing.load(Ordering::Acquire) {
-                self.failing.store(false, Ordering::Release);
-                self.breaker().succeeded();
-            }
-            return;
+        let error = match result {
+            Ok(_) => return self.sessions.breaker.note_success(),
+            // Nothing was sent.
+            Err(Error::Down) => return,
+            Err(error) => error,
         };
-        if *error == Error::Down {
-            return;
-        }
-        self.count(error);
-        if error.is_outage() {
-            self.failing.store(true, Ordering::Release);
-            if self.breaker().failed(clock::monotonic()) {
-                self.open.store(true, Ordering::Release);
-                self.metrics.redis_breaker_open.set(1);
-                tracing::warn!(%error, "Redis fails; going on without it");
-            }
+        self.note_error(error);
+        if error.is_outage() && self.sessions.breaker.note_failure(clock::monotonic()) {
+            tracing::warn!(%error, "Redis fails; going on without it");
         }
     }
 
     /// Counts an error and keeps its words for the status.
-    pub(super) fn count(&self, error: &Error) {
-        // What does not decode is counted where it is repaired.
+    pub(super) fn note_error(&self, error: &Error) {
+        // An entry that does not decode is counted where it is removed.
         if !matches!(error, Error::WrongType(_)) {
-            let errors = &self.metrics.redis_errors;
-            errors.with_label_values(&[error.kind()]).inc();
+            self.count_error(error.kind());
         }
-        *lock(&self.last_error) = Some(error.to_string());
+        *self.last_error.lock() = Some(error.to_string());
     }
 
-    /// Warns once each time the bytes in Redis pass `[budget] evict_at`.
-    pub(super) fn note_bytes(&self, bytes: u64) {
-        let above = bytes >= self.evict_at;
-        if above && !self.warned.swap(true, Ordering::AcqRel) {
-            let (evict_at, max) = (self.evict_at, self.budget);
-            tracing::warn!(
-                bytes,
-                evict_at,
-                max,
-                "Pannier's part of Redis is nearly full: shorten TTLs or raise [budget] max"
-            );
-        }
-        if !above {
-            self.warned.store(false, Ordering::Release);
-        }
+    /// Counts an entry in Redis that does not decode.
+    pub(super) fn note_undecodable(&self, key: &str, error: DecodeError) {
+        self.count_error("undecodable");
+        tracing::warn!(key, %error, "removed an entry from Redis");
     }
 
-    pub(super) fn last_error(&self) -> Option<String> {
-        lock(&self.last_error).clone()
+    /// Counts entries removed from Redis.
+    pub(in crate::store) fn count_purged(&self, removed: usize) {
+        let purged = self.metrics.purged_entries.with_label_values(&["redis"]);
+        purged.inc_by(removed as u64);
+    }
+
+    /// What is known without asking Redis.
+    pub(in crate::store) fn status(&self) -> RedisStatus {
+        RedisStatus {
+            max: self.budget.max,
+            pending_purges: self.journal.failed_count(),
+            last_error: self.last_error.lock().clone(),
+            ..RedisStatus::default()
+        }
     }
 
     /// Longest a command of a request may take.
@@ -235,16 +153,20 @@ impl Tier {
         self.config.timeout
     }
 
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        lock(&self.breaker)
+    fn count_error(&self, kind: &str) {
+        let errors = &self.metrics.redis_errors;
+        errors.with_label_values(&[kind]).inc();
     }
 }
 
-/// The time between a link's recovery and the loss of its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) struct Session(pub(super) u64);
-
-/// Every value behind these locks is whole at any time.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Latency {
+    fn new(metrics: &Metrics) -> Latency {
+        let of = |command: &str| metrics.redis_seconds.with_label_values(&[command]);
+        Latency {
+            get: of("get"),
+            lease: of("lease"),
+            put: of("put"),
+            purge: of("purge"),
+        }
+    }
 }

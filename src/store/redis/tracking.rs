@@ -1,55 +1,73 @@
-//! What Redis says was changed elsewhere (client tracking, RESP3).
+//! Invalidations: what Redis says was changed elsewhere (client tracking, RESP3).
 
 use std::sync::Arc;
 
 use fred::clients::Client;
 use fred::interfaces::TrackingInterface;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::unconstrained;
 
+use super::connection::RedisConnection;
 use super::keys::Name;
-use super::link::Link;
+use super::tier::Tier;
 use crate::routes::{Pattern, Purge};
 
-/// Carries out the invalidations that `client` is told of, until it is closed.
-pub(super) fn listen(link: &Arc<Link>, client: &Client) -> impl Future<Output = ()> + use<> {
+/// Carries out the invalidations that `client` receives, until it is closed.
+///
+/// Redis sends an invalidation before any answer that it changes, and fred hands both on in that order.
+/// The task is not limited by tokio's budget, so it has carried out all of them before a task that was
+/// woken later looks at its answer.
+pub(super) fn listen(
+    connection: &Arc<RedisConnection>,
+    client: &Client,
+) -> impl Future<Output = ()> + use<> {
     let mut invalidations = client.invalidation_rx();
-    let link = Arc::clone(link);
-    async move {
+    let connection = Arc::clone(connection);
+    unconstrained(async move {
+        let tier = &connection.tier;
         loop {
             match invalidations.recv().await {
                 Ok(invalidation) => {
                     let names = invalidation.keys.iter().filter_map(|key| key.as_str());
-                    names.for_each(|name| link.invalidated(name));
+                    names.for_each(|name| invalidate(tier, name));
                 }
-                // Nobody knows which keys those were.
-                Err(RecvError::Lagged(_)) if link.tracking().is_some() => {
-                    link.tier.begin_session(&link);
-                }
-                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Lagged(_)) => miss_invalidations(&connection),
                 Err(RecvError::Closed) => return,
             }
         }
-    }
+    })
 }
 
-impl Link {
-    fn invalidated(&self, name: &str) {
-        let Some(name) = self.tier.keys.parse(name) else {
-            return;
-        };
-        let (Name::Entry(key) | Name::Lease(key)) = name;
-        let purge = Arc::new(Purge {
-            keys: vec![Pattern::literal(key)],
-            ..Purge::default()
-        });
-        match name {
-            Name::Entry(_) => {
-                self.tier.metrics.invalidations.inc();
-                self.tier.echo.purge(Arc::clone(&purge));
-                self.tier.memory.purge(&purge);
-            }
-            // A purge took the lease of a fill of ours: requests that come now must not join it.
-            Name::Lease(_) => self.tier.fence.purge(purge),
+/// More invalidations came than could wait, and nobody knows of which keys: memory and the fills under
+/// way are distrusted, and the session is prepared again.
+fn miss_invalidations(connection: &RedisConnection) {
+    let tier = &connection.tier;
+    let everything = Purge {
+        everything: true,
+        ..Purge::default()
+    };
+    tier.fence.purge(Arc::new(everything));
+    let empty_memory = || tier.memory.clear();
+    tier.sessions
+        .end_having_missed(&connection.session, empty_memory);
+}
+
+fn invalidate(tier: &Tier, name: &str) {
+    let Some(name) = tier.keys.parse(name) else {
+        return;
+    };
+    let (Name::Entry(key) | Name::Lease(key)) = name;
+    let purge = Arc::new(Purge {
+        keys: vec![Pattern::literal(key)],
+        ..Purge::default()
+    });
+    match name {
+        Name::Entry(_) => {
+            tier.metrics.invalidations.inc();
+            tier.invalidation_fence.purge(Arc::clone(&purge));
+            tier.memory.purge(&purge);
         }
+        // A purge took the lease of a fill of ours: requests that come now must not join it.
+        Name::Lease(_) => tier.fence.purge(purge),
     }
 }

@@ -4,17 +4,17 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Texts by slot, each with the place of the slot's number.
+/// Texts by slot number, each at the beginning of its slot.
 struct Numbered(Vec<String>);
 
-impl Texts for Numbered {
-    fn text(&self, place: Place) -> &[u8] {
-        self.0[place.slot as usize].as_bytes()
+impl TextSource for Numbered {
+    fn text(&self, position: TextPosition) -> &[u8] {
+        self.0[position.slot as usize].as_bytes()
     }
 }
 
-fn place(slot: u32) -> Place {
-    Place { slot, at: 0 }
+fn position_of(slot: u32) -> TextPosition {
+    TextPosition { slot, at: 0 }
 }
 
 fn found(index: &Index, pattern: &str, limit: usize, texts: &Numbered) -> Vec<u32> {
@@ -36,7 +36,7 @@ fn texts_in_order_fill_their_blocks() {
     let texts = Numbered((0..10 * BLOCK).map(|n| format!("{n:06}")).collect());
     let mut index = Index::default();
     for slot in 0..texts.0.len() as u32 {
-        index.insert(place(slot), &texts);
+        index.insert(position_of(slot), &texts);
     }
     assert_eq!(index.blocks.len(), 10);
 }
@@ -46,10 +46,10 @@ fn what_is_taken_out_leaves_no_blocks_behind() {
     let texts = Numbered((0..20 * BLOCK).map(|n| format!("{n:06}")).collect());
     let mut index = Index::default();
     for slot in 0..texts.0.len() as u32 {
-        index.insert(place(slot), &texts);
+        index.insert(position_of(slot), &texts);
     }
     for slot in (0..texts.0.len() as u32).filter(|slot| slot % 20 != 0) {
-        index.remove(place(slot), &texts);
+        index.remove(position_of(slot), &texts);
     }
     index.check(&texts);
     assert_eq!(index.len(), BLOCK);
@@ -60,11 +60,11 @@ fn what_is_taken_out_leaves_no_blocks_behind() {
 fn a_visit_goes_on_where_it_stopped_though_that_is_gone() {
     let texts = Numbered((0..1_000).map(|n| format!("k{n:04}")).collect());
     let mut index = Index::default();
-    (0..1_000).for_each(|slot| index.insert(place(slot), &texts));
+    (0..1_000).for_each(|slot| index.insert(position_of(slot), &texts));
     let pattern = Pattern::parse("k*");
     let first = index.find(&pattern, None, 300, &texts);
     assert!(first.slots.iter().copied().eq(0..300));
-    (0..400).for_each(|slot| index.remove(place(slot), &texts));
+    (0..400).for_each(|slot| index.remove(position_of(slot), &texts));
     let second = index.find(&pattern, first.next, 300, &texts);
     assert!(second.slots.iter().copied().eq(400..700));
 }
@@ -83,17 +83,17 @@ proptest! {
         let (mut index, mut model) = (Index::default(), BTreeSet::new());
         // All of them first, so that there are blocks to cut and to join.
         for slot in 0..texts.0.len() as u32 {
-            index.insert(place(slot), &texts);
+            index.insert(position_of(slot), &texts);
             model.insert((texts.0[slot as usize].as_str(), slot));
         }
         for (insert, which) in steps {
             let slot = which.index(texts.0.len()) as u32;
             let member = (texts.0[slot as usize].as_str(), slot);
             if !insert {
-                index.remove(place(slot), &texts);
+                index.remove(position_of(slot), &texts);
                 model.remove(&member);
             } else if model.insert(member) {
-                index.insert(place(slot), &texts);
+                index.insert(position_of(slot), &texts);
             }
         }
         index.check(&texts);

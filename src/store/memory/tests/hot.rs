@@ -21,7 +21,7 @@ impl Bench {
 
     fn hot_bytes(&self) -> u64 {
         let shards = self.memory.shards.iter();
-        shards.map(|shard| lock(shard).hot_bytes()).sum()
+        shards.map(|shard| shard.lock().hot_bytes()).sum()
     }
 }
 
@@ -187,14 +187,14 @@ fn what_changed_while_it_was_decoded_is_not_kept() {
         let bench = small();
         bench.hold("key", variant("old")).unwrap();
         bench.get("key").unwrap();
-        let (shard, hash) = bench.memory.shard("key").unwrap();
-        let hit = lock(shard).get(hash, "key", at(0));
-        let Some(Hit::Packed(packed, Keep::For(slot))) = hit else {
+        let (shard, hash) = bench.memory.shard_of("key").unwrap();
+        let hit = shard.lock().get(hash, "key", at(0));
+        let Some(Hit::Packed(packed, KeepDecoded::For(slot))) = hit else {
             panic!("{name}: the second hit is worth keeping");
         };
         let decoded = Arc::new(packed.entry().unwrap());
         change(&bench);
-        lock(shard).keep(slot, &packed, &decoded);
+        shard.lock().keep_decoded(slot, &packed, &decoded);
         assert_eq!(bench.hot_bytes(), 0, "{name}");
         let body = |key: &str| bench.get(key).map(|found| found.variants[0].body.clone());
         assert_eq!(body("key").as_deref(), key.map(str::as_bytes), "{name}");
@@ -212,9 +212,9 @@ fn what_was_many_leaves_no_slots_behind() {
         }
     };
     fill();
-    assert_eq!(lock(&bench.memory.shards[0]).slots(), 2_000);
+    assert_eq!(bench.memory.shards[0].lock().slots(), 2_000);
     bench.purge(keys(&["k*"]));
-    assert_eq!(lock(&bench.memory.shards[0]).slots(), 0);
+    assert_eq!(bench.memory.shards[0].lock().slots(), 0);
     fill();
     assert_eq!(bench.entries(), 2_000);
     bench.check();

@@ -1,24 +1,24 @@
-//! What one shard holds: packed entries in slots, the table and the indexes that lead to them, and the
-//! decoded forms of the hot ones; each change keeps them all in step.
+//! The contents of one shard: packed entries in slots, the table and the indexes that lead to them, and the
+//! decoded forms of the hot ones. Every change here keeps all of these in step.
 
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use super::hot::{Hot, Removed};
-use super::index::{Found, Index, Place, Stop, Texts};
+use super::hot::{Hot, TakenHot};
+use super::index::{Index, IndexCursor, IndexPage, TextPosition, TextSource};
 use super::sieve::Sieve;
-use super::slots::{self, Link};
+use super::slots::{self, SlotLink};
 use crate::entry::packed::Packed;
 use crate::entry::{Entry, Priority};
 use crate::routes::Pattern;
 
-/// All that is dropped when the shard is emptied.
+/// Everything that is dropped when the shard is emptied.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct ShardContents {
     /// Slots by the hash of their key.
     table: HashTable<u32>,
-    entries: Sieve<Slot>,
+    entries: Sieve<EntrySlot>,
     keys: Index,
     tags: Index,
     hot: Hot,
@@ -28,18 +28,19 @@ pub(super) struct Held {
 
 /// One key with its entry.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct EntrySlot {
     pub(super) packed: Packed,
     /// Of no use from then on; milliseconds since 1970.
     pub(super) until: u64,
     /// Of the key, so that a growing table need not visit the keys.
     hash: u32,
-    /// Where its decoded form is.
-    decoded: Link,
+    /// The position of its decoded form in [`Hot`], if it has one.
+    decoded: SlotLink,
 }
 
-/// What left; drop it after the lock.
-pub(super) type Gone = (Packed, Option<Arc<Entry>>);
+/// A removed entry in its packed and, if there was one, its decoded form. Drop it after the lock is
+/// released: freeing takes longer than unlinking.
+pub(super) type RemovedEntry = (Packed, Option<Arc<Entry>>);
 
 /// Which index a purge goes through.
 #[derive(Clone, Copy, Debug)]
@@ -48,28 +49,29 @@ pub(super) enum IndexName {
     Tags,
 }
 
-impl Slot {
-    pub(super) fn new(packed: Packed, until: u64, hash: u32) -> Slot {
-        Slot {
+impl EntrySlot {
+    pub(super) fn new(packed: Packed, until: u64, hash: u32) -> EntrySlot {
+        EntrySlot {
             packed,
             until,
             hash,
-            decoded: Link::NONE,
+            decoded: SlotLink::NONE,
         }
     }
 
-    /// What it takes beside a decoded form: the bytes, the slot, its place in the table (which is between
-    /// 7/16 and 7/8 full) and its places in the indexes (whose blocks are about 2/3 full).
+    /// The bytes it takes beside a decoded form: the packed entry, the slot, its cell of the table (which is
+    /// between 7/16 and 7/8 full) and its positions in the indexes (whose blocks are about 2/3 full).
     pub(super) fn weight(&self) -> u64 {
         const TABLE: usize = (size_of::<u32>() + 1) * 7 / 4;
-        const PLACE: usize = size_of::<Place>() * 3 / 2;
-        let places = 1 + self.packed.tags().count();
-        let sum = self.packed.weight() + Sieve::<Slot>::SLOT_BYTES + TABLE + PLACE * places;
+        const POSITION: usize = size_of::<TextPosition>() * 3 / 2;
+        let positions = 1 + self.packed.tags().count();
+        let sum =
+            self.packed.weight() + Sieve::<EntrySlot>::SLOT_BYTES + TABLE + POSITION * positions;
         sum as u64
     }
 
     pub(super) fn is_decoded(&self) -> bool {
-        self.decoded != Link::NONE
+        self.decoded != SlotLink::NONE
     }
 
     fn is(&self, hash: u32, key: &str) -> bool {
@@ -77,20 +79,20 @@ impl Slot {
     }
 }
 
-impl Texts for Sieve<Slot> {
-    fn text(&self, place: Place) -> &[u8] {
-        self.get(place.slot)
-            .map_or(&[], |slot| slot.packed.text(place.at))
+impl TextSource for Sieve<EntrySlot> {
+    fn text(&self, position: TextPosition) -> &[u8] {
+        self.get(position.slot)
+            .map_or(&[], |slot| slot.packed.text(position.at))
     }
 }
 
-impl Held {
+impl ShardContents {
     pub(super) fn find(&self, hash: u32, key: &str) -> Option<u32> {
         let is_it = |slot: &u32| self.get(*slot).is_some_and(|slot| slot.is(hash, key));
-        self.table.find(spread(hash), is_it).copied()
+        self.table.find(spread_hash(hash), is_it).copied()
     }
 
-    pub(super) fn get(&self, slot: u32) -> Option<&Slot> {
+    pub(super) fn get(&self, slot: u32) -> Option<&EntrySlot> {
         self.entries.get(slot)
     }
 
@@ -105,7 +107,7 @@ impl Held {
     }
 
     /// How many entries by priority.
-    pub(super) fn count(&self) -> [u64; 3] {
+    pub(super) fn counts(&self) -> [u64; 3] {
         self.count
     }
 
@@ -113,31 +115,31 @@ impl Held {
         self.table.len()
     }
 
-    /// Notes a hit on `slot`; its entry if it is decoded.
+    /// Marks `slot` as hit, so that it leaves later; returns its entry if it is decoded.
     pub(super) fn hit(&mut self, slot: u32) -> Option<Arc<Entry>> {
         self.entries.hit(slot);
-        let place = self.get(slot)?.decoded.get()?;
-        self.hot.hit(place)
+        let position = self.get(slot)?.decoded.get()?;
+        self.hot.hit(position)
     }
 
     /// The slot of `priority` that leaves next.
-    pub(super) fn victim(&mut self, priority: Priority) -> Option<u32> {
-        self.entries.victim(priority)
+    pub(super) fn next_victim(&mut self, priority: Priority) -> Option<u32> {
+        self.entries.next_victim(priority)
     }
 
-    /// Adds an entry under a key that is not held; whether there is a number left for it.
-    pub(super) fn insert(&mut self, slot: Slot, priority: Priority) -> bool {
+    /// Adds an entry under a key that is not held; `false` where all slot numbers are taken.
+    pub(super) fn insert(&mut self, slot: EntrySlot, priority: Priority) -> bool {
         let (hash, weight) = (slot.hash, slot.weight());
         let Some(number) = self.entries.push(slot, priority) else {
             return false;
         };
         let entries = &self.entries;
-        let hash_of = |slot: &u32| entries.get(*slot).map_or(0, |slot| spread(slot.hash));
-        self.table.insert_unique(spread(hash), number, hash_of);
+        let hash_of = |slot: &u32| entries.get(*slot).map_or(0, |slot| spread_hash(slot.hash));
+        self.table.insert_unique(spread_hash(hash), number, hash_of);
         if let Some(slot) = entries.get(number) {
-            self.keys.insert(key_place(number), entries);
+            self.keys.insert(key_position(number), entries);
             for at in slot.packed.tags() {
-                self.tags.insert(Place { slot: number, at }, entries);
+                self.tags.insert(TextPosition { slot: number, at }, entries);
             }
         }
         self.bytes[priority.index()] += weight;
@@ -145,16 +147,17 @@ impl Held {
         true
     }
 
-    pub(super) fn remove(&mut self, number: u32) -> Option<Gone> {
-        let decoded = self.cool(number);
+    pub(super) fn remove(&mut self, number: u32) -> Option<RemovedEntry> {
+        let decoded = self.take_decoded(number);
         let slot = self.entries.get(number)?;
-        self.keys.remove(key_place(number), &self.entries);
+        self.keys.remove(key_position(number), &self.entries);
         for at in slot.packed.tags() {
-            self.tags.remove(Place { slot: number, at }, &self.entries);
+            self.tags
+                .remove(TextPosition { slot: number, at }, &self.entries);
         }
         let in_table = self
             .table
-            .find_entry(spread(slot.hash), |slot| *slot == number);
+            .find_entry(spread_hash(slot.hash), |slot| *slot == number);
         if let Ok(entry) = in_table {
             entry.remove();
         }
@@ -163,19 +166,19 @@ impl Held {
         self.count[priority.index()] -= 1;
         if self.len() == 0 && self.entries.slots() > slots::CHUNK {
             // What was many leaves no empty slots and tables behind.
-            *self = Held::default();
+            *self = ShardContents::default();
         }
         Some((slot.packed, decoded))
     }
 
-    /// At most `limit` places of an index that `pattern` may match.
-    pub(super) fn matching(
+    /// The slots whose key or tag `pattern` matches, among the next `limit` positions of an index.
+    pub(super) fn find_matching(
         &self,
         name: IndexName,
         pattern: &Pattern,
-        from: Option<Stop>,
+        from: Option<IndexCursor>,
         limit: usize,
-    ) -> Found {
+    ) -> IndexPage {
         let index = match name {
             IndexName::Keys => &self.keys,
             IndexName::Tags => &self.tags,
@@ -188,63 +191,63 @@ impl Held {
         self.hot.weight()
     }
 
-    /// Whether the packed entry of `slot`, which was hit, had been hit a short while ago.
-    pub(super) fn asked_again(&mut self, slot: u32) -> bool {
-        self.hot.asked_again(slot)
+    /// Remembers a hit on the packed entry of `slot`; returns whether it had been hit a short while ago.
+    pub(super) fn note_packed_hit(&mut self, slot: u32) -> bool {
+        self.hot.note_packed_hit(slot)
     }
 
     /// Keeps the decoded form of what `slot` holds; it has none yet.
-    pub(super) fn keep(&mut self, slot: u32, entry: Arc<Entry>, weight: u64) {
+    pub(super) fn keep_decoded(&mut self, slot: u32, entry: Arc<Entry>, weight: u64) {
         let Some(priority) = self.entries.priority(slot) else {
             return;
         };
-        let Some(place) = self.hot.insert(slot, entry, weight) else {
+        let Some(position) = self.hot.insert(slot, entry, weight) else {
             return;
         };
         if let Some(held) = self.entries.get_mut(slot) {
-            held.decoded = Link::to(place);
+            held.decoded = SlotLink::to(position);
             self.bytes[priority.index()] += weight;
         }
     }
 
-    /// Drops a decoded form that was not hit of late; whether there was one.
-    pub(super) fn cool_one(&mut self) -> bool {
-        let victim = self.hot.victim();
-        victim.and_then(|slot| self.cool(slot)).is_some()
+    /// Drops the decoded form whose turn it is to leave; `false` where there is none.
+    pub(super) fn drop_one_decoded(&mut self) -> bool {
+        let victim = self.hot.next_victim();
+        victim.and_then(|slot| self.take_decoded(slot)).is_some()
     }
 
-    /// Takes the decoded form of what `slot` holds.
-    fn cool(&mut self, slot: u32) -> Option<Arc<Entry>> {
+    /// Removes and returns the decoded form of what `slot` holds.
+    fn take_decoded(&mut self, slot: u32) -> Option<Arc<Entry>> {
         let priority = self.entries.priority(slot)?;
-        let place = self.entries.get_mut(slot)?.decoded.take()?;
-        let Removed {
+        let position = self.entries.get_mut(slot)?.decoded.take()?;
+        let TakenHot {
             entry,
             weight,
             moved,
-        } = self.hot.remove(place)?;
+        } = self.hot.remove(position)?;
         if let Some(moved) = moved.and_then(|slot| self.entries.get_mut(slot)) {
-            moved.decoded = Link::to(place);
+            moved.decoded = SlotLink::to(position);
         }
         self.bytes[priority.index()] -= weight;
         Some(entry)
     }
 }
 
-fn key_place(slot: u32) -> Place {
+fn key_position(slot: u32) -> TextPosition {
     let at = Packed::KEY;
-    Place { slot, at }
+    TextPosition { slot, at }
 }
 
-/// The table takes its tags from the highest bits.
-fn spread(hash: u32) -> u64 {
+/// Spreads 32 bits over 64, since the table takes its tags from the highest bits.
+fn spread_hash(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
-impl Held {
+impl ShardContents {
     /// Every index, sum and decoded form agrees with the entries held.
     pub(super) fn check(&self) {
-        let slots: Vec<(u32, &Slot)> = (0..self.slots())
+        let slots: Vec<(u32, &EntrySlot)> = (0..self.slots())
             .filter_map(|number| Some((number, self.get(number)?)))
             .collect();
         let (mut bytes, mut count) = ([0; 3], [0; 3]);
@@ -256,8 +259,8 @@ impl Held {
             tags += slot.packed.tags().count();
             let key = std::str::from_utf8(slot.packed.text(Packed::KEY)).expect("a key");
             assert_eq!(self.find(slot.hash, key), Some(*number), "{key}");
-            if let Some(place) = slot.decoded.get() {
-                let (of, entry, weight) = self.hot.at(place);
+            if let Some(position) = slot.decoded.get() {
+                let (of, entry, weight) = self.hot.at(position);
                 assert_eq!(of, *number);
                 assert_eq!(slot.packed.entry().as_ref(), Some(&**entry));
                 bytes[priority] += weight;

@@ -1,4 +1,4 @@
-//! The task that keeps a link in session: reconnects, probes, compares, sends again.
+//! The task that keeps a connection in session: reconnects, probes, compares, sends again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use super::connection::Clients;
+use super::clients::Clients;
+use super::connection::RedisConnection;
 use super::error::Error;
-use super::link::Link;
-use super::tracking;
+use super::{beat, purge, recovery, tracking};
 use crate::clock;
 
 /// How often a session asks whether Redis still holds the data it knew.
@@ -23,108 +23,111 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Recoveries that may fail in a row on one connection that answers.
 const STALLED: u32 = 5;
 
-/// Runs until the link is closed.
-pub(super) fn keep(link: &Arc<Link>) -> JoinHandle<()> {
-    let keeper = Keeper {
-        link: Arc::clone(link),
-        watch: Watch::begin(link, &link.clients()),
+/// Starts the supervisor of `connection`; it runs until it is aborted, or fred's client ends.
+pub(super) fn start(connection: &Arc<RedisConnection>) -> JoinHandle<()> {
+    let supervisor = ConnectionSupervisor {
+        connection: Arc::clone(connection),
+        events: ClientEvents::connect(connection, &connection.clients()),
         failures: 0,
         beat_at: clock::monotonic(),
     };
-    tokio::spawn(keeper.run())
+    tokio::spawn(supervisor.run())
 }
 
-struct Keeper {
-    link: Arc<Link>,
-    watch: Watch,
+struct ConnectionSupervisor {
+    connection: Arc<RedisConnection>,
+    events: ClientEvents,
     /// Recoveries failed since the last success.
     failures: u32,
     beat_at: Instant,
 }
 
-/// A client that connects, and all it tells.
-struct Watch {
+/// What fred reports of a client that connects.
+struct ClientEvents {
     errors: Receiver<(fred::error::Error, Option<Server>)>,
     reconnects: Receiver<Server>,
-    connection: ConnectHandle,
-    /// Ends when it is dropped.
+    /// The client's own task.
+    client: ConnectHandle,
+    /// The task that carries out invalidations; it ends when this is dropped.
     _invalidations: JoinSet<()>,
 }
 
-impl Watch {
-    fn begin(link: &Arc<Link>, clients: &Clients) -> Watch {
+impl ClientEvents {
+    fn connect(connection: &Arc<RedisConnection>, clients: &Clients) -> ClientEvents {
         let client = &clients.plain;
         // All subscribe before the connection begins, so that they miss nothing.
         let mut invalidations = JoinSet::new();
-        invalidations.spawn(tracking::listen(link, client));
-        Watch {
+        invalidations.spawn(tracking::listen(connection, client));
+        ClientEvents {
             errors: client.error_rx(),
             reconnects: client.reconnect_rx(),
-            connection: client.connect(),
+            client: client.connect(),
             _invalidations: invalidations,
         }
     }
 }
 
-impl Drop for Watch {
+impl Drop for ClientEvents {
     fn drop(&mut self) {
-        self.connection.abort();
+        self.client.abort();
     }
 }
 
-impl Keeper {
+impl ConnectionSupervisor {
     async fn run(mut self) {
-        let mut tick = tokio::time::interval(self.link.tier.config.breaker_probe);
+        let probe = self.connection.tier.config.breaker_probe;
+        let mut tick = tokio::time::interval(probe.min(HEARTBEAT));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                event = self.watch.errors.recv() => match event {
+                event = self.events.errors.recv() => match event {
                     Err(RecvError::Closed) => return,
-                    Err(RecvError::Lagged(_)) => self.link.set_session(None),
-                    Ok((error, _)) => self.lost(error),
+                    Err(RecvError::Lagged(_)) => self.connection.end_session(),
+                    Ok((error, _)) => self.note_loss(error),
                 },
-                event = self.watch.reconnects.recv() => match event {
+                event = self.events.reconnects.recv() => match event {
                     Err(RecvError::Closed) => return,
                     _ => {
-                        self.link.set_session(None);
+                        self.connection.end_session();
                         // fred calls itself connected a moment after this event.
                         tick.reset_after(Duration::from_millis(5));
                     }
                 },
-                ended = &mut self.watch.connection => {
-                    self.link.set_session(None);
+                ended = &mut self.events.client => {
+                    self.connection.end_session();
                     if let Ok(Err(error)) = ended {
-                        self.link.tier.count(&error.into());
+                        self.connection.tier.note_error(&error.into());
                     }
-                    tokio::time::sleep(self.link.tier.config.reconnect_max).await;
+                    tokio::time::sleep(self.connection.tier.config.reconnect_max).await;
                     self.renew();
                 },
+                () = self.connection.session.lost() => self.tick().await,
                 _ = tick.tick() => self.tick().await,
             }
         }
     }
 
     /// The connection broke, or another attempt to connect failed.
-    fn lost(&self, error: fred::error::Error) {
-        if self.link.tracking().is_some() {
+    fn note_loss(&self, error: fred::error::Error) {
+        if self.connection.current_session().is_some() {
             tracing::warn!(%error, "lost the connection to Redis");
         }
-        self.link.set_session(None);
-        self.link.tier.count(&error.into());
+        self.connection.end_session();
+        self.connection.tier.note_error(&error.into());
     }
 
     async fn tick(&mut self) {
-        let link = Arc::clone(&self.link);
-        let tier = &link.tier;
+        let connection = Arc::clone(&self.connection);
+        let tier = &connection.tier;
         tier.metrics
             .redis_pending_purges
             .set(tier.journal.failed_count() as i64);
-        if !link.clients().plain.is_connected() {
+        if !connection.clients().plain.is_connected() {
             return;
         }
-        if link.session().is_none() {
-            if tier.may_probe() {
+        if connection.usable_session().is_none() {
+            if tier.sessions.breaker.may_probe(clock::monotonic()) {
                 self.recover().await;
             }
             return;
@@ -133,25 +136,29 @@ impl Keeper {
         if now >= self.beat_at {
             self.beat_at = now + HEARTBEAT;
             // Other errors are counted; whether they end the session is the breaker's or fred's decision.
-            if let Err(Error::Timeout) = link.beat(&link.patient()).await {
+            if let Err(Error::Timeout) = beat::beat(&connection.for_maintenance()).await {
                 return self.renew();
             }
         }
         if tier.journal.retry_due(now) {
-            let _ = link.send_failed(&link.patient()).await;
+            let _ = purge::resend_failed(&connection.for_maintenance()).await;
         }
     }
 
     async fn recover(&mut self) {
-        let recovered = self.link.recover().await;
+        let recovered = recovery::recover(&self.connection).await;
         // An event that waits means the connection just prepared may be gone.
-        let undisturbed = self.watch.errors.is_empty() && self.watch.reconnects.is_empty();
+        let undisturbed = self.events.errors.is_empty() && self.events.reconnects.is_empty();
         match recovered {
-            Ok(()) if undisturbed => {
+            Ok(endings) if undisturbed => {
                 self.failures = 0;
-                self.link.tier.begin_session(&self.link);
+                let connection = &self.connection;
+                let begun = connection.tier.begin_session(&connection.session, endings);
+                if !begun {
+                    tracing::debug!("the session with Redis was ended before it began");
+                }
             }
-            Ok(()) => {}
+            Ok(_) => {}
             Err(error) => {
                 tracing::debug!(%error, "no session with Redis yet");
                 self.failures += 1;
@@ -168,11 +175,11 @@ impl Keeper {
     /// With a new client: one whose task is aborted goes on counting the commands that were queued, and
     /// holds each later one back to send it along with them.
     fn renew(&mut self) {
-        if self.link.tracking().is_some() {
+        if self.connection.current_session().is_some() {
             tracing::warn!("Redis does not answer; connecting anew");
         }
-        self.link.set_session(None);
+        self.connection.end_session();
         self.failures = 0;
-        self.watch = Watch::begin(&self.link, &self.link.renew());
+        self.events = ClientEvents::connect(&self.connection, &self.connection.renew_clients());
     }
 }

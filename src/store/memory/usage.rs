@@ -1,0 +1,14 @@
+//! How much memory the tier takes.
+
+/// What the tier holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUsage {
+    /// Bytes, overhead counted, by [`Priority::ALL`].
+    pub bytes: [u64; 3],
+    /// Entries by [`Priority::ALL`].
+    pub entries: [u64; 3],
+    /// Evictions since the start by [`Priority::ALL`].
+    pub evictions: [u64; 3],
+    /// The limit.
+    pub max: u64,
+}

@@ -1,0 +1,187 @@
+//! The Redis tier as one runtime uses it: its connection, and the tasks that serve it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::interfaces::ClientLike;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+use super::connection::RedisConnection;
+use super::error::{Error, Unanswered};
+use super::lease::{self, HeldLease, Lease, Put};
+use super::lookups::Lookups;
+use super::session::Session;
+use super::status::RedisStatus;
+use super::tier::Tier;
+use super::usage::Counters;
+use super::{beat, purge, supervisor};
+use crate::clock;
+use crate::entry::{Entry, codec};
+use crate::routes::Purge;
+
+/// The tier with this runtime's own connection.
+pub(in crate::store) struct AttachedTier {
+    connection: Arc<RedisConnection>,
+    lookups: Lookups,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl AttachedTier {
+    /// Connects in the background; `None` if the settings allow no connection. Call it inside the
+    /// runtime.
+    pub(in crate::store) fn new(tier: Arc<Tier>) -> Option<AttachedTier> {
+        let connection = Arc::new(RedisConnection::new(tier)?);
+        Some(AttachedTier {
+            lookups: Lookups::start(&connection),
+            supervisor: Mutex::new(Some(supervisor::start(&connection))),
+            connection,
+        })
+    }
+
+    /// The session in which requests may use Redis now.
+    pub(in crate::store) fn session(&self) -> Option<Session> {
+        self.connection.usable_session()
+    }
+
+    /// Runs `put`, which puts into memory what was read or written in `session`, if that still stands.
+    pub(in crate::store) fn put_within<T>(
+        &self,
+        session: Session,
+        put: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let connection = &self.connection;
+        let sessions = &connection.tier.sessions;
+        sessions.put_within(&connection.session, session, put)
+    }
+
+    /// Runs `put`, which puts into memory what is not in Redis, if Redis cannot be used: else no purge
+    /// made elsewhere would reach it.
+    pub(in crate::store) fn put_without<T>(&self, put: impl FnOnce() -> T) -> Option<T> {
+        let connection = &self.connection;
+        let sessions = &connection.tier.sessions;
+        sessions.put_without(&connection.session, put)
+    }
+
+    /// The entry under `key`. One that does not decode is removed, and counts as none. An answer that comes
+    /// after the end of its session is not used: a purge may be missing in it (promise I2).
+    pub(in crate::store) async fn get(&self, key: &str) -> Result<Option<Entry>, Unanswered> {
+        let Tier { keys, latency, .. } = &*self.connection.tier;
+        let session = self.session().ok_or(Unanswered)?;
+        let start = clock::monotonic();
+        let found = self.lookups.find(keys.shard_number(key), keys.entry(key));
+        let found = found.await;
+        let took = clock::monotonic().duration_since(start);
+        latency.get.observe(took.as_secs_f64());
+        self.connection.tier.note(&found);
+        if !self.stands(session) {
+            return Err(Unanswered);
+        }
+        let decoded = match found {
+            Ok(None) => return Ok(None),
+            Ok(Some(bytes)) => codec::decode(&bytes),
+            Err(Error::WrongType(_)) => Err(codec::DecodeError::Version),
+            Err(_) => return Err(Unanswered),
+        };
+        match decoded {
+            Ok(entry) => Ok(Some(entry)),
+            Err(error) => {
+                self.remove_undecodable(key, error).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether `session` has not ended; an open breaker does not end it.
+    fn stands(&self, session: Session) -> bool {
+        self.connection.current_session() == Some(session)
+    }
+
+    async fn remove_undecodable(&self, key: &str, error: codec::DecodeError) {
+        let tier = &self.connection.tier;
+        tier.note_undecodable(key, error);
+        let scope = self.connection.for_requests();
+        // Whether it works or not, the lookup is a miss.
+        let _ = purge::remove_keys(&scope, tier.keys.shard(key), vec![key.into()]).await;
+    }
+
+    /// Asks for the lease of `key` for a fill of at most `deadline`. Neither the lease nor the entry that
+    /// came with it is used if the session has ended meanwhile.
+    pub(in crate::store) async fn lease(&self, key: &str, deadline: Duration) -> Lease {
+        let Some(session) = self.session() else {
+            return Lease::Unknown(None);
+        };
+        let lease = lease::take(&self.connection.for_requests(), key, deadline).await;
+        match self.stands(session) {
+            true => lease,
+            false => lease.distrust(),
+        }
+    }
+
+    /// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was
+    /// purged since.
+    pub(in crate::store) async fn put(
+        &self,
+        key: &str,
+        lease: &HeldLease,
+        entry: &Entry,
+        ttl: Duration,
+    ) -> Result<Put, Error> {
+        lease::put(&self.connection.for_requests(), key, lease, entry, ttl).await
+    }
+
+    /// Gives a lease back, so that another fill need not wait for its end.
+    pub(in crate::store) async fn release(&self, key: &str, lease: Lease) {
+        lease::release(&self.connection.for_requests(), key, lease).await;
+    }
+
+    /// Gives a lease of ours back, so that another fill need not wait for its end.
+    pub(in crate::store) async fn release_held(&self, key: &str, lease: &HeldLease) {
+        lease::release_held(&self.connection.for_requests(), key, lease).await;
+    }
+
+    /// Removes what `purge` covers, entries and leases; returns how many entries. A purge whose session has
+    /// ended meanwhile fails: it has to be sent again in the next one.
+    pub(in crate::store) async fn purge(&self, purge: &Purge) -> Result<usize, Error> {
+        let session = self.session().ok_or(Error::Down)?;
+        let removed = purge::purge(&self.connection.for_requests(), purge).await?;
+        match self.stands(session) {
+            true => Ok(removed),
+            false => Err(Error::Down),
+        }
+    }
+
+    /// What is known of Redis, and what its counters say by priority.
+    pub(in crate::store) async fn status(&self) -> (RedisStatus, Counters) {
+        let tier = &self.connection.tier;
+        let counters = match self.session() {
+            Some(_) => beat::read_counters(&self.connection.for_requests()).await,
+            None => Ok(Counters::default()),
+        };
+        let counters = counters.unwrap_or_default();
+        let bytes = counters.total_bytes();
+        let status = RedisStatus {
+            nearly_full: tier.budget.is_nearly_full(bytes),
+            up: tier.sessions.all_usable(),
+            tracking: tier.sessions.all_current(),
+            bytes,
+            entries: counters.entries.iter().sum(),
+            ..tier.status()
+        };
+        (status, counters)
+    }
+
+    /// Sends what is pending, then ends the connection and its tasks.
+    pub(in crate::store) async fn close(&self) {
+        let connection = &self.connection;
+        if self.session().is_some() {
+            let _ = purge::resend_failed(&connection.for_requests()).await;
+        }
+        connection.end_session();
+        let clients = connection.clients();
+        let _ = tokio::time::timeout(connection.tier.timeout(), clients.plain.quit()).await;
+        if let Some(supervisor) = self.supervisor.lock().take() {
+            supervisor.abort();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! How a command is sent: within which time, and whether only in a session.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use fred::clients::{Client, WithOptions};
+use fred::types::Value;
+use prometheus::Histogram;
+
+use super::clients::Clients;
+use super::deadlines::Deadlines;
+use super::error::Error;
+use super::scripts::{Call, Script};
+use super::session::SessionSlot;
+use super::tier::Tier;
+use crate::clock;
+
+/// Boxed: fred's futures nest so deep that the compiler gives up on what nests them further.
+type Command<'a, T> = Pin<Box<dyn Future<Output = Result<T, fred::error::Error>> + Send + 'a>>;
+
+/// A connection's client with the limits for some commands.
+pub(super) struct CommandScope<'c> {
+    pub(super) tier: &'c Tier,
+    clients: Arc<Clients>,
+    limits: Limits<'c>,
+}
+
+/// What holds for the commands of a scope.
+#[derive(Clone, Copy)]
+pub(super) enum Limits<'c> {
+    /// For requests: nothing is sent while this session is not usable, nor waited for longer than
+    /// `[redis] timeout`.
+    Requests {
+        session: &'c SessionSlot,
+        deadlines: &'c Deadlines,
+    },
+    /// For the supervisor, which prepares the session; fred bounds the time.
+    Maintenance,
+}
+
+impl<'c> CommandScope<'c> {
+    pub(super) fn new(tier: &'c Tier, clients: Arc<Clients>, limits: Limits<'c>) -> Self {
+        CommandScope {
+            tier,
+            clients,
+            limits,
+        }
+    }
+
+    /// The client for commands that this scope sends.
+    pub(super) fn client(&self) -> &WithOptions<Client> {
+        match self.limits {
+            Limits::Requests { .. } => &self.clients.for_requests,
+            Limits::Maintenance => &self.clients.for_maintenance,
+        }
+    }
+
+    /// The client for commands that take no options.
+    pub(super) fn plain_client(&self) -> &Client {
+        &self.clients.plain
+    }
+
+    /// Sends `command` (futures send nothing until awaited) and counts its result.
+    pub(super) fn send<'a, T: 'a>(
+        &'a self,
+        latency: Option<&'a Histogram>,
+        command: impl Future<Output = Result<T, fred::error::Error>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, Error>> + Send {
+        self.send_boxed(latency, Box::pin(command))
+    }
+
+    async fn send_boxed<T>(
+        &self,
+        latency: Option<&Histogram>,
+        command: Command<'_, T>,
+    ) -> Result<T, Error> {
+        if self.is_down() {
+            return Err(Error::Down);
+        }
+        let start = clock::monotonic();
+        let result = self.send_uncounted(command).await;
+        if let Some(latency) = latency {
+            latency.observe(clock::monotonic().duration_since(start).as_secs_f64());
+        }
+        self.tier.note(&result);
+        result
+    }
+
+    /// Sends `command` and leaves it to the caller to count its result.
+    pub(super) async fn send_uncounted<T>(&self, command: Command<'_, T>) -> Result<T, Error> {
+        let Limits::Requests { deadlines, .. } = self.limits else {
+            return command.await.map_err(Error::from);
+        };
+        if self.is_down() {
+            return Err(Error::Down);
+        }
+        let answered = deadlines.within(self.tier.timeout(), command).await;
+        answered.map_or(Err(Error::Timeout), |reply| reply.map_err(Error::from))
+    }
+
+    /// Runs a script on a shard.
+    pub(super) async fn run_script(
+        &self,
+        latency: Option<&Histogram>,
+        script: Script,
+        call: impl Fn() -> Call + Send,
+    ) -> Result<Value, Error> {
+        let reply = self.tier.scripts.run(self.client(), script, call);
+        self.send(latency, reply).await
+    }
+
+    /// Whether requests may not use the connection now.
+    fn is_down(&self) -> bool {
+        match self.limits {
+            Limits::Requests { session, .. } => self.tier.sessions.usable(session).is_none(),
+            Limits::Maintenance => false,
+        }
+    }
+}

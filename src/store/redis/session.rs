@@ -1,0 +1,246 @@
+//! Sessions: when a connection to Redis may be used, and what may enter memory meanwhile.
+//!
+//! A connection is of use while it has a *session*: connected, client tracking confirmed, clock
+//! compared, every missed purge done again. A session ends with its connection, or with all sessions of
+//! the process when Redis turns out to hold other data. Memory is emptied whenever one begins, so that it
+//! never goes on as if it had been told everything.
+//!
+//! A session may end while a command is under way in it, or while it is still being prepared. So whoever
+//! uses an answer of Redis looks at the session again when the answer is there, and a session begins only
+//! if none was ended since its preparation began ([`Endings`]).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use super::breaker::CircuitBreaker;
+
+/// A session's number; later ones have greater numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Session(u64);
+
+/// What has ended so far that concerns one connection, whether or not it had a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Endings {
+    all: u64,
+    own: u64,
+}
+
+/// The session of one connection.
+#[derive(Debug, Default)]
+pub(super) struct SessionSlot {
+    /// Its number, 0 for none.
+    number: AtomicU64,
+    /// How often the connection has missed invalidations.
+    missed: AtomicU64,
+    /// Wakes the supervisor, which is to recover at once.
+    lost: Notify,
+}
+
+impl SessionSlot {
+    /// Waits until the session is lost for a reason that the connection itself does not show.
+    pub(super) async fn lost(&self) {
+        self.lost.notified().await;
+    }
+}
+
+/// The sessions of all connections of the process.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    /// Keeps requests from Redis even within a session.
+    pub(super) breaker: CircuitBreaker,
+    /// Read: put into memory, having seen that a session (or its absence) still stands. Write: empty
+    /// memory and begin a session, or end sessions.
+    gate: RwLock<()>,
+    /// The last number given to a session, or to an ending of all.
+    last: AtomicU64,
+    /// Sessions up to this number have ended, whatever their slots say.
+    ended: AtomicU64,
+    slots: Mutex<Vec<Weak<SessionSlot>>>,
+}
+
+impl Sessions {
+    pub(super) fn new(breaker: CircuitBreaker) -> Sessions {
+        Sessions {
+            breaker,
+            gate: RwLock::new(()),
+            last: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            slots: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// A slot for the session of one more connection; it has none yet.
+    pub(super) fn add_slot(&self) -> Arc<SessionSlot> {
+        let slot = Arc::new(SessionSlot::default());
+        self.slots.lock().push(Arc::downgrade(&slot));
+        slot
+    }
+
+    /// The session in which Redis tells this connection what changes.
+    pub(super) fn current(&self, slot: &SessionSlot) -> Option<Session> {
+        let number = slot.number.load(Ordering::Acquire);
+        (number > self.ended.load(Ordering::Acquire)).then_some(Session(number))
+    }
+
+    /// The session in which requests may use this connection: none while the breaker is open.
+    pub(super) fn usable(&self, slot: &SessionSlot) -> Option<Session> {
+        self.current(slot).filter(|_| !self.breaker.is_open())
+    }
+
+    /// To be taken before a session is prepared, and given to [`Sessions::begin`].
+    pub(super) fn endings(&self, slot: &SessionSlot) -> Endings {
+        Endings {
+            all: self.ended.load(Ordering::Acquire),
+            own: slot.missed.load(Ordering::Acquire),
+        }
+    }
+
+    /// Begins the session that was prepared since `endings`, and closes the breaker; `false` if anything
+    /// would have ended it since, which the preparation may have missed. Memory is emptied first, by
+    /// `empty_memory`: what it was told before the session began may be of other data.
+    pub(super) fn begin(
+        &self,
+        slot: &SessionSlot,
+        endings: Endings,
+        empty_memory: impl FnOnce(),
+    ) -> bool {
+        let _gate = self.gate.write();
+        if self.endings(slot) != endings {
+            return false;
+        }
+        empty_memory();
+        let number = 1 + self.last.fetch_add(1, Ordering::AcqRel);
+        slot.number.store(number, Ordering::Release);
+        if self.breaker.close() {
+            tracing::info!("Redis is back");
+        }
+        true
+    }
+
+    /// Ends the session of one connection, if it has one.
+    pub(super) fn end(&self, slot: &SessionSlot) {
+        slot.number.store(0, Ordering::Release);
+    }
+
+    /// The connection missed invalidations: its session ends, or the one that is being prepared, and the
+    /// supervisor is woken. Memory is emptied by `empty_memory` if there was a session to keep it right.
+    pub(super) fn end_having_missed(&self, slot: &SessionSlot, empty_memory: impl FnOnce()) {
+        let _gate = self.gate.write();
+        slot.missed.fetch_add(1, Ordering::AcqRel);
+        if self.current(slot).is_some() {
+            self.end(slot);
+            empty_memory();
+        }
+        slot.lost.notify_one();
+    }
+
+    /// Ends the sessions of all connections, and those that are being prepared.
+    pub(super) fn end_all(&self) {
+        let _gate = self.gate.write();
+        let number = 1 + self.last.fetch_add(1, Ordering::AcqRel);
+        self.ended.store(number, Ordering::Release);
+    }
+
+    /// Runs `put`, which puts into memory what was read or written in `session`, if that still stands:
+    /// else invalidations of what is put may have been missed.
+    pub(super) fn put_within<T>(
+        &self,
+        slot: &SessionSlot,
+        session: Session,
+        put: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let _gate = self.gate.read();
+        (self.current(slot) == Some(session)).then(put)
+    }
+
+    /// Runs `put`, which puts into memory what is not in Redis, if the connection cannot use Redis: else
+    /// no purge made elsewhere would reach what is put.
+    pub(super) fn put_without<T>(&self, slot: &SessionSlot, put: impl FnOnce() -> T) -> Option<T> {
+        let _gate = self.gate.read();
+        self.usable(slot).is_none().then(put)
+    }
+
+    /// Whether every connection has a session.
+    pub(super) fn all_current(&self) -> bool {
+        let slots = self.slots.lock();
+        let mut slots = slots.iter().filter_map(Weak::upgrade);
+        slots.all(|slot| self.current(&slot).is_some())
+    }
+
+    /// Whether requests may use every connection.
+    pub(super) fn all_usable(&self) -> bool {
+        !self.breaker.is_open() && self.all_current()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prometheus::IntGauge;
+
+    use super::*;
+
+    fn sessions() -> Sessions {
+        let gauge = IntGauge::new("open", "open").expect("a valid name");
+        Sessions::new(CircuitBreaker::new(1, Duration::from_secs(1), gauge))
+    }
+
+    #[test]
+    fn an_ending_of_all_ends_each_and_what_begins_later_stands() {
+        let sessions = sessions();
+        let (a, b) = (sessions.add_slot(), sessions.add_slot());
+        assert_eq!(sessions.current(&a), None);
+        for slot in [&a, &b] {
+            assert!(sessions.begin(slot, sessions.endings(slot), || ()));
+        }
+        assert!(sessions.all_current());
+        assert_ne!(sessions.current(&a), sessions.current(&b));
+        sessions.end_all();
+        assert_eq!((sessions.current(&a), sessions.current(&b)), (None, None));
+        assert!(sessions.begin(&a, sessions.endings(&a), || ()));
+        assert!(sessions.current(&a).is_some() && !sessions.all_current());
+    }
+
+    #[test]
+    fn a_session_that_was_ended_while_it_was_prepared_does_not_begin() {
+        let sessions = sessions();
+        let slot = sessions.add_slot();
+        let endings = sessions.endings(&slot);
+        sessions.end_all();
+        let begun = sessions.begin(&slot, endings, || panic!("memory is kept"));
+        assert!(!begun);
+        assert_eq!(sessions.current(&slot), None);
+        let endings = sessions.endings(&slot);
+        sessions.end_all();
+        sessions.end_all();
+        assert!(!sessions.begin(&slot, endings, || ()), "two are not none");
+        let endings = sessions.endings(&slot);
+        sessions.end_having_missed(&slot, || panic!("memory is kept"));
+        assert!(!sessions.begin(&slot, endings, || ()), "invalidations lost");
+    }
+
+    #[test]
+    fn memory_takes_only_what_belongs_to_the_state_of_the_session() {
+        let sessions = sessions();
+        let slot = sessions.add_slot();
+        assert!(sessions.begin(&slot, sessions.endings(&slot), || ()));
+        let first = sessions.current(&slot).expect("it began");
+        assert_eq!(sessions.put_within(&slot, first, || 1), Some(1));
+        assert_eq!(sessions.put_without(&slot, || 1), None, "Redis is in use");
+        sessions.breaker.note_failure(crate::clock::monotonic());
+        assert_eq!(sessions.put_without(&slot, || 1), Some(1), "breaker open");
+        assert_eq!(
+            sessions.put_within(&slot, first, || 1),
+            Some(1),
+            "invalidations still arrive"
+        );
+        assert!(sessions.begin(&slot, sessions.endings(&slot), || ()));
+        assert_eq!(sessions.put_within(&slot, first, || 1), None, "another one");
+        sessions.end(&slot);
+        assert_eq!(sessions.put_without(&slot, || 1), Some(1), "none");
+    }
+}

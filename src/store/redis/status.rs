@@ -1,0 +1,22 @@
+//! What is known of Redis, for `/stats`, `/readyz` and metrics.
+
+/// The state of the Redis tier.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RedisStatus {
+    /// Every runtime is connected, and the circuit breaker is closed.
+    pub up: bool,
+    /// Whether invalidations arrive, so that memory may remember what Redis holds.
+    pub tracking: bool,
+    /// Pannier's keys, bytes accounted by the scripts (entries, leases and indexes).
+    pub bytes: u64,
+    /// Entries.
+    pub entries: u64,
+    /// `[budget] max`.
+    pub max: u64,
+    /// Whether `bytes` is past `[budget] evict_at`.
+    pub nearly_full: bool,
+    /// Purges kept until Redis can be reached.
+    pub pending_purges: usize,
+    /// The last error, in words.
+    pub last_error: Option<String>,
+}

@@ -1,0 +1,49 @@
+//! The right to store what one fill fetches.
+
+use std::sync::Arc;
+
+use super::fence::Mark;
+use super::redis::Lease;
+use crate::entry::{Entry, Variant};
+
+/// The right to store one fill's answer: taken before the app is asked.
+#[derive(Debug)]
+pub struct Ticket {
+    pub(super) key: Box<str>,
+    /// When the fill began: a purge since then refuses what it fetched (promise I3).
+    pub(super) mark: Mark,
+    pub(super) lease: Lease,
+}
+
+impl Ticket {
+    /// Whether another fill of the fleet has the key's lease: what it stores can be waited for.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.lease, Lease::Taken)
+    }
+
+    /// The entry that was stored when the lease was taken: another sidecar's fill may have landed just
+    /// before. `None` also when Redis gave no lease.
+    pub fn found(&self) -> Option<&Entry> {
+        match &self.lease {
+            Lease::Held(held) => held.base(),
+            _ => None,
+        }
+    }
+
+    /// Whether `variant`, read before the ticket was taken, may still be confirmed by a validation: what
+    /// was purged since must not be revived by it (promise I2).
+    ///
+    /// With a lease it may only if that very variant was still stored when the lease was taken. Without
+    /// one Redis said nothing, and the fence alone decides.
+    pub fn confirms(&self, variant: &Variant) -> bool {
+        let Lease::Held(held) = &self.lease else {
+            return true;
+        };
+        let is_same = |kept: &Arc<Variant>| {
+            kept.stored.selector == variant.stored.selector
+                && kept.stored.response_time == variant.stored.response_time
+        };
+        held.base()
+            .is_some_and(|base| base.variants.iter().any(is_same))
+    }
+}

@@ -273,6 +273,7 @@ fn policy(data: &[u8]) -> Policy {
     let choice = data.first().copied().unwrap_or_default();
     let seconds = |bit: u8| (choice & bit != 0).then(|| Duration::from_secs(60));
     Policy {
+        error_ttl: Duration::from_secs(1),
         cache_control: match choice & 1 {
             0 => CacheControlMode::Respect,
             _ => CacheControlMode::Override,

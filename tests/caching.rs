@@ -514,7 +514,7 @@ async fn what_gateways_add_is_no_override() {
             .header("x-forwarded-port", "443")
             .header("x-forwarded-ssl", "on")
             .header("x-forwarded-scheme", "https")
-            .header("x-forwarded-server", "gateway-1")
+            .header("x-forwarded-server", "a.example")
             .send()
     };
     eventually("a hit", SHORT, || async { ask().await.is_hit() }).await;

@@ -256,3 +256,94 @@ async fn secrets_are_hashed_in_keys() {
     let (hits, leaks) = shares(&sidecar, "/page", &fields, &other).await;
     assert!(hits && !leaks);
 }
+
+/// Fields that some app or gateway obeys, and an app that reflects all it is told: nothing of it comes out of
+/// the cache (reliability.md K4).
+#[tokio::test(flavor = "multi_thread")]
+async fn no_override_is_served_to_another() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page", whole);
+    let config = "[defaults]\nunsafe_headers = [\"x-own-switch\"]\n\
+                  [[route]]\nname = \"page\"\npath = \"/page\"\nkey = \"page:{query.n}\"\n";
+    let sidecar = Sidecar::start(&app.url(), config);
+    #[rustfmt::skip]
+    let names = [
+        "X-Original-URL", "X-Original-URI", "X-Rewrite-URL", "X-Original-Host", "X-HTTP-Host-Override",
+        "X-Forwarded-Host", "X-Forwarded-Server", "X-Forwarded-Protocol", "X-Forwarded-Path",
+        "X-Forwarded-Uri", "X-Forwarded-PathBase", "X-Forwarded-Prefix", "X-Url-Scheme", "X-Scheme",
+        "Front-End-Https", "X-Envoy-Original-Path", "X-Now-Route-Matches", "X-Middleware-Prefetch",
+        "X-Middleware-Rewrite", "X-Invoke-Path", "X-Invoke-Status", "X-HTTP-Method-Override", "X-Host",
+        "X_Forwarded_Host", "X_Original_URL", "x_http_method_override", "X-Forwarded_Host", "Script_Name",
+        "X-Own-Switch",
+    ];
+    let forwarded = [
+        "host=evil",
+        "host = evil",
+        "host\t=\tevil",
+        "for=a;host= evil",
+        "for=a, host =\"evil\"",
+        "HOST=evil",
+        "proto = evil",
+        "host=\" evil\"",
+    ];
+    let fields = names.into_iter().map(|name| (name, "evil"));
+    let fields = fields.chain(forwarded.into_iter().map(|value| ("Forwarded", value)));
+    for (number, field) in fields.enumerate() {
+        let path = format!("/page?n={number}");
+        let client = sidecar.client();
+        get(&client, &path, &[field]).await;
+        fills_have_ended(&sidecar).await;
+        for _ in 0..2 {
+            let reply = get(&client, &path, &[]).await;
+            assert!(
+                !reply.text().contains("evil"),
+                "{field:?}: {}",
+                reply.text()
+            );
+            fills_have_ended(&sidecar).await;
+        }
+    }
+    let forwarded = [
+        ("forwarded", "for=192.0.2.1; host = a.example ; proto=http"),
+        ("host", "a.example"),
+    ];
+    let (hits, _) = shares(&sidecar, "/page?n=x", &forwarded, &forwarded).await;
+    assert!(hits, "what agrees with the request is no obstacle");
+}
+
+/// What the key has cannot poison.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_in_the_key_is_no_obstacle() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page", whole);
+    let config = "[[route]]\npath = \"/page\"\nkey = \"page:{header.x-forwarded-prefix|}\"\n";
+    let sidecar = Sidecar::start(&app.url(), config);
+    let (shop, blog) = (
+        [("x-forwarded-prefix", "/shop")],
+        [("x-forwarded-prefix", "/blog")],
+    );
+    let (hits, mixed) = shares(&sidecar, "/page", &shop, &blog).await;
+    assert!(hits && !mixed);
+}
+
+/// R8: an error that a client can provoke is kept for a moment, unless the rule says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_are_kept_for_a_moment() {
+    let app = TestApp::start().await;
+    for path in ["/a", "/b"] {
+        app.on("GET", path, |_| {
+            Answer::status(404).cache_control("public, max-age=600")
+        });
+    }
+    let config = "[[route]]\npath = \"/a\"\n[[route]]\npath = \"/b\"\nstatuses = [404]\n";
+    let sidecar = Sidecar::start(&app.url(), config);
+    let client = sidecar.client();
+    for (path, ttl) in [("/a", ["ttl=1", "ttl=0"]), ("/b", ["ttl=600", "ttl=599"])] {
+        let status = get(&client, path, &[]).await;
+        let status = status.header("cache-status");
+        assert!(
+            ttl.iter().any(|ttl| status.contains(ttl)),
+            "{path}: {status}"
+        );
+    }
+}

@@ -581,3 +581,58 @@ async fn a_write_that_ends_after_its_timeout_purges_again() {
     })
     .await;
 }
+
+/// A write that ends within its head or its body, or whose body is not one, and that nobody has answered
+/// purges nothing, whatever its rule names; whole, it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_write_purges_nothing_wherever_it_ends() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page", |_| Answer::text("x"));
+    app.on("POST", "/write", |_| Answer::status(204));
+    let config = "[[route]]\npath = \"/page\"\nkey = \"page\"\n\
+                  [[purge]]\npath = \"/write\"\nkeys = [\"page\", \"*\"]\n";
+    let sidecar = Sidecar::start(&app.url(), config);
+    let client = sidecar.client();
+    warm(&client, &["/page"]).await;
+    let head = format!("POST /write HTTP/1.1\r\nHost: {}\r\n", sidecar.addr());
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
+    let sized = format!("{head}Content-Length: 5\r\n\r\n12345");
+    let whole = format!("{chunked}3\r\n123\r\n2;x=y\r\n45\r\n0\r\n\r\n");
+    let cut = |text: &String, from: usize| -> Vec<String> {
+        (from..text.len())
+            .map(|end| text[..end].to_owned())
+            .collect()
+    };
+    let broken = [
+        "zz\r\n",
+        "3\r\n1234\r\n",
+        "-1\r\n",
+        "3\r\n123\r\n\r\n",
+        "ffffffffffffffffff\r\n",
+    ];
+    let mut halves = cut(&sized, sized.len() - 8);
+    halves.extend(cut(&whole, chunked.len() - 3));
+    halves.extend(broken.map(|end| format!("{chunked}{end}")));
+    let admin = sidecar.admin();
+    for half in halves {
+        let mut stream = TcpStream::connect(sidecar.addr())
+            .await
+            .expect("it listens");
+        stream.write_all(half.as_bytes()).await.expect("it reads");
+        drop(stream);
+        eventually("only the test's own connection is left", SHORT, || async {
+            let metrics = admin.get("/metrics").await;
+            metrics.text().contains("pannier_connections 1\n")
+        })
+        .await;
+        assert_eq!(are_hits(&client, &["/page"]).await, [true], "{half:?}");
+    }
+    let mut stream = TcpStream::connect(sidecar.addr())
+        .await
+        .expect("it listens");
+    stream.write_all(whole.as_bytes()).await.expect("it reads");
+    eventually("the whole write has purged", SHORT, || async {
+        are_hits(&client, &["/page"]).await == [false]
+    })
+    .await;
+}

@@ -90,8 +90,20 @@ pub struct Listen {
     pub max_head: usize,
     /// After SIGTERM, the longest wait for requests in flight. Default 30 s.
     pub drain_timeout: Duration,
+    /// What becomes of header fields with `_` in their names. Default: dropped.
+    pub underscores: Underscores,
     /// `None`: the proxy speaks plain HTTP.
     pub tls: Option<Tls>,
+}
+
+/// What becomes of header fields with `_` in their names: CGI and WSGI apps read them as those with `-`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Underscores {
+    /// They are taken out of the request.
+    #[default]
+    Drop,
+    /// The app gets them.
+    Pass,
 }
 
 /// TLS towards clients.
@@ -203,6 +215,8 @@ pub struct Defaults {
     pub priority: Priority,
     /// Fields that a gateway in front of Pannier sets and no client can: they count as identity.
     pub trusted_identity: Vec<HeaderName>,
+    /// Fields that make the app take a request for another one.
+    pub unsafe_headers: Vec<HeaderName>,
     /// Fields that say who asks as `Authorization` does, beside those that do by their name.
     pub credential_headers: Vec<HeaderName>,
     /// Cookies that change no answer; irrelevant ones of analytics and consent are among them.

@@ -57,7 +57,23 @@ pub(super) fn lifetime(
     // §4.2.2: a rule's `ttl` leaves nothing to guess; a listed status does not license a guess.
     let may_be_guessed =
         policy.ttl.is_none() && (directives.public || is_heuristically_cacheable(response.status));
-    first.or_else(|| heuristic(response).filter(|_| may_be_guessed))
+    let lifetime = first.or_else(|| heuristic(response).filter(|_| may_be_guessed));
+    let longest = error_bound(response.status, policy);
+    lifetime.map(|lifetime| lifetime.min(longest))
+}
+
+/// How long an answer with this status may be fresh at most. An error that a client can provoke (a request
+/// that the app refuses, one too many) is kept for a moment only, whatever the app says, unless the rule
+/// lists its status (reliability.md R8).
+pub(super) fn error_bound(status: StatusCode, policy: &Policy) -> Duration {
+    let is_listed = policy
+        .statuses
+        .as_ref()
+        .is_some_and(|listed| listed.contains(&status));
+    match status.as_u16() {
+        400..=431 | 500..=504 if !is_listed => policy.error_ttl,
+        _ => Duration::MAX,
+    }
 }
 
 /// Whether a response without stated freshness may be given some, or be kept to be validated.

@@ -45,6 +45,8 @@ pub struct Policy {
     pub stale_while_revalidate: Option<Duration>,
     /// Served stale this long past freshness when the app fails; a response's own directive wins.
     pub stale_if_error: Option<Duration>,
+    /// The longest that an error which a client can provoke is fresh, if its status is not listed.
+    pub error_ttl: Duration,
 }
 
 /// The `cache_control` setting of a rule.

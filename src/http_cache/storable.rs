@@ -209,7 +209,8 @@ pub(super) fn assembled(
         stale_while_revalidate: window(
             directives.stale_while_revalidate,
             policy.stale_while_revalidate,
-        ),
+        )
+        .min(freshness::error_bound(response.status, policy)),
         stale_if_error: window(directives.stale_if_error, policy.stale_if_error),
         must_revalidate,
         no_cache,

@@ -33,7 +33,9 @@ use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 
 use crate::body::Body;
+use crate::config::Underscores;
 use crate::http_cache::Reason;
+use crate::live::Live;
 use forward::{expect, max_forwards, pass, upgrade};
 use interim::Turn;
 use request::admit::{self, Admitted, Refusal};
@@ -67,7 +69,7 @@ pub fn handle<'a>(
         host,
         present,
         directives,
-    } = match check(&mut parts) {
+    } = match check(&live, &mut parts) {
         Ok(admitted) => admitted,
         Err(refusal) => return at_hand(outcome::refuse(&worker.tally, &live, &parts, &refusal)),
     };
@@ -106,8 +108,11 @@ pub fn handle<'a>(
     }))
 }
 
-fn check(parts: &mut Parts) -> Result<Admitted, Refusal> {
-    let admitted = admit::admit(parts)?;
+fn check(live: &Live, parts: &mut Parts) -> Result<Admitted, Refusal> {
+    let mut admitted = admit::admit(parts)?;
+    if live.config.listen.underscores == Underscores::Drop {
+        admit::drop_underscores(parts, &mut admitted);
+    }
     expect::check(parts, admitted.present)?;
     Ok(admitted)
 }

@@ -114,6 +114,11 @@ impl KeyedCredentials {
         }
     }
 
+    /// Whether the key has this header field.
+    pub fn has_header(&self, name: &HeaderName) -> bool {
+        self.headers.contains(name)
+    }
+
     /// Whether the request may bring a credential that its name does not show.
     pub fn has_further(&self) -> bool {
         !self.further.is_empty()

@@ -217,6 +217,7 @@ fn config(url: &str, max: u64, timeout: Duration) -> Config {
             idle_timeout: second,
             max_head: 65536,
             drain_timeout: second,
+            underscores: config::Underscores::Drop,
             tls: None,
         },
         upstream: config::Upstream {
@@ -253,6 +254,7 @@ fn config(url: &str, max: u64, timeout: Duration) -> Config {
             max_variables: 1 << 18,
             priority: Priority::Medium,
             trusted_identity: Vec::new(),
+            unsafe_headers: Vec::new(),
             credential_headers: Vec::new(),
             ignore_cookies: CookieNames::default(),
             credentials: KeyedCredentials::default(),
@@ -274,6 +276,7 @@ fn config(url: &str, max: u64, timeout: Duration) -> Config {
 
 fn policy() -> Policy {
     Policy {
+        error_ttl: Duration::from_secs(1),
         cache_control: CacheControlMode::Respect,
         ttl: None,
         statuses: None,

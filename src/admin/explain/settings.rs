@@ -31,6 +31,7 @@ pub(super) fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
             show_time(policy.stale_while_revalidate),
         ),
         ("stale_if_error", show_time(policy.stale_if_error)),
+        ("error_ttl", show_duration(policy.error_ttl)),
         ("coherence", show_coherence(rule).to_owned()),
     ]
     .into_iter()

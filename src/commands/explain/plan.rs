@@ -12,7 +12,7 @@ use crate::http_cache::{CacheControlMode, Policy, Reason};
 use crate::live::{Live, Rule};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Effects, Lookup, Plan};
-use crate::proxy::request::variables;
+use crate::proxy::request::{overrides, variables};
 use crate::proxy::write::effects::{self, MissingVariable, TemplateBodies};
 use crate::routes::Purge;
 
@@ -205,20 +205,40 @@ impl Explanation {
 
     fn remedy(&self, rule: Option<usize>, reason: Reason) -> String {
         match reason {
-            Reason::NoRule => "no [[route]] matches the path; add one, or set [defaults] unmatched = \"rfc9111\"".into(),
+            Reason::NoRule => {
+                "no [[route]] matches the path; add one, or set [defaults] unmatched = \"rfc9111\""
+                    .into()
+            }
             Reason::Disabled => "the rule says enabled = false".into(),
             Reason::UnkeyedQuery => {
                 let route = self.asked.live.rule(rule).route;
-                let field = route.and_then(|route| route.ignore_query.find_unkeyed(&route.key, self.asked.parts.uri.query()));
+                let field = route.and_then(|route| {
+                    route
+                        .ignore_query
+                        .find_unkeyed(&route.key, self.asked.parts.uri.query())
+                });
                 let field = field.unwrap_or_default();
-                format!("the key does not name the query field {field:?}; name it, or list it in ignore_query")
+                format!(
+                    "the key does not name the query field {field:?}; name it, or list it in ignore_query"
+                )
             }
             Reason::MissingVariable => self.missing(rule),
-            Reason::AmbiguousPath => "the path can be read in two ways (%2F, %2E, //, ; or a broken escape)".into(),
+            Reason::AmbiguousPath => {
+                "the path can be read in two ways (%2F, %2E, //, ; or a broken escape)".into()
+            }
             Reason::AmbiguousRule => self.other_rule(rule),
-            Reason::UnkeyedHeader => "a field such as X-Original-URL or a differing X-Forwarded-Host may change the answer".into(),
+            Reason::UnkeyedHeader => {
+                let route = self.asked.live.rule(rule).route;
+                let keyed = plan::keyed_credentials(&self.asked, route);
+                let name = overrides::find_unkeyed(&self.asked, keyed);
+                let name = name.as_ref().map_or("a header field", |name| name.as_str());
+                format!("{name} may make the app answer something else than the request line says")
+            }
             Reason::RequestBody => "a GET with a body".into(),
-            Reason::Method => "the method is neither GET nor HEAD, and changes nothing that a purge rule names".into(),
+            Reason::Method => {
+                "the method is neither GET nor HEAD, and changes nothing that a purge rule names"
+                    .into()
+            }
             other => other.as_str().into(),
         }
     }

@@ -156,6 +156,9 @@ fn policy(reader: &mut Reader<'_>, inherited: &Inherited) -> Policy {
         stale_if_error: reader
             .maybe_duration("stale_if_error")
             .or(default.stale_if_error),
+        error_ttl: reader
+            .maybe_duration("error_ttl")
+            .unwrap_or(default.error_ttl),
     }
 }
 

@@ -9,7 +9,9 @@ use tracing_subscriber::EnvFilter;
 use super::{Input, tls};
 use crate::config::problem::{Problems, did_you_mean};
 use crate::config::read::Reader;
-use crate::config::{Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Unmatched};
+use crate::config::{
+    Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
+};
 use crate::entry::Priority;
 use crate::http_cache::{CacheControlMode, Despite, Policy};
 use crate::routes::{CookieNames, CredentialSettings, KeyedCredentials, Template};
@@ -35,6 +37,10 @@ pub(super) fn listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
         body_timeout: reader.duration("body_timeout"),
         idle_timeout: reader.duration("idle_timeout"),
         max_head: reader.length("max_head").unwrap_or_default(),
+        underscores: match reader.word("underscores").as_str() {
+            "pass" => Underscores::Pass,
+            _ => Underscores::Drop,
+        },
         drain_timeout: reader.duration("drain_timeout"),
         tls: tls::tls(reader, input),
     };
@@ -84,6 +90,7 @@ pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
         shared: false,
         stale_while_revalidate: reader.maybe_duration("stale_while_revalidate"),
         stale_if_error: reader.maybe_duration("stale_if_error"),
+        error_ttl: reader.duration("error_ttl"),
     };
     let trusted_identity = trusted_identity(reader);
     let credential_headers = header_names(reader, "credential_headers");
@@ -104,6 +111,7 @@ pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
         max_body: reader.length("max_body").unwrap_or_default(),
         max_variables: reader.length("max_variables").unwrap_or_default(),
         priority: priority(&reader.word("priority")),
+        unsafe_headers: header_names(reader, "unsafe_headers"),
         trusted_identity,
         credential_headers,
         ignore_cookies,

@@ -106,6 +106,12 @@ pub(super) static ROUTE: &[Field] = &[
         "Serve stale this long while the app fails. Default: defaults.stale_if_error.",
     ),
     field(
+        "error_ttl",
+        Kind::Duration,
+        "",
+        "The longest that errors a client can provoke are kept. Default: defaults.error_ttl.",
+    ),
+    field(
         "coherence",
         Kind::OneOf(&["tracked", "strict"]),
         "tracked",

@@ -73,6 +73,12 @@ pub(super) static LISTEN: &[Field] = &[
         "PEM file of the certificate's private key.",
     ),
     field(
+        "underscores",
+        Kind::OneOf(&["drop", "pass"]),
+        "drop",
+        "What becomes of header fields with _ in their names, which CGI and WSGI apps take for -.",
+    ),
+    field(
         "tls_min_version",
         Kind::OneOf(&["1.2", "1.3"]),
         "1.2",
@@ -252,6 +258,18 @@ pub(super) static DEFAULTS: &[Field] = &[
         Kind::Duration,
         "",
         "Serve stale this long while the app fails. Default: as the answer says.",
+    ),
+    field(
+        "error_ttl",
+        Kind::Duration,
+        "1s",
+        "The longest that errors a client can provoke (400 to 431, 500 to 504) are kept.",
+    ),
+    field(
+        "unsafe_headers",
+        Kind::Texts,
+        "",
+        "Header fields by which the app takes a request for another one: with one, it passes.",
     ),
     field(
         "trusted_identity",

@@ -61,6 +61,7 @@ pub(in crate::http_cache) fn lines(headers: &HeaderMap) -> Vec<(&str, &str)> {
 /// RFC 9111 alone.
 pub(in crate::http_cache) fn rfc() -> Policy {
     Policy {
+        error_ttl: Duration::MAX,
         cache_control: CacheControlMode::Respect,
         ttl: None,
         statuses: None,

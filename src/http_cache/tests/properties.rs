@@ -100,6 +100,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     let flags = any::<[bool; 5]>();
     (flags, window(), statuses, window(), window(), any::<bool>()).prop_map(
         |(flags, ttl, statuses, stale_while_revalidate, stale_if_error, respect)| Policy {
+            error_ttl: Duration::MAX,
             cache_control: if respect {
                 CacheControlMode::Respect
             } else {

@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::present::Present;
 use crate::http_cache::directives::RequestDirectives;
+use crate::http_cache::remove;
 
 /// Most fields of a request; more are answered 431.
 pub const MAX_FIELDS: usize = 256;
@@ -62,6 +63,15 @@ pub fn admit(parts: &mut Parts) -> Result<Admitted, Refusal> {
         present,
         directives,
     })
+}
+
+/// Takes fields with `_` in their names out of the request: an app that reads them as those with `-` would
+/// obey what nobody here has looked at (`X_Forwarded_Host`).
+pub fn drop_underscores(parts: &mut Parts, admitted: &mut Admitted) {
+    if admitted.present.has(Present::UNDERSCORES) {
+        remove(&mut parts.headers, |name| name.as_str().contains('_'));
+        admitted.present = Present::among(&parts.headers);
+    }
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {

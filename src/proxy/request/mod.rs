@@ -5,7 +5,8 @@
 pub mod admit;
 pub mod client;
 pub mod context;
-mod overrides;
+mod override_names;
+pub mod overrides;
 pub mod plan;
 pub mod present;
 pub mod variables;

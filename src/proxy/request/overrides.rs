@@ -1,76 +1,114 @@
 //! Fields with which a request says another target, scheme or meaning than its request line: what the key
 //! does not carry must not change the answer (reliability.md K4, R6).
 
-use http::header::{FORWARDED, TE, UPGRADE};
+use http::header::{CONNECTION, TE, UPGRADE};
 use http::{HeaderMap, HeaderName};
 
 use super::context::RequestContext;
+use super::override_names::{Override, kind_of};
 use super::present::Present;
 use crate::proxy::hop_by_hop::connection_options;
+use crate::routes::KeyedCredentials;
 
-/// Whether a field of the request may change the answer in a way that neither key nor selector knows;
-/// such a GET passes.
-pub(super) fn are_unkeyed(context: &RequestContext) -> bool {
-    let RequestContext { parts, present, .. } = context;
-    present.has(Present::TARGET) && overrides_target(context)
-        || present.has(Present::SCHEME) && has_unknown_scheme(&parts.headers)
-        || present.has(Present::CONNECTION) && strips_a_field(&parts.headers)
+/// A field of the request that may change the answer in a way that neither key nor selector knows; such a
+/// GET passes.
+pub fn find_unkeyed(context: &RequestContext, keyed: &KeyedCredentials) -> Option<HeaderName> {
+    let RequestContext {
+        parts,
+        present,
+        live,
+        ..
+    } = context;
+    let fields = &parts.headers;
+    let unsafe_headers = &live.config.defaults.unsafe_headers;
+    let named = unsafe_headers
+        .iter()
+        .find(|name| fields.contains_key(*name) && !keyed.has_header(name));
+    if let Some(name) = named {
+        return Some(name.clone());
+    }
+    if present.has(Present::TARGET)
+        && let Some(name) = find_override(context, keyed)
+    {
+        return Some(name.clone());
+    }
+    if present.has(Present::SCHEME) && has_unknown_scheme(fields) {
+        return Some(HeaderName::from_static("x-forwarded-proto"));
+    }
+    let strips = present.has(Present::CONNECTION) && strips_a_field(fields);
+    strips.then_some(CONNECTION)
 }
 
-/// Fields that frameworks let override the target, so that the answer is not the key's
-/// (reliability.md K4). Those that gateways add to every request count where they disagree with the
-/// host and the scheme, which the key or the selector has.
-fn overrides_target(context: &RequestContext) -> bool {
-    const OVERRIDES: [HeaderName; 6] = [
-        HeaderName::from_static("x-original-url"),
-        HeaderName::from_static("x-rewrite-url"),
-        HeaderName::from_static("x-http-method-override"),
-        HeaderName::from_static("x-http-method"),
-        HeaderName::from_static("x-method-override"),
-        HeaderName::from_static("x-forwarded-prefix"),
-    ];
-    let fields = &context.parts.headers;
-    let scheme = context.scheme();
-    let (switch, port) = match scheme {
-        "https" => ("on", "443"),
-        _ => ("off", "80"),
+/// A field that overrides the target, or that disagrees with the host and the scheme, which the key or the
+/// selector has: gateways add such to every request.
+fn find_override<'c>(
+    context: &'c RequestContext,
+    keyed: &KeyedCredentials,
+) -> Option<&'c HeaderName> {
+    let is_https = context.scheme() == "https";
+    let expected = Expected {
+        host: &context.host,
+        scheme: context.scheme(),
+        tls: if is_https { "on" } else { "off" },
+        port: if is_https { "443" } else { "80" },
     };
-    let own_port = context.host.rsplit_once(':').map_or(port, |(_, port)| port);
-    let agrees = |name: &str, allowed: &[&str]| {
-        fields.get_all(name).iter().all(|value| {
-            let mut allowed = allowed.iter();
-            allowed.any(|allowed| value.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
-        })
-    };
-    OVERRIDES.iter().any(|name| fields.contains_key(name))
-        || !agrees("x-forwarded-host", &[&context.host])
-        || !agrees("x-host", &[&context.host])
-        || !agrees("x-forwarded-scheme", &[scheme])
-        || !agrees("x-forwarded-ssl", &[switch])
-        || !agrees("x-forwarded-port", &[port, own_port])
-        || !forwarded_agrees(fields, &context.host, scheme)
-}
-
-/// RFC 7239 §5.3 and §5.4: the host and the scheme that gateways saw.
-fn forwarded_agrees(fields: &HeaderMap, host: &str, scheme: &str) -> bool {
-    let lines = fields.get_all(FORWARDED).iter();
-    let mut pairs = lines.flat_map(|line| {
-        let separators = |byte: &u8| matches!(byte, b',' | b';');
-        line.as_bytes().split(separators).map(<[u8]>::trim_ascii)
+    let fields = context.parts.headers.iter();
+    let mut overriding = fields.filter_map(|(name, value)| {
+        let kind = kind_of(name.as_str())?;
+        // Read as another name by some apps alone, so nobody can say whether it agrees.
+        let is_doubtful = name.as_str().contains('_');
+        let overrides = is_doubtful || !expected.agrees(kind, value.as_bytes());
+        (overrides && !keyed.has_header(name)).then_some(name)
     });
-    pairs.all(|pair| {
-        let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
-            return true;
-        };
-        let (name, value) = (&pair[..at], &pair[at + 1..]);
-        let value = value.strip_prefix(b"\"").unwrap_or(value);
-        let value = value.strip_suffix(b"\"").unwrap_or(value);
-        if name.eq_ignore_ascii_case(b"host") {
-            value.eq_ignore_ascii_case(host.as_bytes())
-        } else {
-            !name.eq_ignore_ascii_case(b"proto") || value.eq_ignore_ascii_case(scheme.as_bytes())
+    overriding.next()
+}
+
+/// What gateways in front of Pannier say, if they say what the request says.
+struct Expected<'c> {
+    host: &'c str,
+    scheme: &'c str,
+    tls: &'static str,
+    port: &'static str,
+}
+
+impl Expected<'_> {
+    fn agrees(&self, kind: Override, value: &[u8]) -> bool {
+        let is = |text: &str| value.eq_ignore_ascii_case(text.as_bytes());
+        match kind {
+            Override::Always => false,
+            Override::Host => is(self.host),
+            Override::Scheme => is(self.scheme),
+            Override::Tls => is(self.tls),
+            Override::Port => {
+                let own = self
+                    .host
+                    .rsplit_once(':')
+                    .map_or(self.port, |(_, port)| port);
+                is(self.port) || is(own)
+            }
+            Override::Forwarded => self.forwarded_agrees(value),
         }
-    })
+    }
+
+    /// RFC 7239 §5.3 and §5.4: the host and the scheme that gateways saw. Blanks around `=` are not allowed
+    /// there, and read over by some parsers: so they are here.
+    fn forwarded_agrees(&self, line: &[u8]) -> bool {
+        let pairs = line.split(|byte| matches!(byte, b',' | b';'));
+        pairs.map(<[u8]>::trim_ascii).all(|pair| {
+            let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
+                return true;
+            };
+            let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
+            let value = value.strip_prefix(b"\"").unwrap_or(value);
+            let value = value.strip_suffix(b"\"").unwrap_or(value).trim_ascii();
+            if name.eq_ignore_ascii_case(b"host") {
+                value.eq_ignore_ascii_case(self.host.as_bytes())
+            } else {
+                !name.eq_ignore_ascii_case(b"proto")
+                    || value.eq_ignore_ascii_case(self.scheme.as_bytes())
+            }
+        })
+    }
 }
 
 /// A scheme that no gateway sends would be a variant of its own, and there is room for few.

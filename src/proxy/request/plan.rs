@@ -126,7 +126,8 @@ fn find_obstacle(context: &RequestContext, rule: Option<usize>) -> Option<Reason
     if live.config.lenient.find_other(path, rule).is_some() {
         return Some(Reason::AmbiguousRule);
     }
-    overrides::are_unkeyed(context).then_some(Reason::UnkeyedHeader)
+    let keyed = keyed_credentials(context, route);
+    overrides::find_unkeyed(context, keyed).map(|_| Reason::UnkeyedHeader)
 }
 
 /// The key of a GET or HEAD, or what it lacks.
@@ -253,7 +254,8 @@ pub fn find_unkeyed<'c>(
     keyed_credentials(context, route).find_unkeyed(&context.parts.headers, claims, token)
 }
 
-fn keyed_credentials<'c>(
+/// What the key of a rule, or of unmatched requests, carries of a requester.
+pub fn keyed_credentials<'c>(
     context: &'c RequestContext,
     route: Option<&'c Route>,
 ) -> &'c KeyedCredentials {

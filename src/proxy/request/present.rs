@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::override_names::kind_of;
 use crate::routes::is_credential;
 
 /// Sets of fields, found in one walk over a request: each search of a `HeaderMap` hashes a name, and
@@ -30,6 +31,8 @@ impl Present {
     pub const SELECTING: Present = Present(1 << 8);
     /// `Cache-Control` or `Pragma`
     pub const DIRECTIVES: Present = Present(1 << 9);
+    /// Names with an underscore, which some apps read as `-`.
+    pub const UNDERSCORES: Present = Present(1 << 10);
 
     /// What is among `fields`.
     pub fn among(fields: &HeaderMap) -> Present {
@@ -63,20 +66,19 @@ fn set_of(name: &HeaderName) -> Present {
         "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" | "range" => {
             Present::SELECTING
         }
-        "x-original-url"
-        | "x-rewrite-url"
-        | "x-http-method-override"
-        | "x-http-method"
-        | "x-method-override"
-        | "x-forwarded-prefix"
-        | "x-forwarded-host"
-        | "x-host"
-        | "x-forwarded-scheme"
-        | "x-forwarded-ssl"
-        | "x-forwarded-port"
-        | "forwarded" => Present::TARGET,
-        name if is_credential(name) => Present::CREDENTIALS,
-        _ => Present::default(),
+        name => {
+            let mut set = Present::default();
+            for (is_in, members) in [
+                (kind_of(name).is_some(), Present::TARGET),
+                (is_credential(name), Present::CREDENTIALS),
+                (name.contains('_'), Present::UNDERSCORES),
+            ] {
+                if is_in {
+                    set = set.or(members);
+                }
+            }
+            set
+        }
     }
 }
 

@@ -160,9 +160,10 @@ impl Write {
         Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status)
     }
 
-    /// The app may have acted on a request whose answer was lost: purging too much is safe.
+    /// The app may have acted on a whole request whose answer was lost: purging too much is safe. Half a
+    /// request that nobody answered says nothing, and must not be a way to empty the store.
     async fn unanswered(&self, error: &UpstreamError) {
-        if !error.unsent() {
+        if !error.unsent() && !self.progress.broke() {
             self.carry_out(self.purge(None, None)).await;
         }
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pannier::app::App;
 use pannier::clock;
+use pannier::config::{Config, Env};
 
 use crate::support::app::{Answer, TestApp};
 use crate::support::client::Client;
@@ -75,6 +77,30 @@ pub(crate) async fn connected(sidecar: &Sidecar) {
     eventually("Redis is up", SHORT, || async {
         let stats = admin.get("/stats").await.value();
         stats["redis"]["state"] == "up" && stats["redis"]["tracking"] == true
+    })
+    .await;
+}
+
+/// A sidecar of a version that stores by `layout`.
+fn start_layout(upstream: &str, redis: &RedisServer, layout: u32) -> App {
+    let env = Env::from_pairs([
+        ("PANNIER_LISTEN_PROXY", "127.0.0.1:0"),
+        ("PANNIER_LISTEN_ADMIN", "127.0.0.1:0"),
+        ("PANNIER_UPSTREAM_URL", upstream),
+    ]);
+    let loaded = Config::parse(&config(redis), "test.toml", &env);
+    let mut config = loaded.unwrap_or_else(|errors| panic!("{errors}")).config;
+    config.redis.as_mut().expect("it is configured").layout = Some(layout);
+    App::start(config, None).expect("it starts")
+}
+
+/// Waits until its stats say of Redis that it is in this state, for this reason.
+async fn redis_is(sidecar: &App, state: &str, reason: &str) {
+    let admin = Client::new(sidecar.admin_addr());
+    eventually(reason, SHORT, || async {
+        let stats = admin.get("/stats").await.value();
+        let error = stats["redis"]["last_error"].as_str().unwrap_or_default();
+        stats["redis"]["state"] == state && error.contains(reason)
     })
     .await;
 }
@@ -237,13 +263,13 @@ async fn one_sidecar_of_the_fleet_asks_the_app_for_a_cold_key() {
     })
     .await;
     gate.open();
-    let mut said = Vec::new();
+    let mut statuses = Vec::new();
     for reply in others.into_iter().chain([first]) {
         let reply = reply.await.expect("no panic");
         assert_eq!(reply.text(), "x");
-        said.push(reply.cache_status().to_owned());
+        statuses.push(reply.cache_status().to_owned());
     }
-    assert_eq!(app.count("/items/1"), 1, "{said:#?}");
+    assert_eq!(app.count("/items/1"), 1, "{statuses:#?}");
 }
 
 /// A HEAD brings no body, so nobody may be made to wait for it, least of all after its client has gone.
@@ -390,6 +416,44 @@ async fn a_sidecar_starts_without_its_redis_and_finds_it_later() {
         !redis.cli(&["KEYS", "*:e:*"]).is_empty()
     })
     .await;
+}
+
+/// Promises I2 and I3 while two versions with different stored layouts run side by side, as far as Redis
+/// goes: a strict rule never answers, through either, with what a finished write made stale.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_update_to_another_layout_and_back_undoes_no_write() {
+    let redis = RedisServer::start();
+    let (app, version) = app().await;
+    let write_and_read = async |writer: &Client, reader: &Client, paths: &[&str]| {
+        writer.request("PUT", "/write/1").send().await;
+        let written = version.load(Ordering::SeqCst);
+        for path in paths {
+            let read = reader.get(path).await;
+            let read: usize = read.text().parse().expect("a number");
+            assert!(read >= written, "{path}: read {read} after write {written}");
+        }
+    };
+    let mut running = start_layout(&app.url(), &redis, 1);
+    redis_is(&running, "up", "").await;
+    for (layout, other) in [(2, 1), (1, 2)] {
+        let before = Client::new(running.proxy_addr());
+        hit(&before, "/items/1").await;
+        hit(&before, "/strict/1").await;
+        let next = start_layout(&app.url(), &redis, layout);
+        let after = Client::new(next.proxy_addr());
+        redis_is(&next, "down", &format!("layout {other} use")).await;
+        for _ in 0..50 {
+            for (writer, reader) in [(&after, &before), (&before, &after)] {
+                write_and_read(writer, reader, &["/strict/1"]).await;
+                write_and_read(writer, writer, &["/strict/1", "/items/1"]).await;
+            }
+        }
+        running.shutdown();
+        redis_is(&next, "up", "").await;
+        write_and_read(&after, &after, &["/strict/1", "/items/1"]).await;
+        running = next;
+    }
+    running.shutdown();
 }
 
 /// A lease that one worker has given back and another takes is no purge: each fill is stored.

@@ -2,6 +2,7 @@
 
 mod budget;
 mod coherence;
+mod layouts;
 mod outage;
 mod sidecar;
 
@@ -107,7 +108,10 @@ async fn whoever_stored_an_entry_is_told_when_another_purges_it() {
     a.fill("user:1", "alice").await.expect("stored");
     assert!(a.remembered("user:1").is_some(), "without ever reading it");
     b.store.purge(purge_key("user:*")).await;
-    eventually("told", SHORT, || async { a.remembered("user:1").is_none() }).await;
+    eventually("invalidated", SHORT, || async {
+        a.remembered("user:1").is_none()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -177,7 +181,7 @@ async fn redis_itself_refuses_a_store_without_its_lease() {
         ("another's", ["SET", "{test}:v1:l:user:1", "another"]),
     ] {
         let ticket = a.store.begin("user:1", SHORT).await;
-        // This blocks the runtime, so the store cannot be told before it is asked to commit.
+        // This blocks the runtime, so the store cannot hear of it before it is asked to commit.
         redis.cli(&command);
         let result = a
             .store
@@ -215,7 +219,7 @@ async fn a_fill_that_lost_its_lease_is_not_joined_any_more() {
     let ticket = a.store.begin("user:1", SHORT).await;
     assert!(!a.store.fenced(mark, "user:1", Tags::Beginning("")));
     b.store.purge(purge_key("user:*")).await;
-    eventually("told of the lost lease", SHORT, || async {
+    eventually("the lost lease is heard of", SHORT, || async {
         a.store.fenced(mark, "user:1", Tags::Beginning(""))
     })
     .await;

@@ -21,7 +21,7 @@ pub use self::memory::Memory;
 pub use self::redis::Unanswered;
 pub use self::ticket::Ticket;
 
-use self::redis::{AttachedTier, HeldLease, Lease, Put, Session, Tier};
+use self::redis::{AttachedTier, HeldLease, Lease, Presence, Put, Session, Tier};
 use crate::clock::Clock;
 use crate::config::{Coherence, Config};
 use crate::entry::{Entry, Variant};
@@ -83,10 +83,21 @@ impl Store {
     /// This store with a Redis connection of this runtime's own, which is made in the background. Call it
     /// inside the runtime.
     pub fn attach(&self) -> Store {
+        self.attach_as(Presence::Announced)
+    }
+
+    /// As [`Store::attach`], for a process that only looks: it does not announce its stored layout, which
+    /// would stop a fleet of another layout from using Redis.
+    pub fn attach_silently(&self) -> Store {
+        self.attach_as(Presence::Silent)
+    }
+
+    fn attach_as(&self, presence: Presence) -> Store {
         let tier = self.shared.tier.clone();
+        let redis = tier.and_then(|tier| AttachedTier::new(tier, presence));
         Store {
             shared: Arc::clone(&self.shared),
-            redis: tier.and_then(AttachedTier::new).map(Arc::new),
+            redis: redis.map(Arc::new),
         }
     }
 

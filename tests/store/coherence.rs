@@ -1,4 +1,4 @@
-//! Memory never goes on as if it had been told everything (reliability.md D4, D5, D7).
+//! Memory never goes on as if it had heard of every change (reliability.md D4, D5, D7).
 
 use std::pin::pin;
 use std::task::Poll;
@@ -21,7 +21,10 @@ async fn an_entry_stored_anew_elsewhere_replaces_the_one_in_memory() {
     a.fill("user:1", "one").await.expect("stored");
     b.fetched("user:1").await.expect("found");
     a.fill("user:1", "two").await.expect("stored");
-    eventually("told", SHORT, || async { b.remembered("user:1").is_none() }).await;
+    eventually("invalidated", SHORT, || async {
+        b.remembered("user:1").is_none()
+    })
+    .await;
     assert_eq!(b.fetched("user:1").await, Some("two".into()));
     assert_eq!(
         a.remembered("user:1"),
@@ -37,7 +40,7 @@ async fn a_lost_tracking_connection_empties_memory() {
     a.fill("user:1", "alice").await.expect("stored");
     b.fetched("user:1").await.expect("found");
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
-    // Changed while nobody could be told.
+    // Changed while no invalidation could arrive.
     redis.cli(&["DEL", "{test}:v1:e:user:1"]);
     eventually("distrusted", SHORT, || async {
         b.remembered("user:1").is_none()
@@ -112,7 +115,10 @@ async fn an_expiry_does_not_fence_the_fill_that_renews_the_entry() {
     b.fetched("user:1").await.expect("found");
     let ticket = b.store.begin("user:1", SHORT).await;
     redis.cli(&["PEXPIRE", "{test}:v1:e:user:1", "1"]);
-    eventually("told", SHORT, || async { b.remembered("user:1").is_none() }).await;
+    eventually("invalidated", SHORT, || async {
+        b.remembered("user:1").is_none()
+    })
+    .await;
     let renewed = b
         .store
         .commit(ticket, variant("user:1", "alice"), Tracked)
@@ -137,7 +143,10 @@ async fn a_flush_by_someone_else_is_noticed() {
     a.fill("user:1", "bob").await.expect("stored");
     assert_eq!(b.fetched("user:1").await, Some("bob".into()));
     a.store.purge(purge_key("user:1")).await;
-    eventually("told", SHORT, || async { b.remembered("user:1").is_none() }).await;
+    eventually("invalidated", SHORT, || async {
+        b.remembered("user:1").is_none()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -242,7 +251,7 @@ async fn a_burst_of_invalidations_leaves_nothing_outdated_in_memory() {
         .collect();
     // This blocks the runtime, so that nothing is heard before all is sent.
     assert_eq!(redis.number(&delete), 3000);
-    eventually("told, or emptied", SHORT, || async {
+    eventually("invalidated, or emptied", SHORT, || async {
         keys.iter().all(|key| b.remembered(key).is_none())
     })
     .await;

@@ -6,7 +6,7 @@ use pannier::clock;
 use pannier::config::Coherence::{Strict, Tracked};
 use pannier::http_cache::Reason;
 
-use super::sidecar::{HASTY, SHORT, Sidecar, purge_key, variant};
+use super::sidecar::{SHORT, SHORT_TIMEOUT, Sidecar, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
 
@@ -44,7 +44,7 @@ async fn a_wrong_password_is_told() {
     let redis = RedisServer::start_with(&["--requirepass", "secret"]);
     let url = redis.url().replace("redis://", "redis://:wrong@");
     let a = Sidecar::detached(&url, 1 << 20);
-    eventually("told", SHORT, || async {
+    eventually("reported", SHORT, || async {
         let error = a.redis_status().await.last_error.unwrap_or_default();
         error.contains("WRONGPASS")
     })
@@ -56,7 +56,7 @@ async fn a_wrong_password_is_told() {
 #[tokio::test]
 async fn a_killed_redis_costs_nothing_and_is_used_again() {
     let mut redis = RedisServer::start();
-    let a = Sidecar::hasty(&redis).await;
+    let a = Sidecar::with_short_timeout(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
     redis.kill();
     for i in 0..20 {
@@ -109,7 +109,7 @@ async fn a_purge_during_an_outage_is_made_up_for_before_redis_is_trusted() {
 #[tokio::test]
 async fn a_hung_redis_opens_the_breaker_and_recovers() {
     let redis = RedisServer::start();
-    let a = Sidecar::hasty(&redis).await;
+    let a = Sidecar::with_short_timeout(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
     redis.stop();
     for _ in 0..3 {
@@ -123,7 +123,7 @@ async fn a_hung_redis_opens_the_breaker_and_recovers() {
     }
     let took = clock::monotonic().duration_since(started);
     assert!(
-        took < 20 * HASTY,
+        took < 20 * SHORT_TIMEOUT,
         "an open breaker waits for nothing: {took:?}"
     );
     assert_eq!(a.remembered("user:1"), Some("alice".into()));
@@ -142,7 +142,7 @@ async fn a_hung_redis_opens_the_breaker_and_recovers() {
 #[tokio::test]
 async fn a_hang_longer_than_the_connection_lives_is_survived() {
     let redis = RedisServer::start();
-    let a = Sidecar::hasty(&redis).await;
+    let a = Sidecar::with_short_timeout(&redis).await;
     redis.stop();
     let big = "x".repeat(1 << 20);
     // More than the sockets' buffers take, so that a write hangs, too.
@@ -163,7 +163,7 @@ async fn a_hang_longer_than_the_connection_lives_is_survived() {
 #[tokio::test]
 async fn a_hang_with_a_large_write_on_its_way_is_survived() {
     let redis = RedisServer::start();
-    let a = Sidecar::hasty(&redis).await;
+    let a = Sidecar::with_short_timeout(&redis).await;
     let mut tickets = Vec::new();
     for i in 0..8 {
         tickets.push(a.store.begin(&format!("big:{i}"), SHORT).await);
@@ -184,7 +184,7 @@ async fn a_hang_with_a_large_write_on_its_way_is_survived() {
 #[tokio::test]
 async fn a_purge_whose_caller_goes_away_still_lands() {
     let redis = RedisServer::start();
-    let a = Sidecar::hasty(&redis).await;
+    let a = Sidecar::with_short_timeout(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
     {
         let mut purge = std::pin::pin!(a.store.purge(purge_key("user:1")));
@@ -203,7 +203,7 @@ async fn a_purge_whose_caller_goes_away_still_lands() {
 #[tokio::test]
 async fn a_refusing_redis_keeps_serving_what_is_not_purged() {
     let redis = RedisServer::start();
-    let a = Sidecar::hasty(&redis).await;
+    let a = Sidecar::with_short_timeout(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
     a.fill("user:2", "bob").await.expect("stored");
     redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
@@ -237,7 +237,7 @@ async fn a_refusing_redis_keeps_serving_what_is_not_purged() {
 #[tokio::test]
 async fn scripts_forgotten_by_redis_are_sent_again() {
     let redis = RedisServer::start();
-    let a = Sidecar::hasty(&redis).await;
+    let a = Sidecar::with_short_timeout(&redis).await;
     redis.cli(&["SCRIPT", "FLUSH"]);
     a.fill("user:1", "alice").await.expect("stored");
     redis.cli(&["SCRIPT", "FLUSH"]);

@@ -23,10 +23,10 @@ use crate::support::redis::RedisServer;
 pub(super) const SHORT: Duration = Duration::from_secs(30);
 
 /// `[redis] timeout` where Redis always answers in the end: no busy machine reaches it.
-const PATIENT: Duration = Duration::from_secs(20);
+const LONG_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// `[redis] timeout` where Redis hangs.
-pub(super) const HASTY: Duration = Duration::from_secs(1);
+pub(super) const SHORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One sidecar's store.
 pub(super) struct Sidecar {
@@ -60,13 +60,13 @@ impl Sidecar {
 
     /// Connected, with a budget of `max` bytes.
     pub(super) async fn with_budget(redis: &RedisServer, max: u64) -> Sidecar {
-        let sidecar = Sidecar::with(&redis.url(), max, PATIENT);
+        let sidecar = Sidecar::with(&redis.url(), max, LONG_TIMEOUT, None);
         sidecar.connected().await;
         sidecar
     }
 
     /// Connected to a Redis that will hang.
-    pub(super) async fn hasty(redis: &RedisServer) -> Sidecar {
+    pub(super) async fn with_short_timeout(redis: &RedisServer) -> Sidecar {
         let sidecar = Sidecar::detached(&redis.url(), 100 << 20);
         sidecar.connected().await;
         sidecar
@@ -79,12 +79,28 @@ impl Sidecar {
 
     /// One that may never reach its Redis.
     pub(super) fn detached(url: &str, max: u64) -> Sidecar {
-        Sidecar::with(url, max, HASTY)
+        Sidecar::with(url, max, SHORT_TIMEOUT, None)
     }
 
-    fn with(url: &str, max: u64, timeout: Duration) -> Sidecar {
+    /// One of a version that stores by another layout; it may have to leave Redis alone.
+    pub(super) fn of_layout(url: &str, layout: u32) -> Sidecar {
+        Sidecar::with(url, 100 << 20, LONG_TIMEOUT, Some(layout))
+    }
+
+    /// A process of another layout that only looks.
+    pub(super) fn looking_by_layout(url: &str, layout: u32) -> Sidecar {
         let metrics = Arc::new(Metrics::new());
-        let config = config(url, max, timeout);
+        let config = config(url, 100 << 20, LONG_TIMEOUT, Some(layout));
+        let store = Store::new(&config, Clock::default(), Arc::clone(&metrics));
+        Sidecar {
+            store: store.attach_silently(),
+            metrics,
+        }
+    }
+
+    fn with(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Sidecar {
+        let metrics = Arc::new(Metrics::new());
+        let config = config(url, max, timeout, layout);
         let store = Store::new(&config, Clock::default(), Arc::clone(&metrics));
         Sidecar {
             store: store.attach(),
@@ -92,7 +108,7 @@ impl Sidecar {
         }
     }
 
-    /// The same sidecar's store as another runtime has it.
+    /// This sidecar's store as another of its runtimes has it: with a connection of its own.
     pub(super) fn another_runtime(&self) -> Sidecar {
         Sidecar {
             store: self.store.attach(),
@@ -152,6 +168,12 @@ impl Sidecar {
         entry.map(|entry| body(&entry))
     }
 
+    /// What Redis answers to a strict rule, whose answers are never in memory.
+    pub(super) async fn fetched_strictly(&self, key: &str) -> Option<String> {
+        let entry = self.store.fetch(key, Strict).await;
+        entry.map(|entry| body(&entry))
+    }
+
     /// Failed commands of a kind.
     pub(super) fn errors(&self, kind: &str) -> u64 {
         self.metrics.redis_errors.with_label_values(&[kind]).get()
@@ -203,7 +225,7 @@ fn body(entry: &Entry) -> String {
     String::from_utf8_lossy(&entry.variants[0].body).into_owned()
 }
 
-fn config(url: &str, max: u64, timeout: Duration) -> Config {
+fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let second = Duration::from_secs(1);
     Config {
@@ -240,7 +262,7 @@ fn config(url: &str, max: u64, timeout: Duration) -> Config {
             breaker_failures: 3,
             breaker_probe: Duration::from_millis(50),
             ca_file: None,
-            layout: None,
+            layout,
         }),
         budget: config::Budget {
             max,

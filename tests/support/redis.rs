@@ -33,7 +33,7 @@ impl RedisServer {
         RedisServer::start_with(&[])
     }
 
-    /// The same with further settings, such as `["--maxmemory", "1mb"]`.
+    /// A server that keeps nothing on disk by itself, with further settings such as `["--maxmemory", "1mb"]`.
     pub(crate) fn start_with(settings: &[&str]) -> RedisServer {
         let mut server = RedisServer {
             port: free_port(),
@@ -47,7 +47,7 @@ impl RedisServer {
 
     /// A cluster of one node that owns all slots; its URL is [`RedisServer::cluster_url`].
     pub(crate) fn start_cluster() -> RedisServer {
-        // A lone node has not been told its address.
+        // A lone node does not know its address.
         let announced = ["--cluster-announce-ip", "127.0.0.1"];
         // The default, the port and 10,000, may be past the last port.
         let bus = free_port().to_string();

@@ -114,7 +114,7 @@ async fn from_redis(asked: &RequestContext) -> Option<Held> {
     let mut config = asked.live.config.clone();
     config.memory.max = 0;
     let metrics = std::sync::Arc::new(Metrics::new());
-    let store = Store::new(&config, Clock::default(), metrics).attach();
+    let store = Store::new(&config, Clock::default(), metrics).attach_silently();
     let started = clock::monotonic();
     let held = loop {
         let held = explain::explain(asked, &store).await.held;

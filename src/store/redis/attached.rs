@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::connection::RedisConnection;
 use super::error::{Error, Unanswered};
+use super::layouts::Presence;
 use super::lease::{self, HeldLease, Lease, Put};
 use super::lookups::Lookups;
 use super::session::Session;
@@ -30,8 +31,8 @@ pub(in crate::store) struct AttachedTier {
 impl AttachedTier {
     /// Connects in the background; `None` if the settings allow no connection. Call it inside the
     /// runtime.
-    pub(in crate::store) fn new(tier: Arc<Tier>) -> Option<AttachedTier> {
-        let connection = Arc::new(RedisConnection::new(tier)?);
+    pub(in crate::store) fn new(tier: Arc<Tier>, presence: Presence) -> Option<AttachedTier> {
+        let connection = Arc::new(RedisConnection::new(tier, presence)?);
         Some(AttachedTier {
             lookups: Lookups::start(&connection),
             supervisor: Mutex::new(Some(supervisor::start(&connection))),
@@ -155,7 +156,10 @@ impl AttachedTier {
     pub(in crate::store) async fn status(&self) -> (RedisStatus, Counters) {
         let tier = &self.connection.tier;
         let counters = match self.session() {
-            Some(_) => beat::read_counters(&self.connection.for_requests()).await,
+            Some(_) => {
+                let scope = self.connection.for_requests();
+                beat::read_counters(&scope, self.connection.presence).await
+            }
             None => Ok(Counters::default()),
         };
         let counters = counters.unwrap_or_default();

@@ -58,7 +58,7 @@ impl CircuitBreaker {
         opened
     }
 
-    /// Redis is back and has been told all it missed. Returns whether the breaker was open.
+    /// Redis is back and has every purge that it missed. Returns whether the breaker was open.
     pub(super) fn close(&self) -> bool {
         self.state.lock().close();
         self.counting.store(false, Ordering::Release);

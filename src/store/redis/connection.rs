@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::clients::Clients;
 use super::deadlines::Deadlines;
+use super::layouts::Presence;
 use super::scope::{CommandScope, Limits};
 use super::session::{Session, SessionSlot};
 use super::tier::Tier;
@@ -17,11 +18,12 @@ pub(super) struct RedisConnection {
     clients: ArcSwap<Clients>,
     deadlines: Deadlines,
     pub(super) session: Arc<SessionSlot>,
+    pub(super) presence: Presence,
 }
 
 impl RedisConnection {
     /// Not connected yet; `None` if the settings allow no connection.
-    pub(super) fn new(tier: Arc<Tier>) -> Option<RedisConnection> {
+    pub(super) fn new(tier: Arc<Tier>, presence: Presence) -> Option<RedisConnection> {
         let clients = Clients::new(tier.settings.as_ref()?, &tier.config)
             .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
             .ok()?;
@@ -30,6 +32,7 @@ impl RedisConnection {
             deadlines: Deadlines::default(),
             session: tier.sessions.add_slot(),
             tier,
+            presence,
         })
     }
 

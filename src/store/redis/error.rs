@@ -25,6 +25,14 @@ pub(in crate::store) enum Error {
     /// Redis runs and cannot answer: loading, no master, no login.
     #[error("not ready: {0}")]
     NotReady(String),
+    /// No command's failure: sidecars of this layout use the namespace, too.
+    #[error(
+        "sidecars of the stored layout {0} use this namespace too; Redis is left alone until they are gone"
+    )]
+    OtherLayout(u32),
+    /// No command's failure: another layout was in use, and what was stored before is still there.
+    #[error("what is stored may lack purges of another layout")]
+    Void,
     /// Another type is stored under the name.
     #[error("{0}")]
     WrongType(String),
@@ -43,7 +51,7 @@ impl Error {
             Error::ReadOnly(_) => "readonly",
             Error::NotReady(_) => "loading",
             Error::WrongType(_) => "undecodable",
-            Error::Other(_) => "other",
+            Error::OtherLayout(_) | Error::Void | Error::Other(_) => "other",
         }
     }
 

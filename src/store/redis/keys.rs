@@ -15,6 +15,14 @@
 //! | `:tx` | zset, all scores 0 | `tag\0key`, for purges by tag |
 //! | `:tp` | zset by purge number | tags purged lately, for fills under way |
 //! | `:by` | hash | bytes `b0`–`b2` and entries `n0`–`n2` by priority, lease bytes `l`, purge number `sq`, the purge number below which any tag counts as purged `fl`, the data set's `id` |
+//!
+//! Two names of a shard are shared by all layouts, and stand behind the tag alone. No layout may change
+//! them, nor let any other name begin otherwise than `{ns}:v<n>:`.
+//!
+//! | name | type | holds |
+//! | --- | --- | --- |
+//! | `:layouts` | set | the layout that was in use last, and each that was in use since that one took over; `0` for one that is not known |
+//! | `:alive` | hash | layout to the time in ms until which its last beat announces it |
 
 /// The version of the layout: raise it with any change by which sidecars before and after it would
 /// misread, or fail to purge, what the other stored. That is a change of a name or type in the table
@@ -28,10 +36,42 @@ pub(in crate::store) const LAYOUT: u32 = 1;
 /// A single server takes all in one shard; a cluster spreads this many over its nodes.
 const CLUSTER_SHARDS: usize = 16;
 
+/// Stands in `:layouts` for a layout that is not known: the set was lost.
+pub(super) const UNKNOWN_LAYOUT: &str = "0";
+
 /// The shards of a namespace, as one layout names them.
 #[derive(Debug)]
 pub(super) struct Keyspace {
-    prefixes: Vec<Box<str>>,
+    layout: u32,
+    shards: Vec<ShardNames>,
+}
+
+/// What the names of one shard begin with.
+#[derive(Debug)]
+pub(super) struct ShardNames {
+    /// `{ns}` or `{ns.3}`: common to all layouts.
+    pub(super) tag: Box<str>,
+    /// `{ns}:v1` or `{ns.3}:v1`: the layout's own.
+    pub(super) prefix: Box<str>,
+}
+
+impl ShardNames {
+    fn new(tag: String, layout: u32) -> ShardNames {
+        ShardNames {
+            prefix: format!("{tag}:v{layout}").into(),
+            tag: tag.into(),
+        }
+    }
+
+    /// The name of the set of layouts.
+    pub(super) fn layouts(&self) -> String {
+        [&*self.tag, ":layouts"].concat()
+    }
+
+    /// The prefix that another layout has for this shard.
+    pub(super) fn prefix_of_layout(&self, layout: &str) -> String {
+        [&*self.tag, ":v", layout].concat()
+    }
 }
 
 impl Keyspace {
@@ -42,25 +82,31 @@ impl Keyspace {
                 .collect(),
             false => vec![format!("{{{namespace}}}")],
         };
-        let prefix = |tag: String| format!("{tag}:v{layout}").into();
+        let names = |tag| ShardNames::new(tag, layout);
         Keyspace {
-            prefixes: tags.into_iter().map(prefix).collect(),
+            layout,
+            shards: tags.into_iter().map(names).collect(),
         }
     }
 
-    /// The prefixes of all shards.
-    pub(super) fn shards(&self) -> &[Box<str>] {
-        &self.prefixes
+    /// The version of the layout.
+    pub(super) fn layout(&self) -> u32 {
+        self.layout
+    }
+
+    /// All shards.
+    pub(super) fn shards(&self) -> &[ShardNames] {
+        &self.shards
     }
 
     /// The prefix of `key`'s shard.
     pub(super) fn shard(&self, key: &str) -> &str {
-        &self.prefixes[self.shard_number(key)]
+        &self.shards[self.shard_number(key)].prefix
     }
 
     /// Which of the shards has `key`. The hash is part of the format: all sidecars must agree.
     pub(super) fn shard_number(&self, key: &str) -> usize {
-        match self.prefixes.len() {
+        match self.shards.len() {
             1 => 0,
             count => crc32fast::hash(key.as_bytes()) as usize % count,
         }
@@ -76,14 +122,18 @@ impl Keyspace {
         [self.shard(key), ":l:", key].concat()
     }
 
-    /// The key whose entry or lease is called `name`.
+    /// What is called `name`, as far as its change concerns a sidecar.
     pub(super) fn parse<'n>(&self, name: &'n str) -> Option<Name<'n>> {
-        let rest = self
-            .prefixes
-            .iter()
-            .find_map(|shard| name.strip_prefix(&**shard))?;
-        let entry = rest.strip_prefix(":e:").map(Name::Entry);
-        entry.or_else(|| rest.strip_prefix(":l:").map(Name::Lease))
+        let in_shard = |shard: &ShardNames| {
+            let rest = name.strip_prefix(&*shard.tag)?;
+            if rest == ":layouts" {
+                return Some(Name::Layouts);
+            }
+            let rest = name.strip_prefix(&*shard.prefix)?;
+            let entry = rest.strip_prefix(":e:").map(Name::Entry);
+            entry.or_else(|| rest.strip_prefix(":l:").map(Name::Lease))
+        };
+        self.shards.iter().find_map(in_shard)
     }
 }
 
@@ -94,6 +144,8 @@ pub(super) enum Name<'n> {
     Entry(&'n str),
     /// `:l:<key>`
     Lease(&'n str),
+    /// `:layouts`
+    Layouts,
 }
 
 /// The bytes an entry takes in Redis with its name and its places in the indexes, as Redis 7 on
@@ -138,6 +190,7 @@ mod tests {
         for (case, name, expected) in [
             ("entry", "{app}:v1:e:user:1", Some(Name::Entry("user:1"))),
             ("lease", "{app}:v1:l:user:1", Some(Name::Lease("user:1"))),
+            ("the layouts in use", "{app}:layouts", Some(Name::Layouts)),
             ("index", "{app}:v1:ix", None),
             ("another namespace", "{app2}:v1:e:user:1", None),
             ("another layout", "{app}:v2:e:user:1", None),
@@ -159,6 +212,8 @@ mod tests {
                 keys.parse(&keys.entry(&key)),
                 Some(Name::Entry(key.as_str()))
             );
+            let layouts = shard.replace(":v1", ":layouts");
+            assert_eq!(keys.parse(&layouts), Some(Name::Layouts));
             used.insert(shard);
         }
         assert_eq!(used.len(), CLUSTER_SHARDS);

@@ -147,17 +147,21 @@ pub(super) async fn put(
     };
     let latency = &scope.tier.latency.put;
     match scope.run_script(Some(latency), Script::Put, call).await {
-        Ok(reply) => Ok(match parse_number(&reply) {
-            1 => Put::Stored,
-            2 => Put::Full,
-            3 => Put::Purged,
-            _ => Put::Lost,
-        }),
+        Ok(reply) => Ok(read_put_reply(&reply)),
         Err(Error::Full(_)) => {
             release_held(scope, key, lease).await;
             Ok(Put::Full)
         }
         Err(error) => Err(error),
+    }
+}
+
+fn read_put_reply(reply: &Value) -> Put {
+    match parse_number(reply) {
+        1 => Put::Stored,
+        2 => Put::Full,
+        3 => Put::Purged,
+        _ => Put::Lost,
     }
 }
 

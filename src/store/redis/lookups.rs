@@ -112,7 +112,12 @@ async fn send_together(
             scope.send_uncounted(Box::pin(command)).await
         }
     };
-    // A lookup that gets no reply here ends as not connected.
+    reply_to(lookups, found)
+}
+
+/// Hands out what was found, in the order of the lookups; a lookup that gets no reply here ends as not
+/// connected. Returns the size of the largest entry.
+fn reply_to(lookups: Vec<Lookup>, found: Result<Vec<Option<Bytes>>, Error>) -> Option<usize> {
     match found {
         Ok(found) => {
             let largest = found.iter().flatten().map(Bytes::len).max();

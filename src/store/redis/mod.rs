@@ -5,8 +5,8 @@
 //! within a session (`session`).
 //!
 //! Files use each other downwards only: `attached` and `supervisor` use the commands (`lookups`,
-//! `lease`, `purge`, `beat`, `recovery`, `tracking`); these are sent in a `scope` of a `connection`,
-//! which knows the `tier`; the rest stands alone.
+//! `lease`, `purge`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
+//! `connection`, which knows the `tier`; the rest stands alone.
 
 mod attached;
 mod beat;
@@ -18,6 +18,7 @@ mod deadlines;
 mod error;
 mod journal;
 mod keys;
+mod layouts;
 mod lease;
 mod lookups;
 mod purge;
@@ -27,12 +28,14 @@ mod scripts;
 mod session;
 mod status;
 mod supervisor;
+mod takeover;
 mod tier;
 mod tracking;
 mod usage;
 
 pub(super) use self::attached::AttachedTier;
 pub use self::error::Unanswered;
+pub(super) use self::layouts::Presence;
 pub(super) use self::lease::{HeldLease, Lease, Put};
 pub(super) use self::session::Session;
 pub use self::status::RedisStatus;

@@ -28,7 +28,7 @@ enum Index {
 /// entries went. On an error some shards may have done their part: the purge has to be sent again.
 pub(super) async fn purge(scope: &CommandScope<'_>, purge: &Purge) -> Result<usize, Error> {
     let shards = scope.tier.keys.shards().iter();
-    let results = join_all(shards.map(|shard| purge_shard(scope, shard, purge))).await;
+    let results = join_all(shards.map(|shard| purge_shard(scope, &shard.prefix, purge))).await;
     results.into_iter().sum()
 }
 
@@ -221,7 +221,7 @@ fn matched_part(index: Index, member: &Value) -> String {
 }
 
 /// `text` as a Redis glob that matches only itself.
-fn escape_glob(text: &str) -> String {
+pub(super) fn escape_glob(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {

@@ -3,15 +3,17 @@
 use fred::interfaces::{ClientLike, TrackingInterface};
 use fred::types::InfoKind;
 
+use super::beat::{Findings, VoidShard};
 use super::connection::RedisConnection;
 use super::error::Error;
+use super::layouts::Presence;
 use super::scope::CommandScope;
 use super::session::Endings;
-use super::{beat, purge};
+use super::{beat, purge, takeover};
 
-/// Prepares a session: client tracking is on, clock and data set are compared, every purge that Redis
-/// missed is sent. The caller begins the session if the connection still stands and nothing has ended
-/// since the [`Endings`] returned.
+/// Prepares a session: client tracking is on, the layout is announced, clock and data set are compared,
+/// what another layout made void is removed, every purge that Redis missed is sent. The caller begins the
+/// session if the connection still stands and nothing has ended since the [`Endings`] returned.
 pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Error> {
     let tier = &connection.tier;
     let _one_at_a_time = tier.recovery.lock().await;
@@ -19,14 +21,34 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
     start_tracking(&scope).await?;
     tier.scripts.load(scope.client()).await;
     let mut endings = tier.sessions.endings(&connection.session);
-    if beat::beat(&scope).await? {
+    let Findings { is_new, void } = beat::beat(&scope, connection.presence).await?;
+    if is_new {
         warn_of_eviction(&scope).await;
-        // That beat may have ended all sessions itself; what ends them from now on counts.
+    }
+    if !void.is_empty() {
+        take_over(connection, &scope, &void).await?;
+    }
+    if is_new || !void.is_empty() {
+        // These have ended all sessions themselves; what ends them from now on counts.
         endings = tier.sessions.endings(&connection.session);
-        beat::beat(&scope).await?;
+        let again = beat::beat(&scope, connection.presence).await?;
+        if !again.void.is_empty() {
+            return Err(Error::Void);
+        }
     }
     purge::resend_failed(&scope).await?;
     Ok(endings)
+}
+
+async fn take_over(
+    connection: &RedisConnection,
+    scope: &CommandScope<'_>,
+    void: &[VoidShard],
+) -> Result<(), Error> {
+    match connection.presence {
+        Presence::Announced => takeover::take_over(scope, void).await,
+        Presence::Silent => Err(Error::Void),
+    }
 }
 
 /// Redis is to tell this connection of changes to what it has read, but not of its own.

@@ -6,7 +6,7 @@ use fred::clients::{Client, WithOptions};
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 
-/// Runs although `maxmemory` is reached: it only removes, or counts.
+/// Runs although `maxmemory` is reached: it only removes, counts or announces.
 const ALWAYS: &str = "#!lua flags=allow-oom\n";
 /// Refused with `OOM` when `maxmemory` is reached.
 const WITH_ROOM: &str = "#!lua\n";
@@ -22,10 +22,12 @@ pub(super) enum Script {
     Fence,
     Sweep,
     Beat,
+    Clear,
+    Takeover,
 }
 
 impl Script {
-    const ALL: [Script; 7] = [
+    const ALL: [Script; 9] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -33,6 +35,8 @@ impl Script {
         Script::Fence,
         Script::Sweep,
         Script::Beat,
+        Script::Clear,
+        Script::Takeover,
     ];
 
     fn text(self) -> String {
@@ -44,6 +48,8 @@ impl Script {
             Script::Fence => (ALWAYS, include_str!("scripts/fence.lua")),
             Script::Sweep => (ALWAYS, include_str!("scripts/sweep.lua")),
             Script::Beat => (ALWAYS, include_str!("scripts/beat.lua")),
+            Script::Clear => (ALWAYS, include_str!("scripts/clear.lua")),
+            Script::Takeover => (ALWAYS, include_str!("scripts/takeover.lua")),
         };
         format!("{flags}{COMMON}{body}")
     }

@@ -2,8 +2,8 @@
 //!
 //! A connection is of use while it has a *session*: connected, client tracking confirmed, clock
 //! compared, every missed purge done again. A session ends with its connection, or with all sessions of
-//! the process when Redis turns out to hold other data. Memory is emptied whenever one begins, so that it
-//! never goes on as if it had been told everything.
+//! the process when Redis turns out to hold other data, or another layout is in use beside the own one.
+//! Memory is emptied whenever one begins, so that it never goes on as if it had heard of every change.
 //!
 //! A session may end while a command is under way in it, or while it is still being prepared. So whoever
 //! uses an answer of Redis looks at the session again when the answer is there, and a session begins only
@@ -100,7 +100,7 @@ impl Sessions {
 
     /// Begins the session that was prepared since `endings`, and closes the breaker; `false` if anything
     /// would have ended it since, which the preparation may have missed. Memory is emptied first, by
-    /// `empty_memory`: what it was told before the session began may be of other data.
+    /// `empty_memory`: what it holds may have changed in Redis without an invalidation.
     pub(super) fn begin(
         &self,
         slot: &SessionSlot,
@@ -142,6 +142,12 @@ impl Sessions {
         let _gate = self.gate.write();
         let number = 1 + self.last.fetch_add(1, Ordering::AcqRel);
         self.ended.store(number, Ordering::Release);
+    }
+
+    /// Ends all sessions, and wakes the supervisor of one connection to prepare the next.
+    pub(super) fn end_all_and_wake(&self, slot: &SessionSlot) {
+        self.end_all();
+        slot.lost.notify_one();
     }
 
     /// Runs `put`, which puts into memory what was read or written in `session`, if that still stands:

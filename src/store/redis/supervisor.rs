@@ -17,7 +17,7 @@ use super::error::Error;
 use super::{beat, purge, recovery, tracking};
 use crate::clock;
 
-/// How often a session asks whether Redis still holds the data it knew.
+/// How often the layout is announced, and Redis asked whether it still holds the data it held before.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Recoveries that may fail in a row on one connection that answers.
@@ -30,6 +30,7 @@ pub(super) fn start(connection: &Arc<RedisConnection>) -> JoinHandle<()> {
         events: ClientEvents::connect(connection, &connection.clients()),
         failures: 0,
         beat_at: clock::monotonic(),
+        look_again_at: clock::monotonic(),
     };
     tokio::spawn(supervisor.run())
 }
@@ -39,7 +40,10 @@ struct ConnectionSupervisor {
     events: ClientEvents,
     /// Recoveries failed since the last success.
     failures: u32,
+    /// When the next beat of a session is due.
     beat_at: Instant,
+    /// When to look again whether another layout is still in use.
+    look_again_at: Instant,
 }
 
 /// What fred reports of a client that connects.
@@ -126,17 +130,18 @@ impl ConnectionSupervisor {
         if !connection.clients().plain.is_connected() {
             return;
         }
+        let now = clock::monotonic();
         if connection.usable_session().is_none() {
-            if tier.sessions.breaker.may_probe(clock::monotonic()) {
+            if now >= self.look_again_at && tier.sessions.breaker.may_probe(now) {
                 self.recover().await;
             }
             return;
         }
-        let now = clock::monotonic();
         if now >= self.beat_at {
             self.beat_at = now + HEARTBEAT;
             // Other errors are counted; whether they end the session is the breaker's or fred's decision.
-            if let Err(Error::Timeout) = beat::beat(&connection.for_maintenance()).await {
+            let scope = connection.for_maintenance();
+            if let Err(Error::Timeout) = beat::beat(&scope, connection.presence).await {
                 return self.renew();
             }
         }
@@ -159,6 +164,11 @@ impl ConnectionSupervisor {
                 }
             }
             Ok(_) => {}
+            // Redis answers well; the connection is worth keeping.
+            Err(Error::OtherLayout(_) | Error::Void) => {
+                self.failures = 0;
+                self.look_again_at = clock::monotonic() + HEARTBEAT;
+            }
             Err(error) => {
                 tracing::debug!(%error, "no session with Redis yet");
                 self.failures += 1;

@@ -12,6 +12,7 @@ use super::data_set::DataSets;
 use super::error::Error;
 use super::journal::Journal;
 use super::keys::{Keyspace, LAYOUT};
+use super::layouts::OtherLayout;
 use super::scripts::Scripts;
 use super::session::{Endings, SessionSlot, Sessions};
 use super::status::RedisStatus;
@@ -45,6 +46,7 @@ pub(in crate::store) struct Tier {
     /// One connection at a time finds out what was missed.
     pub(super) recovery: tokio::sync::Mutex<()>,
     pub(super) data_sets: DataSets,
+    pub(super) other_layout: OtherLayout,
     last_error: Mutex<Option<String>>,
 }
 
@@ -93,6 +95,7 @@ impl Tier {
             metrics,
             recovery: tokio::sync::Mutex::new(()),
             data_sets: DataSets::new(shards),
+            other_layout: OtherLayout::default(),
             last_error: Mutex::new(None),
         }
     }
@@ -100,7 +103,31 @@ impl Tier {
     /// Begins the session of a connection that was prepared for it since `endings`; `false` if it has to
     /// be prepared again.
     pub(super) fn begin_session(&self, slot: &SessionSlot, endings: Endings) -> bool {
-        self.sessions.begin(slot, endings, || self.memory.clear())
+        let begun = self.sessions.begin(slot, endings, || self.memory.clear());
+        if begun && let Some(other) = self.other_layout.disappear() {
+            tracing::info!(
+                other,
+                "the other stored layout is gone: Redis is used again, from empty"
+            );
+        }
+        begun
+    }
+
+    /// A beat found sidecars of another layout. All sessions end; memory is kept, as while Redis is away.
+    pub(super) fn note_other_layout(&self, other: u32) -> Error {
+        self.sessions.end_all();
+        if self.other_layout.appear(other) {
+            let own = self.keys.layout();
+            tracing::warn!(
+                own,
+                other,
+                "sidecars of another stored layout use this namespace: \
+                 Redis is left alone until they are gone"
+            );
+        }
+        let error = Error::OtherLayout(other);
+        *self.last_error.lock() = Some(error.to_string());
+        error
     }
 
     /// Counts a command's result: for the breaker, the metrics and the status.

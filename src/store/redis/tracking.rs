@@ -9,7 +9,6 @@ use tokio::task::unconstrained;
 
 use super::connection::RedisConnection;
 use super::keys::Name;
-use super::tier::Tier;
 use crate::routes::{Pattern, Purge};
 
 /// Carries out the invalidations that `client` receives, until it is closed.
@@ -24,12 +23,11 @@ pub(super) fn listen(
     let mut invalidations = client.invalidation_rx();
     let connection = Arc::clone(connection);
     unconstrained(async move {
-        let tier = &connection.tier;
         loop {
             match invalidations.recv().await {
                 Ok(invalidation) => {
                     let names = invalidation.keys.iter().filter_map(|key| key.as_str());
-                    names.for_each(|name| invalidate(tier, name));
+                    names.for_each(|name| invalidate(&connection, name));
                 }
                 Err(RecvError::Lagged(_)) => miss_invalidations(&connection),
                 Err(RecvError::Closed) => return,
@@ -52,22 +50,26 @@ fn miss_invalidations(connection: &RedisConnection) {
         .end_having_missed(&connection.session, empty_memory);
 }
 
-fn invalidate(tier: &Tier, name: &str) {
-    let Some(name) = tier.keys.parse(name) else {
-        return;
+fn invalidate(connection: &RedisConnection, name: &str) {
+    let tier = &connection.tier;
+    let purge_of = |key| {
+        Arc::new(Purge {
+            keys: vec![Pattern::literal(key)],
+            ..Purge::default()
+        })
     };
-    let (Name::Entry(key) | Name::Lease(key)) = name;
-    let purge = Arc::new(Purge {
-        keys: vec![Pattern::literal(key)],
-        ..Purge::default()
-    });
-    match name {
-        Name::Entry(_) => {
+    match tier.keys.parse(name) {
+        Some(Name::Entry(key)) => {
+            let purge = purge_of(key);
             tier.metrics.invalidations.inc();
             tier.invalidation_fence.purge(Arc::clone(&purge));
             tier.memory.purge(&purge);
         }
         // A purge took the lease of a fill of ours: requests that come now must not join it.
-        Name::Lease(_) => tier.fence.purge(purge),
+        Some(Name::Lease(key)) => tier.fence.purge(purge_of(key)),
+        // Another layout has come, or gone. Until a beat shows which, nothing of Redis is used: what
+        // the other one purges is still in it.
+        Some(Name::Layouts) => tier.sessions.end_all_and_wake(&connection.session),
+        None => {}
     }
 }

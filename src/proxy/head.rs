@@ -29,7 +29,10 @@ impl Quest {
         let request = pass::request(&self.asked, Body::empty(), &Expectation::default());
         let request_time = self.now();
         let started = crate::clock::monotonic();
-        let response = match upstream.send(request, &Progress::default()).await {
+        let response = match upstream
+            .send_with_retry(request, &Progress::default())
+            .await
+        {
             Ok(response) => response,
             Err(_) if stale.on_error => return self.stale_if_error(&variant).because(reason),
             Err(error) => {

@@ -49,7 +49,7 @@ async fn send(
     let started = crate::clock::monotonic();
     let (body, expectation) = expect::hold(&asked.parts, body);
     let request = request(asked, body, &expectation);
-    match upstream.send(request, &progress).await {
+    match upstream.send_with_retry(request, &progress).await {
         Ok(response) => {
             asked
                 .live

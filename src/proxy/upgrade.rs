@@ -36,7 +36,7 @@ pub(super) async fn forward(
         request.headers_mut().append(UPGRADE, protocol.clone());
     }
     let upstream = worker.upstream(&asked.live);
-    match upstream.send(request, &progress).await {
+    match upstream.send_with_retry(request, &progress).await {
         Ok(mut response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             let app = hyper::upgrade::on(&mut response);
             if let Some(client) = client {

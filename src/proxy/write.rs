@@ -85,10 +85,10 @@ impl Write {
         }
         let upstream = self.worker.upstream(&asked.live);
         let started = crate::clock::monotonic();
-        let mut sending = Box::pin(upstream.unhurried(request));
+        let mut sending = Box::pin(upstream.start(request));
         let asking = async {
             let result = tokio::select! {
-                result = upstream.hurried(&mut sending, &self.progress) => result,
+                result = upstream.wait_for_head(&mut sending, &self.progress) => result,
                 () = self.drain.forced() => Err(UpstreamError::Timeout(upstream.timeout())),
             };
             (result, crate::clock::monotonic() - started)

@@ -35,7 +35,7 @@ impl Fill {
         let upstream = quest.worker.upstream(&quest.asked.live);
         let mut may_ask_again = true;
         let answer = loop {
-            let answer = upstream.ask(self.request(stale, wish)).await;
+            let answer = upstream.send_once(self.request(stale, wish)).await;
             let was_lost = answer.as_ref().is_err_and(UpstreamError::was_lost);
             if !(was_lost && std::mem::take(&mut may_ask_again)) {
                 break answer;

@@ -23,21 +23,21 @@ pub(super) struct Inherited {
     pub(super) defaults: Defaults,
 }
 
-pub(super) fn listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
+pub(super) fn read_listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
     let reader = &mut input.reader("listen", problems);
     let listen = Listen {
         proxy: reader.address("proxy"),
         admin: reader.address("admin"),
-        workers: number(reader.count("workers")).unwrap_or_else(cores),
-        max_connections: number(reader.count("max_connections")).unwrap_or(1),
+        workers: to_usize(reader.count("workers")).unwrap_or_else(count_cores),
+        max_connections: to_usize(reader.count("max_connections")).unwrap_or(1),
         header_timeout: reader.duration("header_timeout"),
         body_timeout: reader.duration("body_timeout"),
         idle_timeout: reader.duration("idle_timeout"),
         max_head: reader.length("max_head").unwrap_or_default(),
         drain_timeout: reader.duration("drain_timeout"),
-        tls: tls::tls(reader, input),
+        tls: tls::read_tls(reader, input),
     };
-    if reader.clean() && collide(listen.proxy, listen.admin) {
+    if reader.is_clean() && collide(listen.proxy, listen.admin) {
         reader.reject(
             "admin",
             format!("{} is also the proxy's address", listen.admin),
@@ -47,12 +47,14 @@ pub(super) fn listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
     listen
 }
 
-pub(super) fn budget(reader: &mut Reader<'_>) -> Budget {
+pub(super) fn read_budget(reader: &mut Reader<'_>) -> Budget {
     let max = reader.size("max").unwrap_or_default();
-    let evict_at = reader.size("evict_at").unwrap_or_else(|| percent(max, 90));
-    if reader.clean() && evict_at > max {
+    let evict_at = reader
+        .size("evict_at")
+        .unwrap_or_else(|| take_percent(max, 90));
+    if reader.is_clean() && evict_at > max {
         reader.reject("evict_at", "it is above max", "write about 90 % of max");
-    } else if reader.clean() && reader.gives("evict_at") && evict_at >= percent(max, 95) {
+    } else if reader.is_clean() && reader.gives("evict_at") && evict_at >= take_percent(max, 95) {
         reader.warn(
             "evict_at",
             "it leaves under 5 % of max for what arrives in the meantime",
@@ -62,18 +64,18 @@ pub(super) fn budget(reader: &mut Reader<'_>) -> Budget {
     Budget { max, evict_at }
 }
 
-fn percent(bytes: u64, percent: u64) -> u64 {
+fn take_percent(bytes: u64, percent: u64) -> u64 {
     // Divided first, so that no size overflows.
     bytes / 100 * percent + bytes % 100 * percent / 100
 }
 
-pub(super) fn memory(reader: &mut Reader<'_>) -> Memory {
+pub(super) fn read_memory(reader: &mut Reader<'_>) -> Memory {
     Memory {
         max: reader.size("max").unwrap_or_default(),
     }
 }
 
-pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
+pub(super) fn read_defaults(reader: &mut Reader<'_>) -> Inherited {
     let ttl = reader.duration("ttl");
     let policy = Policy {
         cache_control: CacheControlMode::Respect,
@@ -92,14 +94,14 @@ pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
         policy,
         max_body: reader.length("max_body").unwrap_or_default(),
         max_variables: reader.length("max_variables").unwrap_or_default(),
-        priority: priority(&reader.word("priority")),
-        trusted_identity: trusted_identity(reader),
+        priority: parse_priority(&reader.word("priority")),
+        trusted_identity: read_trusted_identity(reader),
         cache_status_key: reader.flag("cache_status_key"),
     };
     Inherited { ttl, defaults }
 }
 
-pub(super) fn admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {
+pub(super) fn read_admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {
     let token = reader.text("token");
     match &token {
         // RFC 6750 §2.1: what a Bearer token may hold; any other could never be sent.
@@ -126,7 +128,7 @@ pub(super) fn admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {
     Admin { token }
 }
 
-pub(super) fn log(reader: &mut Reader<'_>) -> Log {
+pub(super) fn read_log(reader: &mut Reader<'_>) -> Log {
     let level = reader.word("level");
     let plain = level.chars().all(|c| c.is_ascii_alphabetic());
     // `EnvFilter` takes a lone unknown word for the name of a module, and would log nothing.
@@ -150,20 +152,20 @@ pub(super) fn log(reader: &mut Reader<'_>) -> Log {
 }
 
 /// What a checked word stands for.
-pub(super) fn priority(word: &str) -> Priority {
+pub(super) fn parse_priority(word: &str) -> Priority {
     Priority::ALL
         .into_iter()
         .find(|priority| priority.as_str() == word)
         .unwrap_or_default()
 }
 
-fn trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
+fn read_trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
     let mut names = Vec::new();
-    for (place, text) in reader.texts("trusted_identity") {
+    for (position, text) in reader.texts("trusted_identity") {
         match text.parse::<HeaderName>() {
             Ok(name) if name == http::header::COOKIE || name == http::header::AUTHORIZATION => {
                 reader.reject_at(
-                    place,
+                    position,
                     "trusted_identity",
                     format!("clients themselves send {name}"),
                     "leave it out, and put {header.authorization}, {cookie.name} or {jwt.sub} into the keys",
@@ -171,7 +173,7 @@ fn trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
             }
             Ok(name) => names.push(name),
             Err(_) => reader.reject_at(
-                place,
+                position,
                 "trusted_identity",
                 format!("\"{text}\" is not the name of a header field"),
                 "write such as \"x-user-id\"",
@@ -181,11 +183,11 @@ fn trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
     names
 }
 
-fn number(count: Option<u64>) -> Option<usize> {
+fn to_usize(count: Option<u64>) -> Option<usize> {
     count.and_then(|count| usize::try_from(count).ok())
 }
 
-fn cores() -> usize {
+fn count_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

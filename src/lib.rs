@@ -10,7 +10,7 @@
 //! | [`budget`] | who leaves so that N bytes fit | values only |
 //! | [`config`] | the TOML file, and the valid [`config::Config`] made of it | files, environment |
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
-//! | [`drain`] | what the end of a worker waits for, and how that is told of it | tokio |
+//! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |

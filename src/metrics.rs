@@ -48,7 +48,7 @@ pub struct Metrics {
     pub redis_breaker_open: IntGauge,
     /// `pannier_redis_pending_purges`: purges kept because Redis could not be reached.
     pub redis_pending_purges: IntGauge,
-    /// `pannier_invalidations_total`: keys that Redis said were changed elsewhere.
+    /// `pannier_invalidations_total`: keys changed elsewhere, by Redis's invalidation messages.
     pub invalidations: IntCounter,
     /// `pannier_coalesced_waiters`: requests waiting for another one's fill now.
     pub coalesced_waiters: IntGauge,
@@ -72,7 +72,7 @@ pub struct RuleMetrics {
     not_stored_vec: IntCounterVec,
     /// Time from the request's head to the answer's head, answered from the store.
     cache_seconds: Histogram,
-    /// The same, answered by the app.
+    /// Time from the request's head to the answer's head, answered by the app or by a refusal.
     app_seconds: Histogram,
     upstream_seconds: Histogram,
 }

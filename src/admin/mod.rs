@@ -102,18 +102,20 @@ impl Admin {
 
 /// Serves the interface until `stop` is cancelled, then lets answers under way finish.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,
-            stream = accept(&listener, &places) => stream,
+            stream = accept(&listener, &permits) => stream,
         };
-        let Some((stream, place)) = stream else { break };
+        let Some((stream, permit)) = stream else {
+            break;
+        };
         let (admin, stop) = (admin.clone(), stop.clone());
         connections.spawn(async move {
             connection(stream, admin, stop).await;
-            drop(place);
+            drop(permit);
         });
         while connections.try_join_next().is_some() {}
     }
@@ -124,15 +126,15 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
     }
 }
 
-/// The next connection with its place under the cap; `None` only if the cap itself was closed.
+/// The next connection and its permit under the cap; `None` only if the semaphore was closed.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.ok()?;
+    let permit = permits.clone().acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Some((stream, place)),
+            Ok((stream, _)) => return Some((stream, permit)),
             Err(error) => {
                 // Usually the descriptor limit: waiting frees some, and ending would be worse.
                 tracing::warn!(%error, "admin: accept failed");
@@ -186,7 +188,7 @@ async fn handle(admin: &Admin, request: Request<Incoming>) -> Answer {
     answer
 }
 
-/// Redis being down is told but is no reason to take the sidecar out: memory and the app still serve.
+/// Redis being down is reported but is no reason to take the sidecar out: memory and the app still serve.
 async fn ready(admin: &Admin) -> Answer {
     let redis = stats::RedisState::of(&admin.status().await);
     if admin.draining.is_cancelled() {

@@ -45,6 +45,16 @@
 //! carried out in both tiers before the answer leaves, with its own target (RFC 9111 §4.4) and the cache
 //! groups that the answer names (RFC 9875).
 //!
+//! # Why, in words
+//!
+//! Three rooms have an `explain`, each with a part of its own:
+//!
+//! | | explains | knows |
+//! | --- | --- | --- |
+//! | [`http_cache::explain`] | a decision of the policy, statement by statement with its clause | values only |
+//! | [`admin::explain`] | what this sidecar holds for a request and would do with it; the answer to `POST /explain`, as both ends know it | proxy, store |
+//! | [`commands`], `pannier explain` | what the file says of a request; asks a sidecar, or reads Redis, for the rest, and prints it | all of these |
+//!
 //! # Promises
 //!
 //! Comments and tests name these by number, and cases of the project's list of failures

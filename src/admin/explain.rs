@@ -20,7 +20,7 @@ use crate::proxy::admit::{self, Admitted};
 use crate::proxy::plan::{self, Plan};
 use crate::store::Store;
 
-pub use account::{Account, Held, Planned, Tier, VariantAccount};
+pub use account::{Account, HeldAccount, Planned, Tier, VariantAccount};
 
 /// The request to explain: the body of `POST /explain`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ pub async fn explain(asked: &Asked, store: &Store) -> Account {
         Plan::Cache(lookup) => {
             let coherence = asked.live.rule(lookup.rule).coherence();
             let inspection = store.inspect(&lookup.key.text, coherence).await;
-            Some(Held::of(asked, lookup, &inspection))
+            Some(HeldAccount::of(asked, lookup, &inspection))
         }
         Plan::Pass { .. } | Plan::Write(_) | Plan::Upgrade { .. } => None,
     };

@@ -127,7 +127,7 @@ impl Parts {
         stop: &CancellationToken,
     ) -> anyhow::Result<(SocketAddr, Vec<JoinHandle<()>>)> {
         let shared = Shared {
-            places: Arc::new(Semaphore::new(listen.max_connections)),
+            permits: Arc::new(Semaphore::new(listen.max_connections)),
             stop: stop.clone(),
         };
         let mut address = listen.proxy;
@@ -148,7 +148,7 @@ impl Parts {
             })?);
         }
         drop(attached);
-        // That Redis is up is said of all connections, so all are known before anything is said.
+        // Redis is reported as up only if all connections are, so all of them are attached before the report.
         if all_attached.iter().take(listen.workers).count() < listen.workers {
             anyhow::bail!("a worker thread did not start");
         }

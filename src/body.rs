@@ -60,7 +60,9 @@ impl Body {
         match self {
             Body::Whole(bytes) => Body::Whole(bytes),
             Body::Stream(stream, None) => Body::Stream(stream, Some(Box::new(guard))),
-            Body::Stream(stream, Some(held)) => Body::Stream(stream, Some(Box::new((held, guard)))),
+            Body::Stream(stream, Some(first)) => {
+                Body::Stream(stream, Some(Box::new((first, guard))))
+            }
         }
     }
 
@@ -117,11 +119,11 @@ pub struct Stalled(pub Duration);
 #[error("the stream was reset within the body")]
 pub struct CutShort;
 
-/// A received body that fails when nothing arrives for `patience`.
+/// A received body that fails when nothing arrives for `timeout`.
 #[derive(Debug)]
 pub struct Timed {
     body: Incoming,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
     /// When the wait for the next piece began, if it is waited for.
     waits_since: Option<Instant>,
     /// Kept from wait to wait, since to set a timer for each piece costs more than to look again when an
@@ -129,19 +131,19 @@ pub struct Timed {
     sleep: Option<Pin<Box<Sleep>>>,
     /// Whether the end of the body is marked as such.
     marked: bool,
-    _held: Option<Guard>,
+    _guard: Option<Guard>,
 }
 
 impl Timed {
-    /// `patience = None` waits for ever (event streams).
-    pub fn new(body: Incoming, patience: Option<Duration>) -> Timed {
+    /// `timeout = None` waits without end (event streams).
+    pub fn new(body: Incoming, timeout: Option<Duration>) -> Timed {
         Timed {
             body,
-            patience,
+            timeout,
             waits_since: None,
             sleep: None,
             marked: false,
-            _held: None,
+            _guard: None,
         }
     }
 
@@ -157,7 +159,7 @@ impl Timed {
     /// Keeps `guard`, if there is one, as long as the body lives.
     pub fn holding(self, guard: Option<impl Droppable + 'static>) -> Timed {
         Timed {
-            _held: guard.map(|guard| Box::new(guard) as Guard),
+            _guard: guard.map(|guard| Box::new(guard) as Guard),
             ..self
         }
     }
@@ -180,10 +182,10 @@ impl HttpBody for Timed {
             }
             return Poll::Ready(frame.map(|result| result.map_err(Into::into)));
         }
-        let Some(patience) = this.patience else {
+        let Some(timeout) = this.timeout else {
             return Poll::Pending;
         };
-        let deadline = *this.waits_since.get_or_insert_with(Instant::now) + patience;
+        let deadline = *this.waits_since.get_or_insert_with(Instant::now) + timeout;
         let sleep = this
             .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -192,7 +194,7 @@ impl HttpBody for Timed {
             sleep.as_mut().reset(deadline);
             ready!(sleep.as_mut().poll(cx));
         }
-        Poll::Ready(Some(Err(Stalled(patience).into())))
+        Poll::Ready(Some(Err(Stalled(timeout).into())))
     }
 
     fn is_end_stream(&self) -> bool {

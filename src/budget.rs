@@ -1,5 +1,6 @@
 //! Who leaves so that N bytes fit: low priority before medium before high, and never one above the
-//! newcomer's own (promise I5).
+//! newcomer's own (promise I5). The memory tier evicts by it; the Redis tier evicts nothing yet, and its
+//! eviction will go by it too.
 
 use crate::entry::Priority;
 

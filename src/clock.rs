@@ -1,4 +1,5 @@
-//! The only place that reads time.
+//! The only place that reads the wall clock. Durations within the process are measured by monotonic time,
+//! here and by tokio.
 //!
 //! Wall-clock times that enter the store are *fleet time*: this machine's clock corrected by the
 //! offset to the clock of the shared Redis, so that sidecars whose clocks disagree still agree on how

@@ -1,4 +1,4 @@
-//! A drain: what it waits for, and how that is told of it.
+//! The drain: what it waits for, and how that hears of it.
 //!
 //! Each worker has one. What must not be cut short (a connection, a relay, a write) keeps a guard; the
 //! drain has ended when all guards are gone.

@@ -10,7 +10,7 @@
 //! | [`budget`] | who leaves so that N bytes fit | values only |
 //! | [`config`] | the TOML file, and the valid [`config::Config`] made of it | files, environment |
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
-//! | [`drain`] | what the end of a worker waits for, and how that is told of it | tokio |
+//! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |
@@ -56,6 +56,16 @@
 //! is 2xx or 3xx (or is lost after the request was sent), the purge rules it matches are bound to it and
 //! carried out in both tiers before the answer leaves, with its own target (RFC 9111 §4.4) and the cache
 //! groups that the answer names (RFC 9875).
+//!
+//! # Why, in words
+//!
+//! Three rooms have an `explain`, each with a part of its own:
+//!
+//! | | explains | knows |
+//! | --- | --- | --- |
+//! | [`http_cache::explain`] | a decision of the policy, statement by statement with its clause | values only |
+//! | [`admin::explain`] | what this sidecar holds for a request and would do with it; the answer to `POST /explain`, as both ends know it | proxy, store |
+//! | [`commands`], `pannier explain` | what the file says of a request; asks a sidecar, or reads Redis, for the rest, and prints it | all of these |
 //!
 //! # Promises
 //!

@@ -48,7 +48,7 @@ pub struct Metrics {
     pub redis_breaker_open: IntGauge,
     /// `pannier_redis_pending_purges`: purges kept because Redis could not be reached.
     pub redis_pending_purges: IntGauge,
-    /// `pannier_invalidations_total`: keys that Redis said were changed elsewhere.
+    /// `pannier_invalidations_total`: keys changed elsewhere, by Redis's invalidation messages.
     pub invalidations: IntCounter,
     /// `pannier_coalesced_waiters`: requests waiting for another one's fill now.
     pub coalesced_waiters: IntGauge,
@@ -72,7 +72,7 @@ pub struct RuleMetrics {
     not_stored_vec: IntCounterVec,
     /// Time from the request's head to the answer's head, answered from the store.
     cache_seconds: Histogram,
-    /// The same, answered by the app.
+    /// Time from the request's head to the answer's head, answered by the app or by a refusal.
     app_seconds: Histogram,
     upstream_seconds: Histogram,
 }
@@ -83,113 +83,113 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         Metrics {
-            requests: counters(
+            requests: register_counters(
                 r,
                 "pannier_requests_total",
                 "Requests by rule, priority and reason.",
                 &["rule", "priority", "reason"],
             ),
-            not_stored: counters(
+            not_stored: register_counters(
                 r,
                 "pannier_not_stored_total",
                 "Answers of the app not stored, by rule and reason.",
                 &["rule", "reason"],
             ),
-            request_seconds: histograms(
+            request_seconds: register_histograms(
                 r,
                 "pannier_request_duration_seconds",
                 "Time from request head to answer head, by rule and who answered.",
                 &["rule", "source"],
             ),
-            upstream_seconds: histograms(
+            upstream_seconds: register_histograms(
                 r,
                 "pannier_upstream_duration_seconds",
                 "Time from request sent to the app to its answer's head.",
                 &["rule"],
             ),
-            purges: counters(
+            purges: register_counters(
                 r,
                 "pannier_purges_total",
                 "Purges carried out, by purge rule.",
                 &["rule"],
             ),
-            purge_variables_absent: counters(
+            purge_variables_absent: register_counters(
                 r,
                 "pannier_purge_variables_absent_total",
                 "Variables a write lacked, so that its purge was widened.",
                 &["rule"],
             ),
-            purged_entries: counters(
+            purged_entries: register_counters(
                 r,
                 "pannier_purged_entries_total",
                 "Entries removed by purges.",
                 &["tier"],
             ),
-            evictions: counters(
+            evictions: register_counters(
                 r,
                 "pannier_evictions_total",
                 "Entries removed for space.",
                 &["tier", "priority"],
             ),
-            store_bytes: gauges(
+            store_bytes: register_gauges(
                 r,
                 "pannier_store_bytes",
                 "Bytes stored, overhead included.",
                 &["tier", "priority"],
             ),
-            store_entries: gauges(
+            store_entries: register_gauges(
                 r,
                 "pannier_store_entries",
                 "Entries stored.",
                 &["tier", "priority"],
             ),
-            store_limit: gauges(
+            store_limit: register_gauges(
                 r,
                 "pannier_store_limit_bytes",
                 "Bytes the tier may hold.",
                 &["tier"],
             ),
-            redis_errors: counters(
+            redis_errors: register_counters(
                 r,
                 "pannier_redis_errors_total",
                 "Commands that failed, by kind.",
                 &["kind"],
             ),
-            redis_seconds: histograms(
+            redis_seconds: register_histograms(
                 r,
                 "pannier_redis_duration_seconds",
                 "Time of a command to Redis.",
                 &["command"],
             ),
-            redis_breaker_open: gauge(
+            redis_breaker_open: register_gauge(
                 r,
                 "pannier_redis_breaker_open",
                 "1 while the circuit breaker keeps requests from Redis.",
             ),
-            redis_pending_purges: gauge(
+            redis_pending_purges: register_gauge(
                 r,
                 "pannier_redis_pending_purges",
                 "Purges kept until Redis can be reached.",
             ),
-            invalidations: counters(
+            invalidations: register_counters(
                 r,
                 "pannier_invalidations_total",
                 "Keys Redis said were changed elsewhere.",
                 &[],
             )
             .with_label_values(&[] as &[&str]),
-            coalesced_waiters: gauge(
+            coalesced_waiters: register_gauge(
                 r,
                 "pannier_coalesced_waiters",
                 "Requests waiting for another one's fill.",
             ),
-            fills: gauge(
+            fills: register_gauge(
                 r,
                 "pannier_fills",
                 "Fills under way, until what they fetched is stored or refused.",
             ),
-            connections: gauge(r, "pannier_connections", "Client connections open."),
-            config_reloads: counters(
+            connections: register_gauge(r, "pannier_connections", "Client connections open."),
+            config_reloads: register_counters(
                 r,
                 "pannier_config_reloads_total",
                 "Reloads of the config file, by result.",
@@ -281,7 +281,12 @@ impl Drop for GaugeGuard {
     }
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+fn register_counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> IntCounterVec {
     let metric = IntCounterVec::new(Opts::new(name, help), labels).expect("a valid name");
     registry
         .register(Box::new(metric.clone()))
@@ -289,7 +294,7 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Int
     metric
 }
 
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+fn register_gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     let metric = IntGaugeVec::new(Opts::new(name, help), labels).expect("a valid name");
     registry
         .register(Box::new(metric.clone()))
@@ -297,7 +302,7 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGa
     metric
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+fn register_gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     let metric = IntGauge::new(name, help).expect("a valid name");
     registry
         .register(Box::new(metric.clone()))
@@ -305,7 +310,12 @@ fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     metric
 }
 
-fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+fn register_histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> HistogramVec {
     let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
     let metric = HistogramVec::new(opts, labels).expect("a valid name");
     registry

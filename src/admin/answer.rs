@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-pub(super) fn refused(refusal: &Refusal) -> Answer {
+pub(super) fn answer_refusal(refusal: &Refusal) -> Answer {
     let mut answer = answer_json(refusal.status(), &json!({ "error": refusal.to_string() }));
     let headers = answer.headers_mut();
     match refusal {
@@ -68,7 +68,7 @@ mod tests {
             (Refusal::TooLarge, header::CONNECTION, "close"),
         ];
         for (refusal, name, value) in cases {
-            let answer = refused(&refusal);
+            let answer = answer_refusal(&refusal);
             assert_eq!(answer.status(), refusal.status());
             assert_eq!(answer.headers()[&name], value, "{refusal:?}");
         }

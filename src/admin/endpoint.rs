@@ -28,23 +28,27 @@ const ENDPOINTS: [(&str, &str, Endpoint); 6] = [
 /// The endpoint at `path`, if it takes `method` (RFC 9110 §15.5.5, §15.5.6).
 pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
     let found = ENDPOINTS.iter().find(|(at, _, _)| *at == path);
-    let (_, allow, endpoint) = found.ok_or_else(|| Refusal::NotFound { endpoints: list() })?;
-    if methods(allow).any(|allowed| allowed == method.as_str()) {
+    let (_, allow, endpoint) = found.ok_or_else(|| Refusal::NotFound {
+        endpoints: list_all(),
+    })?;
+    if split_methods(allow).any(|allowed| allowed == method.as_str()) {
         Ok(*endpoint)
     } else {
         Err(Refusal::Method { allow })
     }
 }
 
-fn methods(allow: &str) -> impl Iterator<Item = &str> {
+fn split_methods(allow: &str) -> impl Iterator<Item = &str> {
     allow.split(", ")
 }
 
 /// Every path, under the first of its methods.
-fn list() -> String {
+fn list_all() -> String {
     let by_methods = ENDPOINTS.chunk_by(|(_, one, _), (_, other, _)| one == other);
     let groups = by_methods.map(|group| {
-        let method = group.iter().find_map(|(_, allow, _)| methods(allow).next());
+        let method = group
+            .iter()
+            .find_map(|(_, allow, _)| split_methods(allow).next());
         let paths: Vec<&str> = group.iter().map(|(path, _, _)| *path).collect();
         format!("{} {}", method.unwrap_or_default(), paths.join(", "))
     });

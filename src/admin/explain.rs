@@ -19,7 +19,7 @@ use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Plan};
 use crate::store::Store;
 
-pub use account::{Account, Held, Planned, Tier, VariantAccount};
+pub use account::{Account, HeldAccount, Planned, Tier, VariantAccount};
 
 /// The request to explain: the body of `POST /explain`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ pub async fn explain(context: &RequestContext, store: &Store) -> Account {
         Plan::Cache(lookup) => {
             let coherence = context.live.rule(lookup.rule).coherence();
             let inspection = store.inspect(&lookup.key.text, coherence).await;
-            Some(Held::of(context, lookup, &inspection))
+            Some(HeldAccount::of(context, lookup, &inspection))
         }
         Plan::Pass { .. } | Plan::Write(_) | Plan::Upgrade { .. } => None,
     };

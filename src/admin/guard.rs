@@ -29,14 +29,14 @@ pub fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<(), Refusal
     let (Some(given), None) = (given.next(), given.next()) else {
         return Err(Refusal::Unauthorized);
     };
-    match bearer(given.as_bytes()) {
+    match parse_bearer(given.as_bytes()) {
         Some(given) if is_same(given, token.as_bytes()) => Ok(()),
         _ => Err(Refusal::Unauthorized),
     }
 }
 
 /// The token of `Bearer TOKEN`; the scheme's case does not matter (RFC 9110 §11.1).
-fn bearer(credentials: &[u8]) -> Option<&[u8]> {
+fn parse_bearer(credentials: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = credentials.split_at_checked(b"Bearer ".len())?;
     scheme
         .eq_ignore_ascii_case(b"Bearer ")
@@ -51,7 +51,7 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// The body, if it is declared JSON, of a bounded length, and arrives in time.
-pub async fn read<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Refusal>
+pub async fn read_body<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Refusal>
 where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -33,7 +33,7 @@ use crate::clock;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::{Status, Store};
-use answer::{Answer, answer, answer_json, refused};
+use answer::{Answer, answer, answer_json, answer_refusal};
 use endpoint::Endpoint;
 use refusal::Refusal;
 
@@ -102,18 +102,20 @@ impl Admin {
 
 /// Serves the interface until `stop` is cancelled, then lets answers under way finish.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,
-            stream = accept(&listener, &places) => stream,
+            stream = accept(&listener, &permits) => stream,
         };
-        let Some((stream, place)) = stream else { break };
+        let Some((stream, permit)) = stream else {
+            break;
+        };
         let (admin, stop) = (admin.clone(), stop.clone());
         connections.spawn(async move {
-            connection(stream, admin, stop).await;
-            drop(place);
+            serve_connection(stream, admin, stop).await;
+            drop(permit);
         });
         while connections.try_join_next().is_some() {}
     }
@@ -124,15 +126,15 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
     }
 }
 
-/// The next connection with its place under the cap; `None` only if the cap itself was closed.
+/// The next connection and its permit under the cap; `None` only if the semaphore was closed.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.ok()?;
+    let permit = permits.clone().acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Some((stream, place)),
+            Ok((stream, _)) => return Some((stream, permit)),
             Err(error) => {
                 // Usually the descriptor limit: waiting frees some, and ending would be worse.
                 tracing::warn!(%error, "admin: accept failed");
@@ -142,7 +144,7 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken) {
+async fn serve_connection(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken) {
     let service = service_fn(move |request| {
         let admin = admin.clone();
         async move { Ok::<_, Infallible>(handle(&admin, request).await) }
@@ -169,14 +171,14 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToke
 async fn handle(admin: &Admin, request: Request<Incoming>) -> Answer {
     let answer = match endpoint::find(request.method(), request.uri().path()) {
         Ok(Endpoint::Health) => Ok(answer_json(StatusCode::OK, &json!({ "status": "ok" }))),
-        Ok(Endpoint::Ready) => Ok(ready(admin).await),
-        Ok(Endpoint::Metrics) => Ok(metrics(admin).await),
-        Ok(Endpoint::Stats) => Ok(stats(admin).await),
+        Ok(Endpoint::Ready) => Ok(answer_ready(admin).await),
+        Ok(Endpoint::Metrics) => Ok(answer_metrics(admin).await),
+        Ok(Endpoint::Stats) => Ok(answer_stats(admin).await),
         Ok(Endpoint::Purge) => purge(admin, request).await,
         Ok(Endpoint::Explain) => explain(admin, request).await,
         Err(refusal) => Err(refusal),
     };
-    let mut answer = answer.unwrap_or_else(|refusal| refused(&refusal));
+    let mut answer = answer.unwrap_or_else(|refusal| answer_refusal(&refusal));
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(
@@ -186,8 +188,8 @@ async fn handle(admin: &Admin, request: Request<Incoming>) -> Answer {
     answer
 }
 
-/// Redis being down is told but is no reason to take the sidecar out: memory and the app still serve.
-async fn ready(admin: &Admin) -> Answer {
+/// Redis being down is reported but is no reason to take the sidecar out: memory and the app still serve.
+async fn answer_ready(admin: &Admin) -> Answer {
     let redis = stats::RedisState::of(&admin.status().await);
     if admin.draining.is_cancelled() {
         let body = json!({ "ready": false, "reason": "draining", "redis": redis });
@@ -196,7 +198,7 @@ async fn ready(admin: &Admin) -> Answer {
     answer_json(StatusCode::OK, &json!({ "ready": true, "redis": redis }))
 }
 
-async fn metrics(admin: &Admin) -> Answer {
+async fn answer_metrics(admin: &Admin) -> Answer {
     admin.status().await;
     match TextEncoder::new().encode_to_string(&admin.metrics.registry.gather()) {
         Ok(text) => answer(
@@ -212,10 +214,10 @@ async fn metrics(admin: &Admin) -> Answer {
     }
 }
 
-async fn stats(admin: &Admin) -> Answer {
+async fn answer_stats(admin: &Admin) -> Answer {
     let status = admin.status().await;
     let uptime = clock::monotonic().duration_since(admin.started);
-    let stats = stats::stats(&admin.metrics.registry.gather(), &status, uptime);
+    let stats = stats::summarize(&admin.metrics.registry.gather(), &status, uptime);
     answer_json(StatusCode::OK, &stats)
 }
 
@@ -227,7 +229,7 @@ fn authorize(admin: &Admin, fields: &HeaderMap) -> Result<(), Refusal> {
 async fn purge(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
     let (head, body) = request.into_parts();
     authorize(admin, &head.headers)?;
-    let wanted = purge::parse(&guard::read(&head.headers, body).await?)?;
+    let wanted = purge::parse(&guard::read_body(&head.headers, body).await?)?;
     tracing::info!(
         selectors = wanted.len(),
         everything = wanted.everything,
@@ -248,7 +250,7 @@ async fn purge(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refu
 async fn explain(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
     let (head, body) = request.into_parts();
     authorize(admin, &head.headers)?;
-    let body = guard::read(&head.headers, body).await?;
+    let body = guard::read_body(&head.headers, body).await?;
     let asked = explain::parse(&body, admin.live.load_full())?;
     let account = explain::explain(&asked, &admin.store).await;
     Ok(answer_json(StatusCode::OK, &account))

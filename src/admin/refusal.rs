@@ -59,7 +59,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The status it is told with.
+    /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         match self {
             Refusal::NotFound { .. } => StatusCode::NOT_FOUND,

@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use crate::entry::Priority;
 use crate::store::Status;
-use families::{gauge_sum, label, metrics};
-use tally::{Tally, ratio, rounded};
+use families::{find_samples, label, sum_gauges};
+use tally::{Tally, divide, round};
 
 /// The whole answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -113,14 +113,14 @@ pub struct ByPriority {
     /// As in [`Traffic`].
     pub hit_rate: Option<f64>,
     /// In the memory tier.
-    pub memory: Held,
+    pub memory: PriorityUse,
     /// In the Redis tier.
-    pub redis: Held,
+    pub redis: PriorityUse,
 }
 
 /// What one tier holds of one priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Held {
+pub struct PriorityUse {
     /// Bytes, overhead included.
     pub bytes: u64,
     /// Entries.
@@ -139,62 +139,62 @@ impl RedisState {
 }
 
 /// Sums up the gathered families.
-pub fn stats(families: &[MetricFamily], status: &Status, uptime: Duration) -> Stats {
-    let rules = traffic_by_rule(families);
+pub fn summarize(families: &[MetricFamily], status: &Status, uptime: Duration) -> Stats {
+    let rules = sum_by_rule(families);
     let mut total = Tally::default();
     rules.values().for_each(|rule| total.add(rule));
     Stats {
         uptime: uptime.as_secs(),
-        total: total.traffic(),
-        memory: usage(families, "memory"),
-        redis: redis(families, status),
+        total: total.summarize(),
+        memory: sum_usage(families, "memory"),
+        redis: summarize_redis(families, status),
         rules: rules
             .iter()
-            .map(|(name, tally)| (name.clone(), tally.traffic()))
+            .map(|(name, tally)| (name.clone(), tally.summarize()))
             .collect(),
         priorities: Priority::ALL
             .into_iter()
-            .map(|priority| (priority.as_str(), by_priority(families, priority.as_str())))
+            .map(|priority| (priority.as_str(), sum_priority(families, priority.as_str())))
             .collect(),
     }
 }
 
-fn redis(families: &[MetricFamily], status: &Status) -> Redis {
+fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {
     let known = status.redis.as_ref();
     Redis {
         state: RedisState::of(status),
-        usage: usage(families, "redis"),
-        pending_purges: gauge_sum(families, "pannier_redis_pending_purges", &[]),
+        usage: sum_usage(families, "redis"),
+        pending_purges: sum_gauges(families, "pannier_redis_pending_purges", &[]),
         nearly_full: known.is_some_and(|redis| redis.nearly_full),
         tracking: known.is_some_and(|redis| redis.tracking),
         last_error: known.and_then(|redis| redis.last_error.clone()),
     }
 }
 
-fn usage(families: &[MetricFamily], tier: &str) -> Usage {
+fn sum_usage(families: &[MetricFamily], tier: &str) -> Usage {
     let tier = [("tier", tier)];
-    let used = gauge_sum(families, "pannier_store_bytes", &tier);
-    let limit = gauge_sum(families, "pannier_store_limit_bytes", &tier);
+    let used = sum_gauges(families, "pannier_store_bytes", &tier);
+    let limit = sum_gauges(families, "pannier_store_limit_bytes", &tier);
     Usage {
-        used_mb: rounded(used as f64 / 1e6, 3),
-        limit_mb: rounded(limit as f64 / 1e6, 3),
-        percent: ratio(100.0 * used as f64, limit as f64, 1),
-        entries: gauge_sum(families, "pannier_store_entries", &tier),
+        used_mb: round(used as f64 / 1e6, 3),
+        limit_mb: round(limit as f64 / 1e6, 3),
+        percent: divide(100.0 * used as f64, limit as f64, 1),
+        entries: sum_gauges(families, "pannier_store_entries", &tier),
     }
 }
 
-fn by_priority(families: &[MetricFamily], priority: &str) -> ByPriority {
+fn sum_priority(families: &[MetricFamily], priority: &str) -> ByPriority {
     let mut tally = Tally::default();
-    for metric in metrics(families, "pannier_requests_total") {
+    for metric in find_samples(families, "pannier_requests_total") {
         if label(metric, "priority") == priority {
             tally.count(metric);
         }
     }
     let held = |tier| {
         let labels = [("tier", tier), ("priority", priority)];
-        Held {
-            bytes: gauge_sum(families, "pannier_store_bytes", &labels),
-            entries: gauge_sum(families, "pannier_store_entries", &labels),
+        PriorityUse {
+            bytes: sum_gauges(families, "pannier_store_bytes", &labels),
+            entries: sum_gauges(families, "pannier_store_entries", &labels),
         }
     };
     ByPriority {
@@ -207,15 +207,15 @@ fn by_priority(families: &[MetricFamily], priority: &str) -> ByPriority {
     }
 }
 
-fn traffic_by_rule(families: &[MetricFamily]) -> BTreeMap<String, Tally> {
+fn sum_by_rule(families: &[MetricFamily]) -> BTreeMap<String, Tally> {
     let mut rules = BTreeMap::<String, Tally>::new();
-    for metric in metrics(families, "pannier_requests_total") {
+    for metric in find_samples(families, "pannier_requests_total") {
         let rule = rules.entry(label(metric, "rule").to_owned()).or_default();
         rule.count(metric);
     }
-    for metric in metrics(families, "pannier_request_duration_seconds") {
+    for metric in find_samples(families, "pannier_request_duration_seconds") {
         let rule = rules.entry(label(metric, "rule").to_owned()).or_default();
-        rule.time(metric);
+        rule.add_times(metric);
     }
     rules
 }

@@ -20,7 +20,7 @@ pub fn check(file: &Path, env: &Env, out: &mut dyn Write) -> anyhow::Result<Exit
             writeln!(
                 out,
                 "{count} {} in {}",
-                plural(count, "error"),
+                count_words(count, "error"),
                 file.display()
             )?;
             Ok(ExitCode::FAILURE)
@@ -34,8 +34,8 @@ fn report(loaded: &Loaded, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(
         out,
         "ok: {routes} {}, {purges} {}",
-        plural(routes, "route"),
-        plural(purges, "purge rule")
+        count_words(routes, "route"),
+        count_words(purges, "purge rule")
     )?;
     if config.redis.is_none() {
         writeln!(out, "no [redis]: memory only")?;
@@ -148,7 +148,7 @@ fn print_table(
     Ok(())
 }
 
-fn plural(count: usize, word: &str) -> String {
+fn count_words(count: usize, word: &str) -> String {
     if count == 1 {
         word.to_owned()
     } else {

@@ -44,8 +44,8 @@ pub fn demo(once: bool) -> anyhow::Result<ExitCode> {
     let environment = Env::process();
     let redis_url = environment.get("REDIS_URL").filter(|url| !url.is_empty());
     let kanban = Kanban::start(Pace::SLOW).context("the example app cannot start")?;
-    let app =
-        App::start(config(kanban.addr(), redis_url)?, None).context("the sidecar cannot start")?;
+    let app = App::start(build_config(kanban.addr(), redis_url)?, None)
+        .context("the sidecar cannot start")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -56,7 +56,7 @@ pub fn demo(once: bool) -> anyhow::Result<ExitCode> {
 
 /// The shipped config with this machine's free ports. Redis gets a namespace of its own, so that
 /// emptying it touches nobody's entries.
-fn config(upstream: SocketAddr, redis_url: Option<&str>) -> anyhow::Result<Config> {
+fn build_config(upstream: SocketAddr, redis_url: Option<&str>) -> anyhow::Result<Config> {
     let upstream = format!("http://{upstream}");
     let mut variables = vec![
         ("PANNIER_LISTEN_PROXY", "127.0.0.1:0"),
@@ -101,7 +101,7 @@ async fn show(app: &App, kanban: &Kanban, redis: bool, once: bool) -> anyhow::Re
         .await?;
     let after = client.send(Method::GET, &proxy, BOARD, None).await?;
 
-    say(&table(&[&miss, &hit, &write, &after]))?;
+    say(&show_table(&[&miss, &hit, &write, &after]))?;
     say(&format!(
         "The app itself was asked {} times for these 4 requests.\n",
         kanban.served()
@@ -110,7 +110,7 @@ async fn show(app: &App, kanban: &Kanban, redis: bool, once: bool) -> anyhow::Re
     if once {
         return Ok(());
     }
-    say(&invitation(&proxy, &admin))?;
+    say(&show_invitation(&proxy, &admin))?;
     tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")
 }
 
@@ -126,31 +126,31 @@ fn judge(hit: &Reply, write: &Reply, after: &Reply) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn table(replies: &[&Reply; 4]) -> String {
-    let header = row("", "request", "answer", "took", "Cache-Status");
+fn show_table(replies: &[&Reply; 4]) -> String {
+    let header = show_row("", "request", "answer", "took", "Cache-Status");
     let rows = (1..).zip(replies).map(|(number, reply)| {
-        row(
+        show_row(
             &format!("{number}"),
             &reply.request,
             &reply.summary(),
-            &milliseconds(reply.took),
+            &show_milliseconds(reply.took),
             &reply.cache_status,
         )
     });
     std::iter::once(header).chain(rows).collect()
 }
 
-fn row(number: &str, request: &str, answer: &str, took: &str, cache_status: &str) -> String {
+fn show_row(number: &str, request: &str, answer: &str, took: &str, cache_status: &str) -> String {
     format!("{number:1}  {request:44}  {answer:11}  {took:>10}  {cache_status}\n")
 }
 
-fn milliseconds(took: Duration) -> String {
+fn show_milliseconds(took: Duration) -> String {
     let ms = took.as_secs_f64() * 1e3;
     let digits = if ms < 10.0 { 2 } else { 0 };
     format!("{ms:.digits$} ms")
 }
 
-fn invitation(proxy: &str, admin: &str) -> String {
+fn show_invitation(proxy: &str, admin: &str) -> String {
     let body = r#"{"projectId":"1","title":"Mine"}"#;
     format!(
         "Try it (Ctrl-C ends it):
@@ -204,7 +204,7 @@ impl Browser {
             .method(&method)
             .uri(format!("{base}{path}"))
             .header(header::CONTENT_TYPE, "application/json")
-            .body(json_bytes(body))?;
+            .body(to_json(body))?;
         let started = clock::monotonic();
         let response = self.client.request(request).await?;
         let (head, body) = response.into_parts();
@@ -227,7 +227,7 @@ impl Browser {
     async fn reaches_redis(&self, admin: &str) -> anyhow::Result<bool> {
         let started = clock::monotonic();
         while clock::monotonic().duration_since(started) < REDIS_PATIENCE {
-            let request = Request::get(format!("{admin}/stats")).body(json_bytes(None))?;
+            let request = Request::get(format!("{admin}/stats")).body(to_json(None))?;
             let stats = self
                 .client
                 .request(request)
@@ -248,14 +248,14 @@ impl Browser {
         let request = Request::post(format!("{admin}/purge"))
             .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
             .header(header::CONTENT_TYPE, "application/json")
-            .body(json_bytes(Some(&json!({ "everything": true }))))?;
+            .body(to_json(Some(&json!({ "everything": true }))))?;
         let status = self.client.request(request).await?.status();
         ensure!(status.is_success(), "the first purge was refused: {status}");
         Ok(())
     }
 }
 
-fn json_bytes(body: Option<&Value>) -> Full<Bytes> {
+fn to_json(body: Option<&Value>) -> Full<Bytes> {
     Full::new(body.map(Value::to_string).unwrap_or_default().into())
 }
 
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn times_are_readable() {
-        assert_eq!(milliseconds(Duration::from_micros(423)), "0.42 ms");
-        assert_eq!(milliseconds(Duration::from_millis(1234)), "1234 ms");
+        assert_eq!(show_milliseconds(Duration::from_micros(423)), "0.42 ms");
+        assert_eq!(show_milliseconds(Duration::from_millis(1234)), "1234 ms");
     }
 }

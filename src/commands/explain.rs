@@ -37,7 +37,7 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
         }
     };
     let config = loaded.config;
-    let wanted = wanted(args)?;
+    let wanted = read_request(args)?;
     let mut parts = wanted.parts().map_err(anyhow::Error::msg)?;
     let source = Some(args.config.clone());
     let live = Arc::new(Live::new(config, source, &Metrics::new())?);
@@ -45,13 +45,13 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
         Ok(admitted) => {
             let explanation = Explanation {
                 asked: RequestContext::unsent(live, parts, admitted),
-                body: json(&args.body, "--body")?,
-                answer: json(&args.response, "--response")?,
+                body: parse_json(&args.body, "--body")?,
+                answer: parse_json(&args.response, "--response")?,
             };
             Report {
-                stored: stored::stored(args, &wanted, &explanation.asked)?,
+                stored: stored::look_up(args, &wanted, &explanation.asked)?,
                 response: response::foresee(args, &explanation.asked)?,
-                plan: explanation.lines(),
+                plan: explanation.explain(),
             }
         }
         Err(refusal) => Report {
@@ -67,7 +67,7 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
 }
 
 /// The request of the command line.
-fn wanted(args: &cli::Explain) -> anyhow::Result<Wanted> {
+fn read_request(args: &cli::Explain) -> anyhow::Result<Wanted> {
     let (method, url) = match (args.request.as_slice(), &args.method) {
         ([url], method) => (method.as_deref().unwrap_or("GET"), url),
         ([method, url], None) => (method.as_str(), url),
@@ -77,7 +77,7 @@ fn wanted(args: &cli::Explain) -> anyhow::Result<Wanted> {
     let mut headers = args
         .headers
         .iter()
-        .map(|field| split(field, "-H"))
+        .map(|field| split_field(field, "-H"))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let names_host = |(name, _): &(String, String)| name.eq_ignore_ascii_case("host");
     if !headers.iter().any(names_host) {
@@ -95,14 +95,14 @@ fn wanted(args: &cli::Explain) -> anyhow::Result<Wanted> {
 }
 
 /// Name and value of `Name: value`.
-fn split(field: &str, option: &str) -> anyhow::Result<(String, String)> {
+fn split_field(field: &str, option: &str) -> anyhow::Result<(String, String)> {
     match field.split_once(':') {
         Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
         None => bail!("{option} {field:?}: write it as 'Name: value'"),
     }
 }
 
-fn json(text: &Option<String>, option: &str) -> anyhow::Result<Option<Value>> {
+fn parse_json(text: &Option<String>, option: &str) -> anyhow::Result<Option<Value>> {
     text.as_deref()
         .map(serde_json::from_str)
         .transpose()

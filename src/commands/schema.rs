@@ -20,7 +20,7 @@ pub fn print(out: &mut dyn Write) -> anyhow::Result<()> {
 pub fn schema() -> Value {
     let properties: Map<String, Value> = SECTIONS
         .iter()
-        .map(|section| (section.name.to_owned(), of_section(section)))
+        .map(|section| (section.name.to_owned(), describe_section(section)))
         .collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -32,11 +32,11 @@ pub fn schema() -> Value {
     })
 }
 
-fn of_section(section: &Section) -> Value {
+fn describe_section(section: &Section) -> Value {
     let properties: Map<String, Value> = section
         .fields
         .iter()
-        .map(|field| (field.key.to_owned(), of_field(field)))
+        .map(|field| (field.key.to_owned(), describe_field(field)))
         .collect();
     let mut table = json!({
         "type": "object",
@@ -52,19 +52,19 @@ fn of_section(section: &Section) -> Value {
     json!({ "type": "array", "description": section.doc, "items": table })
 }
 
-fn of_field(field: &Field) -> Value {
-    let mut schema = of_kind(field.kind);
+fn describe_field(field: &Field) -> Value {
+    let mut schema = describe_kind(field.kind);
     schema["description"] = json!(field.doc);
-    if let Some(default) = default(field) {
+    if let Some(default) = read_default(field) {
         schema["default"] = default;
     }
     schema
 }
 
-fn of_kind(kind: Kind) -> Value {
+fn describe_kind(kind: Kind) -> Value {
     match kind {
         Kind::Text | Kind::File => json!({ "type": "string", "minLength": 1 }),
-        Kind::Address => matching("(.+:[0-9]{1,5})"),
+        Kind::Address => match_pattern("(.+:[0-9]{1,5})"),
         Kind::Count(least, most) => json!({
             "anyOf": [
                 { "type": "integer", "minimum": least, "maximum": most },
@@ -74,24 +74,26 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Flag => json!({
             "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": VARIABLE }]
         }),
-        Kind::Wait | Kind::Duration => matching(DURATION_PATTERN),
-        Kind::Size(_) => matching(SIZE_PATTERN),
+        Kind::Wait | Kind::Duration => match_pattern(DURATION_PATTERN),
+        Kind::Size(_) => match_pattern(SIZE_PATTERN),
         Kind::OneOf(words) => json!({
             "anyOf": [{ "enum": words }, { "type": "string", "pattern": VARIABLE }]
         }),
-        Kind::Texts => json!({ "type": "array", "items": of_kind(Kind::Text) }),
-        Kind::ManyOf(words) => json!({ "type": "array", "items": of_kind(Kind::OneOf(words)) }),
+        Kind::Texts => json!({ "type": "array", "items": describe_kind(Kind::Text) }),
+        Kind::ManyOf(words) => {
+            json!({ "type": "array", "items": describe_kind(Kind::OneOf(words)) })
+        }
         Kind::Counts(least, most) => {
-            json!({ "type": "array", "items": of_kind(Kind::Count(least, most)) })
+            json!({ "type": "array", "items": describe_kind(Kind::Count(least, most)) })
         }
     }
 }
 
-fn matching(pattern: &str) -> Value {
+fn match_pattern(pattern: &str) -> Value {
     json!({ "type": "string", "pattern": format!("^{pattern}$|{VARIABLE}") })
 }
 
-fn default(field: &Field) -> Option<Value> {
+fn read_default(field: &Field) -> Option<Value> {
     let text = field.default;
     if text.is_empty() {
         return None;

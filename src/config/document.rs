@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{SECTIONS, Section, section};
-use super::problem::{Place, Problems, did_you_mean};
+use super::problem::{Position, Problems, did_you_mean};
 
 /// The whole file; only known sections and keys are in it.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Document {
 #[derive(Debug)]
 pub(super) struct Table {
     /// Where it begins.
-    pub(super) place: Place,
+    pub(super) position: Position,
     entries: BTreeMap<&'static str, Node>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Table {
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     /// Where it stands.
-    pub(super) place: Place,
+    pub(super) position: Position,
     /// The value.
     pub(super) value: Value,
 }
@@ -59,7 +59,7 @@ impl Document {
             let at = error.span().map_or(0, |span| span.start);
             let what = error.message().replace('\n', " ");
             let remedy = "correct the TOML syntax (https://toml.io)";
-            problems.error(lines.place(at), "", what, remedy);
+            problems.error(lines.position(at), "", what, remedy);
         }
         let mut document = Document {
             broken: !errors.is_empty(),
@@ -102,13 +102,13 @@ impl Document {
         value: &str,
         source: &str,
     ) {
-        let place = Place::whole(source);
+        let position = Position::whole(source);
         let table = self.tables.entry(section).or_insert_with(|| Table {
-            place: place.clone(),
+            position: position.clone(),
             entries: BTreeMap::new(),
         });
         let value = Value::Given(value.to_owned());
-        table.entries.insert(key, Node { place, value });
+        table.entries.insert(key, Node { position, value });
     }
 
     fn add_section(
@@ -119,26 +119,26 @@ impl Document {
         problems: &mut Problems,
     ) {
         let name: &str = key.get_ref();
-        let place = lines.place(key.span().start);
+        let position = lines.position(key.span().start);
         let Some(known) = section(name) else {
             let (what, remedy) = unknown_section(name, value.get_ref());
-            return problems.error(place, name, what, remedy);
+            return problems.error(position, name, what, remedy);
         };
         match (value.get_ref(), known.repeated) {
             (DeValue::Table(table), false) => {
-                let table = lines.table(known, place, table, problems);
+                let table = lines.table(known, position, table, problems);
                 self.tables.insert(known.name, table);
             }
             (DeValue::Array(items), true) => {
                 let tables = items.iter().filter_map(|item| match item.get_ref() {
                     DeValue::Table(table) => {
-                        let place = lines.place(item.span().start);
-                        Some(lines.table(known, place, table, problems))
+                        let position = lines.position(item.span().start);
+                        Some(lines.table(known, position, table, problems))
                     }
                     _ => {
-                        let place = lines.place(item.span().start);
+                        let position = lines.position(item.span().start);
                         problems.error(
-                            place,
+                            position,
                             name,
                             "this is not a table",
                             format!("write [[{name}]]"),
@@ -149,13 +149,13 @@ impl Document {
                 self.lists.insert(known.name, tables.collect());
             }
             (_, true) => problems.error(
-                place,
+                position,
                 name,
                 "there can be many of these",
                 format!("write [[{name}]], in double brackets"),
             ),
             (_, false) => problems.error(
-                place,
+                position,
                 name,
                 "this is a table",
                 format!("write [{name}] on its own line and the keys below it"),
@@ -180,17 +180,17 @@ fn unknown_section(name: &str, value: &DeValue<'_>) -> (String, String) {
     let what = "there is no such table".to_owned();
     let all: Vec<&str> = SECTIONS.iter().map(|section| section.name).collect();
     match did_you_mean(name, all.iter().copied()) {
-        Some(near) => (what, format!("did you mean {}?", header(near))),
+        Some(near) => (what, format!("did you mean {}?", show_header(near))),
         None => (what, format!("the tables are {}", all.join(", "))),
     }
 }
 
 fn unknown_key(section: &Section, key: &str) -> (String, String) {
-    let what = format!("{} has no such key", header(section.name));
+    let what = format!("{} has no such key", show_header(section.name));
     let keys = section.fields.iter().map(|field| field.key);
     let remedy = match (did_you_mean(key, keys.clone()), home_of(key)) {
         (Some(near), _) => format!("did you mean {near}?"),
-        (None, Some(home)) => format!("it belongs below {}", header(home)),
+        (None, Some(home)) => format!("it belongs below {}", show_header(home)),
         (None, None) => format!("its keys are {}", keys.collect::<Vec<_>>().join(", ")),
     };
     (what, remedy)
@@ -204,7 +204,7 @@ fn home_of(key: &str) -> Option<&'static str> {
         .map(|section| section.name)
 }
 
-fn header(name: &str) -> String {
+fn show_header(name: &str) -> String {
     match section(name) {
         Some(section) if section.repeated => format!("[[{name}]]"),
         _ => format!("[{name}]"),
@@ -225,15 +225,15 @@ impl<'a> Lines<'a> {
         Lines { ends, file }
     }
 
-    fn place(&self, offset: usize) -> Place {
+    fn position(&self, offset: usize) -> Position {
         let before = self.ends.partition_point(|end| *end < offset);
-        Place::line(self.file, before + 1)
+        Position::line(self.file, before + 1)
     }
 
     fn table(
         &self,
         section: &'static Section,
-        place: Place,
+        position: Position,
         table: &DeTable<'_>,
         problems: &mut Problems,
     ) -> Table {
@@ -242,17 +242,17 @@ impl<'a> Lines<'a> {
             let name: &str = key.get_ref();
             let Some(field) = section.field(name) else {
                 let (what, remedy) = unknown_key(section, name);
-                let place = self.place(key.span().start);
-                problems.error(place, format!("{}.{name}", section.name), what, remedy);
+                let position = self.position(key.span().start);
+                problems.error(position, format!("{}.{name}", section.name), what, remedy);
                 continue;
             };
             entries.insert(field.key, self.node(value));
         }
-        Table { place, entries }
+        Table { position, entries }
     }
 
     fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
-        let place = self.place(value.span().start);
+        let position = self.position(value.span().start);
         let value = match value.get_ref() {
             DeValue::String(text) => Value::Text(text.clone().into_owned()),
             DeValue::Boolean(flag) => Value::Flag(*flag),
@@ -264,6 +264,6 @@ impl<'a> Lines<'a> {
             DeValue::Table(_) => Value::Other("table"),
             other => Value::Other(other.type_str()),
         };
-        Node { place, value }
+        Node { position, value }
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn interpolate(text: &str, env: &Env) -> Result<(String, bool), Unfil
             rest = after;
         } else if let Some(after) = rest.strip_prefix('{') {
             let (inside, after) = after.split_once('}').ok_or(Unfilled::Open)?;
-            filled.push_str(&value(inside, env)?);
+            filled.push_str(&fill_variable(inside, env)?);
             read = true;
             rest = after;
         } else {
@@ -38,7 +38,7 @@ pub(super) fn interpolate(text: &str, env: &Env) -> Result<(String, bool), Unfil
 }
 
 /// As in a shell, `:-` also replaces a variable that is set but empty.
-fn value(inside: &str, env: &Env) -> Result<String, Unfilled> {
+fn fill_variable(inside: &str, env: &Env) -> Result<String, Unfilled> {
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),

@@ -6,7 +6,7 @@ use super::Config;
 use super::compile::{Input, compile};
 use super::document::Document;
 use super::env::Env;
-use super::problem::{ConfigErrors, Place, Problems, Warning};
+use super::problem::{ConfigErrors, Position, Problems, Warning};
 
 /// A config and what is unwise about it.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl Config {
                 let mut problems = Problems::default();
                 let what = format!("it cannot be read ({error})");
                 problems.error(
-                    Place::whole(&file),
+                    Position::whole(&file),
                     "",
                     what,
                     "give the path of a TOML file",

@@ -23,7 +23,7 @@ mod tests;
 
 pub use env::Env;
 pub use load::Loaded;
-pub use problem::{ConfigErrors, Place, Problem, Warning};
+pub use problem::{ConfigErrors, Position, Problem, Warning};
 pub use units::{show_duration, show_size};
 
 use std::net::SocketAddr;

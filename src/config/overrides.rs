@@ -3,7 +3,7 @@
 use super::document::Document;
 use super::env::Env;
 use super::fields::{Field, SECTIONS, Section};
-use super::problem::{Place, Problems, did_you_mean};
+use super::problem::{Position, Problems, did_you_mean};
 
 impl Document {
     /// Lays `PANNIER_<SECTION>_<KEY>` over the file. An empty variable counts as not set: that is how
@@ -15,7 +15,7 @@ impl Document {
                 continue;
             };
             let optional = !section.created_by.is_empty();
-            let exists = self.has(section.name) || creates(section, env);
+            let exists = self.has(section.name) || is_created_by(section, env);
             if optional && !exists {
                 unused.push((section, name));
             } else {
@@ -24,10 +24,10 @@ impl Document {
         }
         for (section, name) in unused {
             let table = section.name;
-            let creator = variable(section, section.created_by[0]);
+            let creator = name_variable(section, section.created_by[0]);
             let what = format!("it changes nothing, as there is no [{table}] table");
             let remedy = format!("add [{table}] or set {creator}");
-            problems.warning(Place::whole(&name), "", what, remedy);
+            problems.warning(Position::whole(&name), "", what, remedy);
         }
         warn_of_unknown_variables(env, problems);
     }
@@ -39,19 +39,20 @@ pub(super) fn overrides() -> impl Iterator<Item = (&'static Section, &'static Fi
         .iter()
         .filter(|section| !section.repeated)
         .flat_map(|section| {
-            let named = move |field: &'static Field| (section, field, variable(section, field.key));
+            let named =
+                move |field: &'static Field| (section, field, name_variable(section, field.key));
             section.fields.iter().map(named)
         })
 }
 
-fn variable(section: &Section, key: &str) -> String {
+fn name_variable(section: &Section, key: &str) -> String {
     format!("PANNIER_{}_{key}", section.name).to_uppercase()
 }
 
 /// Whether the environment sets a key that calls the table into being.
-fn creates(section: &Section, env: &Env) -> bool {
+fn is_created_by(section: &Section, env: &Env) -> bool {
     section.created_by.iter().any(|key| {
-        let value = env.get(&variable(section, key));
+        let value = env.get(&name_variable(section, key));
         value.is_some_and(|value| !value.is_empty())
     })
 }
@@ -63,7 +64,7 @@ fn warn_of_unknown_variables(env: &Env, problems: &mut Problems) {
     for name in env.names() {
         let of_a_section = SECTIONS
             .iter()
-            .any(|section| !section.repeated && name.starts_with(&variable(section, "")));
+            .any(|section| !section.repeated && name.starts_with(&name_variable(section, "")));
         if !of_a_section || known.iter().any(|known| known == name) {
             continue;
         }
@@ -72,7 +73,7 @@ fn warn_of_unknown_variables(env: &Env, problems: &mut Problems) {
             None => "unset it if it is meant for Pannier".to_owned(),
         };
         problems.warning(
-            Place::whole(name),
+            Position::whole(name),
             "",
             "no key of the config has this variable",
             remedy,

@@ -4,32 +4,32 @@ use std::fmt;
 
 /// Where a value came from: a file and line, an environment variable or a command-line option.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Position {
     /// The file, the variable or the option.
     pub source: String,
     /// The line in a file, from 1.
     pub line: Option<usize>,
 }
 
-impl Place {
+impl Position {
     /// A line of a file.
-    pub(super) fn line(file: &str, line: usize) -> Place {
-        Place {
+    pub(super) fn line(file: &str, line: usize) -> Position {
+        Position {
             source: file.to_owned(),
             line: Some(line),
         }
     }
 
     /// A variable, an option, or a file as a whole.
-    pub(super) fn whole(source: &str) -> Place {
-        Place {
+    pub(super) fn whole(source: &str) -> Position {
+        Position {
             source: source.to_owned(),
             line: None,
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             Some(line) => write!(f, "{}:{line}", self.source),
@@ -42,7 +42,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where it stands.
-    pub place: Place,
+    pub position: Position,
     /// The key, such as `upstream.url`; empty when it concerns the file.
     pub key: String,
     /// What is wrong.
@@ -53,7 +53,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
+        write!(f, "{}: ", self.position)?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
@@ -108,23 +108,23 @@ impl Problems {
     /// Adds an error.
     pub(super) fn error(
         &mut self,
-        place: Place,
+        position: Position,
         key: impl Into<String>,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.errors.push(problem(place, key, what, remedy));
+        self.errors.push(problem(position, key, what, remedy));
     }
 
     /// Adds a warning.
     pub(super) fn warning(
         &mut self,
-        place: Place,
+        position: Position,
         key: impl Into<String>,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.warnings.push(problem(place, key, what, remedy));
+        self.warnings.push(problem(position, key, what, remedy));
     }
 
     /// How many errors there are so far.
@@ -134,8 +134,8 @@ impl Problems {
 
     /// The warnings, or all errors, each in file order.
     pub(super) fn finish(mut self) -> Result<Vec<Warning>, ConfigErrors> {
-        self.errors.sort_by(|a, b| a.place.cmp(&b.place));
-        self.warnings.sort_by(|a, b| a.place.cmp(&b.place));
+        self.errors.sort_by(|a, b| a.position.cmp(&b.position));
+        self.warnings.sort_by(|a, b| a.position.cmp(&b.position));
         if self.errors.is_empty() {
             Ok(self.warnings.into_iter().map(Warning).collect())
         } else {
@@ -145,13 +145,13 @@ impl Problems {
 }
 
 fn problem(
-    place: Place,
+    position: Position,
     key: impl Into<String>,
     what: impl Into<String>,
     remedy: impl Into<String>,
 ) -> Problem {
     Problem {
-        place,
+        position,
         key: key.into(),
         what: what.into(),
         remedy: remedy.into(),

@@ -7,7 +7,7 @@ use super::document::{Node, Table, Value};
 use super::env::Env;
 use super::fields::{Field, Section, section};
 use super::interpolate::{Unfilled, interpolate};
-use super::problem::{Place, Problems};
+use super::problem::{Position, Problems};
 use super::value::{Parsed, parse};
 
 /// Reads one table. After an error a getter returns the default, or a stand-in: no config is made
@@ -18,7 +18,7 @@ pub(super) struct Reader<'a> {
     file: &'a str,
     env: &'a Env,
     problems: &'a mut Problems,
-    clean: bool,
+    is_clean: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -36,13 +36,13 @@ impl<'a> Reader<'a> {
             file,
             env,
             problems,
-            clean: true,
+            is_clean: true,
         }
     }
 
     /// Whether no error was found through this reader.
-    pub(super) fn clean(&self) -> bool {
-        self.clean
+    pub(super) fn is_clean(&self) -> bool {
+        self.is_clean
     }
 
     /// Whether the file or the environment gives the key.
@@ -51,34 +51,34 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the key stands, or else its table.
-    pub(super) fn place(&self, key: &str) -> Place {
-        let node = self.node(key).map(|node| &node.place);
-        node.or(self.table.map(|table| &table.place))
+    pub(super) fn position(&self, key: &str) -> Position {
+        let node = self.node(key).map(|node| &node.position);
+        node.or(self.table.map(|table| &table.position))
             .cloned()
-            .unwrap_or_else(|| Place::whole(self.file))
+            .unwrap_or_else(|| Position::whole(self.file))
     }
 
     /// Reports that the key's value cannot be taken.
     pub(super) fn reject(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
-        self.reject_at(self.place(key), key, what, remedy);
+        self.reject_at(self.position(key), key, what, remedy);
     }
 
     /// Reports that an element of the key's value cannot be taken.
     pub(super) fn reject_at(
         &mut self,
-        place: Place,
+        position: Position,
         key: &str,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.clean = false;
-        self.problems.error(place, self.name(key), what, remedy);
+        self.is_clean = false;
+        self.problems.error(position, self.name(key), what, remedy);
     }
 
     /// Reports that the key's value is unwise.
     pub(super) fn warn(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
-        let (place, name) = (self.place(key), self.name(key));
-        self.problems.warning(place, name, what, remedy);
+        let (position, name) = (self.position(key), self.name(key));
+        self.problems.warning(position, name, what, remedy);
     }
 
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A list of texts or words, each with its line.
-    pub(super) fn texts(&mut self, key: &str) -> Vec<(Place, String)> {
+    pub(super) fn texts(&mut self, key: &str) -> Vec<(Position, String)> {
         match self.value(key) {
             Some(Parsed::Texts(texts)) => texts,
             _ => Vec::new(),
@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
     fn value(&mut self, key: &str) -> Option<Parsed> {
         let field = self.section.field(key);
         let field = field.expect("every key that is read is in the list of fields");
-        self.given(field).or_else(|| default(field))
+        self.given(field).or_else(|| parse_default(field))
     }
 
     fn given(&mut self, field: &'static Field) -> Option<Parsed> {
@@ -184,8 +184,8 @@ impl<'a> Reader<'a> {
         match parse(field.kind, &node) {
             Ok(parsed) => Some(parsed),
             Err(wrong) => {
-                let place = wrong.place.unwrap_or(node.place);
-                self.reject_at(place, field.key, wrong.what, wrong.remedy);
+                let position = wrong.position.unwrap_or(node.position);
+                self.reject_at(position, field.key, wrong.what, wrong.remedy);
                 None
             }
         }
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
                 Ok((filled, true)) => Value::Given(filled),
                 Err(unfilled) => {
                     let (what, remedy) = self.explain(key, text, unfilled);
-                    self.reject_at(node.place.clone(), key, what, remedy);
+                    self.reject_at(node.position.clone(), key, what, remedy);
                     return None;
                 }
             },
@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
             other => other.clone(),
         };
         Some(Node {
-            place: node.place.clone(),
+            position: node.position.clone(),
             value,
         })
     }
@@ -240,12 +240,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn default(field: &'static Field) -> Option<Parsed> {
+fn parse_default(field: &'static Field) -> Option<Parsed> {
     if field.default.is_empty() {
         return None;
     }
     let node = Node {
-        place: Place::whole("default"),
+        position: Position::whole("default"),
         value: Value::Given(field.default.to_owned()),
     };
     parse(field.kind, &node).ok()

@@ -28,7 +28,7 @@ impl Config {
             ("log.format", self.log.format != new.log.format),
         ];
         match (&self.redis, &new.redis) {
-            (Some(a), Some(b)) => changed.extend(redis(a, b)),
+            (Some(a), Some(b)) => changed.extend(compare_redis(a, b)),
             (a, b) => changed.push(("redis", a.is_some() != b.is_some())),
         }
         let names = changed.into_iter().filter(|(_, differs)| *differs);
@@ -36,7 +36,7 @@ impl Config {
     }
 }
 
-fn redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 7] {
+fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 7] {
     [
         ("redis.url", a.url != b.url),
         ("redis.namespace", a.namespace != b.namespace),

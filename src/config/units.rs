@@ -31,7 +31,7 @@ pub(crate) const DURATION_PATTERN: &str = "([0-9]+(ms|s|m|h|d))+";
 pub(crate) const SIZE_PATTERN: &str = "[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)";
 
 /// Parses `500ms`, `30s`, `5m`, `1h30m`; the error says what to write instead.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err("write a number and a unit, such as \"30s\"".into());
@@ -62,7 +62,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Parses `20MB` (10^6) or `64MiB` (2^20); the error says what to write instead.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let (number, unit, after) = split(text);
     let count: Option<u64> = number.parse().ok();
@@ -154,7 +154,7 @@ mod tests {
         ];
         for (name, text, millis) in cases {
             let expected = millis.map(Duration::from_millis);
-            assert_eq!(duration(text).ok(), expected, "{name}: {text}");
+            assert_eq!(parse_duration(text).ok(), expected, "{name}: {text}");
         }
     }
 
@@ -177,28 +177,28 @@ mod tests {
             ("overflow", "99999999999GiB", None),
         ];
         for (name, text, bytes) in cases {
-            assert_eq!(size(text).ok(), bytes, "{name}: {text}");
+            assert_eq!(parse_size(text).ok(), bytes, "{name}: {text}");
         }
     }
 
     #[test]
     fn a_missing_unit_is_answered_with_the_spelling() {
-        assert!(duration("30").unwrap_err().contains("\"30s\""));
-        assert!(size("20").unwrap_err().contains("\"20MB\""));
+        assert!(parse_duration("30").unwrap_err().contains("\"30s\""));
+        assert!(parse_size("20").unwrap_err().contains("\"20MB\""));
     }
 
     proptest! {
         #[test]
         fn what_is_shown_parses_back(millis in 0..=315_360_000_000u64, bytes: u64) {
             let length = Duration::from_millis(millis);
-            prop_assert_eq!(duration(&show_duration(length)), Ok(length));
-            prop_assert_eq!(size(&show_size(bytes)), Ok(bytes));
+            prop_assert_eq!(parse_duration(&show_duration(length)), Ok(length));
+            prop_assert_eq!(parse_size(&show_size(bytes)), Ok(bytes));
         }
 
         #[test]
         fn nothing_panics(text: String) {
-            let _ = duration(&text);
-            let _ = size(&text);
+            let _ = parse_duration(&text);
+            let _ = parse_size(&text);
         }
     }
 }

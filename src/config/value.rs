@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::document::{Node, Value};
 use super::fields::Kind;
-use super::problem::{Place, did_you_mean};
+use super::problem::{Position, did_you_mean};
 use super::units;
 
 /// A value of the kind its key takes.
@@ -17,7 +17,7 @@ pub(super) enum Parsed {
     Flag(bool),
     Duration(Duration),
     Size(u64),
-    Texts(Vec<(Place, String)>),
+    Texts(Vec<(Position, String)>),
     Counts(Vec<u64>),
 }
 
@@ -29,30 +29,30 @@ pub(super) struct Wrong {
     /// What to write instead.
     pub(super) remedy: String,
     /// The element it concerns, if not the whole value.
-    pub(super) place: Option<Place>,
+    pub(super) position: Option<Position>,
 }
 
 /// Reads `node`, whose variables have been filled in, as `kind`.
 pub(super) fn parse(kind: Kind, node: &Node) -> Result<Parsed, Wrong> {
     match kind {
-        Kind::Text | Kind::File => text(node).map(Parsed::Text),
-        Kind::Address => address(node).map(Parsed::Address),
-        Kind::Count(least, most) => count(node, least, most).map(Parsed::Count),
-        Kind::Flag => flag(node).map(Parsed::Flag),
-        Kind::Duration => duration(node).map(Parsed::Duration),
-        Kind::Wait => wait(node).map(Parsed::Duration),
-        Kind::Size(least) => size(node, least).map(Parsed::Size),
-        Kind::OneOf(words) => word(node, words).map(Parsed::Text),
-        Kind::Texts => each(node, "\"a\", \"b\"", |item| {
-            text(item).map(|text| (item.place.clone(), text))
+        Kind::Text | Kind::File => parse_text(node).map(Parsed::Text),
+        Kind::Address => parse_address(node).map(Parsed::Address),
+        Kind::Count(least, most) => parse_count(node, least, most).map(Parsed::Count),
+        Kind::Flag => parse_flag(node).map(Parsed::Flag),
+        Kind::Duration => parse_duration(node).map(Parsed::Duration),
+        Kind::Wait => parse_wait(node).map(Parsed::Duration),
+        Kind::Size(least) => parse_size(node, least).map(Parsed::Size),
+        Kind::OneOf(words) => parse_word(node, words).map(Parsed::Text),
+        Kind::Texts => parse_each(node, "\"a\", \"b\"", |item| {
+            parse_text(item).map(|text| (item.position.clone(), text))
         })
         .map(Parsed::Texts),
-        Kind::ManyOf(words) => each(node, &quoted(words), |item| {
-            word(item, words).map(|word| (item.place.clone(), word))
+        Kind::ManyOf(words) => parse_each(node, &quoted(words), |item| {
+            parse_word(item, words).map(|word| (item.position.clone(), word))
         })
         .map(Parsed::Texts),
         Kind::Counts(least, most) => {
-            each(node, "200, 404", |item| count(item, least, most)).map(Parsed::Counts)
+            parse_each(node, "200, 404", |item| parse_count(item, least, most)).map(Parsed::Counts)
         }
     }
 }
@@ -61,11 +61,11 @@ fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Wrong {
     Wrong {
         what: what.into(),
         remedy: remedy.into(),
-        place: None,
+        position: None,
     }
 }
 
-fn text(node: &Node) -> Result<String, Wrong> {
+fn parse_text(node: &Node) -> Result<String, Wrong> {
     match &node.value {
         Value::Text(text) | Value::Given(text) if text.is_empty() => {
             Err(wrong("it is empty", "write a value, or leave the line out"))
@@ -75,8 +75,8 @@ fn text(node: &Node) -> Result<String, Wrong> {
     }
 }
 
-fn address(node: &Node) -> Result<SocketAddr, Wrong> {
-    let text = text(node)?;
+fn parse_address(node: &Node) -> Result<SocketAddr, Wrong> {
+    let text = parse_text(node)?;
     text.parse().map_err(|_| {
         let remedy = match text.strip_prefix(':').or(text.strip_prefix("localhost:")) {
             Some(port) if text.starts_with(':') => format!("write \"0.0.0.0:{port}\""),
@@ -87,7 +87,7 @@ fn address(node: &Node) -> Result<SocketAddr, Wrong> {
     })
 }
 
-fn count(node: &Node, least: u64, most: u64) -> Result<u64, Wrong> {
+fn parse_count(node: &Node, least: u64, most: u64) -> Result<u64, Wrong> {
     let range = format!("write a whole number from {least} to {most}");
     let number = match &node.value {
         Value::Integer(number) => u64::try_from(*number).ok(),
@@ -105,7 +105,7 @@ fn count(node: &Node, least: u64, most: u64) -> Result<u64, Wrong> {
         .ok_or_else(|| wrong(format!("{} is not allowed", node.value.shown()), range))
 }
 
-fn flag(node: &Node) -> Result<bool, Wrong> {
+fn parse_flag(node: &Node) -> Result<bool, Wrong> {
     match &node.value {
         Value::Flag(flag) => Ok(*flag),
         Value::Given(text) if text == "true" => Ok(true),
@@ -118,9 +118,9 @@ fn flag(node: &Node) -> Result<bool, Wrong> {
     }
 }
 
-fn duration(node: &Node) -> Result<Duration, Wrong> {
+fn parse_duration(node: &Node) -> Result<Duration, Wrong> {
     match &node.value {
-        Value::Text(text) | Value::Given(text) => units::duration(text)
+        Value::Text(text) | Value::Given(text) => units::parse_duration(text)
             .map_err(|remedy| wrong(format!("\"{text}\" is not a duration"), remedy)),
         Value::Integer(number) => Err(wrong(
             format!("{number} has no unit"),
@@ -134,8 +134,8 @@ fn duration(node: &Node) -> Result<Duration, Wrong> {
     }
 }
 
-fn wait(node: &Node) -> Result<Duration, Wrong> {
-    let wait = duration(node)?;
+fn parse_wait(node: &Node) -> Result<Duration, Wrong> {
+    let wait = parse_duration(node)?;
     if wait.is_zero() {
         return Err(wrong(
             "with no time at all, nothing could succeed",
@@ -145,9 +145,9 @@ fn wait(node: &Node) -> Result<Duration, Wrong> {
     Ok(wait)
 }
 
-fn size(node: &Node, least: u64) -> Result<u64, Wrong> {
+fn parse_size(node: &Node, least: u64) -> Result<u64, Wrong> {
     let size = match &node.value {
-        Value::Text(text) | Value::Given(text) => units::size(text)
+        Value::Text(text) | Value::Given(text) => units::parse_size(text)
             .map_err(|remedy| wrong(format!("\"{text}\" is not a size"), remedy))?,
         Value::Integer(number) => {
             return Err(wrong(
@@ -173,8 +173,8 @@ fn size(node: &Node, least: u64) -> Result<u64, Wrong> {
     Ok(size)
 }
 
-fn word(node: &Node, words: &[&str]) -> Result<String, Wrong> {
-    let text = text(node)?;
+fn parse_word(node: &Node, words: &[&str]) -> Result<String, Wrong> {
+    let text = parse_text(node)?;
     if words.contains(&text.as_str()) {
         return Ok(text);
     }
@@ -187,7 +187,7 @@ fn word(node: &Node, words: &[&str]) -> Result<String, Wrong> {
 }
 
 /// A list; from outside the file, one with commas.
-fn each<T>(
+fn parse_each<T>(
     node: &Node,
     example: &str,
     read: impl Fn(&Node) -> Result<T, Wrong>,
@@ -197,7 +197,7 @@ fn each<T>(
             .iter()
             .map(|item| {
                 read(item).map_err(|wrong| Wrong {
-                    place: Some(item.place.clone()),
+                    position: Some(item.position.clone()),
                     ..wrong
                 })
             })
@@ -208,7 +208,7 @@ fn each<T>(
             .filter(|part| !part.is_empty())
             .map(|part| {
                 read(&Node {
-                    place: node.place.clone(),
+                    position: node.position.clone(),
                     value: Value::Given(part.to_owned()),
                 })
             })
@@ -249,7 +249,7 @@ mod tests {
 
     fn node(value: Value) -> Node {
         Node {
-            place: Place::whole("test"),
+            position: Position::whole("test"),
             value,
         }
     }
@@ -342,8 +342,11 @@ mod tests {
         let given = |text: &str| node(Value::Given(text.to_owned()));
         assert_eq!(parse(Kind::Count(0, 9), &given("4")), Ok(Parsed::Count(4)));
         assert_eq!(parse(Kind::Flag, &given("false")), Ok(Parsed::Flag(false)));
-        let place = Place::whole("test");
-        let list = vec![(place.clone(), "a".to_owned()), (place, "b".to_owned())];
+        let position = Position::whole("test");
+        let list = vec![
+            (position.clone(), "a".to_owned()),
+            (position, "b".to_owned()),
+        ];
         assert_eq!(parse(Kind::Texts, &given("a, b,")), Ok(Parsed::Texts(list)));
     }
 }

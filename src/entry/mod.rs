@@ -79,7 +79,8 @@ impl Entry {
     /// The most variants one key may hold; one more replaces the oldest (reliability.md K6).
     pub const MAX_VARIANTS: usize = 8;
 
-    /// The variant that selects `request`; of several the most recent by its `Date` (RFC 9111 §4).
+    /// The variant that `request` selects (RFC 9111 §4.1); of several the most recent by its `Date` (§4).
+    /// Whether it may be used is for [`reuse`](crate::http_cache::reuse()) to decide.
     pub fn select(&self, request: &RequestHead<'_>) -> Option<&Arc<Variant>> {
         let mut selected = self
             .variants

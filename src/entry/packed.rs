@@ -1,7 +1,7 @@
 //! An entry behind its key in one buffer of just their size: what the memory tier holds of it.
 //!
-//! Texts in it, the key and each distinct tag, are told by where they begin, so that an index of them
-//! needs no copies.
+//! Texts in it, the key and each distinct tag, are named by where they begin, so that an index of
+//! them needs no copies.
 
 use bytes::Bytes;
 

@@ -58,7 +58,7 @@ pub struct CacheStatus<'a> {
     pub stored: Option<Result<(), Reason>>,
     /// Whether the request waited for another one's fill.
     pub collapsed: bool,
-    /// The key, if it is to be told.
+    /// The key, if `[defaults] cache_status_key` has it shown.
     pub key: Option<&'a str>,
 }
 
@@ -205,7 +205,7 @@ fn handling(reason: Reason) -> Handling {
         | Reason::Identity
         | Reason::Upgrade
         | Reason::KeyTooLong => BYPASS,
-        // Nothing stored could answer; whether that is the URI's or a field's doing is not told.
+        // Nothing stored could answer; whether that is the URI's or a field's doing is not known.
         Reason::Range
         | Reason::Status
         | Reason::NoStore

@@ -33,11 +33,11 @@ impl Stored {
         let past = self.staleness(now);
         // Both are rounded down in time: half a second past the end is −1, not 0.
         let past = past.as_secs() + u64::from(past.subsec_nanos() > 0);
-        clamped(left.as_secs()) - clamped(past)
+        clamp(left.as_secs()) - clamp(past)
     }
 }
 
-fn clamped(seconds: u64) -> i64 {
+fn clamp(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 

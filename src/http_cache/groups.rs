@@ -46,7 +46,7 @@ pub struct TooMany;
 pub enum Invalidated {
     /// These groups; often none.
     Named(Vec<Box<str>>),
-    /// More than are told apart: all groups of the origin.
+    /// More than the limit: all groups of the origin.
     All,
 }
 

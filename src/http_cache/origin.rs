@@ -24,7 +24,7 @@ impl Origin {
         (!host.is_empty()).then_some(Origin { scheme, host, port })
     }
 
-    /// All ways to write its authority: the scheme's own port may be told or left out.
+    /// All ways to write its authority: the scheme's own port may be written or left out.
     pub fn authorities(&self) -> Vec<String> {
         let host = &self.host;
         match (self.port, own_port(&self.scheme)) {

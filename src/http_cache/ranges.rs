@@ -19,7 +19,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{Method, StatusCode};
 
 use super::{RequestHead, Stored, validation};
-use specifier::{Place, Spec};
+use specifier::{Location, Spec};
 
 pub use answer::response;
 pub use combine::{add_rest, combined, missing};
@@ -42,13 +42,14 @@ pub enum Cut {
     Lacking,
 }
 
-/// What of `stored`, whose body has `body` bytes, answers `request`.
+/// What of `stored`, whose body has `body` bytes, answers `request` (RFC 9110 §14.2, RFC 9111 §3.3): never
+/// more than is stored, nor a range of another representation than `If-Range` names.
 ///
-/// To be asked where no 304 applies: preconditions come before `Range` (RFC 9110 §13.2.2).
+/// To be called where no 304 applies: preconditions come before `Range` (RFC 9110 §13.2.2).
 pub fn cut(request: &RequestHead<'_>, stored: &Stored, body: u64) -> Cut {
-    let held = Held::of(stored, body);
-    let cut = match asked(request, stored) {
-        Some(specs) => within(&specs, &held, stored),
+    let held = StoredPositions::of(stored, body);
+    let cut = match read_ranges(request, stored) {
+        Some(specs) => cut_ranges(&specs, &held, stored),
         None => Cut::Whole,
     };
     match cut {
@@ -67,20 +68,20 @@ pub(super) fn lacks(request: &RequestHead<'_>, stored: &Stored) -> bool {
 }
 
 /// Which positions of a representation a stored body has.
-struct Held {
+struct StoredPositions {
     positions: Range<u64>,
     /// The representation's length, if known.
     complete: Option<u64>,
 }
 
-impl Held {
-    fn of(stored: &Stored, body: u64) -> Held {
+impl StoredPositions {
+    fn of(stored: &Stored, body: u64) -> StoredPositions {
         match stored.part {
-            None => Held {
+            None => StoredPositions {
                 positions: 0..body,
                 complete: Some(body),
             },
-            Some(part) => Held {
+            Some(part) => StoredPositions {
                 positions: part.first..part.end.min(part.first.saturating_add(body)),
                 complete: part.complete,
             },
@@ -97,25 +98,25 @@ impl Held {
 }
 
 /// The ranges asked for, if there are any and nothing says to ignore them.
-fn asked(request: &RequestHead<'_>, stored: &Stored) -> Option<Vec<Spec>> {
+fn read_ranges(request: &RequestHead<'_>, stored: &Stored) -> Option<Vec<Spec>> {
     // RFC 9110 §14.2: for GET alone, and in place of a 200 alone.
     if request.method != Method::GET || stored.status != StatusCode::OK {
         return None;
     }
-    let specs = specifier::byte_ranges(request.headers)?;
+    let specs = specifier::parse_ranges(request.headers)?;
     // RFC 9110 §13.1.5
     validator::if_range_holds(request.headers, stored).then_some(specs)
 }
 
-fn within(specs: &[Spec], held: &Held, stored: &Stored) -> Cut {
+fn cut_ranges(specs: &[Spec], held: &StoredPositions, stored: &Stored) -> Cut {
     let mut ranges = Vec::with_capacity(specs.len());
     for spec in specs {
-        match spec.place(held.complete) {
-            Place::At(range) => join(&mut ranges, range),
-            Place::Outside => {}
-            Place::Unknown => return Cut::Lacking,
+        match spec.locate(held.complete) {
+            Location::At(range) => join(&mut ranges, range),
+            Location::Outside => {}
+            Location::Unknown => return Cut::Lacking,
             // §14.1.2 calls a suffix of nothing satisfiable, and no `Content-Range` can say it.
-            Place::Empty => return Cut::Whole,
+            Location::Empty => return Cut::Whole,
         }
     }
     if !ranges.iter().all(|range| held.covers(range)) {
@@ -146,7 +147,7 @@ fn join(ranges: &mut Vec<Range<u64>>, mut new: Range<u64>) {
 }
 
 /// Whether several ranges are worth a multipart body.
-fn is_fit_for_parts(ranges: &[Range<u64>], held: &Held, stored: &Stored) -> bool {
+fn is_fit_for_parts(ranges: &[Range<u64>], held: &StoredPositions, stored: &Stored) -> bool {
     // A content coding would have to apply to the multipart body as a whole, which it does not.
     if stored.headers.contains_key(CONTENT_ENCODING) {
         return false;

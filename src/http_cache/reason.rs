@@ -110,7 +110,7 @@ reasons! {
     TooLarge = "too-large",
     /// The body ended early or was cut (RFC 9111 §3.3).
     Incomplete = "incomplete",
-    /// The body's end was told only by the end of the connection.
+    /// Only the end of the connection ended the body, so that it may have been cut (RFC 9112 §6.3).
     CloseDelimited = "close-delimited",
     /// A purge came between the request to the app and the store (promise I3).
     Fenced = "fenced",

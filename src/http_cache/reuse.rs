@@ -41,9 +41,11 @@ pub enum Reuse {
     Unsatisfiable,
 }
 
-/// Decides for `request` given the stored response it selects, if any.
+/// Whether `request` is answered from the store at `now`, in the order of RFC 9111 §4, or else how the app
+/// is asked; with it promise I8: without a key, response or rule that allows it, identity passes.
 ///
-/// `occupied` says that the key holds responses of which none selects the request.
+/// `stored` is the response that the request selects (§4.1). If it is `None`, `occupied` says that the key
+/// holds others. `now` is fleet time. Purges are the caller's business: what they cover is not passed in.
 pub fn reuse(
     request: &RequestHead<'_>,
     stored: Option<&Stored>,
@@ -90,18 +92,18 @@ fn consider(stored: &Stored, directives: &RequestDirectives, now: SystemTime) ->
     let ttl = stored.ttl(now);
     // §5.2.2.4; its windows for stale serving are zero.
     if stored.no_cache {
-        return ask(stored, Reason::NoCache, false);
+        return validate_or_fetch(stored, Reason::NoCache, false);
     }
     // RFC 5861 §4 excuses staleness "regardless of other freshness information", for all or, at the
     // word of the request, for this client.
     let excuse = directives.stale_if_error.unwrap_or_default();
-    let stale_on_error = within(stored.stale_if_error.max(excuse), stored, now);
+    let stale_on_error = is_within(stored.stale_if_error.max(excuse), stored, now);
     // §5.2.1.4: the client asked for an answer of the app, so its failure is the answer.
     if directives.no_cache {
-        return ask(stored, Reason::RequestDirective, false);
+        return validate_or_fetch(stored, Reason::RequestDirective, false);
     }
-    if refused(stored, directives, now) {
-        return ask(stored, Reason::RequestDirective, stale_on_error);
+    if client_refuses(stored, directives, now) {
+        return validate_or_fetch(stored, Reason::RequestDirective, stale_on_error);
     }
     // §4.2
     if stored.is_fresh(now) {
@@ -116,14 +118,14 @@ fn consider(stored: &Stored, directives: &RequestDirectives, now: SystemTime) ->
     // §5.2.1.1: who names an age and no `max-stale` does not wish a stale response.
     let stale_unwished = directives.max_age.is_some() && directives.max_stale.is_none();
     // RFC 5861 §3
-    if !stale_unwished && within(stored.stale_while_revalidate, stored, now) {
+    if !stale_unwished && is_within(stored.stale_while_revalidate, stored, now) {
         return Reuse::ServeAndRefresh { age, ttl };
     }
-    ask(stored, Reason::Stale, stale_on_error)
+    validate_or_fetch(stored, Reason::Stale, stale_on_error)
 }
 
 /// §5.2.1.1 and §5.2.1.3: too old for this client, or not fresh for long enough.
-fn refused(stored: &Stored, directives: &RequestDirectives, now: SystemTime) -> bool {
+fn client_refuses(stored: &Stored, directives: &RequestDirectives, now: SystemTime) -> bool {
     // `max-age=0` is how a reload is spelled: it asks even in the second the response came.
     let too_old = directives
         .max_age
@@ -135,12 +137,12 @@ fn refused(stored: &Stored, directives: &RequestDirectives, now: SystemTime) -> 
 }
 
 /// Whether staleness is inside a window; a window of zero is none.
-fn within(window: Duration, stored: &Stored, now: SystemTime) -> bool {
+fn is_within(window: Duration, stored: &Stored, now: SystemTime) -> bool {
     !window.is_zero() && !stored.must_revalidate && stored.staleness(now) <= window
 }
 
 /// §4.3: a conditional request, if there is anything to keep the stored response for.
-fn ask(stored: &Stored, reason: Reason, stale_on_error: bool) -> Reuse {
+fn validate_or_fetch(stored: &Stored, reason: Reason, stale_on_error: bool) -> Reuse {
     // A 304 would vouch for the part, where a request for the rest makes it whole.
     if stored.is_partial() && !stale_on_error {
         return Reuse::Fetch(reason);

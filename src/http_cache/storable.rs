@@ -24,10 +24,12 @@ pub struct Exchange<'a> {
     pub response_time: SystemTime,
 }
 
-/// What to store of `response`, or the first reason against it.
+/// What to store of `response` to `request` under `policy`, or the first reason against it, in the order of
+/// RFC 9111 §3; with it promise I8: what goes to one identity alone is not stored for others.
 ///
-/// Of a 206 that is a [`Part`], which `request` must have asked for with its `Range`. That the body
-/// is as long as the part is the caller's to check.
+/// Decided by the heads: that the body is whole, and within `max_body`, is the caller's to check. A 206 is
+/// stored as the [`Part`] that `request` must have asked for with its `Range` (§3.3); that its body is as
+/// long as the part is the caller's to check too.
 pub fn storable(
     request: &RequestHead<'_>,
     response: &Exchange<'_>,

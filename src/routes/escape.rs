@@ -13,7 +13,7 @@ pub(super) const ABSENT: &str = "%-";
 
 /// Where a raw value stands in the request target, which decides how the app decodes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum UrlPart {
     /// A path segment: percent-encoding.
     Path,
     /// A query name or value: percent-encoding, and `+` is a space.
@@ -65,27 +65,27 @@ fn push_hex(out: &mut String, byte: u8, digits: &[u8; 16]) {
 }
 
 /// The bytes an app reads from `raw`. Broken escapes stand for themselves.
-pub(super) fn decode(raw: &str, place: Place) -> impl Iterator<Item = u8> + '_ {
+pub(super) fn decode(raw: &str, part: UrlPart) -> impl Iterator<Item = u8> + '_ {
     units(raw.as_bytes()).map(move |unit| match unit {
-        Unit::Plain(b'+') if place == Place::Query => b' ',
+        Unit::Plain(b'+') if part == UrlPart::Query => b' ',
         Unit::Plain(byte) | Unit::Escape { byte, .. } => byte,
     })
 }
 
 /// Whether `raw` is spelled as `encodeURIComponent` would; every byte string has exactly one such
 /// spelling, so a usual spelling is known from the decoded bytes alone.
-pub(super) fn is_usual(raw: &str, place: Place) -> bool {
+pub(super) fn is_usual(raw: &str, part: UrlPart) -> bool {
     units(raw.as_bytes()).all(|unit| match unit {
-        Unit::Plain(byte) => is_unreserved(byte, place),
-        Unit::Escape { byte, upper } => upper && !is_unreserved(byte, place),
+        Unit::Plain(byte) => is_unreserved(byte, part),
+        Unit::Escape { byte, upper } => upper && !is_unreserved(byte, part),
     })
 }
 
 /// What `encodeURIComponent` leaves as it is, and in a path the separator.
-fn is_unreserved(byte: u8, place: Place) -> bool {
+fn is_unreserved(byte: u8, part: UrlPart) -> bool {
     byte.is_ascii_alphanumeric()
         || b"-_.!~*'()".contains(&byte)
-        || (byte == b'/' && place == Place::Path)
+        || (byte == b'/' && part == UrlPart::Path)
 }
 
 enum Unit {
@@ -128,8 +128,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn decoded(raw: &str, place: Place) -> Vec<u8> {
-        decode(raw, place).collect()
+    fn decoded(raw: &str, part: UrlPart) -> Vec<u8> {
+        decode(raw, part).collect()
     }
 
     proptest! {
@@ -140,12 +140,12 @@ mod tests {
             let mut bytewise = String::new();
             push(&mut bytewise, raw.bytes(), b"?");
             prop_assert_eq!(&whole, &bytewise);
-            for place in [Place::Path, Place::Query] {
+            for part in [UrlPart::Path, UrlPart::Query] {
                 if is_simple(&raw) {
                     let mut key = String::new();
-                    push(&mut key, decode(&raw, place), b"");
+                    push(&mut key, decode(&raw, part), b"");
                     prop_assert_eq!(&key, &raw);
-                    prop_assert!(is_usual(&raw, place));
+                    prop_assert!(is_usual(&raw, part));
                 }
             }
         }
@@ -153,36 +153,36 @@ mod tests {
 
     #[test]
     fn decodes_as_the_app_would() {
-        for (name, raw, place, expected) in [
-            ("plain", "abc", Place::Query, "abc"),
-            ("escape", "a%20b", Place::Query, "a b"),
-            ("plus in a query", "a+b", Place::Query, "a b"),
-            ("plus in a path", "a+b", Place::Path, "a+b"),
-            ("escaped plus", "a%2Bb", Place::Query, "a+b"),
-            ("lower-case hex", "%2f", Place::Path, "/"),
-            ("broken escape", "%zz", Place::Query, "%zz"),
-            ("cut escape", "a%2", Place::Query, "a%2"),
-            ("escape behind a percent", "%%41", Place::Query, "%A"),
-            ("decoded once", "%2541", Place::Query, "%41"),
+        for (name, raw, part, expected) in [
+            ("plain", "abc", UrlPart::Query, "abc"),
+            ("escape", "a%20b", UrlPart::Query, "a b"),
+            ("plus in a query", "a+b", UrlPart::Query, "a b"),
+            ("plus in a path", "a+b", UrlPart::Path, "a+b"),
+            ("escaped plus", "a%2Bb", UrlPart::Query, "a+b"),
+            ("lower-case hex", "%2f", UrlPart::Path, "/"),
+            ("broken escape", "%zz", UrlPart::Query, "%zz"),
+            ("cut escape", "a%2", UrlPart::Query, "a%2"),
+            ("escape behind a percent", "%%41", UrlPart::Query, "%A"),
+            ("decoded once", "%2541", UrlPart::Query, "%41"),
         ] {
-            assert_eq!(decoded(raw, place), expected.as_bytes(), "{name}");
+            assert_eq!(decoded(raw, part), expected.as_bytes(), "{name}");
         }
     }
 
     #[test]
     fn usual_is_encode_uri_component() {
-        for (raw, place, expected) in [
-            ("abc-_.!~*'()", Place::Query, true),
-            ("a%20b", Place::Query, true),
-            ("%C3%A9", Place::Query, true),
-            ("a+b", Place::Query, false),
-            ("%61", Place::Query, false),
-            ("%c3%a9", Place::Query, false),
-            ("a/b", Place::Query, false),
-            ("a/b", Place::Path, true),
-            ("%", Place::Query, false),
+        for (raw, part, expected) in [
+            ("abc-_.!~*'()", UrlPart::Query, true),
+            ("a%20b", UrlPart::Query, true),
+            ("%C3%A9", UrlPart::Query, true),
+            ("a+b", UrlPart::Query, false),
+            ("%61", UrlPart::Query, false),
+            ("%c3%a9", UrlPart::Query, false),
+            ("a/b", UrlPart::Query, false),
+            ("a/b", UrlPart::Path, true),
+            ("%", UrlPart::Query, false),
         ] {
-            assert_eq!(is_usual(raw, place), expected, "{raw}");
+            assert_eq!(is_usual(raw, part), expected, "{raw}");
         }
     }
 
@@ -201,14 +201,14 @@ mod tests {
             prop_assert!(out.bytes().all(|byte| byte.is_ascii_graphic()));
             prop_assert!(!out.contains([':', '*', '&']));
             prop_assert!(!out.contains(NEXT) && !out.contains(ABSENT));
-            prop_assert_eq!(decoded(&out, Place::Path), bytes);
+            prop_assert_eq!(decoded(&out, UrlPart::Path), bytes);
         }
 
         #[test]
         fn only_one_spelling_is_usual(a in "[a/+%2BbfF6 0-3é]{0,6}", b in "[a/+%2BbfF6 0-3é]{0,6}") {
-            for place in [Place::Path, Place::Query] {
-                if is_usual(&a, place) && is_usual(&b, place) && a != b {
-                    prop_assert_ne!(decoded(&a, place), decoded(&b, place));
+            for part in [UrlPart::Path, UrlPart::Query] {
+                if is_usual(&a, part) && is_usual(&b, part) && a != b {
+                    prop_assert_ne!(decoded(&a, part), decoded(&b, part));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::query::{Field, fields};
+use super::query::{Field, split_fields};
 use super::{Pattern, Template};
 
 /// The `ignore_query` setting of a rule: names, `prefix*` globs, or `*`.
@@ -23,7 +23,7 @@ impl IgnoreQuery {
     /// ignores; such a GET passes.
     pub fn find_unkeyed<'q>(&self, key: &Template, query: Option<&'q str>) -> Option<&'q str> {
         let query = query.filter(|_| !key.takes_whole_query())?;
-        fields(query)
+        split_fields(query)
             .find(|field| !key.names_query_field(field) && !self.ignores(field))
             .map(|field| field.name)
     }
@@ -41,10 +41,10 @@ impl IgnoreQuery {
             return Some(Cow::Borrowed(whole));
         }
         let ignored = |field: &Field<'_>| !key.names_query_field(field) && self.ignores(field);
-        if !fields(whole).any(|field| ignored(&field)) {
+        if !split_fields(whole).any(|field| ignored(&field)) {
             return Some(Cow::Borrowed(whole));
         }
-        let kept: Vec<&str> = fields(whole)
+        let kept: Vec<&str> = split_fields(whole)
             .filter(|field| !ignored(field))
             .map(|field| field.raw)
             .collect();

@@ -4,7 +4,7 @@
 //! what another rule is about (`/users/ME` or `/users/me.json` for `/users/me`), the answer must not be
 //! stored under the rule of the strict reading: that rule may share what the other keeps to one person.
 
-use super::escape::{Place, decode};
+use super::escape::{UrlPart, decode};
 use super::matcher::Matcher;
 
 /// The rules of a config by what lenient apps take their paths for.
@@ -117,7 +117,7 @@ enum Suffix {
 fn read(path: &str, times: usize, cut: Cut, suffix: Suffix) -> String {
     let mut decoded = path.to_owned();
     for _ in 0..times {
-        let bytes: Vec<u8> = decode(&decoded, Place::Path).collect();
+        let bytes: Vec<u8> = decode(&decoded, UrlPart::Path).collect();
         decoded = String::from_utf8_lossy(&bytes).into_owned();
     }
     let mut segments: Vec<String> = Vec::new();
@@ -162,7 +162,7 @@ fn fold_pattern(path: &str) -> String {
     let mut rest = path;
     while !rest.is_empty() {
         let end = rest.find(['{', '/']).unwrap_or(rest.len());
-        let bytes: Vec<u8> = decode(&rest[..end], Place::Path).collect();
+        let bytes: Vec<u8> = decode(&rest[..end], UrlPart::Path).collect();
         escape(&mut folded, &fold(&String::from_utf8_lossy(&bytes)));
         rest = &rest[end..];
         // A parameter, a brace that stands for itself, or a slash stays as it is.

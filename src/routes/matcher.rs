@@ -64,12 +64,12 @@ impl<T> Matcher<T> {
                 earlier: earlier.path.text().to_owned(),
             });
         }
-        self.plant(&path)?;
+        self.add_to_tree(&path)?;
         self.rules.push(Rule { path, value });
         Ok(())
     }
 
-    fn plant(&mut self, path: &Path) -> Result<(), PathError> {
+    fn add_to_tree(&mut self, path: &Path) -> Result<(), PathError> {
         let index = self.rules.len();
         if !path.has_affixes() {
             for tree in &mut self.shared {
@@ -91,7 +91,8 @@ impl<T> Matcher<T> {
         Ok(())
     }
 
-    /// The rule for a path as received.
+    /// The most specific rule that matches a path as received, not percent-decoded; `None` if none does.
+    /// Segment by segment, static text wins over a parameter and that over a catch-all.
     pub fn at<'m, 'p>(&'m self, path: &'p str) -> Option<Matched<'m, 'p, T>> {
         self.shared
             .iter()

@@ -32,9 +32,9 @@ impl Pattern {
         let mut pattern = PatternBuilder::default();
         for (index, literal) in glob.split('*').enumerate() {
             if index > 0 {
-                pattern.any_run();
+                pattern.push_any_run();
             }
-            pattern.literal(literal);
+            pattern.push_literal(literal);
         }
         pattern.build()
     }
@@ -42,7 +42,7 @@ impl Pattern {
     /// The pattern that matches exactly `key`.
     pub fn literal(key: &str) -> Pattern {
         let mut pattern = PatternBuilder::default();
-        pattern.literal(key);
+        pattern.push_literal(key);
         pattern.build()
     }
 
@@ -87,7 +87,7 @@ pub(super) struct PatternBuilder {
 
 impl PatternBuilder {
     /// Adds text that stands for itself.
-    pub(super) fn literal(&mut self, text: &str) {
+    pub(super) fn push_literal(&mut self, text: &str) {
         match self.parts.last_mut() {
             _ if text.is_empty() => {}
             Some(Part::Literal(last)) => last.push_str(text),
@@ -96,7 +96,7 @@ impl PatternBuilder {
     }
 
     /// Adds any run without `:`.
-    pub(super) fn any_value(&mut self) {
+    pub(super) fn push_any_value(&mut self) {
         match self.parts.last() {
             Some(Part::AnyValue | Part::AnyRun) => {}
             _ => self.parts.push(Part::AnyValue),
@@ -104,7 +104,7 @@ impl PatternBuilder {
     }
 
     /// Adds any run at all.
-    pub(super) fn any_run(&mut self) {
+    pub(super) fn push_any_run(&mut self) {
         match self.parts.last_mut() {
             Some(last @ (Part::AnyValue | Part::AnyRun)) => *last = Part::AnyRun,
             _ => self.parts.push(Part::AnyRun),

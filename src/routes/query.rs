@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::escape::{Place, decode, is_simple};
+use super::escape::{UrlPart, decode, is_simple};
 
 /// The name of a query field in a template.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ impl Name {
 
     pub(super) fn of(text: &str) -> Name {
         Name {
-            start: start(text.bytes()),
+            start: pack_start(text.bytes()),
             text: text.to_owned(),
         }
     }
@@ -31,7 +31,7 @@ impl Name {
 
 /// The first bytes of a name as a number: names are in its order, and only those that share it need be
 /// compared.
-fn start(name: impl Iterator<Item = u8>) -> u64 {
+fn pack_start(name: impl Iterator<Item = u8>) -> u64 {
     let mut start = [0; 8];
     for (place, byte) in start.iter_mut().zip(name) {
         *place = byte;
@@ -48,13 +48,13 @@ pub(super) struct Query<'q> {
 impl<'q> Query<'q> {
     /// Adds the fields of `query`, none being there.
     pub(super) fn take_apart(&mut self, query: &'q str) {
-        self.by_name.extend(fields(query));
+        self.by_name.extend(split_fields(query));
         self.by_name.sort_by(Field::compare);
     }
 
     /// The fields of that name.
     pub(super) fn named(&self, name: &str) -> &[Field<'q>] {
-        let start = start(name.bytes());
+        let start = pack_start(name.bytes());
         let order = |field: &Field<'_>| field.compare_to(start, name);
         let first = self.by_name.partition_point(|field| order(field).is_lt());
         let rest = &self.by_name[first..];
@@ -90,8 +90,8 @@ impl<'q> Field<'q> {
             name,
             simple_name,
             start: match simple_name {
-                true => start(name.bytes()),
-                false => start(decode(name, Place::Query)),
+                true => pack_start(name.bytes()),
+                false => pack_start(decode(name, UrlPart::Query)),
             },
         }
     }
@@ -106,7 +106,7 @@ impl<'q> Field<'q> {
         if self.simple_name {
             return Cow::Borrowed(self.name);
         }
-        let name: Vec<u8> = decode(self.name, Place::Query).collect();
+        let name: Vec<u8> = decode(self.name, UrlPart::Query).collect();
         Cow::Owned(String::from_utf8_lossy(&name).into_owned())
     }
 
@@ -122,7 +122,7 @@ impl<'q> Field<'q> {
     fn compare_whole(&self, name: &str) -> Ordering {
         match self.simple_name {
             true => self.name.cmp(name),
-            false => decode(self.name, Place::Query).cmp(name.bytes()),
+            false => decode(self.name, UrlPart::Query).cmp(name.bytes()),
         }
     }
 
@@ -130,12 +130,12 @@ impl<'q> Field<'q> {
         if self.start != other.start || other.simple_name {
             return self.compare_to(other.start, other.name);
         }
-        decode(self.name, Place::Query).cmp(decode(other.name, Place::Query))
+        decode(self.name, UrlPart::Query).cmp(decode(other.name, UrlPart::Query))
     }
 }
 
 /// The fields in order. Only `&` separates; a query of no characters is one empty field.
-pub(super) fn fields(query: &str) -> impl Iterator<Item = Field<'_>> {
+pub(super) fn split_fields(query: &str) -> impl Iterator<Item = Field<'_>> {
     let mut rest = Some(query);
     std::iter::from_fn(move || {
         let (raw, behind) = cut(rest?, b'&');
@@ -170,7 +170,7 @@ mod tests {
     fn searched<'q>(query: &'q str, name: &str) -> Vec<&'q str> {
         let named = |field: &&str| {
             let written = field.split('=').next().unwrap_or_default();
-            decode(written, Place::Query).eq(name.bytes())
+            decode(written, UrlPart::Query).eq(name.bytes())
         };
         query.split('&').filter(named).collect()
     }
@@ -189,7 +189,7 @@ mod tests {
                 let found: Vec<&str> = taken.named(name).iter().map(|field| field.raw).collect();
                 prop_assert_eq!(found, searched(&query, name));
             }
-            for field in fields(&query) {
+            for field in split_fields(&query) {
                 let named = names.iter().any(|name| searched(field.raw, name) == [field.raw]);
                 prop_assert_eq!(key.names_query_field(&field), named, "{:?}", field);
             }

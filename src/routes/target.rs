@@ -10,7 +10,7 @@ pub fn normalized(path: &str) -> Option<String> {
     let mut segments: Vec<String> = Vec::new();
     for segment in path.split('/') {
         let segment = segment.split(';').next().unwrap_or_default();
-        match decoded(segment).as_str() {
+        match decode_unreserved(segment).as_str() {
             "" | "." => {}
             ".." => {
                 segments.pop();
@@ -23,7 +23,7 @@ pub fn normalized(path: &str) -> Option<String> {
 }
 
 /// Percent-escapes of unreserved characters resolved (RFC 3986 §6.2.2.2).
-fn decoded(segment: &str) -> String {
+fn decode_unreserved(segment: &str) -> String {
     let mut decoded = String::with_capacity(segment.len());
     let mut rest = segment;
     while let Some(at) = rest.find('%') {
@@ -45,8 +45,9 @@ fn decoded(segment: &str) -> String {
     decoded + rest
 }
 
-/// Whether `path` (as received) may mean another path to the app than to the matcher: encoded slash,
-/// dot, backslash or NUL, dot segments, `//`, `;`, or a broken percent-escape.
+/// Whether `path` (as received) may mean another path to the app than to the matcher, so that it is neither
+/// stored nor looked up (promise I1): encoded slash, dot, backslash or NUL, dot segments, `//`, `;`, or a
+/// broken percent-escape.
 pub fn is_ambiguous(path: &str) -> bool {
     !path.starts_with('/')
         || is_suspect(path.as_bytes())

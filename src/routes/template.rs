@@ -144,7 +144,7 @@ impl Template {
         site: Site,
         path_params: &[String],
     ) -> Result<Template, TemplateError> {
-        parse::parts(text, site, path_params).map(Template::of)
+        parse::parse_parts(text, site, path_params).map(Template::of)
     }
 
     /// The default key: `{host}{uri}`.
@@ -159,7 +159,7 @@ impl Template {
     fn of(parts: Vec<Part>) -> Template {
         Template {
             separated: are_separated(&parts),
-            query_names: query_names(&parts),
+            query_names: collect_query_names(&parts),
             hashed: secret_headers(&parts),
             parts,
         }
@@ -173,7 +173,8 @@ impl Template {
         self
     }
 
-    /// Renders the key of a request, or says which variable it lacks.
+    /// The key of a request, or the first variable that it lacks and that has no default: such a request is
+    /// not cached. Requests that differ in any value the template names have different keys (promise I1).
     pub fn render(&self, scope: &Scope<'_>) -> Result<Key, Missing> {
         let mut text = String::with_capacity(64);
         let mut query = Query::default();
@@ -190,13 +191,14 @@ impl Template {
         }
         let form = match usual {
             true => String::new(),
-            false => reading.form(),
+            false => reading.render_form(),
         };
         Ok(Key { text, form })
     }
 
-    /// Binds a purge template: a variable the write lacks matches any value. Returns the pattern and
-    /// how many variables were absent.
+    /// The pattern that a purge template makes of a write, and how many variables the write lacks: each of
+    /// those matches any value, so that too much is purged rather than too little (promise I2), and a value
+    /// never acts as a wildcard.
     ///
     /// A doubled field counts as absent: which of its values the app obeyed is not known.
     pub fn bind(&self, scope: &Scope<'_>) -> (Pattern, usize) {
@@ -206,14 +208,14 @@ impl Template {
         let mut absent = 0;
         for part in &self.parts {
             match part {
-                Part::Literal(literal) => pattern.literal(literal),
-                Part::AnyRun => pattern.any_run(),
+                Part::Literal(literal) => pattern.push_literal(literal),
+                Part::AnyRun => pattern.push_any_run(),
                 Part::Variable { source, default } => {
-                    match reading.bound(source, default.as_deref()) {
-                        Some(text) => pattern.literal(&text),
+                    match reading.bind(source, default.as_deref()) {
+                        Some(text) => pattern.push_literal(&text),
                         None => {
                             absent += 1;
-                            pattern.any_value();
+                            pattern.push_any_value();
                         }
                     }
                 }
@@ -233,18 +235,18 @@ impl Template {
         let mut pattern = PatternBuilder::default();
         for part in &self.parts {
             match part {
-                Part::Literal(literal) => pattern.literal(literal),
-                Part::AnyRun => pattern.any_run(),
+                Part::Literal(literal) => pattern.push_literal(literal),
+                Part::AnyRun => pattern.push_any_run(),
                 Part::Variable { source, default } if source.is_of_the_uri() => {
                     let mut text = String::new();
                     reading.render(source, default.as_deref(), &mut text).ok()?;
-                    pattern.literal(&text);
+                    pattern.push_literal(&text);
                 }
                 Part::Variable { source, .. } => {
                     let own = source.is_identity(identity);
-                    match own.then(|| reading.bound(source, None)).flatten() {
-                        Some(text) => pattern.literal(&text),
-                        None => pattern.any_value(),
+                    match own.then(|| reading.bind(source, None)).flatten() {
+                        Some(text) => pattern.push_literal(&text),
+                        None => pattern.push_any_value(),
                     }
                 }
             }
@@ -253,7 +255,7 @@ impl Template {
     }
 }
 
-fn query_names(parts: &[Part]) -> Vec<Name> {
+fn collect_query_names(parts: &[Part]) -> Vec<Name> {
     let names = parts.iter().filter_map(|part| match part {
         Part::Variable {
             source: Source::Query(name),

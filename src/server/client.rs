@@ -68,7 +68,7 @@ impl Connection {
             drain: self.drain,
             interims: None,
         };
-        match protocol(&mut io, &client.drain).await? {
+        match detect_protocol(&mut io, &client.drain).await? {
             Some(Protocol::Http1) => {
                 let interims = client.interims.insert(Interims::default()).clone();
                 let phase = io.phase();
@@ -101,7 +101,7 @@ impl Connection {
 
 /// With TLS what ALPN agreed on (RFC 9113 §3.2), else what the client begins with (§3.3). `None`: the
 /// drain came before its first byte.
-async fn protocol(io: &mut Timed, drain: &Drain) -> io::Result<Option<Protocol>> {
+async fn detect_protocol(io: &mut Timed, drain: &Drain) -> io::Result<Option<Protocol>> {
     if io.transport().is_tls() {
         let http2 = io.transport().alpn() == Some(b"h2");
         return Ok(Some(if http2 {
@@ -138,9 +138,9 @@ async fn serve_http1(
     let service = service_fn(|request| {
         let phase = phase.clone();
         async move {
-            phase.requested();
+            phase.start_answer();
             let response = proxy::handle(worker, request, client).await;
-            Ok::<_, Infallible>(in_phase(&phase, response))
+            Ok::<_, Infallible>(follow_answer(&phase, response))
         }
     });
     let mut builder = http1::Builder::new();
@@ -167,14 +167,14 @@ async fn serve_http1(
     Ok(connection.await?)
 }
 
-/// Tells the connection's deadlines how far the answer is.
-fn in_phase(phase: &Phase, response: Response<Body>) -> Response<Body> {
+/// Keeps `phase` at how far the answer is.
+fn follow_answer(phase: &Phase, response: Response<Body>) -> Response<Body> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        phase.relaying();
+        phase.start_relay();
     } else if response.body().is_streamed() {
-        return response.map(|body| body.guarded(phase.answering()));
+        return response.map(|body| body.guarded(phase.end_answer_on_drop()));
     } else {
-        phase.answered();
+        phase.end_answer();
     }
     response
 }
@@ -194,7 +194,7 @@ async fn serve_http2(
         async move {
             let method = request.method().clone();
             let response = proxy::handle(&worker, request, &client).await;
-            Ok::<_, Infallible>(http2::framed(&method, response))
+            Ok::<_, Infallible>(http2::frame(&method, response))
         }
     });
     let spawner = Spawner::new(streams, listen.idle_timeout);

@@ -25,46 +25,64 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
 }
 
-/// What the connection is doing, told by the service to the transport.
+/// What an HTTP/1 connection is doing; the service sets it, and the deadlines go by it.
 #[derive(Clone, Debug)]
 pub(super) struct Phase(Arc<AtomicU8>);
 
-/// Nothing is asked: silence counts against `idle`, and the first byte starts a head.
-const WAITING: u8 = 0;
-/// A request is being worked on: its own deadlines hold.
-const WORKING: u8 = 1;
-/// Handed over after a 101: the two ends have their own ideas of silence.
-const RELAYING: u8 = 2;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Activity {
+    /// Nothing is asked: silence counts against `idle`, and the first byte starts a head.
+    Waiting,
+    /// A request is being answered: its own deadlines hold.
+    Answering,
+    /// Handed over after a 101: the two ends have their own ideas of silence.
+    Relaying,
+}
 
 impl Phase {
     /// A head is complete.
-    pub(super) fn requested(&self) {
-        self.0.store(WORKING, Ordering::Relaxed);
+    pub(super) fn start_answer(&self) {
+        self.set(Activity::Answering);
     }
 
     /// The whole answer is at hand.
-    pub(super) fn answered(&self) {
-        self.0.store(WAITING, Ordering::Relaxed);
+    pub(super) fn end_answer(&self) {
+        self.set(Activity::Waiting);
     }
 
     /// The connection is handed over.
-    pub(super) fn relaying(&self) {
-        self.0.store(RELAYING, Ordering::Relaxed);
+    pub(super) fn start_relay(&self) {
+        self.set(Activity::Relaying);
     }
 
     /// The answer streams; drop the guard at its end.
-    pub(super) fn answering(&self) -> Answering {
-        Answering(self.clone())
+    pub(super) fn end_answer_on_drop(&self) -> StreamingAnswer {
+        StreamingAnswer(self.clone())
+    }
+
+    fn set(&self, activity: Activity) {
+        self.0.store(activity as u8, Ordering::Relaxed);
+    }
+
+    fn activity(&self) -> Activity {
+        const WAITING: u8 = Activity::Waiting as u8;
+        const ANSWERING: u8 = Activity::Answering as u8;
+        match self.0.load(Ordering::Relaxed) {
+            WAITING => Activity::Waiting,
+            ANSWERING => Activity::Answering,
+            _ => Activity::Relaying,
+        }
     }
 }
 
 /// Held while an answer streams.
 #[derive(Debug)]
-pub(super) struct Answering(Phase);
+pub(super) struct StreamingAnswer(Phase);
 
-impl Drop for Answering {
+impl Drop for StreamingAnswer {
     fn drop(&mut self) {
-        self.0.answered();
+        self.0.end_answer();
     }
 }
 
@@ -100,7 +118,7 @@ struct Http2 {
     wrote: Instant,
     /// When a stream was last open, a head complete or something of an answer sent.
     busy: Instant,
-    /// Told when the client has been idle too long, so that it is sent away with a `GOAWAY`.
+    /// Notified when the client has been idle too long, so that it is sent a `GOAWAY`.
     idle: Arc<Notify>,
 }
 
@@ -110,7 +128,7 @@ impl Timed {
         Timed {
             io: TokioIo::new(transport),
             limits,
-            phase: Phase(Arc::new(AtomicU8::new(WAITING))),
+            phase: Phase(Arc::new(AtomicU8::new(Activity::Waiting as u8))),
             moved: now,
             // A new connection owes its first head.
             head_since: Some(now),
@@ -120,8 +138,8 @@ impl Timed {
         }
     }
 
-    /// Whether the client begins an HTTP/2 connection without TLS (RFC 9113 §3.3); fails when it takes
-    /// too long to say.
+    /// Whether the client begins an HTTP/2 connection without TLS (RFC 9113 §3.3); fails when its first
+    /// bytes do not come within `header_timeout`.
     pub(super) async fn begins_http2(&mut self) -> io::Result<bool> {
         std::future::poll_fn(|cx| match self.io.inner_mut().poll_preface(cx) {
             Poll::Ready(result) => Poll::Ready(result),
@@ -134,7 +152,8 @@ impl Timed {
         self.io.inner()
     }
 
-    /// From now on the deadlines are those of HTTP/2. Returns what is told when the client is idle.
+    /// From now on the deadlines are those of HTTP/2. Returns what is notified when the client has been idle
+    /// for `idle_timeout`.
     pub(super) fn speak_http2(&mut self, streams: Streams) -> Arc<Notify> {
         let idle = Arc::new(Notify::new());
         self.io.inner_mut().watch_frames();
@@ -152,7 +171,7 @@ impl Timed {
     }
 
     fn is_waiting(&self) -> bool {
-        self.phase.0.load(Ordering::Relaxed) == WAITING
+        self.phase.activity() == Activity::Waiting
     }
 
     /// Whether the deadline has passed; else arranges to be woken at it. `write`: the client is not
@@ -165,7 +184,7 @@ impl Timed {
                 Some(http2) => self.deadline_of_http2(http2, write),
                 None => self.deadline(write),
             };
-            if deadline.is_some_and(|deadline| deadline <= now) && !self.is_sent_away(write, now) {
+            if deadline.is_some_and(|deadline| deadline <= now) && !self.send_away(write, now) {
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
             let wake = deadline.filter(|deadline| *deadline > now);
@@ -194,10 +213,10 @@ impl Timed {
 
     /// `None`: no deadline of ours holds.
     fn deadline(&self, write: bool) -> Option<Instant> {
-        let counts = match self.phase.0.load(Ordering::Relaxed) {
-            RELAYING => false,
-            WAITING => true,
-            _ => write,
+        let counts = match self.phase.activity() {
+            Activity::Waiting => true,
+            Activity::Answering => write,
+            Activity::Relaying => false,
         };
         let deadline = match self.head_since {
             Some(since) if self.is_waiting() && !write => since + self.limits.head,
@@ -218,8 +237,9 @@ impl Timed {
         }
     }
 
-    /// Whether the client is idle and is only now sent away: it goes in order, with time to do so.
-    fn is_sent_away(&mut self, write: bool, now: Instant) -> bool {
+    /// Tells the client of HTTP/2 that has become idle to go (`GOAWAY`); false if that is not the case, or
+    /// done already. It then has time to close in order.
+    fn send_away(&mut self, write: bool, now: Instant) -> bool {
         let head_is_late = self.head_since.is_some();
         match &mut self.http2 {
             Some(http2) if !write && !head_is_late && !http2.streams.are_leaving() => {

@@ -38,8 +38,8 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// What all workers share.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// Places for connections; who finds none waits in the backlog.
-    pub places: Arc<Semaphore>,
+    /// One permit a connection; who finds none waits in the backlog.
+    pub permits: Arc<Semaphore>,
     /// Cancelled when the workers are to stop accepting and drain.
     pub stop: CancellationToken,
 }
@@ -54,20 +54,20 @@ pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -
             () = shared.stop.cancelled() => break,
             accepted = accept(&listener) => accepted,
         };
-        // A place is taken after the accept: a worker that waits for clients must not hold one that a
+        // The permit is taken after the accept: a worker that waits for clients must not hold one that a
         // sibling's client waits for.
-        let place = tokio::select! {
+        let permit = tokio::select! {
             biased;
             () = shared.stop.cancelled() => break,
-            place = shared.places.clone().acquire_owned() => place,
+            permit = shared.permits.clone().acquire_owned() => permit,
         };
-        let Ok(place) = place else { break };
+        let Ok(permit) = permit else { break };
         let (stream, peer) = accepted;
         let gauge = GaugeGuard::new(&worker.metrics.connections);
         let connection = Connection {
             worker: worker.clone(),
             peer: peer.ip(),
-            connection_guard: Arc::new((place, gauge, drain.guard())),
+            connection_guard: Arc::new((permit, gauge, drain.guard())),
             drain: drain.clone(),
         };
         tokio::spawn(connection.serve(stream));

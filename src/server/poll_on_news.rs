@@ -1,14 +1,14 @@
-//! A wait beside something that wakes the same task all the time.
+//! A future beside another one that wakes the same task all the time.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use tokio::task::unconstrained;
 
-/// A future that is polled only when it may have something to say.
+/// A future that is polled only when it may be ready.
 pub(super) struct PollOnNews<F> {
     future: Pin<Box<F>>,
-    /// Whom it wakes.
+    /// The waker it has been given.
     waker: Option<Waker>,
 }
 
@@ -20,7 +20,8 @@ impl<F: Future> PollOnNews<F> {
         }
     }
 
-    /// Polls it, unless it would wake this task and there is no `news` of it.
+    /// Polls it if there is `news`, which says that it may be ready, or if it would wake another task than
+    /// this one; pending otherwise.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, news: bool) -> Poll<F::Output> {
         // A task's waker stays the same.
         let waker = self.waker.as_ref();
@@ -55,19 +56,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_had_spent_its_turn_is_woken() {
-        let (teller, told) = watch::channel(false);
-        let news = told.clone();
+        let (sender, receiver) = watch::channel(false);
+        let news = receiver.clone();
         let waiting = tokio::spawn(async move {
-            let mut told = told;
-            let mut wait = PollOnNews::new(async move { told.changed().await });
+            let mut receiver = receiver;
+            let mut wait = PollOnNews::new(async move { receiver.changed().await });
             while has_budget_remaining() {
                 consume_budget().await;
             }
             poll_fn(|cx| wait.poll(cx, !matches!(news.has_changed(), Ok(false)))).await
         });
-        // It waits before there is anything to tell.
+        // It waits before there is any news.
         tokio::time::sleep(LONG).await;
-        teller.send(true).unwrap();
+        sender.send(true).unwrap();
         let woken = tokio::time::timeout(LONG, waiting).await;
         woken.expect("it is woken").unwrap().unwrap();
     }

@@ -23,7 +23,7 @@ use crate::config::{self, Target};
 
 /// The version of HTTP that a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Speaks {
+pub(super) enum Protocol {
     /// HTTP/1.1.
     Http1,
     /// HTTP/2.
@@ -33,48 +33,53 @@ pub(super) enum Speaks {
 /// Opens connections to the one app.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
-    way: Way,
+    dialer: Dialer,
     timeout: Duration,
 }
 
 #[derive(Clone, Debug)]
-enum Way {
+enum Dialer {
     Tcp(HttpConnector),
     Tls(HttpsConnector<HttpConnector>),
     Unix(Arc<PathBuf>),
 }
 
 impl Connector {
-    pub(super) fn new(settings: &config::Upstream, speaks: Speaks) -> Result<Connector, PoolError> {
+    pub(super) fn new(
+        settings: &config::Upstream,
+        protocol: Protocol,
+    ) -> Result<Connector, PoolError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         tcp.set_keepalive(Some(Duration::from_secs(60)));
-        let way = match &settings.target {
-            Target::Http(_) => Way::Tcp(tcp),
-            Target::Https(_) => Way::Tls(tls(tcp, settings.ca_file.as_ref(), speaks)?),
-            Target::Unix(path) => Way::Unix(Arc::new(path.clone())),
+        let dialer = match &settings.target {
+            Target::Http(_) => Dialer::Tcp(tcp),
+            Target::Https(_) => {
+                Dialer::Tls(tls_connector(tcp, settings.ca_file.as_ref(), protocol)?)
+            }
+            Target::Unix(path) => Dialer::Unix(Arc::new(path.clone())),
         };
         Ok(Connector {
-            way,
+            dialer,
             timeout: settings.connect_timeout,
         })
     }
 
     /// A new connection; `address` is the app's, and means nothing for a unix socket.
     pub(super) async fn open(&self, address: &Uri) -> Result<Io, BoxError> {
-        let (way, timeout) = (self.way.clone(), self.timeout);
-        tokio::time::timeout(timeout, open(way, address.clone()))
+        let (dialer, timeout) = (self.dialer.clone(), self.timeout);
+        tokio::time::timeout(timeout, dial(dialer, address.clone()))
             .await
             .map_err(|_| format!("no connection within {timeout:?}"))?
     }
 }
 
 /// The system's authorities, and those of `ca_file` besides.
-fn tls(
+fn tls_connector(
     tcp: HttpConnector,
     ca_file: Option<&PathBuf>,
-    speaks: Speaks,
+    protocol: Protocol,
 ) -> Result<HttpsConnector<HttpConnector>, PoolError> {
     let mut roots = rustls::RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
@@ -104,38 +109,38 @@ fn tls(
         .with_tls_config(config)
         .https_only();
     // Each offers its own version alone by ALPN (RFC 9113 §3.2).
-    Ok(match speaks {
-        Speaks::Http1 => builder.enable_http1().wrap_connector(tcp),
-        Speaks::Http2 => builder.enable_http2().wrap_connector(tcp),
+    Ok(match protocol {
+        Protocol::Http1 => builder.enable_http1().wrap_connector(tcp),
+        Protocol::Http2 => builder.enable_http2().wrap_connector(tcp),
     })
 }
 
-async fn open(way: Way, uri: Uri) -> Result<Io, BoxError> {
-    Ok(match way {
-        Way::Tcp(mut tcp) => Io::new(tcp.call(uri).await?),
-        Way::Tls(mut tls) => Io::new(tls.call(uri).await?),
-        Way::Unix(path) => Io::new(UnixIo(TokioIo::new(UnixStream::connect(&*path).await?))),
+async fn dial(dialer: Dialer, uri: Uri) -> Result<Io, BoxError> {
+    Ok(match dialer {
+        Dialer::Tcp(mut tcp) => Io::new(tcp.call(uri).await?),
+        Dialer::Tls(mut tls) => Io::new(tls.call(uri).await?),
+        Dialer::Unix(path) => Io::new(UnixIo(TokioIo::new(UnixStream::connect(&*path).await?))),
     })
 }
 
 /// An open connection of any kind.
 pub(super) struct Io {
     transport: Box<dyn Transport>,
-    /// `None`: nobody listens.
-    heard: Option<Arc<Notify>>,
+    /// Notified of each read; `None`: nobody waits for it.
+    was_read: Option<Arc<Notify>>,
 }
 
 impl Io {
     fn new(transport: impl Transport + 'static) -> Io {
         Io {
             transport: Box::new(transport),
-            heard: None,
+            was_read: None,
         }
     }
 
-    /// Told when something was read.
-    pub(super) fn heard(&mut self) -> Arc<Notify> {
-        self.heard.get_or_insert_default().clone()
+    /// What is notified whenever something was read.
+    pub(super) fn notify_on_read(&mut self) -> Arc<Notify> {
+        self.was_read.get_or_insert_default().clone()
     }
 }
 
@@ -155,8 +160,8 @@ impl Read for Io {
         buf: ReadBufCursor<'_>,
     ) -> Poll<std::io::Result<()>> {
         let polled = Pin::new(&mut *self.transport).poll_read(cx, buf);
-        if let (Poll::Ready(_), Some(heard)) = (&polled, &self.heard) {
-            heard.notify_one();
+        if let (Poll::Ready(_), Some(was_read)) = (&polled, &self.was_read) {
+            was_read.notify_one();
         }
         polled
     }

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::connect::{Connector, Speaks};
+use super::connect::{Connector, Protocol};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
@@ -33,17 +33,17 @@ struct Pool {
     address: Uri,
     max_idle: usize,
     idle_timeout: Duration,
-    places: Mutex<Places>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Debug, Default)]
-struct Places {
+struct PoolState {
     /// The one that has been idle for longest comes first.
     idle: Vec<Idle>,
     /// Requests that open a connection, and would take another.
-    waiting: VecDeque<oneshot::Sender<Taken>>,
+    waiting: VecDeque<oneshot::Sender<PooledConnection>>,
     /// Whether a task looks after `idle`.
-    swept: bool,
+    has_sweeper: bool,
 }
 
 #[derive(Debug)]
@@ -52,10 +52,10 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection that a request has to itself. Dropped when the answer's body has been read, it is there
-/// for the next one; dropped sooner, it ends.
+/// A connection that one request has to itself. Dropped when the answer's body has been read, it goes back
+/// to the pool; dropped sooner, it is closed.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct PooledConnection {
     /// `None`: dropped.
     sender: Option<SendRequest<Body>>,
     /// Whether it had been opened for another request.
@@ -66,11 +66,11 @@ pub(super) struct Taken {
 impl Http1 {
     pub(super) fn new(settings: &config::Upstream, address: Uri) -> Result<Http1, PoolError> {
         Ok(Http1(Arc::new(Pool {
-            connector: Connector::new(settings, Speaks::Http1)?,
+            connector: Connector::new(settings, Protocol::Http1)?,
             address,
             max_idle: settings.max_idle,
             idle_timeout: settings.idle_timeout,
-            places: Mutex::default(),
+            state: Mutex::default(),
         })))
     }
 
@@ -83,23 +83,23 @@ impl Http1 {
     pub(super) fn send(
         &self,
         mut request: Request<Body>,
-    ) -> impl Future<Output = Result<(Response<Incoming>, Taken), UpstreamError>> {
+    ) -> impl Future<Output = Result<(Response<Incoming>, PooledConnection), UpstreamError>> {
         async move {
             let mut may_open_again = true;
             loop {
-                let mut taken = match self.0.idle() {
-                    Some(taken) => taken,
+                let mut connection = match self.0.take_idle() {
+                    Some(connection) => connection,
                     // Boxed, so that the many requests that find one do not carry its size.
-                    None => Box::pin(self.0.opened())
+                    None => Box::pin(self.0.open_or_wait())
                         .await
                         .map_err(UpstreamError::Connect)?,
                 };
-                let may_try_again = taken.reused || std::mem::take(&mut may_open_again);
-                let Some(sender) = &mut taken.sender else {
+                let may_try_again = connection.reused || std::mem::take(&mut may_open_again);
+                let Some(sender) = &mut connection.sender else {
                     continue;
                 };
                 let mut error = match sender.try_send_request(request).await {
-                    Ok(response) => return Ok((response, taken)),
+                    Ok(response) => return Ok((response, connection)),
                     Err(error) => error,
                 };
                 match error.take_message() {
@@ -113,48 +113,48 @@ impl Http1 {
 }
 
 impl Pool {
-    fn idle(self: &Arc<Self>) -> Option<Taken> {
-        let mut places = self.places.lock();
+    fn take_idle(self: &Arc<Self>) -> Option<PooledConnection> {
+        let mut state = self.state.lock();
         let mut now = None;
-        while let Some(idle) = places.idle.pop() {
+        while let Some(idle) = state.idle.pop() {
             let now = *now.get_or_insert_with(Instant::now);
             if idle.since + self.idle_timeout > now && !idle.sender.is_closed() {
-                return Some(self.taken(idle.sender, true));
+                return Some(self.lend(idle.sender, true));
             }
         }
         None
     }
 
     /// A new connection, or one that another request is done with meanwhile.
-    async fn opened(self: &Arc<Self>) -> Result<Taken, BoxError> {
-        let given = self.wait();
+    async fn open_or_wait(self: &Arc<Self>) -> Result<PooledConnection, BoxError> {
+        let given = self.wait_for_free();
         let mut opening = Box::pin(open(self.clone()));
         tokio::select! {
             biased;
-            Ok(taken) = given => {
+            Ok(connection) = given => {
                 // Half open, it would be thrown away; the next request can have it.
                 tokio::spawn(async move {
-                    if let Ok(taken) = opening.await {
-                        drop(taken);
+                    if let Ok(connection) = opening.await {
+                        drop(connection);
                     }
                 });
-                Ok(taken)
+                Ok(connection)
             }
             opened = &mut opening => opened,
         }
     }
 
     /// Is given the next connection that is free.
-    fn wait(&self) -> oneshot::Receiver<Taken> {
+    fn wait_for_free(&self) -> oneshot::Receiver<PooledConnection> {
         let (waiter, given) = oneshot::channel();
-        let mut places = self.places.lock();
-        places.waiting.retain(|waiter| !waiter.is_closed());
-        places.waiting.push_back(waiter);
+        let mut state = self.state.lock();
+        state.waiting.retain(|waiter| !waiter.is_closed());
+        state.waiting.push_back(waiter);
         given
     }
 
-    fn taken(self: &Arc<Self>, sender: SendRequest<Body>, reused: bool) -> Taken {
-        Taken {
+    fn lend(self: &Arc<Self>, sender: SendRequest<Body>, reused: bool) -> PooledConnection {
+        PooledConnection {
             sender: Some(sender),
             reused,
             pool: self.clone(),
@@ -162,32 +162,32 @@ impl Pool {
     }
 
     /// Takes a free connection back.
-    fn give(self: &Arc<Self>, sender: SendRequest<Body>) {
+    fn take_back(self: &Arc<Self>, sender: SendRequest<Body>) {
         // A request that is handed it and ends before it looks gives it back by dropping it.
-        let mut taken = self.taken(sender, true);
-        let mut places = self.places.lock();
-        while let Some(waiter) = places.waiting.pop_front() {
-            match waiter.send(taken) {
+        let mut connection = self.lend(sender, true);
+        let mut state = self.state.lock();
+        while let Some(waiter) = state.waiting.pop_front() {
+            match waiter.send(connection) {
                 Ok(()) => return,
-                Err(unwanted) => taken = unwanted,
+                Err(unwanted) => connection = unwanted,
             }
         }
-        let Some(sender) = taken.sender.take() else {
+        let Some(sender) = connection.sender.take() else {
             return;
         };
-        if places.idle.len() >= self.max_idle {
-            places.idle.retain(|idle| !idle.sender.is_closed());
+        if state.idle.len() >= self.max_idle {
+            state.idle.retain(|idle| !idle.sender.is_closed());
         }
-        if places.idle.len() >= self.max_idle {
+        if state.idle.len() >= self.max_idle {
             return;
         }
         let since = Instant::now();
-        places.idle.push(Idle { sender, since });
+        state.idle.push(Idle { sender, since });
         // Without a runtime the process is ending.
-        if !places.swept
+        if !state.has_sweeper
             && let Ok(runtime) = Handle::try_current()
         {
-            places.swept = true;
+            state.has_sweeper = true;
             runtime.spawn(sweep(Arc::downgrade(self), since + self.idle_timeout));
         }
     }
@@ -195,20 +195,20 @@ impl Pool {
     /// Ends what has been idle too long; the time to look again, if anything is left.
     fn expire(&self) -> Option<Instant> {
         let now = Instant::now();
-        let mut places = self.places.lock();
-        places
+        let mut state = self.state.lock();
+        state
             .idle
             .retain(|idle| idle.since + self.idle_timeout > now && !idle.sender.is_closed());
-        let next = places
+        let next = state
             .idle
             .first()
             .map(|idle| idle.since + self.idle_timeout);
-        places.swept = next.is_some();
+        state.has_sweeper = next.is_some();
         next
     }
 }
 
-async fn open(pool: Arc<Pool>) -> Result<Taken, BoxError> {
+async fn open(pool: Arc<Pool>) -> Result<PooledConnection, BoxError> {
     let io = pool.connector.open(&pool.address).await?;
     let (sender, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
     tokio::spawn(async move {
@@ -216,7 +216,7 @@ async fn open(pool: Arc<Pool>) -> Result<Taken, BoxError> {
             tracing::debug!(%error, "connection to the app ended");
         }
     });
-    Ok(pool.taken(sender, false))
+    Ok(pool.lend(sender, false))
 }
 
 async fn sweep(pool: Weak<Pool>, mut next: Instant) {
@@ -229,13 +229,13 @@ async fn sweep(pool: Weak<Pool>, mut next: Instant) {
     }
 }
 
-impl Drop for Taken {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(mut sender) = self.sender.take() else {
             return;
         };
         if sender.is_ready() {
-            self.pool.give(sender);
+            self.pool.take_back(sender);
         } else if !sender.is_closed()
             && let Ok(runtime) = Handle::try_current()
         {
@@ -243,7 +243,7 @@ impl Drop for Taken {
             let pool = self.pool.clone();
             runtime.spawn(async move {
                 if sender.ready().await.is_ok() {
-                    pool.give(sender);
+                    pool.take_back(sender);
                 }
             });
         }

@@ -1,7 +1,7 @@
 //! HTTP/2 to the app: few connections, many requests on each.
 //!
-//! A request takes a place on the first connection that has one; another connection is opened when all
-//! are full by the app's own limit (`SETTINGS_MAX_CONCURRENT_STREAMS`). A place is held until the
+//! A request takes a stream on the first connection that has one free; another connection is opened when
+//! all are full by the app's own limit (`SETTINGS_MAX_CONCURRENT_STREAMS`). A stream counts until the
 //! answer's body has ended.
 
 mod request;
@@ -21,18 +21,18 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::connect::{Connector, Io, Speaks};
+use super::connect::{Connector, Io, Protocol};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
-use request::{Refusal, copied, refusal, translated};
+use request::{Refusal, copy_if_whole, find_refusal, to_http2};
 
 /// How often a request is sent that the app has not looked at.
 const ATTEMPTS: usize = 3;
-/// A silent connection with requests on it is asked whether it lives, and given up if it does not say so
-/// in the same time: else a dead one would take every request to its timeout.
+/// A silent connection with requests on it is sent a `PING` after this time, and closed when none comes back
+/// within the same: else a dead one would take every request to its timeout.
 const PING: Duration = Duration::from_secs(10);
-/// How many requests an app takes at a time before it has said so. No app says so much.
+/// Streams that an app allows before its `SETTINGS` have come. No app allows so many.
 const UNKNOWN: usize = usize::MAX - 1;
 /// The largest head of an answer, as for HTTP/1.
 const MAX_HEAD: u32 = 400 << 10;
@@ -44,12 +44,12 @@ pub(super) struct Http2 {
     address: Uri,
     connect_timeout: Duration,
     idle_timeout: Duration,
-    links: Links,
+    open: SharedConnections,
     /// Held by whoever is connecting.
     connecting: Arc<tokio::sync::Mutex<Option<Failure>>>,
 }
 
-type Links = Arc<Mutex<Vec<Arc<Link>>>>;
+type SharedConnections = Arc<Mutex<Vec<Arc<SharedConnection>>>>;
 
 /// The last attempt to connect, which failed.
 #[derive(Debug)]
@@ -60,28 +60,28 @@ struct Failure {
 
 /// An open connection.
 #[derive(Debug)]
-struct Link {
+struct SharedConnection {
     sender: SendRequest<Body>,
-    /// Places, by the app's settings.
+    /// Streams at a time, by the app's settings; [`UNKNOWN`] until these have come.
     limit: watch::Receiver<usize>,
-    /// Places taken.
-    taken: AtomicUsize,
-    /// When a place last became free.
+    /// Streams that requests have.
+    in_use: AtomicUsize,
+    /// When a stream last ended.
     freed: Mutex<Instant>,
 }
 
-/// A request's place on a connection.
+/// A request's stream on a connection.
 #[derive(Debug)]
-pub(super) struct Taken(Arc<Link>);
+pub(super) struct StreamPermit(Arc<SharedConnection>);
 
 impl Http2 {
     pub(super) fn new(settings: &config::Upstream, address: Uri) -> Result<Http2, PoolError> {
         Ok(Http2 {
-            connector: Connector::new(settings, Speaks::Http2)?,
+            connector: Connector::new(settings, Protocol::Http2)?,
             address,
             connect_timeout: settings.connect_timeout,
             idle_timeout: settings.idle_timeout,
-            links: Links::default(),
+            open: SharedConnections::default(),
             connecting: Arc::default(),
         })
     }
@@ -91,25 +91,25 @@ impl Http2 {
     pub(super) async fn send(
         &self,
         request: Request<Body>,
-    ) -> Result<(Response<Incoming>, Taken), UpstreamError> {
-        let mut request = translated(request, &self.address);
+    ) -> Result<(Response<Incoming>, StreamPermit), UpstreamError> {
+        let mut request = to_http2(request, &self.address);
         let mut attempt = 1;
         loop {
-            let taken = self.place().await?;
-            let copy = copied(&request);
-            let mut sender = taken.0.sender.clone();
+            let permit = self.acquire().await?;
+            let copy = copy_if_whole(&request);
+            let mut sender = permit.0.sender.clone();
             let mut error = match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, taken)),
+                Ok(response) => return Ok((response, permit)),
                 Err(error) => error,
             };
             let never_left = error.take_message();
             let error = error.into_error();
-            let refused = refusal(&error);
+            let refused = find_refusal(&error);
             if never_left.is_none() && refused.is_none() {
                 return Err(UpstreamError::Broken(error.into()));
             }
             if never_left.is_some() || refused == Some(Refusal::Connection) {
-                self.discard(&taken.0);
+                self.discard(&permit.0);
             }
             match never_left.or(copy) {
                 Some(again) if attempt < ATTEMPTS => request = again,
@@ -119,23 +119,23 @@ impl Http2 {
         }
     }
 
-    /// A place on an open connection, or on a new one.
-    async fn place(&self) -> Result<Taken, UpstreamError> {
+    /// A stream on an open connection, or on a new one.
+    async fn acquire(&self) -> Result<StreamPermit, UpstreamError> {
         let asked = Instant::now();
-        if let Some(taken) = self.free_place() {
-            return Ok(taken);
+        if let Some(permit) = self.try_acquire() {
+            return Ok(permit);
         }
         let mut failure = self.connecting.lock().await;
         // Another request may have connected meanwhile, or failed to: then all who waited fail with it,
         // rather than one after another.
-        if let Some(taken) = self.free_place() {
-            return Ok(taken);
+        if let Some(permit) = self.try_acquire() {
+            return Ok(permit);
         }
         if let Some(failure) = failure.as_ref().filter(|failure| failure.at >= asked) {
             return Err(UpstreamError::Connect(failure.why.clone().into()));
         }
         match self.connect().await {
-            Ok(taken) => Ok(taken),
+            Ok(permit) => Ok(permit),
             Err(error) => {
                 *failure = Some(Failure {
                     at: Instant::now(),
@@ -146,22 +146,22 @@ impl Http2 {
         }
     }
 
-    fn free_place(&self) -> Option<Taken> {
-        let mut links = self.links.lock();
-        links.retain(|link| !link.sender.is_closed());
+    fn try_acquire(&self) -> Option<StreamPermit> {
+        let mut open = self.open.lock();
+        open.retain(|shared| !shared.sender.is_closed());
         // The first that has one, so that those opened for a peak fall idle after it.
-        let free = links
+        let free = open
             .iter()
-            .find(|link| link.taken.load(Ordering::Relaxed) < *link.limit.borrow());
-        free.map(Taken::of)
+            .find(|shared| shared.in_use.load(Ordering::Relaxed) < *shared.limit.borrow());
+        free.map(StreamPermit::of)
     }
 
-    async fn connect(&self) -> Result<Taken, BoxError> {
+    async fn connect(&self) -> Result<StreamPermit, BoxError> {
         let mut io = self.connector.open(&self.address).await?;
         if self.address.scheme() == Some(&Scheme::HTTPS) && !io.connected().is_negotiated_h2() {
             return Err("the app does not offer HTTP/2 (ALPN); leave out [upstream] http2".into());
         }
-        let heard = io.heard();
+        let was_read = io.notify_on_read();
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING)
@@ -170,46 +170,46 @@ impl Http2 {
             .initial_max_send_streams(UNKNOWN)
             .handshake(io)
             .await?;
-        let (told, limit) = watch::channel(UNKNOWN);
-        let link = Arc::new(Link {
+        let (set_limit, limit) = watch::channel(UNKNOWN);
+        let shared = Arc::new(SharedConnection {
             sender,
             limit,
-            taken: AtomicUsize::new(0),
+            in_use: AtomicUsize::new(0),
             freed: Mutex::new(Instant::now()),
         });
-        let (held, links) = (Arc::downgrade(&link), Arc::downgrade(&self.links));
-        let connection = observed(connection, heard, told);
-        tokio::spawn(run(connection, held, links, self.idle_timeout));
-        self.settled(&link).await?;
-        let taken = Taken::of(&link);
-        self.links.lock().push(link);
-        Ok(taken)
+        let (held, open) = (Arc::downgrade(&shared), Arc::downgrade(&self.open));
+        let connection = drive_and_note_limit(connection, was_read, set_limit);
+        tokio::spawn(drive_until_idle(connection, held, open, self.idle_timeout));
+        self.wait_for_settings(&shared).await?;
+        let permit = StreamPermit::of(&shared);
+        self.open.lock().push(shared);
+        Ok(permit)
     }
 
     /// Waits for the app's `SETTINGS`, which come first (RFC 9113 §3.4): nothing is sent to an app that
     /// turns out to speak no HTTP/2, nor more at a time than it takes.
-    async fn settled(&self, link: &Link) -> Result<(), BoxError> {
-        let mut limit = link.limit.clone();
-        let told = limit.wait_for(|limit| *limit != UNKNOWN);
-        match tokio::time::timeout(self.connect_timeout, told).await {
+    async fn wait_for_settings(&self, shared: &SharedConnection) -> Result<(), BoxError> {
+        let mut limit = shared.limit.clone();
+        let settled = limit.wait_for(|limit| *limit != UNKNOWN);
+        match tokio::time::timeout(self.connect_timeout, settled).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err("the app does not speak HTTP/2; leave out [upstream] http2".into()),
         }
     }
 
     /// Takes no further request to a connection; those on it go on.
-    fn discard(&self, link: &Arc<Link>) {
-        self.links.lock().retain(|held| !Arc::ptr_eq(held, link));
+    fn discard(&self, shared: &Arc<SharedConnection>) {
+        self.open.lock().retain(|other| !Arc::ptr_eq(other, shared));
     }
 }
 
 /// Drives a connection, and notes what the app allows on it.
 ///
-/// hyper reads in a task of its own and does not say when settings come; `heard` does. All tasks of a
-/// worker share a thread, so what was heard has been read to its end when this runs.
-async fn observed(
+/// hyper reads in a task of its own and does not tell when settings come; `was_read` does. All tasks of
+/// a worker share a thread, so what was read has been taken apart when this runs.
+async fn drive_and_note_limit(
     connection: Connection<Io, Body, TokioExecutor>,
-    heard: Arc<Notify>,
+    was_read: Arc<Notify>,
     limit: watch::Sender<usize>,
 ) -> hyper::Result<()> {
     tokio::pin!(connection);
@@ -225,17 +225,17 @@ async fn observed(
         }
         tokio::select! {
             result = polled => return result,
-            () = heard.notified() => {}
+            () = was_read.notified() => {}
         }
     }
 }
 
 /// Drives a connection, and takes it out of the pool when it has been idle too long. It ends when nobody
 /// holds its sender any more.
-async fn run(
+async fn drive_until_idle(
     connection: impl Future<Output = hyper::Result<()>>,
-    link: Weak<Link>,
-    links: Weak<Mutex<Vec<Arc<Link>>>>,
+    shared: Weak<SharedConnection>,
+    open: Weak<Mutex<Vec<Arc<SharedConnection>>>>,
     idle_timeout: Duration,
 ) {
     tokio::pin!(connection);
@@ -245,16 +245,16 @@ async fn run(
             result = connection.as_mut() => break result,
             () = tokio::time::sleep_until(wake) => {}
         }
-        let (Some(link), Some(links)) = (link.upgrade(), links.upgrade()) else {
+        let (Some(shared), Some(open)) = (shared.upgrade(), open.upgrade()) else {
             break connection.await;
         };
-        // Locked before it is looked at: nobody takes a place in between.
-        let mut links = links.lock();
+        // Locked before it is looked at: nobody takes a stream in between.
+        let mut open = open.lock();
         wake = Instant::now() + idle_timeout;
-        if link.taken.load(Ordering::Relaxed) == 0 {
-            let idle_until = *link.freed.lock() + idle_timeout;
+        if shared.in_use.load(Ordering::Relaxed) == 0 {
+            let idle_until = *shared.freed.lock() + idle_timeout;
             if idle_until <= Instant::now() {
-                links.retain(|held| !Arc::ptr_eq(held, &link));
+                open.retain(|other| !Arc::ptr_eq(other, &shared));
             } else {
                 wake = idle_until;
             }
@@ -265,16 +265,16 @@ async fn run(
     }
 }
 
-impl Taken {
-    fn of(link: &Arc<Link>) -> Taken {
-        link.taken.fetch_add(1, Ordering::Relaxed);
-        Taken(link.clone())
+impl StreamPermit {
+    fn of(shared: &Arc<SharedConnection>) -> StreamPermit {
+        shared.in_use.fetch_add(1, Ordering::Relaxed);
+        StreamPermit(shared.clone())
     }
 }
 
-impl Drop for Taken {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         *self.0.freed.lock() = Instant::now();
-        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_use.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -25,33 +25,33 @@ pub struct Upstream {
     http1: Http1,
     /// If the config says so; upgrades go over `http1` even then, since HTTP/2 has none.
     http2: Option<Http2>,
-    /// What the app is called, unless the client's name for it is kept.
+    /// The app's host, for where the client's is not preserved.
     host: HeaderValue,
     settings: config::Upstream,
 }
 
-/// The body of an answer on its way, with its place on the connection.
+/// The body of an answer that is arriving, with its share of the connection.
 #[derive(Debug)]
 pub struct Arriving {
     body: Incoming,
     version: Version,
-    /// `None`: there is no body, and the place is free already.
-    place: Option<Place>,
+    /// `None`: there is no body, and the connection is free already.
+    permit: Option<ConnectionPermit>,
 }
 
-/// Held until the body has ended.
+/// A request's share of a connection; held until the answer's body has ended.
 #[derive(Debug)]
-enum Place {
-    Http1(#[expect(dead_code, reason = "kept until it is dropped")] http1::Taken),
-    Http2(#[expect(dead_code, reason = "kept until it is dropped")] http2::Taken),
+enum ConnectionPermit {
+    Http1(#[expect(dead_code, reason = "kept until it is dropped")] http1::PooledConnection),
+    Http2(#[expect(dead_code, reason = "kept until it is dropped")] http2::StreamPermit),
 }
 
 impl Arriving {
-    /// The body, which fails when nothing arrives for `patience`, or never.
-    pub fn within(self, patience: Option<Duration>) -> Timed {
-        Timed::new(self.body, patience)
+    /// The body, which fails when nothing arrives for `timeout`; `None` waits without end.
+    pub fn within(self, timeout: Option<Duration>) -> Timed {
+        Timed::new(self.body, timeout)
             .of(self.version)
-            .holding(self.place)
+            .holding(self.permit)
     }
 }
 
@@ -61,7 +61,7 @@ pub enum UpstreamError {
     /// No connection: the request was not sent.
     #[error("cannot connect to the app: {0}")]
     Connect(#[source] BoxError),
-    /// The app said that it has not looked at the request (RFC 9113 §8.7).
+    /// The app has not processed the request, by its own `GOAWAY` or `REFUSED_STREAM` (RFC 9113 §8.7).
     #[error("the app refused the request unseen: {0}")]
     Refused(#[source] BoxError),
     /// The connection broke, or what came is not HTTP; the app may have acted on the request.
@@ -81,8 +81,9 @@ impl UpstreamError {
         matches!(self, UpstreamError::Connect(_) | UpstreamError::Refused(_))
     }
 
-    /// Whether the connection ended before an answer began, rather than said something wrong: the app may
-    /// have closed an idle one just then, and what is safe may be asked once more (RFC 9110 §9.2.2).
+    /// Whether the connection ended before an answer began; false where bytes came that are not HTTP. The
+    /// app may have closed an idle connection just then, so a safe request may be sent once more
+    /// (RFC 9110 §9.2.2).
     pub fn was_lost(&self) -> bool {
         matches!(self, UpstreamError::Broken(error) if has_ended(&**error))
     }
@@ -116,7 +117,7 @@ impl Upstream {
         };
         let host = HeaderValue::from_str(authority.as_str())
             .expect("an authority holds visible ASCII only");
-        let address = target(scheme, authority, PathAndQuery::from_static("/"));
+        let address = build_uri(scheme, authority, PathAndQuery::from_static("/"));
         let http2 = settings
             .http2
             .then(|| Http2::new(settings, address.clone()));
@@ -130,14 +131,15 @@ impl Upstream {
 
     /// Sends `request` (its URI in origin form) and waits for the answer's head.
     ///
-    /// A safe request without a body is sent once more if its connection was lost. The deadline runs from
-    /// the last piece of the request's body that `progress` saw taken.
-    pub async fn send(
+    /// A safe request without a body is sent once more if its connection was lost (RFC 9110 §9.2.2). Each
+    /// attempt has `[upstream] timeout`, from the last piece of the request's body that `progress` saw
+    /// taken.
+    pub async fn send_with_retry(
         &self,
         request: Request<Body>,
         progress: &Progress,
     ) -> Result<Response<Arriving>, UpstreamError> {
-        let again = repeatable(&request);
+        let again = copy_if_repeatable(&request);
         match (self.attempt(request, progress).await, again) {
             (Err(error), Some(again)) if error.was_lost() => self.attempt(again, progress).await,
             (result, _) => result,
@@ -149,46 +151,50 @@ impl Upstream {
         request: Request<Body>,
         progress: &Progress,
     ) -> Result<Response<Arriving>, UpstreamError> {
-        let mut sending = Box::pin(self.unhurried(request));
-        self.hurried(&mut sending, progress).await
+        let mut sending = Box::pin(self.start(request));
+        self.wait_for_head(&mut sending, progress).await
     }
 
-    /// Sends a request without a body once, and waits for the answer's head.
-    pub async fn ask(&self, request: Request<Body>) -> Result<Response<Arriving>, UpstreamError> {
+    /// Sends a request without a body once, and waits for the answer's head at most `[upstream] timeout`.
+    pub async fn send_once(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Arriving>, UpstreamError> {
         let timeout = self.settings.timeout;
         // Pinned here, so that the timeout does not move it.
-        let sending = pin!(self.unhurried(request));
+        let sending = pin!(self.start(request));
         match tokio::time::timeout(timeout, sending).await {
             Ok(result) => result,
             Err(_) => Err(UpstreamError::Timeout(timeout)),
         }
     }
 
-    /// Sends `request` and waits for the answer's head, however long it takes.
+    /// Sends `request`, and resolves with the answer's head however long it takes: the caller has a
+    /// deadline of its own, such as [`Upstream::wait_for_head`].
     ///
     /// An `async fn` would hold its argument twice.
-    pub fn unhurried(
+    pub fn start(
         &self,
         mut request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Arriving>, UpstreamError>> {
-        self.name(&mut request);
+        self.set_host(&mut request);
         let upgrades = request.headers().contains_key(UPGRADE);
         async move {
-            let (response, place) = match &self.http2 {
+            let (response, permit) = match &self.http2 {
                 // Boxed, so that the many requests over HTTP/1 do not carry its size.
                 Some(http2) if !upgrades => {
-                    let (response, taken) = Box::pin(http2.send(request)).await?;
-                    (response, Place::Http2(taken))
+                    let (response, permit) = Box::pin(http2.send(request)).await?;
+                    (response, ConnectionPermit::Http2(permit))
                 }
                 _ => {
-                    let (response, taken) = self.http1.send(request).await?;
-                    (response, Place::Http1(taken))
+                    let (response, permit) = self.http1.send(request).await?;
+                    (response, ConnectionPermit::Http1(permit))
                 }
             };
-            check(response.status(), response.headers(), upgrades)?;
+            check_head(response.status(), response.headers(), upgrades)?;
             let version = response.version();
             Ok(response.map(|body| Arriving {
-                place: (!body.is_end_stream()).then_some(place),
+                permit: (!body.is_end_stream()).then_some(permit),
                 version,
                 body,
             }))
@@ -197,7 +203,7 @@ impl Upstream {
 
     /// Waits for `sending` as long as `[upstream] timeout` allows from the last piece of the request's
     /// body that `progress` saw taken. After a timeout `sending` is still under way.
-    pub async fn hurried<F>(&self, sending: &mut F, progress: &Progress) -> F::Output
+    pub async fn wait_for_head<F>(&self, sending: &mut F, progress: &Progress) -> F::Output
     where
         F: Future<Output = Result<Response<Arriving>, UpstreamError>> + Unpin,
     {
@@ -226,8 +232,8 @@ impl Upstream {
         self.settings.timeout
     }
 
-    /// The app's name comes from the config, unless that says to keep the client's (reliability.md R2).
-    fn name(&self, request: &mut Request<Body>) {
+    /// The app's host comes from the config, unless that says to keep the client's (reliability.md R2).
+    fn set_host(&self, request: &mut Request<Body>) {
         let fields = request.headers_mut();
         if !self.settings.preserve_host || !fields.contains_key(HOST) {
             fields.insert(HOST, self.host.clone());
@@ -236,7 +242,7 @@ impl Upstream {
 }
 
 /// A URI of these.
-fn target(scheme: Scheme, authority: Authority, path: PathAndQuery) -> Uri {
+fn build_uri(scheme: Scheme, authority: Authority, path: PathAndQuery) -> Uri {
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(scheme);
     parts.authority = Some(authority);
@@ -244,9 +250,9 @@ fn target(scheme: Scheme, authority: Authority, path: PathAndQuery) -> Uri {
     Uri::from_parts(parts).expect("scheme, authority and path are all set")
 }
 
-/// What hyper takes for an answer and must not be passed on (reliability.md A3): a body whose end is
-/// told in two ways or in one nobody knows, and a 101 that was not asked for.
-fn check(status: StatusCode, fields: &HeaderMap, upgrades: bool) -> Result<(), UpstreamError> {
+/// Refuses what hyper takes for an answer and must not be passed on (reliability.md A3): a body framed in
+/// two ways or in an unknown one (RFC 9112 §6.3), and a 101 that was not asked for.
+fn check_head(status: StatusCode, fields: &HeaderMap, upgrades: bool) -> Result<(), UpstreamError> {
     let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         if fields.contains_key(CONTENT_LENGTH) {
@@ -266,8 +272,8 @@ fn check(status: StatusCode, fields: &HeaderMap, upgrades: bool) -> Result<(), U
     Ok(())
 }
 
-/// A copy of a safe request without a body.
-fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
+/// A copy of the request, if it is safe and its body is not streamed.
+fn copy_if_repeatable(request: &Request<Body>) -> Option<Request<Body>> {
     if !request.method().is_safe() || request.body().is_streamed() {
         return None;
     }

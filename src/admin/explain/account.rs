@@ -19,7 +19,7 @@ pub struct Account {
     /// By its config.
     pub plan: Planned,
     /// Absent where the request is not looked up.
-    pub held: Option<Held>,
+    pub held: Option<HeldAccount>,
 }
 
 /// What a config says of a request before anything is looked up.
@@ -77,7 +77,7 @@ impl Planned {
 
 /// What both tiers hold, and what follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct HeldAccount {
     /// The memory tier.
     pub memory: Tier,
     /// The Redis tier.
@@ -127,12 +127,12 @@ pub struct VariantAccount {
     pub statements: Vec<Statement>,
 }
 
-impl Held {
+impl HeldAccount {
     /// Of what was found for `lookup`.
-    pub(super) fn of(context: &RequestContext, lookup: &Lookup, found: &Inspection) -> Held {
+    pub(super) fn of(context: &RequestContext, lookup: &Lookup, found: &Inspection) -> HeldAccount {
         let head = lookup.head(context);
         let policy = context.live.rule(lookup.rule).policy;
-        let entry = deciding(&head, policy, found);
+        let entry = find_deciding(&head, policy, found);
         let variants: &[Arc<Variant>] = entry.map_or(&[], |entry| &entry.variants);
         let stored: Vec<&Stored> = variants.iter().map(|variant| &variant.stored).collect();
         let selected = entry.and_then(|entry| entry.select(&head));
@@ -140,7 +140,7 @@ impl Held {
             .and_then(|selected| variants.iter().position(|held| Arc::ptr_eq(held, selected)));
         let explained = explain::explain(&head, &stored, place, policy, found.now);
         let accounts = variants.iter().zip(explained.standings);
-        Held {
+        HeldAccount {
             memory: Tier::of(&found.memory),
             redis: Tier::of(&found.redis),
             reason: explained.reason.as_str().to_owned(),
@@ -151,8 +151,8 @@ impl Held {
                     status: variant.stored.status.as_u16(),
                     bytes: variant.body.len(),
                     rule: variant.rule.to_string(),
-                    in_memory: holds(&found.memory, variant),
-                    in_redis: holds(&found.redis, variant),
+                    in_memory: holds_variant(&found.memory, variant),
+                    in_redis: holds_variant(&found.redis, variant),
                     statements: standing.statements,
                 })
                 .collect(),
@@ -174,7 +174,7 @@ impl Tier {
 }
 
 /// The entry a request is decided by: memory's if it can be served from, else Redis's, else memory's.
-fn deciding<'i>(
+fn find_deciding<'i>(
     head: &RequestHead<'_>,
     policy: &Policy,
     found: &'i Inspection,
@@ -191,7 +191,7 @@ fn deciding<'i>(
     found.redis.entry().or(memory)
 }
 
-fn holds(holding: &Holding, variant: &Variant) -> bool {
+fn holds_variant(holding: &Holding, variant: &Variant) -> bool {
     let is_same = |held: &Arc<Variant>| {
         held.stored.selector == variant.stored.selector
             && held.stored.response_time == variant.stored.response_time

@@ -108,7 +108,7 @@ fn the_tier_that_decides_is_the_one_a_request_would_be_served_from() {
             redis,
             now: now(),
         };
-        let held = Held::of(&asked, &lookup, &found);
+        let held = HeldAccount::of(&asked, &lookup, &found);
         assert_eq!(held.reason, reason, "{name}");
         let variant = held.variants.first();
         let found = variant.map(|variant| (variant.in_memory, variant.in_redis));
@@ -128,7 +128,7 @@ fn an_account_survives_its_journey_without_the_body() {
     };
     let account = Account {
         plan: Planned::of(&asked, &Plan::Cache(lookup.clone())),
-        held: Some(Held::of(&asked, &lookup, &found)),
+        held: Some(HeldAccount::of(&asked, &lookup, &found)),
     };
     let json = serde_json::to_string(&account).expect("JSON");
     assert!(!json.contains("secret"), "{json}");

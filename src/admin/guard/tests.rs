@@ -102,9 +102,12 @@ fn only_the_bearer_of_the_token_may_purge() {
 async fn bodies_are_json_and_bounded() {
     let json = headers(&[("content-type", "Application/JSON; charset=utf-8")]);
     let body = |length: usize| Full::new(Bytes::from(vec![b' '; length]));
-    assert_eq!(read(&json, body(MAX_BODY)).await.unwrap().len(), MAX_BODY);
     assert_eq!(
-        read(&json, body(MAX_BODY + 1)).await,
+        read_body(&json, body(MAX_BODY)).await.unwrap().len(),
+        MAX_BODY
+    );
+    assert_eq!(
+        read_body(&json, body(MAX_BODY + 1)).await,
         Err(Refusal::TooLarge)
     );
 
@@ -113,7 +116,10 @@ async fn bodies_are_json_and_bounded() {
         ("content-length", "65537"),
     ]);
     let never_read = Empty::<Bytes>::new();
-    assert_eq!(read(&declared, never_read).await, Err(Refusal::TooLarge));
+    assert_eq!(
+        read_body(&declared, never_read).await,
+        Err(Refusal::TooLarge)
+    );
 
     for media_type in [
         "text/plain",
@@ -122,13 +128,13 @@ async fn bodies_are_json_and_bounded() {
     ] {
         let other = headers(&[("content-type", media_type)]);
         assert_eq!(
-            read(&other, body(1)).await,
+            read_body(&other, body(1)).await,
             Err(Refusal::MediaType),
             "{media_type}"
         );
     }
     assert_eq!(
-        read(&HeaderMap::new(), body(1)).await,
+        read_body(&HeaderMap::new(), body(1)).await,
         Err(Refusal::MediaType)
     );
 }
@@ -137,5 +143,5 @@ async fn bodies_are_json_and_bounded() {
 async fn a_body_that_never_comes_is_given_up() {
     let json = headers(&[("content-type", "application/json")]);
     let never = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-    assert_eq!(read(&json, never).await, Err(Refusal::BodyTimeout));
+    assert_eq!(read_body(&json, never).await, Err(Refusal::BodyTimeout));
 }

@@ -2,21 +2,21 @@
 
 use prometheus::proto::{Metric, MetricFamily};
 
-pub(super) fn gauge_sum(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> u64 {
+pub(super) fn sum_gauges(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> u64 {
     let wanted = |metric: &&Metric| {
         labels
             .iter()
             .all(|(name, value)| label(metric, name) == *value)
     };
     // A gauge may stand below zero for a moment while threads adjust it; `as` makes that 0.
-    metrics(families, name)
+    find_samples(families, name)
         .filter(wanted)
         .map(|metric| metric.get_gauge().get_value() as u64)
         .sum()
 }
 
 /// The samples of one family; none if nothing was observed yet.
-pub(super) fn metrics<'f>(
+pub(super) fn find_samples<'f>(
     families: &'f [MetricFamily],
     name: &str,
 ) -> impl Iterator<Item = &'f Metric> {

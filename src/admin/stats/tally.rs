@@ -30,7 +30,7 @@ impl Tally {
         // Exact up to 2^53 requests: the text format itself knows only floats.
         let count = metric.get_counter().get_value() as u64;
         self.requests += count;
-        match outcome(label(metric, "reason")) {
+        match classify(label(metric, "reason")) {
             Outcome::Hit => self.hits += count,
             Outcome::Miss => self.misses += count,
             Outcome::Pass => self.passes += count,
@@ -39,7 +39,7 @@ impl Tally {
     }
 
     /// Takes in one sample of `pannier_request_duration_seconds`.
-    pub(super) fn time(&mut self, metric: &Metric) {
+    pub(super) fn add_times(&mut self, metric: &Metric) {
         let times = match label(metric, "source") {
             "cache" => &mut self.cache,
             _ => &mut self.app,
@@ -61,11 +61,11 @@ impl Tally {
     }
 
     pub(super) fn hit_rate(&self) -> Option<f64> {
-        ratio(self.hits as f64, (self.hits + self.misses) as f64, 4)
+        divide(self.hits as f64, (self.hits + self.misses) as f64, 4)
     }
 
-    pub(super) fn traffic(&self) -> Traffic {
-        let mean_ms = |times: Times| ratio(times.seconds * 1e3, times.count as f64, 3);
+    pub(super) fn summarize(&self) -> Traffic {
+        let mean_ms = |times: Times| divide(times.seconds * 1e3, times.count as f64, 3);
         Traffic {
             requests: self.requests,
             hits: self.hits,
@@ -113,7 +113,7 @@ const FAILURES: [Reason; 4] = [
 ];
 
 /// What a reason's word says of a request.
-fn outcome(word: &str) -> Outcome {
+fn classify(word: &str) -> Outcome {
     let among = |reasons: &[Reason]| reasons.iter().any(|reason| reason.as_str() == word);
     if among(&HITS) {
         Outcome::Hit
@@ -126,11 +126,11 @@ fn outcome(word: &str) -> Outcome {
     }
 }
 
-pub(super) fn ratio(part: f64, whole: f64, digits: i32) -> Option<f64> {
-    (whole > 0.0).then(|| rounded(part / whole, digits))
+pub(super) fn divide(part: f64, whole: f64, digits: i32) -> Option<f64> {
+    (whole > 0.0).then(|| round(part / whole, digits))
 }
 
-pub(super) fn rounded(value: f64, digits: i32) -> f64 {
+pub(super) fn round(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
 }
@@ -144,8 +144,8 @@ mod tests {
         assert!(HITS.iter().all(|reason| reason.from_store()));
         let others = MISSES.iter().chain(&FAILURES);
         assert!(others.into_iter().all(|reason| !reason.from_store()));
-        assert_eq!(outcome(Reason::Hit.as_str()), Outcome::Hit);
-        assert_eq!(outcome(Reason::NoRule.as_str()), Outcome::Pass);
-        assert_eq!(outcome(Reason::BadRequest.as_str()), Outcome::Failure);
+        assert_eq!(classify(Reason::Hit.as_str()), Outcome::Hit);
+        assert_eq!(classify(Reason::NoRule.as_str()), Outcome::Pass);
+        assert_eq!(classify(Reason::BadRequest.as_str()), Outcome::Failure);
     }
 }

@@ -7,7 +7,7 @@ use crate::store::redis::RedisStatus;
 
 fn json_of(metrics: &Metrics, status: &Status) -> Value {
     let families = metrics.registry.gather();
-    serde_json::to_value(stats(&families, status, Duration::from_millis(61_900))).unwrap()
+    serde_json::to_value(summarize(&families, status, Duration::from_millis(61_900))).unwrap()
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) struct Explanation {
 
 impl Explanation {
     /// All of it, in the order of a request's life.
-    pub(super) fn lines(&self) -> Vec<Line> {
+    pub(super) fn explain(&self) -> Vec<Line> {
         let parts = &self.asked.parts;
         let request = format!(
             "{} {} for host {}",
@@ -33,14 +33,14 @@ impl Explanation {
         );
         let mut lines = vec![Line::new("request", request)];
         match plan::plan(&self.asked) {
-            Plan::Cache(lookup) => self.cacheable(&lookup, &mut lines),
+            Plan::Cache(lookup) => self.explain_lookup(&lookup, &mut lines),
             Plan::Pass { rule, reason } => {
-                let remedy = format!("{}: {}", reason.as_str(), self.remedy(rule, reason));
+                let remedy = format!("{}: {}", reason.as_str(), self.suggest(rule, reason));
                 lines.push(self.rule(rule));
                 lines.push(Line::new("answer", "from the app, not stored"));
                 lines.push(Line::new("reason", remedy));
             }
-            Plan::Write(effects) => self.write_effects(&effects, &mut lines),
+            Plan::Write(effects) => self.explain_write(&effects, &mut lines),
             Plan::Upgrade { rule } => {
                 let answer = "from the app; the connection is handed over after its 101";
                 lines.push(self.rule(rule));
@@ -59,7 +59,7 @@ impl Explanation {
         Line::new("rule", text)
     }
 
-    fn cacheable(&self, lookup: &Lookup, lines: &mut Vec<Line>) {
+    fn explain_lookup(&self, lookup: &Lookup, lines: &mut Vec<Line>) {
         let rule = self.asked.live.rule(lookup.rule);
         lines.push(self.rule(lookup.rule));
         lines.push(Line::new("key", lookup.key.text.as_str()));
@@ -75,11 +75,11 @@ impl Explanation {
             lookup.selector.trim()
         );
         lines.push(Line::new("selects", selects));
-        lines.push(Line::new("ttl", ttl(rule.policy)));
+        lines.push(Line::new("ttl", show_ttl(rule.policy)));
         lines.push(Line::new("priority", rule.priority().as_str()));
         lines.push(self.answer_line(lookup, rule));
-        lines.push(Line::new("not stored when", self.obstacles(lookup)));
-        self.purged_by(lookup, lines);
+        lines.push(Line::new("not stored when", self.list_obstacles(lookup)));
+        self.add_purging_rules(lookup, lines);
     }
 
     /// Whether what is stored may answer, or which credential forbids it and what would lift that.
@@ -114,7 +114,7 @@ impl Explanation {
     }
 
     /// What in an answer would forbid storing it under this rule.
-    fn obstacles(&self, lookup: &Lookup) -> String {
+    fn list_obstacles(&self, lookup: &Lookup) -> String {
         let policy = self.asked.live.rule(lookup.rule).policy;
         let despite = policy.despite;
         let mut obstacles = Vec::new();
@@ -132,13 +132,13 @@ impl Explanation {
         obstacles.join(", ")
     }
 
-    fn purged_by(&self, lookup: &Lookup, lines: &mut Vec<Line>) {
+    fn add_purging_rules(&self, lookup: &Lookup, lines: &mut Vec<Line>) {
         let live = &self.asked.live;
         let before = lines.len();
         for (index, rule) in live.config.purges.iter().enumerate() {
             // Bound to this GET rather than to a write, a purge template is as wide as it can be only
             // where a variable is absent; so every variable counts as absent here.
-            if widest(live, index).covers(&lookup.key.text, &self.tags(lookup)) {
+            if bind_widest(live, index).covers(&lookup.key.text, &self.render_tags(lookup)) {
                 let methods: Vec<&str> = rule.methods.iter().map(Method::as_str).collect();
                 let text = format!("{} ({} {})", rule.name, methods.join("|"), rule.path);
                 lines.push(Line::new("purged by", text));
@@ -150,7 +150,7 @@ impl Explanation {
         }
     }
 
-    fn tags(&self, lookup: &Lookup) -> Vec<String> {
+    fn render_tags(&self, lookup: &Lookup) -> Vec<String> {
         let live = &self.asked.live;
         let matched = variables::match_route(live, self.asked.parts.uri.path());
         let params = matched.map(|(_, params)| params).unwrap_or_default();
@@ -166,7 +166,7 @@ impl Explanation {
             .collect()
     }
 
-    fn write_effects(&self, effects: &Effects, lines: &mut Vec<Line>) {
+    fn explain_write(&self, effects: &Effects, lines: &mut Vec<Line>) {
         lines.push(self.rule(effects.rule));
         lines.push(Line::new("answer", "from the app, not stored"));
         lines.push(Line::new("reason", Reason::Method.as_str()));
@@ -203,7 +203,7 @@ impl Explanation {
         }
     }
 
-    fn remedy(&self, rule: Option<usize>, reason: Reason) -> String {
+    fn suggest(&self, rule: Option<usize>, reason: Reason) -> String {
         match reason {
             Reason::NoRule => {
                 "no [[route]] matches the path; add one, or set [defaults] unmatched = \"rfc9111\""
@@ -222,7 +222,7 @@ impl Explanation {
                     "the key does not name the query field {field:?}; name it, or list it in ignore_query"
                 )
             }
-            Reason::MissingVariable => self.missing(rule),
+            Reason::MissingVariable => self.name_missing(rule),
             Reason::AmbiguousPath => {
                 "the path can be read in two ways (%2F, %2E, //, ; or a broken escape)".into()
             }
@@ -256,7 +256,7 @@ impl Explanation {
         )
     }
 
-    fn missing(&self, rule: Option<usize>) -> String {
+    fn name_missing(&self, rule: Option<usize>) -> String {
         let live = &self.asked.live;
         let matched = variables::match_route(live, self.asked.parts.uri.path());
         let params = matched.map(|(_, params)| params).unwrap_or_default();
@@ -278,7 +278,7 @@ impl Explanation {
     }
 }
 
-fn ttl(policy: &Policy) -> String {
+fn show_ttl(policy: &Policy) -> String {
     match (policy.ttl, policy.cache_control) {
         (None, _) => "as the answer says (RFC 9111 §4.2)".to_owned(),
         (Some(ttl), CacheControlMode::Respect) => {
@@ -291,7 +291,7 @@ fn ttl(policy: &Policy) -> String {
 }
 
 /// A purge rule with every variable absent: all it could ever cover.
-fn widest(live: &Arc<Live>, index: usize) -> Purge {
+fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
     let rule = &live.config.purges[index];
     let headers = http::HeaderMap::new();
     let scope = crate::routes::Scope {

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::split;
+use super::split_field;
 use crate::cli;
 use crate::clock::Clock;
 use crate::http_cache::Exchange;
@@ -41,7 +41,7 @@ pub(super) fn foresee(
 fn headers(fields: &[String]) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     for field in fields {
-        let (name, value) = split(field, "-R")?;
+        let (name, value) = split_field(field, "-R")?;
         let name: HeaderName = name.parse().with_context(|| format!("-R {field:?}"))?;
         let value = HeaderValue::from_str(&value).with_context(|| format!("-R {field:?}"))?;
         headers.append(name, value);

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::stored::Found;
-use crate::admin::explain::{Held, Tier, VariantAccount};
+use super::stored::StoredReport;
+use crate::admin::explain::{HeldAccount, Tier, VariantAccount};
 use crate::http_cache::explain::Statement;
 
 /// Columns before the text of a line about the plan.
@@ -21,7 +21,7 @@ pub(super) struct Report {
     pub(super) plan: Vec<Line>,
     /// What is stored; absent where nobody was to be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stored: Option<Found>,
+    pub(super) stored: Option<StoredReport>,
     /// What would become of the answer described.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) response: Option<Vec<Statement>>,
@@ -51,48 +51,48 @@ impl Report {
             return writeln!(out);
         }
         for line in &self.plan {
-            labelled(out, ("", PLAN), &line.label, &line.text)?;
+            write_line(out, ("", PLAN), &line.label, &line.text)?;
         }
         if let Some(found) = &self.stored {
-            self::found(found, out)?;
+            write_stored(found, out)?;
         }
         if let Some(statements) = &self.response {
             writeln!(out, "\nan answer with that head")?;
-            statements_of(statements, out)?;
+            write_statements(statements, out)?;
         }
         Ok(())
     }
 }
 
-fn found(found: &Found, out: &mut dyn Write) -> io::Result<()> {
+fn write_stored(found: &StoredReport, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\nwhat is stored")?;
     for note in &found.notes {
-        labelled(out, INDENTED, "note", note)?;
+        write_line(out, INDENTED, "note", note)?;
     }
     if let Some(teller) = &found.told_by {
-        labelled(out, INDENTED, "told by", teller)?;
+        write_line(out, INDENTED, "told by", teller)?;
     }
     match &found.held {
-        Some(held) => self::held(held, out),
+        Some(held) => write_held(held, out),
         None => Ok(()),
     }
 }
 
-fn held(held: &Held, out: &mut dyn Write) -> io::Result<()> {
-    labelled(out, INDENTED, "memory", &tier(held.memory))?;
-    labelled(out, INDENTED, "redis", &tier(held.redis))?;
-    statements_of(&held.decision, out)?;
-    labelled(out, INDENTED, "reason", &held.reason)?;
+fn write_held(held: &HeldAccount, out: &mut dyn Write) -> io::Result<()> {
+    write_line(out, INDENTED, "memory", &show_tier(held.memory))?;
+    write_line(out, INDENTED, "redis", &show_tier(held.redis))?;
+    write_statements(&held.decision, out)?;
+    write_line(out, INDENTED, "reason", &held.reason)?;
     let count = held.variants.len();
     for (number, variant) in (1..).zip(&held.variants) {
-        let heading = format!("answer {number} of {count}: {}", heading(variant));
-        writeln!(out, "\n{}", harmless(&heading))?;
-        statements_of(&variant.statements, out)?;
+        let heading = format!("answer {number} of {count}: {}", show_heading(variant));
+        writeln!(out, "\n{}", strip_controls(&heading))?;
+        write_statements(&variant.statements, out)?;
     }
     Ok(())
 }
 
-fn heading(variant: &VariantAccount) -> String {
+fn show_heading(variant: &VariantAccount) -> String {
     let place = match (variant.in_memory, variant.in_redis) {
         (true, true) => "in memory and Redis",
         (true, false) => "in memory",
@@ -110,7 +110,7 @@ fn heading(variant: &VariantAccount) -> String {
     )
 }
 
-fn tier(tier: Tier) -> String {
+fn show_tier(tier: Tier) -> String {
     match tier {
         Tier::Absent => "there is none".to_owned(),
         Tier::Unused => "not looked into: coherence = \"strict\"".to_owned(),
@@ -123,15 +123,15 @@ fn tier(tier: Tier) -> String {
 }
 
 /// Texts in one column, the clause after each.
-fn statements_of(statements: &[Statement], out: &mut dyn Write) -> io::Result<()> {
+fn write_statements(statements: &[Statement], out: &mut dyn Write) -> io::Result<()> {
     for statement in statements {
         let text = format!("{} [{}]", statement.text, statement.clause);
-        labelled(out, INDENTED, &statement.topic, &text)?;
+        write_line(out, INDENTED, &statement.topic, &text)?;
     }
     Ok(())
 }
 
-fn labelled(
+fn write_line(
     out: &mut dyn Write,
     (indent, width): (&str, usize),
     label: &str,
@@ -139,11 +139,11 @@ fn labelled(
 ) -> io::Result<()> {
     let label = format!("{label}:");
     let line = format!("{indent}{label:width$} {text}");
-    writeln!(out, "{}", harmless(&line))
+    writeln!(out, "{}", strip_controls(&line))
 }
 
 /// What came from elsewhere must not steer the terminal.
-fn harmless(line: &str) -> String {
+fn strip_controls(line: &str) -> String {
     let harmless = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     line.chars().map(harmless).collect()
 }

@@ -8,7 +8,7 @@ use http::Method;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use crate::admin::explain::{self, Account, Held, Planned, Tier, Wanted};
+use crate::admin::explain::{self, Account, HeldAccount, Planned, Tier, Wanted};
 use crate::cli;
 use crate::clock::{self, Clock};
 use crate::commands::healthcheck::reachable;
@@ -18,28 +18,28 @@ use crate::proxy::request::plan::{self, Plan};
 use crate::store::Store;
 
 /// The longest wait for a connection to Redis.
-const REDIS_PATIENCE: Duration = Duration::from_secs(3);
+const REDIS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often it is looked for.
 const REDIS_POLL: Duration = Duration::from_millis(20);
 
 /// What was learnt.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Found {
+pub(super) struct StoredReport {
     /// Who was asked in vain, and what is amiss.
     pub(super) notes: Vec<String>,
     /// Who knew.
     pub(super) told_by: Option<String>,
     /// What it holds.
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<HeldAccount>,
 }
 
 /// What is stored for the request; `None` if nobody is to be asked, or it is no GET or HEAD.
-pub(super) fn stored(
+pub(super) fn look_up(
     args: &cli::Explain,
     wanted: &Wanted,
     asked: &RequestContext,
-) -> anyhow::Result<Option<Found>> {
+) -> anyhow::Result<Option<StoredReport>> {
     let method = &asked.parts.method;
     if args.offline || !(method == Method::GET || method == Method::HEAD) {
         return Ok(None);
@@ -47,17 +47,17 @@ pub(super) fn stored(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut found = Found::default();
+    let mut found = StoredReport::default();
     let config = &asked.live.config;
     let admin = match &args.admin {
-        Some(url) => ask_sidecar::authority(url)?,
+        Some(url) => ask_sidecar::parse_authority(url)?,
         None => reachable(config.listen.admin).to_string(),
     };
     let token = config.admin.token.as_deref();
     match runtime.block_on(ask_sidecar::ask(&admin, token, wanted)) {
         Ok(account) => found.take(account, &admin, asked),
-        Err(unheard) => {
-            let note = format!("the sidecar at http://{admin} was asked in vain: {unheard}");
+        Err(error) => {
+            let note = format!("the sidecar at http://{admin} was asked in vain: {error}");
             found.notes.push(note);
             found.read_redis(&runtime, asked);
         }
@@ -65,7 +65,7 @@ pub(super) fn stored(
     Ok(Some(found))
 }
 
-impl Found {
+impl StoredReport {
     /// What a running sidecar says, and where its config shows to be another.
     fn take(&mut self, account: Account, admin: &str, asked: &RequestContext) {
         let here = Planned::of(asked, &plan::plan(asked));
@@ -92,7 +92,7 @@ impl Found {
             self.notes.push(note.to_owned());
             return;
         }
-        let held = runtime.block_on(from_redis(asked));
+        let held = runtime.block_on(look_up_in_redis(asked));
         match held.filter(|held| held.redis != Tier::Unreachable) {
             Some(held) => {
                 self.told_by = Some("Redis itself; no sidecar's memory was looked into".to_owned());
@@ -101,7 +101,7 @@ impl Found {
             None => {
                 let note = format!(
                     "and Redis does not answer within {} s, so what is stored is not known",
-                    REDIS_PATIENCE.as_secs()
+                    REDIS_TIMEOUT.as_secs()
                 );
                 self.notes.push(note);
             }
@@ -110,7 +110,7 @@ impl Found {
 }
 
 /// Reads through a store of this process's own, as a sidecar without a memory tier would.
-async fn from_redis(asked: &RequestContext) -> Option<Held> {
+async fn look_up_in_redis(asked: &RequestContext) -> Option<HeldAccount> {
     let mut config = asked.live.config.clone();
     config.memory.max = 0;
     let metrics = std::sync::Arc::new(Metrics::new());
@@ -121,7 +121,7 @@ async fn from_redis(asked: &RequestContext) -> Option<Held> {
         let reached = held
             .as_ref()
             .is_none_or(|held| held.redis != Tier::Unreachable);
-        if reached || clock::monotonic().duration_since(started) >= REDIS_PATIENCE {
+        if reached || clock::monotonic().duration_since(started) >= REDIS_TIMEOUT {
             break held;
         }
         tokio::time::sleep(REDIS_POLL).await;

@@ -1,4 +1,4 @@
-//! Watching the config file and the files it names, to reload when one of them says something else.
+//! Watching the config file and the files it names, to reload when the contents of one change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const SETTLE: Duration = Duration::from_millis(200);
 
 /// The changes of some files.
 pub(super) struct Changes {
-    /// What each said last, to tell its changes from those of its neighbours; `None`: not there.
+    /// What each held last, to tell its changes from those of its neighbours; `None`: not there.
     seen: BTreeMap<PathBuf, Option<Vec<u8>>>,
     folders: BTreeSet<PathBuf>,
     events: mpsc::Receiver<()>,
@@ -43,12 +43,12 @@ impl Changes {
         let mut new = false;
         for file in files {
             let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-            let said = before.remove(&file).unwrap_or_else(|| {
+            let contents = before.remove(&file).unwrap_or_else(|| {
                 new = true;
                 self.watch(&file);
                 std::fs::read(&file).ok()
             });
-            self.seen.insert(file, said);
+            self.seen.insert(file, contents);
         }
         new
     }
@@ -60,14 +60,14 @@ impl Changes {
         let files = [Some(file), target.as_deref()];
         for folder in files.into_iter().flatten().filter_map(Path::parent) {
             if self.folders.insert(folder.to_owned()) {
-                // A folder that is not there is told when the file is loaded; that of a link may go at the
-                // next swap, and the folder of the link tells of that.
+                // A missing folder is reported when the file is loaded; that of a link may go at the next
+                // swap, which shows as a change in the folder of the link.
                 let _ = self.watcher.watch(folder, RecursiveMode::NonRecursive);
             }
         }
     }
 
-    /// Returns when a file says something else.
+    /// Returns when the contents of a file have changed.
     pub(super) async fn next(&mut self) {
         loop {
             if self.events.recv().await.is_none() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::rules::Written;
-use crate::config::problem::{Place, Problems};
+use crate::config::problem::{Position, Problems};
 use crate::config::{PurgeRule, Route};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -16,16 +16,16 @@ pub(super) fn advise(
     problems: &mut Problems,
 ) {
     for route in routes {
-        shared_although_private(route, problems);
-        one_answer_for_all(route, problems);
-        long_life(route, purges, problems);
+        warn_of_shared_private(route, problems);
+        warn_of_one_answer_for_all(route, problems);
+        warn_of_long_life(route, purges, problems);
     }
     for purge in purges {
-        purges_nothing(purge, routes, problems);
+        warn_of_empty_purge(purge, routes, problems);
     }
 }
 
-fn shared_although_private(route: &Written<Route>, problems: &mut Problems) {
+fn warn_of_shared_private(route: &Written<Route>, problems: &mut Problems) {
     let policy = &route.rule.policy;
     let lifted = match (policy.despite.private, policy.despite.set_cookie) {
         (true, _) => "private",
@@ -34,7 +34,7 @@ fn shared_although_private(route: &Written<Route>, problems: &mut Problems) {
     };
     if policy.shared {
         problems.warning(
-            route.place.clone(),
+            route.position.clone(),
             "route.shared",
             format!("answers marked {lifted} go to everyone"),
             "put the requester into the key instead of shared = true",
@@ -42,13 +42,13 @@ fn shared_although_private(route: &Written<Route>, problems: &mut Problems) {
     }
 }
 
-fn one_answer_for_all(route: &Written<Route>, problems: &mut Problems) {
-    let Some(place) = route.keys.first() else {
+fn warn_of_one_answer_for_all(route: &Written<Route>, problems: &mut Problems) {
+    let Some(position) = route.keys.first() else {
         return;
     };
     if route.rule.path.contains('{') && !route.rule.key_text.contains('{') {
         problems.warning(
-            place.clone(),
+            position.clone(),
             "route.key",
             format!("all of {} share one answer", route.rule.path),
             "put its parameters into the key, such as {path.id}",
@@ -56,11 +56,15 @@ fn one_answer_for_all(route: &Written<Route>, problems: &mut Problems) {
     }
 }
 
-fn long_life(route: &Written<Route>, purges: &[Written<PurgeRule>], problems: &mut Problems) {
+fn warn_of_long_life(
+    route: &Written<Route>,
+    purges: &[Written<PurgeRule>],
+    problems: &mut Problems,
+) {
     let ttl = route.rule.policy.ttl.unwrap_or_default();
     if ttl > DAY {
         problems.warning(
-            route.place.clone(),
+            route.position.clone(),
             "route.ttl",
             format!("{} lives longer than a day", route.rule.name),
             "write at most \"1d\": what is asked for stays fresh, the rest leaves",
@@ -68,7 +72,7 @@ fn long_life(route: &Written<Route>, purges: &[Written<PurgeRule>], problems: &m
     }
     if ttl > HOUR && !purges.iter().any(|purge| reaches(purge, route)) {
         problems.warning(
-            route.place.clone(),
+            route.position.clone(),
             "route.ttl",
             format!(
                 "no write purges {}, which lives longer than an hour",
@@ -79,23 +83,27 @@ fn long_life(route: &Written<Route>, purges: &[Written<PurgeRule>], problems: &m
     }
 }
 
-fn purges_nothing(purge: &Written<PurgeRule>, routes: &[Written<Route>], problems: &mut Problems) {
-    let idle = |place: &Place, name: &str, text: &str, problems: &mut Problems| {
+fn warn_of_empty_purge(
+    purge: &Written<PurgeRule>,
+    routes: &[Written<Route>],
+    problems: &mut Problems,
+) {
+    let warn_of_idle = |position: &Position, name: &str, text: &str, problems: &mut Problems| {
         problems.warning(
-            place.clone(),
+            position.clone(),
             name,
             format!("\"{text}\" purges nothing that any route stores"),
             "compare it with the key and tags of the routes",
         );
     };
-    for (place, text) in purge.keys.iter().zip(&purge.rule.keys_text) {
+    for (position, text) in purge.keys.iter().zip(&purge.rule.keys_text) {
         if !routes.iter().any(|route| reaches_key(text, route)) {
-            idle(place, "purge.keys", text, problems);
+            warn_of_idle(position, "purge.keys", text, problems);
         }
     }
-    for (place, text) in purge.tags.iter().zip(&purge.rule.tags_text) {
+    for (position, text) in purge.tags.iter().zip(&purge.rule.tags_text) {
         if !routes.iter().any(|route| reaches_tag(text, route)) {
-            idle(place, "purge.tags", text, problems);
+            warn_of_idle(position, "purge.tags", text, problems);
         }
     }
 }

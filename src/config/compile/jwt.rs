@@ -12,17 +12,17 @@ use crate::config::{Jwt, JwtKey, JwtSource};
 /// RFC 7518 §3.2: a key at least as long as the hash of HS256.
 const LEAST_SECRET: usize = 32;
 
-pub(super) fn jwt(input: &Input<'_>, problems: &mut Problems) -> Option<Jwt> {
+pub(super) fn read_jwt(input: &Input<'_>, problems: &mut Problems) -> Option<Jwt> {
     input.document.table("jwt")?;
     let mut reader = input.reader("jwt", problems);
-    let source = source(&mut reader);
-    let key = key(&mut reader, input);
+    let source = read_source(&mut reader);
+    let key = read_key(&mut reader, input);
     let families = key
         .as_ref()
         .map_or(Vec::new(), |(_, families)| families.clone());
     Some(Jwt {
         source,
-        algorithms: algorithms(&mut reader, &families),
+        algorithms: read_algorithms(&mut reader, &families),
         issuer: reader.text("issuer"),
         audience: reader.text("audience"),
         leeway: reader.duration("leeway"),
@@ -30,7 +30,7 @@ pub(super) fn jwt(input: &Input<'_>, problems: &mut Problems) -> Option<Jwt> {
     })
 }
 
-fn source(reader: &mut Reader<'_>) -> JwtSource {
+fn read_source(reader: &mut Reader<'_>) -> JwtSource {
     let cookie = reader.text("cookie");
     match (reader.word("source").as_str(), cookie) {
         ("cookie", Some(name)) => {
@@ -61,7 +61,7 @@ fn source(reader: &mut Reader<'_>) -> JwtSource {
 }
 
 /// The key and the families of algorithms it serves.
-fn key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
+fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
     let given: Vec<&str> = JWT_KEYS
         .iter()
         .copied()
@@ -72,9 +72,9 @@ fn key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<(JwtKey, Vec<Algori
             0 => "the key is missing".to_owned(),
             _ => format!("{} are given at once", given.join(" and ")),
         };
-        let place = given.last().copied().unwrap_or("secret");
+        let key = given.last().copied().unwrap_or("secret");
         reader.reject(
-            place,
+            key,
             what,
             format!("give exactly one of {}", JWT_KEYS.join(", ")),
         );
@@ -82,20 +82,20 @@ fn key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<(JwtKey, Vec<Algori
     };
     let text = reader.required(name, "write its value, or leave the line out")?;
     match name {
-        "secret" => Some(secret(reader, text)),
-        "public_key" => pem(reader, name, text.into_bytes()),
+        "secret" => Some(take_secret(reader, text)),
+        "public_key" => parse_pem(reader, name, text.into_bytes()),
         "public_key_file" => {
-            let text = read(reader, name, input, &text)?;
-            pem(reader, name, text.into_bytes())
+            let text = read_file(reader, name, input, &text)?;
+            parse_pem(reader, name, text.into_bytes())
         }
         _ => {
-            let text = read(reader, name, input, &text)?;
-            jwks(reader, text)
+            let text = read_file(reader, name, input, &text)?;
+            parse_jwks(reader, text)
         }
     }
 }
 
-fn secret(reader: &mut Reader<'_>, secret: String) -> (JwtKey, Vec<AlgorithmFamily>) {
+fn take_secret(reader: &mut Reader<'_>, secret: String) -> (JwtKey, Vec<AlgorithmFamily>) {
     if secret.len() < LEAST_SECRET {
         let what = format!("it has {} bytes and can be guessed", secret.len());
         reader.warn(
@@ -110,7 +110,7 @@ fn secret(reader: &mut Reader<'_>, secret: String) -> (JwtKey, Vec<AlgorithmFami
     )
 }
 
-fn read(reader: &mut Reader<'_>, key: &str, input: &Input<'_>, path: &str) -> Option<String> {
+fn read_file(reader: &mut Reader<'_>, key: &str, input: &Input<'_>, path: &str) -> Option<String> {
     let path = input.path(path);
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
@@ -122,7 +122,11 @@ fn read(reader: &mut Reader<'_>, key: &str, input: &Input<'_>, path: &str) -> Op
     }
 }
 
-fn pem(reader: &mut Reader<'_>, key: &str, pem: Vec<u8>) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
+fn parse_pem(
+    reader: &mut Reader<'_>,
+    key: &str,
+    pem: Vec<u8>,
+) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
     let family = DecodingKey::from_rsa_pem(&pem)
         .or_else(|_| DecodingKey::from_ec_pem(&pem))
         .or_else(|_| DecodingKey::from_ed_pem(&pem))
@@ -140,7 +144,7 @@ fn pem(reader: &mut Reader<'_>, key: &str, pem: Vec<u8>) -> Option<(JwtKey, Vec<
     }
 }
 
-fn jwks(reader: &mut Reader<'_>, text: String) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
+fn parse_jwks(reader: &mut Reader<'_>, text: String) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
     let keys = serde_json::from_str::<JwkSet>(&text)
         .map(|set| set.keys)
         .unwrap_or_default();
@@ -167,7 +171,7 @@ fn jwks(reader: &mut Reader<'_>, text: String) -> Option<(JwtKey, Vec<AlgorithmF
 
 /// The accepted algorithms; by default all that the key serves. One of another family would let a
 /// public key be used as a secret (RFC 8725 §2.1).
-fn algorithms(reader: &mut Reader<'_>, families: &[AlgorithmFamily]) -> Vec<String> {
+fn read_algorithms(reader: &mut Reader<'_>, families: &[AlgorithmFamily]) -> Vec<String> {
     let served: Vec<String> = families
         .iter()
         .flat_map(AlgorithmFamily::algorithms)
@@ -177,18 +181,18 @@ fn algorithms(reader: &mut Reader<'_>, families: &[AlgorithmFamily]) -> Vec<Stri
         return served;
     }
     let chosen = reader.texts("algorithms");
-    if chosen.is_empty() && reader.clean() {
+    if chosen.is_empty() && reader.is_clean() {
         reader.reject(
             "algorithms",
             "no token could be accepted",
             "name one, or leave the line out",
         );
     }
-    for (place, name) in &chosen {
+    for (position, name) in &chosen {
         if !served.is_empty() && !served.contains(name) {
             let what = format!("{name} does not go with this key");
             let remedy = format!("write of {}, or leave the line out", served.join(", "));
-            reader.reject_at(place.clone(), "algorithms", what, remedy);
+            reader.reject_at(position.clone(), "algorithms", what, remedy);
         }
     }
     chosen.into_iter().map(|(_, name)| name).collect()

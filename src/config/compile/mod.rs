@@ -63,17 +63,17 @@ impl<'a> Input<'a> {
 
 /// The config, unless `problems` holds errors afterwards.
 pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Config> {
-    let listen = tables::listen(&input, problems);
-    let upstream = upstream::upstream(&input, &listen, problems);
-    let redis = redis::redis(&input, problems);
-    let budget = tables::budget(&mut input.reader("budget", problems));
-    let memory = tables::memory(&mut input.reader("memory", problems));
-    let inherited = tables::defaults(&mut input.reader("defaults", problems));
-    let jwt = jwt::jwt(&input, problems);
-    let admin = tables::admin(&mut input.reader("admin", problems), &listen);
-    let log = tables::log(&mut input.reader("log", problems));
-    let (routes, matcher) = rules::routes(&input, &inherited, problems);
-    let purges = rules::purges(&input, problems);
+    let listen = tables::read_listen(&input, problems);
+    let upstream = upstream::read_upstream(&input, &listen, problems);
+    let redis = redis::read_redis(&input, problems);
+    let budget = tables::read_budget(&mut input.reader("budget", problems));
+    let memory = tables::read_memory(&mut input.reader("memory", problems));
+    let inherited = tables::read_defaults(&mut input.reader("defaults", problems));
+    let jwt = jwt::read_jwt(&input, problems);
+    let admin = tables::read_admin(&mut input.reader("admin", problems), &listen);
+    let log = tables::read_log(&mut input.reader("log", problems));
+    let (routes, matcher) = rules::read_routes(&input, &inherited, problems);
+    let purges = rules::read_purges(&input, problems);
     advice::advise(&routes, &purges, problems);
     let lenient = LenientMatcher::new(routes.iter().map(|route| route.rule.path.as_str()));
     let config = Config {

@@ -10,7 +10,7 @@ use crate::config::read::Reader;
 const LONGEST_NAME: usize = 64;
 
 /// One name for each table: as given, or else made of the path and told apart by a number.
-pub(super) fn names(
+pub(super) fn read_names(
     input: &Input<'_>,
     section: &str,
     tables: &[Table],
@@ -32,7 +32,7 @@ pub(super) fn names(
             // Its errors are reported when the rule itself is read.
             let mut quiet = Problems::default();
             let path = input.rule_reader(section, table, &mut quiet).word("path");
-            unused(&name_of(&path), &mut taken)
+            make_unique(&name_of(&path), &mut taken)
         }));
     }
     names
@@ -65,7 +65,7 @@ fn name_of(path: &str) -> String {
     name
 }
 
-fn unused(name: &str, taken: &mut BTreeSet<String>) -> String {
+fn make_unique(name: &str, taken: &mut BTreeSet<String>) -> String {
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     let free = std::iter::once(name.to_owned())
         .chain(numbered)
@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn made_names_are_told_apart() {
         let mut taken = BTreeSet::from(["a".to_owned(), "a-2".to_owned()]);
-        assert_eq!(unused("a", &mut taken), "a-3");
-        assert_eq!(unused("a", &mut taken), "a-4");
-        assert_eq!(unused("b", &mut taken), "b");
+        assert_eq!(make_unique("a", &mut taken), "a-3");
+        assert_eq!(make_unique("a", &mut taken), "a-4");
+        assert_eq!(make_unique("b", &mut taken), "b");
     }
 }

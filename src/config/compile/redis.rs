@@ -1,7 +1,7 @@
 //! `[redis]`: the shared store.
 
 use super::Input;
-use super::upstream::ca_file;
+use super::upstream::read_ca_file;
 use crate::config::Redis;
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
@@ -16,11 +16,11 @@ const SCHEMES: [&str; 6] = [
 ];
 const LONGEST_NAMESPACE: usize = 64;
 
-pub(super) fn redis(input: &Input<'_>, problems: &mut Problems) -> Option<Redis> {
+pub(super) fn read_redis(input: &Input<'_>, problems: &mut Problems) -> Option<Redis> {
     input.document.table("redis")?;
     let mut reader = input.reader("redis", problems);
-    let url = url(&mut reader);
-    let ca_file = ca_file(&mut reader, input);
+    let url = read_url(&mut reader);
+    let ca_file = read_ca_file(&mut reader, input);
     let is_tls = url.as_ref().is_none_or(|url| url.starts_with("rediss"));
     if ca_file.is_some() && !is_tls {
         reader.reject(
@@ -31,7 +31,7 @@ pub(super) fn redis(input: &Input<'_>, problems: &mut Problems) -> Option<Redis>
     }
     let breaker_failures = reader.count("breaker_failures").unwrap_or_default();
     Some(Redis {
-        namespace: namespace(&mut reader),
+        namespace: read_namespace(&mut reader),
         timeout: reader.duration("timeout"),
         reconnect_max: reader.duration("reconnect_max"),
         breaker_failures: u32::try_from(breaker_failures).unwrap_or(u32::MAX),
@@ -43,7 +43,7 @@ pub(super) fn redis(input: &Input<'_>, problems: &mut Problems) -> Option<Redis>
 }
 
 /// The URL, if fred takes it. Messages never show it: it may hold a password.
-fn url(reader: &mut Reader<'_>) -> Option<String> {
+fn read_url(reader: &mut Reader<'_>) -> Option<String> {
     let url = reader.required(
         "url",
         "write redis://host:6379, or leave out [redis] for memory only",
@@ -64,7 +64,7 @@ fn url(reader: &mut Reader<'_>) -> Option<String> {
 
 /// Part of every key and pattern in Redis: nothing in it may be a wildcard or a hash tag, and no
 /// namespace may be the beginning of another (`:` ends it).
-fn namespace(reader: &mut Reader<'_>) -> String {
+fn read_namespace(reader: &mut Reader<'_>) -> String {
     let namespace = reader.word("namespace");
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if !namespace.chars().all(allowed) || namespace.len() > LONGEST_NAMESPACE {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::Input;
-use super::names::names;
-use super::tables::{Inherited, cookie_names, priority};
-use super::templates::{Templates, halves};
-use crate::config::problem::{Place, Problems};
+use super::names::read_names;
+use super::tables::{Inherited, parse_priority, read_cookie_names};
+use super::templates::{Templates, split_message};
+use crate::config::problem::{Position, Problems};
 use crate::config::read::Reader;
 use crate::config::{Coherence, PurgeRule, Route};
 use crate::http_cache::{CacheControlMode, Despite, Policy};
@@ -22,52 +22,52 @@ const DEFAULT_KEY: &str = "{host}{uri}";
 /// A rule and where it stands, for the advice that compares rules.
 pub(super) struct Written<T> {
     pub(super) rule: T,
-    /// Its path's place.
-    pub(super) place: Place,
+    /// Its path's position.
+    pub(super) position: Position,
     /// Where its keys stand: none or one of a route, any number of a purge rule.
-    pub(super) keys: Vec<Place>,
+    pub(super) keys: Vec<Position>,
     /// Where its tags stand.
-    pub(super) tags: Vec<Place>,
+    pub(super) tags: Vec<Position>,
 }
 
 /// The routes in file order, and the matcher of their paths.
-pub(super) fn routes(
+pub(super) fn read_routes(
     input: &Input<'_>,
     inherited: &Inherited,
     problems: &mut Problems,
 ) -> (Vec<Written<Route>>, Matcher<usize>) {
     let tables = input.document.list("route");
-    let names = names(input, "route", tables, problems);
+    let names = read_names(input, "route", tables, problems);
     let mut matcher = Matcher::default();
     let mut routes = Vec::new();
     for (table, name) in tables.iter().zip(names) {
         let mut reader = input.rule_reader("route", table, problems);
-        let Some(path) = path(&mut reader) else {
+        let Some(path) = read_path(&mut reader) else {
             // Read anyway, so that its other errors are found too.
-            route(&mut reader, input, inherited, name, None);
+            read_route(&mut reader, input, inherited, name, None);
             continue;
         };
         if let Err(error) = matcher.insert(&path, routes.len()) {
-            let (what, remedy) = halves(&error.to_string(), EXAMPLE_PATH);
+            let (what, remedy) = split_message(&error.to_string(), EXAMPLE_PATH);
             reader.reject("path", what, remedy);
         }
-        routes.push(route(&mut reader, input, inherited, name, Some(path)));
+        routes.push(read_route(&mut reader, input, inherited, name, Some(path)));
     }
     (routes, matcher)
 }
 
 /// The purge rules in file order.
-pub(super) fn purges(input: &Input<'_>, problems: &mut Problems) -> Vec<Written<PurgeRule>> {
+pub(super) fn read_purges(input: &Input<'_>, problems: &mut Problems) -> Vec<Written<PurgeRule>> {
     let tables = input.document.list("purge");
-    let names = names(input, "purge", tables, problems);
+    let names = read_names(input, "purge", tables, problems);
     let rules = tables.iter().zip(names).map(|(table, name)| {
         let mut reader = input.rule_reader("purge", table, problems);
-        purge(&mut reader, input, name)
+        read_purge(&mut reader, input, name)
     });
     rules.collect()
 }
 
-fn route(
+fn read_route(
     reader: &mut Reader<'_>,
     input: &Input<'_>,
     inherited: &Inherited,
@@ -76,7 +76,9 @@ fn route(
 ) -> Written<Route> {
     let defaults = &inherited.defaults;
     let mut templates = Templates::new(input, path.as_deref());
-    let key_text = reader.text("key").map(|text| (reader.place("key"), text));
+    let key_text = reader
+        .text("key")
+        .map(|text| (reader.position("key"), text));
     let key = match &key_text {
         Some(written) => templates.parse(reader, "key", written, Site::RouteKey),
         None => None,
@@ -84,7 +86,7 @@ fn route(
     let key = key.unwrap_or_else(Template::default_key);
     let tag_texts = reader.texts("tags");
     let key = key.hashing(&defaults.credential_headers);
-    let ignore_cookies = cookie_names(reader);
+    let ignore_cookies = read_cookie_names(reader);
     let shared_by = shared_by(reader, &key);
     let irrelevant = defaults.ignore_cookies.with(ignore_cookies.iter().cloned());
     let credentials = KeyedCredentials::new(
@@ -105,12 +107,12 @@ fn route(
             .map_or(DEFAULT_KEY.to_owned(), |(_, text)| text.clone()),
         tags_text: texts(&tag_texts),
         tags: templates.parse_all(reader, "tags", &tag_texts, Site::RouteTag),
-        policy: policy(reader, inherited),
+        policy: read_policy(reader, inherited),
         priority: reader
             .text("priority")
-            .map_or(defaults.priority, |word| priority(&word)),
+            .map_or(defaults.priority, |word| parse_priority(&word)),
         max_body: reader.length("max_body").unwrap_or(defaults.max_body),
-        ignore_query: ignore_query(reader),
+        ignore_query: read_ignore_query(reader),
         any_host: reader.flag("any_host"),
         coherence: match reader.word("coherence").as_str() {
             "strict" => Coherence::Strict,
@@ -124,13 +126,13 @@ fn route(
     };
     Written {
         rule,
-        place: reader.place("path"),
-        keys: key_text.into_iter().map(|(place, _)| place).collect(),
-        tags: places(tag_texts),
+        position: reader.position("path"),
+        keys: key_text.into_iter().map(|(position, _)| position).collect(),
+        tags: positions(tag_texts),
     }
 }
 
-fn policy(reader: &mut Reader<'_>, inherited: &Inherited) -> Policy {
+fn read_policy(reader: &mut Reader<'_>, inherited: &Inherited) -> Policy {
     let default = &inherited.defaults.policy;
     let ttl = reader.maybe_duration("ttl").unwrap_or(inherited.ttl);
     let cache_control = match reader.word("cache_control").as_str() {
@@ -147,8 +149,8 @@ fn policy(reader: &mut Reader<'_>, inherited: &Inherited) -> Policy {
     Policy {
         cache_control,
         ttl: Some(ttl),
-        statuses: statuses(reader),
-        despite: despite(reader),
+        statuses: read_statuses(reader),
+        despite: read_despite(reader),
         shared: reader.flag("shared"),
         stale_while_revalidate: reader
             .maybe_duration("stale_while_revalidate")
@@ -162,7 +164,7 @@ fn policy(reader: &mut Reader<'_>, inherited: &Inherited) -> Policy {
     }
 }
 
-fn statuses(reader: &mut Reader<'_>) -> Option<Vec<StatusCode>> {
+fn read_statuses(reader: &mut Reader<'_>) -> Option<Vec<StatusCode>> {
     let counts = reader.counts("statuses")?;
     // A part of an answer (206) and an answer about another (304) do not stand on their own.
     if let Some(bad) = counts.iter().find(|status| [206, 304].contains(*status)) {
@@ -182,7 +184,7 @@ fn statuses(reader: &mut Reader<'_>) -> Option<Vec<StatusCode>> {
     Some(counts.into_iter().filter_map(status).collect())
 }
 
-fn despite(reader: &mut Reader<'_>) -> Despite {
+fn read_despite(reader: &mut Reader<'_>) -> Despite {
     let words = reader.texts("store_despite");
     let lifted = |word: &str| words.iter().any(|(_, text)| text == word);
     Despite {
@@ -193,14 +195,14 @@ fn despite(reader: &mut Reader<'_>) -> Despite {
     }
 }
 
-fn ignore_query(reader: &mut Reader<'_>) -> IgnoreQuery {
+fn read_ignore_query(reader: &mut Reader<'_>) -> IgnoreQuery {
     let mut names = Vec::new();
-    for (place, name) in reader.texts("ignore_query") {
+    for (position, name) in reader.texts("ignore_query") {
         // A star elsewhere than at the end would be taken for a letter of the name.
         if name.find('*').is_some_and(|star| star + 1 < name.len()) {
             let what = format!("\"{name}\" has a * that is not at its end");
             reader.reject_at(
-                place,
+                position,
                 "ignore_query",
                 what,
                 "write whole names, \"utm_*\" or \"*\"",
@@ -211,18 +213,18 @@ fn ignore_query(reader: &mut Reader<'_>) -> IgnoreQuery {
     IgnoreQuery::parse(&names)
 }
 
-fn purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Written<PurgeRule> {
-    let path = path(reader);
+fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Written<PurgeRule> {
+    let path = read_path(reader);
     let mut matcher = Matcher::default();
     if let Some(path) = &path
         && let Err(error) = matcher.insert(path, ())
     {
-        let (what, remedy) = halves(&error.to_string(), EXAMPLE_PATH);
+        let (what, remedy) = split_message(&error.to_string(), EXAMPLE_PATH);
         reader.reject("path", what, remedy);
     }
     let keys = reader.texts("keys");
     let tags = reader.texts("tags");
-    if keys.is_empty() && tags.is_empty() && reader.clean() {
+    if keys.is_empty() && tags.is_empty() && reader.is_clean() {
         reader.reject(
             "keys",
             "it purges nothing",
@@ -233,7 +235,7 @@ fn purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Written<Pu
     let rule = PurgeRule {
         name,
         path: path.unwrap_or_default(),
-        methods: methods(reader),
+        methods: read_methods(reader),
         matcher,
         keys: templates.parse_all(reader, "keys", &keys, Site::Purge),
         keys_text: texts(&keys),
@@ -242,23 +244,23 @@ fn purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Written<Pu
     };
     Written {
         rule,
-        place: reader.place("path"),
-        keys: places(keys),
-        tags: places(tags),
+        position: reader.position("path"),
+        keys: positions(keys),
+        tags: positions(tags),
     }
 }
 
-fn texts(written: &[(Place, String)]) -> Vec<String> {
+fn texts(written: &[(Position, String)]) -> Vec<String> {
     written.iter().map(|(_, text)| text.clone()).collect()
 }
 
-fn places(written: Vec<(Place, String)>) -> Vec<Place> {
-    written.into_iter().map(|(place, _)| place).collect()
+fn positions(written: Vec<(Position, String)>) -> Vec<Position> {
+    written.into_iter().map(|(position, _)| position).collect()
 }
 
-fn methods(reader: &mut Reader<'_>) -> Vec<Method> {
+fn read_methods(reader: &mut Reader<'_>) -> Vec<Method> {
     let words = reader.texts("methods");
-    if words.is_empty() && reader.clean() {
+    if words.is_empty() && reader.is_clean() {
         reader.reject(
             "methods",
             "no write could match",
@@ -269,7 +271,7 @@ fn methods(reader: &mut Reader<'_>) -> Vec<Method> {
     words.iter().filter_map(|(_, word)| method(word)).collect()
 }
 
-fn path(reader: &mut Reader<'_>) -> Option<String> {
+fn read_path(reader: &mut Reader<'_>) -> Option<String> {
     let path = reader.required("path", EXAMPLE_PATH)?;
     if !path.starts_with('/') {
         reader.reject(

@@ -26,13 +26,13 @@ pub(super) struct Inherited {
     pub(super) defaults: Defaults,
 }
 
-pub(super) fn listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
+pub(super) fn read_listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
     let reader = &mut input.reader("listen", problems);
     let listen = Listen {
         proxy: reader.address("proxy"),
         admin: reader.address("admin"),
-        workers: number(reader.count("workers")).unwrap_or_else(cores),
-        max_connections: number(reader.count("max_connections")).unwrap_or(1),
+        workers: to_usize(reader.count("workers")).unwrap_or_else(count_cores),
+        max_connections: to_usize(reader.count("max_connections")).unwrap_or(1),
         header_timeout: reader.duration("header_timeout"),
         body_timeout: reader.duration("body_timeout"),
         idle_timeout: reader.duration("idle_timeout"),
@@ -42,9 +42,9 @@ pub(super) fn listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
             _ => Underscores::Drop,
         },
         drain_timeout: reader.duration("drain_timeout"),
-        tls: tls::tls(reader, input),
+        tls: tls::read_tls(reader, input),
     };
-    if reader.clean() && collide(listen.proxy, listen.admin) {
+    if reader.is_clean() && collide(listen.proxy, listen.admin) {
         reader.reject(
             "admin",
             format!("{} is also the proxy's address", listen.admin),
@@ -54,12 +54,14 @@ pub(super) fn listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
     listen
 }
 
-pub(super) fn budget(reader: &mut Reader<'_>) -> Budget {
+pub(super) fn read_budget(reader: &mut Reader<'_>) -> Budget {
     let max = reader.size("max").unwrap_or_default();
-    let evict_at = reader.size("evict_at").unwrap_or_else(|| percent(max, 90));
-    if reader.clean() && evict_at > max {
+    let evict_at = reader
+        .size("evict_at")
+        .unwrap_or_else(|| take_percent(max, 90));
+    if reader.is_clean() && evict_at > max {
         reader.reject("evict_at", "it is above max", "write about 90 % of max");
-    } else if reader.clean() && reader.gives("evict_at") && evict_at >= percent(max, 95) {
+    } else if reader.is_clean() && reader.gives("evict_at") && evict_at >= take_percent(max, 95) {
         reader.warn(
             "evict_at",
             "it leaves under 5 % of max for what arrives in the meantime",
@@ -69,18 +71,18 @@ pub(super) fn budget(reader: &mut Reader<'_>) -> Budget {
     Budget { max, evict_at }
 }
 
-fn percent(bytes: u64, percent: u64) -> u64 {
+fn take_percent(bytes: u64, percent: u64) -> u64 {
     // Divided first, so that no size overflows.
     bytes / 100 * percent + bytes % 100 * percent / 100
 }
 
-pub(super) fn memory(reader: &mut Reader<'_>) -> Memory {
+pub(super) fn read_memory(reader: &mut Reader<'_>) -> Memory {
     Memory {
         max: reader.size("max").unwrap_or_default(),
     }
 }
 
-pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
+pub(super) fn read_defaults(reader: &mut Reader<'_>) -> Inherited {
     let ttl = reader.duration("ttl");
     let policy = Policy {
         cache_control: CacheControlMode::Respect,
@@ -92,9 +94,9 @@ pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
         stale_if_error: reader.maybe_duration("stale_if_error"),
         error_ttl: reader.duration("error_ttl"),
     };
-    let trusted_identity = trusted_identity(reader);
-    let credential_headers = header_names(reader, "credential_headers");
-    let ignore_cookies = CookieNames::default().with(cookie_names(reader));
+    let trusted_identity = read_trusted_identity(reader);
+    let credential_headers = read_header_names(reader, "credential_headers");
+    let ignore_cookies = CookieNames::default().with(read_cookie_names(reader));
     let settings = CredentialSettings {
         shared_by: &[],
         irrelevant: &ignore_cookies,
@@ -110,8 +112,8 @@ pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
         policy,
         max_body: reader.length("max_body").unwrap_or_default(),
         max_variables: reader.length("max_variables").unwrap_or_default(),
-        priority: priority(&reader.word("priority")),
-        unsafe_headers: header_names(reader, "unsafe_headers"),
+        priority: parse_priority(&reader.word("priority")),
+        unsafe_headers: read_header_names(reader, "unsafe_headers"),
         trusted_identity,
         credential_headers,
         ignore_cookies,
@@ -120,7 +122,7 @@ pub(super) fn defaults(reader: &mut Reader<'_>) -> Inherited {
     Inherited { ttl, defaults }
 }
 
-pub(super) fn admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {
+pub(super) fn read_admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {
     let token = reader.text("token");
     match &token {
         // RFC 6750 §2.1: what a Bearer token may hold; any other could never be sent.
@@ -147,7 +149,7 @@ pub(super) fn admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {
     Admin { token }
 }
 
-pub(super) fn log(reader: &mut Reader<'_>) -> Log {
+pub(super) fn read_log(reader: &mut Reader<'_>) -> Log {
     let level = reader.word("level");
     let plain = level.chars().all(|c| c.is_ascii_alphabetic());
     // `EnvFilter` takes a lone unknown word for the name of a module, and would log nothing.
@@ -171,20 +173,20 @@ pub(super) fn log(reader: &mut Reader<'_>) -> Log {
 }
 
 /// What a checked word stands for.
-pub(super) fn priority(word: &str) -> Priority {
+pub(super) fn parse_priority(word: &str) -> Priority {
     Priority::ALL
         .into_iter()
         .find(|priority| priority.as_str() == word)
         .unwrap_or_default()
 }
 
-fn trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
+fn read_trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
     let mut names = Vec::new();
-    for (place, text) in reader.texts("trusted_identity") {
+    for (position, text) in reader.texts("trusted_identity") {
         match text.parse::<HeaderName>() {
             Ok(name) if name == http::header::COOKIE || name == http::header::AUTHORIZATION => {
                 reader.reject_at(
-                    place,
+                    position,
                     "trusted_identity",
                     format!("clients themselves send {name}"),
                     "leave it out, and put {header.authorization}, {cookie.name} or {jwt.sub} into the keys",
@@ -192,7 +194,7 @@ fn trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
             }
             Ok(name) => names.push(name),
             Err(_) => reader.reject_at(
-                place,
+                position,
                 "trusted_identity",
                 format!("\"{text}\" is not the name of a header field"),
                 "write such as \"x-user-id\"",
@@ -203,7 +205,7 @@ fn trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
 }
 
 /// A list of names of header fields.
-fn header_names(reader: &mut Reader<'_>, key: &str) -> Vec<HeaderName> {
+fn read_header_names(reader: &mut Reader<'_>, key: &str) -> Vec<HeaderName> {
     let mut names = Vec::new();
     for (place, text) in reader.texts(key) {
         match text.parse::<HeaderName>() {
@@ -220,7 +222,7 @@ fn header_names(reader: &mut Reader<'_>, key: &str) -> Vec<HeaderName> {
 }
 
 /// `ignore_cookies`: names of cookies, with a `*` at the end at most.
-pub(super) fn cookie_names(reader: &mut Reader<'_>) -> Vec<String> {
+pub(super) fn read_cookie_names(reader: &mut Reader<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for (place, name) in reader.texts("ignore_cookies") {
         let star_within = name.find('*').is_some_and(|star| star + 1 < name.len());
@@ -237,11 +239,11 @@ pub(super) fn cookie_names(reader: &mut Reader<'_>) -> Vec<String> {
     names
 }
 
-fn number(count: Option<u64>) -> Option<usize> {
+fn to_usize(count: Option<u64>) -> Option<usize> {
     count.and_then(|count| usize::try_from(count).ok())
 }
 
-fn cores() -> usize {
+fn count_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -1,7 +1,7 @@
 //! The templates of a rule, parsed where they stand so that an error names its own line.
 
 use super::Input;
-use crate::config::problem::Place;
+use crate::config::problem::Position;
 use crate::config::read::Reader;
 use crate::routes::template::Site;
 use crate::routes::{Template, matcher};
@@ -28,7 +28,7 @@ impl Templates {
         &mut self,
         reader: &mut Reader<'_>,
         key: &str,
-        texts: &[(Place, String)],
+        texts: &[(Position, String)],
         site: Site,
     ) -> Vec<Template> {
         texts
@@ -41,7 +41,7 @@ impl Templates {
         &mut self,
         reader: &mut Reader<'_>,
         key: &str,
-        (place, text): &(Place, String),
+        (position, text): &(Position, String),
         site: Site,
     ) -> Option<Template> {
         // Without the path, its parameters would all seem unknown.
@@ -53,7 +53,7 @@ impl Templates {
                 if template.reads_jwt() && !self.jwt {
                     let what = "{jwt.…} needs a way to verify tokens";
                     reader.reject_at(
-                        place.clone(),
+                        position.clone(),
                         key,
                         what,
                         "add a [jwt] table with secret, public_key or jwks_file",
@@ -62,8 +62,8 @@ impl Templates {
                 Some(template)
             }
             Err(error) => {
-                let (what, remedy) = halves(&error.to_string(), EXAMPLE);
-                reader.reject_at(place.clone(), key, what, remedy);
+                let (what, remedy) = split_message(&error.to_string(), EXAMPLE);
+                reader.reject_at(position.clone(), key, what, remedy);
                 None
             }
         }
@@ -71,7 +71,7 @@ impl Templates {
 }
 
 /// What is wrong and what to write, if the message says both.
-pub(super) fn halves(message: &str, otherwise: &str) -> (String, String) {
+pub(super) fn split_message(message: &str, otherwise: &str) -> (String, String) {
     match message.split_once("; ") {
         Some((what, remedy)) => (what.to_owned(), remedy.to_owned()),
         None => (message.to_owned(), otherwise.to_owned()),

@@ -17,7 +17,7 @@ use crate::config::read::Reader;
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// `None`: plain HTTP, or an error that has been reported.
-pub(super) fn tls(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Tls> {
+pub(super) fn read_tls(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Tls> {
     let only_newest = reader.word("tls_min_version") == "1.3";
     let cert = reader.text("tls_cert").map(|path| input.path(&path));
     let key = reader.text("tls_key").map(|path| input.path(&path));
@@ -36,18 +36,18 @@ pub(super) fn tls(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Tls> {
         _ => return None,
     };
     // Both are read, so that both are reported.
-    let chain = chain(reader, &cert);
-    let private = private(reader, &key);
-    let server = server(reader, (&cert, chain?), (&key, private?), only_newest)?;
+    let chain = read_chain(reader, &cert);
+    let private = read_private_key(reader, &key);
+    let server = build_server(reader, (&cert, chain?), (&key, private?), only_newest)?;
     Some(Tls {
-        cert: absolute(cert),
-        key: absolute(key),
+        cert: make_absolute(cert),
+        key: make_absolute(key),
         server: Arc::new(server),
     })
 }
 
-fn chain(reader: &mut Reader<'_>, path: &Path) -> Option<Vec<CertificateDer<'static>>> {
-    let pem = read(reader, "tls_cert", path)?;
+fn read_chain(reader: &mut Reader<'_>, path: &Path) -> Option<Vec<CertificateDer<'static>>> {
+    let pem = read_file(reader, "tls_cert", path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Some(certificates),
@@ -60,8 +60,8 @@ fn chain(reader: &mut Reader<'_>, path: &Path) -> Option<Vec<CertificateDer<'sta
     }
 }
 
-fn private(reader: &mut Reader<'_>, path: &Path) -> Option<PrivateKeyDer<'static>> {
-    let pem = read(reader, "tls_key", path)?;
+fn read_private_key(reader: &mut Reader<'_>, path: &Path) -> Option<PrivateKeyDer<'static>> {
+    let pem = read_file(reader, "tls_key", path)?;
     let shown = path.display();
     let what = match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(key) => return Some(key),
@@ -81,7 +81,7 @@ fn holds_encrypted_key(pem: &[u8]) -> bool {
     pem.windows(MARK.len()).any(|window| window == MARK)
 }
 
-fn read(reader: &mut Reader<'_>, key: &str, path: &Path) -> Option<Vec<u8>> {
+fn read_file(reader: &mut Reader<'_>, key: &str, path: &Path) -> Option<Vec<u8>> {
     match std::fs::read(path) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
@@ -96,7 +96,7 @@ fn read(reader: &mut Reader<'_>, key: &str, path: &Path) -> Option<Vec<u8>> {
     }
 }
 
-fn server(
+fn build_server(
     reader: &mut Reader<'_>,
     (cert, chain): (&Path, Vec<CertificateDer<'static>>),
     (key, private): (&Path, PrivateKeyDer<'static>),
@@ -147,6 +147,6 @@ fn refuse(reader: &mut Reader<'_>, cert: &Path, key: &Path, error: &rustls::Erro
 }
 
 /// As the watch of the files needs it, whatever the working directory becomes.
-fn absolute(path: PathBuf) -> PathBuf {
+fn make_absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }

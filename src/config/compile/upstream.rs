@@ -15,14 +15,14 @@ use crate::config::{Listen, Target, Upstream};
 /// The kernel's `sun_path` holds 108 bytes, the last of them NUL.
 const LONGEST_SOCKET_PATH: usize = 107;
 
-pub(super) fn upstream(
+pub(super) fn read_upstream(
     input: &Input<'_>,
     listen: &Listen,
     problems: &mut Problems,
 ) -> Option<Upstream> {
     let mut reader = input.reader("upstream", problems);
-    let target = target(&mut reader, listen);
-    let ca_file = ca_file(&mut reader, input);
+    let target = read_target(&mut reader, listen);
+    let ca_file = read_ca_file(&mut reader, input);
     if ca_file.is_some() && matches!(target, Some(Target::Http(_) | Target::Unix(_))) {
         reader.reject(
             "ca_file",
@@ -51,7 +51,7 @@ pub(super) fn upstream(
 }
 
 /// The PEM file of a `ca_file` key, if it holds certificates.
-pub(super) fn ca_file(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<PathBuf> {
+pub(super) fn read_ca_file(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<PathBuf> {
     let path = input.path(&reader.text("ca_file")?);
     let shown = path.display();
     match std::fs::read(&path) {
@@ -74,7 +74,7 @@ pub(super) fn ca_file(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Path
     Some(path)
 }
 
-fn target(reader: &mut Reader<'_>, listen: &Listen) -> Option<Target> {
+fn read_target(reader: &mut Reader<'_>, listen: &Listen) -> Option<Target> {
     let url = reader.required(
         "url",
         "write where the app is, such as url = \"http://127.0.0.1:3000\"",
@@ -105,7 +105,7 @@ fn target(reader: &mut Reader<'_>, listen: &Listen) -> Option<Target> {
 /// The address, or what is wrong and what to write.
 fn parse_target(url: &str) -> Result<Target, (String, String)> {
     if let Some(path) = url.strip_prefix("unix:") {
-        return socket(path);
+        return parse_socket(path);
     }
     let example = || "write http://host:port, https://host:port or unix:/path/to.sock".to_owned();
     let uri: Uri = url
@@ -130,7 +130,7 @@ fn parse_target(url: &str) -> Result<Target, (String, String)> {
     }
 }
 
-fn socket(path: &str) -> Result<Target, (String, String)> {
+fn parse_socket(path: &str) -> Result<Target, (String, String)> {
     // `unix:///run/app.sock` names the same file as `unix:/run/app.sock`.
     let path = path.strip_prefix("//").unwrap_or(path);
     if !path.starts_with('/') || path.len() > LONGEST_SOCKET_PATH || path.contains('\0') {

@@ -8,9 +8,9 @@ use crate::http_cache::directives::{Reach, ResponseDirectives};
 use crate::http_cache::{Policy, RequestHead, Stored};
 
 pub(super) fn no_cache(stored: &Stored, policy: &Policy) -> Option<Statement> {
-    let said = ResponseDirectives::of(&stored.headers).no_cache;
+    let directive = ResponseDirectives::of(&stored.headers).no_cache;
     let clause = "RFC 9111 §5.2.2.4";
-    let (text, clause) = match said {
+    let (text, clause) = match directive {
         Reach::Whole if stored.no_cache => ("yes: validated before each use", clause),
         _ if stored.no_cache => (
             "validated before each use: the 304 that updated it does not let it be served unasked",

@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Cut, Held};
+use super::{Cut, StoredPositions};
 use crate::http_cache::Stored;
 use crate::http_cache::directives::TARGETS;
 use crate::http_cache::fields::picked;
@@ -27,12 +27,12 @@ pub fn response(
     body: &Bytes,
     boundary: &str,
 ) -> (StatusCode, HeaderMap, Bytes) {
-    let held = Held::of(stored, body.len() as u64);
+    let held = StoredPositions::of(stored, body.len() as u64);
     match cut {
         Cut::Whole if held.is_all() => (stored.status, stored.headers.clone(), body.clone()),
         Cut::One(range) => match slice(&held, body, range) {
-            Some(bytes) => single(stored, range, held.complete, bytes),
-            None => unsatisfiable(stored, held.complete),
+            Some(bytes) => answer_one(stored, range, held.complete, bytes),
+            None => refuse_range(stored, held.complete),
         },
         Cut::Many(ranges) => {
             let slices: Option<Vec<_>> = ranges
@@ -40,16 +40,16 @@ pub fn response(
                 .map(|range| slice(&held, body, range).map(|bytes| (range, bytes)))
                 .collect();
             match slices {
-                Some(slices) => multipart(stored, &slices, held.complete, boundary),
-                None => unsatisfiable(stored, held.complete),
+                Some(slices) => answer_many(stored, &slices, held.complete, boundary),
+                None => refuse_range(stored, held.complete),
             }
         }
-        Cut::Whole | Cut::Unsatisfiable | Cut::Lacking => unsatisfiable(stored, held.complete),
+        Cut::Whole | Cut::Unsatisfiable | Cut::Lacking => refuse_range(stored, held.complete),
     }
 }
 
 /// The bytes at a range of positions of the representation.
-fn slice(held: &Held, body: &Bytes, range: &Range<u64>) -> Option<Bytes> {
+fn slice(held: &StoredPositions, body: &Bytes, range: &Range<u64>) -> Option<Bytes> {
     if range.start >= range.end || !held.covers(range) {
         return None;
     }
@@ -58,20 +58,20 @@ fn slice(held: &Held, body: &Bytes, range: &Range<u64>) -> Option<Bytes> {
     Some(body.slice(start..end))
 }
 
-fn single(
+fn answer_one(
     stored: &Stored,
     range: &Range<u64>,
     complete: Option<u64>,
     bytes: Bytes,
 ) -> (StatusCode, HeaderMap, Bytes) {
     let mut headers = picked(&stored.headers, |name| !is_of_whole_content(name));
-    headers.insert(CONTENT_RANGE, value(content_range(range, complete)));
+    headers.insert(CONTENT_RANGE, to_value(show_content_range(range, complete)));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     (StatusCode::PARTIAL_CONTENT, headers, bytes)
 }
 
 /// §15.3.7.2: `Content-Range` and the representation's type stand in each part, not in the head.
-fn multipart(
+fn answer_many(
     stored: &Stored,
     slices: &[(&Range<u64>, Bytes)],
     complete: Option<u64>,
@@ -87,12 +87,12 @@ fn multipart(
             body.put_slice(kind.as_bytes());
             body.put_slice(b"\r\n");
         }
-        let range = content_range(range, complete);
+        let range = show_content_range(range, complete);
         body.put_slice(format!("Content-Range: {range}\r\n\r\n").as_bytes());
         body.put_slice(bytes);
     }
     body.put_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    let kind = value(format!("multipart/byteranges; boundary={boundary}"));
+    let kind = to_value(format!("multipart/byteranges; boundary={boundary}"));
     let mut headers = picked(&stored.headers, |name| !is_of_whole_content(name));
     headers.insert(CONTENT_TYPE, kind);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
@@ -100,10 +100,10 @@ fn multipart(
 }
 
 /// §15.5.17, §14.4
-fn unsatisfiable(stored: &Stored, complete: Option<u64>) -> (StatusCode, HeaderMap, Bytes) {
+fn refuse_range(stored: &Stored, complete: Option<u64>) -> (StatusCode, HeaderMap, Bytes) {
     let mut headers = picked(&stored.headers, |name| !is_of_representation(name));
     if let Some(complete) = complete {
-        headers.insert(CONTENT_RANGE, value(format!("bytes */{complete}")));
+        headers.insert(CONTENT_RANGE, to_value(format!("bytes */{complete}")));
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
     (StatusCode::RANGE_NOT_SATISFIABLE, headers, Bytes::new())
@@ -133,7 +133,7 @@ fn is_of_representation(name: &HeaderName) -> bool {
         || name.as_str().starts_with("content-")
 }
 
-fn content_range(range: &Range<u64>, complete: Option<u64>) -> String {
+fn show_content_range(range: &Range<u64>, complete: Option<u64>) -> String {
     let last = range.end.saturating_sub(1);
     let mut text = format!("bytes {}-{last}/", range.start);
     match complete {
@@ -143,7 +143,7 @@ fn content_range(range: &Range<u64>, complete: Option<u64>) -> String {
     text
 }
 
-fn value(text: String) -> HeaderValue {
+fn to_value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("letters, digits and punctuation are visible ASCII")
 }
 

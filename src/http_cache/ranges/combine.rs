@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, EXPIRES, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::validator::Strong;
-use super::{Held, Part};
+use super::{Part, StoredPositions};
 use crate::http_cache::directives::{Reach, ResponseDirectives, TARGETS};
 use crate::http_cache::{Stored, validation};
 
@@ -66,12 +66,12 @@ pub fn combined(old: (&Stored, &Bytes), new: (&Stored, &Bytes)) -> Option<(Store
 }
 
 /// Where a body lies; `None` if its length belies its part.
-fn span((stored, body): (&Stored, &Bytes)) -> Option<Held> {
+fn span((stored, body): (&Stored, &Bytes)) -> Option<StoredPositions> {
     let length = u64::try_from(body.len()).ok()?;
     let fits = stored
         .part
         .is_none_or(|part| part.is_possible() && part.length() == length);
-    fits.then(|| Held::of(stored, length))
+    fits.then(|| StoredPositions::of(stored, length))
 }
 
 /// The length that both may have, if they can be of one representation.

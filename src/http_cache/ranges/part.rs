@@ -10,7 +10,7 @@ pub struct Part {
     pub first: u64,
     /// Position after its last byte; greater than `first`.
     pub end: u64,
-    /// Length of the representation, if the app told it; not less than `end`.
+    /// Length of the representation, if `Content-Range` has it; not less than `end`.
     pub complete: Option<u64>,
 }
 

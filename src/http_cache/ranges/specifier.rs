@@ -19,7 +19,7 @@ pub(super) enum Spec {
 }
 
 /// Where a member of a range set lies in a representation.
-pub(super) enum Place {
+pub(super) enum Location {
     /// At these positions, which are not empty.
     At(Range<u64>),
     /// Past its end.
@@ -32,30 +32,30 @@ pub(super) enum Place {
 
 impl Spec {
     /// §14.1.2: its place in a representation of `complete` bytes.
-    pub(super) fn place(self, complete: Option<u64>) -> Place {
+    pub(super) fn locate(self, complete: Option<u64>) -> Location {
         match (self, complete) {
-            (Spec::Suffix(0), _) => Place::Outside,
-            (Spec::Suffix(_), Some(0)) => Place::Empty,
+            (Spec::Suffix(0), _) => Location::Outside,
+            (Spec::Suffix(_), Some(0)) => Location::Empty,
             (Spec::Suffix(length), Some(complete)) => {
-                Place::At(complete.saturating_sub(length)..complete)
+                Location::At(complete.saturating_sub(length)..complete)
             }
-            (Spec::From { first, .. }, Some(complete)) if first >= complete => Place::Outside,
+            (Spec::From { first, .. }, Some(complete)) if first >= complete => Location::Outside,
             (Spec::From { first, last }, Some(complete)) => {
                 let end = last.and_then(|last| last.checked_add(1));
-                Place::At(first..end.map_or(complete, |end| end.min(complete)))
+                Location::At(first..end.map_or(complete, |end| end.min(complete)))
             }
             (Spec::From { first, last }, None) => match last.and_then(|last| last.checked_add(1)) {
-                Some(end) => Place::At(first..end),
-                None => Place::Unknown,
+                Some(end) => Location::At(first..end),
+                None => Location::Unknown,
             },
-            (Spec::Suffix(_), None) => Place::Unknown,
+            (Spec::Suffix(_), None) => Location::Unknown,
         }
     }
 }
 
 /// The members of the byte range set that is asked for; `None`: no `Range`, or one to ignore because
 /// its unit is unknown, its syntax is wrong or it is too long.
-pub(super) fn byte_ranges(headers: &HeaderMap) -> Option<Vec<Spec>> {
+pub(super) fn parse_ranges(headers: &HeaderMap) -> Option<Vec<Spec>> {
     let mut lines = headers.get_all(RANGE).iter();
     let line = lines.next()?.as_bytes();
     // §5.3: the field is no list, so that several lines are an error.
@@ -71,7 +71,7 @@ pub(super) fn byte_ranges(headers: &HeaderMap) -> Option<Vec<Spec>> {
         match member.trim_ascii() {
             // §5.6.1.2: empty members are ignored.
             [] => {}
-            member => specs.push(spec(member)?),
+            member => specs.push(parse_spec(member)?),
         }
     }
     (!specs.is_empty()).then_some(specs)
@@ -84,28 +84,28 @@ fn after_unit(line: &[u8]) -> Option<&[u8]> {
     (unit.eq_ignore_ascii_case(b"bytes=") && !spaced).then_some(set)
 }
 
-fn spec(member: &[u8]) -> Option<Spec> {
+fn parse_spec(member: &[u8]) -> Option<Spec> {
     let dash = member.iter().position(|&byte| byte == b'-')?;
     let (first, last) = (&member[..dash], &member[dash + 1..]);
     match (first, last) {
-        ([], length) => Some(Spec::Suffix(value(digits(length)?))),
+        ([], length) => Some(Spec::Suffix(to_number(parse_digits(length)?))),
         (first, []) => Some(Spec::From {
-            first: value(digits(first)?),
+            first: to_number(parse_digits(first)?),
             last: None,
         }),
         (first, last) => {
-            let (first, last) = (digits(first)?, digits(last)?);
+            let (first, last) = (parse_digits(first)?, parse_digits(last)?);
             // §14.1.1: invalid, and with it the whole set.
             (compare(first, last) != Ordering::Greater).then(|| Spec::From {
-                first: value(first),
-                last: Some(value(last)),
+                first: to_number(first),
+                last: Some(to_number(last)),
             })
         }
     }
 }
 
 /// The digits of a number without leading zeros.
-fn digits(text: &[u8]) -> Option<&[u8]> {
+fn parse_digits(text: &[u8]) -> Option<&[u8]> {
     let numeric = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let zeros = text.iter().take_while(|&&digit| digit == b'0').count();
     numeric.then(|| &text[zeros..])
@@ -116,7 +116,7 @@ fn compare(a: &[u8], b: &[u8]) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
-fn value(digits: &[u8]) -> u64 {
+fn to_number(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |value: u64, digit| {
         value
             .saturating_mul(10)

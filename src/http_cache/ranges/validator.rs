@@ -37,7 +37,8 @@ impl<'a> Strong<'a> {
     }
 }
 
-/// Whether parts of the representation can be told apart from those of another.
+/// Whether the response has a strong validator (RFC 9110 §8.8.1), by which its parts are known from those of
+/// another representation.
 pub fn has_strong_validator(stored: &Stored) -> bool {
     Strong::of(&stored.headers).is_some()
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 
 use crate::http_cache::{RequestHead, Stored, freshness, remove};
 
-/// Whether the app may answer a request with 304.
+/// Whether the request has a condition, so that the app may answer it with 304 (RFC 9110 §13.1).
 pub fn is_conditional(request: &HeaderMap) -> bool {
     request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
 }

@@ -17,7 +17,8 @@ pub enum ByHead {
     Nothing,
 }
 
-/// Compares `stored` with `head`, the answer to a HEAD `request` that selects it.
+/// What the answer `head` to a HEAD `request` makes of `stored`, which that request selects (RFC 9111
+/// §4.3.5): freshened if it names the same representation, invalid if it names another.
 pub fn by_head(
     stored: &Stored,
     request: &RequestHead<'_>,

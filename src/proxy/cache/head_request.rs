@@ -34,7 +34,8 @@ pub(super) async fn answer(
     let to_app = outgoing::request(context, Body::empty(), &Expectation::default());
     let request_time = request.now();
     let progress = Progress::default();
-    let response = match exchange(context, rule, upstream.send(to_app, &progress)).await {
+    let response = match exchange(context, rule, upstream.send_with_retry(to_app, &progress)).await
+    {
         Ok(response) if stale.on_error && is_failure(response.status()) => {
             return stale_if_error(request, &variant).because(reason);
         }

@@ -42,7 +42,7 @@ async fn send(
     let upstream = context.upstream();
     let (body, expectation) = expect::hold(&context.parts, body);
     let request = outgoing::request(context, body, &expectation);
-    let sending = upstream.send(request, &progress);
+    let sending = upstream.send_with_retry(request, &progress);
     match exchange(context, rule, sending).await {
         Ok(response) => {
             let response = expectation.answered(passed_on(response, upstream));

@@ -37,7 +37,7 @@ pub(in crate::proxy) async fn forward(
         request.headers_mut().append(UPGRADE, protocol.clone());
     }
     let upstream = context.upstream();
-    let sending = upstream.send(request, &progress);
+    let sending = upstream.send_with_retry(request, &progress);
     match exchange(context, rule, sending).await {
         Ok(mut response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             let app = hyper::upgrade::on(&mut response);

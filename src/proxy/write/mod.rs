@@ -109,10 +109,10 @@ impl Write {
             remove(request.headers_mut(), |name| *name == ACCEPT_ENCODING);
         }
         let upstream = context.upstream();
-        let mut sending = Box::pin(upstream.unhurried(request));
+        let mut sending = Box::pin(upstream.start(request));
         let answer = exchange(&context, rule, async {
             tokio::select! {
-                result = upstream.hurried(&mut sending, &self.progress) => result,
+                result = upstream.wait_for_head(&mut sending, &self.progress) => result,
                 () = self.drain.forced() => Err(UpstreamError::Timeout(upstream.timeout())),
             }
         });

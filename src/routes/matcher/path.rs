@@ -198,7 +198,7 @@ impl Path {
             path: self.text.clone(),
             segment: text.to_owned(),
         };
-        let Some(open) = next_brace(text) else {
+        let Some(open) = find_brace(text) else {
             return Ok(None);
         };
         let (before, rest) = text.split_at(open);
@@ -208,7 +208,7 @@ impl Path {
         if behind.starts_with('}') {
             return Err(braces());
         }
-        match next_brace(behind).map(|at| behind.as_bytes()[at]) {
+        match find_brace(behind).map(|at| behind.as_bytes()[at]) {
             None => Ok(Some((before, name, behind))),
             Some(b'{') => Err(PathError::Crowded {
                 path: self.text.clone(),
@@ -305,7 +305,7 @@ impl Segment {
 }
 
 /// The first brace that is not doubled.
-fn next_brace(text: &str) -> Option<usize> {
+fn find_brace(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {

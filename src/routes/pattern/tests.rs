@@ -5,9 +5,9 @@ fn pattern(parts: &[&str]) -> Pattern {
     let mut builder = PatternBuilder::default();
     for part in parts {
         match *part {
-            "*" => builder.any_run(),
-            "<v>" => builder.any_value(),
-            literal => builder.literal(literal),
+            "*" => builder.push_any_run(),
+            "<v>" => builder.push_any_value(),
+            literal => builder.push_literal(literal),
         }
     }
     builder.build()

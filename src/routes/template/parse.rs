@@ -101,7 +101,7 @@ pub enum TemplateError {
     },
 }
 
-pub(super) fn parts(
+pub(super) fn parse_parts(
     text: &str,
     site: Site,
     path_params: &[String],
@@ -117,8 +117,8 @@ pub(super) fn parts(
         let taken = match character {
             '{' => {
                 flush(&mut literal, &mut parts);
-                let inside = inside_braces(rest, position)?;
-                parts.push(variable(inside, position, site, path_params)?);
+                let inside = take_braces(rest, position)?;
+                parts.push(parse_variable(inside, position, site, path_params)?);
                 inside.len() + 2
             }
             '*' if site == Site::Purge => {
@@ -127,7 +127,7 @@ pub(super) fn parts(
                 1
             }
             _ => {
-                literal.push(literal_character(character, position)?);
+                literal.push(check_literal(character, position)?);
                 1
             }
         };
@@ -144,7 +144,7 @@ fn flush(literal: &mut String, parts: &mut Vec<Part>) {
     }
 }
 
-fn literal_character(character: char, position: usize) -> Result<char, TemplateError> {
+fn check_literal(character: char, position: usize) -> Result<char, TemplateError> {
     match character {
         '}' => Err(TemplateError::StrayBrace {
             position,
@@ -160,7 +160,7 @@ fn literal_character(character: char, position: usize) -> Result<char, TemplateE
 }
 
 /// `rest` begins with `{`.
-fn inside_braces(rest: &str, position: usize) -> Result<&str, TemplateError> {
+fn take_braces(rest: &str, position: usize) -> Result<&str, TemplateError> {
     let inside = &rest[1..];
     let Some(end) = inside.find(['{', '}']) else {
         return Err(TemplateError::Unclosed { position });
@@ -174,7 +174,7 @@ fn inside_braces(rest: &str, position: usize) -> Result<&str, TemplateError> {
     Ok(&inside[..end])
 }
 
-fn variable(
+fn parse_variable(
     inside: &str,
     position: usize,
     site: Site,
@@ -188,7 +188,7 @@ fn variable(
         Some((kind, name)) => (kind, Some(name)),
         None => (written, None),
     };
-    let source = source(kind, name, position, written)?;
+    let source = parse_source(kind, name, position, written)?;
     check_site(&source, site, position, written)?;
     if let Source::Path(name) = &source {
         check_param(name, position, path_params)?;
@@ -201,7 +201,7 @@ fn variable(
     Ok(Part::Variable { source, default })
 }
 
-fn source(
+fn parse_source(
     kind: &str,
     name: Option<&str>,
     position: usize,

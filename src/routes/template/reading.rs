@@ -44,7 +44,7 @@ impl<'s, 'q> Reading<'s, 'q> {
         text: &mut String,
     ) -> Result<bool, Missing> {
         let start = text.len();
-        if let Some(found) = value::write(source, self, Spelling::Decoded, text) {
+        if let Some(found) = value::write_value(source, self, Spelling::Decoded, text) {
             // Where there is a default, its text usually means that the variable is absent: an app
             // may well answer `?page=1` and no page differently.
             return Ok(found.usual && default != Some(&text[start..]));
@@ -57,9 +57,9 @@ impl<'s, 'q> Reading<'s, 'q> {
     }
 
     /// The value of a variable, or its default, if there is no doubt about it.
-    pub(super) fn bound(&self, source: &Source, default: Option<&str>) -> Option<String> {
+    pub(super) fn bind(&self, source: &Source, default: Option<&str>) -> Option<String> {
         let mut text = String::new();
-        match value::write(source, self, Spelling::Decoded, &mut text) {
+        match value::write_value(source, self, Spelling::Decoded, &mut text) {
             Some(found) => found.single.then_some(text),
             None => default
                 .filter(|_| may_default(source, self.scope))
@@ -69,11 +69,11 @@ impl<'s, 'q> Reading<'s, 'q> {
 
     /// Every value as the request spelled it, and the path parameters that the template leaves out:
     /// without them a rule on `/boards/{id}` with the key `board` would serve one board for all.
-    pub(super) fn form(&self) -> String {
+    pub(super) fn render_form(&self) -> String {
         let mut form = String::from("~");
         for source in self.template.sources() {
             form.push(':');
-            if value::write(source, self, Spelling::Raw, &mut form).is_none() {
+            if value::write_value(source, self, Spelling::Raw, &mut form).is_none() {
                 form.push_str(ABSENT);
             }
         }

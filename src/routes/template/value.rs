@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::Scope;
 use super::super::escape::{
-    NEXT, Place, decode, is_simple, is_usual, push, push_digest, push_text,
+    NEXT, UrlPart, decode, is_simple, is_usual, push, push_digest, push_text,
 };
 use super::super::query::{Field, Query};
 use super::Source;
@@ -24,72 +24,86 @@ pub(super) enum Spelling {
 
 /// A variable that the request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct WrittenValue {
     /// Whether the decoded spelling tells the raw one.
     pub(super) usual: bool,
     /// Whether there is one value and no doubt about which the app takes.
     pub(super) single: bool,
 }
 
-impl Found {
-    const ONE: Found = Found {
+impl WrittenValue {
+    const ONE: WrittenValue = WrittenValue {
         usual: true,
         single: true,
     };
 }
 
 /// Adds the value of `source`, escaped, to `out`; `None` and nothing added if the request lacks it.
-pub(super) fn write(
+pub(super) fn write_value(
     source: &Source,
     reading: &Reading<'_, '_>,
     spelling: Spelling,
     out: &mut String,
-) -> Option<Found> {
+) -> Option<WrittenValue> {
     let scope = reading.scope;
     match source {
-        Source::Path(name) => path(scope, name, spelling, out),
-        Source::Query(name) => query(reading.query, name, spelling, out),
-        Source::QueryRest => Some(query_rest(reading, spelling, out)),
-        Source::Header(name) => header(reading, name, out),
-        Source::Cookie(name) => cookie(scope.headers, name, spelling, out),
-        Source::Host => Some(host(scope.host, out)),
-        Source::Uri => Some(uri(scope, out)),
-        Source::Jwt(names) => json(scope.claims, names, spelling, out),
-        Source::Body(names) => json(scope.body, names, spelling, out),
-        Source::Response(names) => json(scope.response, names, spelling, out),
+        Source::Path(name) => write_path(scope, name, spelling, out),
+        Source::Query(name) => write_query(reading.query, name, spelling, out),
+        Source::QueryRest => Some(write_query_rest(reading, spelling, out)),
+        Source::Header(name) => write_header(reading, name, out),
+        Source::Cookie(name) => write_cookie(scope.headers, name, spelling, out),
+        Source::Host => Some(write_host(scope.host, out)),
+        Source::Uri => Some(write_uri(scope, out)),
+        Source::Jwt(names) => write_json(scope.claims, names, spelling, out),
+        Source::Body(names) => write_json(scope.body, names, spelling, out),
+        Source::Response(names) => write_json(scope.response, names, spelling, out),
     }
 }
 
-fn path(scope: &Scope<'_>, name: &str, spelling: Spelling, out: &mut String) -> Option<Found> {
+fn write_path(
+    scope: &Scope<'_>,
+    name: &str,
+    spelling: Spelling,
+    out: &mut String,
+) -> Option<WrittenValue> {
     let (_, raw) = scope.params.iter().find(|(param, _)| *param == name)?;
     if is_simple(raw) {
         out.push_str(raw);
-        return Some(Found::ONE);
+        return Some(WrittenValue::ONE);
     }
     match spelling {
-        Spelling::Decoded => push(out, decode(raw, Place::Path), b""),
+        Spelling::Decoded => push(out, decode(raw, UrlPart::Path), b""),
         Spelling::Raw => push(out, raw.bytes(), b""),
     }
-    Some(Found {
-        usual: is_usual(raw, Place::Path),
+    Some(WrittenValue {
+        usual: is_usual(raw, UrlPart::Path),
         single: true,
     })
 }
 
-fn query(query: &Query<'_>, name: &str, spelling: Spelling, out: &mut String) -> Option<Found> {
+fn write_query(
+    query: &Query<'_>,
+    name: &str,
+    spelling: Spelling,
+    out: &mut String,
+) -> Option<WrittenValue> {
     let mut usual = true;
-    let count = joined(out, query.named(name), |out, field| {
+    let count = write_joined(out, query.named(name), |out, field| {
         let value = field.value().filter(|value| is_simple(value));
         if let (Spelling::Decoded, true, Some(value)) = (spelling, field.simple_name, value) {
             return out.push_str(value);
         }
         usual &= is_usual_field(field);
         match spelling {
-            Spelling::Decoded => push(out, decode(field.value().unwrap_or(""), Place::Query), b""),
+            Spelling::Decoded => push(
+                out,
+                decode(field.value().unwrap_or(""), UrlPart::Query),
+                b"",
+            ),
             Spelling::Raw => push(out, field.raw.bytes(), b""),
         }
     });
-    (count > 0).then_some(Found {
+    (count > 0).then_some(WrittenValue {
         usual,
         single: count == 1,
     })
@@ -97,7 +111,11 @@ fn query(query: &Query<'_>, name: &str, spelling: Spelling, out: &mut String) ->
 
 /// All the fields that no `{query.name}` of the template takes. The order of fields with different
 /// names is not kept: it is what `{query}` is there to level out.
-fn query_rest(reading: &Reading<'_, '_>, spelling: Spelling, out: &mut String) -> Found {
+fn write_query_rest(
+    reading: &Reading<'_, '_>,
+    spelling: Spelling,
+    out: &mut String,
+) -> WrittenValue {
     let mut usual = true;
     let fields = reading.query.fields();
     let rest = fields
@@ -105,59 +123,61 @@ fn query_rest(reading: &Reading<'_, '_>, spelling: Spelling, out: &mut String) -
         .inspect(|field| usual &= is_usual_field(field));
     match spelling {
         Spelling::Raw => {
-            joined(out, rest, |out, field| push(out, field.raw.bytes(), b""));
+            write_joined(out, rest, |out, field| push(out, field.raw.bytes(), b""));
         }
         Spelling::Decoded => {
             for (index, field) in rest.enumerate() {
                 if index > 0 {
                     out.push('&');
                 }
-                push(out, decode(field.name, Place::Query), b"=&");
+                push(out, decode(field.name, UrlPart::Query), b"=&");
                 out.push('=');
-                let value = decode(field.value().unwrap_or(""), Place::Query);
+                let value = decode(field.value().unwrap_or(""), UrlPart::Query);
                 push(out, value, b"=&");
             }
         }
     }
-    Found {
+    WrittenValue {
         usual,
         single: true,
     }
 }
 
 fn is_usual_field(field: &Field<'_>) -> bool {
-    is_usual(field.name, Place::Query)
+    is_usual(field.name, UrlPart::Query)
         && field
             .value()
-            .is_some_and(|value| is_usual(value, Place::Query))
+            .is_some_and(|value| is_usual(value, UrlPart::Query))
 }
 
-fn header(reading: &Reading<'_, '_>, name: &str, out: &mut String) -> Option<Found> {
+fn write_header(reading: &Reading<'_, '_>, name: &str, out: &mut String) -> Option<WrittenValue> {
     let secret = reading.template.hashed.iter().any(|hashed| hashed == name);
-    let count = joined(
-        out,
-        reading.scope.headers.get_all(name),
-        |out, line| match secret {
-            true => push_digest(out, line.as_bytes()),
-            false => push(out, line.as_bytes().iter().copied(), b""),
-        },
-    );
-    (count > 0).then_some(Found {
+    let lines = reading.scope.headers.get_all(name);
+    let count = write_joined(out, lines, |out, line| match secret {
+        true => push_digest(out, line.as_bytes()),
+        false => push(out, line.as_bytes().iter().copied(), b""),
+    });
+    (count > 0).then_some(WrittenValue {
         usual: true,
         single: count == 1,
     })
 }
 
-fn cookie(headers: &HeaderMap, name: &str, spelling: Spelling, out: &mut String) -> Option<Found> {
+fn write_cookie(
+    headers: &HeaderMap,
+    name: &str,
+    spelling: Spelling,
+    out: &mut String,
+) -> Option<WrittenValue> {
     let mut usual = true;
-    let count = joined(out, cookies(headers, name), |out, cookie| {
+    let count = write_joined(out, cookies(headers, name), |out, cookie| {
         usual &= cookie.plain_name;
         match spelling {
             Spelling::Decoded => push_digest(out, cookie.value),
             Spelling::Raw => push_digest(out, cookie.pair),
         }
     });
-    (count > 0).then_some(Found {
+    (count > 0).then_some(WrittenValue {
         usual,
         single: count == 1,
     })
@@ -200,7 +220,7 @@ fn cookies<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = Cooki
 }
 
 /// The separator of path and host, `/`, is escaped: no host has one, and `{host}{uri}` relies on it.
-fn host(host: &str, out: &mut String) -> Found {
+fn write_host(host: &str, out: &mut String) -> WrittenValue {
     match is_simple(host) && !host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         true => out.push_str(host),
         false => {
@@ -208,28 +228,28 @@ fn host(host: &str, out: &mut String) -> Found {
             push(out, lower, b"/");
         }
     }
-    Found::ONE
+    WrittenValue::ONE
 }
 
-fn uri(scope: &Scope<'_>, out: &mut String) -> Found {
+fn write_uri(scope: &Scope<'_>, out: &mut String) -> WrittenValue {
     push_text(out, scope.path, b"?");
     if let Some(query) = scope.query {
         out.push('?');
         push_text(out, query, b"");
     }
-    Found {
+    WrittenValue {
         usual: scope.path.starts_with('/'),
         single: true,
     }
 }
 
 /// Strings, numbers and booleans are values; all else counts as absent.
-fn json(
+fn write_json(
     document: Option<&Value>,
     names: &[String],
     spelling: Spelling,
     out: &mut String,
-) -> Option<Found> {
+) -> Option<WrittenValue> {
     let value = names
         .iter()
         .try_fold(document?, |value, name| value.as_object()?.get(name))?;
@@ -239,7 +259,7 @@ fn json(
                 out.push('"');
             }
             push(out, text.bytes(), b"");
-            return Some(Found::ONE);
+            return Some(WrittenValue::ONE);
         }
         Value::Bool(value) => value.to_string(),
         // A number that was rounded when it was read is no identity: two users may share it.
@@ -248,7 +268,7 @@ fn json(
     };
     push(out, text.bytes(), b"");
     // A purge bound to `42` is to find `"42"`; the two share a text, and the string is the usual.
-    Some(Found {
+    Some(WrittenValue {
         usual: false,
         single: true,
     })
@@ -264,7 +284,7 @@ fn is_exact(number: &serde_json::Number) -> bool {
 }
 
 /// Writes each item, with the sign for "next value" between; returns how many there were.
-fn joined<I: IntoIterator>(
+fn write_joined<I: IntoIterator>(
     out: &mut String,
     items: I,
     mut write: impl FnMut(&mut String, I::Item),

@@ -2,7 +2,7 @@
 //!
 //! hyper bounds what one peer can make it hold: streams at a time, bytes and `CONTINUATION` frames of a
 //! head, streams reset before they were looked at (rapid reset) or for an error of the client. Time is
-//! ours: [`frames`] tells the connection's deadlines what moves, [`streams`] ends a single stream whose
+//! ours: by [`frames`] the connection's deadlines know what moves, [`streams`] ends a single stream whose
 //! answer the client does not take.
 
 pub(super) mod frames;
@@ -18,7 +18,7 @@ use hyper_util::rt::TokioTimer;
 
 use crate::body::Body;
 use crate::config::Listen;
-use streams::{Spawner, Taken};
+use streams::{PacedBody, Spawner};
 
 /// Requests at a time on one connection; browsers open fewer (RFC 9113 §6.5.2 advises at least 100).
 const MAX_STREAMS: u32 = 128;
@@ -49,7 +49,7 @@ pub(super) fn builder(listen: &Listen, spawner: Spawner) -> http2::Builder<Spawn
 
 /// The answer as it may go out over HTTP/2. hyper leaves the body away on HTTP/1 where there must be
 /// none (RFC 9110 §6.4.1); on HTTP/2 that is left to us.
-pub(super) fn framed(method: &Method, response: Response<Body>) -> Response<Taken> {
+pub(super) fn frame(method: &Method, response: Response<Body>) -> Response<PacedBody> {
     let (mut head, mut body) = response.into_parts();
     let bodiless = *method == Method::HEAD
         || matches!(
@@ -64,5 +64,5 @@ pub(super) fn framed(method: &Method, response: Response<Body>) -> Response<Take
         }
         body = Body::empty();
     }
-    Response::from_parts(head, Taken::new(body))
+    Response::from_parts(head, PacedBody::new(body))
 }

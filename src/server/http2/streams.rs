@@ -41,16 +41,16 @@ struct Counts {
 pub(in crate::server) struct Spawner {
     streams: Streams,
     /// How long a client may take nothing of an answer.
-    patience: Duration,
+    idle_timeout: Duration,
 }
 
-/// Whose move it is in one stream.
+/// Who is waited for in one stream: the client, to take the piece it was given, or we, to make the next.
 #[derive(Clone, Debug, Default)]
 struct Turn(Arc<TurnState>);
 
 #[derive(Debug, Default)]
 struct TurnState {
-    clients: AtomicBool,
+    awaits_client: AtomicBool,
     given: AtomicUsize,
 }
 
@@ -60,12 +60,12 @@ impl Streams {
         self.0.open.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether the client was told to go (`GOAWAY`).
+    /// Whether the client was sent a `GOAWAY`.
     pub(in crate::server) fn are_leaving(&self) -> bool {
         self.0.leaving.load(Ordering::Relaxed)
     }
 
-    /// The client is being told to go.
+    /// The client is being sent a `GOAWAY`.
     pub(in crate::server) fn leave(&self) {
         self.0.leaving.store(true, Ordering::Relaxed);
     }
@@ -87,8 +87,11 @@ impl Drop for Open {
 }
 
 impl Spawner {
-    pub(in crate::server) fn new(streams: Streams, patience: Duration) -> Spawner {
-        Spawner { streams, patience }
+    pub(in crate::server) fn new(streams: Streams, idle_timeout: Duration) -> Spawner {
+        Spawner {
+            streams,
+            idle_timeout,
+        }
     }
 }
 
@@ -100,7 +103,7 @@ where
         tokio::spawn(Stream {
             future: Box::pin(future),
             turn: Turn::default(),
-            patience: self.patience,
+            idle_timeout: self.idle_timeout,
             seen: 0,
             sleep: None,
             _open: self.streams.open(),
@@ -112,7 +115,7 @@ where
 struct Stream<F> {
     future: Pin<Box<F>>,
     turn: Turn,
-    patience: Duration,
+    idle_timeout: Duration,
     /// Pieces given when the wait for the client began.
     seen: usize,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -128,12 +131,12 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
         if polled.is_ready() {
             return Poll::Ready(());
         }
-        if !this.turn.is_clients() {
+        if !this.turn.awaits_client() {
             this.sleep = None;
             return Poll::Pending;
         }
         let given = this.turn.given();
-        let until = Instant::now() + this.patience;
+        let until = Instant::now() + this.idle_timeout;
         match &mut this.sleep {
             Some(sleep) if this.seen != given => sleep.as_mut().reset(until),
             Some(_) => {}
@@ -143,23 +146,23 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
         if let Some(sleep) = &mut this.sleep {
             ready!(sleep.as_mut().poll(cx));
         }
-        tracing::debug!(after = ?this.patience, "stream reset: the client takes nothing of its answer");
+        tracing::debug!(after = ?this.idle_timeout, "stream reset: the client takes nothing of its answer");
         Poll::Ready(())
     }
 }
 
 impl Turn {
-    fn give(&self) {
+    fn note_given(&self) {
         self.0.given.fetch_add(1, Ordering::Relaxed);
-        self.0.clients.store(true, Ordering::Relaxed);
+        self.0.awaits_client.store(true, Ordering::Relaxed);
     }
 
-    fn wait_for_us(&self) {
-        self.0.clients.store(false, Ordering::Relaxed);
+    fn note_awaited(&self) {
+        self.0.awaits_client.store(false, Ordering::Relaxed);
     }
 
-    fn is_clients(&self) -> bool {
-        self.0.clients.load(Ordering::Relaxed)
+    fn awaits_client(&self) -> bool {
+        self.0.awaits_client.load(Ordering::Relaxed)
     }
 
     fn given(&self) -> usize {
@@ -169,14 +172,14 @@ impl Turn {
 
 /// An answer's body, given in pieces small enough to see whether the client takes them.
 #[derive(Debug)]
-pub(in crate::server) struct Taken {
+pub(in crate::server) struct PacedBody {
     body: Body,
     rest: Bytes,
 }
 
-impl Taken {
-    pub(in crate::server) fn new(body: Body) -> Taken {
-        Taken {
+impl PacedBody {
+    pub(in crate::server) fn new(body: Body) -> PacedBody {
+        PacedBody {
             body,
             rest: Bytes::new(),
         }
@@ -198,7 +201,7 @@ impl Taken {
     }
 }
 
-impl HttpBody for Taken {
+impl HttpBody for PacedBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -209,8 +212,8 @@ impl HttpBody for Taken {
         let polled = self.poll_next(cx);
         // Outside of a `Stream`'s task nobody waits.
         let _ = TURN.try_with(|turn| match polled {
-            Poll::Ready(Some(Ok(_))) => turn.give(),
-            _ => turn.wait_for_us(),
+            Poll::Ready(Some(Ok(_))) => turn.note_given(),
+            _ => turn.note_awaited(),
         });
         polled
     }
@@ -241,7 +244,7 @@ mod tests {
     async fn pieces_are_small_and_whole() {
         for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5] {
             let bytes = Bytes::from((0..length).map(|n| n as u8).collect::<Vec<_>>());
-            let mut body = Taken::new(Body::whole(bytes.clone()));
+            let mut body = PacedBody::new(Body::whole(bytes.clone()));
             assert_eq!(body.size_hint().exact(), Some(length as u64), "{length}");
             let mut gathered = Vec::new();
             while let Some(frame) = body.frame().await {
@@ -259,20 +262,20 @@ mod tests {
     /// A body that has given a piece and is not asked again: its client takes nothing.
     #[tokio::test(start_paused = true)]
     async fn a_stream_waits_so_long_for_its_client_and_for_us_without_end() {
-        let patience = Duration::from_secs(5);
+        let idle_timeout = Duration::from_secs(5);
         let rows = [("client", true, true), ("app", false, false)];
         for (name, given, ends) in rows {
             let streams = Streams::default();
-            let spawner = Spawner::new(streams.clone(), patience);
+            let spawner = Spawner::new(streams.clone(), idle_timeout);
             spawner.execute(async move {
                 if given {
-                    let mut body = Taken::new(Body::whole("x".into()));
+                    let mut body = PacedBody::new(Body::whole("x".into()));
                     body.frame().await;
                 }
                 std::future::pending::<()>().await;
             });
             assert!(streams.any(), "{name}");
-            tokio::time::sleep(patience - Duration::from_millis(1)).await;
+            tokio::time::sleep(idle_timeout - Duration::from_millis(1)).await;
             assert!(streams.any(), "{name}");
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert_eq!(!streams.any(), ends, "{name}");

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
-use crate::upstream::{Upstream, target};
+use crate::upstream::{Upstream, build_uri};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -84,7 +84,7 @@ fn pool_for(settings: &config::Upstream) -> Http1 {
         panic!("it is an http target");
     };
     let path = PathAndQuery::from_static("/");
-    Http1::new(settings, target(Scheme::HTTP, authority, path)).unwrap()
+    Http1::new(settings, build_uri(Scheme::HTTP, authority, path)).unwrap()
 }
 
 /// Answers each head that comes, that of `/long` with a part of its answer, that of `/none` without
@@ -127,9 +127,9 @@ fn request(path: &str) -> Request<Body> {
     request.body(Body::empty()).unwrap()
 }
 
-async fn read((response, taken): (Response<Incoming>, Taken)) -> usize {
+async fn read((response, connection): (Response<Incoming>, PooledConnection)) -> usize {
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    drop(taken);
+    drop(connection);
     std::str::from_utf8(&body).unwrap().parse().unwrap()
 }
 
@@ -168,8 +168,8 @@ async fn an_answer_that_is_not_read_to_its_end_ends_its_connection() {
 async fn an_answer_without_a_body_holds_no_connection() {
     let app = App::start(|_| {}).await;
     let upstream = Upstream::new(&app.settings).unwrap();
-    let _held = upstream.ask(request("/none")).await.unwrap();
-    let response = upstream.ask(request("/")).await.unwrap();
+    let _held = upstream.send_once(request("/none")).await.unwrap();
+    let response = upstream.send_once(request("/")).await.unwrap();
     let body = response.into_body().within(None).collect().await.unwrap();
     assert_eq!(body.to_bytes(), "1");
 }
@@ -178,11 +178,11 @@ async fn an_answer_without_a_body_holds_no_connection() {
 async fn who_is_handed_one_and_ends_gives_it_back() {
     let app = App::start(|_| {}).await;
     assert_eq!(app.ask().await, 1);
-    let given = app.pool.0.wait();
-    let taken = app.pool.0.idle().expect("it is idle");
-    drop(taken);
+    let given = app.pool.0.wait_for_free();
+    let connection = app.pool.0.take_idle().expect("it is idle");
+    drop(connection);
     // Handed over, and never looked at.
-    assert!(app.pool.0.places.lock().idle.is_empty());
+    assert!(app.pool.0.state.lock().idle.is_empty());
     drop(given);
     assert_eq!(app.ask().await, 1);
 }
@@ -221,9 +221,9 @@ async fn a_connection_that_the_app_has_closed_is_passed_over() {
     let second = app.pool.send(request("/last")).await.unwrap();
     assert_eq!((read(first).await, read(second).await), (1, 2));
     let (pool, closed) = (&app.pool.0, |idle: &Idle| idle.sender.is_closed());
-    assert_eq!(pool.places.lock().idle.len(), 2);
+    assert_eq!(pool.state.lock().idle.len(), 2);
     app.close.notify_one();
-    until(|| pool.places.lock().idle.iter().any(closed)).await;
+    until(|| pool.state.lock().idle.iter().any(closed)).await;
     assert_eq!(app.ask().await, 1);
 }
 
@@ -271,7 +271,7 @@ async fn who_waits_for_a_new_connection_takes_one_that_gets_free() {
     });
     until(|| {
         pool.0
-            .places
+            .state
             .lock()
             .waiting
             .iter()
@@ -279,8 +279,11 @@ async fn who_waits_for_a_new_connection_takes_one_that_gets_free() {
     })
     .await;
     assert_eq!(read(held).await, 1);
-    let taken = tokio::time::timeout(LONG, waiting);
-    assert_eq!(taken.await.expect("it is given the free one").unwrap(), 1);
+    let connection = tokio::time::timeout(LONG, waiting);
+    assert_eq!(
+        connection.await.expect("it is given the free one").unwrap(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -290,7 +293,7 @@ async fn who_gives_up_waits_no_longer() {
     for _ in 0..10 {
         let mut opening = Box::pin(pool.send(request("/")));
         assert!(futures_util::poll!(opening.as_mut()).is_pending());
-        assert_eq!(pool.0.places.lock().waiting.len(), 1);
+        assert_eq!(pool.0.state.lock().waiting.len(), 1);
     }
 }
 
@@ -312,7 +315,7 @@ async fn a_connection_is_free_once_its_request_has_been_sent_too() {
     let second = app.pool.send(self::request("/")).await.unwrap();
     pieces.send(Bytes::from_static(b"12345")).unwrap();
     drop(pieces);
-    until(|| !app.pool.0.places.lock().idle.is_empty()).await;
+    until(|| !app.pool.0.state.lock().idle.is_empty()).await;
     // It is read as the start of the next request, which this app answers all the same.
     let first = app.pool.send(self::request("/")).await.unwrap();
     assert_eq!((read(first).await, read(second).await), (1, 2));

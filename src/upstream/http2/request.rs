@@ -5,7 +5,7 @@ use http::uri::Authority;
 use http::{HeaderMap, Request, Uri};
 
 use crate::body::Body;
-use crate::upstream::target;
+use crate::upstream::build_uri;
 
 /// What the app has not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) enum Refusal {
 
 /// RFC 9113 §8.7: these two say that a request was not processed. h2 reports a `GOAWAY` only to streams
 /// above the last one that it names.
-pub(super) fn refusal(error: &hyper::Error) -> Option<Refusal> {
+pub(super) fn find_refusal(error: &hyper::Error) -> Option<Refusal> {
     let error = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
     if error.is_remote() && error.is_go_away() {
         return Some(Refusal::Connection);
@@ -29,7 +29,7 @@ pub(super) fn refusal(error: &hyper::Error) -> Option<Refusal> {
 
 /// The request as HTTP/2 has it: `Host` becomes `:authority` (RFC 9113 §8.3.1), and no field belongs to
 /// the connection (§8.2.2). The order of the others stays. `app` says how and where it is asked.
-pub(super) fn translated(request: Request<Body>, app: &Uri) -> Request<Body> {
+pub(super) fn to_http2(request: Request<Body>, app: &Uri) -> Request<Body> {
     let (mut head, body) = request.into_parts();
     let host = head.headers.get(HOST).map(|host| host.as_bytes());
     let authority = host
@@ -38,7 +38,7 @@ pub(super) fn translated(request: Request<Body>, app: &Uri) -> Request<Body> {
     if let (Some(scheme), Some(authority), Some(path)) =
         (app.scheme(), authority, head.uri.path_and_query())
     {
-        head.uri = target(scheme.clone(), authority, path.clone());
+        head.uri = build_uri(scheme.clone(), authority, path.clone());
     }
     let fields = std::mem::take(&mut head.headers);
     head.headers = HeaderMap::with_capacity(fields.len());
@@ -51,7 +51,7 @@ pub(super) fn translated(request: Request<Body>, app: &Uri) -> Request<Body> {
 }
 
 /// A copy of a request whose body, if any, is at hand.
-pub(super) fn copied(request: &Request<Body>) -> Option<Request<Body>> {
+pub(super) fn copy_if_whole(request: &Request<Body>) -> Option<Request<Body>> {
     let Body::Whole(bytes) = request.body() else {
         return None;
     };
@@ -91,7 +91,7 @@ mod tests {
                 .header("x-third", "1")
                 .body(Body::empty())
                 .unwrap();
-            let request = translated(request, &app);
+            let request = to_http2(request, &app);
             let names: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
             assert_eq!(names, ["x-first", "x-second", "x-third"], "{name}");
             if expected == "*" {

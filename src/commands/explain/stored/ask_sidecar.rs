@@ -22,19 +22,19 @@ const MAX_ANSWER: usize = 1024 * 1024;
 
 /// Why a sidecar did not tell.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unheard {
+pub(super) enum AskError {
     #[error("nobody answers there ({0})")]
-    Nobody(String),
+    NoAnswer(String),
     #[error("no answer within {} s", TIMEOUT.as_secs())]
-    Slow,
+    Timeout,
     #[error("it refuses ({status}): {why}")]
     Refused { status: StatusCode, why: String },
     #[error("it speaks, but not as this version of Pannier does")]
-    Stranger,
+    NotPannier,
 }
 
 /// Host and port of `--admin`.
-pub(super) fn authority(url: &str) -> anyhow::Result<String> {
+pub(super) fn parse_authority(url: &str) -> anyhow::Result<String> {
     let rest = match url.split_once("://") {
         Some(("http", rest)) => rest,
         Some((scheme, _)) => bail!("--admin {url}: the admin interface has no {scheme}, only http"),
@@ -54,15 +54,15 @@ pub(super) async fn ask(
     admin: &str,
     token: Option<&str>,
     wanted: &Wanted,
-) -> Result<Account, Unheard> {
+) -> Result<Account, AskError> {
     match tokio::time::timeout(TIMEOUT, exchange(admin, token, wanted)).await {
         Ok(result) => result,
-        Err(_) => Err(Unheard::Slow),
+        Err(_) => Err(AskError::Timeout),
     }
 }
 
-async fn exchange(admin: &str, token: Option<&str>, wanted: &Wanted) -> Result<Account, Unheard> {
-    let body = serde_json::to_vec(wanted).map_err(|_| Unheard::Stranger)?;
+async fn exchange(admin: &str, token: Option<&str>, wanted: &Wanted) -> Result<Account, AskError> {
+    let body = serde_json::to_vec(wanted).map_err(|_| AskError::NotPannier)?;
     let mut request = Request::post(format!("http://{admin}/explain"))
         .header(header::CONTENT_TYPE, "application/json");
     if let Some(token) = token {
@@ -70,36 +70,36 @@ async fn exchange(admin: &str, token: Option<&str>, wanted: &Wanted) -> Result<A
     }
     let request = request
         .body(Full::new(Bytes::from(body)))
-        .map_err(|error| Unheard::Nobody(error.to_string()))?;
+        .map_err(|error| AskError::NoAnswer(error.to_string()))?;
     let client: Client<HttpConnector, Full<Bytes>> =
         Client::builder(TokioExecutor::new()).build_http();
     let response = client
         .request(request)
         .await
-        .map_err(|error| Unheard::Nobody(innermost(&error)))?;
+        .map_err(|error| AskError::NoAnswer(find_cause(&error)))?;
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER);
-    let body = body.collect().await.map_err(|_| Unheard::Stranger)?;
-    read(status, &body.to_bytes())
+    let body = body.collect().await.map_err(|_| AskError::NotPannier)?;
+    read_answer(status, &body.to_bytes())
 }
 
-fn read(status: StatusCode, body: &[u8]) -> Result<Account, Unheard> {
+fn read_answer(status: StatusCode, body: &[u8]) -> Result<Account, AskError> {
     if status == StatusCode::OK {
-        return serde_json::from_slice(body).map_err(|_| Unheard::Stranger);
+        return serde_json::from_slice(body).map_err(|_| AskError::NotPannier);
     }
-    let said: Option<Value> = serde_json::from_slice(body).ok();
-    let why = said.as_ref().and_then(|said| said["error"].as_str());
+    let answer: Option<Value> = serde_json::from_slice(body).ok();
+    let why = answer.as_ref().and_then(|answer| answer["error"].as_str());
     match why {
-        Some(why) if status != StatusCode::NOT_FOUND => Err(Unheard::Refused {
+        Some(why) if status != StatusCode::NOT_FOUND => Err(AskError::Refused {
             status,
             why: why.to_owned(),
         }),
-        _ => Err(Unheard::Stranger),
+        _ => Err(AskError::NotPannier),
     }
 }
 
 /// The cause that says most.
-fn innermost(error: &dyn std::error::Error) -> String {
+fn find_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
@@ -125,7 +125,7 @@ mod tests {
             ("", None),
         ];
         for (url, expected) in cases {
-            assert_eq!(authority(url).ok().as_deref(), expected, "{url}");
+            assert_eq!(parse_authority(url).ok().as_deref(), expected, "{url}");
         }
     }
 
@@ -154,8 +154,10 @@ mod tests {
         ];
         for (name, status, body, expected) in cases {
             let status = StatusCode::from_u16(status).unwrap();
-            let unheard = read(status, body.as_bytes()).unwrap_err().to_string();
-            assert!(unheard.contains(expected), "{name}: {unheard}");
+            let error = read_answer(status, body.as_bytes())
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(expected), "{name}: {error}");
         }
     }
 }

@@ -47,7 +47,9 @@ pub(super) async fn ask(
     let sending = pin!(async {
         let mut may_ask_again = true;
         loop {
-            let answer = upstream.ask(outgoing(request, stale, mode, listener)).await;
+            let answer = upstream
+                .send_once(outgoing(request, stale, mode, listener))
+                .await;
             let was_lost = answer.as_ref().is_err_and(UpstreamError::was_lost);
             if !(was_lost && std::mem::take(&mut may_ask_again)) {
                 return answer;

@@ -43,9 +43,11 @@
 //!
 //! | what | where |
 //! | --- | --- |
-//! | a setting of a route | its key in `config/fields/rules.rs`, its value in `config/compile/rules.rs`, into [`http_cache::Policy`] if it decides by RFC 9111 and else into [`config::Route`]; tests then ask for `config/full.toml`, the README and `explain` |
-//! | a reason | [`http_cache::Reason`]; its row in `http_cache/cache_status.rs` |
-//! | what fetches without a client | a request made by [`proxy::request::context::RequestContext::unsent`], planned and answered like any other |
+//! | a setting of a route | its key in `config/fields/rules.rs`, its value in `config/compile/rules.rs`, into [`http_cache::Policy`] if it decides by RFC 9111 and else into [`config::Route`], read through [`live::Rule`]; tests then ask for `config/full.toml`, the README and `explain` |
+//! | a reason | [`http_cache::Reason`]; its row and its arm in `http_cache/cache_status.rs`, and the README: tests ask for them |
+//! | a condition for storing | in [`http_cache::storable()`] if it is of the answer. What the answer does not tell (a count, a budget) belongs behind the body, beside `FillEnd::Untagged`: a refusal by the head also tells those who wait to ask for themselves, for ten seconds |
+//! | a second shared store | beside `store/redis`; what [`store::Store`] asks of its `AttachedTier` is then the interface |
+//! | what fetches without a client | a request made by [`proxy::request::context::RequestContext::unsent`] and planned by [`proxy::request::plan`]; `proxy/cache` answers it (`answer`), and needs a face to the outside for whoever comes first |
 //! | what observes fills | the one exit of a fill |
 //! | what must not be cut short | a guard of [`drain::Drain`] |
 //! | a command; an endpoint | a file in [`commands`]; a row of the table in [`admin`] |

@@ -1,4 +1,4 @@
-//! HeadCache of recent answers, ready to be sent again.
+//! Heads of recent answers, ready to be sent again.
 //!
 //! `Age` and the `ttl` of `Cache-Status` count in seconds, so within one second a stored response goes
 //! out under the same head. Each worker keeps those of its popular hits: a hit then costs one copy of a

@@ -99,6 +99,9 @@ async fn store(
         stored,
         ..Variant::clone(&variant)
     };
-    // Refused, it stays as it was: stale, or fresh and soon gone.
-    let _ = store.commit(ticket, freshened, request.coherence()).await;
+    let stored = store.commit(ticket, freshened, request.coherence()).await;
+    if let Err(reason) = stored {
+        // It stays as it was: stale, or fresh and soon gone.
+        request.rule().metrics.not_stored(reason);
+    }
 }

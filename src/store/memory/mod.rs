@@ -110,7 +110,7 @@ impl Memory {
     /// Adds `variant` to the variants under `key`. Refused with [`Reason::Fenced`] if a purge since `mark`
     /// covers it (promise I3).
     ///
-    /// The entry that was there is outdated and goes even where there is no room for the new one.
+    /// Where there is no room for all of them together, the entry that was there goes as well.
     pub fn add(
         &self,
         key: &str,

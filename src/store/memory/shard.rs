@@ -52,7 +52,7 @@ pub(super) enum Hit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeepDecoded {
     No,
-    /// Give it to [`Shard::keep`] for this slot.
+    /// Give it to [`Shard::keep_decoded`] for this slot.
     For(u32),
 }
 

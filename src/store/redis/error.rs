@@ -7,7 +7,8 @@ pub struct Unanswered;
 /// A command's failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::store) enum Error {
-    /// Not sent: no connection, or the circuit breaker is open.
+    /// No connection, no session, or the circuit breaker is open: nothing was sent, or what was sent counts for
+    /// nothing, since its session has ended.
     #[error("not connected")]
     Down,
     /// No answer in time; the command may still be carried out.

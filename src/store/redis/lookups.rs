@@ -38,7 +38,8 @@ struct Lookup {
 }
 
 impl Lookups {
-    /// Starts the task that sends lookups over `connection`; it ends with the result or the connection.
+    /// Starts the task that sends lookups over `connection`; it ends with the value returned
+    /// or with the connection.
     pub(super) fn start(connection: &Arc<RedisConnection>) -> Lookups {
         let (sender, receiver) = mpsc::unbounded_channel();
         tokio::spawn(send_all(receiver, Arc::downgrade(connection)));

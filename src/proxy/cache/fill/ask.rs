@@ -34,7 +34,8 @@ pub(super) enum Listener {
 }
 
 /// Asks the app by `mode`, or whether `stale` still holds; once more if the connection was lost before
-/// an answer began.
+/// an answer began. The request is built anew for that: copying each one, as for requests that only pass,
+/// would cost every miss.
 pub(super) async fn ask(
     request: CacheRequestRef<'_>,
     stale: Option<&Variant>,
@@ -48,7 +49,7 @@ pub(super) async fn ask(
         let mut may_ask_again = true;
         loop {
             let answer = upstream
-                .send_once(outgoing(request, stale, mode, listener))
+                .send_once(build(request, stale, mode, listener))
                 .await;
             let was_lost = answer.as_ref().is_err_and(UpstreamError::was_lost);
             if !(was_lost && std::mem::take(&mut may_ask_again)) {
@@ -64,7 +65,7 @@ pub(super) async fn ask(
     }))
 }
 
-fn outgoing(
+fn build(
     request: CacheRequestRef<'_>,
     stale: Option<&Variant>,
     mode: &FetchMode,
@@ -89,19 +90,19 @@ fn outgoing(
         // Tags are read from the body, which a content coding would hide.
         remove(&mut fields, |name| *name == ACCEPT_ENCODING);
     }
-    let mut outgoing = Request::new(Body::empty());
-    *outgoing.method_mut() = Method::GET;
-    *outgoing.uri_mut() = outgoing::origin_form(&context.parts.uri);
-    *outgoing.headers_mut() = fields;
+    let mut to_app = Request::new(Body::empty());
+    *to_app.method_mut() = Method::GET;
+    *to_app.uri_mut() = outgoing::origin_form(&context.parts.uri);
+    *to_app.headers_mut() = fields;
     if listener == Listener::Client {
         let sink = context.interim.clone();
-        outgoing::hand_on_interim(&mut outgoing, sink, Expectation::default());
+        outgoing::hand_on_interim(&mut to_app, sink, Expectation::default());
     }
-    outgoing
+    to_app
 }
 
 /// The app's answer as the client gets it: its head, its body, and its length if it has one.
-pub(super) fn passed_on(
+pub(super) fn take_apart(
     request: CacheRequestRef<'_>,
     response: Response<Arriving>,
 ) -> (Parts, Timed, Option<u64>) {

@@ -1,5 +1,6 @@
-//! The one exit of a fill: however it ended, its client and those who wait are told, what was not stored
-//! is counted, and its ticket is given back or used. Whatever observes fills hangs here.
+//! The one exit of a fill: however it ended, those who wait are told and its client, if it was not when the
+//! answer began; what was not stored is counted, and the ticket is given back or used. Whatever observes
+//! fills hangs here.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub(super) struct Fill {
     pub(super) client: Option<oneshot::Sender<FillAnswer>>,
     /// The duty to those who wait for the end; `None`: nobody does.
     pub(super) leader: Option<Leader>,
-    /// `None`: the app need not be asked.
+    /// `None`: not yet granted, not needed since another sidecar has stored, or used.
     pub(super) ticket: Option<Ticket>,
     /// When the app was asked.
     pub(super) asked: Instant,
@@ -124,7 +125,7 @@ impl Fill {
 
     /// Stores `variant`, and lets those who wait have it.
     async fn commit(mut self: Box<Self>, variant: Arc<Variant>) {
-        // Who asked the app has one.
+        // Granted before the app was asked, so an answer to store comes with one.
         let Some(ticket) = self.ticket.take() else {
             return;
         };
@@ -185,6 +186,8 @@ impl Fill {
             Reason::Authorization | Reason::Cookie | Reason::RequestNoStore
         );
         match &self.leader {
+            // Too long for everyone.
+            _ if reason == Reason::TooLarge => self.note(Memo::Uncacheable),
             Some(_) if is_personal => return FillResult::Again,
             Some(_) => self.note(Memo::Uncacheable),
             None => self.note(Memo::Personal),

@@ -139,7 +139,7 @@ async fn fetch(fill: &mut Fill, mut stale: Stale, mut mode: FetchMode) -> FillEn
         match question(request, &stale, &mode).judge(head.status(), head.headers()) {
             Verdict::Confirms => return receive::confirm(request, stale.variant, &arrival),
             Verdict::ClientHasIt => {
-                return FillEnd::Unmodified(receive::passed_on_whole(request, arrival));
+                return FillEnd::Unmodified(receive::pass_through(request, arrival));
             }
             // Boxed, so that the many fills of a whole response do not carry its size.
             Verdict::Completes => {

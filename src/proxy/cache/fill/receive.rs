@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
-use super::ask::{Arrival, passed_on};
+use super::ask::{Arrival, take_apart};
 use super::end::{Fill, FillEnd, reply};
 use super::gather::Gathering;
 use super::options::{FetchMode, FillAnswer};
@@ -69,13 +69,13 @@ pub(super) async fn take(
     let request = fill.request.by_ref();
     let variant = match keep::judge_storable(request, &arrival) {
         Ok(variant) => variant,
-        Err(reason) => return FillEnd::Uncacheable(reason, passed_on_whole(request, arrival)),
+        Err(reason) => return FillEnd::Uncacheable(reason, pass_through(request, arrival)),
     };
     if let Some(leader) = &fill.leader {
         leader.begun();
     }
     let (status, response_time) = (arrival.response.status(), arrival.response_time);
-    let (head, body, length) = passed_on(request, arrival.response);
+    let (head, body, length) = take_apart(request, arrival.response);
     let mut gathering = Gathering::new(body, request.rule().max_body(), length, &variant.stored);
     let response = Response::from_parts(head, gathering.for_client().await);
     let response = unless_held(request, response, &variant.stored);
@@ -109,11 +109,8 @@ fn tag(fill: &Fill, mut variant: Arc<Variant>, body: Bytes, base: Option<&Varian
 }
 
 /// The app's answer as it comes, of which nothing is kept.
-pub(super) fn passed_on_whole(
-    request: CacheRequestRef<'_>,
-    arrival: Box<Arrival>,
-) -> Response<Body> {
-    let (head, body, _) = passed_on(request, arrival.response);
+pub(super) fn pass_through(request: CacheRequestRef<'_>, arrival: Box<Arrival>) -> Response<Body> {
+    let (head, body, _) = take_apart(request, arrival.response);
     Response::from_parts(head, Body::stream(body))
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::ask::{Arrival, passed_on};
+use super::ask::{Arrival, take_apart};
 use super::gather::{Gathering, check_body};
 use crate::entry::Variant;
 use crate::http_cache::{Reason, RequestHead, Stored, ranges, storable};
@@ -26,7 +26,7 @@ pub(super) async fn join(
     };
     let stored = storable(&head, &arrival.exchange(), rule.policy)?;
     check_body(&arrival.response, rule.max_body())?;
-    let (_, body, length) = passed_on(request, arrival.response);
+    let (_, body, length) = take_apart(request, arrival.response);
     // Nobody is sent the rest alone.
     let mut gathering = Gathering::new(body, rule.max_body(), length, &stored);
     let bytes = gathering.whole().await?;

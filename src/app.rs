@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -26,6 +27,8 @@ pub struct App {
     admin_addr: SocketAddr,
     live: Arc<ArcSwap<Live>>,
     metrics: Arc<Metrics>,
+    /// Says that the process is about to end.
+    leaving: CancellationToken,
     /// Begins the drain when it is dropped, so that a start which fails leaves no thread behind.
     stop_workers: DropGuard,
     /// Ends the admin interface when it is dropped, for the same reason.
@@ -44,6 +47,7 @@ struct Parts {
     clock: Clock,
     late_writes: LateWrites,
     tally: Arc<Tally>,
+    leaving: CancellationToken,
 }
 
 impl App {
@@ -60,6 +64,7 @@ impl App {
             flights: Arc::new(Flights::new(max_fills)),
             late_writes: LateWrites::default(),
             tally: Arc::new(Tally::default()),
+            leaving: CancellationToken::new(),
             metrics,
             clock,
         };
@@ -67,12 +72,13 @@ impl App {
         let stop_workers = stop.clone().drop_guard();
         let stop_admin = admin_stop.clone().drop_guard();
         let (proxy_addr, workers) = parts.start_workers(&listen, &stop)?;
-        let (admin_addr, admin_thread) = parts.start_admin(listen.admin, stop, admin_stop)?;
+        let (admin_addr, admin_thread) = parts.start_admin(listen.admin, admin_stop)?;
         Ok(App {
             proxy_addr,
             admin_addr,
             live: parts.live,
             metrics: parts.metrics,
+            leaving: parts.leaving,
             stop_workers,
             stop_admin,
             workers,
@@ -108,8 +114,16 @@ impl App {
             .inc();
     }
 
+    /// Says by `/readyz` that the process is about to end, and goes on accepting: for how long is the caller's
+    /// to decide (`[listen] drain_delay`).
+    pub fn leave(&self) -> Duration {
+        self.leaving.cancel();
+        self.live.load().config.listen.drain_delay
+    }
+
     /// Stops accepting, finishes what is in flight, closes Redis; the admin interface goes last.
     pub fn shutdown(self) {
+        self.leaving.cancel();
         drop(self.stop_workers);
         for worker in self.workers {
             let _ = worker.join();
@@ -168,6 +182,7 @@ impl Parts {
                 clock: self.clock.clone(),
             }),
             late_writes: self.late_writes.clone(),
+            leaving: self.leaving.clone(),
             metrics: self.metrics.clone(),
             tally: self.tally.clone(),
         }
@@ -177,7 +192,6 @@ impl Parts {
     fn start_admin(
         &self,
         address: SocketAddr,
-        draining: CancellationToken,
         stop: CancellationToken,
     ) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
         let listener = TcpListener::bind(address)
@@ -185,6 +199,7 @@ impl Parts {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (metrics, store, live) = (self.metrics.clone(), self.store.clone(), self.live.clone());
+        let draining = self.leaving.clone();
         let (attached, is_attached) = mpsc::channel();
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach();

@@ -541,3 +541,51 @@ async fn a_chunked_get_keeps_its_body() {
         String::from_utf8_lossy(&answer)
     );
 }
+
+/// An app that has seen enough of an upload answers, and closes while the rest is still coming: the client gets
+/// that answer, not a broken connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_answer_to_an_upload_reaches_the_client() {
+    let refusal =
+        "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 5\r\n\r\nlarge";
+    let app = RawApp::start(move |_| {
+        // The end of the head, and of the first bytes behind it; what follows is never read.
+        vec![Step::read("\r\n\r\nxxxx"), Step::send(refusal), Step::Close]
+    })
+    .await;
+    let sidecar = Sidecar::start(&app.url(), "");
+    for _ in 0..20 {
+        let mut client = TcpStream::connect(sidecar.addr())
+            .await
+            .expect("it listens");
+        let (mut answers, mut upload) = client.split();
+        let head = "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n";
+        let piece = vec![b'x'; 1 << 16];
+        let sending = async {
+            let _ = upload.write_all(head.as_bytes()).await;
+            // A client reads its answer only when it is through with sending, or cannot go on.
+            for _ in 0..760 {
+                if upload.write_all(&piece).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let mut answer = Vec::new();
+        let reading = async {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = answers.read(&mut buffer).await {
+                answer.extend_from_slice(&buffer[..length]);
+                if answer.ends_with(b"large") {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = reading => {}
+            () = async { sending.await; std::future::pending().await } => {}
+        }
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
+        assert!(answer.ends_with("large"), "{answer:?}");
+    }
+}

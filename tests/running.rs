@@ -132,6 +132,37 @@ async fn run_with_no_file_caches_by_rfc_9111() {
     assert_eq!(app.count("/a"), 1);
 }
 
+/// Whoever sends clients here has time to notice: the port stays open, and both addresses say that it will not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_is_to_end_says_so_before_it_closes_its_port() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |_| Answer::text("x"));
+    let mut command = pannier(&["run", "--upstream", &app.url()]);
+    command.env("PANNIER_LISTEN_DRAIN_DELAY", "1h");
+    command.env("PANNIER_LISTEN_READY_PATH", "/-/ready");
+    let mut running = Running::spawn(command, &app.url());
+    let (proxy, admin) = (Client::new(running.proxy), Client::new(running.admin));
+    assert_eq!(proxy.get("/-/ready").await.status, 200);
+    running.signal("-TERM");
+    eventually("not ready", SHORT, || async {
+        admin.get("/readyz").await.status == 503
+    })
+    .await;
+    assert_eq!(proxy.get("/-/ready").await.status, 503);
+    let new = Client::new(running.proxy).get("/a").await;
+    assert_eq!(new.text(), "x", "a new client is served");
+    assert_eq!(admin.get("/healthz").await.status, 200);
+    running.signal("-TERM");
+    let status = tokio::task::spawn_blocking(move || running.child.wait())
+        .await
+        .expect("no panic");
+    assert!(
+        status.expect("it ended").success(),
+        "a second signal ends the wait"
+    );
+    assert_eq!(app.count("/-/ready"), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_finishes_what_is_in_flight() {
     let app = TestApp::start().await;

@@ -61,19 +61,29 @@ fn read(args: &cli::Run) -> Result<Loaded, ConfigErrors> {
     }
 }
 
+/// Reloads until a signal ends the process. SIGTERM leaves whoever sends clients here time to notice; SIGINT,
+/// which comes from a keyboard, does not.
 async fn until_stopped(app: &App, args: &cli::Run, mut changes: Changes) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
+            _ = terminate.recv() => break,
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => {}
             () = changes.next() => {}
         }
         reload(app, args, &mut changes);
     }
+    let delay = app.leave();
+    tracing::info!(?delay, "not ready any more; clients are still accepted");
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 /// A broken file is reported in full, and the old config stays.

@@ -88,7 +88,11 @@ pub struct Listen {
     pub idle_timeout: Duration,
     /// Bytes of a request head. Default 64 KiB.
     pub max_head: usize,
-    /// After SIGTERM, the longest wait for requests in flight. Default 30 s.
+    /// After SIGTERM, how long clients are still accepted. Default 3 s.
+    pub drain_delay: Duration,
+    /// A path that says whether the sidecar is ready.
+    pub ready_path: Option<String>,
+    /// After that, the longest wait for requests in flight. Default 30 s.
     pub drain_timeout: Duration,
     /// What becomes of header fields with `_` in their names. Default: dropped.
     pub underscores: Underscores,

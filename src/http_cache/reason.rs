@@ -131,6 +131,8 @@ reasons! {
     BadRequest = "bad-request",
     /// `Max-Forwards: 0`: answered here, never forwarded (RFC 9110 §7.6.2).
     MaxForwards = "max-forwards",
+    /// `[listen] ready_path`: answered here, never forwarded.
+    ReadyPath = "ready-path",
     /// The wait for another request's fill timed out.
     CoalesceTimeout = "coalesce-timeout",
 }

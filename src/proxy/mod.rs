@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use futures_util::future::{self, BoxFuture, Either, Ready};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 
 use crate::body::Body;
@@ -92,6 +92,10 @@ pub fn handle<'a>(
         let outcome = Outcome::new(None, Reason::MaxForwards, response);
         return at_hand(outcome.finish(&worker.tally, &context));
     }
+    if context.live.config.listen.ready_path.as_deref() == Some(context.parts.uri.path()) {
+        let outcome = Outcome::new(None, Reason::ReadyPath, answer_readiness(worker));
+        return at_hand(outcome.finish(&worker.tally, &context));
+    }
     let plan = plan::plan(&context);
     let mut memory = MemoryLookup::Miss;
     if let Plan::Cache(lookup) = &plan {
@@ -115,6 +119,14 @@ fn check(live: &Live, parts: &mut Parts) -> Result<Admitted, Refusal> {
     }
     expect::check(parts, admitted.present)?;
     Ok(admitted)
+}
+
+/// As `/readyz` of the admin interface: 503 once the process is about to end.
+fn answer_readiness(worker: &Worker) -> Response<Body> {
+    match worker.leaving.is_cancelled() {
+        true => outcome::text(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        false => outcome::text(StatusCode::OK, "ready"),
+    }
 }
 
 fn at_hand<'a>(response: Response<Body>) -> Answer<'a> {

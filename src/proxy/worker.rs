@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
 use super::outcome::Tally;
@@ -20,6 +21,8 @@ pub struct Worker {
     pub cache: Arc<Cache>,
     /// Writes of the process that are watched after their timeout.
     pub late_writes: LateWrites,
+    /// Cancelled when the process is about to end: it is not ready any more, and still answers.
+    pub leaving: CancellationToken,
     /// All metrics.
     pub metrics: Arc<Metrics>,
     /// Counts for the summary line of the log.

@@ -3,6 +3,7 @@
 mod client;
 mod connection;
 mod http2;
+mod linger;
 mod poll_on_news;
 mod transport;
 

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::http2::frames::{Frames, PREFACE, Passed};
+use super::linger::linger;
 
 /// An accepted connection.
 pub(super) struct Transport {
@@ -109,6 +110,15 @@ impl Transport {
                 ..std::mem::take(&mut watch.passed)
             }
         })
+    }
+}
+
+impl Drop for Transport {
+    fn drop(&mut self) {
+        match &self.io {
+            Io::Plain(stream) => linger(stream),
+            Io::Tls(stream) => linger(stream.get_ref().0),
+        }
     }
 }
 

@@ -128,6 +128,20 @@ pub(super) struct Io {
     transport: Box<dyn Transport>,
     /// Notified of each read; `None`: nobody waits for it.
     was_read: Option<Arc<Notify>>,
+    /// What becomes of bytes that the app takes no more.
+    unread_writes: UnreadWrites,
+}
+
+/// What becomes of bytes for an app that has closed its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnreadWrites {
+    /// They fail.
+    Fail,
+    /// They are dropped: an app that refuses a request before it has read all of it, and closes, has answered,
+    /// and that answer is still to be read.
+    Drop,
+    /// They are, from now on.
+    Dropping,
 }
 
 impl Io {
@@ -135,6 +149,31 @@ impl Io {
         Io {
             transport: Box::new(transport),
             was_read: None,
+            unread_writes: UnreadWrites::Fail,
+        }
+    }
+
+    /// Goes on reading when the app takes no more bytes: an early answer to a request of HTTP/1.
+    pub(super) fn read_early_answers(&mut self) {
+        self.unread_writes = UnreadWrites::Drop;
+    }
+
+    /// The result of writing `length` bytes, or as if they had been written.
+    fn written(
+        &mut self,
+        polled: Poll<std::io::Result<usize>>,
+        length: usize,
+    ) -> Poll<std::io::Result<usize>> {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match polled {
+            Poll::Ready(Err(error))
+                if self.unread_writes == UnreadWrites::Drop
+                    && matches!(error.kind(), BrokenPipe | ConnectionReset) =>
+            {
+                self.unread_writes = UnreadWrites::Dropping;
+                Poll::Ready(Ok(length))
+            }
+            polled => polled,
         }
     }
 
@@ -173,10 +212,17 @@ impl Write for Io {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut *self.transport).poll_write(cx, buf)
+        if self.unread_writes == UnreadWrites::Dropping {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let polled = Pin::new(&mut *self.transport).poll_write(cx, buf);
+        self.written(polled, buf.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.unread_writes == UnreadWrites::Dropping {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut *self.transport).poll_flush(cx)
     }
 
@@ -193,7 +239,12 @@ impl Write for Io {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut *self.transport).poll_write_vectored(cx, bufs)
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        if self.unread_writes == UnreadWrites::Dropping {
+            return Poll::Ready(Ok(length));
+        }
+        let polled = Pin::new(&mut *self.transport).poll_write_vectored(cx, bufs);
+        self.written(polled, length)
     }
 }
 

@@ -209,7 +209,8 @@ impl Pool {
 }
 
 async fn open(pool: Arc<Pool>) -> Result<PooledConnection, BoxError> {
-    let io = pool.connector.open(&pool.address).await?;
+    let mut io = pool.connector.open(&pool.address).await?;
+    io.read_early_answers();
     let (sender, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {

@@ -238,6 +238,8 @@ fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config
             body_timeout: second,
             idle_timeout: second,
             max_head: 65536,
+            drain_delay: Duration::ZERO,
+            ready_path: None,
             drain_timeout: second,
             underscores: config::Underscores::Drop,
             tls: None,

@@ -41,6 +41,8 @@ pub(super) fn read_listen(input: &Input<'_>, problems: &mut Problems) -> Listen 
             "pass" => Underscores::Pass,
             _ => Underscores::Drop,
         },
+        drain_delay: reader.duration("drain_delay"),
+        ready_path: read_ready_path(reader),
         drain_timeout: reader.duration("drain_timeout"),
         tls: tls::read_tls(reader, input),
     };
@@ -202,6 +204,15 @@ fn read_trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
         }
     }
     names
+}
+
+fn read_ready_path(reader: &mut Reader<'_>) -> Option<String> {
+    let path = reader.text("ready_path")?;
+    if !path.starts_with('/') || path.contains(['{', '?', '#']) {
+        let what = format!("\"{path}\" is not the path of a request");
+        reader.reject("ready_path", what, "write such as \"/-/ready\"");
+    }
+    Some(path)
 }
 
 /// A list of names of header fields.

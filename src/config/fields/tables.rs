@@ -55,10 +55,22 @@ pub(super) static LISTEN: &[Field] = &[
         "The largest request head; at least 8KiB.",
     ),
     field(
+        "drain_delay",
+        Kind::Duration,
+        "3s",
+        "After SIGTERM, how long clients are still accepted while /readyz says 503.",
+    ),
+    field(
+        "ready_path",
+        Kind::Text,
+        "",
+        "A path on the proxy's own port that answers as /readyz does, such as /-/ready.",
+    ),
+    field(
         "drain_timeout",
         Kind::Duration,
         "30s",
-        "After SIGTERM, the longest wait for requests in flight.",
+        "After that, the longest wait for requests in flight.",
     ),
     field(
         "tls_cert",

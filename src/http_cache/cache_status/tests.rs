@@ -102,6 +102,7 @@ fn every_reason() {
         (Reason::UpstreamTimeout, "miss"),
         (Reason::BadRequest, ""),
         (Reason::MaxForwards, ""),
+        (Reason::ReadyPath, ""),
         (Reason::CoalesceTimeout, "uri-miss"),
     ];
     let reasons = rows.map(|(reason, _)| reason);

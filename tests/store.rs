@@ -4,7 +4,7 @@ mod budget;
 mod coherence;
 mod layouts;
 mod outage;
-mod sidecar;
+mod store_under_test;
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use pannier::http_cache::Reason;
 use pannier::routes::{Pattern, Purge};
 use pannier::store::Tags;
 
-use self::sidecar::{SHORT, Sidecar, Variation, purge_key, variant};
+use self::store_under_test::{SHORT, Sidecar, Variation, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::RedisServer;
 

@@ -23,7 +23,7 @@ use crate::config::{self, Target};
 
 /// The version of HTTP that a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(super) enum HttpVersion {
     /// HTTP/1.1.
     Http1,
     /// HTTP/2.
@@ -47,7 +47,7 @@ enum Dialer {
 impl Connector {
     pub(super) fn new(
         settings: &config::Upstream,
-        protocol: Protocol,
+        version: HttpVersion,
     ) -> Result<Connector, PoolError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -56,7 +56,7 @@ impl Connector {
         let dialer = match &settings.target {
             Target::Http(_) => Dialer::Tcp(tcp),
             Target::Https(_) => {
-                Dialer::Tls(tls_connector(tcp, settings.ca_file.as_ref(), protocol)?)
+                Dialer::Tls(tls_connector(tcp, settings.ca_file.as_ref(), version)?)
             }
             Target::Unix(path) => Dialer::Unix(Arc::new(path.clone())),
         };
@@ -79,7 +79,7 @@ impl Connector {
 fn tls_connector(
     tcp: HttpConnector,
     ca_file: Option<&PathBuf>,
-    protocol: Protocol,
+    version: HttpVersion,
 ) -> Result<HttpsConnector<HttpConnector>, PoolError> {
     let mut roots = rustls::RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
@@ -109,9 +109,9 @@ fn tls_connector(
         .with_tls_config(config)
         .https_only();
     // Each offers its own version alone by ALPN (RFC 9113 §3.2).
-    Ok(match protocol {
-        Protocol::Http1 => builder.enable_http1().wrap_connector(tcp),
-        Protocol::Http2 => builder.enable_http2().wrap_connector(tcp),
+    Ok(match version {
+        HttpVersion::Http1 => builder.enable_http1().wrap_connector(tcp),
+        HttpVersion::Http2 => builder.enable_http2().wrap_connector(tcp),
     })
 }
 

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::connect::{Connector, Protocol};
+use super::connect::{Connector, HttpVersion};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
@@ -66,7 +66,7 @@ pub(super) struct PooledConnection {
 impl Http1 {
     pub(super) fn new(settings: &config::Upstream, address: Uri) -> Result<Http1, PoolError> {
         Ok(Http1(Arc::new(Pool {
-            connector: Connector::new(settings, Protocol::Http1)?,
+            connector: Connector::new(settings, HttpVersion::Http1)?,
             address,
             max_idle: settings.max_idle,
             idle_timeout: settings.idle_timeout,

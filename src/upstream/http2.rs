@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::connect::{Connector, Io, Protocol};
+use super::connect::{Connector, HttpVersion, Io};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
@@ -77,7 +77,7 @@ pub(super) struct StreamPermit(Arc<SharedConnection>);
 impl Http2 {
     pub(super) fn new(settings: &config::Upstream, address: Uri) -> Result<Http2, PoolError> {
         Ok(Http2 {
-            connector: Connector::new(settings, Protocol::Http2)?,
+            connector: Connector::new(settings, HttpVersion::Http2)?,
             address,
             connect_timeout: settings.connect_timeout,
             idle_timeout: settings.idle_timeout,

@@ -6,7 +6,7 @@ use pannier::entry::Priority;
 use pannier::http_cache::Reason;
 use pannier::routes::Purge;
 
-use super::sidecar::{SHORT, Sidecar, Variation, purge_key};
+use super::store_under_test::{SHORT, Sidecar, Variation, purge_key};
 use crate::support::eventually;
 use crate::support::redis::RedisServer;
 

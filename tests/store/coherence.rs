@@ -10,7 +10,7 @@ use pannier::config::Coherence::Tracked;
 use pannier::http_cache::Reason;
 use pannier::routes::{Pattern, Purge};
 
-use super::sidecar::{SHORT, Sidecar, purge_key, variant};
+use super::store_under_test::{SHORT, Sidecar, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
 

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use pannier::config::Coherence::{Strict, Tracked};
 use pannier::routes::Purge;
 
-use super::sidecar::{SHORT, Sidecar, purge_key, variant};
+use super::store_under_test::{SHORT, Sidecar, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
 

@@ -6,7 +6,7 @@ use pannier::clock;
 use pannier::config::Coherence::{Strict, Tracked};
 use pannier::http_cache::Reason;
 
-use super::sidecar::{SHORT, SHORT_TIMEOUT, Sidecar, purge_key, variant};
+use super::store_under_test::{SHORT, SHORT_TIMEOUT, Sidecar, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
 

@@ -60,7 +60,7 @@ impl Fence {
             return false;
         }
         let log = self.log.read();
-        let Some(skip) = self.before(mark, &log) else {
+        let Some(skip) = self.count_before(mark, &log) else {
             return true;
         };
         log.range(skip..).any(|purge| match tags {
@@ -75,12 +75,12 @@ impl Fence {
     /// `None` if the log no longer reaches back so far.
     pub fn since(&self, mark: Mark) -> Option<Vec<Arc<Purge>>> {
         let log = self.log.read();
-        let skip = self.before(mark, &log)?;
+        let skip = self.count_before(mark, &log)?;
         Some(log.range(skip..).cloned().collect())
     }
 
     /// How many purges in `log` came before `mark`; `None` if some after it have left the log.
-    fn before(&self, mark: Mark, log: &VecDeque<Arc<Purge>>) -> Option<usize> {
+    fn count_before(&self, mark: Mark, log: &VecDeque<Arc<Purge>>) -> Option<usize> {
         let since = self.mark().0.saturating_sub(mark.0);
         log.len().checked_sub(usize::try_from(since).ok()?)
     }

@@ -265,7 +265,7 @@ impl Store {
                 // A fetch in between could not know by its key that it was covered.
                 tier.invalidation_fence.purge(Arc::clone(&purge));
             }
-            unconfirmed.landed();
+            unconfirmed.confirm();
         }
         Purged {
             memory,

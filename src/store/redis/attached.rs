@@ -70,7 +70,9 @@ impl AttachedTier {
         let Tier { keys, latency, .. } = &*self.connection.tier;
         let session = self.session().ok_or(Unanswered)?;
         let start = clock::monotonic();
-        let found = self.lookups.find(keys.shard_number(key), keys.entry(key));
+        let found = self
+            .lookups
+            .find(keys.shard_number(key), keys.entry_name(key));
         let found = found.await;
         let took = clock::monotonic().duration_since(start);
         latency.get.observe(took.as_secs_f64());
@@ -103,7 +105,7 @@ impl AttachedTier {
         tier.note_undecodable(key, error);
         let scope = self.connection.for_requests();
         // Whether it works or not, the lookup is a miss.
-        let _ = purge::remove_keys(&scope, tier.keys.shard(key), vec![key.into()]).await;
+        let _ = purge::remove_keys(&scope, tier.keys.prefix_of(key), vec![key.into()]).await;
     }
 
     /// Asks for the lease of `key` for a fill of at most `deadline`. Neither the lease nor the entry that

@@ -138,8 +138,8 @@ fn distrust_data(tier: &Tier) {
     match tier.fence.since(Mark(0)) {
         Some(purges) => purges
             .into_iter()
-            .for_each(|purge| tier.journal.keep(purge)),
-        None => tier.journal.keep(Arc::new(Purge {
+            .for_each(|purge| tier.journal.enter_failed(purge)),
+        None => tier.journal.enter_failed(Arc::new(Purge {
             everything: true,
             ..Purge::default()
         })),
@@ -159,7 +159,7 @@ async fn send_beat(
     };
     let fresh_id = format!("{:016x}", fastrand::u64(..));
     let call = || Call {
-        keys: vec![shard.layouts()],
+        keys: vec![shard.layouts_name()],
         args: vec![
             (&*shard.prefix).into(),
             (&*shard.tag).into(),

@@ -1,6 +1,6 @@
 //! Purges that Redis has not confirmed: what they cover is neither served from it nor stored in it.
 //!
-//! A purge is entered before it is sent and leaves when it has landed, so one whose caller goes away
+//! A purge is entered before it is sent and leaves when Redis has confirmed it, so one whose caller goes away
 //! half-way is not lost. Failed ones wait here until the supervisor sends them again (promise I4).
 
 use std::sync::Arc;
@@ -22,49 +22,50 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 pub(in crate::store) struct Journal {
     /// The length of `purges`, so that the usual case costs one load.
     len: AtomicUsize,
-    purges: Mutex<Purges>,
+    purges: Mutex<PurgeList>,
 }
 
 #[derive(Debug, Default)]
-struct Purges {
+struct PurgeList {
     next_id: u64,
-    entries: Vec<Unconfirmed>,
+    entries: Vec<UnconfirmedPurge>,
     retry: Option<(Instant, Duration)>,
 }
 
 #[derive(Debug)]
-struct Unconfirmed {
+struct UnconfirmedPurge {
     id: u64,
     purge: Arc<Purge>,
     failed: bool,
 }
 
-/// A purge on its way; dropped before [`InFlight::landed`], it counts as failed.
+/// A purge on its way; dropped before [`PurgeInFlight::confirm`], it counts as failed.
 #[derive(Debug)]
-pub(in crate::store) struct InFlight<'j> {
+pub(in crate::store) struct PurgeInFlight<'j> {
     journal: &'j Journal,
     id: u64,
-    landed: bool,
+    confirmed: bool,
 }
 
 impl Journal {
     /// Enters a purge that is about to be sent.
-    pub(in crate::store) fn enter(&self, purge: Arc<Purge>) -> InFlight<'_> {
+    pub(in crate::store) fn enter(&self, purge: Arc<Purge>) -> PurgeInFlight<'_> {
         let id = self.push(purge, false);
-        InFlight {
+        PurgeInFlight {
             journal: self,
             id,
-            landed: false,
+            confirmed: false,
         }
     }
 
     /// Enters a purge that has to be done again.
-    pub(in crate::store) fn keep(&self, purge: Arc<Purge>) {
+    pub(in crate::store) fn enter_failed(&self, purge: Arc<Purge>) {
         self.push(purge, true);
-        self.change(Purges::collapse);
+        self.change(PurgeList::collapse);
     }
 
-    /// Whether one of them covers `key`; with `tags` unknown, by its key alone.
+    /// Whether an unconfirmed purge covers `key` with `tags`: then what Redis holds under it is neither
+    /// served nor added to (promise I2). Without tags, only what covers it by its key counts.
     pub(in crate::store) fn covers(&self, key: &str, tags: &[Box<str>]) -> bool {
         self.len.load(Ordering::Acquire) != 0
             && self
@@ -98,16 +99,17 @@ impl Journal {
         }
     }
 
-    /// A failed one has landed after all.
-    pub(in crate::store) fn landed(&self, id: u64) {
+    /// Removes a failed one, which Redis has carried out after all.
+    pub(in crate::store) fn confirm(&self, id: u64) {
         self.change(|purges| {
             purges.entries.retain(|entry| entry.id != id);
             purges.retry = None;
         });
     }
 
-    /// Whether the failed ones are to be sent again now; the wait doubles with every attempt.
-    pub(in crate::store) fn retry_due(&self, now: Instant) -> bool {
+    /// Whether the caller is to send the failed ones again now; each time it is, the wait until the next
+    /// attempt doubles.
+    pub(in crate::store) fn take_retry(&self, now: Instant) -> bool {
         if self.failed_count() == 0 {
             return false;
         }
@@ -125,12 +127,12 @@ impl Journal {
         self.change(|purges| {
             let id = purges.next_id;
             purges.next_id += 1;
-            purges.entries.push(Unconfirmed { id, purge, failed });
+            purges.entries.push(UnconfirmedPurge { id, purge, failed });
             id
         })
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Purges) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut PurgeList) -> T) -> T {
         let mut purges = self.purges.lock();
         let result = change(&mut purges);
         self.len.store(purges.entries.len(), Ordering::Release);
@@ -138,7 +140,7 @@ impl Journal {
     }
 }
 
-impl Purges {
+impl PurgeList {
     fn collapse(&mut self) {
         if self.entries.iter().filter(|entry| entry.failed).count() <= MAX_FAILED {
             return;
@@ -146,7 +148,7 @@ impl Purges {
         self.entries.retain(|entry| !entry.failed);
         let id = self.next_id;
         self.next_id += 1;
-        self.entries.push(Unconfirmed {
+        self.entries.push(UnconfirmedPurge {
             id,
             purge: Arc::new(Purge {
                 everything: true,
@@ -157,17 +159,17 @@ impl Purges {
     }
 }
 
-impl InFlight<'_> {
+impl PurgeInFlight<'_> {
     /// Redis has carried it out.
-    pub(in crate::store) fn landed(mut self) {
-        self.landed = true;
+    pub(in crate::store) fn confirm(mut self) {
+        self.confirmed = true;
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for PurgeInFlight<'_> {
     fn drop(&mut self) {
         self.journal.change(|purges| {
-            if self.landed {
+            if self.confirmed {
                 purges.entries.retain(|entry| entry.id != self.id);
             } else {
                 for entry in purges.entries.iter_mut().filter(|e| e.id == self.id) {
@@ -198,7 +200,7 @@ mod tests {
         assert!(journal.covers("a", &[]));
         assert!(!journal.covers("b", &[]));
         assert_eq!(journal.failed_count(), 0);
-        on_its_way.landed();
+        on_its_way.confirm();
         assert!(!journal.covers("a", &[]));
     }
 
@@ -209,7 +211,7 @@ mod tests {
         let failed = journal.failed();
         assert_eq!(failed.len(), 1);
         assert!(journal.covers("a", &[]));
-        journal.landed(failed[0].0);
+        journal.confirm(failed[0].0);
         assert!(!journal.covers("a", &[]));
         assert_eq!(journal.failed_count(), 0);
     }
@@ -223,10 +225,10 @@ mod tests {
         }
         assert_eq!(journal.failed_count(), MAX_FAILED);
         assert!(!journal.covers("other", &[]));
-        journal.keep(purge("one more"));
+        journal.enter_failed(purge("one more"));
         assert_eq!(journal.failed_count(), 1);
         assert!(journal.covers("other", &[]));
-        on_its_way.landed();
+        on_its_way.confirm();
         assert_eq!(journal.failed_count(), 1);
     }
 
@@ -234,12 +236,12 @@ mod tests {
     fn retries_wait_longer_each_time() {
         let journal = Journal::default();
         let start = crate::clock::monotonic();
-        assert!(!journal.retry_due(start), "nothing failed");
-        journal.keep(purge("a"));
-        assert!(journal.retry_due(start));
-        assert!(!journal.retry_due(start + FIRST_RETRY / 2));
-        assert!(journal.retry_due(start + FIRST_RETRY));
-        assert!(!journal.retry_due(start + FIRST_RETRY * 2));
-        assert!(journal.retry_due(start + FIRST_RETRY * 3));
+        assert!(!journal.take_retry(start), "nothing failed");
+        journal.enter_failed(purge("a"));
+        assert!(journal.take_retry(start));
+        assert!(!journal.take_retry(start + FIRST_RETRY / 2));
+        assert!(journal.take_retry(start + FIRST_RETRY));
+        assert!(!journal.take_retry(start + FIRST_RETRY * 2));
+        assert!(journal.take_retry(start + FIRST_RETRY * 3));
     }
 }

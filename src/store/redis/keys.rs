@@ -17,7 +17,7 @@
 //! | `:by` | hash | bytes `b0`–`b2` and entries `n0`–`n2` by priority, lease bytes `l`, purge number `sq`, the purge number below which any tag counts as purged `fl`, the data set's `id` |
 //!
 //! Two names of a shard are shared by all layouts, and stand behind the tag alone. No layout may change
-//! them, nor let any other name begin otherwise than `{ns}:v<n>:`.
+//! them or the tags, nor have a name that does not begin with its prefix.
 //!
 //! | name | type | holds |
 //! | --- | --- | --- |
@@ -31,7 +31,7 @@
 ///
 /// The bytes of an entry have a version of their own ([`crate::entry::codec`]): one that does not decode
 /// is a miss.
-pub(in crate::store) const LAYOUT: u32 = 1;
+pub(super) const LAYOUT: u32 = 1;
 
 /// A single server takes all in one shard; a cluster spreads this many over its nodes.
 const CLUSTER_SHARDS: usize = 16;
@@ -64,7 +64,7 @@ impl ShardNames {
     }
 
     /// The name of the set of layouts.
-    pub(super) fn layouts(&self) -> String {
+    pub(super) fn layouts_name(&self) -> String {
         [&*self.tag, ":layouts"].concat()
     }
 
@@ -100,7 +100,7 @@ impl Keyspace {
     }
 
     /// The prefix of `key`'s shard.
-    pub(super) fn shard(&self, key: &str) -> &str {
+    pub(super) fn prefix_of(&self, key: &str) -> &str {
         &self.shards[self.shard_number(key)].prefix
     }
 
@@ -113,13 +113,13 @@ impl Keyspace {
     }
 
     /// The name of `key`'s entry.
-    pub(super) fn entry(&self, key: &str) -> String {
-        [self.shard(key), ":e:", key].concat()
+    pub(super) fn entry_name(&self, key: &str) -> String {
+        [self.prefix_of(key), ":e:", key].concat()
     }
 
     /// The name of `key`'s lease.
-    pub(super) fn lease(&self, key: &str) -> String {
-        [self.shard(key), ":l:", key].concat()
+    pub(super) fn lease_name(&self, key: &str) -> String {
+        [self.prefix_of(key), ":l:", key].concat()
     }
 
     /// What is called `name`, as far as its change concerns a sidecar.
@@ -186,7 +186,7 @@ mod tests {
     fn names_of_a_single_server() {
         let keys = Keyspace::new("app", false, 1);
         assert_eq!(keys.shards().len(), 1);
-        assert_eq!(keys.shard("user:1"), "{app}:v1");
+        assert_eq!(keys.prefix_of("user:1"), "{app}:v1");
         for (case, name, expected) in [
             ("entry", "{app}:v1:e:user:1", Some(Name::Entry("user:1"))),
             ("lease", "{app}:v1:l:user:1", Some(Name::Lease("user:1"))),
@@ -207,9 +207,9 @@ mod tests {
         let mut used = std::collections::BTreeSet::new();
         for i in 0..1000 {
             let key = format!("user:{i}");
-            let shard = keys.shard(&key).to_owned();
+            let shard = keys.prefix_of(&key).to_owned();
             assert_eq!(
-                keys.parse(&keys.entry(&key)),
+                keys.parse(&keys.entry_name(&key)),
                 Some(Name::Entry(key.as_str()))
             );
             let layouts = shard.replace(":v1", ":layouts");

@@ -78,9 +78,9 @@ pub(super) async fn take(scope: &CommandScope<'_>, key: &str, deadline: Duration
     let names = &scope.tier.keys;
     let millis = u64::try_from((deadline + MARGIN).as_millis()).unwrap_or(u64::MAX >> 12);
     let call = || Call {
-        keys: vec![names.entry(key), names.lease(key)],
+        keys: vec![names.entry_name(key), names.lease_name(key)],
         args: vec![
-            names.shard(key).into(),
+            names.prefix_of(key).into(),
             key.into(),
             (&*token).into(),
             decimal(millis),
@@ -124,7 +124,7 @@ pub(super) async fn put(
     ttl: Duration,
 ) -> Result<Put, Error> {
     let names = &scope.tier.keys;
-    let prefix = names.shard(key);
+    let prefix = names.prefix_of(key);
     let bytes = Bytes::from(codec::encode(entry));
     let tags = collect_tags(entry);
     let size = keys::cost(prefix, key, bytes.len(), &tags);
@@ -142,7 +142,7 @@ pub(super) async fn put(
             Value::Bytes(bytes.clone()),
         ];
         args.extend(tags.iter().map(|tag| Value::from(&**tag)));
-        let keys = vec![names.entry(key), names.lease(key)];
+        let keys = vec![names.entry_name(key), names.lease_name(key)];
         Call { keys, args }
     };
     let latency = &scope.tier.latency.put;
@@ -183,8 +183,8 @@ pub(super) async fn release_held(scope: &CommandScope<'_>, key: &str, lease: &He
 async fn release_token(scope: &CommandScope<'_>, key: &str, token: &str) {
     let names = &scope.tier.keys;
     let call = || Call {
-        keys: vec![names.lease(key)],
-        args: vec![names.shard(key).into(), key.into(), token.into()],
+        keys: vec![names.lease_name(key)],
+        args: vec![names.prefix_of(key).into(), key.into(), token.into()],
     };
     // If it fails, the lease ends by itself.
     let _ = scope.run_script(None, Script::Release, call).await;

@@ -39,7 +39,7 @@ pub(super) async fn resend_failed(scope: &CommandScope<'_>) -> Result<(), Error>
     for (id, failed) in tier.journal.failed() {
         match purge(scope, &failed).await {
             Ok(removed) => {
-                tier.journal.landed(id);
+                tier.journal.confirm(id);
                 tier.count_purged(removed);
             }
             Err(error) if error.is_outage() || error == Error::Down => return Err(error),
@@ -71,7 +71,7 @@ async fn purge_shard(scope: &CommandScope<'_>, shard: &str, purge: &Purge) -> Re
     let (exact, patterns): (Vec<&Pattern>, Vec<&Pattern>) =
         purge.keys.iter().partition(|key| key.exact().is_some());
     let exact = exact.into_iter().filter_map(Pattern::exact);
-    let of_shard = exact.filter(|key| scope.tier.keys.shard(key) == shard);
+    let of_shard = exact.filter(|key| scope.tier.keys.prefix_of(key) == shard);
     let mut removed = remove_keys(scope, shard, of_shard.map(Value::from).collect()).await?;
     for pattern in patterns {
         removed += purge_index(scope, shard, Index::Keys, pattern).await?;

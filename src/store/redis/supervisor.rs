@@ -145,7 +145,7 @@ impl ConnectionSupervisor {
                 return self.renew();
             }
         }
-        if tier.journal.retry_due(now) {
+        if tier.journal.take_retry(now) {
             let _ = purge::resend_failed(&connection.for_maintenance()).await;
         }
     }

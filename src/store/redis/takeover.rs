@@ -52,7 +52,7 @@ async fn clear_layout(
     let mut cursor = Value::from("0");
     loop {
         let call = || Call {
-            keys: vec![names.layouts()],
+            keys: vec![names.layouts_name()],
             args: vec![
                 (&*names.prefix).into(),
                 (&*names.tag).into(),
@@ -80,7 +80,7 @@ async fn forget_layouts(scope: &CommandScope<'_>, shard: &VoidShard) -> Result<(
         ];
         args.extend(shard.others.iter().map(|layout| layout.as_str().into()));
         Call {
-            keys: vec![names.layouts()],
+            keys: vec![names.layouts_name()],
             args,
         }
     };

@@ -83,7 +83,10 @@ const SPELLINGS: [&str; 16] = [
 async fn no_spelling_of_a_private_path_is_shared() {
     let app = TestApp::start().await;
     for path in SPELLINGS {
-        app.on("GET", path, |seen| Answer::text(seen.header("cookie")));
+        // With what the rule's tags need, so that nothing else keeps it from the store.
+        app.on("GET", path, |seen| {
+            Answer::text(format!(r#"{{"email":"{}"}}"#, seen.header("cookie")))
+        });
     }
     app.on("GET", "/api/users/42", |_| {
         Answer::text("{\"email\":\"a@desk.example\"}")
@@ -99,10 +102,9 @@ async fn no_spelling_of_a_private_path_is_shared() {
         let (_, leaks) = shares(&sidecar, path, &[ann], &[bob]).await;
         assert!(!leaks, "{path}");
         let reply = get(&sidecar.client(), path, &[ann]).await;
-        assert_eq!(
-            reply.text(),
-            "session=ann",
-            "{path}: it is answered by the app"
+        assert!(
+            reply.text().contains("session=ann"),
+            "{path}: the app answers"
         );
     }
     let (hits, shared) = shares(&sidecar, "/api/users/42", &[("cookie", "session=ann")], &[]).await;

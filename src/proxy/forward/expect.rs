@@ -83,7 +83,7 @@ pub(in crate::proxy) fn hold(parts: &Parts, body: Body) -> (Body, Expectation) {
         body: AtomicWaker::new(),
         http1: parts.version == Version::HTTP_11,
     });
-    let held = Held {
+    let held = HeldBody {
         body: Some(body),
         gate: gate.clone(),
         sleep: None,
@@ -157,13 +157,13 @@ struct Unwanted;
 
 /// A body behind its gate.
 #[derive(Debug)]
-struct Held {
+struct HeldBody {
     body: Option<Body>,
     gate: Arc<Gate>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Held {
+impl HeldBody {
     /// Waits until the gate opens, for good or after [`WAIT`].
     fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unwanted>> {
         self.gate.body.register(cx.waker());
@@ -190,7 +190,7 @@ impl Held {
     }
 }
 
-impl HttpBody for Held {
+impl HttpBody for HeldBody {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -3,11 +3,11 @@
 /// What the tier holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryUsage {
-    /// Bytes, overhead counted, by [`Priority::ALL`].
+    /// Bytes, overhead counted, by [`crate::entry::Priority::ALL`].
     pub bytes: [u64; 3],
-    /// Entries by [`Priority::ALL`].
+    /// Entries by [`crate::entry::Priority::ALL`].
     pub entries: [u64; 3],
-    /// Evictions since the start by [`Priority::ALL`].
+    /// Evictions since the start by [`crate::entry::Priority::ALL`].
     pub evictions: [u64; 3],
     /// The limit.
     pub max: u64,

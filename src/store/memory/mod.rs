@@ -1,7 +1,7 @@
 //! The memory tier: bounded by bytes, indexed for purges, evicting low priority first.
 //!
 //! Keys are spread over shards, each with its own lock and its own part of the budget, so priorities
-//! compete within a shard. An entry is held packed, as one buffer with its key ([`Packed`]); a hit on it
+//! compete within a shard. An entry is held packed, as one buffer with its key (`Packed`); a hit on it
 //! decodes it, outside the lock. Those that are hit again and again are kept decoded beside, as far as a
 //! share of the budget goes. All of it is counted, so that the reported sum is the memory taken.
 

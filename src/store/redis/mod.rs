@@ -1,6 +1,6 @@
 //! The Redis tier: shared by a fleet of sidecars, and optional at every instant (promise I4).
 //!
-//! [`Tier`] is what all threads of the process share, [`AttachedTier`] what one runtime has of it: a
+//! `Tier` is what all threads of the process share, `AttachedTier` what one runtime has of it: a
 //! connection, and the task that keeps it in session, the `supervisor`. Requests use a connection only
 //! within a session (`session`).
 //!

@@ -214,6 +214,7 @@ pub struct Progress(Arc<Mutex<Sent>>);
 struct Sent {
     last: Instant,
     broke: bool,
+    whole: bool,
 }
 
 impl Default for Progress {
@@ -221,6 +222,8 @@ impl Default for Progress {
         Progress(Arc::new(Mutex::new(Sent {
             last: Instant::now(),
             broke: false,
+            // Of no body until one is watched.
+            whole: true,
         })))
     }
 }
@@ -236,10 +239,20 @@ impl Progress {
         self.0.lock().broke
     }
 
-    fn note(&self, broke: bool) {
+    /// Whether all of the body was taken, up to its end.
+    pub fn is_whole(&self) -> bool {
+        self.0.lock().whole
+    }
+
+    fn begin(&self) {
+        self.0.lock().whole = false;
+    }
+
+    fn note(&self, broke: bool, at_end: bool) {
         let mut sent = self.0.lock();
         sent.last = Instant::now();
         sent.broke |= broke;
+        sent.whole |= at_end && !sent.broke;
     }
 }
 
@@ -288,6 +301,7 @@ impl Copy {
 impl<B> Watched<B> {
     /// Watches `body`; `copy` receives its pieces.
     pub fn new(body: B, progress: Progress, copy: Option<Copy>) -> Watched<B> {
+        progress.begin();
         Watched {
             body,
             progress,
@@ -308,7 +322,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.progress.note(matches!(frame, Some(Err(_))));
+        // Who knows the length does not ask for the end.
+        let at_end = frame.is_none() || self.body.is_end_stream();
+        self.progress.note(matches!(frame, Some(Err(_))), at_end);
         if let (Some(copy), Some(Ok(frame))) = (&self.copy, &frame)
             && let Some(piece) = frame.data_ref()
         {

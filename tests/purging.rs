@@ -589,7 +589,8 @@ async fn half_a_write_purges_nothing_wherever_it_ends() {
     let app = TestApp::start().await;
     app.on("GET", "/page", |_| Answer::text("x"));
     app.on("POST", "/write", |_| Answer::status(204));
-    let config = "[[route]]\npath = \"/page\"\nkey = \"page\"\n\
+    // What breaks behind a whole chunk may be noticed by nobody but this timeout.
+    let config = "[upstream]\ntimeout = \"1s\"\n[[route]]\npath = \"/page\"\nkey = \"page\"\n\
                   [[purge]]\npath = \"/write\"\nkeys = [\"page\", \"*\"]\n";
     let sidecar = Sidecar::start(&app.url(), config);
     let client = sidecar.client();
@@ -603,7 +604,13 @@ async fn half_a_write_purges_nothing_wherever_it_ends() {
             .map(|end| text[..end].to_owned())
             .collect()
     };
-    let broken = ["zz\r\n", "-1\r\n", "ffffffffffffffffff\r\n"];
+    let broken = [
+        "zz\r\n",
+        "-1\r\n",
+        "ffffffffffffffffff\r\n",
+        "3\r\n1234\r\n",
+        "3\r\n123\r\n\r\n",
+    ];
     let mut halves = cut(&sized, sized.len() - 8);
     halves.extend(cut(&whole, chunked.len() - 3));
     halves.extend(broken.map(|end| format!("{chunked}{end}")));

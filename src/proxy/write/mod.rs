@@ -163,7 +163,7 @@ impl Write {
     /// The app may have acted on a whole request whose answer was lost: purging too much is safe. Half a
     /// request that nobody answered says nothing, and must not be a way to empty the store.
     async fn unanswered(&self, error: &UpstreamError) {
-        if !error.unsent() && !self.progress.broke() {
+        if !error.unsent() && self.progress.is_whole() {
             self.carry_out(self.purge(None, None)).await;
         }
     }
@@ -178,6 +178,9 @@ impl Write {
             ended = tokio::time::timeout(LATE, sending) => ended.ok().and_then(Result::ok),
             () = self.drain.started() => None,
         };
+        if answer.is_none() && !self.progress.is_whole() {
+            return;
+        }
         let mut purge = self.purge(None, None);
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());

@@ -239,7 +239,7 @@ async fn the_ttl_of_what_is_served_for_a_failure_is_that_of_any_stale_answer() {
     let sidecar = Sidecar::start(&app.url(), RFC);
     let client = sidecar.client();
     get(&client, "/a", &[]).await;
-    fills_have_ended(&sidecar).await;
+    sidecar.fills_have_ended().await;
     let reply = get(&client, "/a", &[]).await;
     let member = own(&reply);
     assert_eq!(token(&member, "detail"), "stale-if-error");
@@ -250,16 +250,6 @@ async fn the_ttl_of_what_is_served_for_a_failure_is_that_of_any_stale_answer() {
         ttl == -age - 1 || ttl == -age && age > 0,
         "age {age}, ttl {ttl}"
     );
-}
-
-/// Returns when what was fetched is stored or refused.
-async fn fills_have_ended(sidecar: &Sidecar) {
-    let admin = sidecar.admin();
-    eventually("no fill is under way", SHORT, || async {
-        let metrics = admin.get("/metrics").await;
-        metrics.text().lines().any(|line| line == "pannier_fills 0")
-    })
-    .await;
 }
 
 /// Promise I9: what is not stored is counted once, for a client's own fill and for one behind it.
@@ -274,7 +264,7 @@ async fn what_is_not_stored_is_counted_once_whoever_waits_for_it() {
     let sidecar = Sidecar::start(&app.url(), RFC);
     let client = sidecar.client();
     get(&client, "/a", &[]).await;
-    fills_have_ended(&sidecar).await;
+    sidecar.fills_have_ended().await;
     let stale = own(&get(&client, "/a", &[]).await);
     assert_eq!(token(&stale, "detail"), "stale-while-revalidate");
     get(&client, "/b", &[]).await;

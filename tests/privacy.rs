@@ -1,14 +1,9 @@
 //! Who may see what (promise I8): two persons, one after the other, and an app that answers each for
 //! itself whatever it is asked by.
 
-use std::time::Duration;
-
 use crate::support::app::{Answer, Seen, TestApp};
 use crate::support::client::{Client, Reply};
-use crate::support::eventually;
 use crate::support::sidecar::Sidecar;
-
-const SHORT: Duration = Duration::from_secs(30);
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
@@ -30,15 +25,6 @@ fn whole(seen: &Seen) -> Answer {
     Answer::text(fields.join("\n"))
 }
 
-async fn fills_have_ended(sidecar: &Sidecar) {
-    let admin = sidecar.admin();
-    eventually("no fill is under way", SHORT, || async {
-        let metrics = admin.get("/metrics").await;
-        metrics.text().lines().any(|line| line == "pannier_fills 0")
-    })
-    .await;
-}
-
 /// Asks as `first` twice, then as `second`; whether the first was answered from the store, and the second
 /// with what was the first's.
 async fn shares(
@@ -49,10 +35,10 @@ async fn shares(
 ) -> (bool, bool) {
     let client = sidecar.client();
     let of_first = get(&client, path, first).await;
-    fills_have_ended(sidecar).await;
+    sidecar.fills_have_ended().await;
     let again = get(&client, path, first).await;
     let of_second = get(&client, path, second).await;
-    fills_have_ended(sidecar).await;
+    sidecar.fills_have_ended().await;
     (again.is_hit(), of_second.text() == of_first.text())
 }
 
@@ -294,7 +280,7 @@ async fn no_override_is_served_to_another() {
         let path = format!("/page?n={number}");
         let client = sidecar.client();
         get(&client, &path, &[field]).await;
-        fills_have_ended(&sidecar).await;
+        sidecar.fills_have_ended().await;
         for _ in 0..2 {
             let reply = get(&client, &path, &[]).await;
             assert!(
@@ -302,7 +288,7 @@ async fn no_override_is_served_to_another() {
                 "{field:?}: {}",
                 reply.text()
             );
-            fills_have_ended(&sidecar).await;
+            sidecar.fills_have_ended().await;
         }
     }
     let forwarded = [

@@ -1,11 +1,13 @@
 //! A sidecar in this process, from the text of its config.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use pannier::app::App;
 use pannier::config::{Config, Env};
 
 use super::client::Client;
+use super::eventually;
 
 /// What every test's sidecar has, unless its own text says otherwise.
 const DEFAULTS: [(&str, &str); 3] = [
@@ -13,6 +15,9 @@ const DEFAULTS: [(&str, &str); 3] = [
     ("PANNIER_LISTEN_ADMIN", "127.0.0.1:0"),
     ("PANNIER_ADMIN_TOKEN", TOKEN),
 ];
+
+/// What does not happen by then does not happen.
+const LONG: Duration = Duration::from_secs(30);
 
 /// The token of its `POST /purge`.
 pub(crate) const TOKEN: &str = "token-of-the-tests";
@@ -70,6 +75,16 @@ impl Sidecar {
     pub(crate) fn reload(&self, toml: &str, variables: &[(&str, &str)]) {
         let app = self.app.as_ref().expect("it runs");
         app.reload(config(toml, variables)).expect("it reloads");
+    }
+
+    /// Returns when all that was fetched is stored or refused.
+    pub(crate) async fn fills_have_ended(&self) {
+        let admin = self.admin();
+        eventually("no fill is under way", LONG, || async {
+            let metrics = admin.get("/metrics").await;
+            metrics.text().lines().any(|line| line == "pannier_fills 0")
+        })
+        .await;
     }
 
     /// Stops it and waits until it has.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::config::{Coherence, Config, Route};
 use crate::entry::Priority;
 use crate::http_cache::Policy;
+use crate::in_flight::InFlight;
 use crate::jwt::{JwtConfigError, Verifier};
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::routes::Template;
@@ -46,10 +47,11 @@ impl Live {
         config: Config,
         source: Option<PathBuf>,
         metrics: &Metrics,
+        in_flight: &InFlight,
     ) -> Result<Live, LiveError> {
-        let pool = Upstream::new(&config.upstream)?;
+        let pool = Upstream::new(&config.upstream, in_flight.clone())?;
         let upstreams = (1..config.listen.workers)
-            .map(|_| Upstream::new(&config.upstream))
+            .map(|_| Upstream::new(&config.upstream, in_flight.clone()))
             .chain(std::iter::once(Ok(pool)))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Live {

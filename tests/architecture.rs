@@ -31,7 +31,9 @@ const IMPURE: &[&str] = &[
 /// `lib` are the house itself.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
-    ("body", &[]),
+    ("pacing", &[]),
+    ("body", &["pacing"]),
+    ("in_flight", &[]),
     ("drain", &[]),
     ("http_cache", &[]),
     ("routes", &["http_cache"]),
@@ -48,17 +50,29 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "entry",
             "http_cache",
+            "in_flight",
             "metrics",
             "routes",
         ],
     ),
-    ("upstream", &["body", "clock", "config", "http_cache"]),
+    (
+        "upstream",
+        &[
+            "body",
+            "clock",
+            "config",
+            "http_cache",
+            "in_flight",
+            "pacing",
+        ],
+    ),
     (
         "live",
         &[
             "config",
             "entry",
             "http_cache",
+            "in_flight",
             "jwt",
             "metrics",
             "routes",
@@ -74,6 +88,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "drain",
             "entry",
             "http_cache",
+            "in_flight",
             "jwt",
             "live",
             "metrics",
@@ -85,7 +100,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "body", "clock", "config", "drain", "live", "metrics", "proxy",
+            "body", "clock", "config", "drain", "live", "metrics", "pacing", "proxy",
         ],
     ),
     (

@@ -20,6 +20,7 @@ use crate::admin::explain::Wanted;
 use crate::cli;
 use crate::config::{Config, Env};
 use crate::http_cache::Reason;
+use crate::in_flight::InFlight;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::request::admit;
@@ -40,7 +41,9 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
     let wanted = read_request(args)?;
     let mut parts = wanted.parts().map_err(anyhow::Error::msg)?;
     let source = Some(args.config.clone());
-    let live = Arc::new(Live::new(config, source, &Metrics::new())?);
+    // It asks no app.
+    let in_flight = InFlight::new(0, 0);
+    let live = Arc::new(Live::new(config, source, &Metrics::new(), &in_flight)?);
     let report = match admit::admit(&mut parts) {
         Ok(admitted) => {
             let explanation = Explanation {

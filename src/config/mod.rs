@@ -202,6 +202,10 @@ pub struct Budget {
 pub struct Memory {
     /// Bytes; 0 switches the tier off. Default 64 MiB.
     pub max: u64,
+    /// Bytes of bodies outside of both tiers. Default 128 MiB.
+    pub in_flight: u64,
+    /// Bytes that connections hold of a body that goes through. Default 64 KiB.
+    pub per_body: u64,
 }
 
 /// What rules inherit.

@@ -108,6 +108,8 @@ reasons! {
     EventStream = "event-stream",
     /// The body is over `max_body`.
     TooLarge = "too-large",
+    /// `memory.in_flight` has no room for the body: it goes to its client alone (promise I7).
+    InFlightFull = "in-flight-full",
     /// The body ended early or was cut (RFC 9111 §3.3).
     Incomplete = "incomplete",
     /// Only the end of the connection ended the body, so that it may have been cut (RFC 9112 §6.3).

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 use super::http2::streams::Streams;
 use super::poll_on_news::PollOnNews;
 use super::transport::Transport;
+use crate::pacing::{self, Window};
 
 /// `[listen] header_timeout` and `idle_timeout`.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,8 @@ pub(super) struct Timed {
     /// What happened since the clock was last read; on HTTP/1 alone.
     since: Since,
     sleep: PollOnNews<Sleep>,
+    /// Of the answers that HTTP/1 sends over it.
+    window: Window,
     /// On HTTP/2 alone, where `phase` says nothing.
     http2: Option<Http2>,
 }
@@ -134,6 +137,7 @@ impl Timed {
             head_since: Some(now),
             since: Since::default(),
             sleep: PollOnNews::new(tokio::time::sleep_until(now + limits.head.min(limits.idle))),
+            window: Window::default(),
             http2: None,
         }
     }
@@ -164,6 +168,11 @@ impl Timed {
             idle: idle.clone(),
         });
         idle
+    }
+
+    /// For the answers that are sent over it.
+    pub(super) fn window(&self) -> Window {
+        self.window.clone()
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -300,7 +309,7 @@ impl Read for Timed {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.io).poll_read(cx, buf) {
+        match pacing::read_little(Pin::new(&mut self.io), cx, buf, pacing::READ) {
             Poll::Ready(result) => {
                 self.note_read();
                 Poll::Ready(result)
@@ -344,6 +353,8 @@ impl Write for Timed {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has nothing left to write.
+        self.window.open();
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => self.poll_deadline(cx, true).map(Err),

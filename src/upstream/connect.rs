@@ -20,6 +20,8 @@ use tower_service::Service;
 use super::PoolError;
 use crate::body::BoxError;
 use crate::config::{self, Target};
+use crate::in_flight::InFlight;
+use crate::pacing::{self, Window};
 
 /// The version of HTTP that a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +69,13 @@ impl Connector {
     }
 
     /// A new connection; `address` is the app's, and means nothing for a unix socket.
-    pub(super) async fn open(&self, address: &Uri) -> Result<Io, BoxError> {
+    pub(super) async fn open(&self, address: &Uri, in_flight: &InFlight) -> Result<Io, BoxError> {
         let (dialer, timeout) = (self.dialer.clone(), self.timeout);
-        tokio::time::timeout(timeout, dial(dialer, address.clone()))
+        let dialing = dial(dialer, address.clone());
+        let transport = tokio::time::timeout(timeout, dialing)
             .await
-            .map_err(|_| format!("no connection within {timeout:?}"))?
+            .map_err(|_| format!("no connection within {timeout:?}"))??;
+        Ok(Io::new(transport, in_flight.clone()))
     }
 }
 
@@ -115,19 +119,22 @@ fn tls_connector(
     })
 }
 
-async fn dial(dialer: Dialer, uri: Uri) -> Result<Io, BoxError> {
+async fn dial(dialer: Dialer, uri: Uri) -> Result<Box<dyn Transport>, BoxError> {
     Ok(match dialer {
-        Dialer::Tcp(mut tcp) => Io::new(tcp.call(uri).await?),
-        Dialer::Tls(mut tls) => Io::new(tls.call(uri).await?),
-        Dialer::Unix(path) => Io::new(UnixIo(TokioIo::new(UnixStream::connect(&*path).await?))),
+        Dialer::Tcp(mut tcp) => Box::new(tcp.call(uri).await?),
+        Dialer::Tls(mut tls) => Box::new(tls.call(uri).await?),
+        Dialer::Unix(path) => Box::new(UnixIo(TokioIo::new(UnixStream::connect(&*path).await?))),
     })
 }
 
 /// An open connection of any kind.
 pub(super) struct Io {
     transport: Box<dyn Transport>,
+    in_flight: InFlight,
     /// Notified of each read; `None`: nobody waits for it.
     was_read: Option<Arc<Notify>>,
+    /// Of the bodies that HTTP/1 sends over it.
+    window: Window,
     /// What becomes of bytes that the app takes no more.
     unread_writes: UnreadWrites,
 }
@@ -145,10 +152,12 @@ enum UnreadWrites {
 }
 
 impl Io {
-    fn new(transport: impl Transport + 'static) -> Io {
+    fn new(transport: Box<dyn Transport>, in_flight: InFlight) -> Io {
         Io {
-            transport: Box::new(transport),
+            transport,
+            in_flight,
             was_read: None,
+            window: Window::default(),
             unread_writes: UnreadWrites::Fail,
         }
     }
@@ -177,6 +186,11 @@ impl Io {
         }
     }
 
+    /// For the bodies that are sent over it.
+    pub(super) fn window(&self) -> Window {
+        self.window.clone()
+    }
+
     /// What is notified whenever something was read.
     pub(super) fn notify_on_read(&mut self) -> Arc<Notify> {
         self.was_read.get_or_insert_default().clone()
@@ -198,7 +212,8 @@ impl Read for Io {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<std::io::Result<()>> {
-        let polled = Pin::new(&mut *self.transport).poll_read(cx, buf);
+        let most = pacing::read_at_a_time(self.in_flight.is_full());
+        let polled = pacing::read_little(Pin::new(&mut *self.transport), cx, buf, most);
         if let (Poll::Ready(_), Some(was_read)) = (&polled, &self.was_read) {
             was_read.notify_one();
         }
@@ -223,6 +238,8 @@ impl Write for Io {
         if self.unread_writes == UnreadWrites::Dropping {
             return Poll::Ready(Ok(()));
         }
+        // hyper flushes when it has nothing left to write.
+        self.window.open();
         Pin::new(&mut *self.transport).poll_flush(cx)
     }
 

@@ -19,6 +19,8 @@ use super::connect::{Connector, HttpVersion};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
+use crate::in_flight::InFlight;
+use crate::pacing::Window;
 
 /// The most fields that an answer may have.
 const MAX_FIELDS: usize = 512;
@@ -31,6 +33,7 @@ pub(super) struct Http1(Arc<Pool>);
 struct Pool {
     connector: Connector,
     address: Uri,
+    in_flight: InFlight,
     max_idle: usize,
     idle_timeout: Duration,
     state: Mutex<PoolState>,
@@ -49,6 +52,7 @@ struct PoolState {
 #[derive(Debug)]
 struct Idle {
     sender: SendRequest<Body>,
+    window: Window,
     since: Instant,
 }
 
@@ -58,16 +62,23 @@ struct Idle {
 pub(super) struct PooledConnection {
     /// `None`: dropped.
     sender: Option<SendRequest<Body>>,
+    /// Of the bodies sent over it.
+    window: Window,
     /// Whether it had been opened for another request.
     reused: bool,
     pool: Arc<Pool>,
 }
 
 impl Http1 {
-    pub(super) fn new(settings: &config::Upstream, address: Uri) -> Result<Http1, PoolError> {
+    pub(super) fn new(
+        settings: &config::Upstream,
+        address: Uri,
+        in_flight: InFlight,
+    ) -> Result<Http1, PoolError> {
         Ok(Http1(Arc::new(Pool {
             connector: Connector::new(settings, HttpVersion::Http1)?,
             address,
+            in_flight,
             max_idle: settings.max_idle,
             idle_timeout: settings.idle_timeout,
             state: Mutex::default(),
@@ -82,7 +93,7 @@ impl Http1 {
     )]
     pub(super) fn send(
         &self,
-        mut request: Request<Body>,
+        mut unsent: Request<Body>,
     ) -> impl Future<Output = Result<(Response<Incoming>, PooledConnection), UpstreamError>> {
         async move {
             let mut may_open_again = true;
@@ -98,12 +109,14 @@ impl Http1 {
                 let Some(sender) = &mut connection.sender else {
                     continue;
                 };
+                let per_body = self.0.in_flight.per_body();
+                let request = unsent.map(|body| body.paced(&connection.window, per_body));
                 let mut error = match sender.try_send_request(request).await {
                     Ok(response) => return Ok((response, connection)),
                     Err(error) => error,
                 };
                 match error.take_message() {
-                    Some(unsent) if may_try_again => request = unsent,
+                    Some(again) if may_try_again => unsent = again,
                     Some(_) => return Err(UpstreamError::Connect(error.into_error().into())),
                     None => return Err(UpstreamError::Broken(error.into_error().into())),
                 }
@@ -119,7 +132,7 @@ impl Pool {
         while let Some(idle) = state.idle.pop() {
             let now = *now.get_or_insert_with(Instant::now);
             if idle.since + self.idle_timeout > now && !idle.sender.is_closed() {
-                return Some(self.lend(idle.sender, true));
+                return Some(self.lend(idle.sender, idle.window, true));
             }
         }
         None
@@ -153,18 +166,24 @@ impl Pool {
         given
     }
 
-    fn lend(self: &Arc<Self>, sender: SendRequest<Body>, reused: bool) -> PooledConnection {
+    fn lend(
+        self: &Arc<Self>,
+        sender: SendRequest<Body>,
+        window: Window,
+        reused: bool,
+    ) -> PooledConnection {
         PooledConnection {
             sender: Some(sender),
+            window,
             reused,
             pool: self.clone(),
         }
     }
 
     /// Takes a free connection back.
-    fn take_back(self: &Arc<Self>, sender: SendRequest<Body>) {
+    fn take_back(self: &Arc<Self>, sender: SendRequest<Body>, window: Window) {
         // A request that is handed it and ends before it looks gives it back by dropping it.
-        let mut connection = self.lend(sender, true);
+        let mut connection = self.lend(sender, window, true);
         let mut state = self.state.lock();
         while let Some(waiter) = state.waiting.pop_front() {
             match waiter.send(connection) {
@@ -182,7 +201,11 @@ impl Pool {
             return;
         }
         let since = Instant::now();
-        state.idle.push(Idle { sender, since });
+        state.idle.push(Idle {
+            sender,
+            window: connection.window.clone(),
+            since,
+        });
         // Without a runtime the process is ending.
         if !state.has_sweeper
             && let Ok(runtime) = Handle::try_current()
@@ -209,15 +232,16 @@ impl Pool {
 }
 
 async fn open(pool: Arc<Pool>) -> Result<PooledConnection, BoxError> {
-    let mut io = pool.connector.open(&pool.address).await?;
+    let mut io = pool.connector.open(&pool.address, &pool.in_flight).await?;
     io.read_early_answers();
+    let window = io.window();
     let (sender, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "connection to the app ended");
         }
     });
-    Ok(pool.lend(sender, false))
+    Ok(pool.lend(sender, window, false))
 }
 
 async fn sweep(pool: Weak<Pool>, mut next: Instant) {
@@ -236,15 +260,15 @@ impl Drop for PooledConnection {
             return;
         };
         if sender.is_ready() {
-            self.pool.take_back(sender);
+            self.pool.take_back(sender, self.window.clone());
         } else if !sender.is_closed()
             && let Ok(runtime) = Handle::try_current()
         {
             // Still sending its request, or about to end.
-            let pool = self.pool.clone();
+            let (pool, window) = (self.pool.clone(), self.window.clone());
             runtime.spawn(async move {
                 if sender.ready().await.is_ok() {
-                    pool.take_back(sender);
+                    pool.take_back(sender, window);
                 }
             });
         }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::body::{Body, BoxError, Progress, Timed};
 use crate::config;
+use crate::in_flight::{self, InFlight, Share};
 use http1::Http1;
 use http2::Http2;
 
@@ -27,6 +28,7 @@ pub struct Upstream {
     http2: Option<Http2>,
     /// The app's host, for where the client's is not preserved.
     host: HeaderValue,
+    in_flight: InFlight,
     settings: config::Upstream,
 }
 
@@ -37,6 +39,8 @@ pub struct Arriving {
     version: Version,
     /// `None`: there is no body, and the connection is free already.
     permit: Option<ConnectionPermit>,
+    /// What its buffers hold; `None`: little.
+    share: Option<Share>,
 }
 
 /// A request's share of a connection; held until the answer's body has ended.
@@ -51,7 +55,7 @@ impl Arriving {
     pub fn within(self, timeout: Option<Duration>) -> Timed {
         Timed::new(self.body, timeout)
             .of(self.version)
-            .holding(self.permit)
+            .holding(self.permit.map(|permit| (permit, self.share)))
     }
 }
 
@@ -109,7 +113,7 @@ pub enum PoolError {
 
 impl Upstream {
     /// A pool for `settings`; connects when first used.
-    pub fn new(settings: &config::Upstream) -> Result<Upstream, PoolError> {
+    pub fn new(settings: &config::Upstream, in_flight: InFlight) -> Result<Upstream, PoolError> {
         let (scheme, authority) = match &settings.target {
             config::Target::Http(authority) => (Scheme::HTTP, authority.clone()),
             config::Target::Https(authority) => (Scheme::HTTPS, authority.clone()),
@@ -120,11 +124,12 @@ impl Upstream {
         let address = build_uri(scheme, authority, PathAndQuery::from_static("/"));
         let http2 = settings
             .http2
-            .then(|| Http2::new(settings, address.clone()));
+            .then(|| Http2::new(settings, address.clone(), in_flight.clone()));
         Ok(Upstream {
-            http1: Http1::new(settings, address)?,
+            http1: Http1::new(settings, address, in_flight.clone())?,
             http2: http2.transpose()?,
             host,
+            in_flight,
             settings: settings.clone(),
         })
     }
@@ -195,6 +200,7 @@ impl Upstream {
             let version = response.version();
             Ok(response.map(|body| Arriving {
                 permit: (!body.is_end_stream()).then_some(permit),
+                share: self.share_for(&body),
                 version,
                 body,
             }))
@@ -220,6 +226,12 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    fn share_for(&self, body: &Incoming) -> Option<Share> {
+        let longest = body.size_hint().upper();
+        let is_short = longest.is_some_and(|longest| longest <= in_flight::SHORT as u64);
+        (!is_short).then(|| self.in_flight.pass())
     }
 
     /// The longest pause between two pieces of an answer.

@@ -270,7 +270,11 @@ fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config
             max,
             evict_at: max * 9 / 10,
         },
-        memory: config::Memory { max: 8 << 20 },
+        memory: config::Memory {
+            max: 8 << 20,
+            in_flight: 64 << 20,
+            per_body: 64 << 10,
+        },
         defaults: config::Defaults {
             unmatched: config::Unmatched::Pass,
             policy: policy(),

@@ -81,6 +81,8 @@ fn take_percent(bytes: u64, percent: u64) -> u64 {
 pub(super) fn read_memory(reader: &mut Reader<'_>) -> Memory {
     Memory {
         max: reader.size("max").unwrap_or_default(),
+        in_flight: reader.size("in_flight").unwrap_or_default(),
+        per_body: reader.size("per_body").unwrap_or_default(),
     }
 }
 

@@ -221,12 +221,21 @@ pub(super) static BUDGET: &[Field] = &[
     ),
 ];
 
-pub(super) static MEMORY: &[Field] = &[field(
-    "max",
-    Kind::Size(0),
-    "64MiB",
-    "Bytes; 0B switches it off.",
-)];
+pub(super) static MEMORY: &[Field] = &[
+    field("max", Kind::Size(0), "64MiB", "Bytes; 0B switches it off."),
+    field(
+        "in_flight",
+        Kind::Size(1 << 20),
+        "128MiB",
+        "Bytes of bodies on their way, beside those in the tier; past it nothing large is stored.",
+    ),
+    field(
+        "per_body",
+        Kind::Size(48 << 10),
+        "64KiB",
+        "What connections hold of a body that only goes through, while its receiver is slow.",
+    ),
+];
 
 pub(super) static DEFAULTS: &[Field] = &[
     field(

@@ -91,6 +91,7 @@ fn every_reason() {
         (Reason::Partial, "partial"),
         (Reason::EventStream, "miss"),
         (Reason::TooLarge, "miss"),
+        (Reason::InFlightFull, "miss"),
         (Reason::Incomplete, "miss"),
         (Reason::CloseDelimited, "miss"),
         (Reason::Fenced, "miss"),

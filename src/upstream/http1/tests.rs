@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
+use crate::in_flight::InFlight;
 use crate::upstream::{Upstream, build_uri};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -84,7 +85,12 @@ fn pool_for(settings: &config::Upstream) -> Http1 {
         panic!("it is an http target");
     };
     let path = PathAndQuery::from_static("/");
-    Http1::new(settings, build_uri(Scheme::HTTP, authority, path)).unwrap()
+    Http1::new(
+        settings,
+        build_uri(Scheme::HTTP, authority, path),
+        InFlight::new(0, 64 << 10),
+    )
+    .unwrap()
 }
 
 /// Answers each head that comes, that of `/long` with a part of its answer, that of `/none` without
@@ -167,7 +173,7 @@ async fn an_answer_that_is_not_read_to_its_end_ends_its_connection() {
 #[tokio::test]
 async fn an_answer_without_a_body_holds_no_connection() {
     let app = App::start(|_| {}).await;
-    let upstream = Upstream::new(&app.settings).unwrap();
+    let upstream = Upstream::new(&app.settings, InFlight::new(0, 64 << 10)).unwrap();
     let _held = upstream.send_once(request("/none")).await.unwrap();
     let response = upstream.send_once(request("/")).await.unwrap();
     let body = response.into_body().within(None).collect().await.unwrap();

@@ -49,8 +49,8 @@ pub(super) enum FillEnd {
     Unmodified(Response<Body>),
     /// The head of the answer says that it is not to be stored: it is this client's alone.
     Uncacheable(Reason, Response<Body>),
-    /// The body grew past what the rule lets be stored; the client takes the rest of it.
-    TooLarge,
+    /// The body grew past what may be stored, or past what there is room for; the client takes the rest of it.
+    GivenUp(Reason),
     /// The answer is whole, but has no tags to be purged by. Those who wait may have it.
     Untagged(Arc<Variant>, Reason),
     /// The body broke off, and the client has seen that.
@@ -94,10 +94,9 @@ impl Fill {
                 self.settle(Some(reason), result, Some(unstored(response, reason)))
                     .await;
             }
-            FillEnd::TooLarge => {
-                self.note(Memo::Uncacheable);
-                self.settle(Some(Reason::TooLarge), FillResult::Uncacheable, None)
-                    .await;
+            FillEnd::GivenUp(reason) => {
+                let result = self.note_uncacheable(reason);
+                self.settle(Some(reason), result, None).await;
             }
             FillEnd::Untagged(variant, reason) => {
                 // Without Redis every purge is this process's own, and nobody joins a fill that one covers.
@@ -188,6 +187,8 @@ impl Fill {
         match &self.leader {
             // Too long for everyone.
             _ if reason == Reason::TooLarge => self.note(Memo::Uncacheable),
+            // Says nothing of the answer.
+            _ if reason == Reason::InFlightFull => {}
             Some(_) if is_personal => return FillResult::Again,
             Some(_) => self.note(Memo::Uncacheable),
             None => self.note(Memo::Personal),

@@ -13,6 +13,7 @@ mod keep;
 pub(super) mod options;
 mod receive;
 mod rest;
+mod shared_body;
 pub(super) mod tags;
 pub(super) mod verdict;
 

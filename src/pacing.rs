@@ -20,8 +20,11 @@ pub const READ: usize = 12 << 10;
 /// The most where there is no room left.
 const READ_WHEN_FULL: usize = 4 << 10;
 
-/// The least that a body needs: a piece being read, one that waits, and one being written.
-pub const LEAST: u64 = 3 * READ as u64;
+/// What hyper allocates for one read.
+const BUFFER: u64 = 16 << 10;
+
+/// The least that a body needs: a buffer to read into, a piece that waits, and two being written.
+pub const LEAST: u64 = 4 * BUFFER;
 
 /// What one connection of HTTP/1 has been given and not written yet; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +47,7 @@ impl Window {
 
     /// Pending while the connection has its part of `per_body` bytes to write.
     pub fn poll_open(&self, cx: &mut Context<'_>, per_body: u64) -> Poll<()> {
-        let window = per_body.saturating_sub(2 * READ as u64);
+        let window = per_body.saturating_sub(3 * BUFFER);
         // The connection writes in the task that asks for the body, so nothing changes in between.
         if (self.0.bytes.load(Ordering::Relaxed) as u64) < window {
             return Poll::Ready(());
@@ -105,9 +108,9 @@ mod tests {
         let mut cx = Context::from_waker(&waker);
         let mut is_open = || window.poll_open(&mut cx, LEAST).is_ready();
         assert!(is_open());
-        window.give(READ - 1);
+        window.give(READ);
         assert!(is_open());
-        window.give(1);
+        window.give(READ);
         assert!(!is_open());
         assert!(!woken.0.load(Ordering::Relaxed));
         window.open();

@@ -7,6 +7,7 @@ mod cache_status;
 mod caching;
 mod coalescing;
 mod conformance;
+mod crowds;
 mod examples;
 mod explain;
 mod fidelity;

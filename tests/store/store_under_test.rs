@@ -276,6 +276,7 @@ fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config
             per_body: 64 << 10,
         },
         defaults: config::Defaults {
+            abandoned: config::Abandoned::Finish,
             unmatched: config::Unmatched::Pass,
             policy: policy(),
             max_body: 1 << 20,

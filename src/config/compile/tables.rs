@@ -10,7 +10,7 @@ use super::{Input, tls};
 use crate::config::problem::{Problems, did_you_mean};
 use crate::config::read::Reader;
 use crate::config::{
-    Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
+    Abandoned, Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
 };
 use crate::entry::Priority;
 use crate::http_cache::{CacheControlMode, Despite, Policy};
@@ -121,9 +121,17 @@ pub(super) fn read_defaults(reader: &mut Reader<'_>) -> Inherited {
         trusted_identity,
         credential_headers,
         ignore_cookies,
+        abandoned: parse_abandoned(&reader.word("abandoned")),
         cache_status_key: reader.flag("cache_status_key"),
     };
     Inherited { ttl, defaults }
+}
+
+pub(super) fn parse_abandoned(word: &str) -> Abandoned {
+    match word {
+        "end" => Abandoned::End,
+        _ => Abandoned::Finish,
+    }
 }
 
 pub(super) fn read_admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {

@@ -139,7 +139,7 @@ pub(super) static UPSTREAM: &[Field] = &[
         "max_fills",
         Kind::Count(1, 1_000_000),
         "1024",
-        "Most answers fetched for the store at a time; further misses wait.",
+        "Most answers fetched for the store at a time; further misses pass.",
     ),
     field(
         "ca_file",
@@ -231,7 +231,7 @@ pub(super) static MEMORY: &[Field] = &[
     ),
     field(
         "per_body",
-        Kind::Size(48 << 10),
+        Kind::Size(64 << 10),
         "64KiB",
         "What connections hold of a body that only goes through, while its receiver is slow.",
     ),
@@ -285,6 +285,12 @@ pub(super) static DEFAULTS: &[Field] = &[
         Kind::Duration,
         "1s",
         "The longest that errors a client can provoke (400 to 431, 500 to 504) are kept.",
+    ),
+    field(
+        "abandoned",
+        Kind::OneOf(&["finish", "end"]),
+        "finish",
+        "A fetch for the store that nobody waits for any more: finish it, or end it.",
     ),
     field(
         "unsafe_headers",

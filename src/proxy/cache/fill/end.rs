@@ -53,6 +53,8 @@ pub(super) enum FillEnd {
     GivenUp(Reason),
     /// The answer is whole, but has no tags to be purged by. Those who wait may have it.
     Untagged(Arc<Variant>, Reason),
+    /// Its client has gone, and nobody else waits.
+    Unwanted,
     /// The body broke off, and the client has seen that.
     Broken(Reason),
     /// The app gave no answer, or none that can be used.
@@ -103,6 +105,10 @@ impl Fill {
                 let shared = self.request.cache.store.is_shared();
                 let ready = self.ready(variant, (!shared).then(Instant::now));
                 self.settle(Some(reason), ready, None).await;
+            }
+            FillEnd::Unwanted => {
+                self.settle(Some(Reason::Unwanted), FillResult::Again, None)
+                    .await;
             }
             FillEnd::Broken(reason) => {
                 let failed = FillResult::Failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError);

@@ -206,6 +206,26 @@ impl HttpBody for Timed {
     }
 }
 
+/// Why a body did not come whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    /// Its sender fell silent.
+    #[error("it stopped")]
+    Stalled,
+    /// It broke off, or is not one.
+    #[error("it broke off")]
+    Broken,
+}
+
+impl BodyFault {
+    fn of(error: &BoxError) -> BodyFault {
+        match error.is::<Stalled>() {
+            true => BodyFault::Stalled,
+            false => BodyFault::Broken,
+        }
+    }
+}
+
 /// How the sending of a body goes, so that a deadline can run from its last piece.
 #[derive(Clone, Debug)]
 pub struct Progress(Arc<Mutex<Sent>>);
@@ -213,7 +233,7 @@ pub struct Progress(Arc<Mutex<Sent>>);
 #[derive(Debug)]
 struct Sent {
     last: Instant,
-    broke: bool,
+    fault: Option<BodyFault>,
     whole: bool,
 }
 
@@ -221,7 +241,7 @@ impl Default for Progress {
     fn default() -> Self {
         Progress(Arc::new(Mutex::new(Sent {
             last: Instant::now(),
-            broke: false,
+            fault: None,
             // Of no body until one is watched.
             whole: true,
         })))
@@ -236,7 +256,12 @@ impl Progress {
 
     /// Whether the body ended before it was whole.
     pub fn broke(&self) -> bool {
-        self.0.lock().broke
+        self.fault().is_some()
+    }
+
+    /// Why the body ended before it was whole.
+    pub fn fault(&self) -> Option<BodyFault> {
+        self.0.lock().fault
     }
 
     /// Whether all of the body was taken, up to its end.
@@ -248,11 +273,11 @@ impl Progress {
         self.0.lock().whole = false;
     }
 
-    fn note(&self, broke: bool, at_end: bool) {
+    fn note(&self, fault: Option<BodyFault>, at_end: bool) {
         let mut sent = self.0.lock();
         sent.last = Instant::now();
-        sent.broke |= broke;
-        sent.whole |= at_end && !sent.broke;
+        sent.fault = sent.fault.or(fault);
+        sent.whole |= at_end && sent.fault.is_none();
     }
 }
 
@@ -312,19 +337,20 @@ impl<B> Watched<B> {
 
 impl<B> HttpBody for Watched<B>
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: HttpBody<Data = Bytes, Error = BoxError> + Unpin,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         // Who knows the length does not ask for the end.
         let at_end = frame.is_none() || self.body.is_end_stream();
-        self.progress.note(matches!(frame, Some(Err(_))), at_end);
+        let error = frame.as_ref().and_then(|frame| frame.as_ref().err());
+        self.progress.note(error.map(BodyFault::of), at_end);
         if let (Some(copy), Some(Ok(frame))) = (&self.copy, &frame)
             && let Some(piece) = frame.data_ref()
         {

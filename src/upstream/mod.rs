@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
-use crate::body::{Body, BoxError, Progress, Timed};
+use crate::body::{Body, BodyFault, BoxError, Progress, Timed};
 use crate::config;
 use http1::Http1;
 use http2::Http2;
@@ -70,6 +70,9 @@ pub enum UpstreamError {
     /// The answer is not one that may be passed on; the app may have acted on the request.
     #[error("the app's answer is malformed: {0}")]
     Malformed(&'static str),
+    /// The client's body did not come whole, so that half a request was sent.
+    #[error("the client's body did not come whole: {0}")]
+    RequestBody(BodyFault),
     /// No answer's head in time; the app may have acted on the request.
     #[error("the app did not answer within {0:?}")]
     Timeout(Duration),
@@ -202,7 +205,8 @@ impl Upstream {
     }
 
     /// Waits for `sending` as long as `[upstream] timeout` allows from the last piece of the request's
-    /// body that `progress` saw taken. After a timeout `sending` is still under way.
+    /// body that `progress` saw taken. After a timeout `sending` is still under way. Where that body did not
+    /// come whole, no error is the app's.
     pub async fn wait_for_head<F>(&self, sending: &mut F, progress: &Progress) -> F::Output
     where
         F: Future<Output = Result<Response<Arriving>, UpstreamError>> + Unpin,
@@ -210,7 +214,12 @@ impl Upstream {
         let mut deadline = Instant::now() + self.settings.timeout;
         loop {
             match tokio::time::timeout_at(deadline, &mut *sending).await {
-                Ok(result) => return result,
+                Ok(result) => {
+                    return result.map_err(|error| match progress.fault() {
+                        Some(fault) => UpstreamError::RequestBody(fault),
+                        None => error,
+                    });
+                }
                 Err(_) => {
                     let extended = progress.last() + self.settings.timeout;
                     if extended <= deadline {

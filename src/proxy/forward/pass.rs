@@ -49,7 +49,7 @@ async fn send(
             let status = response.status();
             Outcome::new(rule, reason, response).asked_app(status)
         }
-        Err(failure) => failure.outcome(rule),
+        Err(failure) => failure.outcome(context, rule),
     }
 }
 

@@ -52,7 +52,7 @@ pub(in crate::proxy) async fn forward(
             let response = expectation.answered(passed_on(response, upstream));
             Outcome::new(rule, Reason::Upgrade, response).asked_app(status)
         }
-        Err(failure) => failure.outcome(rule),
+        Err(failure) => failure.outcome(context, rule),
     }
 }
 

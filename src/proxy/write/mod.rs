@@ -127,7 +127,7 @@ impl Write {
             }
             Err(failure) => {
                 self.unanswered(&failure.error).await;
-                let _ = reply.send(failure.outcome(rule));
+                let _ = reply.send(failure.outcome(&context, rule));
                 if matches!(failure.error, UpstreamError::Timeout(_)) {
                     self.late(sending).await;
                 }

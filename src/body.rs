@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Version;
+use http::{HeaderMap, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -119,6 +119,12 @@ pub struct Stalled(pub Duration);
 #[error("the stream was reset within the body")]
 pub struct CutShort;
 
+/// hyper takes a bare line feed behind the last chunk for the beginning of a trailer section, and reads on for
+/// its end into whatever follows. What it finds then has no fields.
+#[derive(Debug, thiserror::Error)]
+#[error("the trailer section has no fields")]
+pub struct EmptyTrailers;
+
 /// A received body that fails when nothing arrives for `timeout`.
 #[derive(Debug)]
 pub struct Timed {
@@ -180,6 +186,9 @@ impl HttpBody for Timed {
                 this.marked = false;
                 return Poll::Ready(Some(Err(CutShort.into())));
             }
+            if !this.marked && has_empty_trailers(&frame) {
+                return Poll::Ready(Some(Err(EmptyTrailers.into())));
+            }
             return Poll::Ready(frame.map(|result| result.map_err(Into::into)));
         }
         let Some(timeout) = this.timeout else {
@@ -204,6 +213,10 @@ impl HttpBody for Timed {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+fn has_empty_trailers(frame: &Option<Result<Frame<Bytes>, hyper::Error>>) -> bool {
+    matches!(frame, Some(Ok(frame)) if frame.trailers_ref().is_some_and(HeaderMap::is_empty))
 }
 
 /// Why a body did not come whole.
@@ -235,6 +248,7 @@ struct Sent {
     last: Instant,
     fault: Option<BodyFault>,
     whole: bool,
+    trailers: bool,
 }
 
 impl Default for Progress {
@@ -244,6 +258,7 @@ impl Default for Progress {
             fault: None,
             // Of no body until one is watched.
             whole: true,
+            trailers: false,
         })))
     }
 }
@@ -267,6 +282,11 @@ impl Progress {
     /// Whether all of the body was taken, up to its end.
     pub fn is_whole(&self) -> bool {
         self.0.lock().whole
+    }
+
+    /// Whether the body ended with a trailer section.
+    pub fn has_trailers(&self) -> bool {
+        self.0.lock().trailers
     }
 
     fn begin(&self) {
@@ -351,6 +371,9 @@ where
         let at_end = frame.is_none() || self.body.is_end_stream();
         let error = frame.as_ref().and_then(|frame| frame.as_ref().err());
         self.progress.note(error.map(BodyFault::of), at_end);
+        if matches!(&frame, Some(Ok(frame)) if frame.is_trailers()) {
+            self.progress.0.lock().trailers = true;
+        }
         if let (Some(copy), Some(Ok(frame))) = (&self.copy, &frame)
             && let Some(piece) = frame.data_ref()
         {

@@ -640,3 +640,27 @@ async fn half_a_write_purges_nothing_wherever_it_ends() {
     })
     .await;
 }
+
+/// Of two members of one name the app may take either: the write purges for both, and an answer that names
+/// two is not stored under the tag of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubled_member_counts_with_all_its_values() {
+    let (app, sidecar) = kanban().await;
+    let client = sidecar.client();
+    let boards = ["/board?project=1&team=a", "/board?project=2&team=a"];
+    warm(&client, &boards).await;
+    app.on("PUT", "/tasks/7", |_| Answer::text("ok"));
+    let body = r#"{"projectId": 1, "projectId": 2}"#;
+    client.json("PUT", "/tasks/7", body).await;
+    assert_eq!(are_hits(&client, &boards).await, [false, false]);
+
+    app.on("GET", "/users/42", |_| {
+        Answer::text(r#"{"id": 42, "id": 43}"#).header("content-type", "application/json")
+    });
+    for _ in 0..2 {
+        assert!(!client.get("/users/42").await.is_hit());
+        sidecar.fills_have_ended().await;
+    }
+    let metrics = sidecar.admin().get("/metrics").await;
+    assert!(metrics.text().contains("missing-tag"));
+}

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::connect::{Connector, HttpVersion};
+use super::connect::{Connector, HttpVersion, RequestStart};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
@@ -48,8 +48,15 @@ struct PoolState {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Body>,
+    sender: Sender,
     since: Instant,
+}
+
+/// Where a connection takes its requests.
+#[derive(Debug)]
+struct Sender {
+    hyper: SendRequest<Body>,
+    start: RequestStart,
 }
 
 /// A connection that one request has to itself. Dropped when the answer's body has been read, it goes back
@@ -57,7 +64,7 @@ struct Idle {
 #[derive(Debug)]
 pub(super) struct PooledConnection {
     /// `None`: dropped.
-    sender: Option<SendRequest<Body>>,
+    sender: Option<Sender>,
     /// Whether it had been opened for another request.
     reused: bool,
     pool: Arc<Pool>,
@@ -98,7 +105,10 @@ impl Http1 {
                 let Some(sender) = &mut connection.sender else {
                     continue;
                 };
-                let mut error = match sender.try_send_request(request).await {
+                if connection.reused {
+                    sender.start.announce();
+                }
+                let mut error = match sender.hyper.try_send_request(request).await {
                     Ok(response) => return Ok((response, connection)),
                     Err(error) => error,
                 };
@@ -112,13 +122,20 @@ impl Http1 {
     }
 }
 
+impl PooledConnection {
+    /// Closes it: what comes on it next cannot be told from what came last.
+    pub(super) fn close(mut self) {
+        self.sender = None;
+    }
+}
+
 impl Pool {
     fn take_idle(self: &Arc<Self>) -> Option<PooledConnection> {
         let mut state = self.state.lock();
         let mut now = None;
         while let Some(idle) = state.idle.pop() {
             let now = *now.get_or_insert_with(Instant::now);
-            if idle.since + self.idle_timeout > now && !idle.sender.is_closed() {
+            if idle.since + self.idle_timeout > now && !idle.sender.hyper.is_closed() {
                 return Some(self.lend(idle.sender, true));
             }
         }
@@ -153,7 +170,7 @@ impl Pool {
         given
     }
 
-    fn lend(self: &Arc<Self>, sender: SendRequest<Body>, reused: bool) -> PooledConnection {
+    fn lend(self: &Arc<Self>, sender: Sender, reused: bool) -> PooledConnection {
         PooledConnection {
             sender: Some(sender),
             reused,
@@ -162,7 +179,7 @@ impl Pool {
     }
 
     /// Takes a free connection back.
-    fn take_back(self: &Arc<Self>, sender: SendRequest<Body>) {
+    fn take_back(self: &Arc<Self>, sender: Sender) {
         // A request that is handed it and ends before it looks gives it back by dropping it.
         let mut connection = self.lend(sender, true);
         let mut state = self.state.lock();
@@ -176,7 +193,7 @@ impl Pool {
             return;
         };
         if state.idle.len() >= self.max_idle {
-            state.idle.retain(|idle| !idle.sender.is_closed());
+            state.idle.retain(|idle| !idle.sender.hyper.is_closed());
         }
         if state.idle.len() >= self.max_idle {
             return;
@@ -198,7 +215,7 @@ impl Pool {
         let mut state = self.state.lock();
         state
             .idle
-            .retain(|idle| idle.since + self.idle_timeout > now && !idle.sender.is_closed());
+            .retain(|idle| idle.since + self.idle_timeout > now && !idle.sender.hyper.is_closed());
         let next = state
             .idle
             .first()
@@ -211,13 +228,14 @@ impl Pool {
 async fn open(pool: Arc<Pool>) -> Result<PooledConnection, BoxError> {
     let mut io = pool.connector.open(&pool.address).await?;
     io.read_early_answers();
-    let (sender, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
+    let start = io.request_start();
+    let (hyper, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "connection to the app ended");
         }
     });
-    Ok(pool.lend(sender, false))
+    Ok(pool.lend(Sender { hyper, start }, false))
 }
 
 async fn sweep(pool: Weak<Pool>, mut next: Instant) {
@@ -235,15 +253,15 @@ impl Drop for PooledConnection {
         let Some(mut sender) = self.sender.take() else {
             return;
         };
-        if sender.is_ready() {
+        if sender.hyper.is_ready() {
             self.pool.take_back(sender);
-        } else if !sender.is_closed()
+        } else if !sender.hyper.is_closed()
             && let Ok(runtime) = Handle::try_current()
         {
             // Still sending its request, or about to end.
             let pool = self.pool.clone();
             runtime.spawn(async move {
-                if sender.ready().await.is_ok() {
+                if sender.hyper.ready().await.is_ok() {
                     pool.take_back(sender);
                 }
             });

@@ -42,8 +42,18 @@ pub struct Arriving {
 /// A request's share of a connection; held until the answer's body has ended.
 #[derive(Debug)]
 enum ConnectionPermit {
-    Http1(#[expect(dead_code, reason = "kept until it is dropped")] http1::PooledConnection),
+    Http1(http1::PooledConnection),
     Http2(#[expect(dead_code, reason = "kept until it is dropped")] http2::StreamPermit),
+}
+
+impl ConnectionPermit {
+    /// Takes no further request to a connection of HTTP/1: where one message ends and the next begins is in
+    /// doubt (RFC 9112 §6.1, §6.3). In HTTP/2 frames tell.
+    fn close(self) {
+        if let ConnectionPermit::Http1(connection) = self {
+            connection.close();
+        }
+    }
 }
 
 impl Arriving {
@@ -194,7 +204,12 @@ impl Upstream {
                     (response, ConnectionPermit::Http1(permit))
                 }
             };
-            check_head(response.status(), response.headers(), upgrades)?;
+            let mut response = response;
+            let status = response.status();
+            if let Err(error) = check_head(status, response.headers_mut(), upgrades) {
+                permit.close();
+                return Err(error);
+            }
             let version = response.version();
             Ok(response.map(|body| Arriving {
                 permit: (!body.is_end_stream()).then_some(permit),
@@ -260,8 +275,14 @@ fn build_uri(scheme: Scheme, authority: Authority, path: PathAndQuery) -> Uri {
 }
 
 /// Refuses what hyper takes for an answer and must not be passed on (reliability.md A3): a body framed in
-/// two ways or in an unknown one (RFC 9112 §6.3), and a 101 that was not asked for.
-fn check_head(status: StatusCode, fields: &HeaderMap, upgrades: bool) -> Result<(), UpstreamError> {
+/// two ways or in an unknown one (RFC 9112 §6.3), and a 101 that was not asked for. Its length is one number
+/// afterwards.
+fn check_head(
+    status: StatusCode,
+    fields: &mut HeaderMap,
+    upgrades: bool,
+) -> Result<(), UpstreamError> {
+    unite_lengths(fields)?;
     let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         if fields.contains_key(CONTENT_LENGTH) {
@@ -278,6 +299,33 @@ fn check_head(status: StatusCode, fields: &HeaderMap, upgrades: bool) -> Result<
     if status == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
         return Err(UpstreamError::Malformed("101 without an Upgrade"));
     }
+    Ok(())
+}
+
+/// RFC 9110 §8.6: `5, 5` is said again as `5`, and lengths that differ are refused. hyper looks at none where
+/// there is no body, as for a HEAD.
+fn unite_lengths(fields: &mut HeaderMap) -> Result<(), UpstreamError> {
+    const MALFORMED: UpstreamError = UpstreamError::Malformed("a Content-Length that is no number");
+    let mut lines = fields.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lines.next() else {
+        return Ok(());
+    };
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let is_one = lines.next().is_none();
+    if is_one && is_number(first.as_bytes()) {
+        return Ok(());
+    }
+    let numbers = fields.get_all(CONTENT_LENGTH).iter();
+    let mut numbers = numbers
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let number = numbers.next().filter(|number| is_number(number));
+    let number = number.ok_or(MALFORMED)?;
+    if numbers.any(|other| other != number) {
+        return Err(MALFORMED);
+    }
+    let number = HeaderValue::from_bytes(number).map_err(|_| MALFORMED)?;
+    fields.insert(CONTENT_LENGTH, number);
     Ok(())
 }
 

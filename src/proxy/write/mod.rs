@@ -123,6 +123,7 @@ impl Write {
         match answer {
             Ok(response) => {
                 let response = expectation.answered(passed_on(response, upstream));
+                let response = outgoing::end_after_trailers(&context, &self.progress, response);
                 let _ = reply.send(self.answered(response).await);
             }
             Err(failure) => {

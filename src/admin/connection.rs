@@ -35,8 +35,11 @@ pub(super) async fn serve(
     place: Place,
     stop: CancellationToken,
 ) {
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
     let service = service_fn(|request| async {
-        let answer = super::handle(&admin, &place, request).await;
+        let answer = super::handle(&admin, &place, local.ip(), request).await;
         place.was_served();
         Ok::<_, Infallible>(answer)
     });

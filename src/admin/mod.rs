@@ -9,11 +9,13 @@ mod connection;
 mod endpoint;
 pub mod explain;
 pub mod guard;
+mod host;
 mod places;
 pub mod purge;
 pub mod refusal;
 pub mod stats;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -148,8 +150,8 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// One request: find the endpoint, let it answer, add what every answer carries.
-async fn handle(admin: &Admin, place: &Place, request: Request<Incoming>) -> Answer {
-    let answer = match endpoint::find(request.method(), request.uri().path()) {
+async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<Incoming>) -> Answer {
+    let answer = match find_endpoint(admin, local, &request) {
         Ok(Endpoint::Health) => Ok(answer_json(StatusCode::OK, &json!({ "status": "ok" }))),
         Ok(Endpoint::Ready) => Ok(answer_ready(admin).await),
         Ok(Endpoint::Metrics) => Ok(answer_metrics(admin).await),
@@ -166,6 +168,16 @@ async fn handle(admin: &Admin, place: &Place, request: Request<Incoming>) -> Ans
         HeaderValue::from_static("nosniff"),
     );
     answer
+}
+
+fn find_endpoint(
+    admin: &Admin,
+    local: IpAddr,
+    request: &Request<Incoming>,
+) -> Result<Endpoint, Refusal> {
+    let live = admin.live.load();
+    host::check(request, &live.config.admin.hosts, local)?;
+    endpoint::find(request.method(), request.uri().path())
 }
 
 /// Redis being down is reported but is no reason to take the sidecar out: memory and the app still serve.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Version;
+use http::{HeaderMap, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -160,6 +160,12 @@ pub struct Stalled(pub Duration);
 #[error("the stream was reset within the body")]
 pub struct CutShort;
 
+/// hyper takes a bare line feed behind the last chunk for the beginning of a trailer section, and reads on for
+/// its end into whatever follows. What it finds then has no fields.
+#[derive(Debug, thiserror::Error)]
+#[error("the trailer section has no fields")]
+pub struct EmptyTrailers;
+
 /// A received body that fails when nothing arrives for `timeout`.
 #[derive(Debug)]
 pub struct Timed {
@@ -221,6 +227,9 @@ impl HttpBody for Timed {
                 this.marked = false;
                 return Poll::Ready(Some(Err(CutShort.into())));
             }
+            if !this.marked && has_empty_trailers(&frame) {
+                return Poll::Ready(Some(Err(EmptyTrailers.into())));
+            }
             return Poll::Ready(frame.map(|result| result.map_err(Into::into)));
         }
         let Some(timeout) = this.timeout else {
@@ -247,6 +256,30 @@ impl HttpBody for Timed {
     }
 }
 
+fn has_empty_trailers(frame: &Option<Result<Frame<Bytes>, hyper::Error>>) -> bool {
+    matches!(frame, Some(Ok(frame)) if frame.trailers_ref().is_some_and(HeaderMap::is_empty))
+}
+
+/// Why a body did not come whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    /// Its sender fell silent.
+    #[error("it stopped")]
+    Stalled,
+    /// It broke off, or is not one.
+    #[error("it broke off")]
+    Broken,
+}
+
+impl BodyFault {
+    fn of(error: &BoxError) -> BodyFault {
+        match error.is::<Stalled>() {
+            true => BodyFault::Stalled,
+            false => BodyFault::Broken,
+        }
+    }
+}
+
 /// How the sending of a body goes, so that a deadline can run from its last piece.
 #[derive(Clone, Debug)]
 pub struct Progress(Arc<Mutex<Sent>>);
@@ -254,17 +287,19 @@ pub struct Progress(Arc<Mutex<Sent>>);
 #[derive(Debug)]
 struct Sent {
     last: Instant,
-    broke: bool,
+    fault: Option<BodyFault>,
     whole: bool,
+    trailers: bool,
 }
 
 impl Default for Progress {
     fn default() -> Self {
         Progress(Arc::new(Mutex::new(Sent {
             last: Instant::now(),
-            broke: false,
+            fault: None,
             // Of no body until one is watched.
             whole: true,
+            trailers: false,
         })))
     }
 }
@@ -277,7 +312,12 @@ impl Progress {
 
     /// Whether the body ended before it was whole.
     pub fn broke(&self) -> bool {
-        self.0.lock().broke
+        self.fault().is_some()
+    }
+
+    /// Why the body ended before it was whole.
+    pub fn fault(&self) -> Option<BodyFault> {
+        self.0.lock().fault
     }
 
     /// Whether all of the body was taken, up to its end.
@@ -285,15 +325,20 @@ impl Progress {
         self.0.lock().whole
     }
 
+    /// Whether the body ended with a trailer section.
+    pub fn has_trailers(&self) -> bool {
+        self.0.lock().trailers
+    }
+
     fn begin(&self) {
         self.0.lock().whole = false;
     }
 
-    fn note(&self, broke: bool, at_end: bool) {
+    fn note(&self, fault: Option<BodyFault>, at_end: bool) {
         let mut sent = self.0.lock();
         sent.last = Instant::now();
-        sent.broke |= broke;
-        sent.whole |= at_end && !sent.broke;
+        sent.fault = sent.fault.or(fault);
+        sent.whole |= at_end && sent.fault.is_none();
     }
 }
 
@@ -353,19 +398,23 @@ impl<B> Watched<B> {
 
 impl<B> HttpBody for Watched<B>
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: HttpBody<Data = Bytes, Error = BoxError> + Unpin,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         // Who knows the length does not ask for the end.
         let at_end = frame.is_none() || self.body.is_end_stream();
-        self.progress.note(matches!(frame, Some(Err(_))), at_end);
+        let error = frame.as_ref().and_then(|frame| frame.as_ref().err());
+        self.progress.note(error.map(BodyFault::of), at_end);
+        if matches!(&frame, Some(Ok(frame)) if frame.is_trailers()) {
+            self.progress.0.lock().trailers = true;
+        }
         if let (Some(copy), Some(Ok(frame))) = (&self.copy, &frame)
             && let Some(piece) = frame.data_ref()
         {

@@ -3,7 +3,6 @@
 //! `bench/crowds` has larger ones, with the memory they take and the latencies beside them.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,5 +1,6 @@
 //! The whole program's tests, in one binary: it links once.
 
+mod admin;
 mod architecture;
 mod broken_answers;
 mod cache_groups;

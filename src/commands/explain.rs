@@ -25,6 +25,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::request::admit;
 use crate::proxy::request::context::RequestContext;
+use crate::routes::json::Document;
 use plan::Explanation;
 use show::{Line, Report};
 
@@ -107,7 +108,8 @@ fn split_field(field: &str, option: &str) -> anyhow::Result<(String, String)> {
 
 fn parse_json(text: &Option<String>, option: &str) -> anyhow::Result<Option<Value>> {
     text.as_deref()
-        .map(serde_json::from_str)
+        .map(serde_json::from_str::<Document>)
         .transpose()
+        .map(|document| document.map(|document| document.value))
         .with_context(|| format!("{option} is not JSON"))
 }

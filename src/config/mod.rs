@@ -288,6 +288,8 @@ pub enum JwtKey {
 pub struct Admin {
     /// The bearer token of `POST /purge` and `POST /explain`; `None`: refused.
     pub token: Option<String>,
+    /// Hosts that it answers for, beside loopback names and its own address; `*` is any. Default none.
+    pub hosts: Vec<String>,
 }
 
 /// The log.

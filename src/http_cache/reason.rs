@@ -131,7 +131,7 @@ reasons! {
     UpstreamError = "upstream-error",
     /// The app did not answer in time.
     UpstreamTimeout = "upstream-timeout",
-    /// The request was refused as malformed.
+    /// The request was refused as malformed, or its body did not come whole.
     BadRequest = "bad-request",
     /// `Max-Forwards: 0`: answered here, never forwarded (RFC 9110 §7.6.2).
     MaxForwards = "max-forwards",

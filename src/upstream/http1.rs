@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::connect::{Connector, HttpVersion};
+use super::connect::{Connector, HttpVersion, RequestStart};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
@@ -51,9 +51,17 @@ struct PoolState {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Body>,
-    window: Window,
+    sender: Sender,
     since: Instant,
+}
+
+/// Where a connection takes its requests.
+#[derive(Debug)]
+struct Sender {
+    hyper: SendRequest<Body>,
+    start: RequestStart,
+    /// Of the bodies that are sent over it.
+    window: Window,
 }
 
 /// A connection that one request has to itself. Dropped when the answer's body has been read, it goes back
@@ -61,9 +69,7 @@ struct Idle {
 #[derive(Debug)]
 pub(super) struct PooledConnection {
     /// `None`: dropped.
-    sender: Option<SendRequest<Body>>,
-    /// Of the bodies sent over it.
-    window: Window,
+    sender: Option<Sender>,
     /// Whether it had been opened for another request.
     reused: bool,
     pool: Arc<Pool>,
@@ -109,9 +115,12 @@ impl Http1 {
                 let Some(sender) = &mut connection.sender else {
                     continue;
                 };
+                if connection.reused {
+                    sender.start.announce();
+                }
                 let per_body = self.0.in_flight.per_body();
-                let request = unsent.map(|body| body.paced(&connection.window, per_body));
-                let mut error = match sender.try_send_request(request).await {
+                let request = unsent.map(|body| body.paced(&sender.window, per_body));
+                let mut error = match sender.hyper.try_send_request(request).await {
                     Ok(response) => return Ok((response, connection)),
                     Err(error) => error,
                 };
@@ -125,14 +134,21 @@ impl Http1 {
     }
 }
 
+impl PooledConnection {
+    /// Closes it: what comes on it next cannot be told from what came last.
+    pub(super) fn close(mut self) {
+        self.sender = None;
+    }
+}
+
 impl Pool {
     fn take_idle(self: &Arc<Self>) -> Option<PooledConnection> {
         let mut state = self.state.lock();
         let mut now = None;
         while let Some(idle) = state.idle.pop() {
             let now = *now.get_or_insert_with(Instant::now);
-            if idle.since + self.idle_timeout > now && !idle.sender.is_closed() {
-                return Some(self.lend(idle.sender, idle.window, true));
+            if idle.since + self.idle_timeout > now && !idle.sender.hyper.is_closed() {
+                return Some(self.lend(idle.sender, true));
             }
         }
         None
@@ -166,24 +182,18 @@ impl Pool {
         given
     }
 
-    fn lend(
-        self: &Arc<Self>,
-        sender: SendRequest<Body>,
-        window: Window,
-        reused: bool,
-    ) -> PooledConnection {
+    fn lend(self: &Arc<Self>, sender: Sender, reused: bool) -> PooledConnection {
         PooledConnection {
             sender: Some(sender),
-            window,
             reused,
             pool: self.clone(),
         }
     }
 
     /// Takes a free connection back.
-    fn take_back(self: &Arc<Self>, sender: SendRequest<Body>, window: Window) {
+    fn take_back(self: &Arc<Self>, sender: Sender) {
         // A request that is handed it and ends before it looks gives it back by dropping it.
-        let mut connection = self.lend(sender, window, true);
+        let mut connection = self.lend(sender, true);
         let mut state = self.state.lock();
         while let Some(waiter) = state.waiting.pop_front() {
             match waiter.send(connection) {
@@ -195,17 +205,13 @@ impl Pool {
             return;
         };
         if state.idle.len() >= self.max_idle {
-            state.idle.retain(|idle| !idle.sender.is_closed());
+            state.idle.retain(|idle| !idle.sender.hyper.is_closed());
         }
         if state.idle.len() >= self.max_idle {
             return;
         }
         let since = Instant::now();
-        state.idle.push(Idle {
-            sender,
-            window: connection.window.clone(),
-            since,
-        });
+        state.idle.push(Idle { sender, since });
         // Without a runtime the process is ending.
         if !state.has_sweeper
             && let Ok(runtime) = Handle::try_current()
@@ -221,7 +227,7 @@ impl Pool {
         let mut state = self.state.lock();
         state
             .idle
-            .retain(|idle| idle.since + self.idle_timeout > now && !idle.sender.is_closed());
+            .retain(|idle| idle.since + self.idle_timeout > now && !idle.sender.hyper.is_closed());
         let next = state
             .idle
             .first()
@@ -234,14 +240,19 @@ impl Pool {
 async fn open(pool: Arc<Pool>) -> Result<PooledConnection, BoxError> {
     let mut io = pool.connector.open(&pool.address, &pool.in_flight).await?;
     io.read_early_answers();
-    let window = io.window();
-    let (sender, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
+    let (start, window) = (io.request_start(), io.window());
+    let (hyper, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "connection to the app ended");
         }
     });
-    Ok(pool.lend(sender, window, false))
+    let sender = Sender {
+        hyper,
+        start,
+        window,
+    };
+    Ok(pool.lend(sender, false))
 }
 
 async fn sweep(pool: Weak<Pool>, mut next: Instant) {
@@ -259,16 +270,16 @@ impl Drop for PooledConnection {
         let Some(mut sender) = self.sender.take() else {
             return;
         };
-        if sender.is_ready() {
-            self.pool.take_back(sender, self.window.clone());
-        } else if !sender.is_closed()
+        if sender.hyper.is_ready() {
+            self.pool.take_back(sender);
+        } else if !sender.hyper.is_closed()
             && let Ok(runtime) = Handle::try_current()
         {
             // Still sending its request, or about to end.
-            let (pool, window) = (self.pool.clone(), self.window.clone());
+            let pool = self.pool.clone();
             runtime.spawn(async move {
-                if sender.ready().await.is_ok() {
-                    pool.take_back(sender, window);
+                if sender.hyper.ready().await.is_ok() {
+                    pool.take_back(sender);
                 }
             });
         }

@@ -290,7 +290,10 @@ fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config
             cache_status_key: false,
         },
         jwt: None,
-        admin: config::Admin { token: None },
+        admin: config::Admin {
+            token: None,
+            hosts: Vec::new(),
+        },
         log: config::Log {
             level: "info".to_owned(),
             format: config::LogFormat::Text,

@@ -367,12 +367,20 @@ pub(super) static JWT: &[Field] = &[
     ),
 ];
 
-pub(super) static ADMIN: &[Field] = &[field(
-    "token",
-    Kind::Text,
-    "",
-    "Bearer token of POST /purge and POST /explain. Default: both are refused.",
-)];
+pub(super) static ADMIN: &[Field] = &[
+    field(
+        "token",
+        Kind::Text,
+        "",
+        "Bearer token of POST /purge and POST /explain. Default: both are refused.",
+    ),
+    field(
+        "hosts",
+        Kind::Texts,
+        "",
+        "Hosts answered for, beside loopback names and the address asked; \"*\" is any.",
+    ),
+];
 
 pub(super) static LOG: &[Field] = &[
     field(

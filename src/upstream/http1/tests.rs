@@ -226,7 +226,7 @@ async fn a_connection_that_the_app_has_closed_is_passed_over() {
     let first = app.pool.send(request("/")).await.unwrap();
     let second = app.pool.send(request("/last")).await.unwrap();
     assert_eq!((read(first).await, read(second).await), (1, 2));
-    let (pool, closed) = (&app.pool.0, |idle: &Idle| idle.sender.is_closed());
+    let (pool, closed) = (&app.pool.0, |idle: &Idle| idle.sender.hyper.is_closed());
     assert_eq!(pool.state.lock().idle.len(), 2);
     app.close.notify_one();
     until(|| pool.state.lock().idle.iter().any(closed)).await;

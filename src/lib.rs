@@ -11,6 +11,7 @@
 //! | [`config`] | the TOML file, and the valid [`config::Config`] made of it | files, environment |
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
 //! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
+//! | [`rate_timeout`] | a timeout that bytes buy back: how slow a client may be | tokio |
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |
@@ -101,6 +102,7 @@ pub mod jwt;
 pub mod live;
 pub mod metrics;
 pub mod proxy;
+pub mod rate_timeout;
 pub mod routes;
 pub mod server;
 pub mod store;

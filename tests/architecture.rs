@@ -31,7 +31,8 @@ const IMPURE: &[&str] = &[
 /// `lib` are the house itself.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
-    ("body", &[]),
+    ("rate_timeout", &[]),
+    ("body", &["rate_timeout"]),
     ("drain", &[]),
     ("http_cache", &[]),
     ("routes", &["http_cache"]),
@@ -85,7 +86,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "body", "clock", "config", "drain", "live", "metrics", "proxy",
+            "body",
+            "clock",
+            "config",
+            "drain",
+            "live",
+            "metrics",
+            "proxy",
+            "rate_timeout",
         ],
     ),
     (

@@ -3,8 +3,9 @@
 //! hyper bounds what one peer can make it hold: streams at a time, bytes and `CONTINUATION` frames of a
 //! head, streams reset before they were looked at (rapid reset) or for an error of the client. Time is
 //! ours: by [`frames`] the connection's deadlines know what moves, [`streams`] ends a single stream whose
-//! answer the client does not take.
+//! answer the client does not take. So are frames that ask for nothing, which [`calm`] counts.
 
+pub(super) mod calm;
 pub(super) mod frames;
 pub(super) mod streams;
 

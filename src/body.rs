@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::pacing::Window;
+use crate::rate_timeout::RateTimeout;
 
 /// An error of any body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -150,9 +151,9 @@ impl Streamed {
     }
 }
 
-/// The other side sent nothing for too long.
+/// The other side sent nothing, or too little, for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing received for {0:?}")]
+#[error("nothing, or next to nothing, received for {0:?}")]
 pub struct Stalled(pub Duration);
 
 /// The stream ended before its body did.
@@ -170,9 +171,7 @@ pub struct EmptyTrailers;
 #[derive(Debug)]
 pub struct Timed {
     body: Incoming,
-    timeout: Option<Duration>,
-    /// When the wait for the next piece began, if it is waited for.
-    waits_since: Option<Instant>,
+    timeout: Option<RateTimeout>,
     /// Kept from wait to wait, since to set a timer for each piece costs more than to look again when an
     /// old one ends too early.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -186,8 +185,7 @@ impl Timed {
     pub fn new(body: Incoming, timeout: Option<Duration>) -> Timed {
         Timed {
             body,
-            timeout,
-            waits_since: None,
+            timeout: timeout.map(|timeout| RateTimeout::new(timeout, 0)),
             sleep: None,
             marked: false,
             _guard: None,
@@ -199,6 +197,15 @@ impl Timed {
     pub fn of(self, version: Version) -> Timed {
         Timed {
             marked: version == Version::HTTP_2,
+            ..self
+        }
+    }
+
+    /// Fails as well when less than `min_rate` bytes a second arrive in the long run; 0: never.
+    pub fn at_least(self, min_rate: u64) -> Timed {
+        let timeout = self.timeout.map(|timeout| timeout.timeout());
+        Timed {
+            timeout: timeout.map(|timeout| RateTimeout::new(timeout, min_rate)),
             ..self
         }
     }
@@ -222,7 +229,12 @@ impl HttpBody for Timed {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.waits_since = None;
+            if let Some(timeout) = &mut this.timeout {
+                let data = frame
+                    .as_ref()
+                    .and_then(|frame| frame.as_ref().ok()?.data_ref());
+                timeout.note_moved(data.map_or(0, Bytes::len));
+            }
             if frame.is_none() && this.marked && !this.body.is_end_stream() {
                 this.marked = false;
                 return Poll::Ready(Some(Err(CutShort.into())));
@@ -232,10 +244,10 @@ impl HttpBody for Timed {
             }
             return Poll::Ready(frame.map(|result| result.map_err(Into::into)));
         }
-        let Some(timeout) = this.timeout else {
+        let Some(timeout) = &mut this.timeout else {
             return Poll::Pending;
         };
-        let deadline = *this.waits_since.get_or_insert_with(Instant::now) + timeout;
+        let deadline = timeout.wait();
         let sleep = this
             .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -244,7 +256,7 @@ impl HttpBody for Timed {
             sleep.as_mut().reset(deadline);
             ready!(sleep.as_mut().poll(cx));
         }
-        Poll::Ready(Some(Err(Stalled(timeout).into())))
+        Poll::Ready(Some(Err(Stalled(timeout.timeout()).into())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -13,6 +13,7 @@
 //! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
 //! | [`in_flight`] | the bytes of bodies outside the tiers, and their budget | |
 //! | [`pacing`] | how much connections hold of a body that goes through | hyper |
+//! | [`rate_timeout`] | a timeout that bytes buy back: how slow a client may be | tokio |
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |
@@ -105,6 +106,7 @@ pub mod live;
 pub mod metrics;
 pub mod pacing;
 pub mod proxy;
+pub mod rate_timeout;
 pub mod routes;
 pub mod server;
 pub mod store;

@@ -60,6 +60,8 @@ pub struct Metrics {
     pub fills: IntGauge,
     /// `pannier_connections`: client connections open now.
     pub connections: IntGauge,
+    /// `pannier_connections_cut_total{reason}`: client connections, or streams of one, ended by the server.
+    pub connections_cut: IntCounterVec,
     /// `pannier_config_reloads_total{result}`: ok, error.
     pub config_reloads: IntCounterVec,
     /// `pannier_start_time_seconds`
@@ -203,6 +205,12 @@ impl Metrics {
                 "Fills under way, until what they fetched is stored or refused.",
             ),
             connections: register_gauge(r, "pannier_connections", "Client connections open."),
+            connections_cut: register_counters(
+                r,
+                "pannier_connections_cut_total",
+                "Client connections, or streams of one, ended by the server, by reason.",
+                &["reason"],
+            ),
             config_reloads: register_counters(
                 r,
                 "pannier_config_reloads_total",

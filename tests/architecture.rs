@@ -32,7 +32,8 @@ const IMPURE: &[&str] = &[
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("pacing", &[]),
-    ("body", &["pacing"]),
+    ("rate_timeout", &[]),
+    ("body", &["pacing", "rate_timeout"]),
     ("in_flight", &[]),
     ("drain", &[]),
     ("http_cache", &[]),
@@ -100,7 +101,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "body", "clock", "config", "drain", "live", "metrics", "pacing", "proxy",
+            "body",
+            "clock",
+            "config",
+            "drain",
+            "live",
+            "metrics",
+            "pacing",
+            "proxy",
+            "rate_timeout",
         ],
     ),
     (

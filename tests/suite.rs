@@ -25,6 +25,7 @@ mod reliability;
 mod requirements;
 mod rfc9111;
 mod running;
+mod slow_clients;
 mod store;
 mod support;
 mod tls;

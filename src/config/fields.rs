@@ -56,6 +56,8 @@ pub(crate) enum Kind {
     Duration,
     /// A size of at least so many bytes.
     Size(u64),
+    /// Bytes a second.
+    Rate,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A list of texts.

@@ -86,6 +86,9 @@ pub struct Listen {
     pub body_timeout: Duration,
     /// A connection without a request, or a client that takes nothing of its answer. Default 75 s.
     pub idle_timeout: Duration,
+    /// Bytes a second: one that moves gives a client so much of `body_timeout` or `idle_timeout` back; 0: all of
+    /// it. Default 100 B/s.
+    pub min_rate: u64,
     /// Bytes of a request head. Default 64 KiB.
     pub max_head: usize,
     /// After SIGTERM, how long clients are still accepted. Default 3 s.

@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: a number and a unit, the unit required.
+//! Durations, sizes and rates as people write them: a number and a unit, the unit required.
 
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ pub(crate) const DURATION_PATTERN: &str = "([0-9]+(ms|s|m|h|d))+";
 
 /// What a size looks like, as a regular expression (ECMA 262) for the schema.
 pub(crate) const SIZE_PATTERN: &str = "[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)";
+
+/// What a rate looks like, as a regular expression (ECMA 262) for the schema.
+pub(crate) const RATE_PATTERN: &str = "[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)/s";
 
 /// Parses `500ms`, `30s`, `5m`, `1h30m`; the error says what to write instead.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -81,6 +84,15 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     count
         .checked_mul(*bytes)
         .ok_or_else(|| "write a size below 16 EiB".to_owned())
+}
+
+/// Parses `100B/s` or `1KiB/s`, into bytes a second; the error says what to write instead.
+pub(super) fn parse_rate(text: &str) -> Result<u64, String> {
+    let size = text.trim().strip_suffix("/s").map(parse_size);
+    match size {
+        Some(Ok(bytes)) => Ok(bytes),
+        _ => Err("write a whole number, a unit and /s, such as \"100B/s\" or \"1KiB/s\"".into()),
+    }
 }
 
 /// A duration as the config spells it: `1h30m`.
@@ -182,6 +194,24 @@ mod tests {
     }
 
     #[test]
+    fn rates() {
+        let cases = [
+            ("bytes", "100B/s", Some(100)),
+            ("kibi", "1KiB/s", Some(1_024)),
+            ("off", "0B/s", Some(0)),
+            ("surrounding space", " 1KB/s ", Some(1_000)),
+            ("no time", "100B", None),
+            ("no size", "100/s", None),
+            ("another time", "100B/m", None),
+            ("bits", "100bps", None),
+            ("empty", "", None),
+        ];
+        for (name, text, bytes) in cases {
+            assert_eq!(parse_rate(text).ok(), bytes, "{name}: {text}");
+        }
+    }
+
+    #[test]
     fn a_missing_unit_is_answered_with_the_spelling() {
         assert!(parse_duration("30").unwrap_err().contains("\"30s\""));
         assert!(parse_size("20").unwrap_err().contains("\"20MB\""));
@@ -199,6 +229,7 @@ mod tests {
         fn nothing_panics(text: String) {
             let _ = parse_duration(&text);
             let _ = parse_size(&text);
+            let _ = parse_rate(&text);
         }
     }
 }

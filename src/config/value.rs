@@ -42,6 +42,7 @@ pub(super) fn parse(kind: Kind, node: &Node) -> Result<Parsed, Wrong> {
         Kind::Duration => parse_duration(node).map(Parsed::Duration),
         Kind::Wait => parse_wait(node).map(Parsed::Duration),
         Kind::Size(least) => parse_size(node, least).map(Parsed::Size),
+        Kind::Rate => parse_rate(node).map(Parsed::Size),
         Kind::OneOf(words) => parse_word(node, words).map(Parsed::Text),
         Kind::Texts => parse_each(node, "\"a\", \"b\"", |item| {
             parse_text(item).map(|text| (item.position.clone(), text))
@@ -173,6 +174,18 @@ fn parse_size(node: &Node, least: u64) -> Result<u64, Wrong> {
     Ok(size)
 }
 
+fn parse_rate(node: &Node) -> Result<u64, Wrong> {
+    match &node.value {
+        Value::Text(text) | Value::Given(text) => units::parse_rate(text)
+            .map_err(|remedy| wrong(format!("\"{text}\" is not a rate"), remedy)),
+        Value::Integer(number) => Err(wrong(
+            format!("{number} has no unit"),
+            format!("write \"{number}B/s\" for bytes a second"),
+        )),
+        other => Err(not_a(other, "a rate", "write such as \"100B/s\"")),
+    }
+}
+
 fn parse_word(node: &Node, words: &[&str]) -> Result<String, Wrong> {
     let text = parse_text(node)?;
     if words.contains(&text.as_str()) {
@@ -276,6 +289,8 @@ mod tests {
                 "\"30s\"",
             ),
             ("bare size", Kind::Size(0), Value::Integer(20), "\"20MB\""),
+            ("bare rate", Kind::Rate, Value::Integer(100), "\"100B/s\""),
+            ("rate without time", Kind::Rate, text("1KB"), "\"1KiB/s\""),
             ("no wait", Kind::Wait, text("0s"), "\"30s\""),
             ("small size", Kind::Size(8192), text("1KiB"), "\"8KiB\""),
             (

@@ -66,8 +66,9 @@ impl Connection {
         let limits = Limits {
             head: listen.header_timeout,
             idle: listen.idle_timeout,
+            min_rate: listen.min_rate,
         };
-        let mut io = Timed::new(transport, limits);
+        let mut io = Timed::new(transport, limits, self.worker.metrics.clone());
         let mut client = Client {
             peer: self.peer,
             secure: io.transport().is_tls(),
@@ -84,7 +85,9 @@ impl Connection {
                 serve_http1(&self.worker, &client, io, &answers, &listen).await
             }
             // Boxed, so that the many connections of HTTP/1 do not carry its size.
-            Some(Protocol::Http2) => Box::pin(serve_http2(self.worker, client, io, &listen)).await,
+            Some(Protocol::Http2) => {
+                Box::pin(serve_http2(self.worker, client, io, limits, &listen)).await
+            }
             None => Ok(()),
         }
     }
@@ -201,10 +204,12 @@ async fn serve_http2(
     worker: Arc<Worker>,
     client: Client,
     mut io: Timed,
+    limits: Limits,
     listen: &Listen,
 ) -> Result<(), BoxError> {
     let per_body = worker.cache.store.in_flight().per_body();
     let streams = Streams::default();
+    let spawner = Spawner::new(streams.clone(), limits.taking(), worker.metrics.clone());
     let idle = io.speak_http2(streams.clone());
     let drain = client.drain.clone();
     let client = Arc::new(client);
@@ -216,7 +221,6 @@ async fn serve_http2(
             Ok::<_, Infallible>(http2::frame(&method, response))
         }
     });
-    let spawner = Spawner::new(streams, listen.idle_timeout);
     let connection = http2::builder(listen, per_body, spawner).serve_connection(io, service);
     tokio::pin!(connection);
     // Requests that are being answered are finished after either.

@@ -12,18 +12,32 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
+use super::cut::Cut;
+use super::http2::calm::FrameBudget;
+use super::http2::frames::Passed;
 use super::http2::streams::Streams;
 use super::poll_on_news::PollOnNews;
 use super::transport::Transport;
+use crate::metrics::Metrics;
 use crate::pacing::{self, Window};
+use crate::rate_timeout::RateTimeout;
 
-/// `[listen] header_timeout` and `idle_timeout`.
+/// `[listen] header_timeout`, `idle_timeout` and `min_rate`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// From the first byte of a head to its last.
     pub(super) head: Duration,
     /// Without a request, or without the client taking anything of its answer.
     pub(super) idle: Duration,
+    /// Bytes a second that the client takes of an answer, in the long run; 0: any.
+    pub(super) min_rate: u64,
+}
+
+impl Limits {
+    /// For a client that is to take an answer.
+    pub(super) fn taking(self) -> RateTimeout {
+        RateTimeout::new(self.idle, self.min_rate)
+    }
 }
 
 /// What an HTTP/1 connection is doing; the service sets it, and the deadlines go by it.
@@ -98,11 +112,14 @@ pub(super) struct Timed {
     head_since: Option<Instant>,
     /// What happened since the clock was last read; on HTTP/1 alone.
     since: Since,
+    /// Runs while the client does not take what there is of an answer.
+    taking: RateTimeout,
     sleep: PollOnNews<Sleep>,
     /// Of the answers that HTTP/1 sends over it.
     window: Window,
     /// On HTTP/2 alone, where `phase` says nothing.
     http2: Option<Http2>,
+    metrics: Arc<Metrics>,
 }
 
 /// What happened on an HTTP/1 connection since it last waited.
@@ -117,16 +134,17 @@ struct Since {
 /// What the deadlines of an HTTP/2 connection go by.
 struct Http2 {
     streams: Streams,
-    /// When the socket last took a byte.
-    wrote: Instant,
-    /// When a stream was last open, a head complete or something of an answer sent.
-    busy: Instant,
+    /// Runs while no stream is open. What is left of answers by then still moves, as slowly as the client
+    /// opens its windows.
+    quiet: RateTimeout,
+    /// For frames that ask for nothing.
+    budget: FrameBudget,
     /// Notified when the client has been idle too long, so that it is sent a `GOAWAY`.
     idle: Arc<Notify>,
 }
 
 impl Timed {
-    pub(super) fn new(transport: Transport, limits: Limits) -> Timed {
+    pub(super) fn new(transport: Transport, limits: Limits, metrics: Arc<Metrics>) -> Timed {
         let now = Instant::now();
         Timed {
             io: TokioIo::new(transport),
@@ -136,9 +154,11 @@ impl Timed {
             // A new connection owes its first head.
             head_since: Some(now),
             since: Since::default(),
+            taking: limits.taking(),
             sleep: PollOnNews::new(tokio::time::sleep_until(now + limits.head.min(limits.idle))),
             window: Window::default(),
             http2: None,
+            metrics,
         }
     }
 
@@ -163,8 +183,8 @@ impl Timed {
         self.io.inner_mut().watch_frames();
         self.http2 = Some(Http2 {
             streams,
-            wrote: self.moved,
-            busy: self.moved,
+            quiet: self.limits.taking(),
+            budget: FrameBudget::new(self.moved),
             idle: idle.clone(),
         });
         idle
@@ -189,12 +209,14 @@ impl Timed {
         loop {
             let now = Instant::now();
             self.catch_up(now);
-            let deadline = match &self.http2 {
-                Some(http2) => self.deadline_of_http2(http2, write),
-                None => self.deadline(write),
+            let deadline = match self.http2.is_some() {
+                true => self.deadline_of_http2(write),
+                false => self.deadline(write),
             };
-            if deadline.is_some_and(|deadline| deadline <= now) && !self.send_away(write, now) {
-                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            if deadline.is_some_and(|deadline| deadline <= now) && !self.send_away(write) {
+                let cut = self.cut(write);
+                cut.count(&self.metrics);
+                return Poll::Ready(cut.into());
             }
             let wake = deadline.filter(|deadline| *deadline > now);
             let wake = wake.unwrap_or(now + self.limits.idle);
@@ -221,39 +243,55 @@ impl Timed {
     }
 
     /// `None`: no deadline of ours holds.
-    fn deadline(&self, write: bool) -> Option<Instant> {
+    fn deadline(&mut self, write: bool) -> Option<Instant> {
         let counts = match self.phase.activity() {
             Activity::Waiting => true,
             Activity::Answering => write,
             Activity::Relaying => false,
         };
-        let deadline = match self.head_since {
-            Some(since) if self.is_waiting() && !write => since + self.limits.head,
+        if !counts {
+            return None;
+        }
+        Some(match self.head_since {
+            _ if write => self.taking.wait(),
+            Some(since) if self.is_waiting() => since + self.limits.head,
             _ => self.moved + self.limits.idle,
-        };
-        counts.then_some(deadline)
+        })
     }
 
-    fn deadline_of_http2(&self, http2: &Http2, write: bool) -> Option<Instant> {
-        let Limits { head, idle } = self.limits;
+    fn deadline_of_http2(&mut self, write: bool) -> Option<Instant> {
+        let http2 = self.http2.as_mut()?;
         match self.head_since {
-            _ if write => Some(http2.wrote + idle),
-            Some(since) => Some(since + head),
+            _ if write => Some(self.taking.wait()),
+            Some(since) => Some(since + self.limits.head),
             None if http2.streams.any() => None,
-            // It has had its `GOAWAY`, and has as long to answer that as for a head.
-            None if http2.streams.are_leaving() => Some(http2.busy + head.min(idle)),
-            None => Some(http2.busy + idle),
+            None => Some(http2.quiet.wait()),
+        }
+    }
+
+    /// Why a deadline that has passed was set.
+    fn cut(&self, write: bool) -> Cut {
+        match self.head_since {
+            _ if write => Cut::SlowAnswer,
+            Some(_) => Cut::SlowHead,
+            None => Cut::Idle,
         }
     }
 
     /// Tells the client of HTTP/2 that has become idle to go (`GOAWAY`); false if that is not the case, or
     /// done already. It then has time to close in order.
-    fn send_away(&mut self, write: bool, now: Instant) -> bool {
+    fn send_away(&mut self, write: bool) -> bool {
         let head_is_late = self.head_since.is_some();
         match &mut self.http2 {
             Some(http2) if !write && !head_is_late && !http2.streams.are_leaving() => {
                 http2.streams.leave();
-                http2.busy = now;
+                // It has as long to answer the `GOAWAY` as for a head.
+                let Limits {
+                    head,
+                    idle,
+                    min_rate,
+                } = self.limits;
+                http2.quiet = RateTimeout::new(head.min(idle), min_rate);
                 http2.idle.notify_one();
                 true
             }
@@ -261,7 +299,7 @@ impl Timed {
         }
     }
 
-    fn note_read(&mut self) {
+    fn note_read(&mut self) -> Result<(), Cut> {
         if self.http2.is_some() {
             self.moved = Instant::now();
             return self.note_frames();
@@ -271,13 +309,16 @@ impl Timed {
         if !self.since.head {
             self.head_since = None;
         }
+        Ok(())
     }
 
-    fn note_written(&mut self) {
-        if let Some(http2) = &mut self.http2 {
+    fn note_written(&mut self, bytes: usize) {
+        self.taking.note_moved(bytes);
+        if self.http2.is_some() {
             self.moved = Instant::now();
-            http2.wrote = self.moved;
-            return self.note_frames();
+            // What was read has been counted by then.
+            let _ = self.note_frames();
+            return;
         }
         self.since = Since {
             moved: true,
@@ -286,13 +327,17 @@ impl Timed {
         self.head_since = None;
     }
 
-    fn note_frames(&mut self) {
+    fn note_frames(&mut self) -> Result<(), Cut> {
         let passed = self.io.inner_mut().passed();
         let Some(http2) = &mut self.http2 else {
-            return;
+            return Ok(());
         };
-        if passed.head || passed.answer || http2.streams.any() {
-            http2.busy = self.moved;
+        if passed.head || passed.fields || http2.streams.any() {
+            http2.quiet.reset();
+        } else if passed.data > 0 {
+            http2.quiet.note_moved(passed.data);
+            // The next wait begins here, whether or not anything is read meanwhile.
+            http2.quiet.wait();
         }
         if passed.head {
             self.head_since = None;
@@ -300,6 +345,22 @@ impl Timed {
         if passed.head_open {
             self.head_since.get_or_insert(self.moved);
         }
+        let Passed {
+            heads, idle_frames, ..
+        } = passed;
+        if heads + idle_frames > 0 {
+            let earned = http2.streams.take_earned();
+            let enough = http2.budget.take(idle_frames, heads, earned, self.moved);
+            return if enough { Ok(()) } else { Err(Cut::Flood) };
+        }
+        Ok(())
+    }
+
+    /// Ends the connection of a client that floods it.
+    fn end_flood(&mut self, cx: &mut Context<'_>, cut: Cut) -> io::Error {
+        cut.count(&self.metrics);
+        self.io.inner_mut().send_goaway(cx);
+        cut.into()
     }
 }
 
@@ -310,10 +371,10 @@ impl Read for Timed {
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         match pacing::read_little(Pin::new(&mut self.io), cx, buf, pacing::READ) {
-            Poll::Ready(result) => {
-                self.note_read();
-                Poll::Ready(result)
-            }
+            Poll::Ready(result) => Poll::Ready(match self.note_read() {
+                Ok(()) => result,
+                Err(cut) => Err(self.end_flood(cx, cut)),
+            }),
             Poll::Pending => self.poll_deadline(cx, false).map(Err),
         }
     }
@@ -327,7 +388,7 @@ impl Write for Timed {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.io).poll_write(cx, buf) {
             Poll::Ready(result) => {
-                self.note_written();
+                self.note_written(*result.as_ref().unwrap_or(&0));
                 Poll::Ready(result)
             }
             Poll::Pending => self.poll_deadline(cx, true).map(Err),
@@ -341,7 +402,7 @@ impl Write for Timed {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.io).poll_write_vectored(cx, bufs) {
             Poll::Ready(result) => {
-                self.note_written();
+                self.note_written(*result.as_ref().unwrap_or(&0));
                 Poll::Ready(result)
             }
             Poll::Pending => self.poll_deadline(cx, true).map(Err),
@@ -356,7 +417,10 @@ impl Write for Timed {
         // hyper flushes when it has nothing left to write.
         self.window.open();
         match Pin::new(&mut self.io).poll_flush(cx) {
-            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Ready(result) => {
+                self.taking.note_moved(0);
+                Poll::Ready(result)
+            }
             Poll::Pending => self.poll_deadline(cx, true).map(Err),
         }
     }

@@ -22,8 +22,9 @@ const MOST: usize = 256;
 
 static LINGERING: AtomicUsize = AtomicUsize::new(0);
 
-/// Reads on in the background what `stream`, which is about to be closed, is still being sent.
-pub(super) fn linger(stream: &TcpStream) {
+/// Reads on in the background what `stream`, which is about to be closed, is still being sent: at most `most`
+/// bytes.
+pub(super) fn linger(stream: &TcpStream, most: usize) {
     let socket = SockRef::from(stream);
     let mut first = [0; 1024];
     let is_sending = (&*socket).read(&mut first).is_ok_and(|length| length > 0);
@@ -38,17 +39,17 @@ pub(super) fn linger(stream: &TcpStream) {
         // The answer is whole; its end is told.
         let _ = copy.shutdown(Shutdown::Write);
         if let Ok(stream) = TcpStream::from_std(copy.into()) {
-            let _ = tokio::time::timeout(LIMIT, discard(stream)).await;
+            let _ = tokio::time::timeout(LIMIT, discard(stream, most)).await;
         }
         LINGERING.fetch_sub(1, Ordering::Relaxed);
     });
 }
 
-async fn discard(mut stream: TcpStream) {
+async fn discard(mut stream: TcpStream, mut most: usize) {
     let mut buffer = vec![0; 16 * 1024];
-    while stream
-        .read(&mut buffer)
-        .await
-        .is_ok_and(|length| length > 0)
-    {}
+    while let Ok(length @ 1..) = stream.read(&mut buffer).await
+        && length < most
+    {
+        most -= length;
+    }
 }

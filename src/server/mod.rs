@@ -2,6 +2,7 @@
 
 mod client;
 mod connection;
+mod cut;
 mod http2;
 mod linger;
 mod poll_on_news;

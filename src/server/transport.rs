@@ -8,11 +8,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::http2::frames::{Frames, PREFACE, Passed};
+use super::http2::frames::{ENHANCE_YOUR_CALM, Frames, PREFACE, Passed};
 use super::linger::linger;
 
 /// The most that is written for one client before others have their turn.
 const TURN: usize = 256 << 10;
+/// What a client of HTTP/2 may have sent when its connection ends: the connection's window, and frames.
+const MAX_IN_FLIGHT: usize = 2 << 20;
 
 /// An accepted connection.
 pub(super) struct Transport {
@@ -118,7 +120,8 @@ impl Transport {
         Poll::Pending
     }
 
-    /// What has passed since this was asked last.
+    /// What has passed since this was asked last: heads and idle frames of the client, fields and data of
+    /// answers.
     pub(super) fn passed(&mut self) -> Passed {
         self.watch.as_mut().map_or_else(Passed::default, |watch| {
             let head_open = watch.read.head_is_open();
@@ -128,13 +131,28 @@ impl Transport {
             }
         })
     }
+
+    /// Tells the client of HTTP/2 why its connection is about to end, unless that would be in the midst of a
+    /// frame which it does not take.
+    pub(super) fn send_goaway(&mut self, cx: &mut Context<'_>) {
+        let watch = self.watch.as_ref();
+        if watch.is_some_and(|watch| watch.written.is_between_frames()) {
+            let _ = Pin::new(&mut *self).poll_write(cx, &ENHANCE_YOUR_CALM);
+            let _ = Pin::new(self).poll_flush(cx);
+        }
+    }
 }
 
 impl Drop for Transport {
     fn drop(&mut self) {
+        // On HTTP/2 no more is on its way than the windows allow; further bytes are a flood.
+        let most = match self.watch {
+            Some(_) => MAX_IN_FLIGHT,
+            None => usize::MAX,
+        };
         match &self.io {
-            Io::Plain(stream) => linger(stream),
-            Io::Tls(stream) => linger(stream.get_ref().0),
+            Io::Plain(stream) => linger(stream, most),
+            Io::Tls(stream) => linger(stream.get_ref().0, most),
         }
     }
 }
@@ -152,7 +170,9 @@ impl FrameWatch {
     fn note_written(&mut self, bufs: &[io::IoSlice<'_>], mut length: usize) {
         for buf in bufs {
             let part = &buf[..buf.len().min(length)];
-            self.passed.answer |= self.written.feed(part).answer;
+            let Passed { fields, data, .. } = self.written.feed(part);
+            self.passed.fields |= fields;
+            self.passed.data += data;
             length -= part.len();
         }
     }
@@ -175,7 +195,10 @@ impl AsyncRead for Transport {
             this.replay.taken += part.len();
         }
         if let Some(watch) = &mut this.watch {
-            watch.passed.head |= watch.read.feed(&buf.filled()[before..]).head;
+            let passed = watch.read.feed(&buf.filled()[before..]);
+            watch.passed.head |= passed.head;
+            watch.passed.heads += passed.heads;
+            watch.passed.idle_frames += passed.idle_frames;
         }
         Poll::Ready(Ok(()))
     }

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use super::{gather, request};
 use crate::support::app::{Answer, TestApp};
 use crate::support::http2::{
-    ACK, CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM,
-    RawHttp2, SETTINGS, fields, frame,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PING, PREFACE,
+    PRIORITY, RST_STREAM, RawHttp2, SETTINGS, WINDOW_UPDATE, fields, frame,
 };
 use crate::support::sidecar::Sidecar;
 use crate::support::{Gate, eventually};
@@ -78,7 +78,11 @@ async fn an_idle_connection_is_ended_in_order() {
             GOAWAY => break received,
             // Answered, as a client must, and so never silent.
             PING if received.flags == 0 => raw.send(&frame(PING, ACK, 0, &received.payload)).await,
-            _ => raw.send(&frame(PING, 0, 0, &[7; 8])).await,
+            _ => {
+                // Not as fast as it could: that would be a flood.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                raw.send(&frame(PING, 0, 0, &[7; 8])).await;
+            }
         }
     };
     assert_eq!(told.code(), 0);
@@ -217,6 +221,77 @@ async fn rapid_resets_end_the_connection() {
     assert_eq!(told.code(), ENHANCE_YOUR_CALM);
     assert!(app.count("/") < 500, "most were not even looked at");
     assert_eq!(sidecar.http2().get("/").await.text(), "ok");
+}
+
+/// CVE-2019-9512, -9513, -9515, -9518 and their kin: frames that ask for nothing. Each kind would go on for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_frames_that_ask_for_nothing_end_the_connection() {
+    let app = TestApp::start().await;
+    app.on("GET", "/", |_| Answer::text("ok"));
+    let sidecar = Sidecar::start(&app.url(), "");
+    let post = fields(&[
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "a"),
+        (":path", "/"),
+    ]);
+    let rows = [
+        ("ping", frame(PING, 0, 0, &[0; 8])),
+        ("answered ping", frame(PING, ACK, 0, &[0; 8])),
+        ("settings", frame(SETTINGS, 0, 0, &[])),
+        ("priority", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 9])),
+        ("window", frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])),
+        (
+            "window of a stream",
+            frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]),
+        ),
+        ("unknown", frame(0xfa, 0, 0, &[0; 100])),
+        ("empty data", frame(DATA, 0, 1, &[])),
+        ("padding", frame(DATA, PADDED, 1, &[3, 0, 0, 0])),
+    ];
+    for (name, idle) in rows {
+        let mut raw = RawHttp2::begin(sidecar.addr(), &[]).await;
+        raw.send(&frame(HEADERS, END_HEADERS, 1, &post)).await;
+        let pause = Duration::from_millis(1);
+        let frames = raw.drip(&idle.repeat(500), pause, |_| false).await;
+        let told = frames.last().expect("told to go");
+        assert_eq!(
+            (told.kind, told.code()),
+            (GOAWAY, ENHANCE_YOUR_CALM),
+            "{name}"
+        );
+    }
+    let metrics = sidecar.admin().get("/metrics").await;
+    // Some kinds are counted by hyper already.
+    let line = "pannier_connections_cut_total{reason=\"flood\"} ";
+    assert!(metrics.text().contains(line), "{}", metrics.text());
+    assert_eq!(sidecar.http2().get("/").await.text(), "ok");
+}
+
+/// A ping and two windows for each piece of an answer, as the most diligent client would.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_follow_an_answer_are_no_flood() {
+    const LENGTH: usize = 20_000_000;
+    let app = TestApp::start().await;
+    app.on("GET", "/large", |_| Answer::text("x".repeat(LENGTH)));
+    let sidecar = Sidecar::start(&app.url(), "");
+    let mut raw = RawHttp2::begin(sidecar.addr(), &[]).await;
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/large")))
+        .await;
+    let mut taken = 0;
+    while taken < LENGTH {
+        let data = raw.next_of(DATA).await.expect("it goes on").payload.len();
+        taken += data;
+        let opened = u32::try_from(data).expect("a frame").to_be_bytes();
+        let diligent = [
+            frame(PING, 0, 0, &[0; 8]),
+            frame(WINDOW_UPDATE, 0, 0, &opened),
+            frame(WINDOW_UPDATE, 0, 1, &opened),
+        ];
+        if data > 0 {
+            raw.send(&diligent.concat()).await;
+        }
+    }
 }
 
 /// CVE-2024-27316 and its kin.

@@ -237,6 +237,7 @@ fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config
             header_timeout: second,
             body_timeout: second,
             idle_timeout: second,
+            min_rate: 100,
             max_head: 65536,
             drain_delay: Duration::ZERO,
             ready_path: None,

@@ -3,22 +3,25 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const PADDED: u8 = 8;
 
 /// No connection may keep a test waiting longer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -102,18 +105,7 @@ impl RawHttp2 {
 
     /// The next frame; `None`: the server has closed.
     pub(crate) async fn next(&mut self) -> Option<Received> {
-        let mut head = [0; 9];
-        let read = tokio::time::timeout(TIMEOUT, self.0.read_exact(&mut head));
-        read.await.expect("a frame or the end").ok()?;
-        let [a, b, c, kind, flags, rest @ ..] = head;
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        self.0.read_exact(&mut payload).await.ok()?;
-        Some(Received {
-            kind,
-            flags,
-            stream: u32::from_be_bytes(rest),
-            payload,
-        })
+        read_frame(&mut self.0).await
     }
 
     /// The next frame of that kind; `None`: the server closes before.
@@ -126,6 +118,38 @@ impl RawHttp2 {
         }
     }
 
+    /// Sends `bytes` every `pause` until a received frame is an `end`, or the server closes; returns what
+    /// was received, and fails the test if neither comes.
+    pub(crate) async fn drip(
+        &mut self,
+        bytes: &[u8],
+        pause: Duration,
+        end: impl Fn(&Received) -> bool,
+    ) -> Vec<Received> {
+        let (mut reader, mut writer) = self.0.split();
+        let mut all = Vec::new();
+        let reading = async {
+            while let Some(received) = read_frame(&mut reader).await {
+                all.push(received);
+                if all.last().is_some_and(&end) {
+                    break;
+                }
+            }
+        };
+        let dripping = async {
+            loop {
+                let _ = writer.write_all(bytes).await;
+                tokio::time::sleep(pause).await;
+            }
+        };
+        tokio::select! {
+            () = reading => {}
+            () = dripping => {}
+            () = tokio::time::sleep(TIMEOUT) => panic!("it goes on"),
+        }
+        all
+    }
+
     /// Every frame until the server closes.
     pub(crate) async fn rest(&mut self) -> Vec<Received> {
         let mut all = Vec::new();
@@ -134,4 +158,20 @@ impl RawHttp2 {
         }
         all
     }
+}
+
+/// The next frame; `None`: the server has closed.
+async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<Received> {
+    let mut head = [0; 9];
+    let read = tokio::time::timeout(TIMEOUT, stream.read_exact(&mut head));
+    read.await.expect("a frame or the end").ok()?;
+    let [a, b, c, kind, flags, rest @ ..] = head;
+    let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+    stream.read_exact(&mut payload).await.ok()?;
+    Some(Received {
+        kind,
+        flags,
+        stream: u32::from_be_bytes(rest),
+        payload,
+    })
 }

@@ -37,6 +37,7 @@ pub(super) fn read_listen(input: &Input<'_>, problems: &mut Problems) -> Listen 
         header_timeout: reader.duration("header_timeout"),
         body_timeout: reader.duration("body_timeout"),
         idle_timeout: reader.duration("idle_timeout"),
+        min_rate: reader.size("min_rate").unwrap_or_default(),
         max_head: reader.length("max_head").unwrap_or_default(),
         underscores: match reader.word("underscores").as_str() {
             "pass" => Underscores::Pass,

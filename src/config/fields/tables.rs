@@ -49,6 +49,12 @@ pub(super) static LISTEN: &[Field] = &[
         "How long a connection may be idle, or a client take nothing of its answer.",
     ),
     field(
+        "min_rate",
+        Kind::Rate,
+        "100B/s",
+        "Slower clients are cut: a byte of a body or an answer buys so much of body_timeout or idle_timeout. 0B/s: all of it.",
+    ),
+    field(
         "max_head",
         Kind::Size(LEAST_HEAD),
         "64KiB",

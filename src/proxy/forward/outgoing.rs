@@ -62,7 +62,7 @@ pub(in crate::proxy) fn origin_form(uri: &Uri) -> Uri {
     }
 }
 
-/// The client's body on its way to the app, with the deadline of `[listen] body_timeout`. `progress` is
+/// The client's body on its way to the app, with the deadline of `[listen] body_timeout` and `min_rate`. `progress` is
 /// told of each piece, and `copy` gets it.
 pub(in crate::proxy) fn body(
     context: &RequestContext,
@@ -73,7 +73,8 @@ pub(in crate::proxy) fn body(
     if body.is_end_stream() {
         return Body::empty();
     }
-    let timed = Timed::new(body, Some(context.live.config.listen.body_timeout));
+    let listen = &context.live.config.listen;
+    let timed = Timed::new(body, Some(listen.body_timeout)).at_least(listen.min_rate);
     let timed = timed.of(context.parts.version);
     Body::stream(Watched::new(timed, progress.clone(), copy))
 }

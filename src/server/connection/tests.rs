@@ -15,9 +15,14 @@ async fn a_deadline_passes_for_a_task_whose_turn_was_spent() {
     let limits = Limits {
         head: SECOND,
         idle: SECOND,
+        min_rate: 0,
     };
     tokio::time::pause();
-    let mut timed = Timed::new(Transport::plain(accepted.unwrap().0), limits);
+    let mut timed = Timed::new(
+        Transport::plain(accepted.unwrap().0),
+        limits,
+        Arc::default(),
+    );
     let waiting = tokio::spawn(async move {
         while has_budget_remaining() {
             consume_budget().await;

@@ -1,13 +1,25 @@
-//! The frames of an HTTP/2 connection as its deadlines need them: where a request's head begins and
-//! ends, and whether answers move (RFC 9113 §4.1). Their content is hyper's business.
+//! The frames of an HTTP/2 connection as its deadlines and its budget need them: where a request's head begins
+//! and ends, whether answers move, and which frames ask for nothing (RFC 9113 §4.1). Their content is hyper's
+//! business.
 
 /// What a client of HTTP/2 begins with (RFC 9113 §3.4).
 pub(in crate::server) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+/// The most that `DATA` can hold beside data (§6.1): the length of the padding, and that.
+const MAX_PADDING: usize = 256;
+
+/// A `GOAWAY` with ENHANCE_YOUR_CALM (§6.8, §7), which says nothing of which requests were looked at.
+pub(in crate::server) const ENHANCE_YOUR_CALM: [u8; 17] = [
+    0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0xb,
+];
+
 /// Length, type, flags, stream.
 const FRAME_HEAD: usize = 9;
 
@@ -30,8 +42,14 @@ pub(in crate::server) struct Passed {
     pub(in crate::server) head_open: bool,
     /// A field section became complete.
     pub(in crate::server) head: bool,
-    /// Something of an answer: `HEADERS` or `DATA`, and no answer to a `PING`.
-    pub(in crate::server) answer: bool,
+    /// Something of a field section: `HEADERS` or `CONTINUATION`.
+    pub(in crate::server) fields: bool,
+    /// Bytes of `DATA`.
+    pub(in crate::server) data: usize,
+    /// How many field sections began.
+    pub(in crate::server) heads: usize,
+    /// How many frames began that ask for nothing: neither fields nor data, nor the end of a body.
+    pub(in crate::server) idle_frames: usize,
 }
 
 impl Frames {
@@ -52,6 +70,11 @@ impl Frames {
             preface: 0,
             ..Frames::of_client()
         }
+    }
+
+    /// Whether a frame could begin here.
+    pub(in crate::server) fn is_between_frames(&self) -> bool {
+        self.preface == 0 && self.filled == 0
     }
 
     /// Whether a field section is incomplete.
@@ -78,9 +101,15 @@ impl Frames {
                     | usize::from(self.head[1]) << 8
                     | usize::from(self.head[2]);
                 self.head_open |= self.kind() == HEADERS;
+                passed.heads += usize::from(self.kind() == HEADERS);
+                passed.idle_frames += usize::from(self.asks_for_nothing());
             }
-            passed.answer |= matches!(self.kind(), DATA | HEADERS | CONTINUATION);
             let part = bytes.len().min(self.left);
+            match self.kind() {
+                DATA => passed.data += part,
+                HEADERS | CONTINUATION => passed.fields = true,
+                _ => {}
+            }
             self.left -= part;
             bytes = &bytes[part..];
             if self.left == 0 {
@@ -98,6 +127,19 @@ impl Frames {
         let ends = of_head && self.head_open && self.head[4] & END_HEADERS != 0;
         self.head_open &= !ends;
         ends
+    }
+
+    /// Of the frame whose head has just come.
+    fn asks_for_nothing(&self) -> bool {
+        let flags = self.head[4];
+        match self.kind() {
+            HEADERS => false,
+            CONTINUATION => self.left == 0,
+            DATA if flags & END_STREAM != 0 => false,
+            DATA if flags & PADDED != 0 => self.left <= MAX_PADDING,
+            DATA => self.left == 0,
+            _ => true,
+        }
     }
 
     fn kind(&self) -> u8 {
@@ -118,16 +160,26 @@ mod tests {
         frame
     }
 
-    fn passed(head_open: bool, head: bool, answer: bool) -> Passed {
+    fn passed(head_open: bool, head: bool, fields: bool) -> Passed {
         Passed {
             head_open,
             head,
-            answer,
+            fields,
+            ..Passed::default()
+        }
+    }
+
+    /// Without what the budget counts.
+    fn timing(passed: Passed) -> Passed {
+        Passed {
+            heads: 0,
+            idle_frames: 0,
+            ..passed
         }
     }
 
     #[test]
-    fn heads_and_answers() {
+    fn heads_and_data() {
         const PING: u8 = 6;
         const SETTINGS: u8 = 4;
         let whole = frame(HEADERS, END_HEADERS, 20);
@@ -174,7 +226,14 @@ mod tests {
                 [whole.clone(), frame(HEADERS, 0, 1)].concat(),
                 passed(true, true, true),
             ),
-            ("data", frame(DATA, 0, 70_000), passed(false, false, true)),
+            (
+                "data",
+                frame(DATA, 0, 70_000),
+                Passed {
+                    data: 70_000,
+                    ..Passed::default()
+                },
+            ),
             (
                 "half a frame's head",
                 whole[..5].to_vec(),
@@ -182,14 +241,48 @@ mod tests {
             ),
         ];
         for (name, bytes, expected) in rows {
-            assert_eq!(Frames::of_server().feed(&bytes), expected, "{name}");
+            let of_server = Frames::of_server().feed(&bytes);
+            assert_eq!(timing(of_server), expected, "{name}");
             let greeted = [PREFACE.to_vec(), bytes].concat();
-            assert_eq!(
-                Frames::of_client().feed(&greeted),
-                expected,
-                "{name} of a client"
-            );
+            let of_client = Frames::of_client().feed(&greeted);
+            assert_eq!(timing(of_client), expected, "{name} of a client");
         }
+    }
+
+    #[test]
+    fn which_frames_ask_for_nothing() {
+        let rows = [
+            ("settings", frame(4, 0, 0), 1),
+            ("its acknowledgement", frame(4, 1, 0), 1),
+            ("ping", frame(6, 0, 8), 1),
+            ("window update", frame(8, 0, 4), 1),
+            ("priority", frame(2, 0, 5), 1),
+            ("reset", frame(3, 0, 4), 1),
+            ("an unknown kind", frame(0xfa, 0xff, 20), 1),
+            ("a head", frame(HEADERS, END_HEADERS, 20), 0),
+            ("a continuation", frame(CONTINUATION, 0, 1), 0),
+            ("an empty continuation", frame(CONTINUATION, 0, 0), 1),
+            ("data", frame(DATA, 0, 1), 0),
+            ("no data", frame(DATA, 0, 0), 1),
+            ("the end of a body", frame(DATA, END_STREAM, 0), 0),
+            ("padding", frame(DATA, PADDED, 256), 1),
+            ("data with padding", frame(DATA, PADDED, 257), 0),
+            ("many", frame(6, 0, 8).repeat(70), 70),
+        ];
+        for (name, bytes, expected) in rows {
+            let passed = Frames::of_server().feed(&bytes);
+            assert_eq!(passed.idle_frames, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_goaway_is_one_frame() {
+        let mut frames = Frames::of_server();
+        frames.feed(&ENHANCE_YOUR_CALM);
+        assert!(frames.is_between_frames());
+        assert!(!Frames::of_client().is_between_frames());
+        frames.feed(&ENHANCE_YOUR_CALM[..16]);
+        assert!(!frames.is_between_frames());
     }
 
     proptest! {
@@ -209,7 +302,10 @@ mod tests {
                 sum = Passed {
                     head_open: passed.head_open,
                     head: sum.head | passed.head,
-                    answer: sum.answer | passed.answer,
+                    fields: sum.fields | passed.fields,
+                    data: sum.data + passed.data,
+                    heads: sum.heads + passed.heads,
+                    idle_frames: sum.idle_frames + passed.idle_frames,
                 };
                 rest = later;
             }

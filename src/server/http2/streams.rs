@@ -9,16 +9,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::rt::Executor;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
+use super::calm;
 use crate::body::{Body, BoxError};
+use crate::metrics::Metrics;
+use crate::rate_timeout::RateTimeout;
+use crate::server::cut::Cut;
 
-/// The most that is given at a time: the client must take so much within the idle timeout.
+/// The most that is given at a time: what is taken is known no more finely.
 const PIECE: usize = 16 << 10;
 
 tokio::task_local! {
@@ -34,24 +37,31 @@ pub(in crate::server) struct Streams(Arc<Counts>);
 struct Counts {
     open: AtomicUsize,
     leaving: AtomicBool,
+    /// What pieces of answers have given to the budget of frames.
+    earned: AtomicUsize,
 }
 
 /// Runs a connection's streams, each in a task of its own.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Spawner {
     streams: Streams,
-    /// How long a client may take nothing of an answer.
-    idle_timeout: Duration,
+    /// How long a client may take nothing of an answer, or too little.
+    timeout: RateTimeout,
+    metrics: Arc<Metrics>,
 }
 
 /// Who is waited for in one stream: the client, to take the piece it was given, or we, to make the next.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Turn(Arc<TurnState>);
 
 #[derive(Debug, Default)]
 struct TurnState {
+    streams: Streams,
     awaits_client: AtomicBool,
+    /// Bytes of the piece that was given last.
     given: AtomicUsize,
+    /// Bytes of those before it, which the client has taken: else the last one had not been asked for.
+    taken: AtomicUsize,
 }
 
 impl Streams {
@@ -68,6 +78,11 @@ impl Streams {
     /// The client is being sent a `GOAWAY`.
     pub(in crate::server) fn leave(&self) {
         self.0.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// What pieces of answers have earned the client since this was asked last.
+    pub(in crate::server) fn take_earned(&self) -> usize {
+        self.0.earned.swap(0, Ordering::Relaxed)
     }
 
     fn open(&self) -> Open {
@@ -87,10 +102,15 @@ impl Drop for Open {
 }
 
 impl Spawner {
-    pub(in crate::server) fn new(streams: Streams, idle_timeout: Duration) -> Spawner {
+    pub(in crate::server) fn new(
+        streams: Streams,
+        timeout: RateTimeout,
+        metrics: Arc<Metrics>,
+    ) -> Spawner {
         Spawner {
             streams,
-            idle_timeout,
+            timeout,
+            metrics,
         }
     }
 }
@@ -102,8 +122,9 @@ where
     fn execute(&self, future: F) {
         tokio::spawn(Stream {
             future: Box::pin(future),
-            turn: Turn::default(),
-            idle_timeout: self.idle_timeout,
+            turn: Turn::new(self.streams.clone()),
+            timeout: self.timeout,
+            metrics: self.metrics.clone(),
             seen: 0,
             sleep: None,
             _open: self.streams.open(),
@@ -115,8 +136,9 @@ where
 struct Stream<F> {
     future: Pin<Box<F>>,
     turn: Turn,
-    idle_timeout: Duration,
-    /// Pieces given when the wait for the client began.
+    timeout: RateTimeout,
+    metrics: Arc<Metrics>,
+    /// Bytes taken when this was looked at last.
     seen: usize,
     sleep: Option<Pin<Box<Sleep>>>,
     _open: Open,
@@ -132,28 +154,42 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             return Poll::Ready(());
         }
         if !this.turn.awaits_client() {
+            this.timeout.reset();
             this.sleep = None;
             return Poll::Pending;
         }
-        let given = this.turn.given();
-        let until = Instant::now() + this.idle_timeout;
-        match &mut this.sleep {
-            Some(sleep) if this.seen != given => sleep.as_mut().reset(until),
-            Some(_) => {}
-            None => this.sleep = Some(Box::pin(tokio::time::sleep_until(until))),
+        let taken = this.turn.taken();
+        if this.seen != taken {
+            this.timeout.note_moved(taken.wrapping_sub(this.seen));
+            this.seen = taken;
         }
-        this.seen = given;
-        if let Some(sleep) = &mut this.sleep {
-            ready!(sleep.as_mut().poll(cx));
+        let deadline = this.timeout.wait();
+        let sleep = this
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if sleep.deadline() != deadline {
+            sleep.as_mut().reset(deadline);
         }
-        tracing::debug!(after = ?this.idle_timeout, "stream reset: the client takes nothing of its answer");
+        ready!(sleep.as_mut().poll(cx));
+        Cut::SlowAnswer.count(&this.metrics);
+        tracing::debug!("stream reset: {}", Cut::SlowAnswer);
         Poll::Ready(())
     }
 }
 
 impl Turn {
-    fn note_given(&self) {
-        self.0.given.fetch_add(1, Ordering::Relaxed);
+    fn new(streams: Streams) -> Turn {
+        Turn(Arc::new(TurnState {
+            streams,
+            ..TurnState::default()
+        }))
+    }
+
+    fn note_given(&self, bytes: usize) {
+        let earned = &self.0.streams.0.earned;
+        earned.fetch_add(calm::earned_by_piece(bytes), Ordering::Relaxed);
+        let before = self.0.given.swap(bytes, Ordering::Relaxed);
+        self.0.taken.fetch_add(before, Ordering::Relaxed);
         self.0.awaits_client.store(true, Ordering::Relaxed);
     }
 
@@ -165,8 +201,8 @@ impl Turn {
         self.0.awaits_client.load(Ordering::Relaxed)
     }
 
-    fn given(&self) -> usize {
-        self.0.given.load(Ordering::Relaxed)
+    fn taken(&self) -> usize {
+        self.0.taken.load(Ordering::Relaxed)
     }
 }
 
@@ -211,8 +247,8 @@ impl HttpBody for PacedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = self.poll_next(cx);
         // Outside of a `Stream`'s task nobody waits.
-        let _ = TURN.try_with(|turn| match polled {
-            Poll::Ready(Some(Ok(_))) => turn.note_given(),
+        let _ = TURN.try_with(|turn| match &polled {
+            Poll::Ready(Some(Ok(frame))) => turn.note_given(frame.data_ref().map_or(0, Bytes::len)),
             _ => turn.note_awaited(),
         });
         polled
@@ -236,6 +272,8 @@ impl HttpBody for PacedBody {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::BodyExt;
 
     use super::*;
@@ -266,7 +304,8 @@ mod tests {
         let rows = [("client", true, true), ("app", false, false)];
         for (name, given, ends) in rows {
             let streams = Streams::default();
-            let spawner = Spawner::new(streams.clone(), idle_timeout);
+            let timeout = RateTimeout::new(idle_timeout, 0);
+            let spawner = Spawner::new(streams.clone(), timeout, Arc::default());
             spawner.execute(async move {
                 if given {
                     let mut body = PacedBody::new(Body::whole("x".into()));

@@ -1,0 +1,46 @@
+//! Why the server ends a connection, or a stream of one, that its client would have kept.
+
+use std::io;
+
+use crate::metrics::Metrics;
+
+/// What a client did, or did not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Cut {
+    /// Its head did not come in time.
+    #[error("the head of a request did not come in time")]
+    SlowHead,
+    /// It took too little of an answer.
+    #[error("the client takes nothing, or next to nothing, of its answer")]
+    SlowAnswer,
+    /// It sent more frames of HTTP/2 that ask for nothing than anyone needs.
+    #[error("a flood of frames that ask for nothing")]
+    Flood,
+    /// It asked for nothing.
+    #[error("idle")]
+    Idle,
+}
+
+impl Cut {
+    /// Counts it, unless it is how connections end in the ordinary course of things.
+    pub(super) fn count(self, metrics: &Metrics) {
+        let reason = match self {
+            Cut::SlowHead => "slow-head",
+            Cut::SlowAnswer => "slow-answer",
+            Cut::Flood => "flood",
+            Cut::Idle => return,
+        };
+        let counter = metrics.connections_cut.with_label_values(&[reason]);
+        counter.inc();
+    }
+}
+
+impl From<Cut> for io::Error {
+    fn from(cut: Cut) -> io::Error {
+        let kind = match cut {
+            Cut::Flood => io::ErrorKind::ConnectionAborted,
+            Cut::SlowHead | Cut::SlowAnswer | Cut::Idle => io::ErrorKind::TimedOut,
+        };
+        io::Error::new(kind, cut)
+    }
+}

@@ -7,6 +7,7 @@ mod cache_status;
 mod caching;
 mod coalescing;
 mod conformance;
+mod crowded;
 mod examples;
 mod explain;
 mod fidelity;

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin::{self, Admin};
@@ -147,10 +146,7 @@ impl Parts {
         listen: &Listen,
         stop: &CancellationToken,
     ) -> anyhow::Result<(SocketAddr, Vec<JoinHandle<()>>)> {
-        let shared = Shared {
-            permits: Arc::new(Semaphore::new(listen.max_connections)),
-            stop: stop.clone(),
-        };
+        let shared = Shared::new(listen.max_connections, stop.clone());
         let mut address = listen.proxy;
         let mut workers = Vec::with_capacity(listen.workers);
         let (attached, all_attached) = mpsc::channel();

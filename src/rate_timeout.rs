@@ -54,6 +54,11 @@ impl RateTimeout {
         since + self.left
     }
 
+    /// Since when the other side is waited for.
+    pub fn waits_since(&self) -> Option<Instant> {
+        self.waits_since
+    }
+
     /// The wait is over, and so many bytes moved.
     pub fn note_moved(&mut self, bytes: usize) {
         if let Some(since) = self.waits_since.take() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::Gate;
 use crate::support::app::{Answer, Speaks, TestApp};
 use crate::support::client::exchange_raw;
 use crate::support::raw_app::{RawApp, Step};
@@ -476,25 +477,22 @@ async fn heads_are_limited_and_uploads_may_not_stall() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
-/// Promise I7: who finds no place waits in the backlog, and gets one when another leaves.
+/// Promise I7: where all are busy, who finds no place waits in the backlog, and gets one when another leaves.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_capped() {
     let app = TestApp::start().await;
     app.on("GET", "/", |_| Answer::text("ok"));
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("GET", "/slow", move |_| Answer::text("done").behind(&shut));
     let sidecar = Sidecar::start(&app.url(), "[listen]\nmax_connections = 4\nworkers = 1");
     let mut held = Vec::new();
     for _ in 0..4 {
-        let mut stream = TcpStream::connect(sidecar.addr())
-            .await
-            .expect("it listens");
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            .await
-            .expect("it reads");
-        let mut piece = [0; 1024];
-        assert_ne!(stream.read(&mut piece).await.expect("an answer"), 0);
-        held.push(stream);
+        let mut client = RawClient::connect(sidecar.addr()).await;
+        client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        held.push(client);
     }
+    gate.reached(4).await;
     let mut fifth = TcpStream::connect(sidecar.addr())
         .await
         .expect("the backlog takes it");
@@ -509,6 +507,10 @@ async fn connections_are_capped() {
             .is_err(),
         "no place yet"
     );
+    gate.open();
+    for client in &mut held {
+        client.until("done").await;
+    }
     held.pop();
     let read = tokio::time::timeout(Duration::from_secs(30), fifth.read(&mut piece)).await;
     assert_ne!(read.expect("a place").expect("an answer"), 0);

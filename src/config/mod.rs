@@ -78,7 +78,8 @@ pub struct Listen {
     pub admin: SocketAddr,
     /// Worker threads; default: one per core.
     pub workers: usize,
-    /// Connections over all workers; further ones wait in the backlog. Default 10,000.
+    /// Connections over all workers; for a further one the idlest is closed, or it waits in the backlog. Default
+    /// 10,000.
     pub max_connections: usize,
     /// From a connection's (or the previous answer's) end to a whole request head. Default 10 s.
     pub header_timeout: Duration,

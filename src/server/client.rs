@@ -16,8 +16,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Limits, Phase, Timed};
+use super::cut::Cut;
 use super::http2;
 use super::http2::streams::{Spawner, Streams};
+use super::idle::Listing;
 use super::poll_on_news::PollOnNews;
 use super::transport::Transport;
 use crate::body::{Body, BoxError, Droppable};
@@ -38,6 +40,7 @@ pub(super) struct Connection {
     pub(super) peer: IpAddr,
     pub(super) connection_guard: Arc<dyn Droppable>,
     pub(super) drain: Drain,
+    pub(super) listing: Listing,
 }
 
 /// What the client speaks.
@@ -57,6 +60,8 @@ impl Connection {
 
     async fn converse(self, stream: TcpStream) -> Result<(), BoxError> {
         let listen = self.worker.live.load().config.listen.clone();
+        let idleness = self.listing.idleness().clone();
+        idleness.belongs_to_this_task().await;
         let _ = stream.set_nodelay(true);
         // What a client takes slowly waits here, where it is counted, and not in the kernel.
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
@@ -68,7 +73,7 @@ impl Connection {
             idle: listen.idle_timeout,
             min_rate: listen.min_rate,
         };
-        let mut io = Timed::new(transport, limits, self.worker.metrics.clone());
+        let mut io = Timed::new(transport, limits, idleness, self.worker.metrics.clone());
         let mut client = Client {
             peer: self.peer,
             secure: io.transport().is_tls(),
@@ -102,11 +107,28 @@ impl Connection {
         tokio::select! {
             biased;
             () = self.drain.started() => Ok(None),
+            () = self.must_make_room() => {
+                Cut::Crowded.count(&self.worker.metrics);
+                Err(Cut::Crowded.into())
+            }
             accepted = tokio::time::timeout(listen.header_timeout, accepting) => {
                 let stream = accepted.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
                 Ok(Some(Transport::tls(stream)))
             }
         }
+    }
+}
+
+impl Connection {
+    /// Returns when another client needs the place.
+    async fn must_make_room(&self) {
+        let idleness = self.listing.idleness();
+        poll_fn(|_| match idleness.must_leave() {
+            true => Poll::Ready(()),
+            // Its task is woken.
+            false => Poll::Pending,
+        })
+        .await;
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::cut::Cut;
 use super::http2::calm::FrameBudget;
 use super::http2::frames::Passed;
 use super::http2::streams::Streams;
+use super::idle::{Activity, Idleness};
 use super::poll_on_news::PollOnNews;
 use super::transport::Transport;
 use crate::metrics::Metrics;
@@ -40,54 +40,33 @@ impl Limits {
     }
 }
 
+/// Codes of `GOAWAY` (RFC 9113 §7).
+const NO_ERROR: u8 = 0;
+const ENHANCE_YOUR_CALM: u8 = 0xb;
+
 /// What an HTTP/1 connection is doing; the service sets it, and the deadlines go by it.
 #[derive(Clone, Debug)]
-pub(super) struct Phase(Arc<AtomicU8>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Activity {
-    /// Nothing is asked: silence counts against `idle`, and the first byte starts a head.
-    Waiting,
-    /// A request is being answered: its own deadlines hold.
-    Answering,
-    /// Handed over after a 101: the two ends have their own ideas of silence.
-    Relaying,
-}
+pub(super) struct Phase(Arc<Idleness>);
 
 impl Phase {
     /// A head is complete.
     pub(super) fn start_answer(&self) {
-        self.set(Activity::Answering);
+        self.0.set(Activity::Answering);
     }
 
     /// The whole answer is at hand.
     pub(super) fn end_answer(&self) {
-        self.set(Activity::Waiting);
+        self.0.set(Activity::Waiting);
     }
 
     /// The connection is handed over.
     pub(super) fn start_relay(&self) {
-        self.set(Activity::Relaying);
+        self.0.set(Activity::Relaying);
     }
 
     /// The answer streams; drop the guard at its end.
     pub(super) fn end_answer_on_drop(&self) -> StreamingAnswer {
         StreamingAnswer(self.clone())
-    }
-
-    fn set(&self, activity: Activity) {
-        self.0.store(activity as u8, Ordering::Relaxed);
-    }
-
-    fn activity(&self) -> Activity {
-        const WAITING: u8 = Activity::Waiting as u8;
-        const ANSWERING: u8 = Activity::Answering as u8;
-        match self.0.load(Ordering::Relaxed) {
-            WAITING => Activity::Waiting,
-            ANSWERING => Activity::Answering,
-            _ => Activity::Relaying,
-        }
     }
 }
 
@@ -97,6 +76,7 @@ pub(super) struct StreamingAnswer(Phase);
 
 impl Drop for StreamingAnswer {
     fn drop(&mut self) {
+        self.0.0.note(Some(Instant::now()));
         self.0.end_answer();
     }
 }
@@ -105,11 +85,12 @@ impl Drop for StreamingAnswer {
 pub(super) struct Timed {
     io: TokioIo<Transport>,
     limits: Limits,
-    phase: Phase,
     /// When a byte last went either way.
     moved: Instant,
     /// When the head under way began.
     head_since: Option<Instant>,
+    /// Whether anything has come: a new connection owes its first head before that.
+    touched: bool,
     /// What happened since the clock was last read; on HTTP/1 alone.
     since: Since,
     /// Runs while the client does not take what there is of an answer.
@@ -117,8 +98,9 @@ pub(super) struct Timed {
     sleep: PollOnNews<Sleep>,
     /// Of the answers that HTTP/1 sends over it.
     window: Window,
-    /// On HTTP/2 alone, where `phase` says nothing.
+    /// On HTTP/2 alone, where the [`Activity`] says nothing.
     http2: Option<Http2>,
+    idleness: Arc<Idleness>,
     metrics: Arc<Metrics>,
 }
 
@@ -137,6 +119,8 @@ struct Http2 {
     /// Runs while no stream is open. What is left of answers by then still moves, as slowly as the client
     /// opens its windows.
     quiet: RateTimeout,
+    /// A head is under way.
+    head_open: bool,
     /// For frames that ask for nothing.
     budget: FrameBudget,
     /// Notified when the client has been idle too long, so that it is sent a `GOAWAY`.
@@ -144,20 +128,26 @@ struct Http2 {
 }
 
 impl Timed {
-    pub(super) fn new(transport: Transport, limits: Limits, metrics: Arc<Metrics>) -> Timed {
+    pub(super) fn new(
+        transport: Transport,
+        limits: Limits,
+        idleness: Arc<Idleness>,
+        metrics: Arc<Metrics>,
+    ) -> Timed {
         let now = Instant::now();
         Timed {
             io: TokioIo::new(transport),
             limits,
-            phase: Phase(Arc::new(AtomicU8::new(Activity::Waiting as u8))),
             moved: now,
             // A new connection owes its first head.
             head_since: Some(now),
+            touched: false,
             since: Since::default(),
             taking: limits.taking(),
             sleep: PollOnNews::new(tokio::time::sleep_until(now + limits.head.min(limits.idle))),
             window: Window::default(),
             http2: None,
+            idleness,
             metrics,
         }
     }
@@ -184,6 +174,7 @@ impl Timed {
         self.http2 = Some(Http2 {
             streams,
             quiet: self.limits.taking(),
+            head_open: false,
             budget: FrameBudget::new(self.moved),
             idle: idle.clone(),
         });
@@ -196,11 +187,11 @@ impl Timed {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        self.phase.clone()
+        Phase(self.idleness.clone())
     }
 
     fn is_waiting(&self) -> bool {
-        self.phase.activity() == Activity::Waiting
+        self.idleness.activity() == Activity::Waiting
     }
 
     /// Whether the deadline has passed; else arranges to be woken at it. `write`: the client is not
@@ -209,6 +200,10 @@ impl Timed {
         loop {
             let now = Instant::now();
             self.catch_up(now);
+            self.idleness.note(self.idle_since(write));
+            if self.idleness.must_leave() && self.make_room(cx, write) {
+                return Poll::Ready(Cut::Crowded.into());
+            }
             let deadline = match self.http2.is_some() {
                 true => self.deadline_of_http2(write),
                 false => self.deadline(write),
@@ -236,15 +231,52 @@ impl Timed {
         let Since { moved, head } = std::mem::take(&mut self.since);
         if moved {
             self.moved = now;
+            self.touched = true;
         }
         if head {
             self.head_since.get_or_insert(now);
         }
     }
 
+    /// Since when nothing has been asked for; `None`: something is, or is still on its way to the client. Of
+    /// a request that is being answered the [`Activity`] tells, since hyper may not look for the next one when
+    /// that is over.
+    fn idle_since(&self, write: bool) -> Option<Instant> {
+        if write || self.taking.waits_since().is_some() {
+            return None;
+        }
+        match &self.http2 {
+            Some(http2) => {
+                let busy = http2.streams.any() || self.transport().has_open_streams();
+                let idle = !busy && !http2.head_open;
+                idle.then(|| http2.quiet.waits_since().unwrap_or(self.moved))
+            }
+            None => (!self.head_has_begun()).then_some(self.moved),
+        }
+    }
+
+    /// On HTTP/1, or before it is known to be HTTP/2.
+    fn head_has_begun(&self) -> bool {
+        self.head_since.is_some() && (self.touched || !self.transport().is_untouched())
+    }
+
+    /// Another client needs the place: true if the connection is to end now. One that is not idle stays.
+    fn make_room(&mut self, cx: &mut Context<'_>, write: bool) -> bool {
+        if !self.is_waiting() || self.idle_since(write).is_none() {
+            self.idleness.stay();
+            return false;
+        }
+        Cut::Crowded.count(&self.metrics);
+        if self.http2.is_some() {
+            // It then knows which requests it can safely send again.
+            self.io.inner_mut().send_goaway(cx, NO_ERROR);
+        }
+        true
+    }
+
     /// `None`: no deadline of ours holds.
     fn deadline(&mut self, write: bool) -> Option<Instant> {
-        let counts = match self.phase.activity() {
+        let counts = match self.idleness.activity() {
             Activity::Waiting => true,
             Activity::Answering => write,
             Activity::Relaying => false,
@@ -273,8 +305,8 @@ impl Timed {
     fn cut(&self, write: bool) -> Cut {
         match self.head_since {
             _ if write => Cut::SlowAnswer,
-            Some(_) => Cut::SlowHead,
-            None => Cut::Idle,
+            Some(_) if self.http2.is_some() || self.head_has_begun() => Cut::SlowHead,
+            _ => Cut::Idle,
         }
     }
 
@@ -286,12 +318,8 @@ impl Timed {
             Some(http2) if !write && !head_is_late && !http2.streams.are_leaving() => {
                 http2.streams.leave();
                 // It has as long to answer the `GOAWAY` as for a head.
-                let Limits {
-                    head,
-                    idle,
-                    min_rate,
-                } = self.limits;
-                http2.quiet = RateTimeout::new(head.min(idle), min_rate);
+                let limit = self.limits.head.min(self.limits.idle);
+                http2.quiet = RateTimeout::new(limit, self.limits.min_rate);
                 http2.idle.notify_one();
                 true
             }
@@ -313,11 +341,13 @@ impl Timed {
     }
 
     fn note_written(&mut self, bytes: usize) {
-        self.taking.note_moved(bytes);
+        self.end_wait_for_taking(bytes);
         if self.http2.is_some() {
             self.moved = Instant::now();
             // What was read has been counted by then.
             let _ = self.note_frames();
+            // The last of an answer may have gone, and nothing be read after it.
+            self.idleness.note(self.idle_since(false));
             return;
         }
         self.since = Since {
@@ -325,6 +355,15 @@ impl Timed {
             head: false,
         };
         self.head_since = None;
+    }
+
+    /// The client has taken so much, and is not waited for until there is more than it takes.
+    fn end_wait_for_taking(&mut self, bytes: usize) {
+        let waited = self.taking.waits_since().is_some();
+        self.taking.note_moved(bytes);
+        if waited && self.http2.is_none() {
+            self.idleness.note(Some(Instant::now()));
+        }
     }
 
     fn note_frames(&mut self) -> Result<(), Cut> {
@@ -339,6 +378,7 @@ impl Timed {
             // The next wait begins here, whether or not anything is read meanwhile.
             http2.quiet.wait();
         }
+        http2.head_open = passed.head_open;
         if passed.head {
             self.head_since = None;
         }
@@ -359,7 +399,7 @@ impl Timed {
     /// Ends the connection of a client that floods it.
     fn end_flood(&mut self, cx: &mut Context<'_>, cut: Cut) -> io::Error {
         cut.count(&self.metrics);
-        self.io.inner_mut().send_goaway(cx);
+        self.io.inner_mut().send_goaway(cx, ENHANCE_YOUR_CALM);
         cut.into()
     }
 }
@@ -418,7 +458,7 @@ impl Write for Timed {
         self.window.open();
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Ready(result) => {
-                self.taking.note_moved(0);
+                self.end_wait_for_taking(0);
                 Poll::Ready(result)
             }
             Poll::Pending => self.poll_deadline(cx, true).map(Err),

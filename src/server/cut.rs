@@ -16,6 +16,9 @@ pub(super) enum Cut {
     /// It sent more frames of HTTP/2 that ask for nothing than anyone needs.
     #[error("a flood of frames that ask for nothing")]
     Flood,
+    /// It asked for nothing, and another client needed its place.
+    #[error("idle, and another client needs the place")]
+    Crowded,
     /// It asked for nothing.
     #[error("idle")]
     Idle,
@@ -28,6 +31,7 @@ impl Cut {
             Cut::SlowHead => "slow-head",
             Cut::SlowAnswer => "slow-answer",
             Cut::Flood => "flood",
+            Cut::Crowded => "crowded",
             Cut::Idle => return,
         };
         let counter = metrics.connections_cut.with_label_values(&[reason]);
@@ -38,7 +42,7 @@ impl Cut {
 impl From<Cut> for io::Error {
     fn from(cut: Cut) -> io::Error {
         let kind = match cut {
-            Cut::Flood => io::ErrorKind::ConnectionAborted,
+            Cut::Flood | Cut::Crowded => io::ErrorKind::ConnectionAborted,
             Cut::SlowHead | Cut::SlowAnswer | Cut::Idle => io::ErrorKind::TimedOut,
         };
         io::Error::new(kind, cut)

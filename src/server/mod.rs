@@ -4,6 +4,7 @@ mod client;
 mod connection;
 mod cut;
 mod http2;
+mod idle;
 mod linger;
 mod poll_on_news;
 mod transport;
@@ -14,13 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
 use crate::metrics::GaugeGuard;
 use crate::proxy::Worker;
 use client::Connection;
+use idle::Connections;
+
+/// After that, another connection is asked to make room: the one before may have stayed.
+const NEXT: Duration = Duration::from_millis(50);
 
 /// One worker's listener on `address`, beside those of its siblings (`SO_REUSEPORT`).
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -40,10 +45,37 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// What all workers share.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// One permit a connection; who finds none waits in the backlog.
-    pub permits: Arc<Semaphore>,
+    /// One permit a connection.
+    permits: Arc<Semaphore>,
+    connections: Arc<Connections>,
     /// Cancelled when the workers are to stop accepting and drain.
-    pub stop: CancellationToken,
+    stop: CancellationToken,
+}
+
+impl Shared {
+    /// For workers that serve `max_connections` clients between them until `stop` is cancelled.
+    pub fn new(max_connections: usize, stop: CancellationToken) -> Shared {
+        Shared {
+            permits: Arc::new(Semaphore::new(max_connections)),
+            connections: Arc::default(),
+            stop,
+        }
+    }
+
+    /// A permit for one connection. Where there is none, the connection that has been idle longest makes room;
+    /// if all are busy, the new client waits.
+    async fn find_room(&self) -> OwnedSemaphorePermit {
+        loop {
+            if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+                return permit;
+            }
+            self.connections.ask_idlest_to_leave();
+            let freed = self.permits.clone().acquire_owned();
+            if let Ok(Ok(permit)) = tokio::time::timeout(NEXT, freed).await {
+                return permit;
+            }
+        }
+    }
 }
 
 /// Serves clients until the drain, then waits for requests in flight, at most `drain_timeout`.
@@ -61,9 +93,8 @@ pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -
         let permit = tokio::select! {
             biased;
             () = shared.stop.cancelled() => break,
-            permit = shared.permits.clone().acquire_owned() => permit,
+            permit = shared.find_room() => permit,
         };
-        let Ok(permit) = permit else { break };
         let (stream, peer) = accepted;
         let gauge = GaugeGuard::new(&worker.metrics.connections);
         let connection = Connection {
@@ -71,6 +102,7 @@ pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -
             peer: peer.ip(),
             connection_guard: Arc::new((permit, gauge, drain.guard())),
             drain: drain.clone(),
+            listing: shared.connections.list(),
         };
         tokio::spawn(connection.serve(stream));
     }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::http2::frames::{ENHANCE_YOUR_CALM, Frames, PREFACE, Passed};
+use super::http2::frames::{Frames, OpenStreams, PREFACE, Passed, goaway};
 use super::linger::linger;
 
 /// The most that is written for one client before others have their turn.
@@ -43,6 +43,7 @@ struct FrameWatch {
     read: Frames,
     written: Frames,
     passed: Passed,
+    streams: OpenStreams,
 }
 
 impl Transport {
@@ -106,6 +107,7 @@ impl Transport {
             read: Frames::of_client(),
             written: Frames::of_server(),
             passed: Passed::default(),
+            streams: OpenStreams::default(),
         }));
     }
 
@@ -132,12 +134,19 @@ impl Transport {
         })
     }
 
-    /// Tells the client of HTTP/2 why its connection is about to end, unless that would be in the midst of a
-    /// frame which it does not take.
-    pub(super) fn send_goaway(&mut self, cx: &mut Context<'_>) {
+    /// Whether a client of HTTP/2 waits for an answer, or for the rest of one.
+    pub(super) fn has_open_streams(&self) -> bool {
         let watch = self.watch.as_ref();
-        if watch.is_some_and(|watch| watch.written.is_between_frames()) {
-            let _ = Pin::new(&mut *self).poll_write(cx, &ENHANCE_YOUR_CALM);
+        watch.is_some_and(|watch| !watch.streams.is_empty())
+    }
+
+    /// Tells the client of HTTP/2 why its connection is about to end, by a code of RFC 9113 §7, unless that
+    /// would be in the midst of a frame which it does not take.
+    pub(super) fn send_goaway(&mut self, cx: &mut Context<'_>, code: u8) {
+        let Some(watch) = &self.watch else { return };
+        if watch.written.is_between_frames() {
+            let frame = goaway(watch.streams.last(), code);
+            let _ = Pin::new(&mut *self).poll_write(cx, &frame);
             let _ = Pin::new(self).poll_flush(cx);
         }
     }
@@ -170,7 +179,7 @@ impl FrameWatch {
     fn note_written(&mut self, bufs: &[io::IoSlice<'_>], mut length: usize) {
         for buf in bufs {
             let part = &buf[..buf.len().min(length)];
-            let Passed { fields, data, .. } = self.written.feed(part);
+            let Passed { fields, data, .. } = self.written.feed_written(part, &mut self.streams);
             self.passed.fields |= fields;
             self.passed.data += data;
             length -= part.len();
@@ -195,7 +204,9 @@ impl AsyncRead for Transport {
             this.replay.taken += part.len();
         }
         if let Some(watch) = &mut this.watch {
-            let passed = watch.read.feed(&buf.filled()[before..]);
+            let passed = watch
+                .read
+                .feed_read(&buf.filled()[before..], &mut watch.streams);
             watch.passed.head |= passed.head;
             watch.passed.heads += passed.heads;
             watch.passed.idle_frames += passed.idle_frames;

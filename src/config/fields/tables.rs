@@ -28,7 +28,7 @@ pub(super) static LISTEN: &[Field] = &[
         "max_connections",
         Kind::Count(1, 1_000_000),
         "10000",
-        "Connections over all workers; further ones wait.",
+        "Connections over all workers; for a further one the idlest is closed, or it waits.",
     ),
     field(
         "header_timeout",

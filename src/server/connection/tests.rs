@@ -4,6 +4,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{consume_budget, coop::has_budget_remaining};
 
 use super::*;
+use crate::server::idle::Connections;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -21,6 +22,7 @@ async fn a_deadline_passes_for_a_task_whose_turn_was_spent() {
     let mut timed = Timed::new(
         Transport::plain(accepted.unwrap().0),
         limits,
+        Arc::new(Connections::default()).list().idleness().clone(),
         Arc::default(),
     );
     let waiting = tokio::spawn(async move {

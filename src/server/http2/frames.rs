@@ -7,6 +7,7 @@ pub(in crate::server) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
@@ -15,10 +16,26 @@ const PADDED: u8 = 8;
 /// The most that `DATA` can hold beside data (§6.1): the length of the padding, and that.
 const MAX_PADDING: usize = 256;
 
-/// A `GOAWAY` with ENHANCE_YOUR_CALM (§6.8, §7), which says nothing of which requests were looked at.
-pub(in crate::server) const ENHANCE_YOUR_CALM: [u8; 17] = [
-    0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0xb,
-];
+/// A `GOAWAY` (§6.8): `last` is the last stream that was looked at, `code` an error code of §7.
+pub(in crate::server) fn goaway(last: u32, code: u8) -> [u8; 17] {
+    let [a, b, c, d] = last.to_be_bytes();
+    [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, code]
+}
+
+/// The streams of a connection that have begun and whose answers have not all been written.
+#[derive(Debug, Default)]
+pub(in crate::server) struct OpenStreams {
+    open: Vec<u32>,
+    last: u32,
+}
+
+/// The head of a frame, without its length.
+#[derive(Clone, Copy, Debug)]
+struct FrameHead {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
 
 /// Length, type, flags, stream.
 const FRAME_HEAD: usize = 9;
@@ -83,7 +100,31 @@ impl Frames {
     }
 
     /// Takes the next bytes, however they are cut.
-    pub(in crate::server) fn feed(&mut self, bytes: &[u8]) -> Passed {
+    #[cfg(test)]
+    fn feed(&mut self, bytes: &[u8]) -> Passed {
+        self.feed_each(bytes, |_| {})
+    }
+
+    /// Takes the next bytes of a client, which may open streams.
+    pub(in crate::server) fn feed_read(
+        &mut self,
+        bytes: &[u8],
+        streams: &mut OpenStreams,
+    ) -> Passed {
+        self.feed_each(bytes, |head| streams.note_read(head))
+    }
+
+    /// Takes the next bytes to a client, which may close streams.
+    pub(in crate::server) fn feed_written(
+        &mut self,
+        bytes: &[u8],
+        streams: &mut OpenStreams,
+    ) -> Passed {
+        self.feed_each(bytes, |head| streams.note_written(head))
+    }
+
+    /// Calls `begins` with the head of each frame that begins.
+    fn feed_each(&mut self, bytes: &[u8], mut begins: impl FnMut(FrameHead)) -> Passed {
         let mut passed = Passed::default();
         let skipped = self.preface.min(bytes.len());
         self.preface -= skipped;
@@ -101,6 +142,7 @@ impl Frames {
                     | usize::from(self.head[1]) << 8
                     | usize::from(self.head[2]);
                 self.head_open |= self.kind() == HEADERS;
+                begins(self.frame_head());
                 passed.heads += usize::from(self.kind() == HEADERS);
                 passed.idle_frames += usize::from(self.asks_for_nothing());
             }
@@ -142,8 +184,50 @@ impl Frames {
         }
     }
 
+    fn frame_head(&self) -> FrameHead {
+        let [_, _, _, kind, flags, a, b, c, d] = self.head;
+        FrameHead {
+            kind,
+            flags,
+            stream: u32::from_be_bytes([a & 0x7f, b, c, d]),
+        }
+    }
+
     fn kind(&self) -> u8 {
         self.head[3]
+    }
+}
+
+impl OpenStreams {
+    pub(in crate::server) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The number of the last one that began.
+    pub(in crate::server) fn last(&self) -> u32 {
+        self.last
+    }
+
+    fn note_read(&mut self, head: FrameHead) {
+        match head.kind {
+            HEADERS if head.stream > self.last => {
+                self.last = head.stream;
+                self.open.push(head.stream);
+            }
+            RST_STREAM => self.close(head.stream),
+            _ => {}
+        }
+    }
+
+    fn note_written(&mut self, head: FrameHead) {
+        let ends = matches!(head.kind, HEADERS | DATA) && head.flags & END_STREAM != 0;
+        if ends || head.kind == RST_STREAM {
+            self.close(head.stream);
+        }
+    }
+
+    fn close(&mut self, stream: u32) {
+        self.open.retain(|open| *open != stream);
     }
 }
 
@@ -278,11 +362,46 @@ mod tests {
     #[test]
     fn the_goaway_is_one_frame() {
         let mut frames = Frames::of_server();
-        frames.feed(&ENHANCE_YOUR_CALM);
+        frames.feed(&goaway(7, 0));
         assert!(frames.is_between_frames());
         assert!(!Frames::of_client().is_between_frames());
-        frames.feed(&ENHANCE_YOUR_CALM[..16]);
+        frames.feed(&goaway(7, 0)[..16]);
         assert!(!frames.is_between_frames());
+    }
+
+    #[test]
+    fn streams_are_open_until_their_answer_is_written() {
+        let of_stream = |stream: u8, mut frame: Vec<u8>| {
+            frame[8] = stream;
+            frame
+        };
+        let (mut read, mut written) = (Frames::of_server(), Frames::of_server());
+        let mut streams = OpenStreams::default();
+        for stream in [1, 3, 5, 7] {
+            let bytes = of_stream(stream, frame(HEADERS, END_HEADERS | END_STREAM, 9));
+            read.feed_read(&bytes, &mut streams);
+        }
+        // Trailers of a request open nothing.
+        read.feed_read(
+            &of_stream(5, frame(HEADERS, END_HEADERS | END_STREAM, 9)),
+            &mut streams,
+        );
+        assert_eq!(
+            (streams.open.as_slice(), streams.last()),
+            (&[1, 3, 5, 7][..], 7)
+        );
+        written.feed_written(&of_stream(1, frame(HEADERS, END_HEADERS, 9)), &mut streams);
+        written.feed_written(&of_stream(1, frame(DATA, 0, 9)), &mut streams);
+        assert_eq!(streams.open, [1, 3, 5, 7]);
+        written.feed_written(&of_stream(1, frame(DATA, END_STREAM, 0)), &mut streams);
+        written.feed_written(
+            &of_stream(3, frame(HEADERS, END_HEADERS | END_STREAM, 9)),
+            &mut streams,
+        );
+        written.feed_written(&of_stream(5, frame(RST_STREAM, 0, 4)), &mut streams);
+        assert_eq!(streams.open, [7]);
+        read.feed_read(&of_stream(7, frame(RST_STREAM, 0, 4)), &mut streams);
+        assert!(streams.is_empty());
     }
 
     proptest! {

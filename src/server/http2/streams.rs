@@ -144,6 +144,15 @@ struct Stream<F> {
     _open: Open,
 }
 
+impl<F> Stream<F> {
+    /// The client is waited for no longer, and has taken what it has.
+    fn note_taken(&mut self) {
+        let taken = self.turn.taken();
+        self.timeout.note_moved(taken.wrapping_sub(self.seen));
+        self.seen = taken;
+    }
+}
+
 impl<F: Future<Output = ()>> Future for Stream<F> {
     type Output = ();
 
@@ -154,14 +163,13 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             return Poll::Ready(());
         }
         if !this.turn.awaits_client() {
-            this.timeout.reset();
+            // Not from the start: the app is waited for after each piece that the client makes room for.
+            this.note_taken();
             this.sleep = None;
             return Poll::Pending;
         }
-        let taken = this.turn.taken();
-        if this.seen != taken {
-            this.timeout.note_moved(taken.wrapping_sub(this.seen));
-            this.seen = taken;
+        if this.seen != this.turn.taken() {
+            this.note_taken();
         }
         let deadline = this.timeout.wait();
         let sleep = this

@@ -2,9 +2,9 @@
 //! what fills have gathered, what clients have not taken yet, what is evicted while it is being sent.
 //!
 //! Bytes are counted as long as they are alive, whoever holds them: a [`Share`] of the budget goes with the
-//! body that it is for. What is to be gathered asks for its share first ([`InFlight::try_take`]) and has half of
-//! the budget, so that the rest is there for what only passes. That takes its share in any case, since it has to
-//! be answered; past the budget its connections hold little of it ([`InFlight::is_full`]). So the bytes of both
+//! body that it is for. What is to be gathered asks for its share first ([`InFlight::try_take`]) and has a
+//! quarter of the budget, so that the rest is there for what only passes. That takes its share in any case, since it has to
+//! be answered; where much passes already its connections hold little of it ([`InFlight::is_tight`]). So the bytes of both
 //! tiers and these come to no more than `memory.max` and `memory.in_flight`, but for short bodies, whose number
 //! other limits bound.
 
@@ -85,16 +85,16 @@ impl InFlight {
         unsigned(self.of(Purpose::Gathered) + self.of(Purpose::Passing))
     }
 
-    /// Whether there is no room left.
-    pub fn is_full(&self) -> bool {
-        self.held() >= self.max()
+    /// Whether so much passes that each body should hold little.
+    pub fn is_tight(&self) -> bool {
+        self.of(Purpose::Passing) >= self.0.max / 4
     }
 
     /// How much more may be gathered.
     pub fn room(&self) -> u64 {
         let gathered = self.of(Purpose::Gathered);
         let left = self.0.max - gathered - self.of(Purpose::Passing);
-        unsigned(left.min(self.0.max / 2 - gathered))
+        unsigned(left.min(self.0.max / 4 - gathered))
     }
 
     /// A share for what is to be gathered, if there is room.
@@ -256,17 +256,18 @@ mod tests {
     const LONG: usize = SHORT + 1;
 
     #[test]
-    fn what_is_gathered_has_half_and_what_passes_the_rest() {
-        let budget = InFlight::new(200, 40);
+    fn what_is_gathered_has_a_quarter_and_what_passes_the_rest() {
+        let budget = InFlight::new(400, 160);
         let mut first = budget.try_take(60).expect("there is room");
         assert!(budget.try_take(41).is_none());
         assert_eq!(budget.held(), 60, "a refused one takes nothing");
         assert!(first.try_grow(40));
         assert!(!first.try_grow(1));
-        let passing: Vec<Share> = (0..3).map(|_| budget.pass()).collect();
-        assert_eq!((budget.held(), budget.is_full()), (220, true));
+        assert!(!budget.is_tight());
+        let passing: Vec<Share> = (0..2).map(|_| budget.pass()).collect();
+        assert_eq!((budget.held(), budget.is_tight()), (420, true));
         drop(first);
-        assert_eq!((budget.room(), budget.is_full()), (80, false));
+        assert_eq!(budget.room(), 80);
         assert!(
             budget.try_take(81).is_none(),
             "the whole is bounded as well"

@@ -17,8 +17,8 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor};
 /// The most that is read at a time. Less than 16 KiB, so that hyper offers no larger buffer the next time.
 pub const READ: usize = 12 << 10;
 
-/// The most where there is no room left.
-const READ_WHEN_FULL: usize = 4 << 10;
+/// The most where many bodies pass.
+const READ_WHEN_TIGHT: usize = 4 << 10;
 
 /// What hyper allocates for one read.
 const BUFFER: u64 = 16 << 10;
@@ -63,8 +63,8 @@ impl Window {
 }
 
 /// How much of an answer is read at a time.
-pub fn read_at_a_time(is_full: bool) -> usize {
-    if is_full { READ_WHEN_FULL } else { READ }
+pub fn read_at_a_time(is_tight: bool) -> usize {
+    if is_tight { READ_WHEN_TIGHT } else { READ }
 }
 
 /// Reads no more than `most`, at most [`READ`], however large the buffer is that hyper offers.

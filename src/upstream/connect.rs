@@ -293,7 +293,7 @@ impl Read for Io {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let most = pacing::read_at_a_time(self.in_flight.is_full());
+        let most = pacing::read_at_a_time(self.in_flight.is_tight());
         let polled = pacing::read_little(Pin::new(&mut *self.transport), cx, buf, most);
         if let (Poll::Ready(_), Some(was_read)) = (&polled, &self.was_read) {
             was_read.notify_one();

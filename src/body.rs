@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::in_flight::InFlight;
 use crate::pacing::Window;
 use crate::rate_timeout::RateTimeout;
 
@@ -36,8 +37,8 @@ pub struct Streamed {
     pieces: UnsyncBoxBody<Bytes, BoxError>,
     /// Dropped when the stream ends.
     guard: Option<Guard>,
-    /// The window of the connection that it goes to, and `memory.per_body`.
-    pace: Option<(Window, u64)>,
+    /// The window of the connection that it goes to, and how much that may hold.
+    pace: Option<(Window, InFlight)>,
 }
 
 /// Something to drop at the end of a stream.
@@ -85,12 +86,12 @@ impl Body {
         }
     }
 
-    /// Gives `window`'s connection, and no other, only as much at a time as that may hold of `per_body` bytes.
-    pub fn paced(self, window: &Window, per_body: u64) -> Body {
+    /// Gives `window`'s connection, and no other, only as much at a time as that may hold.
+    pub fn paced(self, window: &Window, in_flight: &InFlight) -> Body {
         match self {
             Body::Whole(bytes) => Body::Whole(bytes),
             Body::Stream(stream) => Body::Stream(Streamed {
-                pace: Some((window.clone(), per_body)),
+                pace: Some((window.clone(), in_flight.clone())),
                 ..stream
             }),
         }
@@ -135,8 +136,8 @@ impl HttpBody for Body {
 
 impl Streamed {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some((window, per_body)) = &self.pace {
-            ready!(window.poll_open(cx, *per_body));
+        if let Some((window, in_flight)) = &self.pace {
+            ready!(window.poll_open(cx, in_flight.per_body(), in_flight.is_tight()));
         }
         let frame = ready!(Pin::new(&mut self.pieces).poll_frame(cx));
         match &frame {

@@ -25,6 +25,7 @@ use super::transport::Transport;
 use crate::body::{Body, BoxError, Droppable};
 use crate::config::Listen;
 use crate::drain::Drain;
+use crate::in_flight::InFlight;
 use crate::pacing::Window;
 use crate::proxy::interim::{self, Interims};
 use crate::proxy::request::admit::MAX_FIELDS;
@@ -86,7 +87,11 @@ impl Connection {
                 let interims = client.interims.insert(Interims::default()).clone();
                 let (phase, window) = (io.phase(), io.window());
                 let io = interim::Transport::new(io, interims);
-                let answers = Answers { phase, window };
+                let answers = Answers {
+                    phase,
+                    window,
+                    in_flight: self.worker.cache.store.in_flight().clone(),
+                };
                 serve_http1(&self.worker, &client, io, &answers, &listen).await
             }
             // Boxed, so that the many connections of HTTP/1 do not carry its size.
@@ -168,11 +173,10 @@ async fn serve_http1(
     answers: &Answers,
     listen: &Listen,
 ) -> Result<(), BoxError> {
-    let per_body = worker.cache.store.in_flight().per_body();
     let service = service_fn(|request| async move {
         answers.phase.start_answer();
         let response = proxy::handle(worker, request, client).await;
-        Ok::<_, Infallible>(answers.follow(response, per_body))
+        Ok::<_, Infallible>(answers.follow(response))
     });
     let mut builder = http1::Builder::new();
     // Timeouts are the connection's own (see `Timed`); hyper's would count idle time as a slow head.
@@ -202,18 +206,23 @@ async fn serve_http1(
 struct Answers {
     phase: Phase,
     window: Window,
+    in_flight: InFlight,
 }
 
 impl Answers {
     /// Keeps the phase at how far the answer is, and the answer at the client's pace.
-    fn follow(&self, response: Response<Body>, per_body: u64) -> Response<Body> {
-        let Answers { phase, window } = self;
+    fn follow(&self, response: Response<Body>) -> Response<Body> {
+        let Answers {
+            phase,
+            window,
+            in_flight,
+        } = self;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             phase.start_relay();
         } else if response.body().is_streamed() {
             return response.map(|body| {
                 let body = body.guarded(phase.end_answer_on_drop());
-                body.paced(window, per_body)
+                body.paced(window, in_flight)
             });
         } else {
             phase.end_answer();

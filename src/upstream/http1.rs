@@ -124,8 +124,7 @@ impl Http1 {
                 if connection.reused {
                     sender.start.announce();
                 }
-                let per_body = self.0.in_flight.per_body();
-                let request = unsent.map(|body| body.paced(&sender.window, per_body));
+                let request = unsent.map(|body| body.paced(&sender.window, &self.0.in_flight));
                 let mut error = match sender.hyper.try_send_request(request).await {
                     Ok(response) => return Ok((response, connection)),
                     Err(error) => error,

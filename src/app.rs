@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
+use crate::in_flight::InFlight;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::{Cache, Flights, HeadCache, LateWrites, Tally, Worker};
@@ -25,6 +26,7 @@ pub struct App {
     proxy_addr: SocketAddr,
     admin_addr: SocketAddr,
     live: Arc<ArcSwap<Live>>,
+    in_flight: InFlight,
     metrics: Arc<Metrics>,
     /// Says that the process is about to end.
     leaving: CancellationToken,
@@ -57,9 +59,12 @@ impl App {
         let clock = Clock::default();
         let listen = config.listen.clone();
         let max_fills = config.upstream.max_fills;
+        let store = Store::new(&config, clock.clone(), metrics.clone());
+        let in_flight = store.in_flight().clone();
+        let live = Live::new(config, source, &metrics, &in_flight)?;
         let parts = Parts {
-            store: Store::new(&config, clock.clone(), metrics.clone()),
-            live: Arc::new(ArcSwap::from_pointee(Live::new(config, source, &metrics)?)),
+            store,
+            live: Arc::new(ArcSwap::from_pointee(live)),
             flights: Arc::new(Flights::new(max_fills)),
             late_writes: LateWrites::default(),
             tally: Arc::new(Tally::default()),
@@ -76,6 +81,7 @@ impl App {
             proxy_addr,
             admin_addr,
             live: parts.live,
+            in_flight,
             metrics: parts.metrics,
             leaving: parts.leaving,
             stop_workers,
@@ -100,7 +106,8 @@ impl App {
     pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
         let old = self.live.load_full();
         let waiting = old.config.needs_restart(&config);
-        let live = Live::new(config, old.source.clone(), &self.metrics)?;
+        let source = old.source.clone();
+        let live = Live::new(config, source, &self.metrics, &self.in_flight)?;
         self.live.store(Arc::new(live));
         Ok(waiting)
     }

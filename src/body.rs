@@ -7,15 +7,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Version;
+use http::{HeaderMap, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::pacing::Window;
 use crate::rate_timeout::RateTimeout;
 
 /// An error of any body.
@@ -26,8 +26,18 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub enum Body {
     /// All of it at once; `None`: empty.
     Whole(Option<Bytes>),
-    /// Piece by piece. The guard, if any, is dropped when the stream ends.
-    Stream(UnsyncBoxBody<Bytes, BoxError>, Option<Guard>),
+    /// Piece by piece.
+    Stream(Streamed),
+}
+
+/// A body that comes piece by piece.
+#[derive(Debug)]
+pub struct Streamed {
+    pieces: UnsyncBoxBody<Bytes, BoxError>,
+    /// Dropped when the stream ends.
+    guard: Option<Guard>,
+    /// The window of the connection that it goes to, and `memory.per_body`.
+    pace: Option<(Window, u64)>,
 }
 
 /// Something to drop at the end of a stream.
@@ -54,17 +64,35 @@ impl Body {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Body::Stream(body.map_err(Into::into).boxed_unsync(), None)
+        Body::Stream(Streamed {
+            pieces: body.map_err(Into::into).boxed_unsync(),
+            guard: None,
+            pace: None,
+        })
     }
 
     /// Keeps `guard` until the stream ends; drops it now when there is no stream.
     pub fn guarded(self, guard: impl Droppable + 'static) -> Body {
         match self {
             Body::Whole(bytes) => Body::Whole(bytes),
-            Body::Stream(stream, None) => Body::Stream(stream, Some(Box::new(guard))),
-            Body::Stream(stream, Some(first)) => {
-                Body::Stream(stream, Some(Box::new((first, guard))))
-            }
+            Body::Stream(stream) => Body::Stream(Streamed {
+                guard: Some(match stream.guard {
+                    None => Box::new(guard),
+                    Some(first) => Box::new((first, guard)),
+                }),
+                ..stream
+            }),
+        }
+    }
+
+    /// Gives `window`'s connection, and no other, only as much at a time as that may hold of `per_body` bytes.
+    pub fn paced(self, window: &Window, per_body: u64) -> Body {
+        match self {
+            Body::Whole(bytes) => Body::Whole(bytes),
+            Body::Stream(stream) => Body::Stream(Streamed {
+                pace: Some((window.clone(), per_body)),
+                ..stream
+            }),
         }
     }
 
@@ -84,20 +112,14 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut *self {
             Body::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Body::Stream(stream, guard) => {
-                let frame = ready!(Pin::new(stream).poll_frame(cx));
-                if frame.is_none() {
-                    guard.take();
-                }
-                Poll::Ready(frame)
-            }
+            Body::Stream(stream) => stream.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Body::Whole(bytes) => bytes.is_none(),
-            Body::Stream(stream, _) => stream.is_end_stream(),
+            Body::Stream(stream) => stream.pieces.is_end_stream(),
         }
     }
 
@@ -106,8 +128,26 @@ impl HttpBody for Body {
             Body::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Body::Stream(stream, _) => stream.size_hint(),
+            Body::Stream(stream) => stream.pieces.size_hint(),
         }
+    }
+}
+
+impl Streamed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some((window, per_body)) = &self.pace {
+            ready!(window.poll_open(cx, *per_body));
+        }
+        let frame = ready!(Pin::new(&mut self.pieces).poll_frame(cx));
+        match &frame {
+            None => self.guard = None,
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                self.pace.iter().for_each(|(window, _)| window.give(length));
+            }
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(frame)
     }
 }
 
@@ -120,6 +160,12 @@ pub struct Stalled(pub Duration);
 #[derive(Debug, thiserror::Error)]
 #[error("the stream was reset within the body")]
 pub struct CutShort;
+
+/// hyper takes a bare line feed behind the last chunk for the beginning of a trailer section, and reads on for
+/// its end into whatever follows. What it finds then has no fields.
+#[derive(Debug, thiserror::Error)]
+#[error("the trailer section has no fields")]
+pub struct EmptyTrailers;
 
 /// A received body that fails when nothing arrives for `timeout`.
 #[derive(Debug)]
@@ -193,6 +239,9 @@ impl HttpBody for Timed {
                 this.marked = false;
                 return Poll::Ready(Some(Err(CutShort.into())));
             }
+            if !this.marked && has_empty_trailers(&frame) {
+                return Poll::Ready(Some(Err(EmptyTrailers.into())));
+            }
             return Poll::Ready(frame.map(|result| result.map_err(Into::into)));
         }
         let Some(timeout) = &mut this.timeout else {
@@ -219,6 +268,30 @@ impl HttpBody for Timed {
     }
 }
 
+fn has_empty_trailers(frame: &Option<Result<Frame<Bytes>, hyper::Error>>) -> bool {
+    matches!(frame, Some(Ok(frame)) if frame.trailers_ref().is_some_and(HeaderMap::is_empty))
+}
+
+/// Why a body did not come whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    /// Its sender fell silent.
+    #[error("it stopped")]
+    Stalled,
+    /// It broke off, or is not one.
+    #[error("it broke off")]
+    Broken,
+}
+
+impl BodyFault {
+    fn of(error: &BoxError) -> BodyFault {
+        match error.is::<Stalled>() {
+            true => BodyFault::Stalled,
+            false => BodyFault::Broken,
+        }
+    }
+}
+
 /// How the sending of a body goes, so that a deadline can run from its last piece.
 #[derive(Clone, Debug)]
 pub struct Progress(Arc<Mutex<Sent>>);
@@ -226,17 +299,19 @@ pub struct Progress(Arc<Mutex<Sent>>);
 #[derive(Debug)]
 struct Sent {
     last: Instant,
-    broke: bool,
+    fault: Option<BodyFault>,
     whole: bool,
+    trailers: bool,
 }
 
 impl Default for Progress {
     fn default() -> Self {
         Progress(Arc::new(Mutex::new(Sent {
             last: Instant::now(),
-            broke: false,
+            fault: None,
             // Of no body until one is watched.
             whole: true,
+            trailers: false,
         })))
     }
 }
@@ -249,7 +324,12 @@ impl Progress {
 
     /// Whether the body ended before it was whole.
     pub fn broke(&self) -> bool {
-        self.0.lock().broke
+        self.fault().is_some()
+    }
+
+    /// Why the body ended before it was whole.
+    pub fn fault(&self) -> Option<BodyFault> {
+        self.0.lock().fault
     }
 
     /// Whether all of the body was taken, up to its end.
@@ -257,15 +337,20 @@ impl Progress {
         self.0.lock().whole
     }
 
+    /// Whether the body ended with a trailer section.
+    pub fn has_trailers(&self) -> bool {
+        self.0.lock().trailers
+    }
+
     fn begin(&self) {
         self.0.lock().whole = false;
     }
 
-    fn note(&self, broke: bool, at_end: bool) {
+    fn note(&self, fault: Option<BodyFault>, at_end: bool) {
         let mut sent = self.0.lock();
         sent.last = Instant::now();
-        sent.broke |= broke;
-        sent.whole |= at_end && !sent.broke;
+        sent.fault = sent.fault.or(fault);
+        sent.whole |= at_end && sent.fault.is_none();
     }
 }
 
@@ -325,19 +410,23 @@ impl<B> Watched<B> {
 
 impl<B> HttpBody for Watched<B>
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: HttpBody<Data = Bytes, Error = BoxError> + Unpin,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         // Who knows the length does not ask for the end.
         let at_end = frame.is_none() || self.body.is_end_stream();
-        self.progress.note(matches!(frame, Some(Err(_))), at_end);
+        let error = frame.as_ref().and_then(|frame| frame.as_ref().err());
+        self.progress.note(error.map(BodyFault::of), at_end);
+        if matches!(&frame, Some(Ok(frame)) if frame.is_trailers()) {
+            self.progress.0.lock().trailers = true;
+        }
         if let (Some(copy), Some(Ok(frame))) = (&self.copy, &frame)
             && let Some(piece) = frame.data_ref()
         {
@@ -352,87 +441,5 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// One piece of an answer on its way from a fill to the client that leads it.
-#[derive(Debug)]
-pub enum Piece {
-    /// A frame that the fill also keeps.
-    Frame(Frame<Bytes>),
-    /// The fill has given up its copy: the client takes the rest from the app itself, at its own pace.
-    Rest(Timed),
-    /// The answer is complete.
-    End,
-    /// The app's answer broke.
-    Broken(BoxError),
-}
-
-/// The leader's end of a fill. The channel holds at most the fill's cap, then `Rest` follows, so a
-/// slow client neither slows the fill nor makes it grow.
-#[derive(Debug)]
-pub struct Tapped {
-    pieces: mpsc::UnboundedReceiver<Piece>,
-    rest: Option<Timed>,
-    length: Option<u64>,
-    ended: bool,
-}
-
-impl Tapped {
-    /// `length` is the answer's `Content-Length`, if it has one.
-    pub fn new(pieces: mpsc::UnboundedReceiver<Piece>, length: Option<u64>) -> Tapped {
-        Tapped {
-            pieces,
-            rest: None,
-            length,
-            ended: false,
-        }
-    }
-}
-
-/// The fill ended without saying so.
-#[derive(Debug, thiserror::Error)]
-#[error("the fill of this answer was dropped")]
-pub struct FillDropped;
-
-impl HttpBody for Tapped {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        if this.ended {
-            return Poll::Ready(None);
-        }
-        if let Some(rest) = this.rest.as_mut() {
-            return Pin::new(rest).poll_frame(cx);
-        }
-        match ready!(this.pieces.poll_recv(cx)) {
-            Some(Piece::Frame(frame)) => Poll::Ready(Some(Ok(frame))),
-            Some(Piece::Rest(rest)) => {
-                this.rest = Some(rest);
-                self.poll_frame(cx)
-            }
-            Some(Piece::Broken(error)) => {
-                this.ended = true;
-                Poll::Ready(Some(Err(error)))
-            }
-            Some(Piece::End) => {
-                this.ended = true;
-                Poll::Ready(None)
-            }
-            None => {
-                this.ended = true;
-                Poll::Ready(Some(Err(FillDropped.into())))
-            }
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.length
-            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -36,6 +36,9 @@ pub enum Command {
     },
     /// Ask a running sidecar whether it is alive (for container health checks).
     Healthcheck {
+        /// The TOML file it runs with, whose [listen] admin is asked.
+        #[arg(short, long, value_name = "FILE", conflicts_with = "admin")]
+        config: Option<PathBuf>,
         /// Its admin address.
         #[arg(long, default_value = "127.0.0.1:9180")]
         admin: SocketAddr,

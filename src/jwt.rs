@@ -13,6 +13,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Header, Validation};
 use serde_json::Value;
 
 use crate::config::{Jwt, JwtKey, JwtSource};
+use crate::routes::json::Document;
 use crate::routes::template::cookie_values;
 
 /// Checks tokens against the keys and demands of `[jwt]`.
@@ -241,9 +242,11 @@ fn signed_claims(token: &[u8], algorithm: Algorithm, key: &Key) -> Option<Value>
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;
-    jsonwebtoken::decode::<Value>(token, &key.key, &validation)
-        .ok()
-        .map(|data| data.claims)
+    let claims = jsonwebtoken::decode::<Document>(token, &key.key, &validation)
+        .ok()?
+        .claims;
+    // RFC 7519 §4: claim names are unique. Of two, the app may read the other.
+    (!claims.is_ambiguous).then_some(claims.value)
 }
 
 /// Seconds, as `NumericDate` counts them (RFC 7519 §2).

@@ -12,6 +12,8 @@
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
 //! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
 //! | [`rate_timeout`] | a timeout that bytes buy back: how slow a client may be | tokio |
+//! | [`in_flight`] | the bytes of bodies outside the tiers, and their budget | |
+//! | [`pacing`] | how much connections hold of a body that goes through | hyper |
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |
@@ -98,9 +100,11 @@ pub mod config;
 pub mod drain;
 pub mod entry;
 pub mod http_cache;
+pub mod in_flight;
 pub mod jwt;
 pub mod live;
 pub mod metrics;
+pub mod pacing;
 pub mod proxy;
 pub mod rate_timeout;
 pub mod routes;

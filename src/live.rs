@@ -1,10 +1,14 @@
 //! One snapshot of the config with what is derived from it; a reload swaps it whole.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::config::{Coherence, Config, Route};
+use tokio::sync::Semaphore;
+
+use crate::config::{Abandoned, Coherence, Config, Route};
 use crate::entry::Priority;
 use crate::http_cache::Policy;
+use crate::in_flight::InFlight;
 use crate::jwt::{JwtConfigError, Verifier};
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::routes::Template;
@@ -23,6 +27,10 @@ pub struct Live {
     pub jwt: Option<Verifier>,
     /// One a route, in the order of `config.routes`.
     pub rules: Vec<RuleMetrics>,
+    /// How many more fills there may be of each route.
+    pub fill_places: Vec<Arc<Semaphore>>,
+    /// And of requests that no rule matches.
+    pub unmatched_fill_places: Arc<Semaphore>,
     /// For requests that no rule matches.
     pub unmatched: RuleMetrics,
     /// Host and URI: the key of unmatched requests.
@@ -46,13 +54,18 @@ impl Live {
         config: Config,
         source: Option<PathBuf>,
         metrics: &Metrics,
+        in_flight: &InFlight,
     ) -> Result<Live, LiveError> {
-        let pool = Upstream::new(&config.upstream)?;
+        let pool = Upstream::new(&config.upstream, in_flight.clone())?;
         let upstreams = (1..config.listen.workers)
-            .map(|_| Upstream::new(&config.upstream))
+            .map(|_| Upstream::new(&config.upstream, in_flight.clone()))
             .chain(std::iter::once(Ok(pool)))
             .collect::<Result<Vec<_>, _>>()?;
+        let share = fill_share(&config);
+        let places = |route: &Route| Arc::new(Semaphore::new(route.max_fills.unwrap_or(share)));
         Ok(Live {
+            fill_places: config.routes.iter().map(places).collect(),
+            unmatched_fill_places: Arc::new(Semaphore::new(share)),
             jwt: config.jwt.as_ref().map(Verifier::new).transpose()?,
             rules: config
                 .routes
@@ -74,16 +87,25 @@ impl Live {
                 route: Some(&self.config.routes[index]),
                 policy: &self.config.routes[index].policy,
                 metrics: &self.rules[index],
+                fill_places: &self.fill_places[index],
+                fill_share: fill_share(&self.config),
                 defaults: &self.config.defaults,
             },
             None => Rule {
                 route: None,
                 policy: &self.config.defaults.policy,
                 metrics: &self.unmatched,
+                fill_places: &self.unmatched_fill_places,
+                fill_share: fill_share(&self.config),
                 defaults: &self.config.defaults,
             },
         }
     }
+}
+
+/// The fills that one route may have at a time: one slow route leaves places for the others.
+fn fill_share(config: &Config) -> usize {
+    config.upstream.max_fills.div_ceil(2)
 }
 
 /// A rule, or what stands for one when none matches.
@@ -95,6 +117,9 @@ pub struct Rule<'l> {
     pub policy: &'l Policy,
     /// Its counters.
     pub metrics: &'l RuleMetrics,
+    /// How many more fills there may be of it.
+    pub fill_places: &'l Arc<Semaphore>,
+    fill_share: usize,
     defaults: &'l crate::config::Defaults,
 }
 
@@ -114,6 +139,18 @@ impl<'l> Rule<'l> {
     pub fn max_body(self) -> usize {
         self.route
             .map_or(self.defaults.max_body, |route| route.max_body)
+    }
+
+    /// Fills at a time.
+    pub fn max_fills(self) -> usize {
+        let of_route = self.route.and_then(|route| route.max_fills);
+        of_route.unwrap_or(self.fill_share)
+    }
+
+    /// What becomes of a fill that nobody waits for.
+    pub fn abandoned(self) -> Abandoned {
+        self.route
+            .map_or(self.defaults.abandoned, |route| route.abandoned)
     }
 
     /// Worth in the budget.

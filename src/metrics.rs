@@ -40,6 +40,10 @@ pub struct Metrics {
     pub store_entries: IntGaugeVec,
     /// `pannier_store_limit_bytes{tier}`
     pub store_limit: IntGaugeVec,
+    /// `pannier_in_flight_bytes`: of bodies outside both tiers.
+    pub in_flight: IntGauge,
+    /// `pannier_in_flight_limit_bytes`
+    pub in_flight_limit: IntGauge,
     /// `pannier_redis_errors_total{kind}`: timeout, connection, full, readonly, loading, undecodable, other.
     pub redis_errors: IntCounterVec,
     /// `pannier_redis_duration_seconds{command}`: get, lease, put, purge.
@@ -150,6 +154,16 @@ impl Metrics {
                 "pannier_store_limit_bytes",
                 "Bytes the tier may hold.",
                 &["tier"],
+            ),
+            in_flight: register_gauge(
+                r,
+                "pannier_in_flight_bytes",
+                "Bytes of bodies on their way, outside both tiers.",
+            ),
+            in_flight_limit: register_gauge(
+                r,
+                "pannier_in_flight_limit_bytes",
+                "Past so many no large body is gathered for the store.",
             ),
             redis_errors: register_counters(
                 r,

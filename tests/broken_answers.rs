@@ -2,6 +2,7 @@
 
 use crate::caching::BOARD;
 use crate::support::raw_app::{RawApp, Step};
+use crate::support::raw_client::RawClient;
 use crate::support::sidecar::Sidecar;
 
 /// reliability.md A1: cut at every byte, and never stored.
@@ -83,4 +84,91 @@ async fn answers_of_doubtful_length_are_a_502() {
             assert_eq!(reply.expect("an answer").status, 502, "{answer} {path}");
         }
     }
+}
+
+/// RFC 9110 §8.6: one length that is said twice is said once; two lengths are none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubled_length_becomes_one_number() {
+    let rows = [
+        ("GET", "Content-Length: 5, 5", Some("content-length: 5\r\n")),
+        (
+            "GET",
+            "Content-Length: 5\r\nContent-Length: 5",
+            Some("content-length: 5\r\n"),
+        ),
+        ("HEAD", "Content-Length: 5,5", Some("content-length: 5\r\n")),
+        ("HEAD", "Content-Length: 5, 6", None),
+        ("HEAD", "Content-Length: +5", None),
+        ("GET", "Content-Length: 5, 6", None),
+    ];
+    for (method, lengths, expected) in rows {
+        let body = if method == "GET" { "12345" } else { "" };
+        let answer = format!("HTTP/1.1 200 OK\r\n{lengths}\r\n\r\n{body}");
+        let app = RawApp::start(move |_| vec![Step::send(&answer)]).await;
+        let sidecar = Sidecar::start(&app.url(), BOARD);
+        for path in ["/board?id=1", "/unmatched"] {
+            let mut client = RawClient::connect(sidecar.addr()).await;
+            let fields = "Host: a\r\nConnection: close\r\n\r\n";
+            client
+                .send(&format!("{method} {path} HTTP/1.1\r\n{fields}"))
+                .await;
+            let told = client.rest().await;
+            match expected {
+                Some(length) => {
+                    assert!(told.contains(length), "{method} {path} {lengths}: {told}");
+                    let count = told.matches("content-length").count();
+                    assert_eq!(count, 1, "{method} {path} {lengths}: {told}");
+                }
+                None => assert!(told.starts_with("HTTP/1.1 502"), "{lengths}: {told}"),
+            }
+        }
+    }
+}
+
+/// RFC 9112 §6.1, §6.3: where an answer ends is in doubt, so nothing more is read from its connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_with_a_doubtful_answer_is_closed() {
+    for (name, answer) in [
+        (
+            "two framings",
+            "HTTP/1.1 200 OK\r\nContent-Length: 13\r\nTransfer-Encoding: chunked\r\n\r\n\
+             3\r\nabc\r\n0\r\n\r\n",
+        ),
+        (
+            "an answer that nobody asked for",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc\
+             HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond",
+        ),
+    ] {
+        let app = RawApp::start(move |nth| match nth {
+            0 => vec![Step::send(answer)],
+            _ => vec![Step::send(
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright",
+            )],
+        })
+        .await;
+        let sidecar = Sidecar::start(&app.url(), "[listen]\nworkers = 1\n");
+        let client = sidecar.client();
+        let _ = client.request("GET", "/first").try_send().await;
+        let reply = client.request("GET", "/second").send().await;
+        assert_eq!(reply.text(), "right", "{name}");
+        crate::support::eventually(name, std::time::Duration::from_secs(30), || async {
+            app.ended() == 1
+        })
+        .await;
+    }
+}
+
+/// hyper takes what follows for trailers, to which no bare line feed belongs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bare_line_feed_behind_the_last_chunk_breaks_an_answer() {
+    let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\n\
+                  X-Next: answer\r\n\r\n";
+    let app = RawApp::start(move |_| vec![Step::send(answer)]).await;
+    let sidecar = Sidecar::start(&app.url(), BOARD);
+    for path in ["/board?id=1", "/board?id=1", "/unmatched"] {
+        let reply = sidecar.client().request("GET", path).try_send().await;
+        assert!(reply.is_err(), "{path}");
+    }
+    assert_eq!(app.count(), 3, "never stored");
 }

@@ -6,8 +6,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::caching::{BOARD, SHORT, until_hit};
+use crate::fleet::connected;
 use crate::support::app::{Answer, TestApp};
 use crate::support::raw_app::{RawApp, Step};
+use crate::support::redis::RedisServer;
 use crate::support::sidecar::Sidecar;
 use crate::support::{Gate, eventually};
 
@@ -216,31 +218,39 @@ async fn event_streams_are_not_shared_nor_kept() {
     .await;
 }
 
-/// Promise I7: at most so many fills at a time, also of clients that have gone.
+/// Promise I7: at most so many fills at a time, also of clients that have gone. Further misses pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn fills_are_capped() {
     let app = TestApp::start().await;
     let gate = Gate::new();
     let behind = gate.clone();
     app.on("GET", "/board", move |_| Answer::text("x").behind(&behind));
-    let sidecar = Sidecar::start(&app.url(), &format!("[upstream]\nmax_fills = 3\n{BOARD}"));
+    let sidecar = Sidecar::start(&app.url(), &format!("[upstream]\nmax_fills = 6\n{BOARD}"));
     let asking: Vec<_> = (0..10)
         .map(|id| {
             let client = sidecar.client();
-            tokio::spawn(
-                async move { client.get(&format!("/board?id={id}")).await.status.as_u16() },
-            )
+            tokio::spawn(async move { client.get(&format!("/board?id={id}")).await })
         })
         .collect();
-    gate.reached(3).await;
+    gate.reached(10).await;
     for left in asking {
         left.abort();
     }
+    let admin = sidecar.admin();
+    eventually("the clients have gone, and fills go on", SHORT, || async {
+        let metrics = admin.get("/metrics").await;
+        let has = |line: &str| metrics.text().contains(line);
+        has("pannier_connections 0") && has("pannier_fills 3")
+    })
+    .await;
     let last = sidecar.client();
-    let last = tokio::spawn(async move { last.get("/board?id=99").await.status.as_u16() });
-    assert_eq!(app.count("/board"), 3);
+    let last = tokio::spawn(async move { last.get("/board?id=99").await });
+    gate.reached(11).await;
     gate.open();
-    assert_eq!(last.await.expect("no panic"), 200);
+    let last = last.await.expect("no panic");
+    assert_eq!((last.status.as_u16(), last.text()), (200, "x"));
+    let told = last.cache_status();
+    assert!(told.contains("not-stored=fills-full"), "{told}");
 }
 
 /// The app was asked after they came, which is all that a validation could add.
@@ -255,15 +265,25 @@ async fn a_crowd_for_an_answer_to_be_validated_asks_once() {
             .cache_control("no-cache")
             .behind(&behind)
     });
-    let config = format!("[upstream]\nmax_fills = 1\n{BOARD}");
+    let redis = RedisServer::start();
+    let config = format!("[redis]\nurl = \"{}\"\n{BOARD}", redis.url());
+    let other = Sidecar::start(&app.url(), &config);
     let sidecar = Sidecar::start(&app.url(), &config);
-    // The only place is taken by another key, so that the crowd is there before the app is asked.
+    for sidecar in [&other, &sidecar] {
+        connected(sidecar).await;
+    }
+    // Another sidecar has the key's lease, so that the crowd is there before the app is asked.
+    let host = sidecar.addr().to_string();
+    let asking = other.client();
+    let other = tokio::spawn(async move {
+        let request = asking.request("GET", "/board?id=1").header("host", &host);
+        request.send().await
+    });
+    first.reached(1).await;
     let ask = |id: usize| {
         let client = sidecar.client();
         tokio::spawn(async move { client.get(&format!("/board?id={id}")).await })
     };
-    let other = ask(0);
-    first.reached(1).await;
     let crowd: Vec<_> = (0..50).map(|_| ask(1)).collect();
     let admin = sidecar.admin();
     eventually("49 wait", SHORT, || async {

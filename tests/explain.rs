@@ -342,7 +342,7 @@ async fn only_the_bearer_of_the_token_is_told() {
     let rows: &[(&str, &str, Fields, &str, u16)] = &[
         ("no token", "POST", &[("content-type", json)], body, 401),
         ("wrong token", "POST", &[("content-type", json), ("authorization", "Bearer no")], body, 401),
-        ("foreign host, no token", "POST", &[("content-type", json), ("host", "evil")], body, 401),
+        ("foreign host, no token", "POST", &[("content-type", json), ("host", "evil")], body, 421),
         ("from a page", "POST", &[("content-type", json), ("authorization", &right), ("origin", "http://evil")], body, 403),
         ("a form", "POST", &[("content-type", "text/plain"), ("authorization", &right)], body, 415),
         ("no request", "POST", &[("content-type", json), ("authorization", &right)], "{}", 400),

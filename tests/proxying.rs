@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::Gate;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{Answer, Speaks, TestApp};
 use crate::support::client::exchange_raw;
 use crate::support::raw_app::{RawApp, Step};
 use crate::support::raw_client::RawClient;
@@ -246,43 +246,83 @@ async fn an_upgrade_that_the_app_declines_is_an_ordinary_exchange() {
     assert_eq!(app.count("/next"), 1);
 }
 
+/// Event by event, whatever its kind, and not cut by the deadline of other answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_stream_arrives_event_by_event() {
-    let app = TestApp::start().await;
-    let (answer, events) = Answer::piecewise();
-    let answer = std::sync::Mutex::new(Some(answer.header("content-type", "text/event-stream")));
-    app.on("GET", "/events", move |_| {
-        answer
-            .lock()
-            .expect("unpoisoned")
-            .take()
-            .expect("asked once")
-    });
-    let sidecar = Sidecar::start(
-        &app.url(),
-        "[upstream]\nbody_timeout = \"100ms\"\n[defaults]\nunmatched = \"rfc9111\"",
-    );
-    let mut stream = TcpStream::connect(sidecar.addr())
-        .await
-        .expect("it listens");
-    stream
-        .write_all(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .expect("it reads");
-    let mut seen = String::new();
-    for event in ["data: 1\n\n", "data: 2\n\n"] {
-        // Longer than the body timeout of other answers.
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        events.send(Ok(event.into())).expect("the app is there");
-        while !seen.contains(event) {
-            let mut piece = [0; 1024];
-            let read = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut piece)).await;
-            let length = read
-                .expect("the event arrives before the next one is sent")
-                .expect("open");
-            assert_ne!(length, 0, "closed: {seen}");
-            seen.push_str(&String::from_utf8_lossy(&piece[..length]));
+    for kind in [
+        "text/event-stream",
+        "application/x-ndjson",
+        "multipart/x-mixed-replace; boundary=x",
+    ] {
+        let app = TestApp::start().await;
+        let (answer, events) = Answer::piecewise();
+        let answer = std::sync::Mutex::new(Some(answer.header("content-type", kind)));
+        app.on("GET", "/events", move |_| {
+            answer
+                .lock()
+                .expect("unpoisoned")
+                .take()
+                .expect("asked once")
+        });
+        let sidecar = Sidecar::start(
+            &app.url(),
+            "[upstream]\nbody_timeout = \"100ms\"\n[defaults]\nunmatched = \"rfc9111\"",
+        );
+        let mut client = RawClient::connect(sidecar.addr()).await;
+        client.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        for event in ["data: 1\n\n", "data: 2\n\n"] {
+            // Longer than the body timeout of other answers.
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            events.send(Ok(event.into())).expect("the app is there");
+            client.until(event).await;
         }
+    }
+}
+
+/// What a client does not finish is its own fault: 400 or 408, and no failure of the app.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_request_is_the_client_s_fault() {
+    let rows = [
+        ("no chunk", "Transfer-Encoding: chunked", "zz\r\n", "400"),
+        (
+            "no end of a chunk",
+            "Transfer-Encoding: chunked",
+            "3\r\n1234\r\n",
+            "400",
+        ),
+        (
+            "nothing behind a chunk",
+            "Transfer-Encoding: chunked",
+            "3\r\n123\r\n\r\n",
+            "400",
+        ),
+        ("stalled", "Content-Length: 5", "123", "408"),
+        (
+            "stalled in chunks",
+            "Transfer-Encoding: chunked",
+            "3\r\n123\r\n",
+            "408",
+        ),
+    ];
+    for speaks in [Speaks::Http1, Speaks::Http2(100)] {
+        let app = TestApp::speaking(speaks.clone()).await;
+        let http2 = matches!(speaks, Speaks::Http2(_));
+        let config = format!("[listen]\nbody_timeout = \"300ms\"\n[upstream]\nhttp2 = {http2}\n");
+        let sidecar = Sidecar::start(&app.url(), &config);
+        for method in ["POST", "GET"] {
+            for (name, framing, body, status) in rows {
+                let mut client = RawClient::connect(sidecar.addr()).await;
+                let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+                client.send(&format!("{head}{body}")).await;
+                let answer = client.rest().await;
+                let expected = format!("HTTP/1.1 {status} ");
+                assert!(answer.starts_with(&expected), "{method}, {name}: {answer}");
+                assert!(answer.contains("connection: close"), "{name}: {answer}");
+                assert!(answer.contains("pannier; detail=bad-request"), "{answer}");
+            }
+        }
+        let metrics = sidecar.admin().get("/metrics").await;
+        assert!(!metrics.text().contains("upstream-error"), "{http2}");
     }
 }
 
@@ -429,22 +469,12 @@ async fn heads_are_limited_and_uploads_may_not_stall() {
         String::from_utf8_lossy(&answer)
     );
 
-    let mut stalled = TcpStream::connect(sidecar.addr())
-        .await
-        .expect("it listens");
+    let mut stalled = RawClient::connect(sidecar.addr()).await;
     stalled
-        .write_all(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
-        .await
-        .expect("it reads");
-    let mut answer = Vec::new();
-    let ended =
-        tokio::time::timeout(Duration::from_secs(30), stalled.read_to_end(&mut answer)).await;
-    assert!(ended.is_ok(), "a stalled upload is ended");
-    assert!(
-        !String::from_utf8_lossy(&answer).contains("200"),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
+        .send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+        .await;
+    let answer = stalled.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
 /// Promise I7: where all are busy, who finds no place waits in the backlog, and gets one when another leaves.

@@ -32,7 +32,7 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) log: mpsc::Receiver<String>,
     pub(crate) proxy: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 fn pannier(arguments: &[&str]) -> Command {
@@ -44,6 +44,25 @@ fn pannier(arguments: &[&str]) -> Command {
 impl Running {
     pub(crate) fn start(arguments: &[&str], upstream: &str) -> Running {
         Running::spawn(pannier(arguments), upstream)
+    }
+
+    pub(crate) fn start_with(
+        arguments: &[&str],
+        upstream: &str,
+        variables: &[(&str, &str)],
+    ) -> Running {
+        let mut command = pannier(arguments);
+        command.envs(variables.iter().copied());
+        Running::spawn(command, upstream)
+    }
+
+    /// Bytes of memory that the process takes.
+    pub(crate) fn resident_memory(&self) -> usize {
+        let file = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(file).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok());
+        kib.expect("its memory") << 10
     }
 
     fn spawn(mut command: Command, upstream: &str) -> Running {

@@ -1,5 +1,6 @@
 //! The whole program's tests, in one binary: it links once.
 
+mod admin;
 mod architecture;
 mod broken_answers;
 mod cache_groups;
@@ -7,7 +8,7 @@ mod cache_status;
 mod caching;
 mod coalescing;
 mod conformance;
-mod crowded;
+mod crowds;
 mod examples;
 mod explain;
 mod fidelity;
@@ -16,6 +17,7 @@ mod fuzzing;
 mod http2;
 mod interop;
 mod invalidation;
+mod making_room;
 mod partial;
 mod privacy;
 mod proxying;

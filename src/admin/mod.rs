@@ -1,18 +1,21 @@
 //! The admin interface: health, readiness, metrics, stats, purge, explain; on an address of its own.
 //!
-//! It is for operators and scrapers, so it is small: HTTP/1.1, a low connection cap, short bodies.
+//! It is for operators and scrapers, so it is small: HTTP/1.1, few connections, short bodies.
 //! Only `POST /purge` changes anything, and it and `POST /explain` want the token. It goes on answering
 //! through a drain, so that `/readyz` can tell the load balancer; the caller stops it last.
 
 mod answer;
+mod connection;
 mod endpoint;
 pub mod explain;
 pub mod guard;
+mod host;
+mod places;
 pub mod purge;
 pub mod refusal;
 pub mod stats;
 
-use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,12 +23,10 @@ use arc_swap::ArcSwap;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::TextEncoder;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -35,13 +36,11 @@ use crate::metrics::Metrics;
 use crate::store::{Status, Store};
 use answer::{Answer, answer, answer_json, answer_refusal};
 use endpoint::Endpoint;
+use places::{Place, Places};
 use refusal::Refusal;
 
-/// Connections at a time; further ones wait in the backlog.
+/// Connections at a time; for a further one the idlest goes.
 const MAX_CONNECTIONS: usize = 64;
-
-/// From a connection's (or the previous answer's) end to a whole request head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After the end is called, the longest wait for answers under way.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,6 +60,7 @@ pub struct Admin {
     pub draining: CancellationToken,
     started: Instant,
     status: Mutex<Option<(Instant, Status)>>,
+    gathering: Mutex<()>,
 }
 
 impl Admin {
@@ -78,6 +78,7 @@ impl Admin {
             draining,
             started: clock::monotonic(),
             status: Mutex::new(None),
+            gathering: Mutex::new(()),
         }
     }
 
@@ -94,6 +95,14 @@ impl Admin {
         status
     }
 
+    /// The turn of one who gathers metrics. That takes a while in which nobody else is served, so all others
+    /// are served in between.
+    async fn wait_for_turn(&self) -> MutexGuard<'_, ()> {
+        let turn = self.gathering.lock().await;
+        tokio::task::yield_now().await;
+        turn
+    }
+
     /// A purge changes what the status says at once.
     async fn forget_status(&self) {
         *self.status.lock().await = None;
@@ -102,21 +111,22 @@ impl Admin {
 
 /// Serves the interface until `stop` is cancelled, then lets answers under way finish.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,
-            stream = accept(&listener, &permits) => stream,
+            stream = accept(&listener) => stream,
         };
-        let Some((stream, permit)) = stream else {
-            break;
-        };
-        let (admin, stop) = (admin.clone(), stop.clone());
-        connections.spawn(async move {
-            serve_connection(stream, admin, stop).await;
-            drop(permit);
-        });
+        let place = places.take();
+        connections.spawn(connection::serve(
+            stream,
+            admin.clone(),
+            place,
+            stop.clone(),
+        ));
+        // Each has its first turn before the next one comes, which may take its place.
+        tokio::task::yield_now().await;
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
@@ -126,15 +136,10 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
     }
 }
 
-/// The next connection and its permit under the cap; `None` only if the semaphore was closed.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = permits.clone().acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Some((stream, permit)),
+            Ok((stream, _)) => return stream,
             Err(error) => {
                 // Usually the descriptor limit: waiting frees some, and ending would be worse.
                 tracing::warn!(%error, "admin: accept failed");
@@ -144,38 +149,15 @@ async fn accept(
     }
 }
 
-async fn serve_connection(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken) {
-    let service = service_fn(move |request| {
-        let admin = admin.clone();
-        async move { Ok::<_, Infallible>(handle(&admin, request).await) }
-    });
-    let serving = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(16 * 1024)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut serving = std::pin::pin!(serving);
-    let result = tokio::select! {
-        result = serving.as_mut() => result,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "admin: connection ended");
-    }
-}
-
 /// One request: find the endpoint, let it answer, add what every answer carries.
-async fn handle(admin: &Admin, request: Request<Incoming>) -> Answer {
-    let answer = match endpoint::find(request.method(), request.uri().path()) {
+async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<Incoming>) -> Answer {
+    let answer = match find_endpoint(admin, local, &request) {
         Ok(Endpoint::Health) => Ok(answer_json(StatusCode::OK, &json!({ "status": "ok" }))),
         Ok(Endpoint::Ready) => Ok(answer_ready(admin).await),
         Ok(Endpoint::Metrics) => Ok(answer_metrics(admin).await),
         Ok(Endpoint::Stats) => Ok(answer_stats(admin).await),
-        Ok(Endpoint::Purge) => purge(admin, request).await,
-        Ok(Endpoint::Explain) => explain(admin, request).await,
+        Ok(Endpoint::Purge) => purge(admin, place, request).await,
+        Ok(Endpoint::Explain) => explain(admin, place, request).await,
         Err(refusal) => Err(refusal),
     };
     let mut answer = answer.unwrap_or_else(|refusal| answer_refusal(&refusal));
@@ -186,6 +168,16 @@ async fn handle(admin: &Admin, request: Request<Incoming>) -> Answer {
         HeaderValue::from_static("nosniff"),
     );
     answer
+}
+
+fn find_endpoint(
+    admin: &Admin,
+    local: IpAddr,
+    request: &Request<Incoming>,
+) -> Result<Endpoint, Refusal> {
+    let live = admin.live.load();
+    host::check(request, &live.config.admin.hosts, local)?;
+    endpoint::find(request.method(), request.uri().path())
 }
 
 /// Redis being down is reported but is no reason to take the sidecar out: memory and the app still serve.
@@ -200,7 +192,10 @@ async fn answer_ready(admin: &Admin) -> Answer {
 
 async fn answer_metrics(admin: &Admin) -> Answer {
     admin.status().await;
-    match TextEncoder::new().encode_to_string(&admin.metrics.registry.gather()) {
+    let turn = admin.wait_for_turn().await;
+    let text = TextEncoder::new().encode_to_string(&admin.metrics.registry.gather());
+    drop(turn);
+    match text {
         Ok(text) => answer(
             StatusCode::OK,
             "text/plain; version=0.0.4; charset=utf-8",
@@ -216,6 +211,7 @@ async fn answer_metrics(admin: &Admin) -> Answer {
 
 async fn answer_stats(admin: &Admin) -> Answer {
     let status = admin.status().await;
+    let _turn = admin.wait_for_turn().await;
     let uptime = clock::monotonic().duration_since(admin.started);
     let stats = stats::summarize(&admin.metrics.registry.gather(), &status, uptime);
     answer_json(StatusCode::OK, &stats)
@@ -226,9 +222,14 @@ fn authorize(admin: &Admin, fields: &HeaderMap) -> Result<(), Refusal> {
     guard::authorize(fields, admin.live.load().config.admin.token.as_deref())
 }
 
-async fn purge(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
+async fn purge(
+    admin: &Admin,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Result<Answer, Refusal> {
     let (head, body) = request.into_parts();
     authorize(admin, &head.headers)?;
+    let _trusted = place.trust();
     let wanted = purge::parse(&guard::read_body(&head.headers, body).await?)?;
     tracing::info!(
         selectors = wanted.len(),
@@ -247,9 +248,14 @@ async fn purge(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refu
     ))
 }
 
-async fn explain(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
+async fn explain(
+    admin: &Admin,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Result<Answer, Refusal> {
     let (head, body) = request.into_parts();
     authorize(admin, &head.headers)?;
+    let _trusted = place.trust();
     let body = guard::read_body(&head.headers, body).await?;
     let asked = explain::parse(&body, admin.live.load_full())?;
     let account = explain::explain(&asked, &admin.store).await;

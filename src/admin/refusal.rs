@@ -23,6 +23,9 @@ pub enum Refusal {
         /// The methods it takes, as in `Allow`.
         allow: &'static str,
     },
+    /// The request is for a host that is not known.
+    #[error("this Host is not known: ask by address, or add its name to [admin] hosts")]
+    Host,
     /// The request comes from a web page; none has business here.
     #[error("requests with an Origin field are refused")]
     Origin,
@@ -64,6 +67,7 @@ impl Refusal {
         match self {
             Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
             Refusal::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Host => StatusCode::MISDIRECTED_REQUEST,
             Refusal::Origin | Refusal::NoToken => StatusCode::FORBIDDEN,
             Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
             Refusal::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -20,10 +20,12 @@ use crate::admin::explain::Wanted;
 use crate::cli;
 use crate::config::{Config, Env};
 use crate::http_cache::Reason;
+use crate::in_flight::InFlight;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::request::admit;
 use crate::proxy::request::context::RequestContext;
+use crate::routes::json::Document;
 use plan::Explanation;
 use show::{Line, Report};
 
@@ -40,7 +42,9 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
     let wanted = read_request(args)?;
     let mut parts = wanted.parts().map_err(anyhow::Error::msg)?;
     let source = Some(args.config.clone());
-    let live = Arc::new(Live::new(config, source, &Metrics::new())?);
+    // It asks no app.
+    let in_flight = InFlight::new(0, 0);
+    let live = Arc::new(Live::new(config, source, &Metrics::new(), &in_flight)?);
     let report = match admit::admit(&mut parts) {
         Ok(admitted) => {
             let explanation = Explanation {
@@ -104,7 +108,8 @@ fn split_field(field: &str, option: &str) -> anyhow::Result<(String, String)> {
 
 fn parse_json(text: &Option<String>, option: &str) -> anyhow::Result<Option<Value>> {
     text.as_deref()
-        .map(serde_json::from_str)
+        .map(serde_json::from_str::<Document>)
         .transpose()
+        .map(|document| document.map(|document| document.value))
         .with_context(|| format!("{option} is not JSON"))
 }

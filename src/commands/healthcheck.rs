@@ -2,13 +2,22 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::config::{Config, Env};
+
 /// For each of connecting, asking and reading.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Asks the sidecar that runs with `file`, under the same environment.
+pub fn healthcheck_by(file: &Path, env: &Env) -> anyhow::Result<ExitCode> {
+    let loaded = Config::load(file, env)?;
+    healthcheck(loaded.config.listen.admin)
+}
 
 /// Fails unless the admin interface at `addr` answers `/healthz` with 200. An unspecified address
 /// (`0.0.0.0`, `[::]`), as servers listen on, means this machine.
@@ -79,6 +88,19 @@ mod tests {
         for (name, answer, healthy) in cases {
             assert_eq!(healthcheck(server(answer)).is_ok(), healthy, "{name}");
         }
+    }
+
+    #[test]
+    fn the_config_says_where() {
+        let addr = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("p.toml");
+        let text = format!("[upstream]\nurl = \"http://app\"\n[listen]\nadmin = \"{addr}\"\n");
+        std::fs::write(&file, text).unwrap();
+        assert!(healthcheck_by(&file, &Env::default()).is_ok());
+        let none = folder.path().join("none.toml");
+        let error = healthcheck_by(&none, &Env::default()).unwrap_err();
+        assert!(error.to_string().contains("none.toml"), "{error}");
     }
 
     #[test]

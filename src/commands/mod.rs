@@ -22,6 +22,9 @@ pub fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::explain(&args, out),
         Command::Schema => schema::print(out).map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => demo::demo(once),
-        Command::Healthcheck { admin } => healthcheck::healthcheck(admin),
+        Command::Healthcheck { config, admin } => match config {
+            Some(file) => healthcheck::healthcheck_by(&file, &Env::process()),
+            None => healthcheck::healthcheck(admin),
+        },
     }
 }

@@ -206,6 +206,10 @@ pub struct Budget {
 pub struct Memory {
     /// Bytes; 0 switches the tier off. Default 64 MiB.
     pub max: u64,
+    /// Bytes of bodies outside of both tiers. Default 128 MiB.
+    pub in_flight: u64,
+    /// Bytes that connections hold of a body that goes through. Default 64 KiB.
+    pub per_body: u64,
 }
 
 /// What rules inherit.
@@ -231,6 +235,8 @@ pub struct Defaults {
     pub ignore_cookies: CookieNames,
     /// What the key of unmatched requests carries of a requester.
     pub credentials: KeyedCredentials,
+    /// What becomes of a fetch for the store whose client has gone.
+    pub abandoned: Abandoned,
     /// Whether `Cache-Status` tells the key (RFC 9211 §2.7). Default false.
     pub cache_status_key: bool,
 }
@@ -286,6 +292,8 @@ pub enum JwtKey {
 pub struct Admin {
     /// The bearer token of `POST /purge` and `POST /explain`; `None`: refused.
     pub token: Option<String>,
+    /// Hosts that it answers for, beside loopback names and its own address; `*` is any. Default none.
+    pub hosts: Vec<String>,
 }
 
 /// The log.
@@ -335,6 +343,10 @@ pub struct Route {
     pub any_host: bool,
     /// How soon purges made by other sidecars are seen.
     pub coherence: Coherence,
+    /// Fetches for the store at a time; `None`: half of `upstream.max_fills`.
+    pub max_fills: Option<usize>,
+    /// What becomes of a fetch for the store whose client has gone.
+    pub abandoned: Abandoned,
     /// `false`: passed to the app.
     pub enabled: bool,
     /// Cookies that do not change the answer, as written.
@@ -343,6 +355,26 @@ pub struct Route {
     pub shared_by: Vec<String>,
     /// Which of a requester's credentials `key` carries.
     pub credentials: KeyedCredentials,
+}
+
+/// `abandoned` of a rule: what becomes of a fetch for the store that nobody waits for any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Abandoned {
+    /// It is stored when it is whole.
+    #[default]
+    Finish,
+    /// It is given up, and the app's connection closed.
+    End,
+}
+
+impl Abandoned {
+    /// The word in the config.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Abandoned::Finish => "finish",
+            Abandoned::End => "end",
+        }
+    }
 }
 
 /// `coherence` of a rule.

@@ -50,6 +50,14 @@ impl<'a> Reader<'a> {
         self.node(key).is_some()
     }
 
+    /// Whether the file itself has the key's value, rather than the name of a variable.
+    pub(super) fn is_written_out(&self, key: &str) -> bool {
+        match self.node(key).map(|node| &node.value) {
+            Some(Value::Text(text)) => matches!(interpolate(text, self.env), Ok((_, false))),
+            _ => false,
+        }
+    }
+
     /// Where the key stands, or else its table.
     pub(super) fn position(&self, key: &str) -> Position {
         let node = self.node(key).map(|node| &node.position);

@@ -24,6 +24,14 @@ impl Config {
                 self.budget.evict_at != new.budget.evict_at,
             ),
             ("memory.max", self.memory.max != new.memory.max),
+            (
+                "memory.in_flight",
+                self.memory.in_flight != new.memory.in_flight,
+            ),
+            (
+                "memory.per_body",
+                self.memory.per_body != new.memory.per_body,
+            ),
             ("log.level", self.log.level != new.log.level),
             ("log.format", self.log.format != new.log.format),
         ];

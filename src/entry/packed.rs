@@ -17,14 +17,15 @@ impl Packed {
     pub(crate) const KEY: u32 = 0;
 
     /// `entry` as it is kept under `key`; of times what a millisecond holds.
-    pub(crate) fn new(key: &str, entry: &Entry) -> Packed {
+    /// `share` makes bytes of them that can be shared.
+    pub(crate) fn new(key: &str, entry: &Entry, share: impl FnOnce(Vec<u8>) -> Bytes) -> Packed {
         let content = Content::of(entry);
         let mut size = content.size();
         codec::write_string(&mut size, key.as_bytes());
         let mut out = Vec::with_capacity(size);
         codec::write_string(&mut out, key.as_bytes());
         content.write(&mut out);
-        Packed(out.into())
+        Packed(share(out))
     }
 
     /// The entry; its bodies and field values are slices of these bytes. `None` never happens to what
@@ -46,6 +47,11 @@ impl Packed {
             let begin = u32::try_from(at).ok()?;
             codec::read_text(&self.0, &mut at).map(|_| begin)
         })
+    }
+
+    /// All of it.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.0
     }
 
     /// Whether these are the same bytes in memory, not only equal ones.
@@ -89,7 +95,7 @@ mod tests {
             let mut variant = variant("body");
             variant.tags = given.iter().map(|tag| Box::from(*tag)).collect();
             let entry = entry(variant);
-            let packed = Packed::new("the key", &entry);
+            let packed = Packed::new("the key", &entry, Bytes::from);
             assert_eq!(tags(&packed), expected, "{name}");
             assert_eq!(packed.entry(), Some(entry), "{name}");
         }
@@ -97,15 +103,16 @@ mod tests {
 
     #[test]
     fn equal_bytes_elsewhere_are_not_the_same() {
-        let packed = Packed::new("key", &entry(variant("body")));
+        let packed = Packed::new("key", &entry(variant("body")), Bytes::from);
         assert!(packed.is(&packed.clone()));
-        assert!(!packed.is(&Packed::new("key", &entry(variant("body")))));
+        let equal = Packed::new("key", &entry(variant("body")), Bytes::from);
+        assert!(!packed.is(&equal));
     }
 
     proptest! {
         #[test]
         fn any_entry_comes_back_whole_behind_any_key(key: String, held in any_entry()) {
-            let packed = Packed::new(&key, &held);
+            let packed = Packed::new(&key, &held, Bytes::from);
             prop_assert_eq!(packed.text(Packed::KEY), key.as_bytes());
             let mut distinct: Vec<&str> =
                 held.variants.iter().flat_map(|v| &v.tags).map(|tag| &**tag).collect();
@@ -117,7 +124,7 @@ mod tests {
 
         #[test]
         fn it_takes_just_its_size(held in any_entry()) {
-            let packed = Packed::new("key", &held);
+            let packed = Packed::new("key", &held, Bytes::from);
             let bytes = Vec::from(packed.0);
             prop_assert_eq!(bytes.capacity(), bytes.len());
         }

@@ -28,11 +28,11 @@
 //! | `fwd=method` | `method` |
 //! | `fwd=uri-miss` | `miss`; `collapsed` and `coalesce-timeout` without a because |
 //! | `fwd=vary-miss` | `vary-miss` |
-//! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, without a because; what was not stored: `status`, `no-store`, `private`, `set-cookie`, `vary-any`, `authorization`, `cookie`, `no-freshness`, `event-stream`, `too-large`, `incomplete`, `close-delimited`, `fenced`, `lease-lost`, `budget-full`, `missing-tag`, `too-many-groups` |
+//! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, without a because; what was not stored: `status`, `no-store`, `private`, `set-cookie`, `vary-any`, `authorization`, `cookie`, `no-freshness`, `event-stream`, `too-large`, `in-flight-full`, `fills-full`, `unwanted`, `incomplete`, `close-delimited`, `fenced`, `lease-lost`, `budget-full`, `missing-tag`, `too-many-groups` |
 //! | `fwd=request` | `request-directive`, `request-no-store` |
 //! | `fwd=stale` | `stale`, `no-cache`; `revalidated` and `stale-if-error` without a because |
 //! | `fwd=partial` | `partial` |
-//! | neither | answered here: `only-if-cached`, `bad-request`, `max-forwards`, `ready-path`, `fills-full` |
+//! | neither | answered here: `only-if-cached`, `bad-request`, `max-forwards`, `ready-path` |
 
 use std::fmt::Write;
 
@@ -190,11 +190,9 @@ fn handling(reason: Reason) -> Handling {
         Reason::VaryMiss => VARY_MISS,
         Reason::Partial => PARTIAL,
         Reason::RequestDirective | Reason::RequestNoStore => REQUEST,
-        Reason::OnlyIfCached
-        | Reason::BadRequest
-        | Reason::MaxForwards
-        | Reason::ReadyPath
-        | Reason::FillsFull => Handling::Neither,
+        Reason::OnlyIfCached | Reason::BadRequest | Reason::MaxForwards | Reason::ReadyPath => {
+            Handling::Neither
+        }
         Reason::Method => METHOD,
         Reason::NoRule
         | Reason::Disabled
@@ -219,6 +217,9 @@ fn handling(reason: Reason) -> Handling {
         | Reason::NoFreshness
         | Reason::EventStream
         | Reason::TooLarge
+        | Reason::InFlightFull
+        | Reason::FillsFull
+        | Reason::Unwanted
         | Reason::Incomplete
         | Reason::CloseDelimited
         | Reason::Fenced

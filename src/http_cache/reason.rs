@@ -82,8 +82,6 @@ reasons! {
     RequestNoStore = "request-no-store",
     /// The key is longer than the store takes.
     KeyTooLong = "key-too-long",
-    /// As many fills as there may be are under way.
-    FillsFull = "fills-full",
     // Not stored.
     /// The status is not one the rule or RFC 9111 §3 lets be stored.
     Status = "status",
@@ -108,6 +106,12 @@ reasons! {
     EventStream = "event-stream",
     /// The body is over `max_body`.
     TooLarge = "too-large",
+    /// `memory.in_flight` has no room for the body: it goes to its client alone (promise I7).
+    InFlightFull = "in-flight-full",
+    /// As many fills as there may be are under way: the answer goes to its client alone.
+    FillsFull = "fills-full",
+    /// Its client has gone, nobody else waits for it, and the rule ends such fills.
+    Unwanted = "unwanted",
     /// The body ended early or was cut (RFC 9111 §3.3).
     Incomplete = "incomplete",
     /// Only the end of the connection ended the body, so that it may have been cut (RFC 9112 §6.3).
@@ -127,7 +131,7 @@ reasons! {
     UpstreamError = "upstream-error",
     /// The app did not answer in time.
     UpstreamTimeout = "upstream-timeout",
-    /// The request was refused as malformed.
+    /// The request was refused as malformed, or its body did not come whole.
     BadRequest = "bad-request",
     /// `Max-Forwards: 0`: answered here, never forwarded (RFC 9110 §7.6.2).
     MaxForwards = "max-forwards",

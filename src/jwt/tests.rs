@@ -248,6 +248,34 @@ fn forgeries() {
     assert_eq!(verifier.verify(&bearer(&genuine), at(NOW)), Some(claims));
 }
 
+/// RFC 7519 §4: of two claims of one name the app may read the other.
+#[test]
+fn doubled_claims_are_no_token() {
+    let key = EncodingKey::from_secret(SECRET);
+    let verifier = verifier(&secret());
+    let exp = NOW + 1;
+    let rows = [
+        ("once", format!(r#"{{"exp":{exp},"sub":"me"}}"#), true),
+        (
+            "twice",
+            format!(r#"{{"exp":{exp},"sub":"me","sub":"you"}}"#),
+            false,
+        ),
+        (
+            "twice, deeper",
+            format!(r#"{{"exp":{exp},"sub":"me","org":{{"id":1,"id":2}}}}"#),
+            false,
+        ),
+    ];
+    for (name, claims, expected) in rows {
+        let message = format!("{}.{}", base64url(r#"{"alg":"HS256"}"#), base64url(&claims));
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("signed");
+        let found = subject(&verifier, &bearer(&format!("{message}.{signature}")));
+        assert_eq!(found.is_some(), expected, "{name}");
+    }
+}
+
 #[test]
 fn public_keys_verify_and_are_no_secrets() {
     let claims = json!({"sub": "root", "exp": NOW + 1});

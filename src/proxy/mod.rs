@@ -88,7 +88,7 @@ pub fn handle<'a>(
         interim: turn.as_ref().map(Turn::sink),
     };
     if max_forwards::ends_here(&context.parts) {
-        let response = max_forwards::answer(&context.parts);
+        let response = max_forwards::answer(&context);
         let outcome = Outcome::new(None, Reason::MaxForwards, response);
         return at_hand(outcome.finish(&worker.tally, &context));
     }

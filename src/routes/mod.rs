@@ -3,6 +3,7 @@
 mod credentials;
 mod escape;
 mod ignore_query;
+pub mod json;
 mod lenient;
 pub mod matcher;
 pub mod pattern;

@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -24,10 +25,14 @@ use super::transport::Transport;
 use crate::body::{Body, BoxError, Droppable};
 use crate::config::Listen;
 use crate::drain::Drain;
+use crate::pacing::Window;
 use crate::proxy::interim::{self, Interims};
 use crate::proxy::request::admit::MAX_FIELDS;
 use crate::proxy::request::client::Client;
 use crate::proxy::{self, Worker};
+
+/// What a connection may have in the kernel that is not on its way yet.
+const UNSENT: u32 = 128 << 10;
 
 /// An accepted connection and what it occupies.
 pub(super) struct Connection {
@@ -58,6 +63,8 @@ impl Connection {
         let idleness = self.listing.idleness().clone();
         idleness.belongs_to_this_task().await;
         let _ = stream.set_nodelay(true);
+        // What a client takes slowly waits here, where it is counted, and not in the kernel.
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
         let Some(transport) = self.open(stream, &listen).await? else {
             return Ok(());
         };
@@ -77,9 +84,10 @@ impl Connection {
         match detect_protocol(&mut io, &client.drain).await? {
             Some(Protocol::Http1) => {
                 let interims = client.interims.insert(Interims::default()).clone();
-                let phase = io.phase();
+                let (phase, window) = (io.phase(), io.window());
                 let io = interim::Transport::new(io, interims);
-                serve_http1(&self.worker, &client, io, phase, &listen).await
+                let answers = Answers { phase, window };
+                serve_http1(&self.worker, &client, io, &answers, &listen).await
             }
             // Boxed, so that the many connections of HTTP/1 do not carry its size.
             Some(Protocol::Http2) => {
@@ -157,16 +165,14 @@ async fn serve_http1(
     worker: &Arc<Worker>,
     client: &Client,
     io: interim::Transport<Timed>,
-    phase: Phase,
+    answers: &Answers,
     listen: &Listen,
 ) -> Result<(), BoxError> {
-    let service = service_fn(|request| {
-        let phase = phase.clone();
-        async move {
-            phase.start_answer();
-            let response = proxy::handle(worker, request, client).await;
-            Ok::<_, Infallible>(follow_answer(&phase, response))
-        }
+    let per_body = worker.cache.store.in_flight().per_body();
+    let service = service_fn(|request| async move {
+        answers.phase.start_answer();
+        let response = proxy::handle(worker, request, client).await;
+        Ok::<_, Infallible>(answers.follow(response, per_body))
     });
     let mut builder = http1::Builder::new();
     // Timeouts are the connection's own (see `Timed`); hyper's would count idle time as a slow head.
@@ -192,16 +198,28 @@ async fn serve_http1(
     Ok(connection.await?)
 }
 
-/// Keeps `phase` at how far the answer is.
-fn follow_answer(phase: &Phase, response: Response<Body>) -> Response<Body> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        phase.start_relay();
-    } else if response.body().is_streamed() {
-        return response.map(|body| body.guarded(phase.end_answer_on_drop()));
-    } else {
-        phase.end_answer();
+/// What a connection of HTTP/1 and its answers know of each other.
+struct Answers {
+    phase: Phase,
+    window: Window,
+}
+
+impl Answers {
+    /// Keeps the phase at how far the answer is, and the answer at the client's pace.
+    fn follow(&self, response: Response<Body>, per_body: u64) -> Response<Body> {
+        let Answers { phase, window } = self;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            phase.start_relay();
+        } else if response.body().is_streamed() {
+            return response.map(|body| {
+                let body = body.guarded(phase.end_answer_on_drop());
+                body.paced(window, per_body)
+            });
+        } else {
+            phase.end_answer();
+        }
+        response
     }
-    response
 }
 
 async fn serve_http2(
@@ -211,6 +229,7 @@ async fn serve_http2(
     limits: Limits,
     listen: &Listen,
 ) -> Result<(), BoxError> {
+    let per_body = worker.cache.store.in_flight().per_body();
     let streams = Streams::default();
     let spawner = Spawner::new(streams.clone(), limits.taking(), worker.metrics.clone());
     let idle = io.speak_http2(streams.clone());
@@ -224,7 +243,7 @@ async fn serve_http2(
             Ok::<_, Infallible>(http2::frame(&method, response))
         }
     });
-    let connection = http2::builder(listen, spawner).serve_connection(io, service);
+    let connection = http2::builder(listen, per_body, spawner).serve_connection(io, service);
     tokio::pin!(connection);
     // Requests that are being answered are finished after either.
     tokio::select! {

@@ -19,6 +19,7 @@ use super::idle::{Activity, Idleness};
 use super::poll_on_news::PollOnNews;
 use super::transport::Transport;
 use crate::metrics::Metrics;
+use crate::pacing::{self, Window};
 use crate::rate_timeout::RateTimeout;
 
 /// `[listen] header_timeout`, `idle_timeout` and `min_rate`.
@@ -95,6 +96,8 @@ pub(super) struct Timed {
     /// Runs while the client does not take what there is of an answer.
     taking: RateTimeout,
     sleep: PollOnNews<Sleep>,
+    /// Of the answers that HTTP/1 sends over it.
+    window: Window,
     /// On HTTP/2 alone, where the [`Activity`] says nothing.
     http2: Option<Http2>,
     idleness: Arc<Idleness>,
@@ -142,6 +145,7 @@ impl Timed {
             since: Since::default(),
             taking: limits.taking(),
             sleep: PollOnNews::new(tokio::time::sleep_until(now + limits.head.min(limits.idle))),
+            window: Window::default(),
             http2: None,
             idleness,
             metrics,
@@ -175,6 +179,11 @@ impl Timed {
             idle: idle.clone(),
         });
         idle
+    }
+
+    /// For the answers that are sent over it.
+    pub(super) fn window(&self) -> Window {
+        self.window.clone()
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -401,7 +410,7 @@ impl Read for Timed {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.io).poll_read(cx, buf) {
+        match pacing::read_little(Pin::new(&mut self.io), cx, buf, pacing::READ) {
             Poll::Ready(result) => Poll::Ready(match self.note_read() {
                 Ok(()) => result,
                 Err(cut) => Err(self.end_flood(cx, cut)),
@@ -445,6 +454,8 @@ impl Write for Timed {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has nothing left to write.
+        self.window.open();
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Ready(result) => {
                 self.end_wait_for_taking(0);

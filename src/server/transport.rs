@@ -14,10 +14,15 @@ use super::linger::linger;
 /// What a client of HTTP/2 may have sent when its connection ends: hyper's window of 1 MiB, and frames.
 const MAX_IN_FLIGHT: usize = 2 << 20;
 
+/// The most that is written for one client before others have their turn.
+const TURN: usize = 256 << 10;
+
 /// An accepted connection.
 pub(super) struct Transport {
     io: Io,
     replay: Replay,
+    /// Bytes written since others had their turn.
+    turn: usize,
     /// Only on HTTP/2 connections.
     watch: Option<Box<FrameWatch>>,
 }
@@ -55,6 +60,7 @@ impl Transport {
         Transport {
             io,
             replay: Replay::default(),
+            turn: 0,
             watch: None,
         }
     }
@@ -104,6 +110,17 @@ impl Transport {
             passed: Passed::default(),
             streams: OpenStreams::default(),
         }));
+    }
+
+    /// Pending, to be called again at once, after each [`TURN`]: a client of something long must not hold up
+    /// those whose answers are short.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.turn < TURN {
+            return Poll::Ready(());
+        }
+        self.turn = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// What has passed since this was asked last: heads and idle frames of the client, fields and data of
@@ -206,10 +223,12 @@ impl AsyncWrite for Transport {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        std::task::ready!(this.poll_turn(cx));
         let written = std::task::ready!(match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Io::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         })?;
+        this.turn += written;
         if let Some(watch) = &mut this.watch {
             watch.note_written(&[io::IoSlice::new(buf)], written);
         }
@@ -222,10 +241,12 @@ impl AsyncWrite for Transport {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        std::task::ready!(this.poll_turn(cx));
         let written = std::task::ready!(match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Io::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         })?;
+        this.turn += written;
         if let Some(watch) = &mut this.watch {
             watch.note_written(bufs, written);
         }

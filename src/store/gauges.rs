@@ -3,6 +3,7 @@
 use super::memory::MemoryUsage;
 use super::redis::{Counters, RedisStatus};
 use crate::entry::Priority;
+use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 
 /// Sets the gauges of the memory tier, and brings its eviction counters up to date.
@@ -13,6 +14,12 @@ pub(super) fn set_memory(metrics: &Metrics, usage: &MemoryUsage) {
         let counter = metrics.evictions.with_label_values(&labels);
         counter.inc_by(total.saturating_sub(counter.get()));
     }
+}
+
+/// Sets the gauges of what is outside both.
+pub(super) fn set_in_flight(metrics: &Metrics, in_flight: &InFlight) {
+    metrics.in_flight.set(to_gauge(in_flight.held()));
+    metrics.in_flight_limit.set(to_gauge(in_flight.max()));
 }
 
 /// Sets the gauges of the Redis tier.

@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::{Coherence, Config};
 use crate::entry::{Entry, Variant};
 use crate::http_cache::Reason;
+use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::routes::Purge;
 
@@ -39,6 +40,7 @@ pub struct Store {
 
 struct Shared {
     memory: Arc<Memory>,
+    in_flight: InFlight,
     fence: Arc<Fence>,
     /// The Redis tier, if one is configured.
     tier: Option<Arc<Tier>>,
@@ -61,16 +63,27 @@ pub struct Purged {
 impl Store {
     /// The shared parts. Never waits for Redis and never fails because of it.
     pub fn new(config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Store {
-        let memory = Arc::new(Memory::new(config.memory.max));
+        let in_flight = InFlight::new(config.memory.in_flight, config.memory.per_body);
+        let memory = Arc::new(Memory::new(config.memory.max, in_flight.clone()));
         let fence = Arc::new(Fence::default());
         let tier = config.redis.as_ref().map(|redis| {
             let (memory, fence) = (Arc::clone(&memory), Arc::clone(&fence));
+            let in_flight = in_flight.clone();
             let (clock, metrics) = (clock.clone(), Arc::clone(&metrics));
-            Tier::new(redis, &config.budget, memory, fence, clock, metrics)
+            Tier::new(
+                redis,
+                &config.budget,
+                memory,
+                in_flight,
+                fence,
+                clock,
+                metrics,
+            )
         });
         Store {
             shared: Arc::new(Shared {
                 memory,
+                in_flight,
                 fence,
                 tier: tier.map(Arc::new),
                 clock,
@@ -152,6 +165,11 @@ impl Store {
             });
         }
         Ok(Some(entry))
+    }
+
+    /// The budget for what is held outside the tiers.
+    pub fn in_flight(&self) -> &InFlight {
+        &self.shared.in_flight
     }
 
     /// Whether other sidecars may purge what this one holds.
@@ -278,6 +296,7 @@ impl Store {
     pub async fn status(&self) -> Status {
         let memory = self.shared.memory.usage();
         gauges::set_memory(&self.shared.metrics, &memory);
+        gauges::set_in_flight(&self.shared.metrics, &self.shared.in_flight);
         let redis = match (&self.shared.tier, &self.redis) {
             (Some(_), Some(redis)) => {
                 let (status, counters) = redis.status().await;

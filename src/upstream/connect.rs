@@ -1,25 +1,31 @@
 //! Connecting to the app: TCP, TLS or a unix socket.
 
+use std::io;
+use std::mem::MaybeUninit;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use tokio::net::UnixStream;
+use socket2::SockRef;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tower_service::Service;
 
 use super::PoolError;
 use crate::body::BoxError;
 use crate::config::{self, Target};
+use crate::in_flight::InFlight;
+use crate::pacing::{self, Window};
 
 /// The version of HTTP that a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +73,13 @@ impl Connector {
     }
 
     /// A new connection; `address` is the app's, and means nothing for a unix socket.
-    pub(super) async fn open(&self, address: &Uri) -> Result<Io, BoxError> {
+    pub(super) async fn open(&self, address: &Uri, in_flight: &InFlight) -> Result<Io, BoxError> {
         let (dialer, timeout) = (self.dialer.clone(), self.timeout);
-        tokio::time::timeout(timeout, dial(dialer, address.clone()))
+        let dialing = dial(dialer, address.clone());
+        let transport = tokio::time::timeout(timeout, dialing)
             .await
-            .map_err(|_| format!("no connection within {timeout:?}"))?
+            .map_err(|_| format!("no connection within {timeout:?}"))??;
+        Ok(Io::new(transport, in_flight.clone()))
     }
 }
 
@@ -115,22 +123,46 @@ fn tls_connector(
     })
 }
 
-async fn dial(dialer: Dialer, uri: Uri) -> Result<Io, BoxError> {
+async fn dial(dialer: Dialer, uri: Uri) -> Result<Box<dyn Transport>, BoxError> {
     Ok(match dialer {
-        Dialer::Tcp(mut tcp) => Io::new(tcp.call(uri).await?),
-        Dialer::Tls(mut tls) => Io::new(tls.call(uri).await?),
-        Dialer::Unix(path) => Io::new(UnixIo(TokioIo::new(UnixStream::connect(&*path).await?))),
+        Dialer::Tcp(mut tcp) => Box::new(tcp.call(uri).await?),
+        Dialer::Tls(mut tls) => Box::new(tls.call(uri).await?),
+        Dialer::Unix(path) => Box::new(UnixIo(TokioIo::new(UnixStream::connect(&*path).await?))),
     })
 }
 
 /// An open connection of any kind.
 pub(super) struct Io {
     transport: Box<dyn Transport>,
+    in_flight: InFlight,
     /// Notified of each read; `None`: nobody waits for it.
     was_read: Option<Arc<Notify>>,
+    /// Of the bodies that HTTP/1 sends over it.
+    window: Window,
     /// What becomes of bytes that the app takes no more.
     unread_writes: UnreadWrites,
+    begins_request: RequestStart,
 }
+
+/// Says that a connection's next write begins a request, on HTTP/1.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RequestStart(Arc<AtomicBool>);
+
+impl RequestStart {
+    pub(super) fn announce(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> bool {
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// What the app sent before it was asked would be taken for the answer to what it is asked next, and every
+/// later answer for that to the request after its own.
+#[derive(Debug, thiserror::Error)]
+#[error("the app sent an answer that nobody has asked for")]
+struct Unasked;
 
 /// What becomes of bytes for an app that has closed its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,12 +177,28 @@ enum UnreadWrites {
 }
 
 impl Io {
-    fn new(transport: impl Transport + 'static) -> Io {
+    fn new(transport: Box<dyn Transport>, in_flight: InFlight) -> Io {
         Io {
-            transport: Box::new(transport),
+            transport,
+            in_flight,
             was_read: None,
+            window: Window::default(),
             unread_writes: UnreadWrites::Fail,
+            begins_request: RequestStart::default(),
         }
+    }
+
+    /// Where a request that goes over a used connection is announced: it is not sent if the app has sent
+    /// something before it.
+    pub(super) fn request_start(&self) -> RequestStart {
+        self.begins_request.clone()
+    }
+
+    fn check_start(&self) -> io::Result<()> {
+        if self.begins_request.take() && self.transport.has_unread() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionReset, Unasked));
+        }
+        Ok(())
     }
 
     /// Goes on reading when the app takes no more bytes: an early answer to a request of HTTP/1.
@@ -161,10 +209,10 @@ impl Io {
     /// The result of writing `length` bytes, or as if they had been written.
     fn written(
         &mut self,
-        polled: Poll<std::io::Result<usize>>,
+        polled: Poll<io::Result<usize>>,
         length: usize,
-    ) -> Poll<std::io::Result<usize>> {
-        use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    ) -> Poll<io::Result<usize>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
         match polled {
             Poll::Ready(Err(error))
                 if self.unread_writes == UnreadWrites::Drop
@@ -177,14 +225,51 @@ impl Io {
         }
     }
 
+    /// For the bodies that are sent over it.
+    pub(super) fn window(&self) -> Window {
+        self.window.clone()
+    }
+
     /// What is notified whenever something was read.
     pub(super) fn notify_on_read(&mut self) -> Arc<Notify> {
         self.was_read.get_or_insert_default().clone()
     }
 }
 
-trait Transport: Read + Write + Connection + Unpin + Send {}
-impl<T: Read + Write + Connection + Unpin + Send> Transport for T {}
+trait Transport: Read + Write + Connection + Pending + Unpin + Send {}
+impl<T: Read + Write + Connection + Pending + Unpin + Send> Transport for T {}
+
+/// What has arrived and was not read.
+trait Pending {
+    /// Whether anything has, as the system knows it at this moment.
+    fn has_unread(&self) -> bool;
+}
+
+impl Pending for TokioIo<TcpStream> {
+    fn has_unread(&self) -> bool {
+        peek(&SockRef::from(self.inner()))
+    }
+}
+
+impl Pending for MaybeHttpsStream<TokioIo<TcpStream>> {
+    fn has_unread(&self) -> bool {
+        match self {
+            MaybeHttpsStream::Http(tcp) => tcp.has_unread(),
+            MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().has_unread(),
+        }
+    }
+}
+
+impl Pending for UnixIo {
+    fn has_unread(&self) -> bool {
+        peek(&SockRef::from(self.0.inner()))
+    }
+}
+
+fn peek(socket: &SockRef<'_>) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    socket.peek(&mut byte).is_ok_and(|length| length > 0)
+}
 
 impl Connection for Io {
     fn connected(&self) -> Connected {
@@ -197,8 +282,9 @@ impl Read for Io {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let polled = Pin::new(&mut *self.transport).poll_read(cx, buf);
+    ) -> Poll<io::Result<()>> {
+        let most = pacing::read_at_a_time(self.in_flight.is_full());
+        let polled = pacing::read_little(Pin::new(&mut *self.transport), cx, buf, most);
         if let (Poll::Ready(_), Some(was_read)) = (&polled, &self.was_read) {
             was_read.notify_one();
         }
@@ -211,22 +297,25 @@ impl Write for Io {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    ) -> Poll<io::Result<usize>> {
         if self.unread_writes == UnreadWrites::Dropping {
             return Poll::Ready(Ok(buf.len()));
         }
+        self.check_start()?;
         let polled = Pin::new(&mut *self.transport).poll_write(cx, buf);
         self.written(polled, buf.len())
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.unread_writes == UnreadWrites::Dropping {
             return Poll::Ready(Ok(()));
         }
+        // hyper flushes when it has nothing left to write.
+        self.window.open();
         Pin::new(&mut *self.transport).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.transport).poll_shutdown(cx)
     }
 
@@ -237,12 +326,13 @@ impl Write for Io {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let length = bufs.iter().map(|buf| buf.len()).sum();
         if self.unread_writes == UnreadWrites::Dropping {
             return Poll::Ready(Ok(length));
         }
+        self.check_start()?;
         let polled = Pin::new(&mut *self.transport).poll_write_vectored(cx, bufs);
         self.written(polled, length)
     }
@@ -261,7 +351,7 @@ impl Read for UnixIo {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
@@ -271,15 +361,51 @@ impl Write for UnixIo {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn write(io: &mut Io) -> io::Result<usize> {
+        poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, b"GET")).await
+    }
+
+    /// The read side is asked of the system: nobody has polled it since the bytes came.
+    #[tokio::test]
+    async fn a_request_is_not_sent_behind_an_unasked_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        let (stream, accepted) = tokio::join!(stream, listener.accept());
+        let mut io = Io::new(Box::new(TokioIo::new(stream.unwrap())), InFlight::new(0, 0));
+        io.read_early_answers();
+        let (mut app, _) = accepted.unwrap();
+        let start = io.request_start();
+        start.announce();
+        assert_eq!(write(&mut io).await.unwrap(), 3, "nothing has come");
+        app.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        while !io.transport.has_unread() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(write(&mut io).await.unwrap(), 3, "an answer in its time");
+        start.announce();
+        let error = write(&mut io).await.unwrap_err();
+        assert!(error.to_string().contains("nobody has asked"), "{error}");
     }
 }

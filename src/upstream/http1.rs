@@ -15,10 +15,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::connect::{Connector, HttpVersion};
+use super::connect::{Connector, HttpVersion, RequestStart};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
+use crate::in_flight::InFlight;
+use crate::pacing::Window;
 
 /// The most fields that an answer may have.
 const MAX_FIELDS: usize = 512;
@@ -31,6 +33,7 @@ pub(super) struct Http1(Arc<Pool>);
 struct Pool {
     connector: Connector,
     address: Uri,
+    in_flight: InFlight,
     max_idle: usize,
     idle_timeout: Duration,
     state: Mutex<PoolState>,
@@ -48,8 +51,17 @@ struct PoolState {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Body>,
+    sender: Sender,
     since: Instant,
+}
+
+/// Where a connection takes its requests.
+#[derive(Debug)]
+struct Sender {
+    hyper: SendRequest<Body>,
+    start: RequestStart,
+    /// Of the bodies that are sent over it.
+    window: Window,
 }
 
 /// A connection that one request has to itself. Dropped when the answer's body has been read, it goes back
@@ -57,17 +69,22 @@ struct Idle {
 #[derive(Debug)]
 pub(super) struct PooledConnection {
     /// `None`: dropped.
-    sender: Option<SendRequest<Body>>,
+    sender: Option<Sender>,
     /// Whether it had been opened for another request.
     reused: bool,
     pool: Arc<Pool>,
 }
 
 impl Http1 {
-    pub(super) fn new(settings: &config::Upstream, address: Uri) -> Result<Http1, PoolError> {
+    pub(super) fn new(
+        settings: &config::Upstream,
+        address: Uri,
+        in_flight: InFlight,
+    ) -> Result<Http1, PoolError> {
         Ok(Http1(Arc::new(Pool {
             connector: Connector::new(settings, HttpVersion::Http1)?,
             address,
+            in_flight,
             max_idle: settings.max_idle,
             idle_timeout: settings.idle_timeout,
             state: Mutex::default(),
@@ -82,7 +99,7 @@ impl Http1 {
     )]
     pub(super) fn send(
         &self,
-        mut request: Request<Body>,
+        mut unsent: Request<Body>,
     ) -> impl Future<Output = Result<(Response<Incoming>, PooledConnection), UpstreamError>> {
         async move {
             let mut may_open_again = true;
@@ -98,17 +115,29 @@ impl Http1 {
                 let Some(sender) = &mut connection.sender else {
                     continue;
                 };
-                let mut error = match sender.try_send_request(request).await {
+                if connection.reused {
+                    sender.start.announce();
+                }
+                let per_body = self.0.in_flight.per_body();
+                let request = unsent.map(|body| body.paced(&sender.window, per_body));
+                let mut error = match sender.hyper.try_send_request(request).await {
                     Ok(response) => return Ok((response, connection)),
                     Err(error) => error,
                 };
                 match error.take_message() {
-                    Some(unsent) if may_try_again => request = unsent,
+                    Some(again) if may_try_again => unsent = again,
                     Some(_) => return Err(UpstreamError::Connect(error.into_error().into())),
                     None => return Err(UpstreamError::Broken(error.into_error().into())),
                 }
             }
         }
+    }
+}
+
+impl PooledConnection {
+    /// Closes it: what comes on it next cannot be told from what came last.
+    pub(super) fn close(mut self) {
+        self.sender = None;
     }
 }
 
@@ -118,7 +147,7 @@ impl Pool {
         let mut now = None;
         while let Some(idle) = state.idle.pop() {
             let now = *now.get_or_insert_with(Instant::now);
-            if idle.since + self.idle_timeout > now && !idle.sender.is_closed() {
+            if idle.since + self.idle_timeout > now && !idle.sender.hyper.is_closed() {
                 return Some(self.lend(idle.sender, true));
             }
         }
@@ -153,7 +182,7 @@ impl Pool {
         given
     }
 
-    fn lend(self: &Arc<Self>, sender: SendRequest<Body>, reused: bool) -> PooledConnection {
+    fn lend(self: &Arc<Self>, sender: Sender, reused: bool) -> PooledConnection {
         PooledConnection {
             sender: Some(sender),
             reused,
@@ -162,7 +191,7 @@ impl Pool {
     }
 
     /// Takes a free connection back.
-    fn take_back(self: &Arc<Self>, sender: SendRequest<Body>) {
+    fn take_back(self: &Arc<Self>, sender: Sender) {
         // A request that is handed it and ends before it looks gives it back by dropping it.
         let mut connection = self.lend(sender, true);
         let mut state = self.state.lock();
@@ -176,7 +205,7 @@ impl Pool {
             return;
         };
         if state.idle.len() >= self.max_idle {
-            state.idle.retain(|idle| !idle.sender.is_closed());
+            state.idle.retain(|idle| !idle.sender.hyper.is_closed());
         }
         if state.idle.len() >= self.max_idle {
             return;
@@ -198,7 +227,7 @@ impl Pool {
         let mut state = self.state.lock();
         state
             .idle
-            .retain(|idle| idle.since + self.idle_timeout > now && !idle.sender.is_closed());
+            .retain(|idle| idle.since + self.idle_timeout > now && !idle.sender.hyper.is_closed());
         let next = state
             .idle
             .first()
@@ -209,14 +238,20 @@ impl Pool {
 }
 
 async fn open(pool: Arc<Pool>) -> Result<PooledConnection, BoxError> {
-    let mut io = pool.connector.open(&pool.address).await?;
+    let mut io = pool.connector.open(&pool.address, &pool.in_flight).await?;
     io.read_early_answers();
-    let (sender, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
+    let (start, window) = (io.request_start(), io.window());
+    let (hyper, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "connection to the app ended");
         }
     });
+    let sender = Sender {
+        hyper,
+        start,
+        window,
+    };
     Ok(pool.lend(sender, false))
 }
 
@@ -235,15 +270,15 @@ impl Drop for PooledConnection {
         let Some(mut sender) = self.sender.take() else {
             return;
         };
-        if sender.is_ready() {
+        if sender.hyper.is_ready() {
             self.pool.take_back(sender);
-        } else if !sender.is_closed()
+        } else if !sender.hyper.is_closed()
             && let Ok(runtime) = Handle::try_current()
         {
             // Still sending its request, or about to end.
             let pool = self.pool.clone();
             runtime.spawn(async move {
-                if sender.ready().await.is_ok() {
+                if sender.hyper.ready().await.is_ok() {
                     pool.take_back(sender);
                 }
             });

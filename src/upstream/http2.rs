@@ -25,6 +25,7 @@ use super::connect::{Connector, HttpVersion, Io};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
+use crate::in_flight::InFlight;
 use request::{Refusal, copy_if_whole, find_refusal, to_http2};
 
 /// How often a request is sent that the app has not looked at.
@@ -37,11 +38,17 @@ const UNKNOWN: usize = usize::MAX - 1;
 /// The largest head of an answer, as for HTTP/1.
 const MAX_HEAD: u32 = 400 << 10;
 
+/// How many streams of a connection may have their window full before the others are held up.
+const STREAMS: u32 = 256;
+/// The widest window (RFC 9113 §6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+
 /// The connections of one worker.
 #[derive(Clone, Debug)]
 pub(super) struct Http2 {
     connector: Connector,
     address: Uri,
+    in_flight: InFlight,
     connect_timeout: Duration,
     idle_timeout: Duration,
     open: SharedConnections,
@@ -75,10 +82,15 @@ struct SharedConnection {
 pub(super) struct StreamPermit(Arc<SharedConnection>);
 
 impl Http2 {
-    pub(super) fn new(settings: &config::Upstream, address: Uri) -> Result<Http2, PoolError> {
+    pub(super) fn new(
+        settings: &config::Upstream,
+        address: Uri,
+        in_flight: InFlight,
+    ) -> Result<Http2, PoolError> {
         Ok(Http2 {
             connector: Connector::new(settings, HttpVersion::Http2)?,
             address,
+            in_flight,
             connect_timeout: settings.connect_timeout,
             idle_timeout: settings.idle_timeout,
             open: SharedConnections::default(),
@@ -157,16 +169,23 @@ impl Http2 {
     }
 
     async fn connect(&self) -> Result<StreamPermit, BoxError> {
-        let mut io = self.connector.open(&self.address).await?;
+        let mut io = self.connector.open(&self.address, &self.in_flight).await?;
         if self.address.scheme() == Some(&Scheme::HTTPS) && !io.connected().is_negotiated_h2() {
             return Err("the app does not offer HTTP/2 (ALPN); leave out [upstream] http2".into());
         }
         let was_read = io.notify_on_read();
+        let window = u32::try_from(self.in_flight.per_body())
+            .unwrap_or(MAX_WINDOW)
+            .min(MAX_WINDOW);
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
             .max_header_list_size(MAX_HEAD)
+            .initial_stream_window_size(window)
+            // So wide that streams which are read slowly do not hold up the others.
+            .initial_connection_window_size(window.saturating_mul(STREAMS).min(MAX_WINDOW))
+            .max_send_buf_size(window as usize)
             .initial_max_send_streams(UNKNOWN)
             .handshake(io)
             .await?;

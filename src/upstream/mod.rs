@@ -14,8 +14,9 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
-use crate::body::{Body, BoxError, Progress, Timed};
+use crate::body::{Body, BodyFault, BoxError, Progress, Timed};
 use crate::config;
+use crate::in_flight::{self, InFlight, Share};
 use http1::Http1;
 use http2::Http2;
 
@@ -27,6 +28,7 @@ pub struct Upstream {
     http2: Option<Http2>,
     /// The app's host, for where the client's is not preserved.
     host: HeaderValue,
+    in_flight: InFlight,
     settings: config::Upstream,
 }
 
@@ -37,13 +39,25 @@ pub struct Arriving {
     version: Version,
     /// `None`: there is no body, and the connection is free already.
     permit: Option<ConnectionPermit>,
+    /// What its buffers hold; `None`: little.
+    share: Option<Share>,
 }
 
 /// A request's share of a connection; held until the answer's body has ended.
 #[derive(Debug)]
 enum ConnectionPermit {
-    Http1(#[expect(dead_code, reason = "kept until it is dropped")] http1::PooledConnection),
+    Http1(http1::PooledConnection),
     Http2(#[expect(dead_code, reason = "kept until it is dropped")] http2::StreamPermit),
+}
+
+impl ConnectionPermit {
+    /// Takes no further request to a connection of HTTP/1: where one message ends and the next begins is in
+    /// doubt (RFC 9112 §6.1, §6.3). In HTTP/2 frames tell.
+    fn close(self) {
+        if let ConnectionPermit::Http1(connection) = self {
+            connection.close();
+        }
+    }
 }
 
 impl Arriving {
@@ -51,7 +65,7 @@ impl Arriving {
     pub fn within(self, timeout: Option<Duration>) -> Timed {
         Timed::new(self.body, timeout)
             .of(self.version)
-            .holding(self.permit)
+            .holding(self.permit.map(|permit| (permit, self.share)))
     }
 }
 
@@ -70,6 +84,9 @@ pub enum UpstreamError {
     /// The answer is not one that may be passed on; the app may have acted on the request.
     #[error("the app's answer is malformed: {0}")]
     Malformed(&'static str),
+    /// The client's body did not come whole, so that half a request was sent.
+    #[error("the client's body did not come whole: {0}")]
+    RequestBody(BodyFault),
     /// No answer's head in time; the app may have acted on the request.
     #[error("the app did not answer within {0:?}")]
     Timeout(Duration),
@@ -109,7 +126,7 @@ pub enum PoolError {
 
 impl Upstream {
     /// A pool for `settings`; connects when first used.
-    pub fn new(settings: &config::Upstream) -> Result<Upstream, PoolError> {
+    pub fn new(settings: &config::Upstream, in_flight: InFlight) -> Result<Upstream, PoolError> {
         let (scheme, authority) = match &settings.target {
             config::Target::Http(authority) => (Scheme::HTTP, authority.clone()),
             config::Target::Https(authority) => (Scheme::HTTPS, authority.clone()),
@@ -120,11 +137,12 @@ impl Upstream {
         let address = build_uri(scheme, authority, PathAndQuery::from_static("/"));
         let http2 = settings
             .http2
-            .then(|| Http2::new(settings, address.clone()));
+            .then(|| Http2::new(settings, address.clone(), in_flight.clone()));
         Ok(Upstream {
-            http1: Http1::new(settings, address)?,
+            http1: Http1::new(settings, address, in_flight.clone())?,
             http2: http2.transpose()?,
             host,
+            in_flight,
             settings: settings.clone(),
         })
     }
@@ -191,10 +209,16 @@ impl Upstream {
                     (response, ConnectionPermit::Http1(permit))
                 }
             };
-            check_head(response.status(), response.headers(), upgrades)?;
+            let mut response = response;
+            let status = response.status();
+            if let Err(error) = check_head(status, response.headers_mut(), upgrades) {
+                permit.close();
+                return Err(error);
+            }
             let version = response.version();
             Ok(response.map(|body| Arriving {
                 permit: (!body.is_end_stream()).then_some(permit),
+                share: self.share_for(&body),
                 version,
                 body,
             }))
@@ -202,7 +226,8 @@ impl Upstream {
     }
 
     /// Waits for `sending` as long as `[upstream] timeout` allows from the last piece of the request's
-    /// body that `progress` saw taken. After a timeout `sending` is still under way.
+    /// body that `progress` saw taken. After a timeout `sending` is still under way. Where that body did not
+    /// come whole, no error is the app's.
     pub async fn wait_for_head<F>(&self, sending: &mut F, progress: &Progress) -> F::Output
     where
         F: Future<Output = Result<Response<Arriving>, UpstreamError>> + Unpin,
@@ -210,7 +235,12 @@ impl Upstream {
         let mut deadline = Instant::now() + self.settings.timeout;
         loop {
             match tokio::time::timeout_at(deadline, &mut *sending).await {
-                Ok(result) => return result,
+                Ok(result) => {
+                    return result.map_err(|error| match progress.fault() {
+                        Some(fault) => UpstreamError::RequestBody(fault),
+                        None => error,
+                    });
+                }
                 Err(_) => {
                     let extended = progress.last() + self.settings.timeout;
                     if extended <= deadline {
@@ -220,6 +250,12 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    fn share_for(&self, body: &Incoming) -> Option<Share> {
+        let longest = body.size_hint().upper();
+        let is_short = longest.is_some_and(|longest| longest <= in_flight::SHORT as u64);
+        (!is_short).then(|| self.in_flight.pass())
     }
 
     /// The longest pause between two pieces of an answer.
@@ -251,8 +287,14 @@ fn build_uri(scheme: Scheme, authority: Authority, path: PathAndQuery) -> Uri {
 }
 
 /// Refuses what hyper takes for an answer and must not be passed on (reliability.md A3): a body framed in
-/// two ways or in an unknown one (RFC 9112 §6.3), and a 101 that was not asked for.
-fn check_head(status: StatusCode, fields: &HeaderMap, upgrades: bool) -> Result<(), UpstreamError> {
+/// two ways or in an unknown one (RFC 9112 §6.3), and a 101 that was not asked for. Its length is one number
+/// afterwards.
+fn check_head(
+    status: StatusCode,
+    fields: &mut HeaderMap,
+    upgrades: bool,
+) -> Result<(), UpstreamError> {
+    unite_lengths(fields)?;
     let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         if fields.contains_key(CONTENT_LENGTH) {
@@ -269,6 +311,33 @@ fn check_head(status: StatusCode, fields: &HeaderMap, upgrades: bool) -> Result<
     if status == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
         return Err(UpstreamError::Malformed("101 without an Upgrade"));
     }
+    Ok(())
+}
+
+/// RFC 9110 §8.6: `5, 5` is said again as `5`, and lengths that differ are refused. hyper looks at none where
+/// there is no body, as for a HEAD.
+fn unite_lengths(fields: &mut HeaderMap) -> Result<(), UpstreamError> {
+    const MALFORMED: UpstreamError = UpstreamError::Malformed("a Content-Length that is no number");
+    let mut lines = fields.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lines.next() else {
+        return Ok(());
+    };
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let is_one = lines.next().is_none();
+    if is_one && is_number(first.as_bytes()) {
+        return Ok(());
+    }
+    let numbers = fields.get_all(CONTENT_LENGTH).iter();
+    let mut numbers = numbers
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let number = numbers.next().filter(|number| is_number(number));
+    let number = number.ok_or(MALFORMED)?;
+    if numbers.any(|other| other != number) {
+        return Err(MALFORMED);
+    }
+    let number = HeaderValue::from_bytes(number).map_err(|_| MALFORMED)?;
+    fields.insert(CONTENT_LENGTH, number);
     Ok(())
 }
 

@@ -6,12 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{Response, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::Gate;
 use crate::support::app::{Answer, Speaks, TestApp};
 use crate::support::client::exchange_raw;
+use crate::support::http2::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RawHttp2, SETTINGS, fields, frame,
+};
+use crate::support::raw_app::{RawApp, Step as RawStep};
+use crate::support::raw_client::RawClient;
 use crate::support::sidecar::Sidecar;
 use crate::support::tls::Certificate;
 
@@ -378,4 +384,116 @@ async fn an_unreachable_app_fails_all_who_wait_at_once() {
     for status in asking {
         assert_eq!(status.await.expect("no panic"), 502);
     }
+}
+
+/// An app that answers the first request of each connection with these frames.
+async fn answering(frames: Vec<Vec<u8>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let frames = frames.concat();
+            tokio::spawn(async move {
+                let _ = stream.write_all(&frame(SETTINGS, 0, 0, &[])).await;
+                let mut read = vec![0; PREFACE.len()];
+                stream.read_exact(&mut read).await.expect("a preface");
+                let mut head = [0; 9];
+                while stream.read_exact(&mut head).await.is_ok() {
+                    let [a, b, c, kind, ..] = head;
+                    read.resize(u32::from_be_bytes([0, a, b, c]) as usize, 0);
+                    stream.read_exact(&mut read).await.expect("a whole frame");
+                    if kind == HEADERS {
+                        let _ = stream.write_all(&frames).await;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+/// RFC 9113 §8.1, §8.6: there are no pseudo-fields in trailers, and no 101. h2 tells nobody of either, so that
+/// they cannot be refused; nothing of them goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_101_and_pseudo_fields_in_trailers_stay_behind() {
+    let head =
+        |flags: u8, block: &[(&str, &str)]| frame(HEADERS, END_HEADERS | flags, 1, &fields(block));
+    let ok = || head(0, &[(":status", "200"), ("trailer", "x-sum")]);
+    let rows = [
+        (
+            "101 before the answer",
+            vec![
+                head(0, &[(":status", "101")]),
+                ok(),
+                frame(DATA, END_STREAM, 1, b"ok"),
+            ],
+            "200",
+        ),
+        (
+            "101 alone",
+            vec![head(END_STREAM, &[(":status", "101")])],
+            "502",
+        ),
+        (
+            "trailers",
+            vec![
+                ok(),
+                frame(DATA, 0, 1, b"ok"),
+                head(END_STREAM, &[(":path", "/evil"), ("x-sum", "1")]),
+            ],
+            "200",
+        ),
+    ];
+    for (name, frames, status) in rows {
+        let sidecar = Sidecar::start(&answering(frames).await, HTTP2);
+        let mut client = RawClient::connect(sidecar.addr()).await;
+        client
+            .send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: te, close\r\n\r\n")
+            .await;
+        let answer = client.rest().await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{name}: {answer}"
+        );
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{name}: {answer}");
+        assert!(!answer.contains("/evil"), "{name}: {answer}");
+        assert_eq!(answer.contains("x-sum: 1"), name == "trailers", "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_http2_are_sent_no_101_and_send_no_pseudo_fields_in_trailers() {
+    let app = RawApp::start(|nth| match nth {
+        0 => vec![RawStep::send(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        )],
+        _ => vec![
+            RawStep::read("x-sum: 1\r\n\r\n"),
+            RawStep::send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        ],
+    })
+    .await;
+    let sidecar = Sidecar::start(&app.url(), "");
+    assert_eq!(sidecar.http2().get("/").await.status, 502);
+
+    let mut client = RawHttp2::begin(sidecar.addr(), &[]).await;
+    let request = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/up"),
+        (":authority", "a"),
+        ("trailer", "x-sum"),
+    ];
+    let trailers = [(":path", "/evil"), ("x-sum", "1")];
+    for (kind, flags, payload) in [
+        (HEADERS, END_HEADERS, fields(&request)),
+        (DATA, 0, b"body".to_vec()),
+        (HEADERS, END_HEADERS | END_STREAM, fields(&trailers)),
+    ] {
+        client.send(&frame(kind, flags, 1, &payload)).await;
+    }
+    client.next_of(HEADERS).await.expect("an answer");
+    let received = app.request(1);
+    assert!(received.contains("x-sum: 1"), "{received}");
+    assert!(!received.contains("/evil"), "{received}");
 }

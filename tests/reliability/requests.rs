@@ -211,3 +211,41 @@ async fn a_refusal_provoked_by_one_request_is_kept_from_others() {
     assert_eq!(app.count("/board"), asked, "not forwarded");
     assert_eq!(client.get("/board?id=3").await.text(), "board");
 }
+
+/// What comes behind a body whose end is in doubt is answered by nobody, rather than taken for a part of it
+/// in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bare_line_feed_behind_the_last_chunk_swallows_no_request() {
+    let rows = [
+        ("no end of the trailers", "3\r\nabc\r\n0\r\n\n", "400"),
+        (
+            "within the trailers",
+            "3\r\nabc\r\n0\r\nX-Sum: 1\n\n",
+            "200",
+        ),
+        ("in a chunk's line", "3\nabc\r\n0\r\n\r\n", "400"),
+        ("in an extension", "3;a\n\r\nabc\r\n0\r\n\r\n", "400"),
+        ("behind a chunk", "3\r\nabc\n0\r\n\r\n", "400"),
+        ("in the last chunk's line", "3\r\nabc\r\n0\n\r\n", "400"),
+    ];
+    for method in ["POST", "GET"] {
+        for (name, body, status) in rows {
+            let app = TestApp::start().await;
+            app.on(method, "/first", |_| Answer::text("first"));
+            app.on("GET", "/smuggled", |_| Answer::text("smuggled"));
+            let sidecar = Sidecar::start(&app.url(), RFC);
+            let head = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let requests = format!("{method} /first {head}{body}{SMUGGLED}");
+            // It closes by itself.
+            let answers = conversation(&sidecar, requests.as_bytes()).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(
+                answers.starts_with(&expected),
+                "{method}, {name}: {answers}"
+            );
+            assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{name}: {answers}");
+            assert!(answers.contains("connection: close"), "{name}: {answers}");
+            assert_eq!(app.count("/smuggled"), 0, "{method}, {name}");
+        }
+    }
+}

@@ -271,8 +271,13 @@ fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config
             max,
             evict_at: max * 9 / 10,
         },
-        memory: config::Memory { max: 8 << 20 },
+        memory: config::Memory {
+            max: 8 << 20,
+            in_flight: 64 << 20,
+            per_body: 64 << 10,
+        },
         defaults: config::Defaults {
+            abandoned: config::Abandoned::Finish,
             unmatched: config::Unmatched::Pass,
             policy: policy(),
             max_body: 1 << 20,
@@ -286,7 +291,10 @@ fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config
             cache_status_key: false,
         },
         jwt: None,
-        admin: config::Admin { token: None },
+        admin: config::Admin {
+            token: None,
+            hosts: Vec::new(),
+        },
         log: config::Log {
             level: "info".to_owned(),
             format: config::LogFormat::Text,

@@ -33,6 +33,8 @@ pub(super) fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
         ("stale_if_error", show_time(policy.stale_if_error)),
         ("error_ttl", show_duration(policy.error_ttl)),
         ("coherence", show_coherence(rule).to_owned()),
+        ("max_fills", rule.max_fills().to_string()),
+        ("abandoned", rule.abandoned().as_str().to_owned()),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

@@ -9,6 +9,7 @@ use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::Stored;
 use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::vary::Selector;
+use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::proxy::request::admit::Admitted;
 use crate::proxy::request::plan::Lookup;
@@ -21,7 +22,9 @@ const RULES: &str = "[upstream]\nurl = \"http://a\"\n[[route]]\nname = \"board\"
 pub(super) fn live(toml: &str) -> Arc<Live> {
     let loaded = Config::parse(toml, "test.toml", &Env::default());
     let config = loaded.unwrap_or_else(|errors| panic!("{errors}")).config;
-    Arc::new(Live::new(config, None, &Metrics::new()).expect("a config to run"))
+    Arc::new(
+        Live::new(config, None, &Metrics::new(), &InFlight::new(0, 0)).expect("a config to run"),
+    )
 }
 
 fn get(live: &Arc<Live>, target: &str) -> RequestContext {

@@ -4,6 +4,7 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
 use super::Input;
+use super::readable::warn_of_readable_config;
 use crate::config::fields::JWT_KEYS;
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
@@ -82,7 +83,10 @@ fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<(JwtKey, Vec<A
     };
     let text = reader.required(name, "write its value, or leave the line out")?;
     match name {
-        "secret" => Some(take_secret(reader, text)),
+        "secret" => {
+            warn_of_readable_config(reader, name, input.file());
+            Some(take_secret(reader, text))
+        }
         "public_key" => parse_pem(reader, name, text.into_bytes()),
         "public_key_file" => {
             let text = read_file(reader, name, input, &text)?;
@@ -98,7 +102,7 @@ fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<(JwtKey, Vec<A
 fn take_secret(reader: &mut Reader<'_>, secret: String) -> (JwtKey, Vec<AlgorithmFamily>) {
     if secret.len() < LEAST_SECRET {
         let what = format!("it has {} bytes and can be guessed", secret.len());
-        reader.warn(
+        reader.reject(
             "secret",
             what,
             format!("use at least {LEAST_SECRET} random bytes (RFC 7518, section 3.2)"),

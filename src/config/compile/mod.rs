@@ -3,6 +3,7 @@
 mod advice;
 mod jwt;
 mod names;
+mod readable;
 mod redis;
 mod rules;
 mod tables;
@@ -54,6 +55,11 @@ impl<'a> Input<'a> {
         Reader::new(section, Some(table), self.file, self.env, problems)
     }
 
+    /// The config file.
+    fn file(&self) -> &'a Path {
+        Path::new(self.file)
+    }
+
     /// A path of the config: relative ones start at the config file's folder.
     fn path(&self, path: &str) -> PathBuf {
         let folder = Path::new(self.file).parent().unwrap_or(Path::new(""));
@@ -70,7 +76,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let memory = tables::read_memory(&mut input.reader("memory", problems));
     let inherited = tables::read_defaults(&mut input.reader("defaults", problems));
     let jwt = jwt::read_jwt(&input, problems);
-    let admin = tables::read_admin(&mut input.reader("admin", problems), &listen);
+    let admin = tables::read_admin(&input, &listen, problems);
     let log = tables::read_log(&mut input.reader("log", problems));
     let (routes, matcher) = rules::read_routes(&input, &inherited, problems);
     let purges = rules::read_purges(&input, problems);

@@ -1,6 +1,7 @@
 //! `[redis]`: the shared store.
 
 use super::Input;
+use super::readable::warn_of_readable_config;
 use super::upstream::read_ca_file;
 use crate::config::Redis;
 use crate::config::problem::Problems;
@@ -20,6 +21,10 @@ pub(super) fn read_redis(input: &Input<'_>, problems: &mut Problems) -> Option<R
     input.document.table("redis")?;
     let mut reader = input.reader("redis", problems);
     let url = read_url(&mut reader);
+    // `user:password@host`
+    if url.as_ref().is_some_and(|url| url.contains('@')) {
+        warn_of_readable_config(&mut reader, "url", input.file());
+    }
     let ca_file = read_ca_file(&mut reader, input);
     let is_tls = url.as_ref().is_none_or(|url| url.starts_with("rediss"));
     if ca_file.is_some() && !is_tls {

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 
 use super::Input;
 use super::names::read_names;
-use super::tables::{Inherited, parse_priority, read_cookie_names};
+use super::tables::{Inherited, parse_abandoned, parse_priority, read_cookie_names};
 use super::templates::{Templates, split_message};
 use crate::config::problem::{Position, Problems};
 use crate::config::read::Reader;
@@ -118,6 +118,12 @@ fn read_route(
             "strict" => Coherence::Strict,
             _ => Coherence::Tracked,
         },
+        max_fills: reader
+            .count("max_fills")
+            .and_then(|count| usize::try_from(count).ok()),
+        abandoned: reader
+            .text("abandoned")
+            .map_or(defaults.abandoned, |word| parse_abandoned(&word)),
         enabled: reader.flag("enabled"),
         ignore_cookies,
         shared_by,

@@ -1,16 +1,17 @@
 //! The plain tables: listen, budget, memory, defaults, admin and log.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::HeaderName;
 use tracing_subscriber::EnvFilter;
 
+use super::readable::warn_of_readable_config;
 use super::{Input, tls};
 use crate::config::problem::{Problems, did_you_mean};
 use crate::config::read::Reader;
 use crate::config::{
-    Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
+    Abandoned, Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
 };
 use crate::entry::Priority;
 use crate::http_cache::{CacheControlMode, Despite, Policy};
@@ -82,6 +83,8 @@ fn take_percent(bytes: u64, percent: u64) -> u64 {
 pub(super) fn read_memory(reader: &mut Reader<'_>) -> Memory {
     Memory {
         max: reader.size("max").unwrap_or_default(),
+        in_flight: reader.size("in_flight").unwrap_or_default(),
+        per_body: reader.size("per_body").unwrap_or_default(),
     }
 }
 
@@ -120,13 +123,23 @@ pub(super) fn read_defaults(reader: &mut Reader<'_>) -> Inherited {
         trusted_identity,
         credential_headers,
         ignore_cookies,
+        abandoned: parse_abandoned(&reader.word("abandoned")),
         cache_status_key: reader.flag("cache_status_key"),
     };
     Inherited { ttl, defaults }
 }
 
-pub(super) fn read_admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {
+pub(super) fn parse_abandoned(word: &str) -> Abandoned {
+    match word {
+        "end" => Abandoned::End,
+        _ => Abandoned::Finish,
+    }
+}
+
+pub(super) fn read_admin(input: &Input<'_>, listen: &Listen, problems: &mut Problems) -> Admin {
+    let reader = &mut input.reader("admin", problems);
     let token = reader.text("token");
+    warn_of_readable_config(reader, "token", input.file());
     match &token {
         // RFC 6750 §2.1: what a Bearer token may hold; any other could never be sent.
         Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
@@ -138,7 +151,7 @@ pub(super) fn read_admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {
         }
         Some(token) if token.len() < LEAST_TOKEN => {
             let remedy = format!("write at least {LEAST_TOKEN} random characters");
-            reader.warn("token", "it is short enough to be guessed", remedy);
+            reader.reject("token", "it is short enough to be guessed", remedy);
         }
         None if !listen.admin.ip().is_loopback() => {
             let what = format!(
@@ -149,7 +162,28 @@ pub(super) fn read_admin(reader: &mut Reader<'_>, listen: &Listen) -> Admin {
         }
         _ => {}
     }
-    Admin { token }
+    Admin {
+        token,
+        hosts: read_hosts(reader),
+    }
+}
+
+/// Names and addresses for which the admin interface answers, without ports.
+fn read_hosts(reader: &mut Reader<'_>) -> Vec<String> {
+    let hosts = reader.texts("hosts");
+    for (position, host) in &hosts {
+        let is_name = !host.is_empty()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        if host != "*" && !is_name && host.parse::<IpAddr>().is_err() {
+            let remedy =
+                "write such as \"pannier.internal\" or \"10.0.0.7\", without scheme and port";
+            let what = format!("\"{host}\" is not a host");
+            reader.reject_at(position.clone(), "hosts", what, remedy);
+        }
+    }
+    hosts.into_iter().map(|(_, host)| host).collect()
 }
 
 pub(super) fn read_log(reader: &mut Reader<'_>) -> Log {

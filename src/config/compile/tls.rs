@@ -10,6 +10,7 @@ use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Input;
+use super::readable::warn_of_readable;
 use crate::config::Tls;
 use crate::config::read::Reader;
 
@@ -38,6 +39,7 @@ pub(super) fn read_tls(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Tls
     // Both are read, so that both are reported.
     let chain = read_chain(reader, &cert);
     let private = read_private_key(reader, &key);
+    warn_of_readable(reader, "tls_key", &key, "a private key");
     let server = build_server(reader, (&cert, chain?), (&key, private?), only_newest)?;
     Some(Tls {
         cert: make_absolute(cert),

@@ -118,6 +118,18 @@ pub(super) static ROUTE: &[Field] = &[
         "tracked: memory may answer until Redis tells of a purge; strict: Redis answers.",
     ),
     field(
+        "max_fills",
+        Kind::Count(1, 1_000_000),
+        "",
+        "Fetches for the store at a time; more pass. Default: half of upstream.max_fills.",
+    ),
+    field(
+        "abandoned",
+        Kind::OneOf(&["finish", "end"]),
+        "",
+        "A fetch whose client has gone: finish stores it, end gives it up. Default: defaults.abandoned.",
+    ),
+    field(
         "enabled",
         Kind::Flag,
         "true",

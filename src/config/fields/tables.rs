@@ -145,7 +145,7 @@ pub(super) static UPSTREAM: &[Field] = &[
         "max_fills",
         Kind::Count(1, 1_000_000),
         "1024",
-        "Most answers fetched for the store at a time; further misses wait.",
+        "Most answers fetched for the store at a time; further misses pass.",
     ),
     field(
         "ca_file",
@@ -227,12 +227,21 @@ pub(super) static BUDGET: &[Field] = &[
     ),
 ];
 
-pub(super) static MEMORY: &[Field] = &[field(
-    "max",
-    Kind::Size(0),
-    "64MiB",
-    "Bytes; 0B switches it off.",
-)];
+pub(super) static MEMORY: &[Field] = &[
+    field("max", Kind::Size(0), "64MiB", "Bytes; 0B switches it off."),
+    field(
+        "in_flight",
+        Kind::Size(1 << 20),
+        "128MiB",
+        "Bytes of bodies on their way, beside those in the tier; past it nothing large is stored.",
+    ),
+    field(
+        "per_body",
+        Kind::Size(64 << 10),
+        "64KiB",
+        "What connections hold of a body that only goes through, while its receiver is slow.",
+    ),
+];
 
 pub(super) static DEFAULTS: &[Field] = &[
     field(
@@ -282,6 +291,12 @@ pub(super) static DEFAULTS: &[Field] = &[
         Kind::Duration,
         "1s",
         "The longest that errors a client can provoke (400 to 431, 500 to 504) are kept.",
+    ),
+    field(
+        "abandoned",
+        Kind::OneOf(&["finish", "end"]),
+        "finish",
+        "A fetch for the store that nobody waits for any more: finish it, or end it.",
     ),
     field(
         "unsafe_headers",
@@ -358,12 +373,20 @@ pub(super) static JWT: &[Field] = &[
     ),
 ];
 
-pub(super) static ADMIN: &[Field] = &[field(
-    "token",
-    Kind::Text,
-    "",
-    "Bearer token of POST /purge and POST /explain. Default: both are refused.",
-)];
+pub(super) static ADMIN: &[Field] = &[
+    field(
+        "token",
+        Kind::Text,
+        "",
+        "Bearer token of POST /purge and POST /explain. Default: both are refused.",
+    ),
+    field(
+        "hosts",
+        Kind::Texts,
+        "",
+        "Hosts answered for, beside loopback names and the address asked; \"*\" is any.",
+    ),
+];
 
 pub(super) static LOG: &[Field] = &[
     field(

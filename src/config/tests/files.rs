@@ -141,3 +141,72 @@ fn redis_urls() {
         assert_eq!(loaded.is_ok(), right, "{name}: {loaded:?}");
     }
 }
+
+/// Who else is on the machine must not read secrets.
+#[cfg(unix)]
+#[test]
+fn secrets_that_all_may_read_are_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]);
+    let made = made.expect("a certificate");
+    let secret = "s".repeat(32);
+    let rows: [(&str, String, u32, u32, &[&str]); 5] = [
+        ("key", String::new(), 0o600, 0o644, &["listen.tls_key"]),
+        (
+            "config",
+            format!(
+                "[admin]\ntoken = \"{secret}\"\n[jwt]\nsecret = \"{secret}\"\n[redis]\nurl = \"redis://u:p@r\"\n"
+            ),
+            0o644,
+            0o600,
+            &["admin.token", "jwt.secret", "redis.url"],
+        ),
+        (
+            "from variables",
+            "[admin]\ntoken = \"${SECRET}\"\n[jwt]\nsecret = \"${SECRET}\"\n".to_owned(),
+            0o644,
+            0o600,
+            &[],
+        ),
+        (
+            "without secrets",
+            "[redis]\nurl = \"redis://r\"\n".to_owned(),
+            0o644,
+            0o600,
+            &[],
+        ),
+        (
+            "neither for others",
+            format!("[admin]\ntoken = \"{secret}\"\n"),
+            0o640,
+            0o640,
+            &[],
+        ),
+    ];
+    for (name, tables, of_config, of_key, expected) in rows {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let listen = "[listen]\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n";
+        for (file, content, mode) in [
+            ("cert.pem", made.cert.pem(), 0o644),
+            ("key.pem", made.signing_key.serialize_pem(), of_key),
+            ("p.toml", format!("{LEAST}{listen}{tables}"), of_config),
+        ] {
+            std::fs::write(path(file), content).expect("a file");
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(path(file), permissions).expect("its owner");
+        }
+        let env = Env::from_pairs([("SECRET", secret.as_str())]);
+        let loaded = Config::load(&path("p.toml"), &env).expect("a config");
+        let shown: Vec<String> = loaded.warnings.iter().map(Warning::to_string).collect();
+        assert_eq!(shown.len(), expected.len(), "{name}: {shown:?}");
+        for key in expected {
+            let told = shown.iter().any(|warning| {
+                warning.contains(&format!("{key}: ")) && warning.contains("every user")
+            });
+            assert!(told, "{name}, {key}: {shown:?}");
+            assert!(!shown.concat().contains(&secret), "{name}");
+        }
+    }
+}

@@ -22,7 +22,15 @@ use crate::store::{Mark, Store, Tags};
 pub struct Flights {
     map: Mutex<AHashMap<FlightKey, Arc<Flight>>>,
     memos: Memos,
-    slots: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+}
+
+/// A fill's place among those under way, of its rule's and of all.
+#[derive(Debug)]
+#[expect(dead_code, reason = "kept until it is dropped")]
+pub(super) struct Place {
+    of_rule: OwnedSemaphorePermit,
+    of_all: OwnedSemaphorePermit,
 }
 
 /// One fill.
@@ -89,6 +97,9 @@ pub(super) struct Leader {
     result: FillResult,
 }
 
+/// Those who wait for a fill.
+pub(super) struct Followers(Arc<Flight>);
+
 /// The wait for a fill's result.
 pub(super) struct Waiter {
     flight: Arc<Flight>,
@@ -103,22 +114,16 @@ impl Flights {
         Flights {
             map: Mutex::default(),
             memos: Memos::default(),
-            slots: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
         }
     }
 
-    /// A place among the fills under way, within `timeout`.
-    pub(super) async fn slot(&self, timeout: Duration) -> Option<OwnedSemaphorePermit> {
-        if let Some(slot) = self.free_slot() {
-            return Some(slot);
-        }
-        let freed = self.slots.clone().acquire_owned();
-        tokio::time::timeout(timeout, freed).await.ok()?.ok()
-    }
-
-    /// A place, if one is free.
-    pub(super) fn free_slot(&self) -> Option<OwnedSemaphorePermit> {
-        self.slots.clone().try_acquire_owned().ok()
+    /// A place among the fills under way, if one is free for its rule, which has `of_rule`. Nobody waits for
+    /// one: a slow app would make the fast requests beside it slow, too.
+    pub(super) fn place(&self, of_rule: &Arc<Semaphore>) -> Option<Place> {
+        let of_rule = of_rule.clone().try_acquire_owned().ok()?;
+        let of_all = self.places.clone().try_acquire_owned().ok()?;
+        Some(Place { of_rule, of_all })
     }
 
     /// What is remembered of a key.
@@ -188,7 +193,21 @@ impl Flight {
     }
 }
 
+impl Followers {
+    /// Returns when there are none.
+    pub(super) async fn gone(&self) {
+        if let Some(waiters) = self.0.result.get() {
+            waiters.closed().await;
+        }
+    }
+}
+
 impl Leader {
+    /// Those who wait for the end.
+    pub(super) fn followers(&self) -> Followers {
+        Followers(self.flight.clone())
+    }
+
     /// The head of the answer is there: who waits for its body need not give up.
     pub(super) fn begun(&self) {
         self.flight.begun.store(true, Ordering::Relaxed);

@@ -5,24 +5,23 @@ use http::StatusCode;
 use super::failure::{failed, stale_if_error};
 use super::fill;
 use super::fill::options::{FetchMode, FillAnswer, FillOptions, Leasing, Stale};
+use super::fill::verdict::is_failure;
 use super::request::{CacheRequest, CacheRequestRef};
 use super::respond;
 use crate::http_cache::Reason;
+use crate::proxy::forward::pass;
 use crate::proxy::outcome::Outcome;
 
 /// Asks the app by `options`, because of `reason`.
 pub(super) async fn lead(owned: &CacheRequest, reason: Reason, options: FillOptions) -> Outcome {
     let request = owned.by_ref();
     let stale = options.stale.clone();
-    let Some(slot) = request.cache.flights.slot(request.app_timeout()).await else {
-        return failed(
-            request,
-            &None,
-            StatusCode::SERVICE_UNAVAILABLE,
-            Reason::FillsFull,
-        );
+    let Some(place) = request.cache.flights.place(request.rule().fill_places) else {
+        // Those who wait need not wait for this one.
+        drop(options);
+        return Box::pin(without_place(request, reason, &stale)).await;
     };
-    match fill::start(owned.clone(), options, slot).await {
+    match fill::start(owned.clone(), options, place).await {
         Some(answer) => answered(request, reason, answer, &stale),
         None => {
             let (status, failure) = (StatusCode::BAD_GATEWAY, Reason::UpstreamError);
@@ -40,6 +39,19 @@ pub(super) async fn ask_alone(owned: &CacheRequest, reason: Reason, stale: Stale
         mode: FetchMode::Full,
     };
     lead(owned, reason, options).await
+}
+
+/// Hands the request to the app, since no more may be fetched for the store.
+async fn without_place(request: CacheRequestRef<'_>, reason: Reason, stale: &Stale) -> Outcome {
+    request.rule().metrics.not_stored(Reason::FillsFull);
+    let rule = request.lookup.rule;
+    let outcome = pass::forward_bodiless(request.context, rule, reason).await;
+    match &stale.variant {
+        Some(variant) if stale.on_error && is_failure(outcome.response().status()) => {
+            stale_if_error(request, variant).because(reason)
+        }
+        _ => outcome.stored(Err(Reason::FillsFull)),
+    }
 }
 
 fn answered(

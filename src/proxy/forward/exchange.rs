@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, response};
 
-use crate::body::Body;
+use crate::body::{Body, BodyFault};
 use crate::clock;
 use crate::http_cache::Reason;
 use crate::proxy::outcome::{Outcome, text};
@@ -36,7 +36,11 @@ pub(in crate::proxy) async fn exchange(
             Ok(response)
         }
         Err(error) => {
-            tracing::warn!(path = context.parts.uri.path(), %error, "no answer from the app");
+            let path = context.parts.uri.path();
+            match error {
+                UpstreamError::RequestBody(_) => tracing::debug!(path, %error, "half a request"),
+                _ => tracing::warn!(path, %error, "no answer from the app"),
+            }
             Err(NoAnswer::from(error))
         }
     }
@@ -51,6 +55,12 @@ impl From<UpstreamError> for NoAnswer {
             | UpstreamError::Broken(_)
             | UpstreamError::Malformed(_) => (StatusCode::BAD_GATEWAY, Reason::UpstreamError),
             UpstreamError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, Reason::UpstreamTimeout),
+            UpstreamError::RequestBody(BodyFault::Stalled) => {
+                (StatusCode::REQUEST_TIMEOUT, Reason::BadRequest)
+            }
+            UpstreamError::RequestBody(BodyFault::Broken) => {
+                (StatusCode::BAD_REQUEST, Reason::BadRequest)
+            }
         };
         NoAnswer {
             status,
@@ -62,8 +72,18 @@ impl From<UpstreamError> for NoAnswer {
 
 impl NoAnswer {
     /// The outcome of a request that only passes through.
-    pub(in crate::proxy) fn outcome(&self, rule: Option<usize>) -> Outcome {
-        let response = text(self.status, explain_failure(self.reason));
+    pub(in crate::proxy) fn outcome(
+        &self,
+        context: &RequestContext,
+        rule: Option<usize>,
+    ) -> Outcome {
+        let mut response = text(self.status, explain_failure(self.reason));
+        let is_half = matches!(self.error, UpstreamError::RequestBody(_));
+        if is_half && context.parts.version != Version::HTTP_2 {
+            // What comes next is the rest of a body whose end nobody knows.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         Outcome::new(rule, self.reason, response)
     }
 }
@@ -75,6 +95,7 @@ pub(in crate::proxy) fn explain_failure(reason: Reason) -> &'static str {
         Reason::CoalesceTimeout => {
             "another request is still waiting for the app's answer to the same question"
         }
+        Reason::BadRequest => "the body of the request did not come whole",
         _ => "the app could not be reached, or its answer broke",
     }
 }
@@ -105,10 +126,62 @@ pub(in crate::proxy) fn body_timeout(
     (!is_event_stream(response.headers())).then(|| upstream.body_timeout())
 }
 
-/// Whether an answer is a stream of events, which has no end to wait for.
+/// Kinds of content that have one record after another, often without an end.
+const STREAMS: [&str; 10] = [
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/json-seq",
+    "application/stream+json",
+    "application/x-json-stream",
+    "multipart/x-mixed-replace",
+    "application/grpc",
+];
+
+/// Whether an answer is a stream of events, which has no end to wait for. One that states its length has.
 pub(in crate::proxy) fn is_event_stream(fields: &HeaderMap) -> bool {
-    const KIND: &[u8] = b"text/event-stream";
-    let kind = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.and_then(|kind| kind.get(..KIND.len()))
-        .is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
+    let Some(kind) = fields.get(CONTENT_TYPE) else {
+        return false;
+    };
+    let kind = kind.as_bytes().split(|byte| *byte == b';').next();
+    let kind = kind.unwrap_or_default().trim_ascii();
+    // `application/grpc+proto` and `-web` are of the same kind.
+    let is_kind = |stream: &&str| {
+        let (name, suffix) = kind.split_at(kind.len().min(stream.len()));
+        name.eq_ignore_ascii_case(stream.as_bytes()) && matches!(suffix, [] | [b'+' | b'-', ..])
+    };
+    STREAMS.iter().any(is_kind) && !fields.contains_key(CONTENT_LENGTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_end_is_known_by_its_kind() {
+        let rows = [
+            ("text/event-stream", true),
+            ("Text/Event-Stream; charset=utf-8", true),
+            ("application/x-ndjson", true),
+            ("application/jsonl ;charset=utf-8", true),
+            ("application/json-seq", true),
+            ("multipart/x-mixed-replace; boundary=frame", true),
+            ("application/grpc+proto", true),
+            ("application/grpc-web+proto", true),
+            ("text/event-streams", false),
+            ("application/json", false),
+            ("multipart/mixed", false),
+            ("", false),
+        ];
+        for (kind, expected) in rows {
+            let mut fields = HeaderMap::new();
+            fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            assert_eq!(is_event_stream(&fields), expected, "{kind}");
+            fields.insert(CONTENT_LENGTH, HeaderValue::from_static("9"));
+            assert!(!is_event_stream(&fields), "{kind} with a length");
+        }
+        assert!(!is_event_stream(&HeaderMap::new()));
+    }
 }

@@ -1,7 +1,7 @@
 //! A request as the app gets it: its target, its fields, its body, and who hears of interim answers.
 
-use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 
 use super::expect::Expectation;
@@ -77,6 +77,21 @@ pub(in crate::proxy) fn body(
     let timed = Timed::new(body, Some(listen.body_timeout)).at_least(listen.min_rate);
     let timed = timed.of(context.parts.version);
     Body::stream(Watched::new(timed, progress.clone(), copy))
+}
+
+/// The answer to a request whose body `progress` has watched. On HTTP/1 it is the last of its connection if
+/// that body had trailers: hyper reads bare line feeds among them, after which the next request may have been
+/// taken for a part of them.
+pub(in crate::proxy) fn end_after_trailers(
+    context: &RequestContext,
+    progress: &Progress,
+    mut response: Response<Body>,
+) -> Response<Body> {
+    if progress.has_trailers() && context.parts.version != Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 /// Hands the app's interim answers to `request` on to the client as they come. A 100 that `expectation`

@@ -46,10 +46,11 @@ async fn send(
     match exchange(context, rule, sending).await {
         Ok(response) => {
             let response = expectation.answered(passed_on(response, upstream));
+            let response = outgoing::end_after_trailers(context, &progress, response);
             let status = response.status();
             Outcome::new(rule, reason, response).asked_app(status)
         }
-        Err(failure) => failure.outcome(rule),
+        Err(failure) => failure.outcome(context, rule),
     }
 }
 

@@ -50,9 +50,10 @@ pub(in crate::proxy) async fn forward(
         Ok(response) => {
             let status = response.status();
             let response = expectation.answered(passed_on(response, upstream));
+            let response = outgoing::end_after_trailers(context, &progress, response);
             Outcome::new(rule, Reason::Upgrade, response).asked_app(status)
         }
-        Err(failure) => failure.outcome(rule),
+        Err(failure) => failure.outcome(context, rule),
     }
 }
 

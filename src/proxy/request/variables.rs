@@ -7,16 +7,16 @@ use serde_json::Value;
 use super::context::RequestContext;
 use crate::config::Route;
 use crate::live::Live;
-use crate::routes::Scope;
 use crate::routes::matcher::Params;
+use crate::routes::{Scope, json};
 
 /// The JSON document in `body`; `None` if it is over `cap` or no JSON, so that its variables count as
-/// absent.
+/// absent. A doubled member has all its values, and so stands for none.
 pub(in crate::proxy) fn parse_json(body: &[u8], cap: usize) -> Option<Value> {
     if body.len() > cap {
         return None;
     }
-    serde_json::from_slice(body).ok()
+    json::parse(body).map(|document| document.value)
 }
 
 /// The route of a path with its raw parameters.

@@ -123,11 +123,12 @@ impl Write {
         match answer {
             Ok(response) => {
                 let response = expectation.answered(passed_on(response, upstream));
+                let response = outgoing::end_after_trailers(&context, &self.progress, response);
                 let _ = reply.send(self.answered(response).await);
             }
             Err(failure) => {
                 self.unanswered(&failure.error).await;
-                let _ = reply.send(failure.outcome(rule));
+                let _ = reply.send(failure.outcome(&context, rule));
                 if matches!(failure.error, UpstreamError::Timeout(_)) {
                     self.late(sending).await;
                 }

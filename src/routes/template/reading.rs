@@ -4,6 +4,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 
 use super::super::Scope;
 use super::super::escape::{ABSENT, push};
+use super::super::json;
 use super::super::query::Query;
 use super::value::{self, Spelling};
 use super::{Missing, Source, Template};
@@ -102,8 +103,17 @@ impl<'s, 'q> Reading<'s, 'q> {
 
 /// A claim's default is for requests without a token. One whose token did not verify here may still
 /// be somebody to the app, and must not fill the answer of the anonymous (reliability K8).
+///
+/// Nor is a default for what is there and stands for no single value, such as a list of roles, or a member
+/// that is doubled.
 fn may_default(source: &Source, scope: &Scope<'_>) -> bool {
     let anonymous =
         || !scope.headers.contains_key(AUTHORIZATION) && !scope.headers.contains_key(COOKIE);
-    !matches!(source, Source::Jwt(_)) || scope.claims.is_some() || anonymous()
+    match source {
+        Source::Jwt(names) if scope.claims.is_some() => !json::is_unclear(scope.claims, names),
+        Source::Jwt(_) => anonymous(),
+        Source::Body(names) => !json::is_unclear(scope.body, names),
+        Source::Response(names) => !json::is_unclear(scope.response, names),
+        _ => true,
+    }
 }

@@ -526,6 +526,20 @@ fn bound_purges() {
         ),
         ("default", "b:{body.p|x}", Request::default(), "b:x", 0),
         (
+            "a list is not absent",
+            "b:{body.p|x}",
+            Request::body(json!({"p": [1]})),
+            "b:*",
+            1,
+        ),
+        (
+            "null is absent",
+            "b:{body.p|x}",
+            Request::body(json!({"p": null})),
+            "b:x",
+            0,
+        ),
+        (
             "star",
             "b:{body.p}",
             Request::body(json!({"p": "*"})),

@@ -23,8 +23,8 @@ use streams::{PacedBody, Spawner};
 
 /// Requests at a time on one connection; browsers open fewer (RFC 9113 §6.5.2 advises at least 100).
 const MAX_STREAMS: u32 = 128;
-/// Bytes of one answer that may wait for the client: all streams of a connection come to 8 MiB.
-const SEND_BUFFER: usize = 64 << 10;
+/// The widest window (RFC 9113 §6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// Streams that came and went before they were looked at (CVE-2023-44487); more end the connection.
 const MAX_RESETS_UNSEEN: usize = 20;
 /// Streams reset for an error of the client; more end the connection.
@@ -32,14 +32,20 @@ const MAX_RESETS_FOR_ERRORS: usize = 256;
 /// The longest wait for a client to answer a ping.
 const PONG: Duration = Duration::from_secs(20);
 
-/// A builder of connections with the limits of `listen`.
-pub(super) fn builder(listen: &Listen, spawner: Spawner) -> http2::Builder<Spawner> {
+/// A builder of connections with the limits of `listen`; a stream holds at most `per_body` bytes of a body that
+/// the client does not take, and as many of one that the app does not.
+pub(super) fn builder(listen: &Listen, per_body: u64, spawner: Spawner) -> http2::Builder<Spawner> {
+    let window = u32::try_from(per_body)
+        .unwrap_or(MAX_WINDOW)
+        .min(MAX_WINDOW);
     let mut builder = http2::Builder::new(spawner);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(listen.max_head).unwrap_or(u32::MAX))
-        .max_send_buf_size(SEND_BUFFER)
+        .max_send_buf_size(window as usize)
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(window.saturating_mul(MAX_STREAMS).min(MAX_WINDOW))
         .max_pending_accept_reset_streams(MAX_RESETS_UNSEEN)
         .max_local_error_reset_streams(MAX_RESETS_FOR_ERRORS)
         // A client that vanished during a long silence of its answer (an event stream) is found so.

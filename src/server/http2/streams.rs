@@ -153,15 +153,15 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
         if polled.is_ready() {
             return Poll::Ready(());
         }
-        if !this.turn.awaits_client() {
-            this.timeout.reset();
-            this.sleep = None;
-            return Poll::Pending;
-        }
         let taken = this.turn.taken();
-        if this.seen != taken {
+        let awaits_client = this.turn.awaits_client();
+        if this.seen != taken || !awaits_client {
             this.timeout.note_moved(taken.wrapping_sub(this.seen));
             this.seen = taken;
+        }
+        if !awaits_client {
+            this.sleep = None;
+            return Poll::Pending;
         }
         let deadline = this.timeout.wait();
         let sleep = this

@@ -11,11 +11,14 @@ use super::sieve::Sieve;
 use super::slots::{self, SlotLink};
 use crate::entry::packed::Packed;
 use crate::entry::{Entry, Priority};
+use crate::in_flight::InFlight;
 use crate::routes::Pattern;
 
 /// Everything that is dropped when the shard is emptied.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ShardContents {
+    /// Counts what is still being sent of entries that have left.
+    in_flight: InFlight,
     /// Slots by the hash of their key.
     table: HashTable<u32>,
     entries: Sieve<EntrySlot>,
@@ -87,6 +90,25 @@ impl TextSource for Sieve<EntrySlot> {
 }
 
 impl ShardContents {
+    pub(super) fn new(in_flight: InFlight) -> ShardContents {
+        ShardContents {
+            in_flight,
+            table: HashTable::default(),
+            entries: Sieve::default(),
+            keys: Index::default(),
+            tags: Index::default(),
+            hot: Hot::default(),
+            bytes: [0; 3],
+            count: [0; 3],
+        }
+    }
+
+    /// Takes everything out.
+    pub(super) fn take(&mut self) -> ShardContents {
+        let empty = ShardContents::new(self.in_flight.clone());
+        std::mem::replace(self, empty)
+    }
+
     pub(super) fn find(&self, hash: u32, key: &str) -> Option<u32> {
         let is_it = |slot: &u32| self.get(*slot).is_some_and(|slot| slot.is(hash, key));
         self.table.find(spread_hash(hash), is_it).copied()
@@ -137,6 +159,7 @@ impl ShardContents {
         let hash_of = |slot: &u32| entries.get(*slot).map_or(0, |slot| spread_hash(slot.hash));
         self.table.insert_unique(spread_hash(hash), number, hash_of);
         if let Some(slot) = entries.get(number) {
+            self.in_flight.enter_tier(slot.packed.bytes());
             self.keys.insert(key_position(number), entries);
             for at in slot.packed.tags() {
                 self.tags.insert(TextPosition { slot: number, at }, entries);
@@ -164,9 +187,10 @@ impl ShardContents {
         let (slot, priority) = self.entries.remove(number)?;
         self.bytes[priority.index()] -= slot.weight();
         self.count[priority.index()] -= 1;
+        self.in_flight.leave_tier(slot.packed.bytes());
         if self.len() == 0 && self.entries.slots() > slots::CHUNK {
             // What was many leaves no empty slots and tables behind.
-            *self = ShardContents::default();
+            self.take();
         }
         Some((slot.packed, decoded))
     }
@@ -230,6 +254,13 @@ impl ShardContents {
         }
         self.bytes[priority.index()] -= weight;
         Some(entry)
+    }
+}
+
+impl Drop for ShardContents {
+    fn drop(&mut self) {
+        let slots = (0..self.slots()).filter_map(|number| self.get(number));
+        slots.for_each(|slot| self.in_flight.leave_tier(slot.packed.bytes()));
     }
 }
 

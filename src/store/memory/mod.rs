@@ -27,6 +27,7 @@ use self::shard::{Hit, IncomingEntry, KeepDecoded, Shard};
 use crate::entry::packed::Packed;
 use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::Reason;
+use crate::in_flight::InFlight;
 use crate::routes::{Pattern, Purge};
 use crate::store::fence::{Fence, Mark, Tags};
 
@@ -38,6 +39,8 @@ const MAX_SHARDS: u64 = 16;
 #[derive(Debug)]
 pub struct Memory {
     max: u64,
+    /// Counts the bytes of entries that are not in the tier: on their way in, or sent after they left.
+    in_flight: InFlight,
     hasher: RandomState,
     /// A power of two of them; none if the tier holds nothing.
     shards: Box<[LockedShard]>,
@@ -45,7 +48,7 @@ pub struct Memory {
 
 impl Memory {
     /// A tier of at most `max` bytes; 0: holds nothing.
-    pub fn new(max: u64) -> Memory {
+    pub fn new(max: u64, in_flight: InFlight) -> Memory {
         let count = match max {
             0 => 0,
             _ => 1 << (max / SHARD_BYTES).clamp(1, MAX_SHARDS).ilog2(),
@@ -54,8 +57,9 @@ impl Memory {
             max,
             hasher: RandomState::new(),
             shards: (0..count)
-                .map(|_| LockedShard::new(Shard::new(max / count)))
+                .map(|_| LockedShard::new(Shard::new(max / count, in_flight.clone())))
                 .collect(),
+            in_flight,
         }
     }
 
@@ -98,7 +102,7 @@ impl Memory {
         let Some((shard, hash)) = self.shard_of(key) else {
             return Ok(());
         };
-        let new = IncomingEntry::new(hash, key, &entry, now);
+        let new = IncomingEntry::new(hash, key, &entry, &self.in_flight, now);
         let mut shard = shard.lock();
         let fenced = |variant: &Arc<Variant>| fence.covers(mark, key, Tags::Known(&variant.tags));
         if entry.variants.iter().any(fenced) {
@@ -127,7 +131,7 @@ impl Memory {
         loop {
             let held = before.as_ref().and_then(Packed::entry).unwrap_or_default();
             let entry = held.with(Arc::clone(&variant), now);
-            let new = IncomingEntry::new(hash, key, &entry, now);
+            let new = IncomingEntry::new(hash, key, &entry, &self.in_flight, now);
             let mut shard = shard.lock();
             if fence.covers(mark, key, Tags::Known(&variant.tags)) {
                 return Err(Reason::Fenced);

@@ -11,6 +11,7 @@ use crate::budget;
 use crate::entry::packed::Packed;
 use crate::entry::{Entry, Priority};
 use crate::http_cache::Reason;
+use crate::in_flight::InFlight;
 use crate::routes::Pattern;
 
 /// How many positions of an index a purge visits under one lock.
@@ -76,11 +77,17 @@ pub(super) struct PurgeBatch {
 
 impl IncomingEntry {
     /// `entry` packed under `key`, whose hash is `hash`.
-    pub(super) fn new(hash: u32, key: &str, entry: &Entry, now: SystemTime) -> IncomingEntry {
+    pub(super) fn new(
+        hash: u32,
+        key: &str,
+        entry: &Entry,
+        in_flight: &InFlight,
+        now: SystemTime,
+    ) -> IncomingEntry {
         let keep = u64::try_from(entry.keep_for(now).as_millis()).unwrap_or(u64::MAX);
         IncomingEntry {
             hash,
-            packed: Packed::new(key, entry),
+            packed: Packed::new(key, entry, |bytes| in_flight.for_entry(bytes)),
             priority: entry.priority(),
             until: millis(now).saturating_add(keep),
         }
@@ -88,10 +95,10 @@ impl IncomingEntry {
 }
 
 impl Shard {
-    pub(super) fn new(max: u64) -> Shard {
+    pub(super) fn new(max: u64, in_flight: InFlight) -> Shard {
         Shard {
             max,
-            contents: ShardContents::default(),
+            contents: ShardContents::new(in_flight),
             sweep_at: 0,
             evictions: [0; 3],
         }
@@ -182,7 +189,7 @@ impl Shard {
 
     /// Empties the shard; drop the result after the lock is released.
     pub(super) fn take_contents(&mut self) -> ShardContents {
-        std::mem::take(&mut self.contents)
+        self.contents.take()
     }
 
     /// Its part of the tier's usage.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::entry::tests::samples::{at, entry, variant, variant_for};
+use crate::in_flight::InFlight;
 
 const MIB: u64 = 1 << 20;
 
@@ -18,7 +19,7 @@ struct Bench {
 impl Bench {
     fn new(max: u64) -> Bench {
         Bench {
-            memory: Memory::new(max),
+            memory: Memory::new(max, InFlight::new(0, 0)),
             fence: Fence::default(),
         }
     }
@@ -100,11 +101,11 @@ fn sized(bytes: usize, priority: Priority) -> Variant {
 
 #[test]
 fn a_purge_in_batches_finds_what_moves_to_an_earlier_slot() {
-    let mut shard = Shard::new(64 * MIB);
+    let mut shard = Shard::new(64 * MIB, InFlight::new(0, 0));
     let hash = |number: usize| number as u32;
     let hold = |shard: &mut Shard, number: usize, tag: &str| {
         let (key, held) = (number.to_string(), entry(tagged(&[tag])));
-        let new = IncomingEntry::new(hash(number), &key, &held, at(0));
+        let new = IncomingEntry::new(hash(number), &key, &held, &InFlight::new(0, 0), at(0));
         shard.insert(&key, new, at(0)).expect("there is room");
     };
     for number in 0..600 {
@@ -140,7 +141,11 @@ fn small_budgets_have_few_shards() {
         (u64::MAX, 16),
     ];
     for (max, shards) in rows {
-        assert_eq!(Memory::new(max).shards.len(), shards, "{max} bytes");
+        assert_eq!(
+            Memory::new(max, InFlight::new(0, 0)).shards.len(),
+            shards,
+            "{max} bytes"
+        );
     }
 }
 

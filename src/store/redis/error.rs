@@ -11,6 +11,9 @@ pub(in crate::store) enum Error {
     /// nothing, since its session has ended.
     #[error("not connected")]
     Down,
+    /// Not read, since it is long and nothing long fits into what may be in flight.
+    #[error("no room for a long entry in [memory] in_flight")]
+    NoRoom,
     /// No answer in time; the command may still be carried out.
     #[error("no answer in time")]
     Timeout,
@@ -52,7 +55,7 @@ impl Error {
             Error::ReadOnly(_) => "readonly",
             Error::NotReady(_) => "loading",
             Error::WrongType(_) => "undecodable",
-            Error::OtherLayout(_) | Error::Void | Error::Other(_) => "other",
+            Error::NoRoom | Error::OtherLayout(_) | Error::Void | Error::Other(_) => "other",
         }
     }
 

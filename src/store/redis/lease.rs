@@ -105,6 +105,7 @@ fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Value) -> Le
             token,
             purges: parse_number(&next()),
             base: next().into_bytes().and_then(|bytes| {
+                let bytes = tier.in_flight.count(bytes);
                 codec::decode(&bytes)
                     .inspect_err(|error| tier.note_undecodable(key, *error))
                     .ok()

@@ -2,7 +2,8 @@
 //!
 //! A command costs this process more than the entry it brings, so a runtime that has requests of many
 //! clients at hand asks for all of their entries at once. It waits neither for further requests nor for
-//! the answer to the command before.
+//! the answer to the command before, unless the entries that are usual here would not fit beside what else is
+//! in flight (promise I7): then those under way come first. Where nothing fits, short entries alone are read.
 
 use std::sync::{Arc, Weak};
 
@@ -14,9 +15,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::connection::RedisConnection;
 use super::error::Error;
+use crate::in_flight::{self, InFlight};
 
 /// The most entries of one command.
 const MAX_ENTRIES: usize = 16;
+
+/// How many commands for short entries may be under way where there is no room for others.
+const MAX_SHORT_ENTRIES: usize = 256;
 
 /// The bytes that an answer with several entries should not exceed: it is handed out when all of it has
 /// arrived, and has no more time than one with a single entry.
@@ -42,7 +47,8 @@ impl Lookups {
     /// or with the connection.
     pub(super) fn start(connection: &Arc<RedisConnection>) -> Lookups {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(send_all(receiver, Arc::downgrade(connection)));
+        let in_flight = connection.tier.in_flight.clone();
+        tokio::spawn(send_all(receiver, Arc::downgrade(connection), in_flight));
         Lookups(sender)
     }
 
@@ -56,15 +62,25 @@ impl Lookups {
     }
 }
 
-async fn send_all(mut lookups: mpsc::UnboundedReceiver<Lookup>, connection: Weak<RedisConnection>) {
+async fn send_all(
+    mut lookups: mpsc::UnboundedReceiver<Lookup>,
+    connection: Weak<RedisConnection>,
+    in_flight: InFlight,
+) {
     let mut under_way = FuturesUnordered::<BoxFuture<'static, Option<usize>>>::new();
     let mut waiting = Vec::with_capacity(MAX_ENTRIES);
     let mut usual_size = 0;
     loop {
+        let may_ask =
+            under_way.is_empty() || under_way.len() < commands_at_a_time(usual_size, &in_flight);
+        let most = match in_flight.room() {
+            0 => 1,
+            _ => entries_per_command(usual_size),
+        };
         tokio::select! {
             biased;
             Some(largest) = under_way.next() => usual_size = usual_size_after(usual_size, largest),
-            count = lookups.recv_many(&mut waiting, entries_per_command(usual_size)) => {
+            count = lookups.recv_many(&mut waiting, most), if may_ask => {
                 let Some(connection) = connection.upgrade().filter(|_| count > 0) else { return };
                 waiting.sort_by_key(|lookup| lookup.shard);
                 while let Some(last) = waiting.last() {
@@ -75,6 +91,20 @@ async fn send_all(mut lookups: mpsc::UnboundedReceiver<Lookup>, connection: Weak
             }
         }
     }
+}
+
+/// How many commands may be under way where entries are usually of this size: as many as there is room for.
+/// Those of short entries are not counted, since their number is that of the requests.
+fn commands_at_a_time(usual_size: usize, in_flight: &InFlight) -> usize {
+    if !in_flight::is_counted(usual_size) {
+        return usize::MAX;
+    }
+    let room = in_flight.room();
+    if room == 0 {
+        return MAX_SHORT_ENTRIES;
+    }
+    let entries = usize::try_from(room / usual_size as u64).unwrap_or(usize::MAX);
+    entries.div_ceil(entries_per_command(usual_size))
 }
 
 /// How many entries go with one command where they are usually of this size.
@@ -98,6 +128,12 @@ async fn send_together(
     let client = scope.client();
     let found = match lookups.as_mut_slice() {
         [] => return None,
+        [only] if connection.tier.in_flight.room() == 0 => {
+            let name = std::mem::take(&mut only.name);
+            let head = client.getrange::<Bytes, _>(name, 0, in_flight::SHORT);
+            let found = scope.send_uncounted(Box::pin(head)).await;
+            found.and_then(whole_if_short).map(|found| vec![found])
+        }
         [only] => {
             let name = std::mem::take(&mut only.name);
             let found = scope.send_uncounted(Box::pin(client.get(name))).await;
@@ -113,7 +149,19 @@ async fn send_together(
             scope.send_uncounted(Box::pin(command)).await
         }
     };
+    let in_flight = &connection.tier.in_flight;
+    let count = |entry: Option<Bytes>| entry.map(|entry| in_flight.count(entry));
+    let found = found.map(|found| found.into_iter().map(count).collect());
     reply_to(lookups, found)
+}
+
+/// An entry of which at most one byte more than a short one has was read; an empty one is none.
+fn whole_if_short(read: Bytes) -> Result<Option<Bytes>, Error> {
+    match read.len() {
+        0 => Ok(None),
+        length if in_flight::is_counted(length) => Err(Error::NoRoom),
+        _ => Ok(Some(read)),
+    }
 }
 
 /// Hands out what was found, in the order of the lookups; a lookup that gets no reply here ends as not

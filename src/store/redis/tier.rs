@@ -20,6 +20,7 @@ use super::usage::ByteBudget;
 use crate::clock::{self, Clock};
 use crate::config;
 use crate::entry::codec::DecodeError;
+use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::store::fence::Fence;
 use crate::store::memory::Memory;
@@ -40,6 +41,7 @@ pub(in crate::store) struct Tier {
     pub(super) scripts: Scripts,
     pub(super) latency: Latency,
     pub(super) memory: Arc<Memory>,
+    pub(super) in_flight: InFlight,
     pub(super) fence: Arc<Fence>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -63,6 +65,7 @@ impl Tier {
         config: &config::Redis,
         budget: &config::Budget,
         memory: Arc<Memory>,
+        in_flight: InFlight,
         fence: Arc<Fence>,
         clock: Clock,
         metrics: Arc<Metrics>,
@@ -90,6 +93,7 @@ impl Tier {
             scripts: Scripts::new(),
             latency: Latency::new(&metrics),
             memory,
+            in_flight,
             fence,
             clock,
             metrics,
@@ -134,8 +138,8 @@ impl Tier {
     pub(super) fn note<T>(&self, result: &Result<T, Error>) {
         let error = match result {
             Ok(_) => return self.sessions.breaker.note_success(),
-            // Nothing was sent.
-            Err(Error::Down) => return,
+            // Nothing was sent, or nothing is amiss with Redis.
+            Err(Error::Down | Error::NoRoom) => return,
             Err(error) => error,
         };
         self.note_error(error);

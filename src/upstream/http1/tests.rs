@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
+use crate::in_flight::InFlight;
 use crate::upstream::{Upstream, build_uri};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -84,7 +85,12 @@ fn pool_for(settings: &config::Upstream) -> Http1 {
         panic!("it is an http target");
     };
     let path = PathAndQuery::from_static("/");
-    Http1::new(settings, build_uri(Scheme::HTTP, authority, path)).unwrap()
+    Http1::new(
+        settings,
+        build_uri(Scheme::HTTP, authority, path),
+        InFlight::new(0, 64 << 10),
+    )
+    .unwrap()
 }
 
 /// Answers each head that comes, that of `/long` with a part of its answer, that of `/none` without
@@ -167,7 +173,7 @@ async fn an_answer_that_is_not_read_to_its_end_ends_its_connection() {
 #[tokio::test]
 async fn an_answer_without_a_body_holds_no_connection() {
     let app = App::start(|_| {}).await;
-    let upstream = Upstream::new(&app.settings).unwrap();
+    let upstream = Upstream::new(&app.settings, InFlight::new(0, 64 << 10)).unwrap();
     let _held = upstream.send_once(request("/none")).await.unwrap();
     let response = upstream.send_once(request("/")).await.unwrap();
     let body = response.into_body().within(None).collect().await.unwrap();
@@ -220,7 +226,7 @@ async fn a_connection_that_the_app_has_closed_is_passed_over() {
     let first = app.pool.send(request("/")).await.unwrap();
     let second = app.pool.send(request("/last")).await.unwrap();
     assert_eq!((read(first).await, read(second).await), (1, 2));
-    let (pool, closed) = (&app.pool.0, |idle: &Idle| idle.sender.is_closed());
+    let (pool, closed) = (&app.pool.0, |idle: &Idle| idle.sender.hyper.is_closed());
     assert_eq!(pool.state.lock().idle.len(), 2);
     app.close.notify_one();
     until(|| pool.state.lock().idle.iter().any(closed)).await;

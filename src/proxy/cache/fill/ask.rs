@@ -101,21 +101,23 @@ fn build(
     to_app
 }
 
-/// The app's answer as the client gets it: its head, its body, and its length if it has one.
+/// The app's answer as the client gets it: its head and its body.
 pub(super) fn take_apart(
     request: CacheRequestRef<'_>,
     response: Response<Arriving>,
-) -> (Parts, Timed, Option<u64>) {
+) -> (Parts, Timed) {
     let timeout = body_timeout(&response, request.context.upstream());
     let (head, body) = response.into_parts();
-    let length = head
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok()?.parse().ok());
-    (end_to_end(head), body.within(timeout), length)
+    (end_to_end(head), body.within(timeout))
 }
 
 impl Arrival {
+    /// The length that it states.
+    pub(super) fn length(&self) -> Option<u64> {
+        let length = self.response.headers().get(CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
+    }
+
     /// As RFC 9111 sees it.
     pub(super) fn exchange(&self) -> Exchange<'_> {
         Exchange {

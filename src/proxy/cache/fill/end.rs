@@ -49,10 +49,12 @@ pub(super) enum FillEnd {
     Unmodified(Response<Body>),
     /// The head of the answer says that it is not to be stored: it is this client's alone.
     Uncacheable(Reason, Response<Body>),
-    /// The body grew past what the rule lets be stored; the client takes the rest of it.
-    TooLarge,
+    /// The body grew past what may be stored, or past what there is room for; the client takes the rest of it.
+    GivenUp(Reason),
     /// The answer is whole, but has no tags to be purged by. Those who wait may have it.
     Untagged(Arc<Variant>, Reason),
+    /// Its client has gone, and nobody else waits.
+    Unwanted,
     /// The body broke off, and the client has seen that.
     Broken(Reason),
     /// The app gave no answer, or none that can be used.
@@ -94,16 +96,19 @@ impl Fill {
                 self.settle(Some(reason), result, Some(unstored(response, reason)))
                     .await;
             }
-            FillEnd::TooLarge => {
-                self.note(Memo::Uncacheable);
-                self.settle(Some(Reason::TooLarge), FillResult::Uncacheable, None)
-                    .await;
+            FillEnd::GivenUp(reason) => {
+                let result = self.note_uncacheable(reason);
+                self.settle(Some(reason), result, None).await;
             }
             FillEnd::Untagged(variant, reason) => {
                 // Without Redis every purge is this process's own, and nobody joins a fill that one covers.
                 let shared = self.request.cache.store.is_shared();
                 let ready = self.ready(variant, (!shared).then(Instant::now));
                 self.settle(Some(reason), ready, None).await;
+            }
+            FillEnd::Unwanted => {
+                self.settle(Some(Reason::Unwanted), FillResult::Again, None)
+                    .await;
             }
             FillEnd::Broken(reason) => {
                 let failed = FillResult::Failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError);
@@ -188,6 +193,8 @@ impl Fill {
         match &self.leader {
             // Too long for everyone.
             _ if reason == Reason::TooLarge => self.note(Memo::Uncacheable),
+            // Says nothing of the answer.
+            _ if reason == Reason::InFlightFull => {}
             Some(_) if is_personal => return FillResult::Again,
             Some(_) => self.note(Memo::Uncacheable),
             None => self.note(Memo::Personal),

@@ -1,17 +1,22 @@
-//! The body of an answer on its way to the client and into the copy.
+//! The body of an answer on its way to the client and into the store.
+//!
+//! There is one copy of it: the client is handed pieces of what is gathered for the store, at its own pace, and
+//! the fill never waits for it. What a fill has gathered is counted ([`InFlight`]) until the last who was given
+//! any of it has let go.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
-use tokio::sync::mpsc;
 
-use crate::body::{Body, Piece, Tapped, Timed};
+use super::shared_body::{Ending, SharedBody};
+use crate::body::{Body, Timed};
 use crate::http_cache::{Reason, Stored};
+use crate::in_flight::{InFlight, SHORT, Share};
 use crate::proxy::forward::exchange::is_event_stream;
 use crate::upstream::Arriving;
 
@@ -45,46 +50,49 @@ pub(super) fn check_body(response: &Response<Arriving>, max_body: usize) -> Resu
     }
 }
 
-/// A body that is read whole. Its client is handed each piece as well, and never waited for.
+/// Room for a body, as far as it is known how long it is.
+pub(super) struct Room {
+    share: Share,
+    /// The length that the message states.
+    length: Option<u64>,
+}
+
+impl Room {
+    /// For a body that states `length`, if it does; `Err`: it would not fit beside what else is in flight.
+    pub(super) fn take(in_flight: &InFlight, length: Option<u64>) -> Result<Room, Reason> {
+        let counted = length.filter(|length| *length > SHORT as u64);
+        let share = in_flight.try_take(counted.unwrap_or_default());
+        let share = match (share, counted) {
+            (Some(share), _) => share,
+            // Short, or of a length that is still to be seen.
+            (None, None) => in_flight.take(0),
+            (None, Some(_)) => return Err(Reason::InFlightFull),
+        };
+        Ok(Room { share, length })
+    }
+}
+
+/// A body that is read whole. Its client is handed what has come as well, and never waited for.
 pub(super) struct Gathering {
     /// `None`: at its end, or handed on.
     body: Option<Timed>,
     max: usize,
     /// The length that the message states, and that of its range.
     stated: [Option<u64>; 2],
-    whole: Whole,
-    tap: Tap,
+    shared: SharedBody,
     gathered: Option<Result<Bytes, Reason>>,
 }
 
-/// The pieces put together; one that comes alone is not copied.
-#[derive(Default)]
-struct Whole {
-    first: Bytes,
-    /// All of them, where there are several.
-    joined: BytesMut,
-}
-
-/// Where the pieces for the client go.
-enum Tap {
-    /// Nowhere: there is no client.
-    Closed,
-    /// They are kept until it is known how it gets them.
-    Kept(Vec<Piece>),
-    /// To it.
-    Open(mpsc::UnboundedSender<Piece>),
-}
-
 impl Gathering {
-    /// Of a message that states `length`, if it does. Over `max`, the client is handed the body itself
-    /// and goes on without the fill.
-    pub(super) fn new(body: Timed, max: usize, length: Option<u64>, stored: &Stored) -> Gathering {
+    /// Over `max`, or over what there is room for, the client is handed the body itself and goes on without
+    /// the fill.
+    pub(super) fn new(body: Timed, max: usize, room: Room, stored: &Stored) -> Gathering {
+        let Room { share, length } = room;
         Gathering {
             body: Some(body),
             max,
             stated: [length, stored.part.map(|part| part.end - part.first)],
-            whole: Whole::default(),
-            tap: Tap::Closed,
+            shared: SharedBody::new(share, length),
             gathered: None,
         }
     }
@@ -92,26 +100,16 @@ impl Gathering {
     /// The body as the client gets it: at once if all of it came with the head, as short ones do, and
     /// otherwise as it comes.
     pub(super) async fn for_client(&mut self) -> Body {
-        self.tap = Tap::Kept(Vec::new());
-        let at_hand = poll_fn(|cx| Poll::Ready(self.poll(cx))).await;
-        let kept = match std::mem::replace(&mut self.tap, Tap::Closed) {
-            Tap::Kept(pieces) => pieces,
-            Tap::Closed | Tap::Open(_) => Vec::new(),
-        };
-        if let Poll::Ready(gathered) = at_hand {
-            let whole = gathered
-                .clone()
-                .ok()
-                .filter(|_| !kept.iter().any(is_trailers));
+        if let Poll::Ready(gathered) = poll_fn(|cx| Poll::Ready(self.poll(cx))).await {
+            let whole = gathered.clone().ok();
             self.gathered = Some(gathered);
-            if let Some(whole) = whole {
+            if let Some(whole) = whole
+                && !self.shared.has_trailers()
+            {
                 return Body::whole(whole);
             }
         }
-        let (tap, pieces) = mpsc::unbounded_channel();
-        self.tap = Tap::Open(tap);
-        kept.into_iter().for_each(|piece| self.hand_on(piece));
-        Body::stream(Tapped::new(pieces, self.stated[0]))
+        Body::stream(self.shared.reader(self.stated[0]))
     }
 
     /// The whole body, which is as long as its message says (RFC 9110 §8.6), and a part as its range
@@ -129,83 +127,42 @@ impl Gathering {
                 Some(Ok(frame)) => self.take(frame)?,
                 Some(Err(error)) => {
                     tracing::warn!(%error, "the app's answer broke off");
-                    self.hand_on(Piece::Broken(error));
+                    self.shared.end(Ending::Broken(error));
                     return Poll::Ready(Err(Reason::Incomplete));
                 }
                 None => self.body = None,
             }
         }
-        let whole = self.whole.take();
-        let mut stated = self.stated.iter().flatten();
-        if !stated.all(|stated| *stated == whole.len() as u64) {
+        let length = self.shared.len() as u64;
+        if !self.stated.iter().flatten().all(|stated| *stated == length) {
             return Poll::Ready(Err(Reason::Incomplete));
         }
-        self.hand_on(Piece::End);
-        Poll::Ready(Ok(whole))
+        Poll::Ready(Ok(self.shared.complete()))
     }
 
     fn take(&mut self, frame: Frame<Bytes>) -> Result<(), Reason> {
-        let fits = match frame.data_ref() {
-            Some(piece) if self.whole.len() + piece.len() > self.max => false,
-            Some(piece) => {
-                self.whole.push(piece, self.stated[0]);
-                true
+        let frame = match frame.into_data() {
+            Ok(piece) => {
+                let fits = self.shared.push(&piece);
+                return match self.shared.len() {
+                    length if length > self.max => self.give_up(Reason::TooLarge),
+                    _ if !fits => self.give_up(Reason::InFlightFull),
+                    _ => Ok(()),
+                };
             }
-            None => true,
+            Err(frame) => frame,
         };
-        self.hand_on(Piece::Frame(frame));
-        match self.body.take_if(|_| !fits) {
-            Some(body) => {
-                self.hand_on(Piece::Rest(body));
-                Err(Reason::TooLarge)
-            }
-            None => Ok(()),
+        if let Ok(trailers) = frame.into_trailers() {
+            self.shared.add_trailers(trailers);
         }
+        Ok(())
     }
 
-    /// A client that has gone does not matter.
-    fn hand_on(&mut self, piece: Piece) {
-        match &mut self.tap {
-            Tap::Closed => {}
-            Tap::Kept(pieces) => pieces.push(piece),
-            Tap::Open(client) => {
-                let _ = client.send(piece);
-            }
+    /// The client goes on by itself.
+    fn give_up(&mut self, reason: Reason) -> Result<(), Reason> {
+        if let Some(body) = self.body.take() {
+            self.shared.end(Ending::Rest(body));
         }
+        Err(reason)
     }
-}
-
-impl Whole {
-    fn len(&self) -> usize {
-        self.first.len().max(self.joined.len())
-    }
-
-    /// `length`: what all of them will come to, as far as it is known.
-    fn push(&mut self, piece: &Bytes, length: Option<u64>) {
-        if self.len() == 0 {
-            self.first = piece.clone();
-            return;
-        }
-        if self.joined.is_empty() {
-            let length = length.map_or(0, |length| length as usize);
-            self.joined
-                .reserve(length.max(self.first.len() + piece.len()));
-            self.joined
-                .extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.joined.extend_from_slice(piece);
-    }
-
-    fn take(&mut self) -> Bytes {
-        let Whole { first, joined } = std::mem::take(self);
-        if joined.is_empty() {
-            first
-        } else {
-            joined.freeze()
-        }
-    }
-}
-
-fn is_trailers(piece: &Piece) -> bool {
-    matches!(piece, Piece::Frame(frame) if frame.is_trailers())
 }

@@ -13,15 +13,18 @@ mod keep;
 pub(super) mod options;
 mod receive;
 mod rest;
+mod shared_body;
 pub(super) mod tags;
 pub(super) mod verdict;
 
 use http::StatusCode;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::coalesce::Role;
+use super::coalesce::{Leader, Place, Role};
 use super::request::{CacheRequest, CacheRequestRef};
+use crate::config::Abandoned;
 use crate::http_cache::{Reason, Reuse, validation};
 use crate::metrics::GaugeGuard;
 use crate::proxy::request::present::Present;
@@ -33,20 +36,31 @@ use enduring::Enduring;
 use options::{FetchMode, FillAnswer, FillOptions, Leasing, Stale};
 use verdict::{Conditions, OnFailure, Question, Verdict};
 
-/// Starts a fill and waits for the head of its answer; `None`: it broke down. `slot` is its place among
+/// Starts a fill and waits for the head of its answer; `None`: it broke down. `place` is its place among
 /// the fills under way.
 pub(super) async fn start(
     request: CacheRequest,
     options: FillOptions,
-    slot: OwnedSemaphorePermit,
+    place: Place,
 ) -> Option<FillAnswer> {
     let (reply, answer) = oneshot::channel();
     let counted = GaugeGuard::new(&request.cache.metrics.fills);
+    let (client, gone) = match request.by_ref().rule().abandoned() {
+        Abandoned::Finish => (None, None),
+        Abandoned::End => {
+            let gone = CancellationToken::new();
+            (Some(gone.clone().drop_guard()), Some(gone))
+        }
+    };
     let fill = Enduring::new(Box::pin(async move {
-        run(request, Some(reply), options).await;
-        drop((slot, counted));
+        run(request, Some(reply), options, gone).await;
+        drop((place, counted));
     }));
-    fill.until(answer).await
+    let answer = fill.until(answer).await;
+    match client {
+        Some(client) => answer.map(|answer| answer.guarded(client)),
+        None => answer,
+    }
 }
 
 /// Renews a stale response behind the client that was served it, once however many are served it.
@@ -54,7 +68,11 @@ pub(super) fn refresh(request: CacheRequest, stale: Stale) {
     let Role::Leader(leader) = request.enter() else {
         return;
     };
-    let Some(slot) = request.cache.flights.free_slot() else {
+    let place = request
+        .cache
+        .flights
+        .place(request.by_ref().rule().fill_places);
+    let Some(place) = place else {
         return;
     };
     let counted = GaugeGuard::new(&request.cache.metrics.fills);
@@ -76,16 +94,18 @@ pub(super) fn refresh(request: CacheRequest, stale: Stale) {
             leasing,
             mode: FetchMode::Full,
         };
-        run(request, None, options).await;
-        drop(slot);
+        run(request, None, options, None).await;
+        drop(place);
     });
 }
 
-/// From the right to ask the app to the end, whatever that is.
+/// From the right to ask the app to the end, whatever that is. `gone` is cancelled when the client has gone, if
+/// the fill is to end then.
 async fn run(
     request: CacheRequest,
     client: Option<oneshot::Sender<FillAnswer>>,
     options: FillOptions,
+    gone: Option<CancellationToken>,
 ) {
     let FillOptions {
         stale,
@@ -104,7 +124,11 @@ async fn run(
         Claim::Granted(ticket) => {
             let stale = still_stored(&fill.request, stale, &ticket);
             fill.ticket = Some(ticket);
-            fetch(&mut fill, stale, mode).await
+            match gone {
+                None => fetch(&mut fill, stale, mode).await,
+                // Boxed, so that the many fills that go on do not carry its size.
+                Some(gone) => Box::pin(fetch_while_wanted(&mut fill, stale, mode, gone)).await,
+            }
         }
         Claim::Found(variant, read_at) => FillEnd::Found(variant, read_at),
     };
@@ -120,6 +144,27 @@ fn still_stored(request: &CacheRequest, mut stale: Stale, ticket: &Ticket) -> St
         !fenced && ticket.confirms(variant)
     });
     stale
+}
+
+/// As [`fetch`], until the client has gone and nobody else waits.
+async fn fetch_while_wanted(
+    fill: &mut Fill,
+    stale: Stale,
+    mode: FetchMode,
+    gone: CancellationToken,
+) -> FillEnd {
+    let followers = fill.leader.as_ref().map(Leader::followers);
+    let unwanted = async {
+        gone.cancelled().await;
+        if let Some(followers) = followers {
+            followers.gone().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        end = fetch(fill, stale, mode) => end,
+        () = unwanted => FillEnd::Unwanted,
+    }
 }
 
 /// Asks the app, a second time where the first answer was of no use, and reads its answer to the end.

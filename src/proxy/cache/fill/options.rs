@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::body::Body;
+use crate::body::{Body, Droppable};
 use crate::entry::Variant;
 use crate::http_cache::Reason;
 use crate::proxy::cache::coalesce::Leader;
@@ -99,4 +99,22 @@ pub(in crate::proxy::cache) enum FillAnswer {
     },
     /// No answer.
     Failed(StatusCode, Reason),
+}
+
+impl FillAnswer {
+    /// Keeps `guard` until the client has all of it, or has gone.
+    pub(in crate::proxy::cache) fn guarded(self, guard: impl Droppable + 'static) -> FillAnswer {
+        match self {
+            FillAnswer::Streamed {
+                response,
+                stored,
+                status,
+            } => FillAnswer::Streamed {
+                response: response.map(|body| body.guarded(guard)),
+                stored,
+                status,
+            },
+            at_hand => at_hand,
+        }
+    }
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::ask::{Arrival, take_apart};
 use super::end::{Fill, FillEnd, reply};
-use super::gather::Gathering;
+use super::gather::{Gathering, Room};
 use super::options::{FetchMode, FillAnswer};
 use super::{keep, rest, tags};
 use crate::body::Body;
@@ -71,12 +71,16 @@ pub(super) async fn take(
         Ok(variant) => variant,
         Err(reason) => return FillEnd::Uncacheable(reason, pass_through(request, arrival)),
     };
+    let room = match Room::take(request.cache.store.in_flight(), arrival.length()) {
+        Ok(room) => room,
+        Err(reason) => return FillEnd::Uncacheable(reason, pass_through(request, arrival)),
+    };
     if let Some(leader) = &fill.leader {
         leader.begun();
     }
     let (status, response_time) = (arrival.response.status(), arrival.response_time);
-    let (head, body, length) = take_apart(request, arrival.response);
-    let mut gathering = Gathering::new(body, request.rule().max_body(), length, &variant.stored);
+    let (head, body) = take_apart(request, arrival.response);
+    let mut gathering = Gathering::new(body, request.rule().max_body(), room, &variant.stored);
     let response = Response::from_parts(head, gathering.for_client().await);
     let response = unless_held(request, response, &variant.stored);
     let answer = FillAnswer::Streamed {
@@ -94,7 +98,7 @@ pub(super) async fn take(
             cache.flights.note_shareable(lookup);
             tag(fill, variant, body, base.as_deref())
         }
-        Err(Reason::TooLarge) => FillEnd::TooLarge,
+        Err(reason @ (Reason::TooLarge | Reason::InFlightFull)) => FillEnd::GivenUp(reason),
         Err(reason) => FillEnd::Broken(reason),
     }
 }
@@ -110,7 +114,7 @@ fn tag(fill: &Fill, mut variant: Arc<Variant>, body: Bytes, base: Option<&Varian
 
 /// The app's answer as it comes, of which nothing is kept.
 pub(super) fn pass_through(request: CacheRequestRef<'_>, arrival: Box<Arrival>) -> Response<Body> {
-    let (head, body, _) = take_apart(request, arrival.response);
+    let (head, body) = take_apart(request, arrival.response);
     Response::from_parts(head, Body::stream(body))
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::ask::{Arrival, take_apart};
-use super::gather::{Gathering, check_body};
+use super::gather::{Gathering, Room, check_body};
 use crate::entry::Variant;
 use crate::http_cache::{Reason, RequestHead, Stored, ranges, storable};
 use crate::proxy::cache::request::CacheRequestRef;
@@ -26,9 +26,10 @@ pub(super) async fn join(
     };
     let stored = storable(&head, &arrival.exchange(), rule.policy)?;
     check_body(&arrival.response, rule.max_body())?;
-    let (_, body, length) = take_apart(request, arrival.response);
+    let room = Room::take(request.cache.store.in_flight(), arrival.length())?;
+    let (_, body) = take_apart(request, arrival.response);
     // Nobody is sent the rest alone.
-    let mut gathering = Gathering::new(body, rule.max_body(), length, &stored);
+    let mut gathering = Gathering::new(body, rule.max_body(), room, &stored);
     let bytes = gathering.whole().await?;
     let whole = ranges::combined((&part.stored, &part.body), (&stored, &bytes));
     whole

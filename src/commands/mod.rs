@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod healthcheck;
+mod log_limit;
 mod logging;
 pub mod run;
 pub mod schema;

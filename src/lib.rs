@@ -12,9 +12,9 @@
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
 //! | [`descriptors`] | how many files may be open, and how many clients fit into that | config |
 //! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
-//! | [`rate_timeout`] | a timeout that bytes buy back: how slow a client may be | tokio |
 //! | [`in_flight`] | the bytes of bodies outside the tiers, and their budget | |
 //! | [`pacing`] | how much connections hold of a body that goes through | hyper |
+//! | [`rate_timeout`] | a timeout that bytes buy back: how slow a client may be | tokio |
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |

@@ -641,6 +641,42 @@ async fn half_a_write_purges_nothing_wherever_it_ends() {
     .await;
 }
 
+/// A default is for what is absent. What could not be read may have been any value.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_cannot_be_read_purges_for_any_value() {
+    let long = format!(r#"{{"id": "1", "more": "{}"}}"#, "x".repeat(2_000));
+    let app = TestApp::start().await;
+    for path in ["/page/1", "/page/none"] {
+        app.on("GET", path, |_| Answer::text("x"));
+    }
+    app.on("POST", "/write", |_| Answer::status(204));
+    let answer = long.clone();
+    app.on("GET", "/tagged", move |_| Answer::text(answer.clone()));
+    let config = "[defaults]\nmax_variables = \"1KB\"\n\
+                  [[route]]\npath = \"/page/{id}\"\nkey = \"page:{path.id}\"\n\
+                  [[route]]\npath = \"/tagged\"\nkey = \"tagged\"\ntags = [\"t:{response.id|none}\"]\n\
+                  [[purge]]\npath = \"/write\"\nkeys = [\"page:{body.id|none}\"]\n";
+    let sidecar = Sidecar::start(&app.url(), config);
+    let client = sidecar.client();
+    let pages = ["/page/1", "/page/none"];
+    let rows = [
+        ("no body", "", [true, false]),
+        ("absent", "{}", [true, false]),
+        ("there", r#"{"id": 1}"#, [false, true]),
+        ("too long", long.as_str(), [false, false]),
+        ("no JSON", "id=1", [false, false]),
+    ];
+    for (name, body, hits) in rows {
+        warm(&client, &pages).await;
+        client.json("POST", "/write", body).await;
+        assert_eq!(are_hits(&client, &pages).await, hits, "{name}");
+    }
+    for _ in 0..2 {
+        assert!(!client.get("/tagged").await.is_hit(), "it has any tag");
+        sidecar.fills_have_ended().await;
+    }
+}
+
 /// Of two members of one name the app may take either: the write purges for both, and an answer that names
 /// two is not stored under the tag of one.
 #[tokio::test(flavor = "multi_thread")]

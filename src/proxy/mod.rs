@@ -36,7 +36,7 @@ use crate::body::Body;
 use crate::config::Underscores;
 use crate::http_cache::Reason;
 use crate::live::Live;
-use forward::{expect, max_forwards, pass, upgrade};
+use forward::{expect, max_forwards, outgoing, pass, upgrade};
 use interim::Turn;
 use request::admit::{self, Admitted, Refusal};
 use request::client::Client;
@@ -89,11 +89,13 @@ pub fn handle<'a>(
     };
     if max_forwards::ends_here(&context.parts) {
         let response = max_forwards::answer(&context);
+        let response = outgoing::end_if_unread(&context, response);
         let outcome = Outcome::new(None, Reason::MaxForwards, response);
         return at_hand(outcome.finish(&worker.tally, &context));
     }
     if context.live.config.listen.ready_path.as_deref() == Some(context.parts.uri.path()) {
-        let outcome = Outcome::new(None, Reason::ReadyPath, answer_readiness(worker));
+        let response = outgoing::end_if_unread(&context, answer_readiness(worker));
+        let outcome = Outcome::new(None, Reason::ReadyPath, response);
         return at_hand(outcome.finish(&worker.tally, &context));
     }
     let plan = plan::plan(&context);
@@ -145,7 +147,8 @@ async fn carry_out(
     match plan {
         Plan::Cache(lookup) => cache::answer(&worker.cache, context, lookup, memory).await,
         Plan::Pass { rule, reason } if pass::is_unsatisfiable(context, reason) => {
-            Outcome::new(rule, Reason::OnlyIfCached, pass::unsatisfiable())
+            let response = outgoing::end_if_unread(context, pass::unsatisfiable());
+            Outcome::new(rule, Reason::OnlyIfCached, response)
         }
         // Boxed, so that a miss does not carry its size.
         Plan::Pass { rule, reason } => Box::pin(pass::forward(context, rule, reason, body)).await,

@@ -23,6 +23,11 @@ pub fn parse(bytes: &[u8]) -> Option<Document> {
     serde_json::from_slice(bytes).ok()
 }
 
+/// A document of which nothing is known: each of its members may be anything.
+pub fn unknown() -> Value {
+    Value::Array(Vec::new())
+}
+
 /// Whether `document` has something at `names` that stands for no single value: an array, an object, a number
 /// that was rounded. What is null is absent, as what is not there.
 pub(super) fn is_unclear(document: Option<&Value>, names: &[String]) -> bool {

@@ -11,11 +11,10 @@ use tokio_rustls::server::TlsStream;
 use super::http2::frames::{Frames, OpenStreams, PREFACE, Passed, goaway};
 use super::linger::linger;
 
-/// What a client of HTTP/2 may have sent when its connection ends: hyper's window of 1 MiB, and frames.
-const MAX_IN_FLIGHT: usize = 2 << 20;
-
 /// The most that is written for one client before others have their turn.
 const TURN: usize = 256 << 10;
+/// What a client of HTTP/2 may have sent when its connection ends: the connection's window, and frames.
+const MAX_IN_FLIGHT: usize = 2 << 20;
 
 /// An accepted connection.
 pub(super) struct Transport {

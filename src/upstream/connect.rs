@@ -164,6 +164,16 @@ impl RequestStart {
 #[error("the app sent an answer that nobody has asked for")]
 struct Unasked;
 
+/// Whether a connection ended for such an answer, seen here or by hyper (which has no method to tell).
+pub(super) fn was_unasked(error: &hyper::Error) -> bool {
+    let of_io =
+        std::error::Error::source(error).and_then(|error| error.downcast_ref::<io::Error>());
+    let seen_here = of_io
+        .and_then(io::Error::get_ref)
+        .is_some_and(|error| error.is::<Unasked>());
+    seen_here || error.to_string().starts_with("received unexpected message")
+}
+
 /// What becomes of bytes for an app that has closed its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UnreadWrites {

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::connect::{Connector, HttpVersion, RequestStart};
+use super::connect::{Connector, HttpVersion, RequestStart, was_unasked};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
@@ -24,6 +24,10 @@ use crate::pacing::Window;
 
 /// The most fields that an answer may have.
 const MAX_FIELDS: usize = 512;
+
+/// How long connections are not used again after the app has sent an answer that nobody asked for: one that does
+/// so does it again, and not always early enough to be seen.
+const DISTRUST: Duration = Duration::from_secs(60);
 
 /// The connections of one worker.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ struct PoolState {
     waiting: VecDeque<oneshot::Sender<PooledConnection>>,
     /// Whether a task looks after `idle`.
     has_sweeper: bool,
+    /// Until then each request has a connection of its own.
+    distrusted_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -124,6 +130,9 @@ impl Http1 {
                     Ok(response) => return Ok((response, connection)),
                     Err(error) => error,
                 };
+                if was_unasked(error.error()) {
+                    self.0.distrust();
+                }
                 match error.take_message() {
                     Some(again) if may_try_again => unsent = again,
                     Some(_) => return Err(UpstreamError::Connect(error.into_error().into())),
@@ -195,6 +204,13 @@ impl Pool {
         // A request that is handed it and ends before it looks gives it back by dropping it.
         let mut connection = self.lend(sender, true);
         let mut state = self.state.lock();
+        if state
+            .distrusted_until
+            .is_some_and(|until| until > Instant::now())
+        {
+            connection.sender = None;
+            return;
+        }
         while let Some(waiter) = state.waiting.pop_front() {
             match waiter.send(connection) {
                 Ok(()) => return,
@@ -221,6 +237,21 @@ impl Pool {
         }
     }
 
+    /// The app has sent an answer that nobody asked for.
+    fn distrust(&self) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let was_trusted = state.distrusted_until.is_none_or(|until| until <= now);
+        state.distrusted_until = Some(now + DISTRUST);
+        state.idle.clear();
+        drop(state);
+        if was_trusted {
+            tracing::warn!(
+                "the app sent an answer that nobody asked for: each request has a connection of its own for {DISTRUST:?}"
+            );
+        }
+    }
+
     /// Ends what has been idle too long; the time to look again, if anything is left.
     fn expire(&self) -> Option<Instant> {
         let now = Instant::now();
@@ -242,8 +273,14 @@ async fn open(pool: Arc<Pool>) -> Result<PooledConnection, BoxError> {
     io.read_early_answers();
     let (start, window) = (io.request_start(), io.window());
     let (hyper, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
+    let owner = Arc::downgrade(&pool);
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
+            if was_unasked(&error)
+                && let Some(pool) = owner.upgrade()
+            {
+                pool.distrust();
+            }
             tracing::debug!(%error, "connection to the app ended");
         }
     });

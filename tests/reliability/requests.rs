@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::{RFC, conversation};
 use crate::caching::{BOARD, until_hit};
 use crate::support::app::{Answer, TestApp};
+use crate::support::raw_app::{RawApp, Step};
+use crate::support::raw_client::RawClient;
 use crate::support::sidecar::Sidecar;
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -248,4 +250,38 @@ async fn a_bare_line_feed_behind_the_last_chunk_swallows_no_request() {
             assert_eq!(app.count("/smuggled"), 0, "{method}, {name}");
         }
     }
+}
+
+/// Where Pannier or the app answers before it has read the body, its end is in doubt as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bare_line_feed_behind_an_unread_body_swallows_no_request() {
+    let body = "3\r\nabc\r\n0\r\n\n";
+    let fields = "Host: a\r\nTransfer-Encoding: chunked\r\n";
+    for (name, line) in [
+        ("ready", "GET /ready HTTP/1.1\r\n"),
+        ("trace", "TRACE / HTTP/1.1\r\nMax-Forwards: 0\r\n"),
+        (
+            "only if cached",
+            "GET / HTTP/1.1\r\nCache-Control: only-if-cached\r\n",
+        ),
+    ] {
+        let app = TestApp::start().await;
+        let config = format!("{RFC}\n[listen]\nready_path = \"/ready\"\n");
+        let sidecar = Sidecar::start(&app.url(), &config);
+        let requests = format!("{line}{fields}\r\n{body}{SMUGGLED}");
+        let answers = conversation(&sidecar, requests.as_bytes()).await;
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{name}: {answers}");
+        assert!(answers.contains("connection: close"), "{name}: {answers}");
+        assert_eq!(app.count("/smuggled"), 0, "{name}");
+    }
+
+    let early = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let app = RawApp::start(move |_| vec![Step::send(early)]).await;
+    let sidecar = Sidecar::start(&app.url(), RFC);
+    let mut client = RawClient::connect(sidecar.addr()).await;
+    client
+        .send(&format!("POST /first HTTP/1.1\r\n{fields}\r\n3\r\nabc\r\n"))
+        .await;
+    let head = client.head().await;
+    assert!(head.contains("connection: close"), "{head}");
 }

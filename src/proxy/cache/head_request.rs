@@ -54,7 +54,8 @@ pub(super) async fn answer(
         response_time: request.now(),
     };
     if let Some(stored) = changed(request, &variant, &answered) {
-        tokio::spawn(store(owned.clone(), variant, stored, stale.since, leasing));
+        // Before the answer leaves: who asks next sees what this one was told. Boxed, since it is rare.
+        Box::pin(store(request, variant, stored, stale.since, leasing)).await;
     }
     let outcome = request.outcome(reason, passed_on(response, upstream));
     outcome.asked_app(status)
@@ -73,18 +74,17 @@ fn changed(
     }
 }
 
-/// Stores what a HEAD made of `variant`, read after `since`, behind the client.
+/// Stores what a HEAD made of `variant`, read after `since`.
 ///
 /// The lease is taken only now: a HEAD brings no body that anyone could wait for. A purge in between
 /// has removed the variant, of which the lease then knows nothing.
 async fn store(
-    owned: CacheRequest,
+    request: CacheRequestRef<'_>,
     variant: Arc<Variant>,
     stored: Stored,
     since: Mark,
     leasing: Leasing,
 ) {
-    let request = owned.by_ref();
     let store = &request.cache.store;
     let ticket = match leasing {
         Leasing::Never => store.begin_alone(request.key()),

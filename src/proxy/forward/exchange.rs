@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, response};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Response, StatusCode, Version, response};
 
+use super::outgoing;
 use crate::body::{Body, BodyFault};
 use crate::clock;
 use crate::http_cache::Reason;
@@ -78,11 +79,9 @@ impl NoAnswer {
         rule: Option<usize>,
     ) -> Outcome {
         let mut response = text(self.status, explain_failure(self.reason));
-        let is_half = matches!(self.error, UpstreamError::RequestBody(_));
-        if is_half && context.parts.version != Version::HTTP_2 {
+        if matches!(self.error, UpstreamError::RequestBody(_)) {
             // What comes next is the rest of a body whose end nobody knows.
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
+            response = outgoing::end_if_unread(context, response);
         }
         Outcome::new(rule, self.reason, response)
     }
@@ -157,6 +156,8 @@ pub(in crate::proxy) fn is_event_stream(fields: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]

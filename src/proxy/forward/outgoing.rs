@@ -80,14 +80,34 @@ pub(in crate::proxy) fn body(
 }
 
 /// The answer to a request whose body `progress` has watched. On HTTP/1 it is the last of its connection if
-/// that body had trailers: hyper reads bare line feeds among them, after which the next request may have been
-/// taken for a part of them.
+/// that body had trailers, or still may: hyper reads bare line feeds among them, after which the next request may
+/// have been taken for a part of them.
 pub(in crate::proxy) fn end_after_trailers(
     context: &RequestContext,
     progress: &Progress,
-    mut response: Response<Body>,
+    response: Response<Body>,
 ) -> Response<Body> {
-    if progress.has_trailers() && context.parts.version != Version::HTTP_2 {
+    let in_chunks = context.parts.headers.contains_key(TRANSFER_ENCODING);
+    match progress.has_trailers() || in_chunks && !progress.is_whole() {
+        true => end_connection(context, response),
+        false => response,
+    }
+}
+
+/// The answer to a request whose body nobody has read.
+pub(in crate::proxy) fn end_if_unread(
+    context: &RequestContext,
+    response: Response<Body>,
+) -> Response<Body> {
+    match context.has_body {
+        true => end_connection(context, response),
+        false => response,
+    }
+}
+
+fn end_connection(context: &RequestContext, mut response: Response<Body>) -> Response<Body> {
+    // RFC 9113 §8.2.2: there the field is none, and frames tell where a body ends.
+    if context.parts.version != Version::HTTP_2 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }

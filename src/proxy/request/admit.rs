@@ -239,7 +239,9 @@ fn is_plain(host: &str) -> bool {
     match &host.as_bytes()[name..] {
         [] => name > 0,
         [b':', port @ ..] => {
-            name > 0 && matches!(port.len(), 1..=4) && port.iter().all(u8::is_ascii_digit)
+            // Of five digits the largest is the largest text.
+            let is_port = matches!(port.len(), 1..=4) || port.len() == 5 && port <= &b"65535"[..];
+            name > 0 && is_port && port.iter().all(u8::is_ascii_digit)
         }
         _ => false,
     }

@@ -10,13 +10,24 @@ use crate::live::Live;
 use crate::routes::matcher::Params;
 use crate::routes::{Scope, json};
 
-/// The JSON document in `body`; `None` if it is over `cap` or no JSON, so that its variables count as
-/// absent. A doubled member has all its values, and so stands for none.
-pub(in crate::proxy) fn parse_json(body: &[u8], cap: usize) -> Option<Value> {
-    if body.len() > cap {
+/// The JSON document of an answer for its tags; `None` if it is none, so that its variables are absent. Of one
+/// that is not here, or over `cap`, nothing is known.
+pub(in crate::proxy) fn read_tagged_json(body: Option<&[u8]>, cap: usize) -> Option<Value> {
+    match body.filter(|body| body.len() <= cap) {
+        Some(body) => json::parse(body).map(|document| document.value),
+        None => Some(json::unknown()),
+    }
+}
+
+/// The JSON document in the body of a write or of its answer; `None` if it is empty, so that its variables are absent. A doubled member has
+/// all its values, and so stands for none. Of a body that is not here, over `cap` or no JSON nothing is known:
+/// it may have any variable, and no default stands for one.
+pub(in crate::proxy) fn read_json(body: Option<&[u8]>, cap: usize) -> Option<Value> {
+    if body.is_some_and(<[u8]>::is_empty) {
         return None;
     }
-    json::parse(body).map(|document| document.value)
+    let document = body.filter(|body| body.len() <= cap).and_then(json::parse);
+    Some(document.map_or_else(json::unknown, |document| document.value))
 }
 
 /// The route of a path with its raw parameters.

@@ -194,8 +194,7 @@ impl Write {
     /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1).
     fn purge(&self, received: Option<Vec<u8>>, answer: Option<(StatusCode, &HeaderMap)>) -> Purge {
         let cap = self.context.live.config.defaults.max_variables;
-        let json =
-            |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| variables::parse_json(&bytes, cap));
+        let json = |bytes: Option<Vec<u8>>| variables::read_json(bytes.as_deref(), cap);
         let sent = self.copy.as_ref().and_then(Copy::copied);
         let (body, received) = (json(sent), json(received));
         let bodies = TemplateBodies {

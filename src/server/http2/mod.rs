@@ -23,6 +23,8 @@ use streams::{PacedBody, Spawner};
 
 /// Requests at a time on one connection; browsers open fewer (RFC 9113 §6.5.2 advises at least 100).
 const MAX_STREAMS: u32 = 128;
+/// Bytes of bodies that one client may have sent and no app has taken.
+const CONNECTION_WINDOW: u32 = 1 << 20;
 /// The widest window (RFC 9113 §6.9.1).
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// Streams that came and went before they were looked at (CVE-2023-44487); more end the connection.
@@ -45,7 +47,11 @@ pub(super) fn builder(listen: &Listen, per_body: u64, spawner: Spawner) -> http2
         .max_header_list_size(u32::try_from(listen.max_head).unwrap_or(u32::MAX))
         .max_send_buf_size(window as usize)
         .initial_stream_window_size(window)
-        .initial_connection_window_size(window.saturating_mul(MAX_STREAMS).min(MAX_WINDOW))
+        .initial_connection_window_size(
+            window
+                .saturating_mul(2)
+                .clamp(CONNECTION_WINDOW, MAX_WINDOW),
+        )
         .max_pending_accept_reset_streams(MAX_RESETS_UNSEEN)
         .max_local_error_reset_streams(MAX_RESETS_FOR_ERRORS)
         // A client that vanished during a long silence of its answer (an event stream) is found so.

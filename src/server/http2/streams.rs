@@ -144,6 +144,15 @@ struct Stream<F> {
     _open: Open,
 }
 
+impl<F> Stream<F> {
+    /// The client is waited for no longer, and has taken what it has.
+    fn note_taken(&mut self) {
+        let taken = self.turn.taken();
+        self.timeout.note_moved(taken.wrapping_sub(self.seen));
+        self.seen = taken;
+    }
+}
+
 impl<F: Future<Output = ()>> Future for Stream<F> {
     type Output = ();
 
@@ -153,15 +162,14 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
         if polled.is_ready() {
             return Poll::Ready(());
         }
-        let taken = this.turn.taken();
-        let awaits_client = this.turn.awaits_client();
-        if this.seen != taken || !awaits_client {
-            this.timeout.note_moved(taken.wrapping_sub(this.seen));
-            this.seen = taken;
-        }
-        if !awaits_client {
+        if !this.turn.awaits_client() {
+            // Not from the start: the app is waited for after each piece that the client makes room for.
+            this.note_taken();
             this.sleep = None;
             return Poll::Pending;
+        }
+        if this.seen != this.turn.taken() {
+            this.note_taken();
         }
         let deadline = this.timeout.wait();
         let sleep = this

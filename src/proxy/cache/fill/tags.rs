@@ -22,8 +22,8 @@ pub(super) fn of_rule(
     let reads_response = templates.iter().any(|tag| tag.reads_response());
     let readable = stored.part.is_none() && !stored.headers.contains_key(CONTENT_ENCODING);
     let max = context.live.config.defaults.max_variables;
-    let response = (reads_response && readable)
-        .then(|| variables::parse_json(body, max))
+    let response = reads_response
+        .then(|| variables::read_tagged_json(readable.then_some(body), max))
         .flatten();
     let params = variables::match_route(&context.live, context.parts.uri.path())
         .map(|(_, params)| params)

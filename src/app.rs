@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
+use crate::descriptors::Descriptors;
 use crate::in_flight::InFlight;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -23,6 +24,7 @@ use crate::store::Store;
 
 /// A running sidecar.
 pub struct App {
+    descriptors: Descriptors,
     proxy_addr: SocketAddr,
     admin_addr: SocketAddr,
     live: Arc<ArcSwap<Live>>,
@@ -53,7 +55,10 @@ struct Parts {
 
 impl App {
     /// Starts everything; returns when both addresses accept connections.
-    pub fn start(config: Config, source: Option<PathBuf>) -> anyhow::Result<App> {
+    pub fn start(mut config: Config, source: Option<PathBuf>) -> anyhow::Result<App> {
+        let descriptors = Descriptors::raise_for(&config);
+        fit(&mut config, descriptors);
+        server::limit_lingering(descriptors.lingering());
         let metrics = Arc::new(Metrics::new());
         metrics.start_time.set(unix_seconds());
         let clock = Clock::default();
@@ -78,6 +83,7 @@ impl App {
         let (proxy_addr, workers) = parts.start_workers(&listen, &stop)?;
         let (admin_addr, admin_thread) = parts.start_admin(listen.admin, admin_stop)?;
         Ok(App {
+            descriptors,
             proxy_addr,
             admin_addr,
             live: parts.live,
@@ -103,7 +109,8 @@ impl App {
 
     /// Puts `config` in force for all later requests. Returns the settings that differ and only take
     /// effect at a restart.
-    pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+    pub fn reload(&self, mut config: Config) -> anyhow::Result<Vec<&'static str>> {
+        fit(&mut config, self.descriptors);
         let old = self.live.load_full();
         let waiting = old.config.needs_restart(&config);
         let source = old.source.clone();
@@ -220,6 +227,14 @@ impl Parts {
             .recv()
             .context("the admin thread did not start")?;
         Ok((address, thread))
+    }
+}
+
+/// Asks no more of the process than it has descriptors for, and says so.
+fn fit(config: &mut Config, descriptors: Descriptors) {
+    if let Some(shortage) = descriptors.find_shortage(config) {
+        tracing::warn!("{shortage}");
+        shortage.lower(config);
     }
 }
 

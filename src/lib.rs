@@ -10,6 +10,7 @@
 //! | [`budget`] | who leaves so that N bytes fit | values only |
 //! | [`config`] | the TOML file, and the valid [`config::Config`] made of it | files, environment |
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
+//! | [`descriptors`] | how many files may be open, and how many clients fit into that | config |
 //! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
 //! | [`in_flight`] | the bytes of bodies outside the tiers, and their budget | |
 //! | [`pacing`] | how much connections hold of a body that goes through | hyper |
@@ -97,6 +98,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod descriptors;
 pub mod drain;
 pub mod entry;
 pub mod http_cache;

@@ -42,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("budget", &["entry"]),
     ("metrics", &["entry", "http_cache"]),
     ("config", &["entry", "http_cache", "routes"]),
+    ("descriptors", &["config"]),
     ("jwt", &["clock", "config", "routes"]),
     (
         "store",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::support::app::{Answer, TestApp};
 use crate::support::client::Client;
+use crate::support::raw_client::RawClient;
 use crate::support::redis::RedisServer;
 use crate::support::{Gate, eventually};
 
@@ -415,14 +416,13 @@ async fn the_descriptor_limit_is_survived() {
         Answer::text("x").cache_control("max-age=60")
     });
     let url = app.url();
-    let mut limited = Command::new("sh");
-    limited.args([
-        "-c",
-        "ulimit -n 80; exec \"$0\" run --upstream \"$1\"",
-        env!("CARGO_BIN_EXE_pannier"),
-        &url,
-    ]);
-    let running = Running::spawn(limited, &url);
+    let running = Running::start(&["run", "--upstream", &url], &url);
+    // Taken away from under it: at the start it would have kept within them.
+    let pid = running.child.id().to_string();
+    let lowered = Command::new("prlimit")
+        .args(["--pid", &pid, "--nofile=60:60"])
+        .status();
+    assert!(lowered.expect("prlimit runs").success());
     let mut crowd = Vec::new();
     for _ in 0..150 {
         crowd.push(
@@ -438,6 +438,109 @@ async fn the_descriptor_limit_is_survived() {
         client.get("/a").await.is_hit()
     })
     .await;
+}
+
+/// With few descriptors fewer clients are taken, and the health check, the app and metrics have theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn few_descriptors_leave_some_for_health_and_the_app() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |_| Answer::text("x"));
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("GET", "/slow", move |_| Answer::text("done").behind(&shut));
+    let url = app.url();
+    let mut limited = Command::new("sh");
+    limited.args([
+        "-c",
+        "ulimit -n 200; PANNIER_LISTEN_WORKERS=2 exec \"$0\" run --upstream \"$1\"",
+        env!("CARGO_BIN_EXE_pannier"),
+        &url,
+    ]);
+    limited.env("PANNIER_LOG_FORMAT", "json");
+    let running = Running::spawn(limited, &url);
+    let mut crowd = Vec::new();
+    for nth in 0..300 {
+        let mut client = RawClient::connect(running.proxy).await;
+        let request = format!("GET /slow?{nth} HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.send(&request).await;
+        crowd.push(client);
+    }
+    // As many as are let in have also had the app asked.
+    gate.reached(27).await;
+    for _ in 0..20 {
+        let health = output(pannier(&[
+            "healthcheck",
+            "--admin",
+            &running.admin.to_string(),
+        ]));
+        assert!(health.status.success(), "{}", text(&health.stderr));
+    }
+    let metrics = Client::new(running.admin).get("/metrics").await;
+    assert!(metrics.text().contains("pannier_connections 27\n"));
+    gate.open();
+    for client in &mut crowd[..5] {
+        client.until("done").await;
+    }
+    let refused: Vec<_> = running.log.try_iter().collect();
+    let told = refused.iter().any(|line| line.contains("cannot accept"));
+    assert!(!told, "{refused:#?}");
+}
+
+/// The soft limit is often small where the hard one is not: it is raised to what the config needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_soft_limit_of_descriptors_is_raised() {
+    let app = TestApp::start().await;
+    let url = app.url();
+    let mut limited = Command::new("sh");
+    limited.args([
+        "-c",
+        "ulimit -Sn 200; PANNIER_LISTEN_WORKERS=2 PANNIER_LISTEN_MAX_CONNECTIONS=400 exec \"$0\" run --upstream \"$1\"",
+        env!("CARGO_BIN_EXE_pannier"),
+        &url,
+    ]);
+    let running = Running::spawn(limited, &url);
+    let pid = running.child.id().to_string();
+    let mut asked = Command::new("prlimit");
+    asked.args([
+        "--pid",
+        &pid,
+        "--nofile",
+        "--noheadings",
+        "--output",
+        "SOFT",
+    ]);
+    let soft: u64 = text(&output(asked).stdout)
+        .trim()
+        .parse()
+        .expect("a number");
+    assert!((800..10_000).contains(&soft), "two for each client: {soft}");
+}
+
+/// What outsiders can cause is said ten times, and then how often it was not said.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_cannot_be_flooded_from_outside() {
+    const REQUESTS: u64 = 200;
+    let nowhere = "http://127.0.0.1:1";
+    let running = Running::start(&["run", "--upstream", nowhere], nowhere);
+    let client = Client::new(running.proxy);
+    for _ in 0..REQUESTS {
+        assert_eq!(client.get("/").await.status, 502);
+    }
+    running.signal("-INT");
+    let (mut said, mut left_out) = (0, 0);
+    while let Ok(line) = running.log.recv_timeout(SHORT) {
+        let line: serde_json::Value = serde_json::from_str(&line).expect("a JSON line");
+        match line["message"].as_str() {
+            Some("no answer from the app") => said += 1,
+            Some("more lines of this kind were left out") => {
+                assert_eq!(line["kind"], "no answer from the app");
+                left_out += line["more"].as_u64().expect("a number");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(said + left_out, REQUESTS);
+    assert!(left_out > 0 && said < REQUESTS / 2, "{said} and {left_out}");
 }
 
 /// The client has gone and the drain has begun: the write is still waited for, and purges.

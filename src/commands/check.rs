@@ -5,13 +5,22 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::{Config, Env, Loaded, show_duration};
+use crate::descriptors::Descriptors;
 use crate::routes::find_confusable;
 
-/// Checks `file` and prints what it finds; fails on errors, not on warnings.
-pub fn check(file: &Path, env: &Env, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+/// Checks `file` and prints what it finds, with `descriptors` to run it; fails on errors, not on warnings.
+pub fn check(
+    file: &Path,
+    env: &Env,
+    descriptors: Descriptors,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     match Config::load(file, env) {
         Ok(loaded) => {
             report(&loaded, out)?;
+            if let Some(shortage) = descriptors.find_shortage(&loaded.config) {
+                writeln!(out, "\nwarning: {shortage}")?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(errors) => {
@@ -165,7 +174,7 @@ mod tests {
         let file = folder.path().join("p.toml");
         std::fs::write(&file, text).expect("a file");
         let mut out = Vec::new();
-        let code = check(&file, &Env::default(), &mut out).expect("output");
+        let code = check(&file, &Env::default(), Descriptors::UNLIMITED, &mut out).expect("output");
         let shown = String::from_utf8(out).expect("UTF-8");
         let folder = format!("{}/", folder.path().display());
         (shown.replace(&folder, ""), code == ExitCode::SUCCESS)

@@ -1,20 +1,26 @@
-//! The log: text or JSON, filtered as the config says.
+//! The log: text or JSON, filtered as the config says, and limited where outsiders could flood it.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, fmt};
 
+use super::log_limit::LogLimit;
 use crate::config::{Log, LogFormat};
 
-/// Installs the log of the process; a second call changes nothing.
-pub(super) fn install(log: &Log) -> anyhow::Result<()> {
+/// Installs the log of the process; a second call changes nothing. Returns its limit, which is to report now
+/// and then.
+pub(super) fn install(log: &Log) -> anyhow::Result<LogLimit> {
+    let limit = LogLimit::default();
     let filter = EnvFilter::try_new(&log.level)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let base = tracing_subscriber::registry()
+        .with(filter)
+        .with(limit.clone());
+    let lines = fmt::layer().with_writer(std::io::stderr);
     let _ = match log.format {
-        LogFormat::Text => builder
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            base.with(lines.with_ansi(ansi)).try_init()
+        }
+        LogFormat::Json => base.with(lines.json().flatten_event(true)).try_init(),
     };
-    Ok(())
+    Ok(limit)
 }

@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod healthcheck;
+mod log_limit;
 mod logging;
 pub mod run;
 pub mod schema;
@@ -12,13 +13,16 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 use crate::config::Env;
+use crate::descriptors::Descriptors;
 
 /// Runs the command that was asked for.
 pub fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
     let out = &mut std::io::stdout();
     match cli.command {
         Command::Run(args) => run::run(&args),
-        Command::Check { file } => check::check(&file, &Env::process(), out),
+        Command::Check { file } => {
+            check::check(&file, &Env::process(), Descriptors::available(), out)
+        }
         Command::Explain(args) => explain::explain(&args, out),
         Command::Schema => schema::print(out).map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => demo::demo(once),

@@ -26,7 +26,7 @@ pub fn run(args: &cli::Run) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    logging::install(&loaded.config.log).context("[log] level")?;
+    let limit = logging::install(&loaded.config.log).context("[log] level")?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -35,9 +35,11 @@ pub fn run(args: &cli::Run) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    runtime.spawn(limit.clone().report_regularly());
     runtime.block_on(until_stopped(&app, args, changes))?;
     tracing::info!("draining");
     app.shutdown();
+    limit.report();
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,7 +6,7 @@
 
 use std::io::Read;
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -18,9 +18,14 @@ use tokio::runtime::Handle;
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// The most connections read from at a time (promise I7); further ones are closed at once.
-const MOST: usize = 256;
+static MOST: AtomicU64 = AtomicU64::new(256);
 
-static LINGERING: AtomicUsize = AtomicUsize::new(0);
+static LINGERING: AtomicU64 = AtomicU64::new(0);
+
+/// Lets so many connections of the process be read from after their end.
+pub fn limit_lingering(most: u64) {
+    MOST.store(most, Ordering::Relaxed);
+}
 
 /// Reads on in the background what `stream`, which is about to be closed, is still being sent: at most `most`
 /// bytes.
@@ -28,7 +33,7 @@ pub(super) fn linger(stream: &TcpStream, most: usize) {
     let socket = SockRef::from(stream);
     let mut first = [0; 1024];
     let is_sending = (&*socket).read(&mut first).is_ok_and(|length| length > 0);
-    if !is_sending || LINGERING.load(Ordering::Relaxed) >= MOST {
+    if !is_sending || LINGERING.load(Ordering::Relaxed) >= MOST.load(Ordering::Relaxed) {
         return;
     }
     let (Ok(runtime), Ok(copy)) = (Handle::try_current(), socket.try_clone()) else {

@@ -23,6 +23,7 @@ use crate::metrics::GaugeGuard;
 use crate::proxy::Worker;
 use client::Connection;
 use idle::Connections;
+pub use linger::limit_lingering;
 
 /// After that, another connection is asked to make room: the one before may have stayed.
 const NEXT: Duration = Duration::from_millis(50);

@@ -16,7 +16,7 @@ const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// One worker, so that what one client's connection does is over before the next one's begins.
 fn four_places() -> String {
-    "[listen]\nmax_connections = 4\nworkers = 1\n".to_owned()
+    "[listen]\nmax_connections = 4\nworkers = 1\nheader_timeout = \"1h\"\n".to_owned()
 }
 
 async fn start() -> (TestApp, Sidecar) {

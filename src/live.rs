@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -27,10 +29,10 @@ pub struct Live {
     pub jwt: Option<Verifier>,
     /// One a route, in the order of `config.routes`.
     pub rules: Vec<RuleMetrics>,
-    /// How many more fills there may be of each route.
-    pub fill_places: Vec<Arc<Semaphore>>,
-    /// And of requests that no rule matches.
-    pub unmatched_fill_places: Arc<Semaphore>,
+    /// The fills of each route.
+    pub fills: Vec<RuleFills>,
+    /// And those of requests that no rule matches.
+    pub unmatched_fills: RuleFills,
     /// For requests that no rule matches.
     pub unmatched: RuleMetrics,
     /// Host and URI: the key of unmatched requests.
@@ -62,10 +64,10 @@ impl Live {
             .chain(std::iter::once(Ok(pool)))
             .collect::<Result<Vec<_>, _>>()?;
         let share = fill_share(&config);
-        let places = |route: &Route| Arc::new(Semaphore::new(route.max_fills.unwrap_or(share)));
+        let fills_of = |route: &Route| RuleFills::new(route.max_fills.unwrap_or(share));
         Ok(Live {
-            fill_places: config.routes.iter().map(places).collect(),
-            unmatched_fill_places: Arc::new(Semaphore::new(share)),
+            fills: config.routes.iter().map(fills_of).collect(),
+            unmatched_fills: RuleFills::new(share),
             jwt: config.jwt.as_ref().map(Verifier::new).transpose()?,
             rules: config
                 .routes
@@ -87,7 +89,7 @@ impl Live {
                 route: Some(&self.config.routes[index]),
                 policy: &self.config.routes[index].policy,
                 metrics: &self.rules[index],
-                fill_places: &self.fill_places[index],
+                fills: &self.fills[index],
                 fill_share: fill_share(&self.config),
                 defaults: &self.config.defaults,
             },
@@ -95,7 +97,7 @@ impl Live {
                 route: None,
                 policy: &self.config.defaults.policy,
                 metrics: &self.unmatched,
-                fill_places: &self.unmatched_fill_places,
+                fills: &self.unmatched_fills,
                 fill_share: fill_share(&self.config),
                 defaults: &self.config.defaults,
             },
@@ -108,6 +110,41 @@ fn fill_share(config: &Config) -> usize {
     config.upstream.max_fills.div_ceil(2)
 }
 
+/// The fills of one rule.
+#[derive(Debug)]
+pub struct RuleFills {
+    /// How many more there may be.
+    pub places: Arc<Semaphore>,
+    /// What the app usually takes for a whole answer, in milliseconds and one more; 0: not known yet.
+    usual: AtomicU32,
+}
+
+impl RuleFills {
+    fn new(places: usize) -> RuleFills {
+        RuleFills {
+            places: Arc::new(Semaphore::new(places)),
+            usual: AtomicU32::new(0),
+        }
+    }
+
+    /// The app took so long for a whole answer. Slower ones count at once, faster ones little by little.
+    pub fn note_took(&self, took: Duration) {
+        let took = u32::try_from(took.as_millis()).unwrap_or(u32::MAX - 1) + 1;
+        let usual = self.usual.load(Ordering::Relaxed);
+        let usual = match took > usual {
+            true => took,
+            false => usual - (usual - took) / 8,
+        };
+        self.usual.store(usual, Ordering::Relaxed);
+    }
+
+    /// What the app usually takes at most; `None`: it was not asked yet.
+    pub fn usual(&self) -> Option<Duration> {
+        let usual = self.usual.load(Ordering::Relaxed);
+        (usual > 0).then(|| Duration::from_millis(usual.into()))
+    }
+}
+
 /// A rule, or what stands for one when none matches.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule<'l> {
@@ -117,8 +154,8 @@ pub struct Rule<'l> {
     pub policy: &'l Policy,
     /// Its counters.
     pub metrics: &'l RuleMetrics,
-    /// How many more fills there may be of it.
-    pub fill_places: &'l Arc<Semaphore>,
+    /// Its fills.
+    pub fills: &'l RuleFills,
     fill_share: usize,
     defaults: &'l crate::config::Defaults,
 }

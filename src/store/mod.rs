@@ -238,6 +238,7 @@ impl Store {
             }
             Ok(_) => Ok(()),
             Err(NotPut::Refused(reason)) => Err(reason),
+            // The lease may stand, whatever became of the store.
             Err(NotPut::Failed(reason)) => {
                 let held = match self.may_use_memory(coherence) {
                     true => self.put_without_redis(&ticket, &variant),

@@ -16,9 +16,17 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Whether another fill of the fleet has the key's lease: what it stores can be waited for.
-    pub fn is_taken(&self) -> bool {
-        matches!(self.lease, Lease::Taken)
+    /// When the fill began.
+    pub fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Which other fill of the fleet has the key's lease, if one has: what it stores can be waited for.
+    pub fn taken_by(&self) -> Option<&str> {
+        match &self.lease {
+            Lease::Taken(by) => Some(by),
+            _ => None,
+        }
     }
 
     /// The entry that was stored when the lease was taken: another sidecar's fill may have landed just

@@ -17,6 +17,9 @@ use crate::http_cache::Reason;
 use crate::proxy::request::plan::Lookup;
 use crate::store::{Mark, Store, Tags};
 
+/// Where purges overtake fills, who comes within this time is answered by one request to the app.
+const TOGETHER: Duration = Duration::from_millis(50);
+
 /// The fills of the process, by key, host and spelling.
 #[derive(Debug)]
 pub struct Flights {
@@ -38,6 +41,8 @@ pub(super) struct Place {
 pub(super) struct Flight {
     mark: Mark,
     since: Instant,
+    /// When the app was asked.
+    asked: OnceLock<Instant>,
     /// Whether the head of the answer is there.
     begun: AtomicBool,
     /// Made by the first who waits.
@@ -94,6 +99,8 @@ pub(super) struct Leader {
     flights: Arc<Flights>,
     key: FlightKey,
     flight: Arc<Flight>,
+    /// When the app may be asked.
+    not_before: Option<Instant>,
     result: FillResult,
 }
 
@@ -152,12 +159,21 @@ impl Flights {
         tags_beginning: impl FnOnce() -> String,
         timeout: Duration,
     ) -> Role {
-        if self.memo(lookup) == Some(Memo::Uncacheable) {
+        let memo = self.memo(lookup);
+        if memo == Some(Memo::Uncacheable) {
             return Role::Bypass;
         }
         let key = FlightKey::of(lookup);
         let mut map = self.map.lock();
+        let mut not_before = None;
         if let Some(flight) = map.get(&key)
+            && memo == Some(Memo::Overtaken)
+            && let Some(asked) = flight.asked.get()
+        {
+            // Its answer may be overtaken. Who comes now asks for one that is surely not older than the request,
+            // together with those who come soon.
+            not_before = Some(*asked + TOGETHER);
+        } else if let Some(flight) = map.get(&key)
             && (flight.begun.load(Ordering::Relaxed) || flight.since.elapsed() < timeout)
             && !store.fenced(
                 flight.mark,
@@ -174,6 +190,7 @@ impl Flights {
         let flight = Arc::new(Flight {
             mark: store.mark(),
             since: Instant::now(),
+            asked: OnceLock::new(),
             begun: AtomicBool::new(false),
             result: OnceLock::new(),
         });
@@ -182,6 +199,7 @@ impl Flights {
             flights: self.clone(),
             key,
             flight,
+            not_before,
             result: FillResult::Again,
         })
     }
@@ -203,6 +221,14 @@ impl Followers {
 }
 
 impl Leader {
+    /// Returns when the app may be asked; from then on nobody joins who needs to be sure of the answer's age.
+    pub(super) async fn ready_to_ask(&self) {
+        if let Some(until) = self.not_before {
+            tokio::time::sleep_until(until).await;
+        }
+        let _ = self.flight.asked.set(Instant::now());
+    }
+
     /// Those who wait for the end.
     pub(super) fn followers(&self) -> Followers {
         Followers(self.flight.clone())

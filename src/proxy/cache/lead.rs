@@ -16,7 +16,7 @@ use crate::proxy::outcome::Outcome;
 pub(super) async fn lead(owned: &CacheRequest, reason: Reason, options: FillOptions) -> Outcome {
     let request = owned.by_ref();
     let stale = options.stale.clone();
-    let Some(place) = request.cache.flights.place(request.rule().fill_places) else {
+    let Some(place) = request.cache.flights.place(&request.rule().fills.places) else {
         // Those who wait need not wait for this one.
         drop(options);
         return Box::pin(without_place(request, reason, &stale)).await;

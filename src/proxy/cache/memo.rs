@@ -20,6 +20,9 @@ pub(super) enum Memo {
     Personal,
     /// Another sidecar held the key's lease longer than was worth waiting for.
     Unwaited,
+    /// A purge came before the app's answer was stored: while purges go on coming so fast, nobody waits for an
+    /// answer that may be overtaken, here or elsewhere.
+    Overtaken,
     /// A client's own conditions were met by the app: while they go on being, nothing would ever be
     /// stored, so the next one's are left out.
     Unmodified,
@@ -29,14 +32,16 @@ impl Memo {
     /// How long it holds.
     fn lasts(self) -> Duration {
         match self {
-            Memo::Uncacheable | Memo::Personal | Memo::Unwaited => Duration::from_secs(10),
+            Memo::Uncacheable | Memo::Personal | Memo::Unwaited | Memo::Overtaken => {
+                Duration::from_secs(10)
+            }
             Memo::Unmodified => Duration::from_secs(600),
         }
     }
 
     /// Whether it counts for everyone, so that what counts for one does not displace it.
     fn is_general(self) -> bool {
-        matches!(self, Memo::Uncacheable | Memo::Unwaited)
+        matches!(self, Memo::Uncacheable | Memo::Unwaited | Memo::Overtaken)
     }
 }
 
@@ -98,7 +103,8 @@ impl Memos {
         }
         let key = FlightKey::of(lookup);
         let memo = kept.map.get(&key);
-        if memo.is_some_and(|(memo, _)| *memo != Memo::Unwaited) {
+        let says_so = |memo: &Memo| !matches!(memo, Memo::Unwaited | Memo::Overtaken);
+        if memo.is_some_and(|(memo, _)| says_so(memo)) {
             kept.map.remove(&key);
         }
     }

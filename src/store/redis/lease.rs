@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::types::Value;
+use parking_lot::Mutex;
 
 use super::error::Error;
 use super::keys;
@@ -21,8 +22,8 @@ const MARGIN: Duration = Duration::from_secs(2);
 pub(in crate::store) enum Lease {
     /// Ours.
     Held(HeldLease),
-    /// Another fill of the fleet has it.
-    Taken,
+    /// Another fill of the fleet has it, by this token.
+    Taken(Box<str>),
     /// The budget, or Redis, has no room.
     Full,
     /// Redis could not be asked, or did not answer in time: the lease may stand, and may have come
@@ -100,7 +101,7 @@ fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Value) -> Le
     let mut reply = reply.into_array().into_iter();
     let mut next = || reply.next().unwrap_or(Value::Null);
     match parse_number(&next()) {
-        0 => Lease::Taken,
+        0 => Lease::Taken(next().into_string().unwrap_or_default().into()),
         1 => Lease::Held(HeldLease {
             token,
             purges: parse_number(&next()),
@@ -172,7 +173,7 @@ pub(super) async fn release(scope: &CommandScope<'_>, key: &str, lease: Lease) {
         Lease::Held(held) => release_held(scope, key, &held).await,
         // Sent after the request for it on the same connection, so carried out after it.
         Lease::Unknown(Some(token)) => release_token(scope, key, &token).await,
-        Lease::Unknown(None) | Lease::Taken | Lease::Full => {}
+        Lease::Unknown(None) | Lease::Taken(_) | Lease::Full => {}
     }
 }
 
@@ -187,8 +188,36 @@ async fn release_token(scope: &CommandScope<'_>, key: &str, token: &str) {
         keys: vec![names.lease_name(key)],
         args: vec![names.prefix_of(key).into(), key.into(), token.into()],
     };
-    // If it fails, the lease ends by itself.
-    let _ = scope.run_script(None, Script::Release, call).await;
+    if scope.run_script(None, Script::Release, call).await.is_err() {
+        scope.tier.unreleased.keep(key, token);
+    }
+}
+
+/// Gives back what could not be given back while Redis was away, so that nobody waits for fills that have ended.
+pub(super) async fn release_kept(scope: &CommandScope<'_>) {
+    for (key, token) in scope.tier.unreleased.take() {
+        release_token(scope, &key, &token).await;
+    }
+}
+
+/// The most leases kept to be given back; further ones end by themselves.
+const MAX_UNRELEASED: usize = 10_000;
+
+/// Leases that stand in Redis for fills that have ended.
+#[derive(Debug, Default)]
+pub(super) struct Unreleased(Mutex<Vec<(Box<str>, Box<str>)>>);
+
+impl Unreleased {
+    fn keep(&self, key: &str, token: &str) {
+        let mut kept = self.0.lock();
+        if kept.len() < MAX_UNRELEASED {
+            kept.push((key.into(), token.into()));
+        }
+    }
+
+    fn take(&self) -> Vec<(Box<str>, Box<str>)> {
+        std::mem::take(&mut self.0.lock())
+    }
 }
 
 /// The tags of all variants, each once.

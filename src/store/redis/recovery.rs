@@ -9,7 +9,7 @@ use super::error::Error;
 use super::layouts::Presence;
 use super::scope::CommandScope;
 use super::session::Endings;
-use super::{beat, purge, takeover};
+use super::{beat, lease, purge, takeover};
 
 /// Prepares a session: client tracking is on, the layout is announced, clock and data set are compared,
 /// what another layout made void is removed, every purge that Redis missed is sent. The caller begins the
@@ -37,6 +37,7 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
         }
     }
     purge::resend_failed(&scope).await?;
+    lease::release_kept(&scope).await;
     Ok(endings)
 }
 

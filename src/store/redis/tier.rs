@@ -13,6 +13,7 @@ use super::error::Error;
 use super::journal::Journal;
 use super::keys::{Keyspace, LAYOUT};
 use super::layouts::OtherLayout;
+use super::lease::Unreleased;
 use super::scripts::Scripts;
 use super::session::{Endings, SessionSlot, Sessions};
 use super::status::RedisStatus;
@@ -48,6 +49,7 @@ pub(in crate::store) struct Tier {
     /// One connection at a time finds out what was missed.
     pub(super) recovery: tokio::sync::Mutex<()>,
     pub(super) data_sets: DataSets,
+    pub(super) unreleased: Unreleased,
     pub(super) other_layout: OtherLayout,
     last_error: Mutex<Option<String>>,
 }
@@ -99,6 +101,7 @@ impl Tier {
             metrics,
             recovery: tokio::sync::Mutex::new(()),
             data_sets: DataSets::new(shards),
+            unreleased: Unreleased::default(),
             other_layout: OtherLayout::default(),
             last_error: Mutex::new(None),
         }

@@ -23,6 +23,9 @@ pub(super) enum Claim {
 /// The longest wait for another sidecar's fill; slower apps are asked twice rather than not at all.
 const FLEET_WAIT: Duration = Duration::from_secs(5);
 
+/// How much longer than the app usually takes another sidecar's fill may take: its sidecar may be gone.
+const MARGIN: Duration = Duration::from_millis(50);
+
 /// The right to fill the request's key. If another sidecar has it, its answer is waited for, briefly,
 /// rather than asked for a second time.
 pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
@@ -31,19 +34,26 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
     if leasing == Leasing::Never {
         return Claim::Granted(store.begin_alone(request.key()));
     }
-    let unwaited = flights.memo(&owned.lookup) == Some(Memo::Unwaited);
-    let may_wait = leasing == Leasing::Wait && !unwaited;
+    let in_vain = matches!(
+        flights.memo(&owned.lookup),
+        Some(Memo::Unwaited | Memo::Overtaken)
+    );
+    let may_wait = leasing == Leasing::Wait && !in_vain;
     let deadline = request.app_timeout();
     let mut until = None;
-    let longest = || Instant::now() + deadline.min(FLEET_WAIT);
+    let usual = request.rule().fills.usual();
+    let longest = usual.map_or(FLEET_WAIT, |usual| (usual + MARGIN).min(FLEET_WAIT));
+    let longest = || Instant::now() + deadline.min(longest);
     let mut pause = Duration::from_millis(5);
     let mut missed = false;
+    let mut awaited: Option<Box<str>> = None;
     loop {
         let ticket = store.begin(request.key(), deadline).await;
         if !may_wait {
             return Claim::Granted(ticket);
         }
-        if !ticket.is_taken() {
+        let holder = ticket.taken_by();
+        if holder.is_none() {
             // Its holder may have stored between the look before and this lease.
             let serves = |entry| {
                 let (verdict, _) = request.decide(Some(entry), request.now());
@@ -55,11 +65,16 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
             }
             missed = true;
             store.abandon(ticket).await;
+        } else if awaited.is_some() && awaited.as_deref() != holder {
+            // A purge took the lease that was waited for, and the next one may fare no better.
+            flights.note(&owned.lookup, Memo::Overtaken);
+            return Claim::Granted(ticket);
         } else if Instant::now() >= *until.get_or_insert_with(longest) {
             // Its holder may be dead; the next ones do not wait for it again.
             flights.note(&owned.lookup, Memo::Unwaited);
             return Claim::Granted(ticket);
         } else {
+            awaited = holder.map(Box::from);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(100));
         }

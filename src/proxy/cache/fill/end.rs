@@ -10,12 +10,13 @@ use tokio::time::Instant;
 
 use super::options::FillAnswer;
 use crate::body::Body;
+use crate::config::Coherence;
 use crate::entry::Variant;
 use crate::http_cache::Reason;
 use crate::proxy::cache::coalesce::{FillResult, Leader, Ready};
 use crate::proxy::cache::memo::Memo;
 use crate::proxy::cache::request::CacheRequest;
-use crate::store::Ticket;
+use crate::store::{Tags, Ticket};
 
 /// A fill under way: what it is for, who waits for it, and what it holds.
 ///
@@ -137,13 +138,21 @@ impl Fill {
         let began = Instant::now();
         let request = self.request.by_ref();
         let store = &request.cache.store;
-        let coherence = request.coherence();
+        let (coherence, since) = (request.coherence(), ticket.mark());
         let stored = store.commit(ticket, variant.clone(), coherence).await;
         if let Err(reason) = stored {
             self.count_not_stored(reason);
+            if matches!(reason, Reason::Fenced | Reason::LeaseLost) {
+                self.note(Memo::Overtaken);
+            }
         }
-        // Without Redis every purge is this process's own, and nobody joins a fill that one covers.
-        let confirmed = (stored.is_ok() || !store.is_shared()).then_some(began);
+        // Nobody joins a fill that a purge covers which is known here. Without Redis there are no others; with
+        // it, what takes a lease is told at once, and purges by tag are told with the answer to the store alone.
+        let knows_all = !store.is_shared()
+            || coherence == Coherence::Tracked
+                && variant.tags.is_empty()
+                && store.fenced(since, request.key(), Tags::Known(&[]));
+        let confirmed = (stored.is_ok() || knows_all).then_some(began);
         let ready = self.ready(variant, confirmed);
         self.tell_waiters(ready);
     }

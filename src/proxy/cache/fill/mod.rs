@@ -71,7 +71,7 @@ pub(super) fn refresh(request: CacheRequest, stale: Stale) {
     let place = request
         .cache
         .flights
-        .place(request.by_ref().rule().fill_places);
+        .place(&request.by_ref().rule().fills.places);
     let Some(place) = place else {
         return;
     };
@@ -169,6 +169,9 @@ async fn fetch_while_wanted(
 
 /// Asks the app, a second time where the first answer was of no use, and reads its answer to the end.
 async fn fetch(fill: &mut Fill, mut stale: Stale, mut mode: FetchMode) -> FillEnd {
+    if let Some(leader) = &fill.leader {
+        leader.ready_to_ask().await;
+    }
     fill.asked = Instant::now();
     loop {
         let request = fill.request.by_ref();

@@ -96,6 +96,8 @@ pub(super) async fn take(
         Ok(body) => {
             let CacheRequest { cache, lookup, .. } = &fill.request;
             cache.flights.note_shareable(lookup);
+            let took = fill.asked.elapsed();
+            fill.request.by_ref().rule().fills.note_took(took);
             tag(fill, variant, body, base.as_deref())
         }
         Err(reason @ (Reason::TooLarge | Reason::InFlightFull)) => FillEnd::GivenUp(reason),

@@ -1,5 +1,6 @@
 -- KEYS: entry, lease. ARGV: prefix, key, token, lease in ms, budget.
--- Returns what happened (0 taken by another, 1 ours, 2 no room), the purge count, the entry's bytes.
+-- Returns 0 and the token of the fill that has it, 1 (ours) or 2 (no room) and the purge count and the
+-- entry's bytes.
 local key, token, lasting, max = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local entry = redis.pcall('GET', KEYS[1])
 if type(entry) == 'table' then
@@ -9,8 +10,9 @@ if type(entry) == 'table' then
 end
 local purges = tonumber(redis.call('HGET', control, 'sq') or 0)
 -- Read, so that client tracking tells of a purge that takes the lease.
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  return { 0, purges, entry }
+local holder = redis.call('GET', KEYS[2])
+if holder then
+  return { 0, holder }
 end
 local function full()
   return redis.call('HEXISTS', meta, key) == 0 and total() + lease_cost(key) > max

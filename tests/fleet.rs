@@ -486,3 +486,90 @@ async fn workers_that_fill_a_key_in_turn_do_not_fence_each_other() {
     let refused: Vec<&str> = metrics.text().lines().filter(refused).collect();
     assert!(refused.is_empty(), "{refused:?}");
 }
+
+/// Who waits for a fill that a purge overtakes came before that purge was known: a tracked rule answers with
+/// that fill. A strict one asks once more, for all of them. Who comes later sees the write.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_an_overtaken_fill_is_not_sent_from_one_to_the_next() {
+    const CROWD: usize = 20;
+    for (path, asked_for_the_crowd) in [("/items/1", 1), ("/strict/1", 2)] {
+        let redis = RedisServer::start();
+        let (app, version) = app().await;
+        let gate = Gate::new();
+        let (behind, current) = (gate.clone(), version.clone());
+        app.on("GET", path, move |_| {
+            Answer::text(current.load(Ordering::SeqCst).to_string()).behind(&behind)
+        });
+        let sidecars = [
+            Sidecar::start(&app.url(), &config(&redis)),
+            Sidecar::start(&app.url(), &config(&redis)),
+        ];
+        for sidecar in &sidecars {
+            connected(sidecar).await;
+        }
+        let ask = |sidecar: &Sidecar| {
+            let client = sidecar.client();
+            let path = path.to_owned();
+            tokio::spawn(async move { client.get(&path).await })
+        };
+        let crowd: Vec<_> = (0..CROWD).map(|_| ask(&sidecars[0])).collect();
+        gate.reached(1).await;
+        let admin = sidecars[0].admin();
+        let waiting = format!("pannier_coalesced_waiters {}", CROWD - 1);
+        eventually("the others wait", SHORT, || async {
+            admin.get("/metrics").await.text().contains(&waiting)
+        })
+        .await;
+        // Another sidecar's write: this one is told by Redis, as late as it may be.
+        let written = sidecars[1].client().json("PUT", "/write/1", "{}").await;
+        assert_eq!(written.status, 204);
+        let early = AtomicUsize::new(0);
+        eventually("the purge is known", SHORT, || async {
+            early.fetch_add(1, Ordering::Relaxed);
+            ask(&sidecars[0]);
+            app.count(path) == 2
+        })
+        .await;
+        let later = ask(&sidecars[0]);
+        let waiting = CROWD - 1 + early.load(Ordering::Relaxed);
+        let waiting = format!("pannier_coalesced_waiters {waiting}");
+        eventually("it waits, too", SHORT, || async {
+            admin.get("/metrics").await.text().contains(&waiting)
+        })
+        .await;
+        gate.open();
+        for reply in crowd {
+            let reply = reply.await.expect("no panic");
+            assert!(reply.text() == "0" || reply.text() == "1", "{path}");
+        }
+        assert_eq!(later.await.expect("no panic").text(), "1", "{path}");
+        let asked = app.count(path) - 1;
+        assert!(
+            asked <= asked_for_the_crowd,
+            "{path}: {asked} besides the one after the write"
+        );
+    }
+}
+
+/// A fill that ends while Redis is away leaves no lease behind that others would wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_that_redis_lost_sight_of_are_given_back() {
+    let redis = RedisServer::start();
+    let (app, _) = app().await;
+    let gate = Gate::new();
+    let behind = gate.clone();
+    app.on("GET", "/items/1", move |_| {
+        Answer::text("x").behind(&behind)
+    });
+    let sidecar = Sidecar::start(&app.url(), &config(&redis));
+    connected(&sidecar).await;
+    let client = sidecar.client();
+    let asking = tokio::spawn(async move { client.get("/items/1").await });
+    gate.reached(1).await;
+    let leases = || redis.cli(&["--scan", "--pattern", "*:l:*"]);
+    assert!(!leases().is_empty(), "the fill has a lease");
+    redis.cli(&["client", "kill", "type", "normal"]);
+    gate.open();
+    assert_eq!(asking.await.expect("no panic").text(), "x");
+    eventually("the lease is gone", SHORT, || async { leases().is_empty() }).await;
+}

@@ -23,6 +23,7 @@ mod privacy;
 mod proxying;
 mod purging;
 mod reliability;
+mod request_fuzzing;
 mod requirements;
 mod rfc9111;
 mod running;

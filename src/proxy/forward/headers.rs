@@ -60,7 +60,10 @@ pub(super) fn add_forwarding(
     if let Ok(scheme) = scheme {
         headers.entry(FORWARDED_PROTO).or_insert(scheme);
     }
-    if let Ok(host) = HeaderValue::from_str(host) {
+    // HTTP/1.0 need not name one.
+    if !host.is_empty()
+        && let Ok(host) = HeaderValue::from_str(host)
+    {
         headers.entry(FORWARDED_HOST).or_insert(host);
     }
 }
@@ -146,5 +149,13 @@ mod tests {
             headers.get_all("via").iter().collect::<Vec<_>>(),
             ["1.1 edge", "1.1 pannier"]
         );
+    }
+
+    #[test]
+    fn a_request_without_a_host_is_said_to_be_for_none() {
+        let mut headers = HeaderMap::new();
+        let peer = [127, 0, 0, 1].into();
+        add_forwarding(&mut headers, peer, "", Version::HTTP_10, "http");
+        assert!(!headers.contains_key("x-forwarded-host"));
     }
 }

@@ -60,6 +60,9 @@ struct OfEntry {
 }
 
 impl InFlight {
+    /// Which part of the budget what is gathered may have: one of so many.
+    pub const GATHERED: u64 = 4;
+
     /// A budget of `max` bytes, where connections hold `per_body` of a body that goes through.
     pub fn new(max: u64, per_body: u64) -> InFlight {
         InFlight(Arc::new(Account {
@@ -94,7 +97,7 @@ impl InFlight {
     pub fn room(&self) -> u64 {
         let gathered = self.of(Purpose::Gathered);
         let left = self.0.max - gathered - self.of(Purpose::Passing);
-        unsigned(left.min(self.0.max / 4 - gathered))
+        unsigned(left.min(self.0.max / Self::GATHERED as i64 - gathered))
     }
 
     /// A share for what is to be gathered, if there is room.

@@ -41,7 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("entry", &["http_cache"]),
     ("budget", &["entry"]),
     ("metrics", &["entry", "http_cache"]),
-    ("config", &["entry", "http_cache", "routes"]),
+    ("config", &["entry", "http_cache", "in_flight", "routes"]),
     ("descriptors", &["config"]),
     ("jwt", &["clock", "config", "routes"]),
     (

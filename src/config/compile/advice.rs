@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::rules::Written;
 use crate::config::problem::{Position, Problems};
-use crate::config::{PurgeRule, Route};
+use crate::config::{Memory, PurgeRule, Route};
+use crate::in_flight::InFlight;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -13,15 +14,33 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(super) fn advise(
     routes: &[Written<Route>],
     purges: &[Written<PurgeRule>],
+    memory: &Memory,
     problems: &mut Problems,
 ) {
     for route in routes {
+        warn_of_bodies_beyond_room(route, memory, problems);
         warn_of_shared_private(route, problems);
         warn_of_one_answer_for_all(route, problems);
         warn_of_long_life(route, purges, problems);
     }
     for purge in purges {
         warn_of_empty_purge(purge, routes, problems);
+    }
+}
+
+fn warn_of_bodies_beyond_room(route: &Written<Route>, memory: &Memory, problems: &mut Problems) {
+    let room = memory.in_flight / InFlight::GATHERED;
+    if route.rule.max_body as u64 > room {
+        problems.warning(
+            route.position.clone(),
+            "route.max_body",
+            format!(
+                "what is longer than a quarter of memory.in_flight ({room} bytes) is never stored, and max_body \
+                 of {} is",
+                route.rule.name
+            ),
+            "write a smaller max_body, or a larger memory.in_flight",
+        );
     }
 }
 

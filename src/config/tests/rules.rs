@@ -384,6 +384,8 @@ fn unwise_rules() {
         ("private", "store_despite = [\"private\"]\n", ""),
         ("long", "ttl = \"2h\"\n", "no write purges a-id"),
         ("very long", "ttl = \"25h\"\n", "longer than a day"),
+        ("beyond the room", "max_body = \"40MB\"\n", "never stored"),
+        ("in the room", "max_body = \"30MB\"\n", ""),
         (
             "long and purged by tag",
             "ttl = \"2h\"\ntags = [\"t\"]\n[[purge]]\npath = \"/\"\ntags = [\"t\"]\n",

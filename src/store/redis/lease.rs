@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::types::Value;
-use parking_lot::Mutex;
 
 use super::error::Error;
 use super::keys;
@@ -197,26 +196,6 @@ async fn release_token(scope: &CommandScope<'_>, key: &str, token: &str) {
 pub(super) async fn release_kept(scope: &CommandScope<'_>) {
     for (key, token) in scope.tier.unreleased.take() {
         release_token(scope, &key, &token).await;
-    }
-}
-
-/// The most leases kept to be given back; further ones end by themselves.
-const MAX_UNRELEASED: usize = 10_000;
-
-/// Leases that stand in Redis for fills that have ended.
-#[derive(Debug, Default)]
-pub(super) struct Unreleased(Mutex<Vec<(Box<str>, Box<str>)>>);
-
-impl Unreleased {
-    fn keep(&self, key: &str, token: &str) {
-        let mut kept = self.0.lock();
-        if kept.len() < MAX_UNRELEASED {
-            kept.push((key.into(), token.into()));
-        }
-    }
-
-    fn take(&self) -> Vec<(Box<str>, Box<str>)> {
-        std::mem::take(&mut self.0.lock())
     }
 }
 

@@ -31,6 +31,7 @@ mod supervisor;
 mod takeover;
 mod tier;
 mod tracking;
+mod unreleased;
 mod usage;
 
 pub(super) use self::attached::AttachedTier;

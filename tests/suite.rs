@@ -8,6 +8,7 @@ mod cache_status;
 mod caching;
 mod coalescing;
 mod conformance;
+mod corpus;
 mod crowded;
 mod crowds;
 mod examples;

@@ -16,6 +16,7 @@ mod explain;
 mod fidelity;
 mod fleet;
 mod fuzzing;
+mod half_writes;
 mod http2;
 mod interop;
 mod invalidation;

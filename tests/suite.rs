@@ -28,6 +28,7 @@ mod reliability;
 mod request_fuzzing;
 mod requirements;
 mod rfc9111;
+mod rolling;
 mod running;
 mod slow_clients;
 mod store;

@@ -4,7 +4,7 @@
 //! `PANNIER_FUZZ_SEED` gives other inputs, `PANNIER_FUZZ_SECONDS` goes on until the process has had so many seconds
 //! of CPU; with `--no-capture` it then says what it saw.
 
-mod app;
+pub(crate) mod app;
 mod grammar;
 mod strict;
 

@@ -99,7 +99,13 @@ impl Running {
         }
     }
 
-    fn signal(&self, name: &str) {
+    /// Waits until the process has ended; whether it says that all went well.
+    pub(crate) async fn ends_well(mut self) -> bool {
+        let status = tokio::task::spawn_blocking(move || self.child.wait()).await;
+        status.expect("no panic").expect("it ended").success()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args([name, &self.child.id().to_string()])
             .status();

@@ -65,34 +65,59 @@ const IRRELEVANT_COOKIES: &[&str] = &[
 
 /// Words in the name of a field whose value may be a secret.
 const SECRET: &[&str] = &[
+    "accesskey",
+    "accesstoken",
+    "apikey",
+    "apitoken",
+    "appcheck",
     "assertion",
     "auth",
     "authentication",
+    "authkey",
     "authorization",
+    "authtoken",
     "bearer",
     "cert",
     "certificate",
+    "clientcert",
+    "cookie",
     "credential",
     "credentials",
+    "creds",
+    "dpop",
+    "hmac",
+    "idtoken",
+    "jws",
     "jwt",
     "key",
+    "mtls",
+    "oauth",
     "oidc",
+    "otp",
+    "passcode",
+    "passphrase",
+    "passport",
     "passwd",
     "password",
+    "refreshtoken",
     "saml",
     "secret",
+    "secretkey",
+    "serversessionid",
     "session",
     "sessionid",
-    "signature",
+    "sessionkey",
+    "sessiontoken",
+    "sid",
     "sig",
+    "signature",
     "sso",
     "ticket",
     "token",
     "tokens",
-    "apikey",
-    "accesstoken",
-    "authtoken",
-    "passport",
+    "userkey",
+    "usertoken",
+    "winauthtoken",
 ];
 
 /// Words in the name of a field that says on whose behalf the request is.
@@ -100,17 +125,33 @@ const PERSON: &[&str] = &[
     "account",
     "accountid",
     "actor",
+    "admin",
     "authenticated",
+    "claim",
+    "claims",
+    "company",
+    "consumer",
     "customer",
+    "customerid",
+    "dn",
     "email",
+    "employee",
+    "entitlements",
+    "eppn",
     "groups",
+    "guest",
     "identity",
     "impersonate",
     "login",
     "member",
+    "memberid",
+    "nameid",
     "org",
     "organisation",
     "organization",
+    "orgid",
+    "owner",
+    "patient",
     "permissions",
     "person",
     "principal",
@@ -119,17 +160,25 @@ const PERSON: &[&str] = &[
     "roles",
     "scope",
     "scopes",
-    "subject",
+    "student",
     "sub",
+    "subject",
     "sudo",
+    "team",
     "tenant",
     "tenantid",
     "uid",
     "user",
+    "userdn",
     "userid",
+    "userinfo",
     "username",
+    "visitor",
     "workspace",
 ];
+
+/// What such a name may end with, in two words.
+const PERSON_AT_THE_END: &[&str] = &["client-id", "client_id", "device-id", "device_id"];
 
 /// Names with such a word that are of no person.
 const HARMLESS: &[&str] = &[
@@ -155,7 +204,7 @@ pub(super) fn may_be_secret(name: &str) -> bool {
 pub fn is_credential(name: &str) -> bool {
     // `Proxy-Authorization` is taken off by every proxy: the app never sees it.
     name != "proxy-authorization"
-        && (has_word(name, SECRET) || has_word(name, PERSON))
+        && (has_word(name, SECRET) || has_word(name, PERSON) || ends_with_person(name))
         && !is_forgery_token(name)
 }
 
@@ -163,6 +212,10 @@ fn has_word(name: &str, words: &[&str]) -> bool {
     name != "cookie"
         && !HARMLESS.contains(&name)
         && name.split(['-', '_']).any(|word| words.contains(&word))
+}
+
+fn ends_with_person(name: &str) -> bool {
+    PERSON_AT_THE_END.iter().any(|end| name.ends_with(end))
 }
 
 /// Tokens against forged writes: they say nothing of who reads, and frameworks send them with all requests.
@@ -276,6 +329,14 @@ mod tests {
             "x-password",
             "x_api_key",
             "x-hub-signature",
+            "x-amzn-mtls-clientcert-subject",
+            "x-apigateway-api-userinfo",
+            "x-consumer-custom-id",
+            "x-scope-orgid",
+            "cf-access-client-id",
+            "ssl-client-s-dn",
+            "x-guest-id",
+            "iv-creds",
         ] {
             assert!(is_credential(name), "{name}");
         }
@@ -302,6 +363,9 @@ mod tests {
             "dnt",
             "keep-alive",
             "content-type",
+            "cloudfront-viewer-country",
+            "device-memory",
+            "x-ssl-client-verify",
         ] {
             assert!(!is_credential(name), "{name}");
         }

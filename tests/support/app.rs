@@ -165,6 +165,8 @@ pub(crate) struct TestApp {
 struct Shared {
     handlers: Mutex<HashMap<(Method, String), Handler>>,
     seen: Mutex<Vec<Seen>>,
+    /// Of each method and path.
+    counts: Mutex<HashMap<(Method, String), usize>>,
     connections: AtomicUsize,
 }
 
@@ -346,8 +348,11 @@ impl Shared {
 
     fn record(&self, mut new: Seen) -> Seen {
         let mut all = self.seen.lock().expect("no test panics under it");
-        let same = |seen: &&Seen| seen.method == new.method && seen.path == new.path;
-        new.nth = all.iter().filter(same).count();
+        let mut counts = self.counts.lock().expect("no test panics under it");
+        let count = counts.entry((new.method.clone(), new.path.clone()));
+        let count = count.or_default();
+        new.nth = *count;
+        *count += 1;
         all.push(new.clone());
         new
     }

@@ -21,112 +21,126 @@ pub(super) enum Override {
 /// What the field of this name (in lower case) overrides; `None`: nothing that is known of. Names with
 /// underscores are read as those with `-`, as CGI and WSGI apps do.
 pub(super) fn kind_of(name: &str) -> Option<Override> {
-    if name.contains('_') {
-        return kind(&name.replace('_', "-"));
+    if !name.contains('_') {
+        return kind(name);
     }
-    kind(name)
+    match name.replace('_', "-").as_str() {
+        "x-forwarded-proto" => Some(Override::Scheme),
+        name => kind(name),
+    }
 }
 
 fn kind(name: &str) -> Option<Override> {
-    // Most are of none of these families.
-    if !name.starts_with("x-") && !name.starts_with("fro") && !name.starts_with("for") {
-        return OTHERS.contains(&name).then_some(Override::Always);
-    }
-    match name {
-        "x-forwarded-host"
-        | "x-host"
-        | "x-original-host"
-        | "x-http-host-override"
-        | "x-host-override"
-        | "x-forwarded-server"
-        | "x-forwarded-hostname"
-        | "x-original-forwarded-host"
-        | "x-envoy-original-host"
-        | "x-forwarded-authority" => Some(Override::Host),
-        "x-forwarded-scheme"
-        | "x-forwarded-protocol"
-        | "x-url-scheme"
-        | "x-scheme"
-        | "x-original-proto"
-        | "x-original-scheme"
-        | "x-forwarded-proto-version" => Some(Override::Scheme),
-        "x-forwarded-ssl" | "x-forwarded-https" | "x-https" | "front-end-https" | "x-arr-ssl" => {
+    let Some(rest) = name.strip_prefix("x-") else {
+        return of_no_family(name);
+    };
+    match rest {
+        // Of each request, and in the selector.
+        "forwarded-proto" => None,
+        // Of the client, not of what it asks for.
+        "remote-host" | "client-host" | "peer-host" | "real-port" => None,
+        "forwarded-server" | "original-server" | "forwarded-origin" | "host-override"
+        | "http-host-override" => Some(Override::Host),
+        "ssl" | "tls" | "https" | "secure" | "forwarded-ssl" | "forwarded-tls"
+        | "forwarded-https" | "forwarded-secure" | "arr-ssl" | "ssl-offloaded" => {
             Some(Override::Tls)
         }
-        "x-forwarded-port" | "x-original-port" => Some(Override::Port),
-        "forwarded" => Some(Override::Forwarded),
-        _ => is_always(name).then_some(Override::Always),
+        "forwarded-proto-version" => Some(Override::Scheme),
+        _ if is_always(rest) => Some(Override::Always),
+        _ => by_last_word(rest),
     }
 }
 
-/// Names outside of the families above.
-const OTHERS: &[&str] = &[
-    "base-url",
-    "destination",
-    "http-host",
-    "path-info",
-    "path-translated",
-    "redirect",
-    "request-uri",
-    "script-name",
-    "script-url",
-    "uri",
+/// What is overridden is named last: `original-url`, `forwarded-host`.
+fn by_last_word(rest: &str) -> Option<Override> {
+    let (before, last) = rest.rsplit_once('-').unwrap_or(("", rest));
+    match last {
+        "url" | "uri" | "path" | "pathbase" | "prefix" | "method" | "verb" | "override" => {
+            Some(Override::Always)
+        }
+        "host" | "hostname" | "authority" | "domain" => Some(Override::Host),
+        "scheme" | "proto" | "protocol" if before.is_empty() || OF_GATEWAYS.contains(&before) => {
+            Some(Override::Scheme)
+        }
+        "port" if OF_GATEWAYS.contains(&before) => Some(Override::Port),
+        _ => None,
+    }
+}
+
+/// Words before those that some other fields end with as well.
+const OF_GATEWAYS: &[&str] = &[
+    "external",
+    "forward",
+    "forwarded",
+    "http",
+    "orig",
+    "original",
+    "public",
+    "real",
+    "request",
+    "server",
     "url",
 ];
 
-fn is_always(name: &str) -> bool {
+fn of_no_family(name: &str) -> Option<Override> {
+    Some(match name {
+        "forwarded" => Override::Forwarded,
+        "front-end-https" | "ssl-offloaded" | "wl-proxy-ssl" => Override::Tls,
+        "cloudfront-forwarded-proto" => Override::Scheme,
+        "disguised-host" | "host-override" | "http-host" => Override::Host,
+        "base-url"
+        | "destination"
+        | "http-method-override"
+        | "method-override"
+        | "path-info"
+        | "path-translated"
+        | "redirect"
+        | "redirect-url"
+        | "request-method"
+        | "request-uri"
+        | "script-name"
+        | "script-url"
+        | "uri"
+        | "url" => Override::Always,
+        _ => return None,
+    })
+}
+
+/// Names of the one large family that their last word does not tell of; `x-` is taken off.
+fn is_always(rest: &str) -> bool {
+    const BEGINNINGS: [&str; 6] = [
+        "astro-",
+        "invoke-",
+        "middleware-",
+        "nitro-",
+        "override-",
+        "react-router-",
+    ];
     matches!(
-        name,
-        "x-original-url"
-            | "x-original-uri"
-            | "x-original-path"
-            | "x-original-method"
-            | "x-rewrite-url"
-            | "x-rewrite-uri"
-            | "x-rewrite-path"
-            | "x-rewrite-original-url"
-            | "x-http-method-override"
-            | "x-http-method"
-            | "x-method-override"
-            | "x-method"
-            | "x-forwarded-prefix"
-            | "x-forwarded-path"
-            | "x-forwarded-pathbase"
-            | "x-forwarded-path-base"
-            | "x-forwarded-uri"
-            | "x-forwarded-url"
-            | "x-forwarded-method"
-            | "x-forwarded-query"
-            | "x-forwarded-context"
-            | "x-forwarded-base"
-            | "x-forwarded-root"
-            | "x-replaced-path"
-            | "x-script-name"
-            | "x-base-path"
-            | "x-base-url"
-            | "x-path"
-            | "x-path-info"
-            | "x-uri"
-            | "x-url"
-            | "x-request-uri"
-            | "x-request-url"
-            | "x-http-destinationurl"
-            | "x-http-path-override"
-            | "x-http-url-override"
-            | "x-proxy-url"
-            | "x-destination-url"
-            | "x-envoy-original-path"
-            | "x-envoy-original-method"
-            | "x-matched-path"
-            | "x-now-route-matches"
-            | "x-nextjs-matched-path"
-            | "x-wap-profile"
-            | "x-custom-ip-authorization"
-            | "x-error-page"
-            | "x-http-status-code-override"
-    ) || name.starts_with("x-middleware-")
-        || name.starts_with("x-invoke-")
-        || name.starts_with("x-override-")
+        rest,
+        "custom-ip-authorization"
+            | "destination"
+            | "error-page"
+            | "forwarded-base"
+            | "forwarded-context"
+            | "forwarded-location"
+            | "forwarded-path-base"
+            | "forwarded-query"
+            | "forwarded-query-string"
+            | "forwarded-root"
+            | "forwarded-script-name"
+            | "http-destinationurl"
+            | "now-route-matches"
+            | "original-query"
+            | "original-request"
+            | "path-info"
+            | "query-string"
+            | "script-name"
+            | "subpath"
+            | "wap-profile"
+    ) || BEGINNINGS
+        .iter()
+        .any(|beginning| rest.starts_with(beginning))
 }
 
 #[cfg(test)]
@@ -154,6 +168,14 @@ mod tests {
             ("x-middleware-prefetch", Some(Override::Always)),
             ("x-invoke-path", Some(Override::Always)),
             ("script_name", Some(Override::Always)),
+            ("x_forwarded_proto", Some(Override::Scheme)),
+            ("x-real-url", Some(Override::Always)),
+            ("x-http-verb", Some(Override::Always)),
+            ("x-react-router-spa-mode", Some(Override::Always)),
+            ("wl-proxy-ssl", Some(Override::Tls)),
+            ("x-ssl-protocol", None),
+            ("x-real-port", None),
+            ("x-remote-host", None),
             ("x-forwarded-for", None),
             ("x-forwarded-proto", None),
             ("x-real-ip", None),

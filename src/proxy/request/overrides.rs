@@ -49,7 +49,7 @@ fn find_override<'c>(
     let expected = Expected {
         host: &context.host,
         scheme: context.scheme(),
-        tls: if is_https { "on" } else { "off" },
+        tls: if is_https { TLS } else { NO_TLS },
         port: if is_https { "443" } else { "80" },
     };
     let fields = context.parts.headers.iter();
@@ -63,11 +63,14 @@ fn find_override<'c>(
     overriding.next()
 }
 
+const TLS: &[&str] = &["on", "true", "1", "yes"];
+const NO_TLS: &[&str] = &["off", "false", "0", "no"];
+
 /// What gateways in front of Pannier say, if they say what the request says.
 struct Expected<'c> {
     host: &'c str,
     scheme: &'c str,
-    tls: &'static str,
+    tls: &'static [&'static str],
     port: &'static str,
 }
 
@@ -78,7 +81,7 @@ impl Expected<'_> {
             Override::Always => false,
             Override::Host => is(self.host),
             Override::Scheme => is(self.scheme),
-            Override::Tls => is(self.tls),
+            Override::Tls => self.tls.iter().any(|word| is(word)),
             Override::Port => {
                 let own = self
                     .host

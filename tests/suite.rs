@@ -22,6 +22,7 @@ mod partial;
 mod privacy;
 mod proxying;
 mod purging;
+mod redis_trouble;
 mod reliability;
 mod requirements;
 mod rfc9111;

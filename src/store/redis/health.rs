@@ -68,6 +68,11 @@ impl Health {
         self.0.lock().diagnosis = Some(diagnosis);
     }
 
+    /// As [`Health::blame`], for what says less than anything that is known already.
+    pub(super) fn blame_unless_known(&self, diagnosis: Diagnosis) {
+        self.0.lock().diagnosis.get_or_insert(diagnosis);
+    }
+
     /// Takes note of whether it is up; what is to be told now.
     pub(super) fn observe(&self, is_up: bool, now: Instant) -> Option<News> {
         let mut state = self.0.lock();
@@ -243,7 +248,9 @@ mod tests {
         let start = crate::clock::monotonic();
         let at = |seconds| start + Duration::from_secs(seconds);
         let health = Health::new(start);
+        health.blame_unless_known(diagnosis("closed"));
         health.blame(diagnosis("refused"));
+        health.blame_unless_known(diagnosis("closed"));
         health.observe(false, at(5));
         let (since, why) = health.describe(at(7));
         assert_eq!((since.as_secs(), why), (7, Some(diagnosis("refused"))));

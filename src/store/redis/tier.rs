@@ -141,7 +141,14 @@ impl Tier {
 
     /// Redis cannot be used because of this.
     pub(super) fn blame(&self, error: &Error) {
-        self.health.blame(diagnosis::diagnose(error, &self.address));
+        let diagnosis = diagnosis::diagnose(error, &self.address);
+        match error {
+            // fred says so of each command that was under way, behind the reason itself.
+            Error::Connection(words) if words.starts_with("Connection closed") => {
+                self.health.blame_unless_known(diagnosis);
+            }
+            _ => self.health.blame(diagnosis),
+        }
     }
 
     fn tell(&self, news: News) {

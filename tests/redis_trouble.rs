@@ -91,6 +91,17 @@ async fn has_metric(running: &Running, line: &str) -> bool {
     metrics.text().lines().any(|found| found == line)
 }
 
+/// The line that says so; the trouble is told no second time before.
+fn hear_of_the_end(running: &Running, case: &str) -> String {
+    loop {
+        let line = running.log.recv_timeout(SHORT).expect(case);
+        assert!(!line.contains(TROUBLE), "{case}, a second time: {line}");
+        if line.contains(OVER) {
+            return line;
+        }
+    }
+}
+
 /// Starts a sidecar with this Redis, and sees what it does and says.
 async fn meet(mut trouble: Trouble) {
     let case = trouble.case;
@@ -119,13 +130,7 @@ async fn meet(mut trouble: Trouble) {
         return;
     };
     mend(server, &warning);
-    let over = loop {
-        let line = running.log.recv_timeout(SHORT).expect(case);
-        assert!(!line.contains(TROUBLE), "{case}, a second time: {line}");
-        if line.contains(OVER) {
-            break line;
-        }
-    };
+    let over = hear_of_the_end(&running, case);
     assert!(over.contains("INFO"), "{case}: {over}");
     eventually("it is up", SHORT, || async {
         has_metric(&running, "pannier_redis_up 1").await
@@ -351,7 +356,8 @@ async fn a_loss_is_told_once_and_its_end_once() {
         stats(&running).await["state"] == "up"
     })
     .await;
-    wait_for(&running.log, "in use again");
+    let over = hear_of_the_end(&running, "a loss");
+    assert!(over.contains("in use again"), "{over}");
     let rest: Vec<String> = running.log.try_iter().collect();
     assert!(!rest.iter().any(|line| line.contains(TROUBLE)), "{rest:#?}");
     assert!(!rest.iter().any(|line| line.contains(OVER)), "{rest:#?}");

@@ -242,7 +242,7 @@ async fn a_redis_that_takes_no_purges_is_not_read() {
             command => drop(redis.cli(command)),
         }
         // No request tells it: the beat does.
-        eventually(case, SHORT, || async { !a.redis_status().await.up }).await;
+        eventually(case, SHORT, || async { !a.is_up() }).await;
         let purged = bounded("purge", a.store.purge(purge_key("user:1"))).await;
         assert!(purged.pending, "{case}");
         assert_eq!(a.fetched_strictly("user:1").await, None, "{case}");
@@ -269,6 +269,10 @@ async fn a_demoted_primary_is_left_for_the_one_that_its_address_leads_to() {
     a.connected().await;
     service.lead_to(&new);
     old.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    eventually("the old one is left", SHORT, || async {
+        old.info("connected_clients") == "1"
+    })
+    .await;
     eventually("the new primary is used", SHORT, || async {
         a.fill("user:1", "alice").await.ok();
         new.cli(&["EXISTS", "{test}:v1:e:user:1"]) == "1"

@@ -4,14 +4,10 @@ use super::error::Error;
 use super::scope::CommandScope;
 use super::scripts::{Call, Script};
 
-/// Without it a restart of Redis is not noticed, and no more.
-const ADVISABLE: &str = "info";
-
 /// Fails with all rights that are missing, so that they are granted at once and not one after another as
 /// commands fail.
 pub(super) async fn check(scope: &CommandScope<'_>) -> Result<(), Error> {
-    let mut missing = find_missing(scope).await?;
-    missing.retain(|command| command != ADVISABLE);
+    let missing = find_missing(scope).await?;
     match missing.is_empty() {
         true => Ok(()),
         false => Err(Error::Rights(in_words_of_acl(&missing))),
@@ -19,7 +15,7 @@ pub(super) async fn check(scope: &CommandScope<'_>) -> Result<(), Error> {
 }
 
 /// The commands that the user may not use, on names of the namespace.
-pub(super) async fn find_missing(scope: &CommandScope<'_>) -> Result<Vec<String>, Error> {
+async fn find_missing(scope: &CommandScope<'_>) -> Result<Vec<String>, Error> {
     let shard = &scope.tier.keys.shards()[0];
     let call = || Call {
         keys: vec![shard.layouts_name()],
@@ -31,7 +27,7 @@ pub(super) async fn find_missing(scope: &CommandScope<'_>) -> Result<Vec<String>
 }
 
 /// As `ACL SETUSER` takes them.
-pub(super) fn in_words_of_acl(commands: &[String]) -> String {
+fn in_words_of_acl(commands: &[String]) -> String {
     let granted: Vec<String> = commands.iter().map(|name| format!("+{name}")).collect();
     granted.join(" ")
 }

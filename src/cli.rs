@@ -23,6 +23,9 @@ pub enum Command {
     Check {
         /// The TOML file.
         file: PathBuf,
+        /// Try the app and Redis as well, and say what is wrong with them, missing rights included.
+        #[arg(long)]
+        connect: bool,
     },
     /// Say what would happen to a request, and why: rule, key, purges, and what is stored for it.
     Explain(Explain),

@@ -44,11 +44,14 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// `pannier_in_flight_limit_bytes`
     pub in_flight_limit: IntGauge,
-    /// `pannier_redis_errors_total{kind}`: timeout, connection, full, readonly, loading, undecodable, other.
+    /// `pannier_redis_errors_total{kind}`: timeout, connection, login, rights, cluster, clients, full, readonly,
+    /// loading, undecodable, other.
     pub redis_errors: IntCounterVec,
     /// `pannier_redis_duration_seconds{command}`: get, lease, put, purge.
     pub redis_seconds: HistogramVec,
-    /// `pannier_redis_breaker_open`: 1 while the circuit breaker keeps requests from Redis.
+    /// `pannier_redis_up`: 1 while every worker can use Redis.
+    pub redis_up: IntGauge,
+    /// `pannier_redis_breaker_open`: 1 while all requests are kept from Redis.
     pub redis_breaker_open: IntGauge,
     /// `pannier_redis_pending_purges`: purges kept because Redis could not be reached.
     pub redis_pending_purges: IntGauge,
@@ -180,8 +183,9 @@ impl Metrics {
             redis_breaker_open: register_gauge(
                 r,
                 "pannier_redis_breaker_open",
-                "1 while the circuit breaker keeps requests from Redis.",
+                "1 while all requests are kept from Redis.",
             ),
+            redis_up: register_gauge(r, "pannier_redis_up", "1 while every worker can use Redis."),
             redis_pending_purges: register_gauge(
                 r,
                 "pannier_redis_pending_purges",

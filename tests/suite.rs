@@ -24,6 +24,7 @@ mod partial;
 mod privacy;
 mod proxying;
 mod purging;
+mod redis_trouble;
 mod reliability;
 mod request_fuzzing;
 mod requirements;

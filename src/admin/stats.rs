@@ -76,6 +76,12 @@ pub struct Usage {
 pub struct Redis {
     /// Whether it can be used.
     pub state: RedisState,
+    /// Seconds for which it has been so; null if absent.
+    pub since: Option<u64>,
+    /// Why it is down, if that is known.
+    pub cause: Option<String>,
+    /// What helps against that.
+    pub remedy: Option<String>,
     /// What Pannier holds there.
     #[serde(flatten)]
     pub usage: Usage,
@@ -161,8 +167,12 @@ pub fn summarize(families: &[MetricFamily], status: &Status, uptime: Duration) -
 
 fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {
     let known = status.redis.as_ref();
+    let diagnosis = known.and_then(|redis| redis.diagnosis.as_ref());
     Redis {
         state: RedisState::of(status),
+        since: known.map(|redis| redis.since.as_secs()),
+        cause: diagnosis.map(|diagnosis| diagnosis.cause.clone()),
+        remedy: diagnosis.map(|diagnosis| diagnosis.remedy.clone()),
         usage: sum_usage(families, "redis"),
         pending_purges: sum_gauges(families, "pannier_redis_pending_purges", &[]),
         nearly_full: known.is_some_and(|redis| redis.nearly_full),

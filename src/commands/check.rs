@@ -1,4 +1,7 @@
-//! `pannier check FILE`: every error of a config at once; or its rules, and what is unwise.
+//! `pannier check FILE`: every error of a config at once; or its rules, and what is unwise. With `--connect`
+//! also what is wrong with the app and Redis.
+
+mod connect;
 
 use std::io::Write;
 use std::path::Path;
@@ -8,11 +11,21 @@ use crate::config::{Config, Env, Loaded, show_duration};
 use crate::descriptors::Descriptors;
 use crate::routes::find_confusable;
 
+/// How far a check goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The file alone.
+    File,
+    /// The app and Redis as well.
+    Network,
+}
+
 /// Checks `file` and prints what it finds, with `descriptors` to run it; fails on errors, not on warnings.
 pub fn check(
     file: &Path,
     env: &Env,
     descriptors: Descriptors,
+    reach: Reach,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     match Config::load(file, env) {
@@ -21,7 +34,12 @@ pub fn check(
             if let Some(shortage) = descriptors.find_shortage(&loaded.config) {
                 writeln!(out, "\nwarning: {shortage}")?;
             }
-            Ok(ExitCode::SUCCESS)
+            let good = reach == Reach::File || connect::try_both(&loaded.config, out)?;
+            Ok(if good {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
         Err(errors) => {
             writeln!(out, "{errors}")?;
@@ -174,7 +192,8 @@ mod tests {
         let file = folder.path().join("p.toml");
         std::fs::write(&file, text).expect("a file");
         let mut out = Vec::new();
-        let code = check(&file, &Env::default(), Descriptors::UNLIMITED, &mut out).expect("output");
+        let (env, descriptors) = (Env::default(), Descriptors::UNLIMITED);
+        let code = check(&file, &env, descriptors, Reach::File, &mut out).expect("output");
         let shown = String::from_utf8(out).expect("UTF-8");
         let folder = format!("{}/", folder.path().display());
         (shown.replace(&folder, ""), code == ExitCode::SUCCESS)

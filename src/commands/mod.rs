@@ -14,14 +14,16 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 use crate::config::Env;
 use crate::descriptors::Descriptors;
+use check::Reach;
 
 /// Runs the command that was asked for.
 pub fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
     let out = &mut std::io::stdout();
     match cli.command {
         Command::Run(args) => run::run(&args),
-        Command::Check { file } => {
-            check::check(&file, &Env::process(), Descriptors::available(), out)
+        Command::Check { file, connect } => {
+            let reach = if connect { Reach::Network } else { Reach::File };
+            check::check(&file, &Env::process(), Descriptors::available(), reach, out)
         }
         Command::Explain(args) => explain::explain(&args, out),
         Command::Schema => schema::print(out).map(|()| ExitCode::SUCCESS),

@@ -76,11 +76,39 @@ impl Connector {
     pub(super) async fn open(&self, address: &Uri, in_flight: &InFlight) -> Result<Io, BoxError> {
         let (dialer, timeout) = (self.dialer.clone(), self.timeout);
         let dialing = dial(dialer, address.clone());
-        let transport = tokio::time::timeout(timeout, dialing)
-            .await
-            .map_err(|_| format!("no connection within {timeout:?}"))??;
+        let transport = match tokio::time::timeout(timeout, dialing).await {
+            Ok(Ok(transport)) => transport,
+            Ok(Err(error)) => return Err(self.explain(address, in_words(&*error))),
+            Err(_) => {
+                let why = format!("no connection within {timeout:?}");
+                return Err(self.explain(address, why));
+            }
+        };
         Ok(Io::new(transport, in_flight.clone()))
     }
+
+    /// To where no connection could be made, and why not.
+    fn explain(&self, address: &Uri, why: String) -> BoxError {
+        match (&self.dialer, address.authority()) {
+            (Dialer::Unix(path), _) => format!("{}: {why}", path.display()).into(),
+            (_, Some(authority)) => format!("{authority}: {why}").into(),
+            (_, None) => why.into(),
+        }
+    }
+}
+
+/// An error with what caused it: its own words are often `tcp connect error` and no more.
+pub(super) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        if !words.contains(&why) {
+            words = format!("{words}: {why}");
+        }
+        cause = error.source();
+    }
+    words
 }
 
 /// The system's authorities, and those of `ca_file` besides.
@@ -417,5 +445,36 @@ mod tests {
         start.announce();
         let error = write(&mut io).await.unwrap_err();
         assert!(error.to_string().contains("nobody has asked"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_reached_is_named_with_the_reason() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = free.local_addr().unwrap().to_string();
+        drop(free);
+        let tcp = Target::Http(addr.parse().unwrap());
+        let unix = Target::Unix("/nonexistent/app.sock".into());
+        for (target, place, why) in [
+            (tcp, addr.as_str(), "Connection refused"),
+            (unix, "/nonexistent/app.sock", "No such file"),
+        ] {
+            let settings = config::Upstream {
+                target,
+                timeout: Duration::from_secs(5),
+                connect_timeout: Duration::from_secs(5),
+                body_timeout: Duration::from_secs(5),
+                idle_timeout: Duration::from_secs(5),
+                max_idle: 1,
+                max_fills: 1,
+                ca_file: None,
+                preserve_host: true,
+                http2: false,
+            };
+            let connector = Connector::new(&settings, HttpVersion::Http1).unwrap();
+            let address = format!("http://{addr}/").parse().unwrap();
+            let opened = connector.open(&address, &InFlight::new(0, 0)).await;
+            let error = opened.err().expect("nobody listens").to_string();
+            assert!(error.starts_with(place) && error.contains(why), "{error}");
+        }
     }
 }

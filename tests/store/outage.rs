@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use pannier::clock;
 use pannier::config::Coherence::{Strict, Tracked};
-use pannier::http_cache::Reason;
 
 use super::store_under_test::{SHORT, SHORT_TIMEOUT, Sidecar, purge_key, variant};
 use crate::support::eventually;
-use crate::support::redis::{Data, RedisServer};
+use crate::support::redis::{Data, RedisServer, Service};
 
 /// A call ends although Redis hangs for as long as the test wishes.
 async fn bounded<T>(what: &str, call: impl Future<Output = T>) -> T {
@@ -200,36 +199,83 @@ async fn a_purge_whose_caller_goes_away_still_lands() {
     .await;
 }
 
+/// A purge that Redis does not take leaves what it covers there, for every other sidecar to read.
 #[tokio::test]
-async fn a_refusing_redis_keeps_serving_what_is_not_purged() {
-    let redis = RedisServer::start();
-    let a = Sidecar::with_short_timeout(&redis).await;
-    a.fill("user:1", "alice").await.expect("stored");
-    a.fill("user:2", "bob").await.expect("stored");
-    redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
-    redis.cli(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
-    let purged = a.store.purge(purge_key("user:1")).await;
-    assert!(purged.pending, "a replica takes no writes");
-    assert_eq!(
-        a.fetched("user:1").await,
-        None,
-        "although it is still there"
-    );
-    assert_eq!(
-        a.store
-            .fetch("user:2", Strict)
-            .await
-            .map(|e| e.variants.len()),
-        Some(1)
-    );
-    assert!(matches!(
-        a.fill("user:3", "x").await,
-        Err(Reason::LeaseLost)
-    ));
-    assert!(a.errors("readonly") > 0);
-    redis.cli(&["REPLICAOF", "NO", "ONE"]);
-    eventually("the purge lands", SHORT, || async {
-        redis.cli(&["EXISTS", "{test}:v1:e:user:1"]) == "0"
+async fn a_redis_that_takes_no_purges_is_not_read() {
+    for (case, refuse, words, mend) in [
+        (
+            "demoted",
+            ["REPLICAOF", "127.0.0.1", "1"].as_slice(),
+            "replica",
+            ["REPLICAOF", "NO", "ONE"].as_slice(),
+        ),
+        (
+            "too few replicas",
+            &["CONFIG", "SET", "min-replicas-to-write", "1"],
+            "NOREPLICAS",
+            &["CONFIG", "SET", "min-replicas-to-write", "0"],
+        ),
+        (
+            "a failed save",
+            &[],
+            "MISCONF",
+            &["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"],
+        ),
+        (
+            "paused",
+            &["CLIENT", "PAUSE", "600000", "WRITE"],
+            "does not answer",
+            &["CLIENT", "UNPAUSE"],
+        ),
+        (
+            "a right taken away",
+            &["ACL", "SETUSER", "default", "-hset"],
+            "lacks rights: +hset",
+            &["ACL", "SETUSER", "default", "+hset"],
+        ),
+    ] {
+        let redis = RedisServer::start();
+        let a = Sidecar::with_short_timeout(&redis).await;
+        a.fill("user:1", "alice").await.expect("stored");
+        match refuse {
+            [] => redis.fail_to_save(),
+            command => drop(redis.cli(command)),
+        }
+        // No request tells it: the beat does.
+        eventually(case, SHORT, || async { !a.is_up() }).await;
+        let purged = bounded("purge", a.store.purge(purge_key("user:1"))).await;
+        assert!(purged.pending, "{case}");
+        assert_eq!(a.fetched_strictly("user:1").await, None, "{case}");
+        a.fill("user:2", "bob").await.expect("in memory");
+        assert_eq!(a.remembered("user:2"), Some("bob".into()), "{case}");
+        eventually(words, SHORT, || async {
+            let found = a.redis_status().await.diagnosis;
+            found.is_some_and(|found| found.cause.contains(words))
+        })
+        .await;
+        redis.cli(mend);
+        a.connected().await;
+        assert_eq!(redis.cli(&["EXISTS", "{test}:v1:e:user:1"]), "0", "{case}");
+        assert_eq!(a.redis_status().await.pending_purges, 0, "{case}");
+    }
+}
+
+/// A failover by which the address leads elsewhere, while the connections to the old primary stay.
+#[tokio::test]
+async fn a_demoted_primary_is_left_for_the_one_that_its_address_leads_to() {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let service = Service::start(&old).await;
+    let a = Sidecar::detached(&service.url(), 100 << 20);
+    a.connected().await;
+    service.lead_to(&new);
+    old.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    eventually("the old one is left", SHORT, || async {
+        old.info("connected_clients") == "1"
+    })
+    .await;
+    eventually("the new primary is used", SHORT, || async {
+        a.fill("user:1", "alice").await.ok();
+        new.cli(&["EXISTS", "{test}:v1:e:user:1"]) == "1"
     })
     .await;
 }

@@ -174,6 +174,11 @@ impl Sidecar {
         entry.map(|entry| body(&entry))
     }
 
+    /// Whether Redis is in use, as a gauge has it; nobody is asked.
+    pub(super) fn is_up(&self) -> bool {
+        self.metrics.redis_up.get() == 1
+    }
+
     /// Failed commands of a kind.
     pub(super) fn errors(&self, kind: &str) -> u64 {
         self.metrics.redis_errors.with_label_values(&[kind]).get()

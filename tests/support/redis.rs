@@ -3,6 +3,8 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use pannier::clock;
@@ -101,6 +103,24 @@ impl RedisServer {
         line.unwrap_or_default()
     }
 
+    /// Its next save fails, as on a broken disk, and from then on it refuses writes.
+    pub(crate) fn fail_to_save(&self) {
+        std::fs::remove_dir_all(self.directory.path()).expect("its own directory");
+        self.cli(&["CONFIG", "SET", "save", "3600 1000000"]);
+        self.cli(&["BGSAVE"]);
+        let started = clock::monotonic();
+        while self.info("rdb_last_bgsave_status") != "err" {
+            let waited = clock::monotonic().duration_since(started);
+            assert!(waited < START, "the save does not fail");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Its port of this machine.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// It hangs: connections stay, nothing is answered.
     pub(crate) fn stop(&self) {
         self.signal("-STOP");
@@ -178,7 +198,47 @@ fn server(port: u16, directory: &Path) -> Command {
     command
 }
 
-fn free_port() -> u16 {
+/// An address that may lead to another server for whoever connects anew, as a name or a service does.
+pub(crate) struct Service {
+    port: u16,
+    target: Arc<AtomicU16>,
+}
+
+impl Service {
+    pub(crate) async fn start(server: &RedisServer) -> Service {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
+        let listener = listener.expect("a free port");
+        let service = Service {
+            port: listener.local_addr().expect("it is bound").port(),
+            target: Arc::new(AtomicU16::new(server.port)),
+        };
+        let target = Arc::clone(&service.target);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let port = target.load(Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let server = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+                    if let Ok(mut server) = server {
+                        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                    }
+                });
+            }
+        });
+        service
+    }
+
+    /// For `[redis] url`.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it leads from now on.
+    pub(crate) fn lead_to(&self, server: &RedisServer) {
+        self.target.store(server.port, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("it is bound").port()
 }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::http_cache::Reason;
 use crate::metrics::Metrics;
-use crate::store::redis::RedisStatus;
+use crate::store::redis::{Diagnosis, RedisStatus};
 
 fn json_of(metrics: &Metrics, status: &Status) -> Value {
     let families = metrics.registry.gather();
@@ -22,7 +22,7 @@ fn an_idle_sidecar_has_no_rates() {
         "hit_rate": null, "mean_cache_ms": null, "mean_app_ms": null,
         "memory": { "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0 },
         "redis": {
-            "state": "absent", "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0,
+            "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0,
             "pending_purges": 0, "tracking": false, "nearly_full": false, "last_error": null,
         },
         "rules": {},
@@ -102,6 +102,11 @@ fn redis_is_up_down_or_absent() {
             up,
             tracking: up,
             last_error: (!up).then(|| "timed out".to_owned()),
+            since: Duration::from_millis(5_900),
+            diagnosis: (!up).then(|| Diagnosis {
+                cause: "it does not answer".to_owned(),
+                remedy: "see whether it runs".to_owned(),
+            }),
             ..RedisStatus::default()
         }),
         ..Status::default()
@@ -111,9 +116,12 @@ fn redis_is_up_down_or_absent() {
         (&up["state"], &up["tracking"]),
         (&json!("up"), &json!(true))
     );
+    assert_eq!((&up["since"], &up["cause"]), (&json!(5), &Value::Null));
     let down = json_of(&Metrics::new(), &with(false))["redis"].clone();
     assert_eq!(
         (&down["state"], &down["last_error"]),
         (&json!("down"), &json!("timed out"))
     );
+    assert_eq!(down["cause"], "it does not answer");
+    assert_eq!(down["remedy"], "see whether it runs");
 }

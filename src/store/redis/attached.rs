@@ -76,7 +76,8 @@ impl AttachedTier {
         let found = found.await;
         let took = clock::monotonic().duration_since(start);
         latency.get.observe(took.as_secs_f64());
-        self.connection.tier.note(&found);
+        let connection = &self.connection;
+        connection.tier.note_in(&connection.session, &found);
         if !self.stands(session) {
             return Err(Unanswered);
         }
@@ -168,7 +169,6 @@ impl AttachedTier {
         let bytes = counters.total_bytes();
         let status = RedisStatus {
             nearly_full: tier.budget.is_nearly_full(bytes),
-            up: tier.sessions.all_usable(),
             tracking: tier.sessions.all_current(),
             bytes,
             entries: counters.entries.iter().sum(),

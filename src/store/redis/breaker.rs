@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use prometheus::IntGauge;
 
 /// The breaker of the process, shared by all its connections.
 #[derive(Debug)]
@@ -14,18 +13,15 @@ pub(super) struct CircuitBreaker {
     open: AtomicBool,
     /// Whether it counts failures, so that the usual success costs one load.
     counting: AtomicBool,
-    /// `pannier_redis_breaker_open`
-    gauge: IntGauge,
 }
 
 impl CircuitBreaker {
     /// Opens after `threshold` failures in a row, then lets a probe through every `interval`.
-    pub(super) fn new(threshold: u32, interval: Duration, gauge: IntGauge) -> CircuitBreaker {
+    pub(super) fn new(threshold: u32, interval: Duration) -> CircuitBreaker {
         CircuitBreaker {
             state: Mutex::new(BreakerState::new(threshold, interval)),
             open: AtomicBool::new(false),
             counting: AtomicBool::new(false),
-            gauge,
         }
     }
 
@@ -53,17 +49,15 @@ impl CircuitBreaker {
         let opened = self.state.lock().count_failure(now);
         if opened {
             self.open.store(true, Ordering::Release);
-            self.gauge.set(1);
         }
         opened
     }
 
-    /// Redis is back and has every purge that it missed. Returns whether the breaker was open.
-    pub(super) fn close(&self) -> bool {
+    /// Redis is back and has every purge that it missed.
+    pub(super) fn close(&self) {
         self.state.lock().close();
         self.counting.store(false, Ordering::Release);
-        self.gauge.set(0);
-        self.open.swap(false, Ordering::AcqRel)
+        self.open.store(false, Ordering::Release);
     }
 }
 

@@ -17,6 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
+use super::diagnosis::{Address, Diagnosis};
 use crate::config::Redis;
 
 /// For connecting and for the supervisor's commands; requests have the shorter `[redis] timeout`.
@@ -32,6 +33,38 @@ pub(super) enum Misconfigured {
     Url(fred::error::Error),
     #[error("ca_file: {0}")]
     Authorities(String),
+}
+
+impl Misconfigured {
+    pub(super) fn diagnose(&self) -> Diagnosis {
+        Diagnosis {
+            cause: self.to_string(),
+            remedy: "mend [redis], and start anew".to_owned(),
+        }
+    }
+}
+
+/// How `settings` address Redis, in words.
+pub(super) fn address(settings: &Fred, namespace: &str) -> Address {
+    let hosts = settings.server.hosts();
+    let hosts: Vec<String> = hosts
+        .iter()
+        .map(|server| format!("{}:{}", server.host, server.port))
+        .collect();
+    let is_cluster = settings.server.is_clustered();
+    Address {
+        hosts: hosts.join(","),
+        is_tls: settings.tls.is_some(),
+        is_cluster,
+        user: settings
+            .username
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
+        names: match is_cluster {
+            true => format!("~{{{namespace}.*"),
+            false => format!("~{{{namespace}}}*"),
+        },
+    }
 }
 
 /// fred's settings for `config`.

@@ -26,9 +26,22 @@ pub(in crate::store) enum Error {
     /// Writes are refused: a replica, or a failed save.
     #[error("read-only: {0}")]
     ReadOnly(String),
-    /// Redis runs and cannot answer: loading, no master, no login.
+    /// Redis runs and cannot answer: loading, no master, a script that does not end.
     #[error("not ready: {0}")]
     NotReady(String),
+    /// Redis demands a login, or refuses this one.
+    #[error("login: {0}")]
+    Login(String),
+    /// The user lacks rights, in the words of `ACL SETUSER`: `+mget`, and `~` for the keys; empty if Redis
+    /// does not say which.
+    #[error("no rights: {0}")]
+    Rights(String),
+    /// A node of a cluster that is asked as a single Redis, a cluster that is not whole, or none.
+    #[error("cluster: {0}")]
+    Cluster(String),
+    /// Redis has as many clients as it takes.
+    #[error("too many clients: {0}")]
+    Crowded(String),
     /// No command's failure: sidecars of this layout use the namespace, too.
     #[error(
         "sidecars of the stored layout {0} use this namespace too; Redis is left alone until they are gone"
@@ -54,6 +67,10 @@ impl Error {
             Error::Full(_) => "full",
             Error::ReadOnly(_) => "readonly",
             Error::NotReady(_) => "loading",
+            Error::Login(_) => "login",
+            Error::Rights(_) => "rights",
+            Error::Cluster(_) => "cluster",
+            Error::Crowded(_) => "clients",
             Error::WrongType(_) => "undecodable",
             Error::NoRoom | Error::OtherLayout(_) | Error::Void | Error::Other(_) => "other",
         }
@@ -63,8 +80,19 @@ impl Error {
     pub(super) fn is_outage(&self) -> bool {
         matches!(
             self,
-            Error::Timeout | Error::Connection(_) | Error::NotReady(_)
+            Error::Timeout
+                | Error::Connection(_)
+                | Error::NotReady(_)
+                | Error::Login(_)
+                | Error::Rights(_)
+                | Error::Cluster(_)
+                | Error::Crowded(_)
         )
+    }
+
+    /// Whether Redis answers and takes no purge, so that what it holds is not to be trusted.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Error::ReadOnly(_) | Error::Rights(_))
     }
 }
 
@@ -75,24 +103,76 @@ impl From<fred::error::Error> for Error {
         match error.kind() {
             ErrorKind::Timeout => return Error::Timeout,
             ErrorKind::IO | ErrorKind::Canceled | ErrorKind::Routing => {
-                return Error::Connection(details());
+                return Error::Connection(plain_words(error.details()));
             }
             _ => {}
+        }
+        if let Some(error) = tell_by_words(error.details()) {
+            return error;
         }
         // A script's failure carries the inner error's word first, too.
         match error.details().split(' ').next().unwrap_or_default() {
             "OOM" => Error::Full(details()),
             "READONLY" | "MISCONF" | "NOREPLICAS" => Error::ReadOnly(details()),
-            "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "NOAUTH" | "WRONGPASS" | "BUSY"
-            | "MOVED" | "ASK" | "TRYAGAIN" => Error::NotReady(details()),
+            "LOADING" | "MASTERDOWN" | "BUSY" | "TRYAGAIN" => Error::NotReady(details()),
+            "NOAUTH" | "WRONGPASS" => Error::Login(details()),
+            "NOPERM" => Error::Rights(read_right(error.details())),
+            "CLUSTERDOWN" | "MOVED" | "ASK" => Error::Cluster(details()),
             "WRONGTYPE" => Error::WrongType(details()),
             _ => match error.kind() {
                 // fred's word for a command that it could not hand to a connection.
-                ErrorKind::Unknown if !is_reply(error.details()) => Error::Connection(details()),
-                ErrorKind::Cluster | ErrorKind::Auth => Error::NotReady(details()),
+                ErrorKind::Unknown if !is_reply(error.details()) => {
+                    Error::Connection(plain_words(error.details()))
+                }
+                ErrorKind::Tls => Error::Connection(plain_words(error.details())),
+                ErrorKind::Cluster => Error::Cluster(details()),
+                ErrorKind::Auth => Error::Login(details()),
                 _ => Error::Other(details()),
             },
         }
+    }
+}
+
+/// What Redis answers with `ERR`, and tells by the words behind it alone.
+fn tell_by_words(details: &str) -> Option<Error> {
+    let kinds: [(&str, fn(String) -> Error); 4] = [
+        ("max number of clients", Error::Crowded),
+        ("cluster support disabled", Error::Cluster),
+        // Which command that was, is not said.
+        ("user executing the script can't run", |_| {
+            Error::Rights(String::new())
+        }),
+        ("user executing the script can't access", |_| {
+            Error::Rights("~".to_owned())
+        }),
+    ];
+    let found = kinds.iter().find(|(words, _)| details.contains(words));
+    found.map(|(_, kind)| kind(details.to_owned()))
+}
+
+/// The right that a `NOPERM` misses: `... to run the 'client|tracking' command`, or to access a key.
+fn read_right(details: &str) -> String {
+    match details.split('\'').nth(1) {
+        // Each script needs both, sooner or later.
+        Some("eval" | "evalsha") => "+eval +evalsha".to_owned(),
+        Some(command) => format!("+{command}"),
+        None if details.contains("key") => "~".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// The words in what fred made of an error of the system or of TLS: `Os { code: 111, kind: ConnectionRefused,
+/// message: "Connection refused" }` and `Custom { kind: InvalidData, error: ... }`.
+fn plain_words(details: &str) -> String {
+    let inner = ["message: ", "error: "]
+        .into_iter()
+        .find_map(|name| details.split_once(name));
+    match inner {
+        Some((start, inner)) if start.ends_with("{ ") || start.ends_with(", ") => {
+            let inner = inner.trim_end_matches([' ', '}']);
+            inner.trim_matches('"').to_owned()
+        }
+        _ => details.to_owned(),
     }
 }
 
@@ -171,14 +251,28 @@ mod tests {
                 "no login",
                 ErrorKind::Auth,
                 "NOAUTH Authentication required.",
-                "loading",
+                "login",
+                true,
+            ),
+            (
+                "no right",
+                ErrorKind::Unknown,
+                "NOPERM this user has no permissions to run the 'get' command",
+                "rights",
+                true,
+            ),
+            (
+                "full house",
+                ErrorKind::Unknown,
+                "ERR max number of clients reached",
+                "clients",
                 true,
             ),
             (
                 "moved",
                 ErrorKind::Cluster,
                 "MOVED 3999 127.0.0.1:6381",
-                "loading",
+                "cluster",
                 true,
             ),
             (
@@ -199,6 +293,53 @@ mod tests {
             let error = Error::from(Fred::new(kind, details));
             assert_eq!(error.kind(), label, "{case}");
             assert_eq!(error.is_outage(), outage, "{case}");
+        }
+    }
+
+    #[test]
+    fn words_of_the_system_and_of_tls_have_no_debug_form() {
+        for (details, words) in [
+            (
+                "Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }",
+                "Connection refused",
+            ),
+            (
+                "Custom { kind: Uncategorized, error: \"failed to lookup address\" }",
+                "failed to lookup address",
+            ),
+            (
+                "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }",
+                "InvalidCertificate(UnknownIssuer)",
+            ),
+            ("Connection closed.", "Connection closed."),
+        ] {
+            assert_eq!(plain_words(details), words);
+        }
+    }
+
+    #[test]
+    fn the_missing_right_is_read_from_the_words() {
+        for (details, rights) in [
+            (
+                "NOPERM this user has no permissions to run the 'client|tracking' command",
+                "+client|tracking",
+            ),
+            (
+                "NOPERM this user has no permissions to access one of the keys used as arguments",
+                "~",
+            ),
+            ("NOPERM No permissions to access a key", "~"),
+            (
+                "NOPERM this user has no permissions to run the 'evalsha' command",
+                "+eval +evalsha",
+            ),
+            (
+                "ERR The user executing the script can't run this command or subcommand script: b1",
+                "",
+            ),
+        ] {
+            let error = Error::from(Fred::new(ErrorKind::Unknown, details));
+            assert_eq!(error, Error::Rights(rights.to_owned()), "{details}");
         }
     }
 }

@@ -9,17 +9,18 @@ use super::error::Error;
 use super::layouts::Presence;
 use super::scope::CommandScope;
 use super::session::Endings;
-use super::{beat, lease, purge, takeover};
+use super::{beat, lease, purge, rights, takeover};
 
-/// Prepares a session: client tracking is on, the layout is announced, clock and data set are compared,
+/// Prepares a session: no right is missing, client tracking is on, the layout is announced, clock and data set are compared,
 /// what another layout made void is removed, every purge that Redis missed is sent. The caller begins the
 /// session if the connection still stands and nothing has ended since the [`Endings`] returned.
 pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Error> {
     let tier = &connection.tier;
     let _one_at_a_time = tier.recovery.lock().await;
     let scope = connection.for_maintenance();
-    start_tracking(&scope).await?;
     tier.scripts.load(scope.client()).await;
+    rights::check(&scope).await?;
+    start_tracking(&scope).await?;
     let mut endings = tier.sessions.endings(&connection.session);
     let Findings { is_new, void } = beat::beat(&scope, connection.presence).await?;
     if is_new {

@@ -82,7 +82,10 @@ impl<'c> CommandScope<'c> {
         if let Some(latency) = latency {
             latency.observe(clock::monotonic().duration_since(start).as_secs_f64());
         }
-        self.tier.note(&result);
+        match self.limits {
+            Limits::Requests { session, .. } => self.tier.note_in(session, &result),
+            Limits::Maintenance => self.tier.note(&result),
+        }
         result
     }
 

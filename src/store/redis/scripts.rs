@@ -10,6 +10,8 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 const ALWAYS: &str = "#!lua flags=allow-oom\n";
 /// Refused with `OOM` when `maxmemory` is reached.
 const WITH_ROOM: &str = "#!lua\n";
+/// Runs wherever it is sent, since it writes nothing.
+const READS_ONLY: &str = "#!lua flags=no-writes,allow-stale\n";
 const COMMON: &str = include_str!("scripts/common.lua");
 
 /// One script.
@@ -24,10 +26,11 @@ pub(super) enum Script {
     Beat,
     Clear,
     Takeover,
+    Rights,
 }
 
 impl Script {
-    const ALL: [Script; 9] = [
+    const ALL: [Script; 10] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -37,6 +40,7 @@ impl Script {
         Script::Beat,
         Script::Clear,
         Script::Takeover,
+        Script::Rights,
     ];
 
     fn text(self) -> String {
@@ -50,6 +54,7 @@ impl Script {
             Script::Beat => (ALWAYS, include_str!("scripts/beat.lua")),
             Script::Clear => (ALWAYS, include_str!("scripts/clear.lua")),
             Script::Takeover => (ALWAYS, include_str!("scripts/takeover.lua")),
+            Script::Rights => (READS_ONLY, include_str!("scripts/rights.lua")),
         };
         format!("{flags}{COMMON}{body}")
     }

@@ -114,9 +114,7 @@ impl Sessions {
         empty_memory();
         let number = 1 + self.last.fetch_add(1, Ordering::AcqRel);
         slot.number.store(number, Ordering::Release);
-        if self.breaker.close() {
-            tracing::info!("Redis is back");
-        }
+        self.breaker.close();
         true
     }
 
@@ -144,6 +142,13 @@ impl Sessions {
         self.ended.store(number, Ordering::Release);
     }
 
+    /// Redis has refused what a session needs: it ends, and the supervisor is woken to see whether the next
+    /// one fares better.
+    pub(super) fn end_and_wake(&self, slot: &SessionSlot) {
+        self.end(slot);
+        slot.lost.notify_one();
+    }
+
     /// Ends all sessions, and wakes the supervisor of one connection to prepare the next.
     pub(super) fn end_all_and_wake(&self, slot: &SessionSlot) {
         self.end_all();
@@ -169,16 +174,23 @@ impl Sessions {
         self.usable(slot).is_none().then(put)
     }
 
-    /// Whether every connection has a session.
+    /// Whether there are connections, and every one has a session.
     pub(super) fn all_current(&self) -> bool {
         let slots = self.slots.lock();
-        let mut slots = slots.iter().filter_map(Weak::upgrade);
-        slots.all(|slot| self.current(&slot).is_some())
+        let mut slots = slots.iter().filter_map(Weak::upgrade).peekable();
+        slots.peek().is_some() && slots.all(|slot| self.current(&slot).is_some())
     }
 
     /// Whether requests may use every connection.
     pub(super) fn all_usable(&self) -> bool {
         !self.breaker.is_open() && self.all_current()
+    }
+
+    /// Whether requests may use any connection.
+    pub(super) fn any_usable(&self) -> bool {
+        let slots = self.slots.lock();
+        let mut slots = slots.iter().filter_map(Weak::upgrade);
+        slots.any(|slot| self.usable(&slot).is_some())
     }
 }
 
@@ -186,13 +198,10 @@ impl Sessions {
 mod tests {
     use std::time::Duration;
 
-    use prometheus::IntGauge;
-
     use super::*;
 
     fn sessions() -> Sessions {
-        let gauge = IntGauge::new("open", "open").expect("a valid name");
-        Sessions::new(CircuitBreaker::new(1, Duration::from_secs(1), gauge))
+        Sessions::new(CircuitBreaker::new(1, Duration::from_secs(1)))
     }
 
     #[test]

@@ -1,12 +1,22 @@
 //! What is known of Redis, for `/stats`, `/readyz` and metrics.
 
+use std::time::Duration;
+
+use super::diagnosis::Diagnosis;
+
 /// The state of the Redis tier.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RedisStatus {
     /// Every runtime is connected, and the circuit breaker is closed.
     pub up: bool,
+    /// How long it has been so.
+    pub since: Duration,
+    /// Why it is not up, as far as that is known.
+    pub diagnosis: Option<Diagnosis>,
     /// Whether invalidations arrive, so that memory may remember what Redis holds.
     pub tracking: bool,
+    /// Where it is: host and port.
+    pub hosts: String,
     /// Pannier's keys, bytes accounted by the scripts (entries, leases and indexes).
     pub bytes: u64,
     /// Entries.

@@ -42,7 +42,7 @@ struct ConnectionSupervisor {
     failures: u32,
     /// When the next beat of a session is due.
     beat_at: Instant,
-    /// When to look again whether another layout is still in use.
+    /// When to look again, if Redis answers and cannot be used.
     look_again_at: Instant,
 }
 
@@ -101,7 +101,7 @@ impl ConnectionSupervisor {
                 ended = &mut self.events.client => {
                     self.connection.end_session();
                     if let Ok(Err(error)) = ended {
-                        self.connection.tier.note_error(&error.into());
+                        self.note_loss(error);
                     }
                     tokio::time::sleep(self.connection.tier.config.reconnect_max).await;
                     self.renew();
@@ -109,16 +109,17 @@ impl ConnectionSupervisor {
                 () = self.connection.session.lost() => self.tick().await,
                 _ = tick.tick() => self.tick().await,
             }
+            self.connection.tier.observe();
         }
     }
 
     /// The connection broke, or another attempt to connect failed.
     fn note_loss(&self, error: fred::error::Error) {
-        if self.connection.current_session().is_some() {
-            tracing::warn!(%error, "lost the connection to Redis");
-        }
-        self.connection.end_session();
-        self.connection.tier.note_error(&error.into());
+        let (connection, error) = (&self.connection, error.into());
+        tracing::debug!(%error, "no connection to Redis");
+        connection.end_session();
+        connection.tier.note_error(&error);
+        connection.tier.blame(&error);
     }
 
     async fn tick(&mut self) {
@@ -139,14 +140,24 @@ impl ConnectionSupervisor {
         }
         if now >= self.beat_at {
             self.beat_at = now + HEARTBEAT;
-            // Other errors are counted; whether they end the session is the breaker's or fred's decision.
-            let scope = connection.for_maintenance();
-            if let Err(Error::Timeout) = beat::beat(&scope, connection.presence).await {
-                return self.renew();
+            let beaten = beat::beat(&connection.for_maintenance(), connection.presence).await;
+            if let Err(error) = beaten {
+                return self.note_failed_beat(&error);
             }
         }
         if tier.journal.take_retry(now) {
             let _ = purge::resend_failed(&connection.for_maintenance()).await;
+        }
+    }
+
+    /// A beat writes, as a purge does: a Redis that refuses it takes no purges either, and is not read.
+    fn note_failed_beat(&mut self, error: &Error) {
+        self.connection.end_session();
+        self.connection.tier.blame(error);
+        match error {
+            // A primary that became a replica: its address may lead to the new primary by now.
+            Error::Timeout | Error::ReadOnly(_) => self.renew(),
+            _ => {}
         }
     }
 
@@ -164,19 +175,38 @@ impl ConnectionSupervisor {
                 }
             }
             Ok(_) => {}
-            // Redis answers well; the connection is worth keeping.
-            Err(Error::OtherLayout(_) | Error::Void) => {
-                self.failures = 0;
-                self.look_again_at = clock::monotonic() + HEARTBEAT;
-            }
             Err(error) => {
                 tracing::debug!(%error, "no session with Redis yet");
+                self.connection.tier.blame(&error);
+                self.note_failed_recovery(&error);
+            }
+        }
+    }
+
+    fn note_failed_recovery(&mut self, error: &Error) {
+        match error {
+            Error::Timeout => self.renew(),
+            // The address may lead to another Redis by now.
+            Error::ReadOnly(_) => {
+                self.look_again_after_a_beat();
+                self.renew();
+            }
+            // Redis answers well; the connection is worth keeping.
+            Error::OtherLayout(_) | Error::Void | Error::Rights(_) => {
+                self.failures = 0;
+                self.look_again_after_a_beat();
+            }
+            _ => {
                 self.failures += 1;
-                if error == Error::Timeout || self.failures >= STALLED {
+                if self.failures >= STALLED {
                     self.renew();
                 }
             }
         }
+    }
+
+    fn look_again_after_a_beat(&mut self) {
+        self.look_again_at = clock::monotonic() + HEARTBEAT;
     }
 
     /// Connects anew, since what has not answered for so long may never do so (a partition, a write into a
@@ -185,9 +215,7 @@ impl ConnectionSupervisor {
     /// With a new client: one whose task is aborted goes on counting the commands that were queued, and
     /// holds each later one back to send it along with them.
     fn renew(&mut self) {
-        if self.connection.current_session().is_some() {
-            tracing::warn!("Redis does not answer; connecting anew");
-        }
+        tracing::debug!("connecting to Redis anew");
         self.connection.end_session();
         self.failures = 0;
         self.events = ClientEvents::connect(&self.connection, &self.connection.renew_clients());

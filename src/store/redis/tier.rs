@@ -9,7 +9,9 @@ use prometheus::Histogram;
 use super::breaker::CircuitBreaker;
 use super::clients;
 use super::data_set::DataSets;
+use super::diagnosis::{self, Address};
 use super::error::Error;
+use super::health::{Health, News};
 use super::journal::Journal;
 use super::keys::{Keyspace, LAYOUT};
 use super::layouts::OtherLayout;
@@ -52,6 +54,8 @@ pub(in crate::store) struct Tier {
     pub(super) unreleased: Unreleased,
     pub(super) other_layout: OtherLayout,
     last_error: Mutex<Option<String>>,
+    address: Address,
+    health: Health,
 }
 
 /// `pannier_redis_duration_seconds`.
@@ -72,8 +76,12 @@ impl Tier {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Tier {
+        let health = Health::new(clock::monotonic());
         let settings = clients::parse_settings(config)
-            .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
+            .inspect_err(|error| {
+                tracing::error!(%error, "[redis] cannot be used");
+                health.blame(error.diagnose());
+            })
             .ok();
         let clustered = settings.as_ref().is_some_and(|s| s.server.is_clustered());
         let keys = Keyspace::new(
@@ -82,8 +90,11 @@ impl Tier {
             config.layout.unwrap_or(LAYOUT),
         );
         let shards = keys.shards().len();
-        let gauge = metrics.redis_breaker_open.clone();
-        let breaker = CircuitBreaker::new(config.breaker_failures, config.breaker_probe, gauge);
+        let breaker = CircuitBreaker::new(config.breaker_failures, config.breaker_probe);
+        metrics.redis_breaker_open.set(1);
+        let address = settings
+            .as_ref()
+            .map(|settings| clients::address(settings, &config.namespace));
         Tier {
             journal: Journal::default(),
             invalidation_fence: Fence::default(),
@@ -104,6 +115,8 @@ impl Tier {
             unreleased: Unreleased::default(),
             other_layout: OtherLayout::default(),
             last_error: Mutex::new(None),
+            address: address.unwrap_or_default(),
+            health,
         }
     }
 
@@ -111,13 +124,66 @@ impl Tier {
     /// be prepared again.
     pub(super) fn begin_session(&self, slot: &SessionSlot, endings: Endings) -> bool {
         let begun = self.sessions.begin(slot, endings, || self.memory.clear());
-        if begun && let Some(other) = self.other_layout.disappear() {
-            tracing::info!(
-                other,
-                "the other stored layout is gone: Redis is used again, from empty"
-            );
+        if begun {
+            self.other_layout.disappear();
         }
+        self.observe();
         begun
+    }
+
+    /// Sees whether Redis is up, sets the gauges that say so, and tells the operator what is new.
+    pub(super) fn observe(&self) {
+        let is_up = self.settings.is_some() && self.sessions.all_usable();
+        self.metrics.redis_up.set(is_up.into());
+        let is_open = self.settings.is_none() || !self.sessions.any_usable();
+        self.metrics.redis_breaker_open.set(is_open.into());
+        if let Some(news) = self.health.observe(is_up, clock::monotonic()) {
+            self.tell(news);
+        }
+    }
+
+    /// Redis cannot be used because of this.
+    pub(super) fn blame(&self, error: &Error) {
+        let diagnosis = diagnosis::diagnose(error, &self.address);
+        match error {
+            // fred says so of each command that was under way, behind the reason itself.
+            Error::Connection(words) if words.starts_with("Connection closed") => {
+                self.health.blame_unless_known(diagnosis);
+            }
+            _ => self.health.blame(diagnosis),
+        }
+    }
+
+    fn tell(&self, news: News) {
+        let host = &self.address.hosts;
+        match news {
+            // Told where the other layout was met.
+            News::Down { .. } if !self.other_layout.is_none() => {}
+            News::Down { lasted, diagnosis } => {
+                let (cause, remedy) = (diagnosis.cause, diagnosis.remedy);
+                let seconds = lasted.as_secs();
+                tracing::warn!(
+                    "Redis at {host} cannot be used, for {seconds} s now: {cause}. What helps: {remedy}. \
+                     Meanwhile requests go on without it"
+                );
+            }
+            News::Up => tracing::info!("Redis at {host} is in use"),
+            News::Again {
+                lasted,
+                untold: None,
+            } => tracing::info!(
+                "Redis at {host} is in use again, after {} s",
+                lasted.as_secs()
+            ),
+            News::Again {
+                lasted,
+                untold: Some(diagnosis),
+            } => tracing::info!(
+                "Redis at {host} is in use again, after {} ms: {}",
+                lasted.as_millis(),
+                diagnosis.cause
+            ),
+        }
     }
 
     /// A beat found sidecars of another layout. All sessions end; memory is kept, as while Redis is away.
@@ -147,7 +213,18 @@ impl Tier {
         };
         self.note_error(error);
         if error.is_outage() && self.sessions.breaker.note_failure(clock::monotonic()) {
-            tracing::warn!(%error, "Redis fails; going on without it");
+            self.blame(error);
+            self.observe();
+        }
+    }
+
+    /// As [`Tier::note`]; a refusal ends the session of this connection.
+    pub(super) fn note_in<T>(&self, slot: &SessionSlot, result: &Result<T, Error>) {
+        self.note(result);
+        if let Err(error) = result
+            && error.is_refusal()
+        {
+            self.sessions.end_and_wake(slot);
         }
     }
 
@@ -174,7 +251,13 @@ impl Tier {
 
     /// What is known without asking Redis.
     pub(in crate::store) fn status(&self) -> RedisStatus {
+        self.observe();
+        let (since, diagnosis) = self.health.describe(clock::monotonic());
         RedisStatus {
+            up: self.settings.is_some() && self.sessions.all_usable(),
+            since,
+            diagnosis,
+            hosts: self.address.hosts.clone(),
             max: self.budget.max,
             pending_purges: self.journal.failed_count(),
             last_error: self.last_error.lock().clone(),

@@ -1,0 +1,287 @@
+//! What is wrong with a Redis that cannot be used, and what helps, in words for its operator.
+
+use super::error::Error;
+
+/// How Redis is addressed, as far as the words depend on it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Address {
+    /// Host and port; several, with commas, of a cluster or of sentinels.
+    pub(super) hosts: String,
+    pub(super) is_tls: bool,
+    pub(super) is_cluster: bool,
+    /// Whom Pannier logs in as.
+    pub(super) user: String,
+    /// What matches all names of the namespace, as `ACL SETUSER` takes it.
+    pub(super) names: String,
+}
+
+/// What is wrong, and what helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What is wrong.
+    pub cause: String,
+    /// What the operator can do.
+    pub remedy: String,
+}
+
+impl Diagnosis {
+    fn new(cause: impl Into<String>, remedy: impl Into<String>) -> Diagnosis {
+        Diagnosis {
+            cause: cause.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// What `error` says of the Redis at `address`.
+pub(super) fn diagnose(error: &Error, address: &Address) -> Diagnosis {
+    match error {
+        Error::Connection(words) => diagnose_connection(words, address),
+        Error::Timeout => Diagnosis::new(
+            "it does not answer in time",
+            match address.is_tls {
+                true => {
+                    "see whether it runs and is not overloaded; if it speaks no TLS, write redis:// in [redis] url"
+                }
+                false => {
+                    "see whether it runs and is not overloaded, and whether a firewall is in between"
+                }
+            },
+        ),
+        Error::Login(words) if words.starts_with("NOAUTH") => Diagnosis::new(
+            "it demands a password, and [redis] url has none",
+            "write it into [redis] url, as in redis://user:password@host",
+        ),
+        Error::Login(_) => Diagnosis::new(
+            format!(
+                "it refuses the login of the user {:?}: wrong password, no such user, or one that is off",
+                address.user
+            ),
+            "mend user and password in [redis] url, or the user in Redis (ACL SETUSER)",
+        ),
+        Error::Rights(rights) => diagnose_rights(rights, address),
+        Error::Cluster(words) => diagnose_cluster(words, address),
+        Error::Crowded(_) => Diagnosis::new(
+            "it has as many clients as it takes (max number of clients reached)",
+            "raise maxclients in Redis, or end other clients of it",
+        ),
+        Error::ReadOnly(words) => diagnose_refusal(words),
+        Error::Full(words) => Diagnosis::new(
+            format!("its memory is full ({words})"),
+            "raise maxmemory in Redis",
+        ),
+        Error::NotReady(words) => Diagnosis::new(
+            format!("it is not ready ({words})"),
+            "wait until it is; its own log says more",
+        ),
+        Error::OtherLayout(_) => Diagnosis::new(
+            error.to_string(),
+            "end the sidecars of the other version, or give them a [redis] namespace of their own",
+        ),
+        Error::Down | Error::NoRoom | Error::Void | Error::WrongType(_) => Diagnosis::new(
+            error.to_string(),
+            "nothing, if it passes; see the log of Redis",
+        ),
+        Error::Other(words) => diagnose_other(words),
+    }
+}
+
+/// Of each failure to connect: a word that tells it, the cause and the remedy. The first that fits counts.
+const CONNECTIONS: &[(&str, &str, &str)] = &[
+    (
+        "refused",
+        "nothing listens there",
+        "start Redis there, or mend host and port in [redis] url",
+    ),
+    (
+        "lookup address",
+        "its name cannot be resolved",
+        "mend the host in [redis] url, or the DNS",
+    ),
+    (
+        "CaUsedAsEndEntity",
+        "its certificate is self-signed, and marked as that of an authority",
+        "have the certificate signed by an authority, or made with basicConstraints CA:FALSE, and name what signed it in [redis] ca_file",
+    ),
+    (
+        "UnknownIssuer",
+        "its certificate is self-signed, or signed by an authority that is not trusted here",
+        "name the certificate that signed it in [redis] ca_file",
+    ),
+    (
+        "NotValidForName",
+        "its TLS certificate is for other names",
+        "write a name of the certificate as the host in [redis] url",
+    ),
+    (
+        "Expired",
+        "its TLS certificate has expired",
+        "renew the certificate of Redis",
+    ),
+    (
+        "InvalidContentType",
+        "it does not speak TLS",
+        "write redis:// in [redis] url, or the port where it does",
+    ),
+    (
+        "CertificateRequired",
+        "it demands a TLS certificate of its clients, and Pannier has none",
+        "set tls-auth-clients no in Redis",
+    ),
+    (
+        "unreachable",
+        "there is no way to its address",
+        "mend the host in [redis] url, or the network",
+    ),
+    (
+        "No route",
+        "there is no way to its address",
+        "mend the host in [redis] url, or the network",
+    ),
+];
+
+fn diagnose_connection(words: &str, address: &Address) -> Diagnosis {
+    let known = CONNECTIONS.iter().find(|(word, _, _)| words.contains(word));
+    if let Some((_, cause, remedy)) = known {
+        return Diagnosis::new(format!("{cause} ({words})"), *remedy);
+    }
+    let remedy = match address.is_tls {
+        true => "see its log; if it speaks no TLS, write redis:// in [redis] url",
+        false => "see its log; if it expects TLS, write rediss:// in [redis] url",
+    };
+    Diagnosis::new(format!("the connection broke ({words})"), remedy)
+}
+
+fn diagnose_rights(rights: &str, address: &Address) -> Diagnosis {
+    let user = &address.user;
+    if rights.is_empty() {
+        return Diagnosis::new(
+            format!("the user {user:?} lacks the right to a command of Pannier's scripts"),
+            "`pannier check --connect FILE` names it",
+        );
+    }
+    let rights = rights.replace('~', &address.names);
+    Diagnosis::new(
+        format!("the user {user:?} lacks rights: {rights}"),
+        format!("in Redis: ACL SETUSER {user} {rights}"),
+    )
+}
+
+fn diagnose_cluster(words: &str, address: &Address) -> Diagnosis {
+    if words.contains("cluster support disabled") {
+        return Diagnosis::new("it is no cluster", "write redis:// in [redis] url");
+    }
+    if address.is_cluster {
+        return Diagnosis::new(
+            format!("the cluster is not whole ({words})"),
+            "see CLUSTER INFO in Redis",
+        );
+    }
+    Diagnosis::new(
+        format!("it is a node of a cluster, asked as a single Redis ({words})"),
+        "write redis-cluster:// in [redis] url",
+    )
+}
+
+/// A Redis that refuses writes, and so purges.
+fn diagnose_refusal(words: &str) -> Diagnosis {
+    match words.split(' ').next().unwrap_or_default() {
+        "NOREPLICAS" => Diagnosis::new(
+            "it takes no purges, since too few replicas follow it (NOREPLICAS)",
+            "bring its replicas back, or lower min-replicas-to-write in Redis",
+        ),
+        "MISCONF" => Diagnosis::new(
+            "it takes no purges, since it cannot save its data (MISCONF)",
+            "mend its disk (its log says why), or set stop-writes-on-bgsave-error no in Redis",
+        ),
+        _ => Diagnosis::new(
+            "it takes no purges, since it is a replica (READONLY)",
+            "let [redis] url lead to the primary; redis-sentinel:// and redis-cluster:// follow it by themselves",
+        ),
+    }
+}
+
+fn diagnose_other(words: &str) -> Diagnosis {
+    let words = words.trim();
+    if words.contains("DB index") {
+        return Diagnosis::new(
+            format!("it has no database of that number ({words})"),
+            "mend the number behind the host in [redis] url",
+        );
+    }
+    if words.starts_with("Decode Error") {
+        return Diagnosis::new(
+            format!("what answers there is not Redis ({words})"),
+            "mend host and port in [redis] url",
+        );
+    }
+    if words.contains("sentinel") {
+        return Diagnosis::new(
+            format!("no sentinel answers well ({words})"),
+            "mend the sentinels' hosts and ports, and sentinelServiceName, in [redis] url",
+        );
+    }
+    if words.contains("unknown command") || words.starts_with("NOPROTO") {
+        return Diagnosis::new(
+            format!("it lacks what Pannier needs ({words})"),
+            "use Redis 7 or later",
+        );
+    }
+    Diagnosis::new(
+        words,
+        "`pannier check --connect FILE` and the log of Redis may say more",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(url: &str) -> Address {
+        Address {
+            hosts: "cache:6379".to_owned(),
+            is_tls: url.starts_with("rediss"),
+            is_cluster: url.starts_with("redis-cluster"),
+            user: "app".to_owned(),
+            names: "~{pannier}*".to_owned(),
+        }
+    }
+
+    #[test]
+    fn each_kind_of_trouble_has_its_cause_and_its_remedy() {
+        let connection = |words: &str| Error::Connection(words.to_owned());
+        let (plain, tls, cluster) = ("redis", "rediss", "redis-cluster");
+        #[rustfmt::skip]
+        let rows = [
+            (connection("Connection refused"), plain, "nothing listens there (Connection refused)", "start Redis"),
+            (connection("failed to lookup address information: Name or service not known"), plain, "cannot be resolved", "DNS"),
+            (connection("InvalidCertificate(UnknownIssuer)"), tls, "self-signed", "ca_file"),
+            (connection("InvalidCertificate(NotValidForName)"), tls, "for other names", "name of the certificate"),
+            (connection("InvalidMessage(InvalidContentType)"), tls, "does not speak TLS", "redis://"),
+            (connection("Connection reset by peer"), plain, "broke (Connection reset", "rediss://"),
+            (Error::Timeout, plain, "does not answer", "firewall"),
+            (Error::Timeout, tls, "does not answer", "redis://"),
+            (Error::Login("NOAUTH Authentication required.".into()), plain, "demands a password", "redis://user:password@host"),
+            (Error::Login("WRONGPASS invalid".into()), plain, "user \"app\": wrong password", "ACL SETUSER"),
+            (Error::Rights("+mget ~".into()), plain, "lacks rights: +mget ~{pannier}*", "ACL SETUSER app +mget ~{pannier}*"),
+            (Error::Rights(String::new()), plain, "lacks the right", "check --connect"),
+            (Error::Cluster("MOVED 3999 127.0.0.1:6381".into()), plain, "node of a cluster", "redis-cluster://"),
+            (Error::Cluster("CLUSTERDOWN Hash slot not served".into()), cluster, "not whole", "CLUSTER INFO"),
+            (Error::Cluster("ERR This instance has cluster support disabled".into()), cluster, "no cluster", "redis://"),
+            (Error::Crowded("ERR max number of clients reached".into()), plain, "as many clients", "maxclients"),
+            (Error::ReadOnly("READONLY You can't write".into()), plain, "a replica", "primary"),
+            (Error::ReadOnly("NOREPLICAS Not enough".into()), plain, "too few replicas", "min-replicas-to-write"),
+            (Error::ReadOnly("MISCONF Redis is".into()), plain, "cannot save", "disk"),
+            (Error::Full("OOM command".into()), plain, "memory is full", "maxmemory"),
+            (Error::NotReady("LOADING Redis is loading".into()), plain, "not ready (LOADING", "wait"),
+            (Error::OtherLayout(2), plain, "stored layout 2", "namespace"),
+            (Error::Other("ERR DB index is out of range".into()), plain, "no database", "[redis] url"),
+            (Error::Other("Decode Error: frame_type".into()), plain, "not Redis", "port"),
+        ];
+        for (error, url, cause, remedy) in rows {
+            let found = diagnose(&error, &address(url));
+            assert!(found.cause.contains(cause), "{error:?}: {found:?}");
+            assert!(found.remedy.contains(remedy), "{error:?}: {found:?}");
+        }
+    }
+}

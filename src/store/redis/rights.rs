@@ -1,0 +1,33 @@
+//! The rights of Pannier's user in Redis, tried without running any command that they are for.
+
+use super::error::Error;
+use super::scope::CommandScope;
+use super::scripts::{Call, Script};
+
+/// Fails with all rights that are missing, so that they are granted at once and not one after another as
+/// commands fail.
+pub(super) async fn check(scope: &CommandScope<'_>) -> Result<(), Error> {
+    let missing = find_missing(scope).await?;
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Rights(in_words_of_acl(&missing))),
+    }
+}
+
+/// The commands that the user may not use, on names of the namespace.
+async fn find_missing(scope: &CommandScope<'_>) -> Result<Vec<String>, Error> {
+    let shard = &scope.tier.keys.shards()[0];
+    let call = || Call {
+        keys: vec![shard.layouts_name()],
+        args: vec![(&*shard.prefix).into(), (&*shard.tag).into()],
+    };
+    let missing = scope.run_script(None, Script::Rights, call).await?;
+    let missing = missing.into_array();
+    Ok(missing.iter().filter_map(|name| name.as_string()).collect())
+}
+
+/// As `ACL SETUSER` takes them.
+fn in_words_of_acl(commands: &[String]) -> String {
+    let granted: Vec<String> = commands.iter().map(|name| format!("+{name}")).collect();
+    granted.join(" ")
+}

@@ -1,0 +1,32 @@
+-- KEYS: layouts. ARGV: prefix, tag.
+-- Returns which of the commands that Pannier sends, by itself or in scripts, the user may not use. Runs none of
+-- them.
+local missing = {}
+-- Since Redis 7; what lacks it has other ways to say no.
+if not redis.acl_check_cmd then
+  return missing
+end
+local function try(name, ...)
+  if not redis.acl_check_cmd(...) then
+    table.insert(missing, name)
+  end
+end
+try('client|tracking', 'CLIENT', 'TRACKING', 'ON')
+try('time', 'TIME')
+try('info', 'INFO', 'server')
+try('eval', 'EVAL', 'return 1', '1', KEYS[1])
+try('scan', 'SCAN', '0')
+local entry, alive = prefix .. ':e:', ARGV[2] .. ':alive'
+for _, command in ipairs({
+  { 'GET', entry }, { 'MGET', entry }, { 'GETRANGE', entry, '0', '1' }, { 'SET', entry, '' },
+  { 'EXISTS', entry }, { 'UNLINK', entry }, { 'EXPIRE', fences, '1' },
+  { 'SADD', KEYS[1], '' }, { 'SREM', KEYS[1], '' }, { 'SMEMBERS', KEYS[1] },
+  { 'HSET', alive, '', '' }, { 'HSETNX', control, '', '' }, { 'HGET', meta, '' }, { 'HMGET', control, '' },
+  { 'HDEL', meta, '' }, { 'HEXISTS', meta, '' }, { 'HINCRBY', control, '', '1' },
+  { 'ZADD', index, '0', '' }, { 'ZREM', index, '' }, { 'ZSCORE', index, '' }, { 'ZCARD', fences },
+  { 'ZRANGE', fences, '0', '0' }, { 'ZRANGEBYSCORE', expiry, '0', '0' }, { 'ZRANGEBYLEX', index, '-', '+' },
+  { 'ZREMRANGEBYRANK', fences, '0', '0' },
+}) do
+  try(string.lower(command[1]), unpack(command))
+end
+return missing

@@ -46,7 +46,10 @@ async fn nobody_sees_what_another_sent_by_http1() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_sees_what_another_sent_by_http2() {
-    try_all("pass", corpus(), Sidecar::http2).await;
+    // What goes for a name's spellings there goes for them here.
+    let mut cases = corpus();
+    cases.retain(|case| matches!(&case.first[..], [(_, value)] if value == ANN));
+    try_all("pass", cases, Sidecar::http2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,8 @@ use strict::{Departure, End, Message};
 const INPUTS: usize = 3_000;
 /// Inputs between two looks at what they did.
 const BATCH: usize = 500;
+/// Inputs after which a long run says how it goes.
+const TOLD_AFTER: usize = 100_000;
 const AT_A_TIME: usize = 32;
 /// A client that has heard nothing for so long says no more.
 const SILENCE: Duration = Duration::from_millis(25);
@@ -68,11 +70,15 @@ async fn the_app_gets_what_a_strict_reader_finds_and_nothing_else() {
         let client = sidecar.client();
         assert_eq!(client.get("/after").await.text(), "ok", "it still answers");
         assert_eq!(panics.load(Ordering::SeqCst), 0, "no worker panics");
+        if judge.inputs.is_multiple_of(TOLD_AFTER) {
+            judge.tell();
+        }
         let is_over = seconds.map_or(judge.inputs >= INPUTS, |most| cpu_seconds() >= most);
         if is_over || judge.faults.len() >= MOST_FAULTS {
             break;
         }
     }
+    judge.hear(app.take_arrivals(), &mut before, &mut Cases::new());
     judge.conclude(before);
     judge.report();
 }
@@ -198,8 +204,7 @@ impl Judge {
     /// Sorts what reached the app by the input that it is of: what came late is of the batch before.
     fn hear(&mut self, arrivals: Arrivals, before: &mut Cases, cases: &mut Cases) {
         for (why, bytes) in arrivals.refused {
-            self.faults
-                .push(format!("the app got {why}: {}", shown(&bytes)));
+            self.note(format!("the app got {why}: {}", shown(&bytes)));
         }
         for message in arrivals.messages {
             let from = client_of(&message);
@@ -210,7 +215,7 @@ impl Judge {
             let case = from.and_then(|from| cases.get_mut(&from).or_else(|| before.get_mut(&from)));
             match case {
                 Some(case) => case.arrived.push(message),
-                None => self.faults.push(format!("nobody sent {message}")),
+                None => self.note(format!("nobody sent {message}")),
             }
         }
     }
@@ -225,7 +230,7 @@ impl Judge {
             if let Err(why) = self.check(&case) {
                 let found: Vec<_> = case.messages.iter().map(Message::to_string).collect();
                 let arrived: Vec<_> = case.arrived.iter().map(Message::to_string).collect();
-                self.faults.push(format!(
+                self.note(format!(
                     "{why}\n  sent:     {}\n  found:    {}, {:?}\n  arrived:  {}\n  answered: {}",
                     shown(&case.bytes),
                     found.join(" | "),
@@ -235,6 +240,12 @@ impl Judge {
                 ));
             }
         }
+    }
+
+    /// At once: a long run may not come to its end.
+    fn note(&mut self, fault: String) {
+        println!("{fault}\n");
+        self.faults.push(fault);
     }
 
     /// Each request that arrived is one that was found, and each that was found arrived once at most.
@@ -259,7 +270,7 @@ impl Judge {
         }
     }
 
-    fn report(self) {
+    fn tell(&self) {
         println!(
             "{} inputs, {} s of CPU: {} requests found, {} inputs refused, {} cut short; \
              {} requests at the app, {} of them cut short; {} answered 200",
@@ -275,6 +286,10 @@ impl Judge {
         for (departure, times) in &self.explained {
             println!("{times} × {departure:?}: {}", departure.reason());
         }
+    }
+
+    fn report(self) {
+        self.tell();
         assert!(self.faults.is_empty(), "{}", self.faults.join("\n\n"));
         assert!(
             self.arrived > self.inputs / 10,

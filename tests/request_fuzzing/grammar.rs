@@ -49,6 +49,7 @@ const ODD_TARGETS: &[&str] = &[
     "http://[::1]/",
     "http://[::1/",
     "/a#b",
+    "http://a.example#b",
     "#",
     "/#/r/1",
     "/a b",

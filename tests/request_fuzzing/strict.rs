@@ -39,7 +39,7 @@ impl Departure {
             }
             Departure::BothFramings => {
                 "RFC 9112 §6.3: Transfer-Encoding overrides Content-Length, which hyper takes off; the app gets \
-                 chunks alone"
+                 chunks alone, and the connection is closed"
             }
             Departure::ChunkBlanks => {
                 "RFC 9112 §7.1.1 has blanks only before an extension; the size before them is plain, and the app \
@@ -79,6 +79,13 @@ impl Message {
     pub(crate) fn values<'m>(&'m self, name: &'m str) -> impl Iterator<Item = &'m [u8]> {
         let of_name = self.fields.iter().filter(move |(other, _)| other == name);
         of_name.map(|(_, value)| value.as_slice())
+    }
+
+    /// RFC 9112 §6.1 demands it for two framings.
+    fn ends_its_connection(&self) -> bool {
+        let ends = [Departure::BothFramings, Departure::Trailers];
+        ends.iter()
+            .any(|departure| self.departures.contains(departure))
     }
 
     /// Whom it is for, by `Host` or by the target.
@@ -140,8 +147,7 @@ pub(crate) fn read_all(bytes: &[u8]) -> (Vec<Message>, End) {
         if end != End::Clean {
             return (messages, end);
         }
-        let last = messages.last().map(|message: &Message| &message.departures);
-        if last.is_some_and(|departures| departures.contains(&Departure::Trailers)) {
+        if messages.last().is_some_and(Message::ends_its_connection) {
             return (messages, UNCLEAR);
         }
     }

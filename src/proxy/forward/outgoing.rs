@@ -57,8 +57,9 @@ pub(in crate::proxy) fn fields(context: &RequestContext, expectation: &Expectati
 /// The target as the app is sent it: the client's bytes, without scheme and authority.
 pub(in crate::proxy) fn origin_form(uri: &Uri) -> Uri {
     match uri.path_and_query() {
-        Some(target) => Uri::from(target.clone()),
-        None => Uri::from_static("/"),
+        // Of `http://a#b` it is empty, says `/`, and would be written as nothing.
+        Some(target) if target.as_str() != "/" => Uri::from(target.clone()),
+        _ => Uri::from_static("/"),
     }
 }
 
@@ -137,4 +138,27 @@ pub(in crate::proxy) fn hand_on_interim(
 
 fn streams_without_length(request: &Request<Body>) -> bool {
     request.body().is_streamed() && !request.headers().contains_key(CONTENT_LENGTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_app_is_sent_a_target_that_begins_with_a_slash() {
+        for (uri, expected) in [
+            ("/a?b", "/a?b"),
+            ("http://a/b?c", "/b?c"),
+            ("http://a", "/"),
+            ("http://a/", "/"),
+            ("http://a/#b", "/"),
+            ("http://a#b", "/"),
+            ("http://a#/b?c", "/"),
+            ("http://a?b", "/?b"),
+            ("*", "*"),
+        ] {
+            let uri = uri.parse().unwrap();
+            assert_eq!(origin_form(&uri).to_string(), expected, "{uri}");
+        }
+    }
 }

@@ -135,19 +135,21 @@ impl From<fred::error::Error> for Error {
 
 /// What Redis answers with `ERR`, and tells by the words behind it alone.
 fn tell_by_words(details: &str) -> Option<Error> {
-    let kinds: [(&str, fn(String) -> Error); 4] = [
-        ("max number of clients", Error::Crowded),
-        ("cluster support disabled", Error::Cluster),
-        // Which command that was, is not said.
-        ("user executing the script can't run", |_| {
-            Error::Rights(String::new())
-        }),
-        ("user executing the script can't access", |_| {
-            Error::Rights("~".to_owned())
-        }),
-    ];
-    let found = kinds.iter().find(|(words, _)| details.contains(words));
-    found.map(|(_, kind)| kind(details.to_owned()))
+    let contains = |words| details.contains(words);
+    if contains("max number of clients") {
+        return Some(Error::Crowded(details.to_owned()));
+    }
+    if contains("cluster support disabled") {
+        return Some(Error::Cluster(details.to_owned()));
+    }
+    // Which command that was, is not said.
+    if contains("user executing the script can't run") {
+        return Some(Error::Rights(String::new()));
+    }
+    if contains("user executing the script can't access") {
+        return Some(Error::Rights("~".to_owned()));
+    }
+    None
 }
 
 /// The right that a `NOPERM` misses: `... to run the 'client|tracking' command`, or to access a key.

@@ -22,6 +22,9 @@ use crate::proxy::{Cache, Flights, HeadCache, LateWrites, Tally, Worker};
 use crate::server::{self, Shared};
 use crate::store::Store;
 
+/// How long the first requests may wait for the first word of Redis.
+const LONGEST_START: Duration = Duration::from_millis(250);
+
 /// A running sidecar.
 pub struct App {
     descriptors: Descriptors,
@@ -165,8 +168,11 @@ impl Parts {
             let (parts, shared, attached) = (self.clone(), shared.clone(), attached.clone());
             workers.push(spawn(&format!("pannier-{index}"), move |runtime| {
                 let store = parts.store.attach();
+                let settled = store.clone();
                 let worker = Arc::new(parts.worker(index, store.clone()));
                 let _ = attached.send(());
+                // Else a write could be answered before its purge can be sent.
+                runtime.block_on(settled.settle(LONGEST_START));
                 serve(runtime, listener, worker, shared);
                 runtime.block_on(store.close());
             })?);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::config::{Abandoned, Coherence, Config, Route};
+use crate::config::{Abandoned, Coherence, Config, Outage, Route};
 use crate::entry::Priority;
 use crate::http_cache::Policy;
 use crate::in_flight::InFlight;
@@ -170,6 +170,11 @@ impl<'l> Rule<'l> {
     pub fn coherence(self) -> Coherence {
         self.route
             .map_or(Coherence::Tracked, |route| route.coherence)
+    }
+
+    /// What memory does while Redis cannot be asked; `None`: as `[redis] outage` says.
+    pub fn outage(self) -> Option<Outage> {
+        self.route.and_then(|route| route.outage)
     }
 
     /// The largest body stored.

@@ -49,6 +49,9 @@ pub struct Metrics {
     pub redis_errors: IntCounterVec,
     /// `pannier_redis_duration_seconds{command}`: get, lease, put, purge.
     pub redis_seconds: HistogramVec,
+    /// `pannier_redis_voided_total{reason}`: how often this process has made void what Redis held: lost, older,
+    /// layout.
+    pub redis_voided: IntCounterVec,
     /// `pannier_redis_up`: 1 while every worker can use Redis.
     pub redis_up: IntGauge,
     /// `pannier_redis_breaker_open`: 1 while all requests are kept from Redis.
@@ -184,6 +187,12 @@ impl Metrics {
                 r,
                 "pannier_redis_breaker_open",
                 "1 while all requests are kept from Redis.",
+            ),
+            redis_voided: register_counters(
+                r,
+                "pannier_redis_voided_total",
+                "How often this process made void what Redis held, by reason.",
+                &["reason"],
             ),
             redis_up: register_gauge(r, "pannier_redis_up", "1 while every worker can use Redis."),
             redis_pending_purges: register_gauge(

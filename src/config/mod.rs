@@ -184,6 +184,12 @@ pub struct Redis {
     pub breaker_failures: u32,
     /// How often an open breaker lets one probe through. Default 250 ms.
     pub breaker_probe: Duration,
+    /// How long memory answers without having heard of Redis. Default 1 s.
+    pub staleness: Duration,
+    /// What memory does after that, while Redis cannot be asked either.
+    pub outage: Outage,
+    /// The oldest that memory serves then, from its last confirmation. Default 30 s.
+    pub outage_ttl: Duration,
     /// A PEM file of further certificate authorities for `rediss://`.
     pub ca_file: Option<PathBuf>,
     /// The version of the stored layout. No key of the file: `None`, this program's own, unless a test
@@ -343,6 +349,8 @@ pub struct Route {
     pub any_host: bool,
     /// How soon purges made by other sidecars are seen.
     pub coherence: Coherence,
+    /// What memory does while Redis cannot be asked; `None`: as `[redis] outage` says.
+    pub outage: Option<Outage>,
     /// Fetches for the store at a time; `None`: half of `upstream.max_fills`.
     pub max_fills: Option<usize>,
     /// What becomes of a fetch for the store whose client has gone.
@@ -375,6 +383,16 @@ impl Abandoned {
             Abandoned::End => "end",
         }
     }
+}
+
+/// `outage` of `[redis]` and of a rule: what memory does while Redis cannot be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outage {
+    /// It answers, for `[redis] outage_ttl`.
+    #[default]
+    Serve,
+    /// Nothing: the app answers.
+    Pass,
 }
 
 /// `coherence` of a rule.

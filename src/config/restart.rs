@@ -44,7 +44,7 @@ impl Config {
     }
 }
 
-fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 7] {
+fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 10] {
     [
         ("redis.url", a.url != b.url),
         ("redis.namespace", a.namespace != b.namespace),
@@ -55,6 +55,9 @@ fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 7] {
             a.breaker_failures != b.breaker_failures,
         ),
         ("redis.breaker_probe", a.breaker_probe != b.breaker_probe),
+        ("redis.staleness", a.staleness != b.staleness),
+        ("redis.outage", a.outage != b.outage),
+        ("redis.outage_ttl", a.outage_ttl != b.outage_ttl),
         ("redis.ca_file", a.ca_file != b.ca_file),
     ]
 }

@@ -129,6 +129,14 @@ pub struct Purge {
 }
 
 impl Purge {
+    /// A purge of everything in the namespace.
+    pub fn of_everything() -> Purge {
+        Purge {
+            everything: true,
+            ..Purge::default()
+        }
+    }
+
     /// Whether an entry under `key` with `tags` is covered.
     pub fn covers<T: AsRef<str>>(&self, key: &str, tags: &[T]) -> bool {
         self.everything

@@ -71,14 +71,6 @@ impl Fence {
         })
     }
 
-    /// The purges since `mark`, oldest first, to do them again where they may have been undone;
-    /// `None` if the log no longer reaches back so far.
-    pub fn since(&self, mark: Mark) -> Option<Vec<Arc<Purge>>> {
-        let log = self.log.read();
-        let skip = self.count_before(mark, &log)?;
-        Some(log.range(skip..).cloned().collect())
-    }
-
     /// How many purges in `log` came before `mark`; `None` if some after it have left the log.
     fn count_before(&self, mark: Mark, log: &VecDeque<Arc<Purge>>) -> Option<usize> {
         let since = self.mark().0.saturating_sub(mark.0);
@@ -164,23 +156,5 @@ mod tests {
         assert!(fence.covers(first, "key", Tags::Beginning("")));
         assert!(!fence.covers(second, "key", Tags::Beginning("")));
         assert!(fence.log.read().len() <= Fence::CAPACITY);
-    }
-
-    #[test]
-    fn since_gives_the_purges_after_a_mark_in_order() {
-        let fence = Fence::default();
-        let start = fence.mark();
-        fence.purge(everything());
-        let middle = fence.mark();
-        fence.purge(Arc::default());
-        let lengths = |mark| fence.since(mark).map(|purges| purges.len());
-        assert_eq!(lengths(start), Some(2));
-        assert_eq!(fence.since(middle), Some(vec![Arc::default()]));
-        assert_eq!(lengths(fence.mark()), Some(0));
-        assert_eq!(lengths(Mark(100)), Some(0), "a mark of the future");
-        for _ in 0..Fence::CAPACITY {
-            fence.purge(Arc::default());
-        }
-        assert_eq!(lengths(start), None);
     }
 }

@@ -23,7 +23,7 @@ pub use self::ticket::Ticket;
 
 use self::redis::{AttachedTier, HeldLease, Lease, Presence, Put, Session, Tier};
 use crate::clock::Clock;
-use crate::config::{Coherence, Config};
+use crate::config::{Coherence, Config, Outage};
 use crate::entry::{Entry, Variant};
 use crate::http_cache::Reason;
 use crate::in_flight::InFlight;
@@ -114,12 +114,72 @@ impl Store {
         }
     }
 
-    /// Looks in memory alone: no await, no allocation. `None` for strict rules with Redis configured.
-    pub fn recall(&self, key: &str, coherence: Coherence, now: SystemTime) -> Option<Arc<Entry>> {
+    /// Looks in memory alone: no await, no allocation. `None` for strict rules with Redis configured, and where
+    /// memory has not heard of Redis for longer than `[redis] staleness` and Redis can be asked instead.
+    pub fn recall(
+        &self,
+        key: &str,
+        coherence: Coherence,
+        outage: Option<Outage>,
+        now: SystemTime,
+    ) -> Option<Arc<Entry>> {
+        match &self.shared.tier {
+            Some(tier) if !tier.trusts_memory() => {
+                let can_ask = || self.redis.as_ref().is_some_and(|it| it.session().is_some());
+                match can_ask() {
+                    true => None,
+                    false => self.recall_in_outage(tier, key, coherence, outage, now),
+                }
+            }
+            _ => self.recall_trusted(key, coherence, now),
+        }
+    }
+
+    /// As [`Store::recall`], where Redis was asked and has not answered.
+    pub fn recall_unanswered(
+        &self,
+        key: &str,
+        coherence: Coherence,
+        outage: Option<Outage>,
+        now: SystemTime,
+    ) -> Option<Arc<Entry>> {
+        match &self.shared.tier {
+            Some(tier) if !tier.trusts_memory() => {
+                self.recall_in_outage(tier, key, coherence, outage, now)
+            }
+            _ => self.recall_trusted(key, coherence, now),
+        }
+    }
+
+    fn recall_trusted(
+        &self,
+        key: &str,
+        coherence: Coherence,
+        now: SystemTime,
+    ) -> Option<Arc<Entry>> {
         if !self.may_use_memory(coherence) {
             return None;
         }
         self.shared.memory.get(key, now)
+    }
+
+    fn recall_in_outage(
+        &self,
+        tier: &Tier,
+        key: &str,
+        coherence: Coherence,
+        outage: Option<Outage>,
+        now: SystemTime,
+    ) -> Option<Arc<Entry>> {
+        let entry = self.recall_trusted(key, coherence, now)?;
+        tier.for_outage(entry, outage, now)
+    }
+
+    /// Waits until Redis can be used or is known not to be usable, at most for `longest`: before the first request.
+    pub async fn settle(&self, longest: Duration) {
+        if let Some(redis) = &self.redis {
+            redis.settle(longest).await;
+        }
     }
 
     /// Looks in Redis, and remembers what it finds in memory (not for strict rules). `None` also when
@@ -190,14 +250,14 @@ impl Store {
     /// Takes a ticket for a fill of `key` that lasts at most `deadline`, with the key's lease in the fleet
     /// if Redis can be asked.
     pub async fn begin(&self, key: &str, deadline: Duration) -> Ticket {
-        let mark = self.mark();
         let lease = match &self.redis {
             Some(redis) => redis.lease(key, deadline).await,
             None => Lease::Unknown(None),
         };
+        // The app has not been asked yet, so what was purged while Redis was is no obstacle.
         Ticket {
             key: key.into(),
-            mark,
+            mark: self.mark(),
             lease,
         }
     }
@@ -278,18 +338,25 @@ impl Store {
             Some(redis) => redis.purge(&purge).await.ok(),
             None => None,
         };
-        if let Some(removed) = sent {
-            tier.count_purged(removed);
-            if !purge.tags.is_empty() {
-                // A fetch in between could not know by its key that it was covered.
-                tier.invalidation_fence.purge(Arc::clone(&purge));
+        let pending = match sent {
+            Some(removed) => {
+                tier.count_purged(removed);
+                if !purge.tags.is_empty() {
+                    // A fetch in between could not know by its key that it was covered.
+                    tier.invalidation_fence.purge(Arc::clone(&purge));
+                }
+                unconfirmed.confirm();
+                false
             }
-            unconfirmed.confirm();
-        }
+            None => {
+                let id = unconfirmed.fail();
+                !tier.lands_soon(id).await
+            }
+        };
         Purged {
             memory,
             redis: Some(sent.unwrap_or_default()),
-            pending: sent.is_none(),
+            pending,
         }
     }
 
@@ -395,8 +462,8 @@ impl Store {
         variant: &Arc<Variant>,
     ) -> Option<Result<(), Reason>> {
         let put = || self.put_in_memory(ticket, variant);
-        match &self.redis {
-            Some(redis) => redis.put_without(put),
+        match &self.shared.tier {
+            Some(tier) => tier.put_without(&ticket.key, put),
             None => Some(put()),
         }
     }

@@ -11,19 +11,20 @@ use crate::support::eventually;
 use crate::support::redis::RedisServer;
 
 const INDEXES: [(&str, &str); 5] = [
-    ("ZCARD", "{test}:v1:ix"),
-    ("ZCARD", "{test}:v1:ex"),
-    ("ZCARD", "{test}:v1:lx"),
-    ("ZCARD", "{test}:v1:tx"),
-    ("HLEN", "{test}:v1:m"),
+    ("ZCARD", "{test}:v2:ix"),
+    ("ZCARD", "{test}:v2:ex"),
+    ("ZCARD", "{test}:v2:lx"),
+    ("ZCARD", "{test}:v2:tx"),
+    ("HLEN", "{test}:v2:m"),
 ];
 
 fn assert_empty(redis: &RedisServer, when: &str) {
     for (command, name) in INDEXES {
-        assert_eq!(redis.number(&[command, name]), 0, "{name} {when}");
+        let members = redis.number(&[command, name]);
+        assert_eq!(members, 1, "{name} {when}: none but the one that stays");
     }
     for field in ["b0", "b1", "b2", "n0", "n1", "n2", "l"] {
-        let counter = redis.number(&["HGET", "{test}:v1:by", field]);
+        let counter = redis.number(&["HGET", "{test}:v2:by", field]);
         assert_eq!(counter, 0, "{field} {when}");
     }
 }
@@ -50,7 +51,7 @@ async fn counts_by_priority() {
         };
         a.fill_as(key, "x", variation).await.expect("stored");
     }
-    let counts = ["n0", "n1", "n2"].map(|field| redis.number(&["HGET", "{test}:v1:by", field]));
+    let counts = ["n0", "n1", "n2"].map(|field| redis.number(&["HGET", "{test}:v2:by", field]));
     assert_eq!(counts, [1, 0, 2]);
     let status = a.redis_status().await;
     assert_eq!(status.entries, 3);
@@ -95,7 +96,7 @@ async fn nothing_remains_of_leases_given_up() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     let ticket = a.store.begin("a", SHORT).await;
-    assert_eq!(redis.number(&["ZCARD", "{test}:v1:ix"]), 1);
+    assert_eq!(redis.number(&["ZCARD", "{test}:v2:ix"]), 2);
     assert!(a.redis_status().await.bytes > 0, "a lease costs, too");
     a.store.abandon(ticket).await;
     assert_empty(&redis, "after abandon");

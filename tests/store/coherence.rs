@@ -41,7 +41,7 @@ async fn a_lost_tracking_connection_empties_memory() {
     b.fetched("user:1").await.expect("found");
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
     // Changed while no invalidation could arrive.
-    redis.cli(&["DEL", "{test}:v1:e:user:1"]);
+    redis.cli(&["DEL", "{test}:v2:e:user:1"]);
     eventually("distrusted", SHORT, || async {
         b.remembered("user:1").is_none()
     })
@@ -114,7 +114,7 @@ async fn an_expiry_does_not_fence_the_fill_that_renews_the_entry() {
     a.fill("user:1", "alice").await.expect("stored");
     b.fetched("user:1").await.expect("found");
     let ticket = b.store.begin("user:1", SHORT).await;
-    redis.cli(&["PEXPIRE", "{test}:v1:e:user:1", "1"]);
+    redis.cli(&["PEXPIRE", "{test}:v2:e:user:1", "1"]);
     eventually("invalidated", SHORT, || async {
         b.remembered("user:1").is_none()
     })
@@ -159,17 +159,23 @@ async fn a_restart_with_old_data_brings_nothing_purged_back() {
     a.store.purge(purge_key("user:1")).await;
     redis.restart(Data::Snapshot);
     assert_eq!(
-        redis.cli(&["EXISTS", "{test}:v1:e:user:1"]),
+        redis.cli(&["EXISTS", "{test}:v2:e:user:1"]),
         "1",
         "it is back in Redis"
     );
     eventually("connected anew", SHORT, || async {
         let found = a.fetched("user:1").await;
         assert_eq!(found, None, "served although purged");
-        a.fetched("user:2").await.is_some()
+        a.redis_status().await.up
     })
     .await;
-    assert_eq!(redis.cli(&["EXISTS", "{test}:v1:e:user:1"]), "0");
+    assert_eq!(a.fetched("user:1").await, None);
+    assert_eq!(a.fetched("user:2").await, None, "as old as the other");
+    a.fill("user:2", "new").await.expect("stored");
+    eventually("it is swept", SHORT, || async {
+        redis.cli(&["KEYS", "{test}:v2:e:*"]) == "{test}:v2:e:user:2"
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -177,8 +183,8 @@ async fn keys_of_others_are_never_touched() {
     let redis = RedisServer::start();
     let theirs = [
         "user:1",
-        "test:v1:e:user:1",
-        "{test2}:v1:e:user:1",
+        "test:v2:e:user:1",
+        "{test2}:v2:e:user:1",
         "{test}:v10:e:user:1",
         "{test}x",
     ];
@@ -203,7 +209,7 @@ async fn purging_everything_finds_what_no_index_knows() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
-    redis.cli(&["DEL", "{test}:v1:ix"]);
+    redis.cli(&["DEL", "{test}:v2:ix"]);
     let everything = Purge {
         everything: true,
         ..Purge::default()
@@ -243,7 +249,7 @@ async fn a_burst_of_invalidations_leaves_nothing_outdated_in_memory() {
         let found = join_all(some.iter().map(|key| b.fetched(key))).await;
         assert!(found.iter().all(Option::is_some));
     }
-    let names = keys.iter().map(|key| format!("{{test}}:v1:e:{key}"));
+    let names = keys.iter().map(|key| format!("{{test}}:v2:e:{key}"));
     let names: Vec<String> = names.collect();
     let delete: Vec<&str> = ["DEL"]
         .into_iter()

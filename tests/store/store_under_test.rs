@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use pannier::clock::Clock;
 use pannier::config::Coherence::{Strict, Tracked};
-use pannier::config::{self, Config};
+use pannier::config::{self, Config, Outage};
 use pannier::entry::{Entry, Priority, Variant};
 use pannier::http_cache::vary::Selector;
 use pannier::http_cache::{CacheControlMode, Despite, Policy, Reason, Stored};
@@ -158,7 +158,7 @@ impl Sidecar {
     /// What memory answers.
     pub(super) fn remembered(&self, key: &str) -> Option<String> {
         let now = Clock::default().now();
-        let entry = self.store.recall(key, Tracked, now);
+        let entry = self.store.recall(key, Tracked, None, now);
         entry.map(|entry| body(&entry))
     }
 
@@ -269,6 +269,9 @@ fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config
             reconnect_max: Duration::from_millis(500),
             breaker_failures: 3,
             breaker_probe: Duration::from_millis(50),
+            staleness: Duration::from_secs(1),
+            outage: Outage::Serve,
+            outage_ttl: Duration::from_secs(30),
             ca_file: None,
             layout,
         }),

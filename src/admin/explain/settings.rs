@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::{Coherence, Route, show_duration, show_size};
+use crate::config::{Coherence, Outage, Route, show_duration, show_size};
 use crate::http_cache::{CacheControlMode, Policy};
 use crate::live::Rule;
 
@@ -33,6 +33,7 @@ pub(super) fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
         ("stale_if_error", show_time(policy.stale_if_error)),
         ("error_ttl", show_duration(policy.error_ttl)),
         ("coherence", show_coherence(rule).to_owned()),
+        ("outage", show_outage(rule).to_owned()),
         ("max_fills", rule.max_fills().to_string()),
         ("abandoned", rule.abandoned().as_str().to_owned()),
     ]
@@ -76,6 +77,14 @@ fn show_coherence(rule: Rule<'_>) -> &'static str {
     match rule.coherence() {
         Coherence::Tracked => "tracked",
         Coherence::Strict => "strict",
+    }
+}
+
+fn show_outage(rule: Rule<'_>) -> &'static str {
+    match rule.outage() {
+        Some(Outage::Serve) => "serve",
+        Some(Outage::Pass) => "pass",
+        None => "as redis.outage says",
     }
 }
 

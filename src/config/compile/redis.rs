@@ -1,11 +1,13 @@
 //! `[redis]`: the shared store.
 
+use std::time::Duration;
+
 use super::Input;
 use super::readable::warn_of_readable_config;
 use super::upstream::read_ca_file;
-use crate::config::Redis;
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
+use crate::config::{Outage, Redis};
 
 const SCHEMES: [&str; 6] = [
     "redis",
@@ -16,6 +18,7 @@ const SCHEMES: [&str; 6] = [
     "rediss-sentinel",
 ];
 const LONGEST_NAMESPACE: usize = 64;
+const SHORTEST_STALENESS: Duration = Duration::from_millis(100);
 
 pub(super) fn read_redis(input: &Input<'_>, problems: &mut Problems) -> Option<Redis> {
     input.document.table("redis")?;
@@ -41,10 +44,31 @@ pub(super) fn read_redis(input: &Input<'_>, problems: &mut Problems) -> Option<R
         reconnect_max: reader.duration("reconnect_max"),
         breaker_failures: u32::try_from(breaker_failures).unwrap_or(u32::MAX),
         breaker_probe: reader.duration("breaker_probe"),
+        staleness: read_staleness(&mut reader),
+        outage: parse_outage(&reader.word("outage")),
+        outage_ttl: reader.duration("outage_ttl"),
         ca_file,
         layout: None,
         url: url?,
     })
+}
+
+/// Redis is asked a few times within it, and has to answer one of them on a bad day.
+fn read_staleness(reader: &mut Reader<'_>) -> Duration {
+    let staleness = reader.duration("staleness");
+    if staleness < SHORTEST_STALENESS {
+        let what = "memory would be distrusted whenever Redis is a little late";
+        reader.reject("staleness", what, "write 100ms or more");
+    }
+    staleness
+}
+
+/// `outage`, here or in a rule; the reader has checked the word.
+pub(super) fn parse_outage(word: &str) -> Outage {
+    match word {
+        "pass" => Outage::Pass,
+        _ => Outage::Serve,
+    }
 }
 
 /// The URL, if fred takes it. Messages never show it: it may hold a password.

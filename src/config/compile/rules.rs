@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 
 use super::Input;
 use super::names::read_names;
+use super::redis::parse_outage;
 use super::tables::{Inherited, parse_abandoned, parse_priority, read_cookie_names};
 use super::templates::{Templates, split_message};
 use crate::config::problem::{Position, Problems};
@@ -118,6 +119,7 @@ fn read_route(
             "strict" => Coherence::Strict,
             _ => Coherence::Tracked,
         },
+        outage: reader.text("outage").map(|word| parse_outage(&word)),
         max_fills: reader
             .count("max_fills")
             .and_then(|count| usize::try_from(count).ok()),

@@ -118,6 +118,12 @@ pub(super) static ROUTE: &[Field] = &[
         "tracked: memory may answer until Redis tells of a purge; strict: Redis answers.",
     ),
     field(
+        "outage",
+        Kind::OneOf(&["serve", "pass"]),
+        "",
+        "While Redis cannot be asked: serve what memory holds, or pass. Default: redis.outage.",
+    ),
+    field(
         "max_fills",
         Kind::Count(1, 1_000_000),
         "",

@@ -205,6 +205,24 @@ pub(super) static REDIS: &[Field] = &[
         "How often Redis is tried again while it is left alone.",
     ),
     field(
+        "staleness",
+        Kind::Wait,
+        "1s",
+        "How long memory answers without having heard of Redis.",
+    ),
+    field(
+        "outage",
+        Kind::OneOf(&["serve", "pass"]),
+        "serve",
+        "While Redis cannot be asked: serve what memory holds, or pass to the app.",
+    ),
+    field(
+        "outage_ttl",
+        Kind::Duration,
+        "30s",
+        "How long memory serves then, from what it last heard of Redis.",
+    ),
+    field(
         "ca_file",
         Kind::File,
         "",

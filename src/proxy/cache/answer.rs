@@ -125,7 +125,10 @@ async fn look(owned: &CacheRequest) -> Look {
     let found = store.try_fetch(request.key(), request.coherence()).await;
     let leasing = Leasing::after(&found);
     let now = request.now();
-    let entry = found.ok().flatten().or_else(|| request.recall(now));
+    let entry = match found {
+        Ok(found) => found.or_else(|| request.recall(now)),
+        Err(_) => request.recall_unanswered(now),
+    };
     let (verdict, variant) = judge(request, entry, now);
     Look {
         verdict,

@@ -130,7 +130,15 @@ impl<'r> CacheRequestRef<'r> {
 
     /// What memory holds for it, if its rule lets memory answer.
     pub(super) fn recall(self, now: SystemTime) -> Option<Arc<Entry>> {
-        self.cache.store.recall(self.key(), self.coherence(), now)
+        let (coherence, outage) = (self.coherence(), self.rule().outage());
+        self.cache.store.recall(self.key(), coherence, outage, now)
+    }
+
+    /// As [`CacheRequestRef::recall`], where Redis was asked and has not answered.
+    pub(super) fn recall_unanswered(self, now: SystemTime) -> Option<Arc<Entry>> {
+        let (coherence, outage) = (self.coherence(), self.rule().outage());
+        let store = &self.cache.store;
+        store.recall_unanswered(self.key(), coherence, outage, now)
     }
 
     /// Whose cache groups (RFC 9875) those of its answer are.

@@ -161,6 +161,11 @@ impl Memory {
         keys.chain(tags).sum()
     }
 
+    /// Removes the entry under `key`.
+    pub fn purge_key(&self, key: &str) {
+        self.remove(key);
+    }
+
     /// Empties the tier.
     pub fn clear(&self) {
         self.empty();

@@ -56,12 +56,18 @@ impl AttachedTier {
         sessions.put_within(&connection.session, session, put)
     }
 
-    /// Runs `put`, which puts into memory what is not in Redis, if Redis cannot be used: else no purge
-    /// made elsewhere would reach it.
-    pub(in crate::store) fn put_without<T>(&self, put: impl FnOnce() -> T) -> Option<T> {
-        let connection = &self.connection;
-        let sessions = &connection.tier.sessions;
-        sessions.put_without(&connection.session, put)
+    /// Waits until Redis can be used or is known not to be usable, at most for `longest`.
+    pub(in crate::store) async fn settle(&self, longest: Duration) {
+        const PAUSE: Duration = Duration::from_millis(10);
+        let tier = &self.connection.tier;
+        let until = tokio::time::Instant::now() + longest;
+        while self.session().is_none() && !tier.is_diagnosed() {
+            let now = tokio::time::Instant::now();
+            if now >= until {
+                return;
+            }
+            tier.sessions.next(until.min(now + PAUSE)).await;
+        }
     }
 
     /// The entry under `key`. One that does not decode is removed, and counts as none. An answer that comes
@@ -78,6 +84,10 @@ impl AttachedTier {
         latency.get.observe(took.as_secs_f64());
         let connection = &self.connection;
         connection.tier.note_in(&connection.session, &found);
+        if found == Err(Error::Void) {
+            // A beat sees to it that what is void is so for all.
+            connection.tier.sessions.wake(&connection.session);
+        }
         if !self.stands(session) {
             return Err(Unanswered);
         }
@@ -106,7 +116,7 @@ impl AttachedTier {
         tier.note_undecodable(key, error);
         let scope = self.connection.for_requests();
         // Whether it works or not, the lookup is a miss.
-        let _ = purge::remove_keys(&scope, tier.keys.prefix_of(key), vec![key.into()]).await;
+        let _ = purge::remove_keys(&scope, tier.keys.shard_number(key), vec![key.into()]).await;
     }
 
     /// Asks for the lease of `key` for a fill of at most `deadline`. Neither the lease nor the entry that

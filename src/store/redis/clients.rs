@@ -137,8 +137,9 @@ fn reconnect_policy(config: &Redis) -> ReconnectPolicy {
     let max = u32::try_from(config.reconnect_max.as_millis())
         .unwrap_or(u32::MAX)
         .max(1);
-    let mut policy = ReconnectPolicy::new_exponential(0, 20.min(max), max, 2);
-    policy.set_jitter((max / 10).clamp(1, 50));
+    // The first attempt is made at once: a purge may wait for it.
+    let mut policy = ReconnectPolicy::new_exponential(0, 2.min(max), max, 2);
+    policy.set_jitter((max / 10).clamp(1, 10));
     policy
 }
 
@@ -164,6 +165,7 @@ fn load_authorities(file: &Path) -> Result<TlsConnector, Misconfigured> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Outage;
 
     fn config(url: &str) -> Redis {
         Redis {
@@ -173,6 +175,9 @@ mod tests {
             reconnect_max: Duration::from_secs(2),
             breaker_failures: 5,
             breaker_probe: Duration::from_millis(250),
+            staleness: Duration::from_secs(1),
+            outage: Outage::Serve,
+            outage_ttl: Duration::from_secs(30),
             ca_file: None,
             layout: None,
         }

@@ -47,8 +47,8 @@ pub(in crate::store) enum Error {
         "sidecars of the stored layout {0} use this namespace too; Redis is left alone until they are gone"
     )]
     OtherLayout(u32),
-    /// No command's failure: another layout was in use, and what was stored before is still there.
-    #[error("what is stored may lack purges of another layout")]
+    /// No command's failure: what is stored lacks purges, of another layout or by going back to older data.
+    #[error("what is stored is void")]
     Void,
     /// Another type is stored under the name.
     #[error("{0}")]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::routes::Purge;
 
@@ -23,6 +24,8 @@ pub(in crate::store) struct Journal {
     /// The length of `purges`, so that the usual case costs one load.
     len: AtomicUsize,
     purges: Mutex<PurgeList>,
+    /// Tells who waits of each failed one that has been carried out.
+    landed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -56,12 +59,6 @@ impl Journal {
             id,
             confirmed: false,
         }
-    }
-
-    /// Enters a purge that has to be done again.
-    pub(in crate::store) fn enter_failed(&self, purge: Arc<Purge>) {
-        self.push(purge, true);
-        self.change(PurgeList::collapse);
     }
 
     /// Whether an unconfirmed purge covers `key` with `tags`: then what Redis holds under it is neither
@@ -105,6 +102,32 @@ impl Journal {
             purges.entries.retain(|entry| entry.id != id);
             purges.retry = None;
         });
+        self.landed.notify_waiters();
+    }
+
+    /// Whether a failed one is carried out within `longest`.
+    pub(in crate::store) async fn lands_within(&self, id: u64, longest: Duration) -> bool {
+        let has_landed = async {
+            loop {
+                let landed = self.landed.notified();
+                if !self
+                    .purges
+                    .lock()
+                    .entries
+                    .iter()
+                    .any(|entry| entry.id == id)
+                {
+                    return;
+                }
+                landed.await;
+            }
+        };
+        tokio::time::timeout(longest, has_landed).await.is_ok()
+    }
+
+    /// The failed ones are to be sent again as soon as anybody looks.
+    pub(in crate::store) fn hurry(&self) {
+        self.change(|purges| purges.retry = None);
     }
 
     /// Whether the caller is to send the failed ones again now; each time it is, the wait until the next
@@ -150,16 +173,18 @@ impl PurgeList {
         self.next_id += 1;
         self.entries.push(UnconfirmedPurge {
             id,
-            purge: Arc::new(Purge {
-                everything: true,
-                ..Purge::default()
-            }),
+            purge: Arc::new(Purge::of_everything()),
             failed: true,
         });
     }
 }
 
 impl PurgeInFlight<'_> {
+    /// It waits to be sent again, as what is returned.
+    pub(in crate::store) fn fail(self) -> u64 {
+        self.id
+    }
+
     /// Redis has carried it out.
     pub(in crate::store) fn confirm(mut self) {
         self.confirmed = true;
@@ -225,7 +250,7 @@ mod tests {
         }
         assert_eq!(journal.failed_count(), MAX_FAILED);
         assert!(!journal.covers("other", &[]));
-        journal.enter_failed(purge("one more"));
+        drop(journal.enter(purge("one more")));
         assert_eq!(journal.failed_count(), 1);
         assert!(journal.covers("other", &[]));
         on_its_way.confirm();
@@ -237,7 +262,7 @@ mod tests {
         let journal = Journal::default();
         let start = crate::clock::monotonic();
         assert!(!journal.take_retry(start), "nothing failed");
-        journal.enter_failed(purge("a"));
+        drop(journal.enter(purge("a")));
         assert!(journal.take_retry(start));
         assert!(!journal.take_retry(start + FIRST_RETRY / 2));
         assert!(journal.take_retry(start + FIRST_RETRY));

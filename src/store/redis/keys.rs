@@ -1,28 +1,37 @@
 //! The names of Pannier's keys in Redis, and what an entry costs there.
 //!
 //! All names of a shard begin with its prefix: a cluster hash tag, `{ns}` or `{ns.3}`, and the version of
-//! the layout, as in `{ns}:v1`. So a shard is in one slot and its scripts may touch all of it, and sidecars
+//! the layout, as in `{ns}:v2`. So a shard is in one slot and its scripts may touch all of it, and sidecars
 //! of two layouts do not touch each other's keys. After the prefix:
 //!
 //! | name | type | holds |
 //! | --- | --- | --- |
-//! | `:e:<key>` | string | the entry |
-//! | `:l:<key>` | string | the lease of the fill under way: its token |
+//! | `:g` | string | the generation: 16 hexadecimal digits, later ones are greater |
+//! | `:e:<key>` | string | the generation in which it was stored, the entry |
+//! | `:l:<key>` | string | the lease of the fill under way: the generation, its token |
 //! | `:ix` | zset, all scores 0 | every key with an entry or a lease, for purges by prefix |
 //! | `:ex` | zset by expiry in ms | every key with an entry |
 //! | `:lx` | zset by expiry in ms | every key with a lease |
 //! | `:m` | hash | key to size, priority and tags of its entry |
 //! | `:tx` | zset, all scores 0 | `tag\0key`, for purges by tag |
 //! | `:tp` | zset by purge number | tags purged lately, for fills under way |
-//! | `:by` | hash | bytes `b0`–`b2` and entries `n0`–`n2` by priority, lease bytes `l`, purge number `sq`, the purge number below which any tag counts as purged `fl`, the data set's `id` |
+//! | `:pl` | zset by purge number | process to the number of its last purge |
+//! | `:by` | hash | the number of the last purge `sq`, the one below which any tag counts as purged `fl`, the last one that is forgotten in `:pl` `lt`, bytes `b0`–`b2` and entries `n0`–`n2` by priority, lease bytes `l`, bytes that are void `vb`, until when somebody sweeps them, in ms `sw` |
+//!
+//! **What is stored is void once another generation has begun.** One begins whenever the bookkeeping may no
+//! longer be complete, and so purges may miss something: a structure was evicted, removed or is of another type
+//! (each but `:e:` and `:l:` holds a member that nothing removes, so none is ever empty), or purges that a
+//! sidecar knows of have not happened (`lineage`). Who reads an entry reads the generation with it.
 //!
 //! Two names of a shard are shared by all layouts, and stand behind the tag alone. No layout may change
 //! them or the tags, nor have a name that does not begin with its prefix.
 //!
 //! | name | type | holds |
 //! | --- | --- | --- |
-//! | `:layouts` | set | the layout that was in use last, and each that was in use since that one took over; `0` for one that is not known |
+//! | `:layouts` | set | the layout that was in use last, and each that was in use since that one took over |
 //! | `:alive` | hash | layout to the time in ms until which its last beat announces it |
+
+use fred::types::Key;
 
 /// The version of the layout: raise it with any change by which sidecars before and after it would
 /// misread, or fail to purge, what the other stored. That is a change of a name or type in the table
@@ -31,12 +40,12 @@
 ///
 /// The bytes of an entry have a version of their own ([`crate::entry::codec`]): one that does not decode
 /// is a miss.
-pub(super) const LAYOUT: u32 = 1;
+pub(super) const LAYOUT: u32 = 2;
 
 /// A single server takes all in one shard; a cluster spreads this many over its nodes.
 const CLUSTER_SHARDS: usize = 16;
 
-/// Stands in `:layouts` for a layout that is not known: the set was lost.
+/// Stood in `:layouts`, before generations, for a layout that is not known: the set was lost.
 pub(super) const UNKNOWN_LAYOUT: &str = "0";
 
 /// The shards of a namespace, as one layout names them.
@@ -51,16 +60,24 @@ pub(super) struct Keyspace {
 pub(super) struct ShardNames {
     /// `{ns}` or `{ns.3}`: common to all layouts.
     pub(super) tag: Box<str>,
-    /// `{ns}:v1` or `{ns.3}:v1`: the layout's own.
+    /// `{ns}:v2` or `{ns.3}:v2`: the layout's own.
     pub(super) prefix: Box<str>,
+    /// The name of the generation, which each lookup asks for.
+    pub(super) generation: Key,
 }
 
 impl ShardNames {
     fn new(tag: String, layout: u32) -> ShardNames {
         ShardNames {
             prefix: format!("{tag}:v{layout}").into(),
+            generation: format!("{tag}:v{layout}:g").into(),
             tag: tag.into(),
         }
+    }
+
+    /// The name of the generation.
+    pub(super) fn generation_name(&self) -> String {
+        [&*self.prefix, ":g"].concat()
     }
 
     /// The name of the set of layouts.
@@ -130,6 +147,9 @@ impl Keyspace {
                 return Some(Name::Layouts);
             }
             let rest = name.strip_prefix(&*shard.prefix)?;
+            if rest == ":g" {
+                return Some(Name::Generation);
+            }
             let entry = rest.strip_prefix(":e:").map(Name::Entry);
             entry.or_else(|| rest.strip_prefix(":l:").map(Name::Lease))
         };
@@ -146,6 +166,8 @@ pub(super) enum Name<'n> {
     Lease(&'n str),
     /// `:layouts`
     Layouts,
+    /// `:g`
+    Generation,
 }
 
 /// The bytes an entry takes in Redis with its name and its places in the indexes, as Redis 7 on
@@ -178,6 +200,18 @@ fn allocated(bytes: usize) -> usize {
     }
 }
 
+/// `text` as a Redis glob that matches only itself.
+pub(super) fn escape_glob(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +225,7 @@ mod tests {
             ("entry", "{app}:v1:e:user:1", Some(Name::Entry("user:1"))),
             ("lease", "{app}:v1:l:user:1", Some(Name::Lease("user:1"))),
             ("the layouts in use", "{app}:layouts", Some(Name::Layouts)),
+            ("the generation", "{app}:v1:g", Some(Name::Generation)),
             ("index", "{app}:v1:ix", None),
             ("another namespace", "{app2}:v1:e:user:1", None),
             ("another layout", "{app}:v2:e:user:1", None),

@@ -8,8 +8,9 @@ use fred::types::Value;
 
 use super::error::Error;
 use super::keys;
+use super::lineage::Generation;
 use super::scope::CommandScope;
-use super::scripts::{Call, Script, parse_number};
+use super::scripts::{Call, Reply, Script, parse_number};
 use super::tier::Tier;
 use crate::entry::{Entry, codec};
 
@@ -34,7 +35,9 @@ pub(in crate::store) enum Lease {
 #[derive(Debug)]
 pub(in crate::store) struct HeldLease {
     token: Box<str>,
-    /// How many purges by tag the shard had seen.
+    /// The one in which it was taken: in another it is void.
+    generation: Generation,
+    /// The number of the shard's last purge.
     purges: u64,
     /// The entry that was stored when the lease was taken: the new variant joins its variants. Anything
     /// read earlier may have been purged since.
@@ -80,7 +83,6 @@ pub(super) async fn take(scope: &CommandScope<'_>, key: &str, deadline: Duration
     let call = || Call {
         keys: vec![names.entry_name(key), names.lease_name(key)],
         args: vec![
-            names.prefix_of(key).into(),
             key.into(),
             (&*token).into(),
             decimal(millis),
@@ -88,7 +90,9 @@ pub(super) async fn take(scope: &CommandScope<'_>, key: &str, deadline: Duration
         ],
     };
     let latency = &scope.tier.latency.lease;
-    match scope.run_script(Some(latency), Script::Lease, call).await {
+    let shard = names.shard_number(key);
+    let reply = scope.run_script(Some(latency), Script::Lease, shard, call);
+    match reply.await {
         Ok(reply) => read_lease_reply(scope.tier, key, token, reply),
         Err(Error::Full(_)) => Lease::Full,
         Err(Error::Down) => Lease::Unknown(None),
@@ -96,13 +100,14 @@ pub(super) async fn take(scope: &CommandScope<'_>, key: &str, deadline: Duration
     }
 }
 
-fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Value) -> Lease {
-    let mut reply = reply.into_array().into_iter();
-    let mut next = || reply.next().unwrap_or(Value::Null);
+fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Reply) -> Lease {
+    let mut parts = reply.value.into_array().into_iter();
+    let mut next = || parts.next().unwrap_or(Value::Null);
     match parse_number(&next()) {
         0 => Lease::Taken(next().into_string().unwrap_or_default().into()),
         1 => Lease::Held(HeldLease {
             token,
+            generation: reply.generation,
             purges: parse_number(&next()),
             base: next().into_bytes().and_then(|bytes| {
                 let bytes = tier.in_flight.count(bytes);
@@ -126,13 +131,16 @@ pub(super) async fn put(
 ) -> Result<Put, Error> {
     let names = &scope.tier.keys;
     let prefix = names.prefix_of(key);
-    let bytes = Bytes::from(codec::encode(entry));
+    let bytes = [
+        lease.generation.to_string().into_bytes(),
+        codec::encode(entry),
+    ];
+    let bytes = Bytes::from(bytes.concat());
     let tags = collect_tags(entry);
     let size = keys::cost(prefix, key, bytes.len(), &tags);
     let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
     let call = || {
         let mut args = vec![
-            prefix.into(),
             key.into(),
             (&*lease.token).into(),
             decimal(lease.purges),
@@ -147,8 +155,10 @@ pub(super) async fn put(
         Call { keys, args }
     };
     let latency = &scope.tier.latency.put;
-    match scope.run_script(Some(latency), Script::Put, call).await {
-        Ok(reply) => Ok(read_put_reply(&reply)),
+    let shard = names.shard_number(key);
+    let reply = scope.run_script(Some(latency), Script::Put, shard, call);
+    match reply.await {
+        Ok(reply) => Ok(read_put_reply(&reply.value)),
         Err(Error::Full(_)) => {
             release_held(scope, key, lease).await;
             Ok(Put::Full)
@@ -185,9 +195,11 @@ async fn release_token(scope: &CommandScope<'_>, key: &str, token: &str) {
     let names = &scope.tier.keys;
     let call = || Call {
         keys: vec![names.lease_name(key)],
-        args: vec![names.prefix_of(key).into(), key.into(), token.into()],
+        args: vec![key.into(), token.into()],
     };
-    if scope.run_script(None, Script::Release, call).await.is_err() {
+    let shard = names.shard_number(key);
+    let released = scope.run_script(None, Script::Release, shard, call);
+    if released.await.is_err() {
         scope.tier.unreleased.keep(key, token);
     }
 }

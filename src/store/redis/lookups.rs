@@ -9,12 +9,17 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use fred::interfaces::KeysInterface;
+use fred::types::{Key, Value};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::RedisConnection;
 use super::error::Error;
+use super::lineage::{Comparison, GENERATION_BYTES, Generation};
+use super::scope::CommandScope;
+use super::scripts::{Call, Script};
+use super::tier::Tier;
 use crate::in_flight::{self, InFlight};
 
 /// The most entries of one command.
@@ -124,44 +129,75 @@ async fn send_together(
 ) -> Option<usize> {
     // Requests that were dropped meanwhile want nothing.
     lookups.retain(|lookup| !lookup.reply.is_closed());
+    let [first, ..] = lookups.as_slice() else {
+        return None;
+    };
+    let shard = first.shard;
+    let take_name = |lookup: &mut Lookup| Key::from(std::mem::take(&mut lookup.name));
+    let mut names: Vec<Key> = lookups.iter_mut().map(take_name).collect();
     let scope = connection.for_requests();
-    let client = scope.client();
-    let found = match lookups.as_mut_slice() {
-        [] => return None,
-        [only] if connection.tier.in_flight.room() == 0 => {
-            let name = std::mem::take(&mut only.name);
-            let head = client.getrange::<Bytes, _>(name, 0, in_flight::SHORT);
-            let found = scope.send_uncounted(Box::pin(head)).await;
-            found.and_then(whole_if_short).map(|found| vec![found])
-        }
-        [only] => {
-            let name = std::mem::take(&mut only.name);
-            let found = scope.send_uncounted(Box::pin(client.get(name))).await;
-            found.map(|found| vec![found])
-        }
-        several => {
-            let names = several
-                .iter_mut()
-                .map(|lookup| std::mem::take(&mut lookup.name));
-            let names: Vec<String> = names.collect();
+    let found = match names.as_slice() {
+        [only] if connection.tier.in_flight.room() == 0 => read_short(&scope, shard, only).await,
+        _ => {
+            names.push(connection.tier.keys.shards()[shard].generation.clone());
             // A value of another type counts as absent here: the lease that follows removes it.
-            let command = client.mget::<Vec<Option<Bytes>>, _>(names);
+            let command = scope.client().mget::<Vec<Option<Bytes>>, _>(names);
             scope.send_uncounted(Box::pin(command)).await
         }
     };
-    let in_flight = &connection.tier.in_flight;
-    let count = |entry: Option<Bytes>| entry.map(|entry| in_flight.count(entry));
-    let found = found.map(|found| found.into_iter().map(count).collect());
+    let found = found.and_then(|found| keep_what_is_valid(&connection.tier, shard, found));
     reply_to(lookups, found)
 }
 
-/// An entry of which at most one byte more than a short one has was read; an empty one is none.
-fn whole_if_short(read: Bytes) -> Result<Option<Bytes>, Error> {
-    match read.len() {
-        0 => Ok(None),
-        length if in_flight::is_counted(length) => Err(Error::NoRoom),
-        _ => Ok(Some(read)),
+/// Reads the entry under `name` if it is a short one, and the generation.
+async fn read_short(
+    scope: &CommandScope<'_>,
+    shard: usize,
+    name: &Key,
+) -> Result<Vec<Option<Bytes>>, Error> {
+    let names = &scope.tier.keys.shards()[shard];
+    let call = || Call {
+        keys: vec![name.as_str_lossy().into_owned(), names.generation_name()],
+        args: vec![(in_flight::SHORT as i64).into()],
+    };
+    let reply = scope.run_plain(None, Script::Short, shard, call).await?;
+    let mut parts = reply.into_array().into_iter().map(Value::into_bytes);
+    match parts.next().flatten() {
+        Some(entry) if in_flight::is_counted(entry.len()) => Err(Error::NoRoom),
+        entry => {
+            let entry = entry.filter(|entry| !entry.is_empty());
+            Ok(vec![entry, parts.next().flatten()])
+        }
     }
+}
+
+/// The entries without the mark of their generation, those of another one left out; `found` has the generation behind
+/// them.
+fn keep_what_is_valid(
+    tier: &Tier,
+    shard: usize,
+    mut found: Vec<Option<Bytes>>,
+) -> Result<Vec<Option<Bytes>>, Error> {
+    let text = found.pop().flatten().unwrap_or_default();
+    let Some(generation) = Generation::read(&text) else {
+        // It was lost, and all with it; the lease that follows begins another one.
+        return Ok(found.into_iter().map(|_| None).collect());
+    };
+    if tier.note_generation(shard, generation) == Comparison::Earlier {
+        return Err(Error::Void);
+    }
+    let valid = |bytes: Bytes| {
+        if bytes.starts_with(&text) {
+            let bytes = tier.in_flight.count(bytes);
+            return Some(bytes.slice(GENERATION_BYTES..));
+        }
+        // Neither of this generation nor of another: handed on, to be told as undecodable.
+        Generation::read(&bytes).is_none().then_some(bytes)
+    };
+    Ok(found
+        .into_iter()
+        .map(|entry| entry.and_then(valid))
+        .collect())
 }
 
 /// Hands out what was found, in the order of the lookups; a lookup that gets no reply here ends as not

@@ -5,7 +5,7 @@
 //! within a session (`session`).
 //!
 //! Files use each other downwards only: `attached` and `supervisor` use the commands (`lookups`,
-//! `lease`, `purge`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
+//! `lease`, `purge`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
 //! `connection`, which knows the `tier`; the rest stands alone.
 
 mod attached;
@@ -13,7 +13,6 @@ mod beat;
 mod breaker;
 mod clients;
 mod connection;
-mod data_set;
 mod deadlines;
 mod diagnosis;
 mod error;
@@ -22,6 +21,7 @@ mod journal;
 mod keys;
 mod layouts;
 mod lease;
+mod lineage;
 mod lookups;
 mod purge;
 mod recovery;
@@ -31,9 +31,12 @@ mod scripts;
 mod session;
 mod status;
 mod supervisor;
+mod sweep;
 mod takeover;
 mod tier;
 mod tracking;
+mod trust;
+mod unlisted;
 mod unreleased;
 mod usage;
 

@@ -5,8 +5,9 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 use futures_util::future::join_all;
 
 use super::error::Error;
+use super::lineage::Generation;
 use super::scope::CommandScope;
-use super::scripts::{Call, Script, parse_number};
+use super::scripts::{Call, Reply, Script, parse_number};
 use crate::routes::{Pattern, Purge};
 
 /// Members of an index looked at, or removed, by one command.
@@ -24,11 +25,18 @@ enum Index {
     Tags,
 }
 
+/// Whether a purge is whole with a command, which then gives it its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Landing {
+    Whole,
+    NotYet,
+}
+
 /// Removes what `purge` covers, entries and leases, from every shard side by side; returns how many
 /// entries went. On an error some shards may have done their part: the purge has to be sent again.
 pub(super) async fn purge(scope: &CommandScope<'_>, purge: &Purge) -> Result<usize, Error> {
-    let shards = scope.tier.keys.shards().iter();
-    let results = join_all(shards.map(|shard| purge_shard(scope, &shard.prefix, purge))).await;
+    let shards = 0..scope.tier.keys.shards().len();
+    let results = join_all(shards.map(|shard| purge_shard(scope, shard, purge))).await;
     results.into_iter().sum()
 }
 
@@ -49,30 +57,63 @@ pub(super) async fn resend_failed(scope: &CommandScope<'_>) -> Result<(), Error>
     Ok(())
 }
 
-/// Removes `keys` of a shard; returns how many had an entry.
+/// Removes `keys` of a shard, which nobody has purged.
 pub(super) async fn remove_keys(
     scope: &CommandScope<'_>,
-    shard: &str,
+    shard: usize,
     keys: Vec<Value>,
 ) -> Result<usize, Error> {
-    let mut removed = 0;
-    for page in keys.chunks(PAGE) {
-        removed += remove_page(scope, shard, Index::Keys, page.to_vec()).await?;
-    }
-    Ok(removed)
+    remove_all(scope, shard, keys, Landing::NotYet).await
 }
 
-async fn purge_shard(scope: &CommandScope<'_>, shard: &str, purge: &Purge) -> Result<usize, Error> {
+/// Begins another generation in a shard, and so makes void all that is stored there, if it is still in the
+/// generation `ending`; returns whether it was.
+pub(super) async fn renew(
+    scope: &CommandScope<'_>,
+    shard: usize,
+    why: &str,
+    ending: Generation,
+) -> Result<bool, Error> {
+    let ending = ending.to_string();
+    let reply = send_renewal(scope, shard, why, &ending, "").await?.value;
+    Ok(reply.into_array().get(2).map(parse_number) == Some(1))
+}
+
+async fn send_renewal(
+    scope: &CommandScope<'_>,
+    shard: usize,
+    why: &str,
+    ending: &str,
+    process: &str,
+) -> Result<Reply, Error> {
+    let prefix = &*scope.tier.keys.shards()[shard].prefix;
+    let call = || Call::about_shard(prefix, vec![why.into(), ending.into(), process.into()]);
+    let latency = &scope.tier.latency.purge;
+    let reply = scope.run_script(Some(latency), Script::Renew, shard, call);
+    reply.await
+}
+
+async fn purge_shard(
+    scope: &CommandScope<'_>,
+    shard: usize,
+    purge: &Purge,
+) -> Result<usize, Error> {
     if purge.everything {
-        let all = Pattern::parse("*");
-        let removed = purge_index(scope, shard, Index::Keys, &all).await?;
-        return Ok(removed + sweep(scope, shard).await?);
+        let reply = send_renewal(scope, shard, "purged", "", &scope.tier.process).await?;
+        return Ok(note_landing(scope, shard, reply));
     }
     let (exact, patterns): (Vec<&Pattern>, Vec<&Pattern>) =
         purge.keys.iter().partition(|key| key.exact().is_some());
     let exact = exact.into_iter().filter_map(Pattern::exact);
-    let of_shard = exact.filter(|key| scope.tier.keys.prefix_of(key) == shard);
-    let mut removed = remove_keys(scope, shard, of_shard.map(Value::from).collect()).await?;
+    let of_shard = exact.filter(|key| scope.tier.keys.shard_number(key) == shard);
+    let of_shard: Vec<Value> = of_shard.map(Value::from).collect();
+    if patterns.is_empty() && purge.tags.is_empty() {
+        return match of_shard.is_empty() {
+            true => Ok(0),
+            false => remove_all(scope, shard, of_shard, Landing::Whole).await,
+        };
+    }
+    let mut removed = remove_all(scope, shard, of_shard, Landing::NotYet).await?;
     for pattern in patterns {
         removed += purge_index(scope, shard, Index::Keys, pattern).await?;
     }
@@ -82,20 +123,49 @@ async fn purge_shard(scope: &CommandScope<'_>, shard: &str, purge: &Purge) -> Re
     for pattern in &purge.tags {
         removed += purge_index(scope, shard, Index::Tags, pattern).await?;
     }
+    // An index that was lost meanwhile had nothing to show: this begins another generation then.
+    removed += remove_page(scope, shard, Index::Keys, Vec::new(), Landing::Whole).await?;
+    Ok(removed)
+}
+
+/// Removes `keys` of a shard, page by page; returns how many had an entry.
+async fn remove_all(
+    scope: &CommandScope<'_>,
+    shard: usize,
+    keys: Vec<Value>,
+    landing: Landing,
+) -> Result<usize, Error> {
+    let mut removed = 0;
+    let mut pages = keys.chunks(PAGE).peekable();
+    while let Some(page) = pages.next() {
+        let landing = match pages.peek() {
+            Some(_) => Landing::NotYet,
+            None => landing,
+        };
+        removed += remove_page(scope, shard, Index::Keys, page.to_vec(), landing).await?;
+    }
     Ok(removed)
 }
 
 /// Pages through the part of an index that begins with the pattern's prefix.
 async fn purge_index(
     scope: &CommandScope<'_>,
-    shard: &str,
+    shard: usize,
     index: Index,
     pattern: &Pattern,
 ) -> Result<usize, Error> {
     let mut removed = 0;
     let (mut from, to) = lexical_range(index, pattern);
     loop {
-        let page = read_page(scope, shard, index, from, &to).await?;
+        let page = match read_page(scope, shard, index, from, &to).await {
+            // No index: what is stored cannot be found by it.
+            Err(Error::WrongType(_)) => {
+                let known = scope.tier.lineages.generation(shard);
+                renew(scope, shard, "lost", known).await?;
+                return Ok(removed);
+            }
+            page => page?,
+        };
         let Some(last) = page.last().and_then(Value::as_bytes) else {
             return Ok(removed);
         };
@@ -106,7 +176,7 @@ async fn purge_index(
             .filter(|member| pattern.matches(&matched_part(index, member)))
             .collect();
         if !covered.is_empty() {
-            removed += remove_page(scope, shard, index, covered).await?;
+            removed += remove_page(scope, shard, index, covered, Landing::NotYet).await?;
         }
         if !is_full {
             return Ok(removed);
@@ -116,14 +186,15 @@ async fn purge_index(
 
 async fn read_page(
     scope: &CommandScope<'_>,
-    shard: &str,
+    shard: usize,
     index: Index,
     from: Vec<u8>,
     to: &[u8],
 ) -> Result<Vec<Value>, Error> {
+    let prefix = &scope.tier.keys.shards()[shard].prefix;
     let name = match index {
-        Index::Keys => format!("{shard}:ix"),
-        Index::Tags => format!("{shard}:tx"),
+        Index::Keys => format!("{prefix}:ix"),
+        Index::Tags => format!("{prefix}:tx"),
     };
     let command = CustomCommand::new_static("ZRANGEBYLEX", ClusterHash::FirstKey, false);
     let args: Vec<Value> = vec![
@@ -141,59 +212,55 @@ async fn read_page(
 
 async fn remove_page(
     scope: &CommandScope<'_>,
-    shard: &str,
+    shard: usize,
     index: Index,
     members: Vec<Value>,
+    landing: Landing,
 ) -> Result<usize, Error> {
     let kind = match index {
         Index::Keys => "keys",
         Index::Tags => "tags",
     };
+    let process = match landing {
+        Landing::Whole => &*scope.tier.process,
+        Landing::NotYet => "",
+    };
+    let prefix = &*scope.tier.keys.shards()[shard].prefix;
     let call = || {
-        let mut args: Vec<Value> = vec![shard.into(), kind.into()];
+        let mut args: Vec<Value> = vec![kind.into(), process.into()];
         args.extend(members.iter().cloned());
-        Call::about_shard(shard, args)
+        Call::about_shard(prefix, args)
     };
     let latency = &scope.tier.latency.purge;
-    let removed = scope.run_script(Some(latency), Script::Purge, call).await?;
-    Ok(parse_number(&removed) as usize)
+    let reply = scope.run_script(Some(latency), Script::Purge, shard, call);
+    Ok(note_landing(scope, shard, reply.await?))
+}
+
+/// Remembers the purge's number, by which data that lack it are known; returns how many entries went.
+fn note_landing(scope: &CommandScope<'_>, shard: usize, reply: Reply) -> usize {
+    let parts = reply.value.into_array();
+    let at = |index: usize| parts.get(index).map_or(0, parse_number);
+    let lineages = &scope.tier.lineages;
+    lineages.note_own(shard, reply.generation, at(1));
+    at(0) as usize
 }
 
 /// Fences the fills under way, whose tags nobody knows yet.
-async fn fence_tags(scope: &CommandScope<'_>, shard: &str, tags: &[Pattern]) -> Result<(), Error> {
+async fn fence_tags(scope: &CommandScope<'_>, shard: usize, tags: &[Pattern]) -> Result<(), Error> {
     let any = tags.iter().any(|pattern| pattern.exact().is_none());
+    let prefix = &*scope.tier.keys.shards()[shard].prefix;
     for page in tags.chunks(PAGE) {
         let call = || {
             let mut args: Vec<Value> = vec![
-                shard.into(),
                 FENCED_TAGS.to_string().into(),
                 if any { "1" } else { "0" }.into(),
             ];
             args.extend(page.iter().filter_map(Pattern::exact).map(Value::from));
-            Call::about_shard(shard, args)
+            Call::about_shard(prefix, args)
         };
-        scope.run_script(None, Script::Fence, call).await?;
+        scope.run_script(None, Script::Fence, shard, call).await?;
     }
     Ok(())
-}
-
-/// Removes entries that no index knows, which is what an eviction of ours by Redis would leave.
-async fn sweep(scope: &CommandScope<'_>, shard: &str) -> Result<usize, Error> {
-    let mut removed = 0;
-    let mut cursor = Value::from("0");
-    loop {
-        let call = || {
-            let glob = escape_glob(shard).into();
-            Call::about_shard(shard, vec![shard.into(), glob, cursor.clone()])
-        };
-        let reply = scope.run_script(None, Script::Sweep, call).await?;
-        let mut reply = reply.into_array().into_iter();
-        cursor = reply.next().unwrap_or_else(|| "0".into());
-        removed += reply.next().as_ref().map_or(0, parse_number) as usize;
-        if cursor.as_bytes() == Some(b"0") {
-            return Ok(removed);
-        }
-    }
 }
 
 /// The lexical range that holds all an index has for `pattern`.
@@ -203,7 +270,8 @@ fn lexical_range(index: Index, pattern: &Pattern) -> (Vec<u8>, Vec<u8>) {
         _ => pattern.prefix().to_owned(),
     };
     if prefix.is_empty() {
-        return (b"-".to_vec(), b"+".to_vec());
+        // Behind the empty member, which nothing removes.
+        return (b"(".to_vec(), b"+".to_vec());
     }
     // No UTF-8 text holds the byte 0xff, so this is past all that begin with the prefix.
     let to = [b"(", prefix.as_bytes(), b"\xff"].concat();
@@ -218,16 +286,4 @@ fn matched_part(index: Index, member: &Value) -> String {
         Index::Tags => bytes.split(|byte| *byte == 0).next().unwrap_or_default(),
     };
     String::from_utf8_lossy(part).into_owned()
-}
-
-/// `text` as a Redis glob that matches only itself.
-pub(super) fn escape_glob(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
 }

@@ -29,8 +29,8 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
     if !void.is_empty() {
         take_over(connection, &scope, &void).await?;
     }
-    if is_new || !void.is_empty() {
-        // These have ended all sessions themselves; what ends them from now on counts.
+    if !void.is_empty() {
+        // This has ended all sessions itself; what ends them from now on counts.
         endings = tier.sessions.endings(&connection.session);
         let again = beat::beat(&scope, connection.presence).await?;
         if !again.void.is_empty() {
@@ -61,7 +61,7 @@ async fn start_tracking(scope: &CommandScope<'_>) -> Result<(), Error> {
     scope.send(None, command).await
 }
 
-/// An index evicted under us would hide entries from purges; `INFO` is allowed where `CONFIG` is not.
+/// Where bookkeeping is evicted all that is stored becomes void; `INFO` is allowed where `CONFIG` is not.
 async fn warn_of_eviction(scope: &CommandScope<'_>) {
     let info = scope.client().info::<String>(Some(InfoKind::Memory));
     let Ok(info) = scope.send(None, info).await else {
@@ -73,7 +73,8 @@ async fn warn_of_eviction(scope: &CommandScope<'_>) {
     if let Some(policy) = policy.filter(|policy| policy.starts_with("allkeys")) {
         tracing::warn!(
             policy,
-            "this Redis may evict the indexes that purges need; use noeviction or a volatile policy"
+            "this Redis may evict Pannier's bookkeeping, which makes void all that is stored; \
+             use noeviction or a volatile policy"
         );
     }
 }

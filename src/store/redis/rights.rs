@@ -19,9 +19,9 @@ async fn find_missing(scope: &CommandScope<'_>) -> Result<Vec<String>, Error> {
     let shard = &scope.tier.keys.shards()[0];
     let call = || Call {
         keys: vec![shard.layouts_name()],
-        args: vec![(&*shard.prefix).into(), (&*shard.tag).into()],
+        args: vec![(&*shard.tag).into()],
     };
-    let missing = scope.run_script(None, Script::Rights, call).await?;
+    let missing = scope.run_plain(None, Script::Rights, 0, call).await?;
     let missing = missing.into_array();
     Ok(missing.iter().filter_map(|name| name.as_string()).collect())
 }

@@ -10,7 +10,7 @@ use prometheus::Histogram;
 use super::clients::Clients;
 use super::deadlines::Deadlines;
 use super::error::Error;
-use super::scripts::{Call, Script};
+use super::scripts::{Call, Head, Reply, Script};
 use super::session::SessionSlot;
 use super::tier::Tier;
 use crate::clock;
@@ -101,14 +101,35 @@ impl<'c> CommandScope<'c> {
         answered.map_or(Err(Error::Timeout), |reply| reply.map_err(Error::from))
     }
 
-    /// Runs a script on a shard.
+    /// Runs a script on a shard's bookkeeping, and notes the generation of it.
     pub(super) async fn run_script(
         &self,
         latency: Option<&Histogram>,
         script: Script,
+        shard: usize,
+        call: impl Fn() -> Call + Send,
+    ) -> Result<Reply, Error> {
+        let reply = self.run_plain(latency, script, shard, call).await?;
+        let reply = Reply::read(reply)
+            .ok_or_else(|| Error::Other("a script's reply without a generation".to_owned()))?;
+        self.tier.note_begun(&reply.begun);
+        self.tier.note_generation(shard, reply.generation);
+        Ok(reply)
+    }
+
+    /// Runs a script that looks at no bookkeeping.
+    pub(super) async fn run_plain(
+        &self,
+        latency: Option<&Histogram>,
+        script: Script,
+        shard: usize,
         call: impl Fn() -> Call + Send,
     ) -> Result<Value, Error> {
-        let reply = self.tier.scripts.run(self.client(), script, call);
+        let head = Head {
+            prefix: &self.tier.keys.shards()[shard].prefix,
+            generation: self.tier.lineages.generation(shard),
+        };
+        let reply = self.tier.scripts.run(self.client(), script, head, call);
         self.send(latency, reply).await
     }
 

@@ -6,6 +6,8 @@ use fred::clients::{Client, WithOptions};
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 
+use super::lineage::Generation;
+
 /// Runs although `maxmemory` is reached: it only removes, counts or announces.
 const ALWAYS: &str = "#!lua flags=allow-oom\n";
 /// Refused with `OOM` when `maxmemory` is reached.
@@ -23,23 +25,27 @@ pub(super) enum Script {
     Purge,
     Fence,
     Sweep,
+    Renew,
     Beat,
     Clear,
-    Takeover,
+    ForgetLayouts,
+    Short,
     Rights,
 }
 
 impl Script {
-    const ALL: [Script; 10] = [
+    const ALL: [Script; 12] = [
         Script::Lease,
         Script::Put,
         Script::Release,
         Script::Purge,
         Script::Fence,
         Script::Sweep,
+        Script::Renew,
         Script::Beat,
         Script::Clear,
-        Script::Takeover,
+        Script::ForgetLayouts,
+        Script::Short,
         Script::Rights,
     ];
 
@@ -51,9 +57,11 @@ impl Script {
             Script::Purge => (ALWAYS, include_str!("scripts/purge.lua")),
             Script::Fence => (ALWAYS, include_str!("scripts/fence.lua")),
             Script::Sweep => (ALWAYS, include_str!("scripts/sweep.lua")),
+            Script::Renew => (ALWAYS, include_str!("scripts/renew.lua")),
             Script::Beat => (ALWAYS, include_str!("scripts/beat.lua")),
             Script::Clear => (ALWAYS, include_str!("scripts/clear.lua")),
-            Script::Takeover => (ALWAYS, include_str!("scripts/takeover.lua")),
+            Script::ForgetLayouts => (ALWAYS, include_str!("scripts/forget_layouts.lua")),
+            Script::Short => (READS_ONLY, include_str!("scripts/short.lua")),
             Script::Rights => (READS_ONLY, include_str!("scripts/rights.lua")),
         };
         format!("{flags}{COMMON}{body}")
@@ -65,7 +73,38 @@ impl Script {
 pub(super) struct Call {
     /// Of one shard.
     pub(super) keys: Vec<String>,
+    /// Those behind the shard's prefix and generation.
     pub(super) args: Vec<Value>,
+}
+
+/// What each script gets first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head<'h> {
+    /// The shard's.
+    pub(super) prefix: &'h str,
+    /// The last one known of the shard.
+    pub(super) generation: Generation,
+}
+
+/// What a script of bookkeeping returns.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) generation: Generation,
+    /// Why the script has begun this generation; empty if it has not.
+    pub(super) begun: String,
+    pub(super) value: Value,
+}
+
+impl Reply {
+    pub(super) fn read(reply: Value) -> Option<Reply> {
+        let mut parts = reply.into_array().into_iter();
+        let generation = parts.next()?;
+        Some(Reply {
+            generation: Generation::read(generation.as_bytes()?)?,
+            begun: parts.next()?.into_string().unwrap_or_default(),
+            value: parts.next()?,
+        })
+    }
 }
 
 impl Call {
@@ -76,11 +115,13 @@ impl Call {
     }
 
     /// The words behind the command's name; `script` is a hash or a text.
-    fn into_words(self, script: &str) -> Vec<Value> {
-        let mut words = Vec::with_capacity(2 + self.keys.len() + self.args.len());
+    fn into_words(self, script: &str, head: Head<'_>) -> Vec<Value> {
+        let mut words = Vec::with_capacity(4 + self.keys.len() + self.args.len());
         words.push(script.into());
         words.push(Value::from(self.keys.len() as i64));
         words.extend(self.keys.into_iter().map(Value::from));
+        words.push(head.prefix.into());
+        words.push(head.generation.to_string().into());
         words.extend(self.args);
         words
     }
@@ -126,16 +167,17 @@ impl Scripts {
         &self,
         client: &WithOptions<Client>,
         script: Script,
+        head: Head<'_>,
         call: impl Fn() -> Call,
     ) -> Result<Value, fred::error::Error> {
         let loaded = &self.loaded[script as usize];
         if let Some(hash) = loaded.hash.get() {
-            match send(client, "EVALSHA", call().into_words(hash)).await {
+            match send(client, "EVALSHA", call().into_words(hash, head)).await {
                 Err(error) if error.details().starts_with("NOSCRIPT") => {}
                 reply => return reply,
             }
         }
-        send(client, "EVAL", call().into_words(&loaded.text)).await
+        send(client, "EVAL", call().into_words(&loaded.text, head)).await
     }
 }
 

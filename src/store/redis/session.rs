@@ -11,11 +11,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::breaker::CircuitBreaker;
+use super::trust::Trust;
+use crate::clock;
 
 /// A session's number; later ones have greater numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +38,15 @@ pub(super) struct SessionSlot {
     number: AtomicU64,
     /// How often the connection has missed invalidations.
     missed: AtomicU64,
-    /// Wakes the supervisor, which is to recover at once.
-    lost: Notify,
+    contribution: Mutex<Option<Instant>>,
+    /// Wakes the supervisor, which is to look at Redis at once, and to recover if there is no session.
+    woken: Notify,
 }
 
 impl SessionSlot {
-    /// Waits until the session is lost for a reason that the connection itself does not show.
-    pub(super) async fn lost(&self) {
-        self.lost.notified().await;
+    /// Waits until the supervisor is to look at Redis for a reason that the connection itself does not show.
+    pub(super) async fn woken(&self) {
+        self.woken.notified().await;
     }
 }
 
@@ -59,16 +63,26 @@ pub(super) struct Sessions {
     /// Sessions up to this number have ended, whatever their slots say.
     ended: AtomicU64,
     slots: Mutex<Vec<Weak<SessionSlot>>>,
+    /// Of memory, which holds what several connections have read: that of the connection which was heard longest
+    /// ago.
+    trust: Trust,
+    /// Tells who waits of each session that begins.
+    begun: Notify,
+    /// When a session ended last; at first the process's begin.
+    last_end: Mutex<Instant>,
 }
 
 impl Sessions {
-    pub(super) fn new(breaker: CircuitBreaker) -> Sessions {
+    pub(super) fn new(breaker: CircuitBreaker, staleness: Duration) -> Sessions {
         Sessions {
             breaker,
+            trust: Trust::new(staleness),
             gate: RwLock::new(()),
             last: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             slots: Mutex::new(Vec::new()),
+            begun: Notify::new(),
+            last_end: Mutex::new(clock::monotonic()),
         }
     }
 
@@ -114,13 +128,101 @@ impl Sessions {
         empty_memory();
         let number = 1 + self.last.fetch_add(1, Ordering::AcqRel);
         slot.number.store(number, Ordering::Release);
+        self.begin_trust();
         self.breaker.close();
+        self.begun.notify_waiters();
         true
+    }
+
+    /// Closes the breaker within the session of this connection, if that still stands: Redis was late for a while,
+    /// and told of all changes nevertheless. `forget` removes from memory what Redis does not hold.
+    pub(super) fn resume(&self, slot: &SessionSlot, forget: impl FnOnce()) {
+        let _gate = self.gate.write();
+        if self.current(slot).is_some() {
+            forget();
+            self.breaker.close();
+            self.begun.notify_waiters();
+        }
+    }
+
+    /// What Redis told this connection before `at` has arrived.
+    pub(super) fn hear(&self, slot: &SessionSlot, at: Instant) {
+        if self.current(slot).is_none() {
+            return;
+        }
+        let slots = self.slots.lock();
+        *slot.contribution.lock() = Some(at);
+        self.confirm(&slots);
+    }
+
+    /// Where a connection has been lost for long and others have not, memory is emptied of what it had read, by
+    /// `empty_memory`, so that it is trusted again.
+    pub(super) fn let_go_of_lost(&self, now: Instant, empty_memory: impl FnOnce()) {
+        let is_lost = |slot: &SessionSlot| {
+            let heard = *slot.contribution.lock();
+            self.current(slot).is_none() && heard.is_some_and(|at| self.trust.is_past(at, now))
+        };
+        if !self.any_slot(is_lost) || !self.any_slot(|slot| self.current(slot).is_some()) {
+            return;
+        }
+        let _gate = self.gate.write();
+        empty_memory();
+        self.begin_trust();
+    }
+
+    /// Whether memory may answer as if it had heard of every purge.
+    pub(super) fn trusts_memory(&self, now: Instant) -> bool {
+        self.trust.is_held(now)
+    }
+
+    /// How long ago what memory holds was confirmed; `None`: never.
+    pub(super) fn age_of_memory(&self, now: Instant) -> Option<Duration> {
+        self.trust.age(now)
+    }
+
+    /// Memory has been emptied: what it takes from now on is of connections that have a session.
+    fn begin_trust(&self) {
+        let now = clock::monotonic();
+        let slots = self.slots.lock();
+        for slot in slots.iter().filter_map(Weak::upgrade) {
+            let is_current = self.current(&slot).is_some();
+            *slot.contribution.lock() = is_current.then_some(now);
+        }
+        self.confirm(&slots);
+    }
+
+    fn confirm(&self, slots: &[Weak<SessionSlot>]) {
+        let slots = slots.iter().filter_map(Weak::upgrade);
+        let contributions = slots.filter_map(|slot| *slot.contribution.lock());
+        self.trust.confirm(contributions.min());
+    }
+
+    /// Whether Redis can be used by another connection, or has been lost for no longer than `fresh`: then it may be
+    /// back at once.
+    pub(super) fn may_be_back(&self, fresh: Duration) -> bool {
+        let away = clock::monotonic().saturating_duration_since(*self.last_end.lock());
+        !self.breaker.is_open() && (away <= fresh || self.any_usable())
+    }
+
+    /// Wakes the supervisors of all connections that requests may use.
+    pub(super) fn wake_usable(&self) {
+        let slots = self.slots.lock();
+        let usable = slots.iter().filter_map(Weak::upgrade);
+        usable
+            .filter(|slot| self.usable(slot).is_some())
+            .for_each(|slot| self.wake(&slot));
+    }
+
+    /// Waits until a session begins, at most until `deadline`.
+    pub(super) async fn next(&self, deadline: tokio::time::Instant) {
+        let _ = tokio::time::timeout_at(deadline, self.begun.notified()).await;
     }
 
     /// Ends the session of one connection, if it has one.
     pub(super) fn end(&self, slot: &SessionSlot) {
-        slot.number.store(0, Ordering::Release);
+        if slot.number.swap(0, Ordering::AcqRel) != 0 {
+            *self.last_end.lock() = clock::monotonic();
+        }
     }
 
     /// The connection missed invalidations: its session ends, or the one that is being prepared, and the
@@ -131,28 +233,46 @@ impl Sessions {
         if self.current(slot).is_some() {
             self.end(slot);
             empty_memory();
+            self.begin_trust();
         }
-        slot.lost.notify_one();
+        slot.woken.notify_one();
     }
 
     /// Ends the sessions of all connections, and those that are being prepared.
     pub(super) fn end_all(&self) {
         let _gate = self.gate.write();
+        let any_stood = self.any_slot(|slot| self.current(slot).is_some());
         let number = 1 + self.last.fetch_add(1, Ordering::AcqRel);
         self.ended.store(number, Ordering::Release);
+        if any_stood {
+            *self.last_end.lock() = clock::monotonic();
+        }
+    }
+
+    fn any_slot(&self, is_so: impl Fn(&SessionSlot) -> bool) -> bool {
+        let slots = self.slots.lock();
+        slots
+            .iter()
+            .filter_map(Weak::upgrade)
+            .any(|slot| is_so(&slot))
+    }
+
+    /// Wakes the supervisor of one connection, for a beat at once.
+    pub(super) fn wake(&self, slot: &SessionSlot) {
+        slot.woken.notify_one();
     }
 
     /// Redis has refused what a session needs: it ends, and the supervisor is woken to see whether the next
     /// one fares better.
     pub(super) fn end_and_wake(&self, slot: &SessionSlot) {
         self.end(slot);
-        slot.lost.notify_one();
+        slot.woken.notify_one();
     }
 
     /// Ends all sessions, and wakes the supervisor of one connection to prepare the next.
     pub(super) fn end_all_and_wake(&self, slot: &SessionSlot) {
         self.end_all();
-        slot.lost.notify_one();
+        slot.woken.notify_one();
     }
 
     /// Runs `put`, which puts into memory what was read or written in `session`, if that still stands:
@@ -167,11 +287,11 @@ impl Sessions {
         (self.current(slot) == Some(session)).then(put)
     }
 
-    /// Runs `put`, which puts into memory what is not in Redis, if the connection cannot use Redis: else
-    /// no purge made elsewhere would reach what is put.
-    pub(super) fn put_without<T>(&self, slot: &SessionSlot, put: impl FnOnce() -> T) -> Option<T> {
+    /// Runs `put`, which puts into memory what is not in Redis, if no connection can use Redis: else no purge
+    /// made elsewhere would reach what is put, and yet memory would be trusted.
+    pub(super) fn put_without<T>(&self, put: impl FnOnce() -> T) -> Option<T> {
         let _gate = self.gate.read();
-        self.usable(slot).is_none().then(put)
+        (!self.any_usable()).then(put)
     }
 
     /// Whether there are connections, and every one has a session.
@@ -188,20 +308,17 @@ impl Sessions {
 
     /// Whether requests may use any connection.
     pub(super) fn any_usable(&self) -> bool {
-        let slots = self.slots.lock();
-        let mut slots = slots.iter().filter_map(Weak::upgrade);
-        slots.any(|slot| self.usable(&slot).is_some())
+        self.any_slot(|slot| self.usable(slot).is_some())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn sessions() -> Sessions {
-        Sessions::new(CircuitBreaker::new(1, Duration::from_secs(1)))
+        let breaker = CircuitBreaker::new(1, Duration::from_secs(1));
+        Sessions::new(breaker, Duration::from_secs(1))
     }
 
     #[test]
@@ -239,15 +356,53 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_trusted_as_far_as_the_connection_heard_longest_ago() {
+        let sessions = sessions();
+        let (a, b) = (sessions.add_slot(), sessions.add_slot());
+        let start = clock::monotonic();
+        let at = |millis| start + Duration::from_millis(millis);
+        let trusts = |millis| sessions.trusts_memory(at(millis));
+        assert!(!trusts(0), "no session yet");
+        for slot in [&a, &b] {
+            assert!(sessions.begin(slot, sessions.endings(slot), || ()));
+        }
+        assert!(trusts(900));
+        sessions.hear(&a, at(5_000));
+        assert!(!trusts(5_000), "the other one was not heard");
+        sessions.hear(&b, at(4_500));
+        assert!(trusts(5_500) && !trusts(5_501));
+
+        sessions.end(&b);
+        sessions.hear(&a, at(6_000));
+        sessions.hear(&b, at(6_000));
+        assert!(
+            trusts(5_500) && !trusts(5_501),
+            "it is lost, with what it has read"
+        );
+        sessions.let_go_of_lost(at(5_400), || panic!("it may come back"));
+        let mut emptied = false;
+        sessions.let_go_of_lost(at(5_600), || emptied = true);
+        assert!(emptied && trusts(900), "from now on");
+        sessions.hear(&a, at(7_000));
+        assert!(trusts(8_000));
+        sessions.end(&a);
+        sessions.let_go_of_lost(at(9_000), || panic!("all are lost: an outage"));
+        assert_eq!(
+            sessions.age_of_memory(at(9_000)),
+            Some(Duration::from_secs(2))
+        );
+    }
+
+    #[test]
     fn memory_takes_only_what_belongs_to_the_state_of_the_session() {
         let sessions = sessions();
         let slot = sessions.add_slot();
         assert!(sessions.begin(&slot, sessions.endings(&slot), || ()));
         let first = sessions.current(&slot).expect("it began");
         assert_eq!(sessions.put_within(&slot, first, || 1), Some(1));
-        assert_eq!(sessions.put_without(&slot, || 1), None, "Redis is in use");
+        assert_eq!(sessions.put_without(|| 1), None, "Redis is in use");
         sessions.breaker.note_failure(crate::clock::monotonic());
-        assert_eq!(sessions.put_without(&slot, || 1), Some(1), "breaker open");
+        assert_eq!(sessions.put_without(|| 1), Some(1), "breaker open");
         assert_eq!(
             sessions.put_within(&slot, first, || 1),
             Some(1),
@@ -256,6 +411,6 @@ mod tests {
         assert!(sessions.begin(&slot, sessions.endings(&slot), || ()));
         assert_eq!(sessions.put_within(&slot, first, || 1), None, "another one");
         sessions.end(&slot);
-        assert_eq!(sessions.put_without(&slot, || 1), Some(1), "none");
+        assert_eq!(sessions.put_without(|| 1), Some(1), "none");
     }
 }

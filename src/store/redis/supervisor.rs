@@ -14,11 +14,14 @@ use tokio::time::MissedTickBehavior;
 use super::clients::Clients;
 use super::connection::RedisConnection;
 use super::error::Error;
-use super::{beat, purge, recovery, tracking};
+use super::{beat, purge, recovery, sweep, tracking};
 use crate::clock;
 
 /// How often the layout is announced, and Redis asked whether it still holds the data it held before.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How often Redis is heard within `[redis] staleness`.
+const HEARD_WITHIN: u32 = 4;
 
 /// Recoveries that may fail in a row on one connection that answers.
 const STALLED: u32 = 5;
@@ -79,8 +82,9 @@ impl Drop for ClientEvents {
 
 impl ConnectionSupervisor {
     async fn run(mut self) {
-        let probe = self.connection.tier.config.breaker_probe;
-        let mut tick = tokio::time::interval(probe.min(HEARTBEAT));
+        let config = &self.connection.tier.config;
+        let pause = config.breaker_probe.min(config.staleness / HEARD_WITHIN);
+        let mut tick = tokio::time::interval(pause.min(HEARTBEAT));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -106,7 +110,11 @@ impl ConnectionSupervisor {
                     tokio::time::sleep(self.connection.tier.config.reconnect_max).await;
                     self.renew();
                 },
-                () = self.connection.session.lost() => self.tick().await,
+                () = self.connection.session.woken() => {
+                    self.beat_at = clock::monotonic();
+                    self.connection.tier.journal.hurry();
+                    self.tick().await;
+                }
                 _ = tick.tick() => self.tick().await,
             }
             self.connection.tier.observe();
@@ -132,12 +140,18 @@ impl ConnectionSupervisor {
             return;
         }
         let now = clock::monotonic();
-        if connection.usable_session().is_none() {
+        if connection.current_session().is_none() {
             if now >= self.look_again_at && tier.sessions.breaker.may_probe(now) {
                 self.recover().await;
             }
             return;
         }
+        match tracking::hear(&connection).await {
+            Err(error) => return self.note_failed_beat(&error),
+            Ok(took) if tier.sessions.breaker.is_open() => self.resume_after(took).await,
+            Ok(_) => {}
+        }
+        tier.forget_what_is_untold();
         if now >= self.beat_at {
             self.beat_at = now + HEARTBEAT;
             let beaten = beat::beat(&connection.for_maintenance(), connection.presence).await;
@@ -147,6 +161,20 @@ impl ConnectionSupervisor {
         }
         if tier.journal.take_retry(now) {
             let _ = purge::resend_failed(&connection.for_maintenance()).await;
+        }
+        sweep::go_on(&connection.for_maintenance()).await;
+    }
+
+    /// The breaker is open, though Redis answers: it is slow. Memory and the session are kept meanwhile, since Redis
+    /// goes on telling of changes.
+    async fn resume_after(&self, took: Duration) {
+        let (connection, tier) = (&self.connection, &self.connection.tier);
+        if took > tier.timeout() || !tier.sessions.breaker.may_probe(clock::monotonic()) {
+            return;
+        }
+        let sent = purge::resend_failed(&connection.for_maintenance()).await;
+        if sent.is_ok() {
+            tier.resume(&connection.session);
         }
     }
 

@@ -1,30 +1,34 @@
 //! What all runtimes of the process share of the Redis tier.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use prometheus::Histogram;
 
 use super::breaker::CircuitBreaker;
 use super::clients;
-use super::data_set::DataSets;
 use super::diagnosis::{self, Address};
 use super::error::Error;
 use super::health::{Health, News};
 use super::journal::Journal;
 use super::keys::{Keyspace, LAYOUT};
 use super::layouts::OtherLayout;
+use super::lineage::{Comparison, Generation, Lineages};
 use super::scripts::Scripts;
 use super::session::{Endings, SessionSlot, Sessions};
 use super::status::RedisStatus;
+use super::sweep::Sweeps;
+use super::unlisted::Unlisted;
 use super::unreleased::Unreleased;
 use super::usage::ByteBudget;
 use crate::clock::{self, Clock};
-use crate::config;
+use crate::config::{self, Outage};
 use crate::entry::codec::DecodeError;
+use crate::entry::{Entry, Variant};
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
+use crate::routes::Purge;
 use crate::store::fence::Fence;
 use crate::store::memory::Memory;
 
@@ -50,8 +54,12 @@ pub(in crate::store) struct Tier {
     pub(super) metrics: Arc<Metrics>,
     /// One connection at a time finds out what was missed.
     pub(super) recovery: tokio::sync::Mutex<()>,
-    pub(super) data_sets: DataSets,
+    pub(super) lineages: Lineages,
+    pub(super) sweeps: Sweeps,
+    /// Tells this process's purges from those of others.
+    pub(super) process: Box<str>,
     pub(super) unreleased: Unreleased,
+    unlisted: Unlisted,
     pub(super) other_layout: OtherLayout,
     last_error: Mutex<Option<String>>,
     address: Address,
@@ -98,7 +106,7 @@ impl Tier {
         Tier {
             journal: Journal::default(),
             invalidation_fence: Fence::default(),
-            sessions: Sessions::new(breaker),
+            sessions: Sessions::new(breaker, config.staleness),
             config: config.clone(),
             settings,
             budget: ByteBudget::new(budget, shards),
@@ -111,8 +119,11 @@ impl Tier {
             clock,
             metrics,
             recovery: tokio::sync::Mutex::new(()),
-            data_sets: DataSets::new(shards),
+            lineages: Lineages::new(shards),
+            sweeps: Sweeps::default(),
+            process: format!("{:016x}", fastrand::u64(..)).into(),
             unreleased: Unreleased::default(),
+            unlisted: Unlisted::default(),
             other_layout: OtherLayout::default(),
             last_error: Mutex::new(None),
             address: address.unwrap_or_default(),
@@ -123,12 +134,90 @@ impl Tier {
     /// Begins the session of a connection that was prepared for it since `endings`; `false` if it has to
     /// be prepared again.
     pub(super) fn begin_session(&self, slot: &SessionSlot, endings: Endings) -> bool {
-        let begun = self.sessions.begin(slot, endings, || self.memory.clear());
+        let begun = self.sessions.begin(slot, endings, || {
+            self.unlisted.take_all();
+            self.memory.clear();
+        });
         if begun {
             self.other_layout.disappear();
         }
         self.observe();
         begun
+    }
+
+    /// Whether memory may answer as if it had heard of every purge.
+    pub(in crate::store) fn trusts_memory(&self) -> bool {
+        self.sessions.trusts_memory(clock::monotonic())
+    }
+
+    /// What memory may still answer with where Redis cannot be asked: of `entry`, which it holds, what was
+    /// confirmed or fetched within `[redis] outage_ttl`. `None` also where the rule passes during an outage.
+    pub(in crate::store) fn for_outage(
+        &self,
+        entry: Arc<Entry>,
+        outage: Option<Outage>,
+        now: SystemTime,
+    ) -> Option<Arc<Entry>> {
+        let most = self.config.outage_ttl;
+        if outage.unwrap_or(self.config.outage) == Outage::Pass {
+            return None;
+        }
+        let age = self.sessions.age_of_memory(clock::monotonic());
+        if age.is_some_and(|age| age <= most) {
+            return Some(entry);
+        }
+        let is_recent = |variant: &Arc<Variant>| {
+            let age = now.duration_since(variant.stored.response_time);
+            age.unwrap_or_default() <= most
+        };
+        let mut recent = Entry::clone(&entry);
+        recent.variants.retain(is_recent);
+        (!recent.variants.is_empty()).then(|| Arc::new(recent))
+    }
+
+    /// Runs `put`, which puts into memory what is not in Redis, if Redis cannot be used.
+    pub(in crate::store) fn put_without<T>(&self, key: &str, put: impl FnOnce() -> T) -> Option<T> {
+        self.sessions.put_without(|| {
+            if let Some(key) = self.unlisted.note(key, clock::monotonic()) {
+                self.memory.purge_key(&key);
+            }
+            put()
+        })
+    }
+
+    /// Redis answers in time again, in the session of this connection.
+    pub(super) fn resume(&self, slot: &SessionSlot) {
+        self.sessions.resume(slot, || {
+            for key in self.unlisted.take_all() {
+                self.memory.purge_key(&key);
+            }
+        });
+        self.observe();
+    }
+
+    /// Lets go of what memory holds and can no longer be told about.
+    pub(super) fn forget_what_is_untold(&self) {
+        let now = clock::monotonic();
+        for key in self.unlisted.take_old(self.config.outage_ttl, now) {
+            self.memory.purge_key(&key);
+        }
+        self.sessions.let_go_of_lost(now, || self.memory.clear());
+    }
+
+    /// Waits a moment until a purge that has failed is sent again, if that may be soon: other sidecars may read what
+    /// it covers before. Returns whether it was.
+    pub(in crate::store) async fn lands_soon(&self, id: u64) -> bool {
+        const MOMENT: Duration = Duration::from_millis(50);
+        if !self.sessions.may_be_back(2 * MOMENT) {
+            return false;
+        }
+        self.sessions.wake_usable();
+        self.journal.lands_within(id, MOMENT).await
+    }
+
+    /// Whether it is known why Redis cannot be used.
+    pub(super) fn is_diagnosed(&self) -> bool {
+        self.settings.is_none() || self.health.describe(clock::monotonic()).1.is_some()
     }
 
     /// Sees whether Redis is up, sets the gauges that say so, and tells the operator what is new.
@@ -203,6 +292,38 @@ impl Tier {
         error
     }
 
+    /// Redis holds data of this generation. If it is a later one, all that was stored before is void, in memory
+    /// and on its way there too.
+    pub(super) fn note_generation(&self, shard: usize, found: Generation) -> Comparison {
+        let comparison = self.lineages.compare(shard, found);
+        if comparison == Comparison::Later {
+            self.distrust();
+        }
+        comparison
+    }
+
+    /// Empties memory, and fences all that is on its way there.
+    pub(super) fn distrust(&self) {
+        let everything = Arc::new(Purge::of_everything());
+        self.invalidation_fence.purge(Arc::clone(&everything));
+        self.fence.purge(everything);
+        self.memory.clear();
+    }
+
+    /// A script of this process has begun a generation; `why` is empty if it has not.
+    pub(super) fn note_begun(&self, why: &str) {
+        let cause = match why {
+            "lost" => {
+                "Redis has lost bookkeeping of Pannier, by an eviction, a deletion or a flush"
+            }
+            "older" => "Redis lacks purges that it had: it has gone back to older data",
+            "layout" => "Redis has lost the list of layouts, or another layout was in use",
+            _ => return,
+        };
+        self.metrics.redis_voided.with_label_values(&[why]).inc();
+        tracing::warn!("{cause}; what was stored there is void, and fetched anew");
+    }
+
     /// Counts a command's result: for the breaker, the metrics and the status.
     pub(super) fn note<T>(&self, result: &Result<T, Error>) {
         let error = match result {
@@ -213,7 +334,9 @@ impl Tier {
         };
         self.note_error(error);
         if error.is_outage() && self.sessions.breaker.note_failure(clock::monotonic()) {
-            self.blame(error);
+            // The supervisor may know better: that a connection was refused, say, on which requests wait.
+            let diagnosis = diagnosis::diagnose(error, &self.address);
+            self.health.blame_unless_known(diagnosis);
             self.observe();
         }
     }

@@ -1,14 +1,20 @@
 //! Invalidations: what Redis says was changed elsewhere (client tracking, RESP3).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::TrackingInterface;
+use fred::interfaces::{KeysInterface, TrackingInterface};
+use futures_util::future::try_join_all;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::unconstrained;
 
 use super::connection::RedisConnection;
+use super::error::Error;
 use super::keys::Name;
+use super::lineage::{Comparison, Generation};
+use crate::clock;
 use crate::routes::{Pattern, Purge};
 
 /// Carries out the invalidations that `client` receives, until it is closed.
@@ -36,15 +42,34 @@ pub(super) fn listen(
     })
 }
 
+/// Asks for the generation of each shard: the answers show that Redis lives, and that all it told this connection
+/// before has arrived. Returns how long that took.
+pub(super) async fn hear(connection: &RedisConnection) -> Result<Duration, Error> {
+    let tier = &connection.tier;
+    let scope = connection.for_maintenance();
+    let sent = clock::monotonic();
+    let client = scope.client();
+    let asked = tier.keys.shards().iter().map(|shard| {
+        let command = client.get::<Option<Bytes>, _>(shard.generation.clone());
+        scope.send_uncounted(Box::pin(command))
+    });
+    let answers = try_join_all(asked).await?;
+    for (shard, answer) in answers.into_iter().enumerate() {
+        let generation = answer.as_deref().and_then(Generation::read);
+        let found = generation.map(|found| tier.note_generation(shard, found));
+        if !matches!(found, Some(Comparison::Same)) {
+            tier.sessions.wake(&connection.session);
+        }
+    }
+    tier.sessions.hear(&connection.session, sent);
+    Ok(clock::monotonic().duration_since(sent))
+}
+
 /// More invalidations came than could wait, and nobody knows of which keys: memory and the fills under
 /// way are distrusted, and the session is prepared again.
 fn miss_invalidations(connection: &RedisConnection) {
     let tier = &connection.tier;
-    let everything = Purge {
-        everything: true,
-        ..Purge::default()
-    };
-    tier.fence.purge(Arc::new(everything));
+    tier.fence.purge(Arc::new(Purge::of_everything()));
     let empty_memory = || tier.memory.clear();
     tier.sessions
         .end_having_missed(&connection.session, empty_memory);
@@ -70,6 +95,11 @@ fn invalidate(connection: &RedisConnection, name: &str) {
         // Another layout has come, or gone. Until a beat shows which, nothing of Redis is used: what
         // the other one purges is still in it.
         Some(Name::Layouts) => tier.sessions.end_all_and_wake(&connection.session),
+        // All that was stored before is void. A beat shows in which generation Redis is now.
+        Some(Name::Generation) => {
+            tier.distrust();
+            tier.sessions.wake(&connection.session);
+        }
         None => {}
     }
 }

@@ -1,36 +1,69 @@
--- KEYS: layouts. ARGV: prefix, tag, layout, ms for which this beat announces the layout (0: not at all),
--- '1' if what is stored is known to be void, an id for a data set that has none.
--- Returns Redis's time (s, µs), its run id, the data set's id, the counters b0 b1 b2 n0 n1 n2 l, which
--- other layouts are in use, and which were.
-local layouts, alive, own = KEYS[1], ARGV[2] .. ':alive', ARGV[3]
-tidy(100)
-if ARGV[4] ~= '0' then
-  -- Written only when new: a change tells every other connection at once, by client tracking.
-  local is_new = redis.call('SADD', layouts, own) == 1
-  -- Data whose layout is not in the set: the set was lost, or another layout has taken this one out.
-  local is_void = is_new and redis.call('HEXISTS', control, 'id') == 1
-  if is_void or ARGV[5] == '1' then
-    redis.call('SADD', layouts, '0')
-  end
-  redis.call('HSET', alive, own, now_ms() + ARGV[4])
-end
-redis.call('HSETNX', control, 'id', ARGV[6])
+-- KEYS: generation, layouts. ARGV: prefix, generation, tag, layout, ms for which this beat announces the layout
+-- (0: not at all), process, the last purge number seen in that generation, the number of the process's last
+-- purge in it, '1' if that generation is known to be void.
+-- Returns Redis's time (s, µs), the purge number, the counters b0 b1 b2 n0 n1 n2 l, which other layouts are
+-- in use, which were, and 1 if this process is to sweep (sweep.lua).
+local layouts, alive, own = KEYS[2], ARGV[3] .. ':alive', ARGV[4]
+local announced, process, seen, last = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
-local in_use, left = {}, {}
-for _, layout in ipairs(redis.call('SMEMBERS', layouts)) do
-  if layout ~= own then
-    local until_ms = tonumber(redis.call('HGET', alive, layout) or 0)
-    table.insert(until_ms > now_ms() and in_use or left, layout)
+-- Whether purges are missing that the caller knows of: an older state has come back.
+local function is_older()
+  local number, forgotten = unpack(redis.call('HMGET', control, 'sq', 'lt'))
+  if tonumber(number) < seen then
+    return true
   end
+  local found = tonumber(redis.call('ZSCORE', landed, process) or 0)
+  return found < last and last > tonumber(forgotten or 0)
 end
 
-local time = redis.call('TIME')
-local info = redis.pcall('INFO', 'server')
-local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-local counters = redis.call('HMGET', control, 'id', 'b0', 'b1', 'b2', 'n0', 'n1', 'n2', 'l')
-local reply = { tonumber(time[1]), tonumber(time[2]), run, counters[1] }
-for i = 2, 8 do
-  reply[i + 3] = tonumber(counters[i] or 0)
+-- Both are shared by all layouts, so no generation covers them.
+local function ensure_type(name, wanted)
+  local found = redis.call('TYPE', name).ok
+  if found ~= wanted and found ~= 'none' then
+    redis.call('UNLINK', name)
+  end
 end
-reply[12], reply[13] = in_use, left
-return reply
+
+return run(function()
+  tidy(100)
+  local is_new = false
+  if announced > 0 then
+    ensure_type(layouts, 'set')
+    ensure_type(alive, 'hash')
+    -- Written only when new: a change tells every other connection at once, by client tracking.
+    is_new = redis.call('SADD', layouts, own) == 1
+    redis.call('HSET', alive, own, now_ms() + announced)
+  end
+  local in_use, left = {}, {}
+  for _, layout in ipairs(redis.call('SMEMBERS', layouts)) do
+    if layout ~= own then
+      local until_ms = tonumber(redis.call('HGET', alive, layout) or 0)
+      table.insert(until_ms > now_ms() and in_use or left, layout)
+    end
+  end
+
+  if begun == '' and generation == known and is_older() then
+    begin_generation('older')
+  end
+  -- The set was lost, or another layout has taken this one out.
+  local is_void = is_new or (ARGV[9] == '1' and generation == known and #in_use + #left == 0)
+  if begun == '' and announced > 0 and is_void then
+    begin_generation('layout')
+  end
+
+  local sweeps = 0
+  local swept_until = redis.call('HGET', control, 'sw')
+  if announced > 0 and swept_until and tonumber(swept_until) < now_ms() then
+    redis.call('HSET', control, 'sw', now_ms() + 10000)
+    sweeps = 1
+  end
+
+  local time = redis.call('TIME')
+  local counters = redis.call('HMGET', control, 'sq', 'b0', 'b1', 'b2', 'n0', 'n1', 'n2', 'l')
+  local reply = { tonumber(time[1]), tonumber(time[2]) }
+  for i = 1, 8 do
+    reply[i + 2] = tonumber(counters[i] or 0)
+  end
+  reply[11], reply[12], reply[13] = in_use, left, sweeps
+  return reply
+end)

@@ -1,34 +1,36 @@
--- KEYS: entry, lease. ARGV: prefix, key, token, lease in ms, budget.
--- Returns 0 and the token of the fill that has it, 1 (ours) or 2 (no room) and the purge count and the
+-- KEYS: entry, lease. ARGV: prefix, generation, key, token, lease in ms, budget.
+-- Returns 0 and the token of the fill that has it, 1 (ours) or 2 (no room) and the purge number and the
 -- entry's bytes.
-local key, token, lasting, max = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local entry = redis.pcall('GET', KEYS[1])
-if type(entry) == 'table' then
-  redis.call('UNLINK', KEYS[1])
-  forget(key)
-  entry = false
-end
-local purges = tonumber(redis.call('HGET', control, 'sq') or 0)
--- Read, so that client tracking tells of a purge that takes the lease.
-local holder = redis.call('GET', KEYS[2])
-if holder then
-  return { 0, holder }
-end
+local key, token, lasting, max = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+
 local function full()
   return redis.call('HEXISTS', meta, key) == 0 and total() + lease_cost(key) > max
 end
--- Every store tidies as well (put.lua).
-if full() then
-  tidy(20)
-  if full() then
-    settle(key)
-    return { 2, purges, entry }
+
+return run(function()
+  local entry = read(KEYS[1])
+  if not entry then
+    forget(key)
   end
-end
-redis.call('SET', KEYS[2], token, 'PX', lasting)
-if redis.call('ZADD', leases, now_ms() + lasting, key) == 1 then
-  add('l', lease_cost(key))
-end
-redis.call('ZADD', index, 0, key)
-redis.call('EXISTS', KEYS[2])
-return { 1, purges, entry }
+  local purges = tonumber(redis.call('HGET', control, 'sq'))
+  -- Read, so that client tracking tells of a purge that takes the lease.
+  local holder = read(KEYS[2])
+  if holder then
+    return { 0, holder }
+  end
+  -- Every store tidies as well (put.lua).
+  if full() then
+    tidy(20)
+    if full() then
+      settle(key)
+      return { 2, purges, entry }
+    end
+  end
+  redis.call('SET', KEYS[2], generation .. token, 'PX', lasting)
+  if redis.call('ZADD', leases, now_ms() + lasting, key) == 1 then
+    add('l', lease_cost(key))
+  end
+  redis.call('ZADD', index, 0, key)
+  redis.call('EXISTS', KEYS[2])
+  return { 1, purges, entry }
+end)

@@ -1,32 +1,24 @@
--- KEYS: entry, lease. ARGV: prefix, key, token, purge count at the lease, ttl in ms, size, priority,
--- budget, bytes, tags.
+-- KEYS: entry, lease. ARGV: prefix, generation, key, token, purge number at the lease, ttl in ms, size, priority,
+-- budget, the generation of the lease and the bytes, tags.
 -- Returns 0 lease lost, 1 stored, 2 no room, 3 purged by tag since the lease.
-local key, token, purges, ttl = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local size, priority, max = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
-if redis.call('GET', KEYS[2]) ~= token then
-  return 0
-end
-tidy(20)
+local key, token, purges, ttl = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local size, priority, max = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
 
 -- A fill has no tags while it runs, so a purge by tag cannot find its lease; it leaves its number.
 local function purged_by_tag()
-  if #ARGV == 9 then
+  if #ARGV == 10 then
     return false
   end
   if tonumber(redis.call('HGET', control, 'fl') or 0) > purges then
     return true
   end
-  for i = 10, #ARGV do
-    if (tonumber(redis.call('ZSCORE', fences, ARGV[i]) or 0)) > purges then
+  for i = 11, #ARGV do
+    if tonumber(redis.call('ZSCORE', fences, ARGV[i]) or 0) > purges then
       return true
     end
   end
   return false
 end
-
-local known = redis.call('HGET', meta, key)
-local old = known and cmsgpack.unpack(known)[1] or 0
-unlist(key)
 
 -- The lease goes last. With any read of a script Redis tracks all of its KEYS for the connection: a
 -- read after this would leave the lease tracked, and whoever takes it next would look like a purge.
@@ -35,29 +27,38 @@ local function ended(result)
   return result
 end
 
-if purged_by_tag() then
-  settle(key)
-  return ended(3)
-end
-if total() - old + size > max then
-  settle(key)
-  return ended(2)
-end
+return run(function()
+  if read(KEYS[2]) ~= token then
+    return 0
+  end
+  tidy(20)
+  local before = redis.call('HGET', meta, key)
+  local old = before and cmsgpack.unpack(before)[1] or 0
+  unlist(key)
+  if purged_by_tag() then
+    settle(key)
+    return ended(3)
+  end
+  if total() - old + size > max then
+    settle(key)
+    return ended(2)
+  end
 
-if known then
-  forget(key)
-end
-redis.call('SET', KEYS[1], ARGV[9], 'PX', ttl)
-redis.call('ZADD', index, 0, key)
-redis.call('ZADD', expiry, now_ms() + ttl, key)
-local fields = { size, priority }
-for i = 10, #ARGV do
-  redis.call('ZADD', tagged, 0, ARGV[i] .. '\0' .. key)
-  fields[#fields + 1] = ARGV[i]
-end
-redis.call('HSET', meta, key, cmsgpack.pack(fields))
-add('b' .. priority, size)
-add('n' .. priority, 1)
--- A read, so that client tracking remembers the entry for this connection.
-redis.call('EXISTS', KEYS[1])
-return ended(1)
+  if before then
+    forget(key)
+  end
+  redis.call('SET', KEYS[1], ARGV[10], 'PX', ttl)
+  redis.call('ZADD', index, 0, key)
+  redis.call('ZADD', expiry, now_ms() + ttl, key)
+  local fields = { size, priority }
+  for i = 11, #ARGV do
+    redis.call('ZADD', tagged, 0, ARGV[i] .. '\0' .. key)
+    fields[#fields + 1] = ARGV[i]
+  end
+  redis.call('HSET', meta, key, cmsgpack.pack(fields))
+  add('b' .. priority, size)
+  add('n' .. priority, 1)
+  -- A read, so that client tracking remembers the entry for this connection.
+  redis.call('EXISTS', KEYS[1])
+  return ended(1)
+end)

@@ -1,8 +1,10 @@
--- KEYS: lease. ARGV: prefix, key, token.
-if redis.call('GET', KEYS[1]) == ARGV[3] then
-  unlist(ARGV[2])
-  settle(ARGV[2])
-  -- Last, as in put.lua.
-  redis.call('UNLINK', KEYS[1])
-end
-return 1
+-- KEYS: lease. ARGV: prefix, generation, key, token.
+return run(function()
+  if read(KEYS[1]) == ARGV[4] then
+    unlist(ARGV[3])
+    settle(ARGV[3])
+    -- Last, as in put.lua.
+    redis.call('UNLINK', KEYS[1])
+  end
+  return 1
+end)

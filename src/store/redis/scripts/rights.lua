@@ -1,4 +1,4 @@
--- KEYS: layouts. ARGV: prefix, tag.
+-- KEYS: layouts. ARGV: prefix, generation, tag.
 -- Returns which of the commands that Pannier sends, by itself or in scripts, the user may not use. Runs none of
 -- them.
 local missing = {}
@@ -13,19 +13,18 @@ local function try(name, ...)
 end
 try('client|tracking', 'CLIENT', 'TRACKING', 'ON')
 try('time', 'TIME')
-try('info', 'INFO', 'server')
+try('info', 'INFO', 'memory')
 try('eval', 'EVAL', 'return 1', '1', KEYS[1])
 try('scan', 'SCAN', '0')
-local entry, alive = prefix .. ':e:', ARGV[2] .. ':alive'
+local entry, alive = prefix .. ':e:', ARGV[3] .. ':alive'
 for _, command in ipairs({
   { 'GET', entry }, { 'MGET', entry }, { 'GETRANGE', entry, '0', '1' }, { 'SET', entry, '' },
-  { 'EXISTS', entry }, { 'UNLINK', entry }, { 'EXPIRE', fences, '1' },
+  { 'EXISTS', entry }, { 'UNLINK', entry }, { 'TYPE', entry }, { 'ZREMRANGEBYRANK', fences, '0', '0' },
   { 'SADD', KEYS[1], '' }, { 'SREM', KEYS[1], '' }, { 'SMEMBERS', KEYS[1] },
-  { 'HSET', alive, '', '' }, { 'HSETNX', control, '', '' }, { 'HGET', meta, '' }, { 'HMGET', control, '' },
+  { 'HSET', alive, '', '' }, { 'HGET', meta, '' }, { 'HMGET', control, '' },
   { 'HDEL', meta, '' }, { 'HEXISTS', meta, '' }, { 'HINCRBY', control, '', '1' },
   { 'ZADD', index, '0', '' }, { 'ZREM', index, '' }, { 'ZSCORE', index, '' }, { 'ZCARD', fences },
   { 'ZRANGE', fences, '0', '0' }, { 'ZRANGEBYSCORE', expiry, '0', '0' }, { 'ZRANGEBYLEX', index, '-', '+' },
-  { 'ZREMRANGEBYRANK', fences, '0', '0' },
 }) do
   try(string.lower(command[1]), unpack(command))
 end

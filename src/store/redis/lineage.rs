@@ -1,0 +1,192 @@
+//! Which data Redis holds: a flush, an eviction, a restart or a failover puts other data in place of those that the
+//! sidecar knew, and may bring back what was purged.
+//!
+//! All that is stored in a shard belongs to its *generation*. Another one begins, by a script and so for all
+//! sidecars at once, when bookkeeping was lost, and when a beat finds that purges are missing which its process
+//! knows of: a generation that is earlier than the last known, a purge number below the highest seen, or one
+//! below that of the process's own last purge. The own one is exact, whatever others have purged since.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+/// The length of a generation's text.
+pub(super) const GENERATION_BYTES: usize = 16;
+
+/// What all that is stored in a shard has in common; later ones are greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Generation(u64);
+
+impl Generation {
+    /// Reads the 16 hexadecimal digits that `text` begins with.
+    pub(super) fn read(text: &[u8]) -> Option<Generation> {
+        let digits = std::str::from_utf8(text.get(..GENERATION_BYTES)?).ok()?;
+        let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u64::from_str_radix(digits, 16).ok();
+        number.filter(|_| are_digits).map(Generation)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:0width$x}", self.0, width = GENERATION_BYTES)
+    }
+}
+
+/// What a process knows of each shard's data.
+#[derive(Debug)]
+pub(super) struct Lineages(Vec<Lineage>);
+
+#[derive(Debug, Default)]
+struct Lineage {
+    /// The latest known; 0: none.
+    generation: AtomicU64,
+    known: Mutex<Known>,
+}
+
+/// What is known of the latest generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) generation: Generation,
+    /// The highest purge number seen.
+    pub(super) number: u64,
+    /// The number of the process's own last purge.
+    pub(super) own: u64,
+    /// Another layout was in use beside it.
+    pub(super) is_void: bool,
+}
+
+/// How a generation that was found compares with the latest known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Same,
+    /// None was known.
+    First,
+    /// All that was known before is void.
+    Later,
+    /// What was found is void.
+    Earlier,
+}
+
+impl Lineages {
+    pub(super) fn new(shards: usize) -> Lineages {
+        Lineages((0..shards).map(|_| Lineage::default()).collect())
+    }
+
+    /// The latest generation known of a shard.
+    pub(super) fn generation(&self, shard: usize) -> Generation {
+        Generation(self.0[shard].generation.load(Ordering::Acquire))
+    }
+
+    /// What is known of a shard.
+    pub(super) fn known(&self, shard: usize) -> Known {
+        *self.0[shard].known.lock()
+    }
+
+    /// Compares a generation that was found with the latest known, and remembers it if it is later.
+    pub(super) fn compare(&self, shard: usize, found: Generation) -> Comparison {
+        let latest = self.generation(shard);
+        if found == latest {
+            return Comparison::Same;
+        }
+        let mut known = self.0[shard].known.lock();
+        let comparison = match known.generation {
+            before if before == found => return Comparison::Same,
+            before if before > found => return Comparison::Earlier,
+            Generation(0) => Comparison::First,
+            _ => Comparison::Later,
+        };
+        *known = Known {
+            generation: found,
+            ..Known::default()
+        };
+        self.0[shard].generation.store(found.0, Ordering::Release);
+        comparison
+    }
+
+    /// A purge number was seen.
+    pub(super) fn note_number(&self, shard: usize, generation: Generation, number: u64) {
+        self.change(shard, generation, |known| {
+            known.number = known.number.max(number);
+        });
+    }
+
+    /// A purge of this process has been carried out as this number.
+    pub(super) fn note_own(&self, shard: usize, generation: Generation, number: u64) {
+        self.change(shard, generation, |known| {
+            known.own = known.own.max(number);
+        });
+    }
+
+    /// Another layout is or was in use beside what is stored.
+    pub(super) fn note_void(&self, shard: usize, generation: Generation) {
+        self.change(shard, generation, |known| known.is_void = true);
+    }
+
+    fn change(&self, shard: usize, generation: Generation, change: impl FnOnce(&mut Known)) {
+        let mut known = self.0[shard].known.lock();
+        if known.generation == generation {
+            change(&mut known);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_are_digits() {
+        for (case, text, expected) in [
+            ("digits", "0006443a5f00c0de", Some(0x0006_443a_5f00_c0de)),
+            ("and an entry", "0000000000000001PANN", Some(1)),
+            ("too few", "000000000000001", None),
+            ("a sign", "+000000000000001", None),
+            ("others", "000000000000000g", None),
+            ("nothing", "", None),
+        ] {
+            let read = Generation::read(text.as_bytes());
+            assert_eq!(read, expected.map(Generation), "{case}");
+        }
+        assert_eq!(Generation(0xabc).to_string(), "0000000000000abc");
+    }
+
+    #[test]
+    fn each_shard_is_compared_with_the_latest_known() {
+        use Comparison::{Earlier, First, Later, Same};
+        let lineages = Lineages::new(2);
+        for (found, expected) in [
+            (5, First),
+            (5, Same),
+            (7, Later),
+            (5, Earlier),
+            (7, Same),
+            (8, Later),
+        ] {
+            assert_eq!(lineages.compare(1, Generation(found)), expected, "{found}");
+        }
+        assert_eq!(lineages.generation(1), Generation(8));
+        assert_eq!(lineages.compare(0, Generation(1)), First);
+    }
+
+    #[test]
+    fn what_is_known_is_of_one_generation() {
+        let lineages = Lineages::new(1);
+        lineages.compare(0, Generation(5));
+        lineages.note_number(0, Generation(5), 9);
+        lineages.note_number(0, Generation(5), 8);
+        lineages.note_own(0, Generation(5), 4);
+        lineages.note_own(0, Generation(4), 6);
+        lineages.note_void(0, Generation(5));
+        let known = lineages.known(0);
+        assert_eq!((known.number, known.own, known.is_void), (9, 4, true));
+        lineages.compare(0, Generation(6));
+        lineages.note_number(0, Generation(5), 10);
+        let renewed = Known {
+            generation: Generation(6),
+            ..Known::default()
+        };
+        assert_eq!(lineages.known(0), renewed);
+    }
+}

@@ -1,0 +1,245 @@
+//! Lost bookkeeping and older data: what was stored before is void at once, for all sidecars (promises I2, I3
+//! and I10).
+
+use pannier::config::Coherence::Tracked;
+use pannier::http_cache::Reason;
+use pannier::routes::{Pattern, Purge};
+
+use super::store_under_test::{SHORT, Sidecar, purge_key, variant};
+use crate::support::eventually;
+use crate::support::redis::RedisServer;
+
+const BOOKKEEPING: [&str; 9] = [
+    "{test}:v2:g",
+    "{test}:v2:by",
+    "{test}:v2:ix",
+    "{test}:v2:ex",
+    "{test}:v2:lx",
+    "{test}:v2:m",
+    "{test}:v2:tx",
+    "{test}:v2:tp",
+    "{test}:v2:pl",
+];
+
+/// What the variants of these tests are tagged with.
+fn purge_tag(tag: &str) -> Purge {
+    Purge {
+        tags: vec![Pattern::parse(tag)],
+        ..Purge::default()
+    }
+}
+
+/// Keeps what the namespace holds now, for [`bring_back`].
+fn keep(redis: &RedisServer) {
+    redis.cli(&[
+        "EVAL",
+        "for _, name in ipairs(redis.call('KEYS', '{test}:v2:*')) do \
+             redis.call('SET', 'old:' .. name, redis.call('DUMP', name)) \
+         end",
+        "0",
+    ]);
+}
+
+/// Redis holds again what it held at [`keep`], in the same process and under open connections.
+fn bring_back(redis: &RedisServer) {
+    redis.cli(&[
+        "EVAL",
+        "redis.call('UNLINK', unpack(redis.call('KEYS', '{test}:v2:*'))) \
+         for _, name in ipairs(redis.call('KEYS', 'old:*')) do \
+             redis.call('RESTORE', string.sub(name, 5), 0, redis.call('GET', name)) \
+         end",
+        "0",
+    ]);
+}
+
+/// Until a beat has found what there is to find: the status is one.
+async fn beat(sidecar: &Sidecar) {
+    sidecar.redis_status().await;
+}
+
+#[tokio::test]
+async fn a_purge_is_exact_whichever_bookkeeping_was_lost() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    for name in BOOKKEEPING {
+        for damage in [
+            vec!["DEL", name],
+            vec![
+                "EVAL",
+                "redis.call('DEL', KEYS[1]) redis.call('SADD', KEYS[1], 'x')",
+                "1",
+                name,
+            ],
+        ] {
+            for purge in [
+                purge_key("user:1"),
+                purge_key("us*"),
+                purge_tag("t:user:1"),
+                purge_tag("t:*"),
+            ] {
+                let case = format!("{} {name}, then {purge:?}", damage[0]);
+                // The first may find damage that the purge before had no use for.
+                if a.fill("user:1", "old").await.is_err() {
+                    a.fill("user:1", "old").await.expect(&case);
+                }
+                assert_eq!(b.fetched("user:1").await, Some("old".into()), "{case}");
+                redis.cli(&damage);
+                let purged = a.store.purge(purge).await;
+                assert!(!purged.pending, "{case}");
+                assert_eq!(a.fetched_strictly("user:1").await, None, "{case}");
+                assert_eq!(b.fetched_strictly("user:1").await, None, "{case}");
+                eventually(&case, SHORT, || async { b.remembered("user:1").is_none() }).await;
+                assert_eq!(a.fetched("user:1").await, None, "{case}");
+            }
+        }
+    }
+    a.fill("user:1", "new").await.expect("it heals");
+    assert_eq!(b.fetched_strictly("user:1").await, Some("new".into()));
+    assert!(a.redis_status().await.up && b.redis_status().await.up);
+}
+
+#[tokio::test]
+async fn a_fill_is_fenced_whichever_bookkeeping_was_lost() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    for name in BOOKKEEPING {
+        for purge in [
+            purge_key("user:1"),
+            purge_key("us*"),
+            purge_tag("t:user:1"),
+            purge_tag("t:*"),
+        ] {
+            let case = format!("{name}, {purge:?}");
+            let ticket = a.store.begin("user:1", SHORT).await;
+            redis.cli(&["DEL", name]);
+            assert!(!b.store.purge(purge).await.pending, "{case}");
+            let stored = a
+                .store
+                .commit(ticket, variant("user:1", "old"), Tracked)
+                .await;
+            assert!(
+                matches!(stored, Err(Reason::Fenced | Reason::LeaseLost)),
+                "{case}: {stored:?}"
+            );
+            for sidecar in [&a, &b] {
+                assert_eq!(sidecar.fetched("user:1").await, None, "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn older_data_under_open_connections_are_void_for_who_purged() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    for key in ["user:1", "user:2"] {
+        a.fill(key, "old").await.expect("stored");
+    }
+    keep(&redis);
+    b.store.purge(purge_key("user:1")).await;
+    bring_back(&redis);
+    // As many purges as before: by their count alone nothing is missing.
+    a.store.purge(purge_key("user:2")).await;
+    beat(&b).await;
+    for sidecar in [&a, &b] {
+        assert_eq!(sidecar.fetched("user:1").await, None);
+        assert_eq!(sidecar.fetched_strictly("user:1").await, None);
+    }
+    assert!(a.fill("user:1", "new").await.is_ok());
+    assert_eq!(b.fetched_strictly("user:1").await, Some("new".into()));
+}
+
+#[tokio::test]
+async fn older_data_are_void_for_who_has_heard_of_the_purge() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    a.fill("user:1", "old").await.expect("stored");
+    keep(&redis);
+    a.store.purge(purge_key("user:1")).await;
+    beat(&b).await;
+    a.store.close().await;
+    bring_back(&redis);
+    beat(&b).await;
+    assert_eq!(b.fetched("user:1").await, None);
+    let fresh = Sidecar::start(&redis).await;
+    assert_eq!(fresh.fetched("user:1").await, None);
+}
+
+#[tokio::test]
+async fn an_earlier_generation_is_never_read() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    a.fill("user:1", "old").await.expect("stored");
+    keep(&redis);
+    a.store.purge(Purge::of_everything()).await;
+    assert_eq!(b.fetched_strictly("user:1").await, None);
+    bring_back(&redis);
+    for sidecar in [&a, &b] {
+        assert_eq!(sidecar.fetched_strictly("user:1").await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_generation_is_later_than_any_that_was_known() {
+    const SCRIPT: &str = concat!(
+        include_str!("../../src/store/redis/scripts/common.lua"),
+        include_str!("../../src/store/redis/scripts/renew.lua"),
+    );
+    let redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    a.fill("user:1", "old").await.expect("stored");
+    // By a server whose clock is ahead.
+    let known = "0010000000000000";
+    redis.cli(&[
+        "EVAL",
+        SCRIPT,
+        "1",
+        "{test}:v2:by",
+        "{test}:v2",
+        known,
+        "purged",
+        "none",
+        "",
+    ]);
+    assert_eq!(redis.cli(&["GET", "{test}:v2:g"]), "0010000000000001");
+    assert_eq!(a.fetched_strictly("user:1").await, None);
+    a.fill("user:1", "new").await.expect("stored");
+    a.store.purge(Purge::of_everything()).await;
+    assert_eq!(redis.cli(&["GET", "{test}:v2:g"]), "0010000000000002");
+}
+
+/// What is void counts against the budget until it is gone (promise I5).
+#[tokio::test]
+async fn what_is_void_is_swept() {
+    let redis = RedisServer::start();
+    let a = Sidecar::with_budget(&redis, 200_000).await;
+    for key in 0..1000 {
+        let _ = a.fill(&format!("user:{key}"), &"x".repeat(100)).await;
+    }
+    redis.cli(&["MSET", "user:1", "theirs", "{test2}:v2:e:user:1", "theirs"]);
+    let lease = a.store.begin("lease", SHORT).await;
+    let purged = a.store.purge(Purge::of_everything()).await;
+    assert!(
+        purged.redis.is_some_and(|entries| entries > 100),
+        "{purged:?}"
+    );
+    let full = a.fill("user:1", "x").await;
+    let held = redis.cli(&["KEYS", "{test}:v2:e:*"]).lines().count();
+    assert!(
+        full == Err(Reason::BudgetFull) || held < 100,
+        "{full:?}, {held} are held"
+    );
+    eventually("it is swept", SHORT, || async {
+        redis.cli(&["KEYS", "{test}:v2:[el]:*"]).is_empty()
+    })
+    .await;
+    eventually("there is room", SHORT, || async {
+        a.fill("user:1", "x").await.is_ok()
+    })
+    .await;
+    assert_eq!(
+        redis.cli(&["MGET", "user:1", "{test2}:v2:e:user:1"]),
+        "theirs\ntheirs"
+    );
+    a.store.abandon(lease).await;
+}

@@ -193,6 +193,7 @@ pub(crate) const NOT_YET_HELD: &[Fault] = &[
     Fault::TooManyClients,
     Fault::Slow,
     Fault::SidecarFrozen,
+    Fault::SidecarKilled,
 ];
 
 const fn promise(

@@ -9,6 +9,7 @@ mod app;
 mod checker;
 mod clients;
 mod console;
+mod exchange;
 mod faults;
 mod fleet;
 mod recorder;
@@ -34,8 +35,11 @@ use crate::support::redis::RedisServer;
 const LONG: Duration = Duration::from_secs(30);
 /// Load before the fault: something is stored.
 const BEFORE: Duration = Duration::from_millis(300);
-/// Load after Redis has been found again: what it holds shows.
-const AFTER: Duration = Duration::from_millis(500);
+/// Without writes, between bursts of them and at the end: longer than what tracked routes promise of a fleet that is
+/// well, so that what was missed for good is outside of it.
+const SILENCE: Duration = Duration::from_millis(1200);
+/// The same where there is time; longer than all that hangs on beats.
+const LONG_SILENCE: Duration = Duration::from_millis(2500);
 /// Writes and hits: with fewer, a machine that is busy has tried nothing.
 const ENOUGH: usize = 50;
 /// A sidecar that has not found Redis by then does not.
@@ -56,7 +60,7 @@ async fn run(fault: Fault, purges: bool) -> Outcome {
     let line = SlowLine::to(redis.port()).await;
     let settings = Settings {
         redis: match fault {
-            Fault::Slow => line.url(),
+            Fault::Slow | Fault::Distant => line.url(),
             _ => redis.url(),
         },
         timeout: fault.timeout(),
@@ -65,7 +69,8 @@ async fn run(fault: Fault, purges: bool) -> Outcome {
     };
     let app = VersionedApp::start(seed).await;
     let fleet = Fleet::start(app.url(), &settings).await;
-    let clients = Clients::start(app, fleet, seed);
+    let silence = if lasts < 10 { SILENCE } else { LONG_SILENCE };
+    let clients = Clients::start(app, fleet, seed, silence);
     let shared = clients.shared().clone();
     eventually("Redis answers", LONG, || async {
         shared.recorder.redis_is_back().is_some()
@@ -90,7 +95,6 @@ async fn run(fault: Fault, purges: bool) -> Outcome {
     while shared.recorder.redis_is_back().is_none() && clock::monotonic() - watched < FOUND_BY {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    tokio::time::sleep(AFTER).await;
     eventually("it was tried often enough", LONG, || async {
         shared.recorder.lock().has(ENOUGH)
     })
@@ -123,6 +127,11 @@ async fn hold(fault: Fault) {
 #[tokio::test(flavor = "multi_thread")]
 async fn calm() {
     hold(Fault::Calm).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn distant() {
+    hold(Fault::Distant).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

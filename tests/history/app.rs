@@ -193,17 +193,16 @@ impl State {
         Answer::text(body(&seen.path, &versions, padding)).after(after)
     }
 
+    /// At once: what is being answered meanwhile is as things were before.
     fn write(&self, items: &[Item]) -> Answer {
         if self.fails.load(Ordering::SeqCst) && self.random.lock().u8(0..20) == 0 {
             return self.unavailable();
         }
-        let raised = self.raise(items);
-        let after = self.delay(&mut self.random.lock());
-        Answer::text(pairs(&raised)).after(after)
+        Answer::text(pairs(&self.raise(items)))
     }
 
     fn delay(&self, random: &mut fastrand::Rng) -> Duration {
-        SLOWEST.mul_f64(random.f64().powi(2))
+        SLOWEST.mul_f64(random.f64())
     }
 
     fn failure(&self) -> Option<Answer> {

@@ -8,6 +8,7 @@ use super::checker::{Bounds, Promise};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Calm,
+    Distant,
     BookkeepingDeleted,
     BookkeepingOfTheWrongType,
     Eviction,
@@ -60,6 +61,12 @@ const AWAY: &str = "nobody can be told: memory answers for outage_ttl";
 /// What the README promises, fault by fault.
 pub(crate) const PROMISED: &[Promised] = &[
     promise(Fault::Calm, "calm", [0, 0, STALENESS], HEARD),
+    promise(
+        Fault::Distant,
+        "calm, Redis some ms away",
+        [0, 0, STALENESS],
+        HEARD,
+    ),
     promise(
         Fault::BookkeepingDeleted,
         "bookkeeping deleted",

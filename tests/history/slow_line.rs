@@ -1,10 +1,11 @@
 //! The way from the sidecars to Redis, that may take its time.
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -13,9 +14,12 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub(crate) struct SlowLine {
     port: u16,
-    /// Each way, in milliseconds.
-    delay: Arc<AtomicU64>,
+    /// Each way, in milliseconds; drawn for each piece.
+    delays: Arc<Mutex<Range<u64>>>,
 }
+
+/// As fast as can be.
+pub(crate) const NEAR: Range<u64> = 0..1;
 
 impl SlowLine {
     /// Not slow yet.
@@ -23,12 +27,12 @@ impl SlowLine {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let line = SlowLine {
             port: listener.local_addr().expect("it is bound").port(),
-            delay: Arc::default(),
+            delays: Arc::new(Mutex::new(NEAR)),
         };
-        let delay = line.delay.clone();
+        let delays = line.delays.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(connect(near, redis, delay.clone()));
+                tokio::spawn(connect(near, redis, delays.clone()));
             }
         });
         line
@@ -39,12 +43,12 @@ impl SlowLine {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn set_delay(&self, delay: Duration) {
-        self.delay.store(delay.as_millis() as u64, Ordering::SeqCst);
+    pub(crate) fn set_delays(&self, delays: Range<u64>) {
+        *self.delays.lock() = delays;
     }
 }
 
-async fn connect(near: TcpStream, redis: u16, delay: Arc<AtomicU64>) {
+async fn connect(near: TcpStream, redis: u16, delays: Arc<Mutex<Range<u64>>>) {
     let Ok(far) = TcpStream::connect(("127.0.0.1", redis)).await else {
         return;
     };
@@ -52,8 +56,8 @@ async fn connect(near: TcpStream, redis: u16, delay: Arc<AtomicU64>) {
     let (near_reads, near_writes) = near.into_split();
     let (far_reads, far_writes) = far.into_split();
     tokio::join!(
-        carry(near_reads, far_writes, delay.clone()),
-        carry(far_reads, near_writes, delay),
+        carry(near_reads, far_writes, delays.clone()),
+        carry(far_reads, near_writes, delays),
     );
 }
 
@@ -61,13 +65,13 @@ async fn connect(near: TcpStream, redis: u16, delay: Arc<AtomicU64>) {
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    delay: Arc<AtomicU64>,
+    delays: Arc<Mutex<Range<u64>>>,
 ) {
     let (sender, mut pieces) = mpsc::unbounded_channel::<(Instant, Bytes)>();
     let reading = async move {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
-            let delay = Duration::from_millis(delay.load(Ordering::SeqCst));
+            let delay = Duration::from_millis(fastrand::u64(delays.lock().clone()));
             let piece = Bytes::copy_from_slice(&buffer[..length]);
             if sender.send((Instant::now() + delay, piece)).is_err() {
                 break;

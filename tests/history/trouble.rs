@@ -1,5 +1,6 @@
 //! Does what a fault is, for a while, and undoes it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
@@ -11,11 +12,16 @@ use super::clients::Shared;
 use super::console::Console;
 use super::faults::Fault;
 use super::fleet::SIDECARS;
-use super::slow_line::SlowLine;
+use super::slow_line::{NEAR, SlowLine};
 use crate::support::redis::{Data, RedisServer};
 
 const LONG: Duration = Duration::from_secs(30);
 const NAMESPACE: &str = "{history}";
+
+/// Each way, in milliseconds. Longer than any `redis.timeout` where Redis is to be slow.
+const SLOW: Range<u64> = 80..100;
+/// Fills and purges that are under way at the same time overtake each other.
+const DISTANT: Range<u64> = 0..3;
 
 /// What there is to do harm to, on a thread that may block.
 pub(crate) struct Trouble {
@@ -31,6 +37,7 @@ impl Trouble {
     pub(crate) fn happen(&mut self, fault: Fault) {
         match fault {
             Fault::Calm => sleep(self.lasts),
+            Fault::Distant => self.slow_down(DISTANT),
             Fault::BookkeepingDeleted => self.repeat(100, Trouble::delete_bookkeeping),
             Fault::BookkeepingOfTheWrongType => self.repeat(300, Trouble::replace_bookkeeping),
             Fault::Eviction => self.evict(),
@@ -48,7 +55,7 @@ impl Trouble {
                 this.redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
             }),
             Fault::TooManyClients => self.take_no_more_clients(),
-            Fault::Slow => self.slow_down(),
+            Fault::Slow => self.slow_down(SLOW),
             Fault::SidecarFrozen => self.repeat(300, Trouble::freeze_one),
             Fault::SidecarKilled => self.repeat(300, Trouble::kill_one),
             Fault::OlderDataAndSidecarKilled => self.repeat(500, |this| this.restart_older(&[0])),
@@ -217,10 +224,10 @@ impl Trouble {
         }
     }
 
-    fn slow_down(&mut self) {
-        self.line.set_delay(Duration::from_millis(80));
+    fn slow_down(&mut self, delays: Range<u64>) {
+        self.line.set_delays(delays);
         sleep(self.lasts);
-        self.line.set_delay(Duration::ZERO);
+        self.line.set_delays(NEAR);
     }
 
     fn freeze_one(&mut self) {

@@ -70,7 +70,7 @@ async fn run(fault: Fault, purges: bool) -> Outcome {
     let app = VersionedApp::start(seed).await;
     let fleet = Fleet::start(app.url(), &settings).await;
     let silence = if lasts < 10 { SILENCE } else { LONG_SILENCE };
-    let clients = Clients::start(app, fleet, seed, silence);
+    let clients = Clients::start(app, fleet, seed, fault.writes(), silence);
     let shared = clients.shared().clone();
     eventually("Redis answers", LONG, || async {
         shared.recorder.redis_is_back().is_some()

@@ -1,7 +1,8 @@
 //! Clients that read and write through random sidecars.
 //!
-//! Writes come in bursts, each amid reads of what it makes stale, so that fills and purges meet; and between the
-//! bursts nobody writes, so that what a purge has left behind is not purged by the next one.
+//! Writes come amid reads of what they make stale, so that fills and purges meet. What a purge has left behind is
+//! soon purged by the next one; so at the end nobody writes for a while, and before that writes come in bursts, or
+//! of some items rarely.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +24,10 @@ const CLIENTS: u64 = 12;
 const PAUSE: Duration = Duration::from_millis(6);
 /// How long a burst of writes is.
 const BURST: Duration = Duration::from_millis(600);
-/// Of a hundred turns of a client, in a burst.
-const WRITES: u8 = 20;
+/// Writes of a hundred turns of a client, in a burst.
+const IN_BURST: u8 = 20;
+/// Where they come all the time.
+const AT_ALL_TIMES: u8 = 8;
 /// What is filled while a write is under way that makes it stale.
 const AMID: usize = 3;
 /// Reads of what was just written.
@@ -47,11 +50,21 @@ pub(crate) struct Shared {
     pub(crate) recorder: Recorder,
     /// Whether clients hang up before they have their answers.
     pub(crate) rude: AtomicBool,
-    /// Between two bursts of writes.
+    writes: Writes,
+    /// Between two bursts, and at the end.
     silence: Duration,
     is_silent: AtomicBool,
     waiting: Arc<Semaphore>,
     stop: AtomicBool,
+}
+
+/// When clients write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// In bursts: nothing but the load shows what is wrong.
+    InBursts,
+    /// So that none of the moments of a fault is without.
+    AtAllTimes,
 }
 
 /// What is asked for, by whichever sidecar.
@@ -76,6 +89,7 @@ impl Clients {
         app: VersionedApp,
         fleet: Arc<Fleet>,
         seed: u64,
+        writes: Writes,
         silence: Duration,
     ) -> Clients {
         let shared = Arc::new(Shared {
@@ -83,6 +97,7 @@ impl Clients {
             fleet,
             recorder: Recorder::new(),
             rude: AtomicBool::new(false),
+            writes,
             silence,
             is_silent: AtomicBool::new(false),
             waiting: Arc::new(Semaphore::new(WAITING)),
@@ -115,10 +130,11 @@ impl Clients {
 
 async fn read_and_write(shared: Arc<Shared>, mut random: fastrand::Rng) {
     while !shared.stop.load(Ordering::SeqCst) {
-        let item = random.u8(0..ITEMS);
-        if shared.is_in_burst() && random.u8(0..100) < WRITES {
+        if random.u8(0..100) < shared.share_of_writes() {
+            let item = shared.item_to_write(&mut random);
             write_amid_fills(&shared, item, &mut random).await;
         } else {
+            let item = random.u8(0..ITEMS);
             let question = Question::about(item, &mut random);
             read(&shared, question, &mut random).await;
         }
@@ -192,10 +208,24 @@ fn choose(shared: &Shared, random: &mut fastrand::Rng) -> Option<usize> {
 }
 
 impl Shared {
-    fn is_in_burst(&self) -> bool {
+    /// Of a hundred turns of a client.
+    fn share_of_writes(&self) -> u8 {
         let now = self.recorder.moment(clock::monotonic()).as_millis();
-        let cycle = (BURST + self.silence).as_millis();
-        now % cycle < BURST.as_millis() && !self.is_silent.load(Ordering::SeqCst)
+        let is_in_burst = now % (BURST + self.silence).as_millis() < BURST.as_millis();
+        match self.writes {
+            _ if self.is_silent.load(Ordering::SeqCst) => 0,
+            Writes::AtAllTimes => AT_ALL_TIMES,
+            Writes::InBursts if is_in_burst => IN_BURST,
+            Writes::InBursts => 0,
+        }
+    }
+
+    fn item_to_write(&self, random: &mut fastrand::Rng) -> Item {
+        match self.writes {
+            Writes::InBursts => random.u8(0..ITEMS),
+            // The first one thirty times as often as the last.
+            Writes::AtAllTimes => (random.f64().powi(4) * f64::from(ITEMS)) as Item,
+        }
     }
 
     /// Waits for it, unless the sidecar is frozen: then others are to go on.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::checker::{Bounds, Promise};
+use super::clients::Writes;
 
 /// One thing that goes wrong; `trouble.rs` does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,6 +241,13 @@ impl Fault {
                 | Fault::WritesPaused
         );
         Duration::from_millis(if waits { TIMEOUT } else { 2000 })
+    }
+
+    pub(crate) fn writes(self) -> Writes {
+        match self {
+            Fault::Calm | Fault::Distant | Fault::AppFails | Fault::RudeClients => Writes::InBursts,
+            _ => Writes::AtAllTimes,
+        }
     }
 
     pub(crate) fn ttl(self) -> Duration {

@@ -235,7 +235,7 @@ impl Trouble {
         let fleet = self.shared.fleet.clone();
         fleet.freeze(number);
         self.note(format!("{number} frozen"));
-        sleep(Duration::from_millis(self.random.u64(1000..2500)));
+        sleep(Duration::from_millis(self.random.u64(1200..3000)));
         fleet.go_on(number);
         self.note(format!("{number} goes on"));
     }

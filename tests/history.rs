@@ -20,11 +20,12 @@ mod trouble;
 use std::time::Duration;
 
 use app::VersionedApp;
-use checker::{Promise, check};
+use checker::Promise;
 use clients::Clients;
 use faults::{Fault, PROMISED};
 use fleet::{Fleet, Settings};
 use pannier::clock;
+use recorder::Recorder;
 use report::{Outcome, publish};
 use slow_line::SlowLine;
 use trouble::{Lag, Trouble};
@@ -89,28 +90,24 @@ async fn run(fault: Fault, purges: bool) -> Outcome {
         trouble.happen(fault);
         trouble
     });
+    // It ends with the fleet.
     let _trouble = happening.await.expect("no panic");
-    shared.recorder.watch_for_redis();
+    watch_what_follows(&shared.recorder).await;
+    clients.stop().await;
+    Outcome::of(fault, &shared.recorder, lag.worst())
+}
+
+/// Returns when Redis has been found again, or will not be, and there is enough to judge.
+async fn watch_what_follows(recorder: &Recorder) {
+    recorder.watch_for_redis();
     let watched = clock::monotonic();
-    while shared.recorder.redis_is_back().is_none() && clock::monotonic() - watched < FOUND_BY {
+    while recorder.redis_is_back().is_none() && clock::monotonic() - watched < FOUND_BY {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     eventually("it was tried often enough", LONG, || async {
-        shared.recorder.lock().has(ENOUGH)
+        recorder.lock().has(ENOUGH)
     })
     .await;
-    clients.stop().await;
-    let back = shared.recorder.redis_is_back();
-    let recorded = std::mem::take(&mut *shared.recorder.lock());
-    let lag = lag.worst();
-    let bounds = fault.promised().bounds(lag);
-    Outcome {
-        promised: fault.promised(),
-        verdict: check(&recorded.writes, &recorded.reads, &bounds),
-        recorded,
-        back,
-        lag,
-    }
 }
 
 /// A history that keeps what is promised.

@@ -1,11 +1,17 @@
 //! A line for each fault: what was measured, beside what is promised.
+//!
+//! Of stale reads, inside their bound or not: how many, the 99th percentile of how stale these were, the maximum and
+//! the bound, in ms; once for reads through the sidecar that had acknowledged the write, and once for others by either
+//! kind of route. `outside` counts reads beyond their bound and the machine's `lag`, which a bound of 0 does not have.
+//! `cut` are requests whose sidecar was killed, `added` is what reads took beyond what the app may take, and `back` the
+//! time from the end of the fault until Redis had answered for every sidecar.
 
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::checker::{Moment, Promise, Verdict, Violation, p99};
-use super::faults::Promised;
-use super::recorder::Recorded;
+use super::checker::{Moment, Promise, Verdict, Violation, check, p99};
+use super::faults::{Fault, Promised};
+use super::recorder::{Recorded, Recorder};
 
 /// What a history came to.
 pub(crate) struct Outcome {
@@ -30,6 +36,21 @@ pub(crate) fn header() -> String {
 }
 
 impl Outcome {
+    /// Of a history that has ended.
+    pub(crate) fn of(fault: Fault, recorder: &Recorder, lag: Duration) -> Outcome {
+        let promised = fault.promised();
+        let back = recorder.redis_is_back();
+        let recorded = std::mem::take(&mut *recorder.lock());
+        let verdict = check(&recorded.writes, &recorded.reads, &promised.bounds(lag));
+        Outcome {
+            promised,
+            recorded,
+            verdict,
+            back,
+            lag,
+        }
+    }
+
     pub(crate) fn line(&self) -> String {
         let recorded = &self.recorded;
         let [own, strict, tracked] = Promise::ALL.map(|promise| self.staleness(promise));

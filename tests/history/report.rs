@@ -23,8 +23,8 @@ pub(crate) struct Outcome {
     pub(crate) lag: Duration,
 }
 
-/// Violations that are told in full.
-const TOLD: usize = 5;
+/// Violations of a promise, and failures, that are told in full.
+const TOLD: usize = 3;
 
 pub(crate) fn header() -> String {
     let promises = ["own writes", "strict", "tracked"];
@@ -106,10 +106,12 @@ impl Outcome {
     pub(crate) fn details(&self) -> String {
         let mut worst: Vec<&Violation> = self.verdict.violations.iter().collect();
         worst.sort_by_key(|violation| std::cmp::Reverse(violation.staleness));
-        let stale = worst
-            .iter()
-            .take(TOLD)
-            .map(|violation| self.tell_violation(violation));
+        let stale = Promise::ALL.into_iter().flat_map(|promise| {
+            let broken = worst.iter().filter(move |worst| worst.promise == promise);
+            broken
+                .take(TOLD)
+                .map(|violation| self.tell_violation(violation))
+        });
         let torn = self.recorded.torn.iter().take(TOLD).cloned();
         let failed = self.recorded.failed.iter().take(TOLD).cloned();
         let lines: Vec<String> = stale.chain(torn).chain(failed).collect();

@@ -16,6 +16,7 @@ mod fidelity;
 mod fleet;
 mod fuzzing;
 mod half_writes;
+mod history;
 mod http2;
 mod interop;
 mod invalidation;

@@ -267,6 +267,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, speaks: Speaks) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         shared.connections.fetch_add(1, Ordering::Relaxed);
+        // A body that follows its head is not to wait for an acknowledgement.
+        let _ = stream.set_nodelay(true);
         connections.spawn(connection(stream, shared.clone(), speaks.clone()));
     }
 }

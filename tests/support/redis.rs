@@ -37,12 +37,26 @@ impl RedisServer {
 
     /// A server that keeps nothing on disk by itself, with further settings such as `["--maxmemory", "1mb"]`.
     pub(crate) fn start_with(settings: &[&str]) -> RedisServer {
-        let mut server = RedisServer {
+        let mut server = RedisServer::prepare(settings);
+        server.spawn();
+        server
+    }
+
+    /// Not started.
+    fn prepare(settings: &[&str]) -> RedisServer {
+        RedisServer {
             port: free_port(),
             directory: tempfile::tempdir().expect("a directory"),
             settings: settings.iter().map(|&setting| setting.into()).collect(),
             process: None,
-        };
+        }
+    }
+
+    /// A server that holds what `other` saved last (`SAVE`), and answers replicas at once.
+    pub(crate) fn start_with_data_of(other: &RedisServer) -> RedisServer {
+        let mut server = RedisServer::prepare(&["--repl-diskless-sync-delay", "0"]);
+        let dump = |server: &RedisServer| server.directory.path().join("dump.rdb");
+        std::fs::copy(dump(other), dump(&server)).expect("it was saved");
         server.spawn();
         server
     }

@@ -1,0 +1,279 @@
+//! The faults, and what is promised under each.
+
+use std::time::Duration;
+
+use super::checker::{Bounds, Promise};
+use super::clients::Writes;
+
+/// One thing that goes wrong; `trouble.rs` does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Calm,
+    Distant,
+    BookkeepingDeleted,
+    BookkeepingOfTheWrongType,
+    Eviction,
+    Flush,
+    OlderData,
+    OlderDataInTheSameRun,
+    RestartedEmpty,
+    KilledAndBack,
+    Hung,
+    TooFewReplicas,
+    CannotSave,
+    ReadOnly,
+    WritesPaused,
+    ConnectionsKilled,
+    TooManyClients,
+    Slow,
+    SidecarFrozen,
+    SidecarKilled,
+    OlderDataAndSidecarKilled,
+    AppFails,
+    RudeClients,
+}
+
+/// A line of the table.
+pub(crate) struct Promised {
+    pub(crate) fault: Fault,
+    pub(crate) name: &'static str,
+    /// In milliseconds; a sidecar's own writes, strict routes, tracked ones.
+    bounds: [u64; 3],
+    /// Where the bounds come from.
+    pub(crate) why: &'static str,
+}
+
+/// `redis.staleness`: memory answers only while Redis was heard from within it.
+const STALENESS: u64 = 1000;
+/// Between two beats.
+const BEAT: u64 = 1000;
+/// `redis.timeout` where Redis does not answer.
+const TIMEOUT: u64 = 50;
+/// The longest from its last confirmation that memory answers for while Redis is away.
+const OUTAGE_TTL: u64 = 30_000;
+/// `ttl` of the routes where it is the bound.
+const TTL: u64 = 4000;
+
+const HEARD: &str = "memory answers only within redis.staleness of hearing from Redis";
+const TOLD_BY_BEAT: &str = "Redis cannot tell at once: a beat, and then redis.staleness";
+const REFUSES: &str = "Redis answers reads and refuses purges: known by a beat and its timeout";
+const AWAY: &str = "nobody can be told: memory answers for outage_ttl";
+
+/// What the README promises, fault by fault.
+pub(crate) const PROMISED: &[Promised] = &[
+    promise(Fault::Calm, "calm", [0, 0, STALENESS], HEARD),
+    promise(
+        Fault::Distant,
+        "calm, Redis some ms away",
+        [0, 0, STALENESS],
+        HEARD,
+    ),
+    promise(
+        Fault::BookkeepingDeleted,
+        "bookkeeping deleted",
+        [0, 0, STALENESS + BEAT],
+        TOLD_BY_BEAT,
+    ),
+    promise(
+        Fault::BookkeepingOfTheWrongType,
+        "bookkeeping of the wrong type",
+        [0, 0, STALENESS + BEAT],
+        TOLD_BY_BEAT,
+    ),
+    promise(
+        Fault::Eviction,
+        "eviction (allkeys-random)",
+        [0, 0, STALENESS + BEAT],
+        TOLD_BY_BEAT,
+    ),
+    promise(
+        Fault::Flush,
+        "FLUSHALL",
+        [0, 0, STALENESS + BEAT],
+        TOLD_BY_BEAT,
+    ),
+    promise(
+        Fault::OlderData,
+        "restarted with older data",
+        [0, 0, OUTAGE_TTL],
+        AWAY,
+    ),
+    promise(
+        Fault::OlderDataInTheSameRun,
+        "older data in the same run",
+        [0, BEAT + TIMEOUT, STALENESS + BEAT],
+        TOLD_BY_BEAT,
+    ),
+    promise(
+        Fault::RestartedEmpty,
+        "restarted empty",
+        [0, 0, OUTAGE_TTL],
+        AWAY,
+    ),
+    promise(
+        Fault::KilledAndBack,
+        "killed and back",
+        [0, 0, OUTAGE_TTL],
+        AWAY,
+    ),
+    promise(Fault::Hung, "hung and back", [0, 0, OUTAGE_TTL], AWAY),
+    promise(
+        Fault::TooFewReplicas,
+        "NOREPLICAS",
+        [0, BEAT + TIMEOUT, OUTAGE_TTL],
+        REFUSES,
+    ),
+    promise(
+        Fault::CannotSave,
+        "MISCONF",
+        [0, BEAT + TIMEOUT, OUTAGE_TTL],
+        REFUSES,
+    ),
+    promise(
+        Fault::ReadOnly,
+        "READONLY",
+        [0, BEAT + TIMEOUT, OUTAGE_TTL],
+        REFUSES,
+    ),
+    promise(
+        Fault::WritesPaused,
+        "CLIENT PAUSE WRITE",
+        [0, BEAT + TIMEOUT, OUTAGE_TTL],
+        REFUSES,
+    ),
+    promise(
+        Fault::ConnectionsKilled,
+        "connections killed",
+        [0, 0, STALENESS],
+        HEARD,
+    ),
+    promise(
+        Fault::TooManyClients,
+        "maxclients",
+        [0, 0, OUTAGE_TTL],
+        AWAY,
+    ),
+    promise(
+        Fault::Slow,
+        "slower than redis.timeout",
+        [0, 0, OUTAGE_TTL],
+        AWAY,
+    ),
+    promise(
+        Fault::SidecarFrozen,
+        "a sidecar frozen",
+        [0, 0, STALENESS],
+        HEARD,
+    ),
+    promise(
+        Fault::SidecarKilled,
+        "a sidecar killed",
+        [0, 0, STALENESS],
+        HEARD,
+    ),
+    promise(
+        Fault::OlderDataAndSidecarKilled,
+        "older data and a sidecar killed",
+        [0, TTL, TTL],
+        "who purged is gone, and so is the purge: the TTL of the route",
+    ),
+    promise(Fault::AppFails, "the app fails", [0, 0, STALENESS], HEARD),
+    promise(
+        Fault::RudeClients,
+        "clients hang up",
+        [0, 0, STALENESS],
+        HEARD,
+    ),
+];
+
+/// What is not built yet: these may be stale outside their bounds, or not find Redis again. All else is held.
+pub(crate) const NOT_YET_HELD: &[Fault] = &[
+    Fault::BookkeepingDeleted,
+    Fault::BookkeepingOfTheWrongType,
+    Fault::Eviction,
+    Fault::Flush,
+    Fault::OlderData,
+    Fault::OlderDataInTheSameRun,
+    Fault::RestartedEmpty,
+    Fault::KilledAndBack,
+    Fault::Hung,
+    Fault::ConnectionsKilled,
+    Fault::TooManyClients,
+    Fault::Slow,
+    Fault::SidecarFrozen,
+    Fault::SidecarKilled,
+];
+
+const fn promise(
+    fault: Fault,
+    name: &'static str,
+    bounds: [u64; 3],
+    why: &'static str,
+) -> Promised {
+    Promised {
+        fault,
+        name,
+        bounds,
+        why,
+    }
+}
+
+impl Fault {
+    pub(crate) fn promised(self) -> &'static Promised {
+        let promised = PROMISED.iter().find(|promised| promised.fault == self);
+        promised.expect("each fault has its line")
+    }
+
+    pub(crate) fn is_held(self) -> bool {
+        !NOT_YET_HELD.contains(&self)
+    }
+
+    /// `redis.timeout`: where Redis is well, a machine that is busy is not to look like one that is slow.
+    pub(crate) fn timeout(self) -> Duration {
+        let waits = matches!(
+            self,
+            Fault::Hung
+                | Fault::KilledAndBack
+                | Fault::Slow
+                | Fault::TooFewReplicas
+                | Fault::CannotSave
+                | Fault::ReadOnly
+                | Fault::WritesPaused
+        );
+        Duration::from_millis(if waits { TIMEOUT } else { 2000 })
+    }
+
+    pub(crate) fn writes(self) -> Writes {
+        match self {
+            Fault::Calm | Fault::Distant | Fault::AppFails | Fault::RudeClients => Writes::InBursts,
+            _ => Writes::AtAllTimes,
+        }
+    }
+
+    pub(crate) fn ttl(self) -> Duration {
+        match self {
+            Fault::OlderDataAndSidecarKilled => Duration::from_millis(TTL),
+            _ => Duration::from_secs(60),
+        }
+    }
+}
+
+impl Promised {
+    /// As the README has it.
+    pub(crate) fn milliseconds(&self, promise: Promise) -> u64 {
+        self.bounds[promise as usize]
+    }
+
+    /// As a machine keeps them that lets a thread wait for `lag` before it runs.
+    pub(crate) fn bounds(&self, lag: Duration) -> Bounds {
+        let [own, strict, tracked] = self.bounds.map(|bound| match bound {
+            0 => Duration::ZERO,
+            bound => Duration::from_millis(bound) + lag,
+        });
+        Bounds {
+            own,
+            strict,
+            tracked,
+        }
+    }
+}

@@ -49,15 +49,18 @@ const STALENESS: u64 = 1000;
 const BEAT: u64 = 1000;
 /// `redis.timeout` where Redis does not answer.
 const TIMEOUT: u64 = 50;
-/// The longest from its last confirmation that memory answers for while Redis is away.
-const OUTAGE_TTL: u64 = 30_000;
+/// `redis.outage_ttl`: the longest from its last confirmation that memory answers for while Redis is away.
+pub(crate) const OUTAGE_TTL: u64 = 1500;
+/// `redis.reconnect_max` and `redis.breaker_probe`: how long after the others a sidecar may have Redis again.
+const RECONNECTION: u64 = 2250;
 /// `ttl` of the routes where it is the bound.
 const TTL: u64 = 4000;
 
 const HEARD: &str = "memory answers only within redis.staleness of hearing from Redis";
 const TOLD_BY_BEAT: &str = "Redis cannot tell at once: a beat, and then redis.staleness";
 const REFUSES: &str = "Redis answers reads and refuses purges: known by a beat and its timeout";
-const AWAY: &str = "nobody can be told: memory answers for outage_ttl";
+const AWAY: &str = "nobody can be told: memory answers for outage_ttl, and Redis until who took the write has it again";
+const CUT_OFF: &str = "nobody can be told until who took the write has Redis again";
 
 /// What the README promises, fault by fault.
 pub(crate) const PROMISED: &[Promised] = &[
@@ -95,7 +98,7 @@ pub(crate) const PROMISED: &[Promised] = &[
     promise(
         Fault::OlderData,
         "restarted with older data",
-        [0, 0, OUTAGE_TTL],
+        [0, RECONNECTION, RECONNECTION + OUTAGE_TTL],
         AWAY,
     ),
     promise(
@@ -107,56 +110,61 @@ pub(crate) const PROMISED: &[Promised] = &[
     promise(
         Fault::RestartedEmpty,
         "restarted empty",
-        [0, 0, OUTAGE_TTL],
+        [0, RECONNECTION, RECONNECTION + OUTAGE_TTL],
         AWAY,
     ),
     promise(
         Fault::KilledAndBack,
         "killed and back",
-        [0, 0, OUTAGE_TTL],
+        [0, RECONNECTION, RECONNECTION + OUTAGE_TTL],
         AWAY,
     ),
-    promise(Fault::Hung, "hung and back", [0, 0, OUTAGE_TTL], AWAY),
+    promise(
+        Fault::Hung,
+        "hung and back",
+        [0, RECONNECTION, RECONNECTION + OUTAGE_TTL],
+        AWAY,
+    ),
     promise(
         Fault::TooFewReplicas,
         "NOREPLICAS",
-        [0, BEAT + TIMEOUT, OUTAGE_TTL],
+        [0, BEAT + TIMEOUT, BEAT + OUTAGE_TTL],
         REFUSES,
     ),
     promise(
         Fault::CannotSave,
         "MISCONF",
-        [0, BEAT + TIMEOUT, OUTAGE_TTL],
+        [0, BEAT + TIMEOUT, BEAT + OUTAGE_TTL],
         REFUSES,
     ),
     promise(
         Fault::ReadOnly,
         "READONLY",
-        [0, BEAT + TIMEOUT, OUTAGE_TTL],
+        [0, BEAT + TIMEOUT, BEAT + OUTAGE_TTL],
         REFUSES,
     ),
     promise(
         Fault::WritesPaused,
         "CLIENT PAUSE WRITE",
-        [0, BEAT + TIMEOUT, OUTAGE_TTL],
+        [0, BEAT + TIMEOUT, BEAT + OUTAGE_TTL],
         REFUSES,
     ),
     promise(
         Fault::ConnectionsKilled,
         "connections killed",
-        [0, 0, STALENESS],
-        HEARD,
+        [0, RECONNECTION, STALENESS + RECONNECTION],
+        CUT_OFF,
     ),
     promise(
         Fault::TooManyClients,
         "maxclients",
-        [0, 0, OUTAGE_TTL],
+        [0, RECONNECTION, RECONNECTION + OUTAGE_TTL],
         AWAY,
     ),
     promise(
         Fault::Slow,
         "slower than redis.timeout",
-        [0, 0, OUTAGE_TTL],
+        [0, RECONNECTION, RECONNECTION + OUTAGE_TTL],
         AWAY,
     ),
     promise(
@@ -187,22 +195,7 @@ pub(crate) const PROMISED: &[Promised] = &[
 ];
 
 /// What is not built yet: these may be stale outside their bounds, or not find Redis again. All else is held.
-pub(crate) const NOT_YET_HELD: &[Fault] = &[
-    Fault::BookkeepingDeleted,
-    Fault::BookkeepingOfTheWrongType,
-    Fault::Eviction,
-    Fault::Flush,
-    Fault::OlderData,
-    Fault::OlderDataInTheSameRun,
-    Fault::RestartedEmpty,
-    Fault::KilledAndBack,
-    Fault::Hung,
-    Fault::ConnectionsKilled,
-    Fault::TooManyClients,
-    Fault::Slow,
-    Fault::SidecarFrozen,
-    Fault::SidecarKilled,
-];
+pub(crate) const NOT_YET_HELD: &[Fault] = &[];
 
 const fn promise(
     fault: Fault,

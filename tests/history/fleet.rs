@@ -7,6 +7,7 @@ use pannier::clock;
 use parking_lot::Mutex;
 
 use super::checker::Origin;
+use super::faults::OUTAGE_TTL;
 use crate::running::Running;
 use crate::support::client::Client;
 use crate::support::eventually;
@@ -96,7 +97,7 @@ impl Settings {
         ];
         let purges = if self.purges { PURGES } else { "" };
         format!(
-            "[redis]\nurl = \"{}\"\nnamespace = \"history\"\ntimeout = \"{}ms\"\n[budget]\nmax = \"100MB\"\n{}{purges}",
+            "[redis]\nurl = \"{}\"\nnamespace = \"history\"\ntimeout = \"{}ms\"\noutage_ttl = \"{OUTAGE_TTL}ms\"\n[budget]\nmax = \"100MB\"\n{}{purges}",
             self.redis,
             self.timeout.as_millis(),
             routes.concat()

@@ -137,6 +137,21 @@ impl Purge {
         }
     }
 
+    /// What covers all that these cover, each pattern once.
+    pub fn joined<'p>(purges: impl Iterator<Item = &'p Purge>) -> Purge {
+        let mut all = Purge::default();
+        for purge in purges {
+            all.everything |= purge.everything;
+            all.keys.extend(purge.keys.iter().cloned());
+            all.tags.extend(purge.tags.iter().cloned());
+        }
+        for patterns in [&mut all.keys, &mut all.tags] {
+            let mut seen = std::collections::HashSet::new();
+            patterns.retain(|pattern| seen.insert(pattern.clone()));
+        }
+        all
+    }
+
     /// Whether an entry under `key` with `tags` is covered.
     pub fn covers<T: AsRef<str>>(&self, key: &str, tags: &[T]) -> bool {
         self.everything

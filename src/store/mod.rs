@@ -291,10 +291,15 @@ impl Store {
             self.abandon(ticket).await;
             return Err(Reason::Fenced);
         }
-        match self.put_in_redis(tier, &ticket, &variant).await {
-            Ok(session) if self.may_use_memory(coherence) => {
-                self.put_beside_redis(session, stored_since, &ticket.key, &variant);
-                Ok(())
+        let may_list = self.may_use_memory(coherence) && self.shared.memory.usage().max > 0;
+        match self.put_in_redis(tier, &ticket, &variant, may_list).await {
+            Ok((session, place)) if self.may_use_memory(coherence) => {
+                let put = self.put_beside_redis(session, stored_since, &ticket.key, &variant);
+                match place {
+                    // If memory refuses it, Redis has it nevertheless.
+                    Place::Redis => Ok(()),
+                    Place::MemoryAlone => put.unwrap_or(Err(Reason::LeaseLost)),
+                }
             }
             Ok(_) => Ok(()),
             Err(NotPut::Refused(reason)) => Err(reason),
@@ -406,13 +411,14 @@ impl Store {
     }
 
     /// Stores `variant` in Redis, beside the variants found with the lease; returns the session in which it
-    /// was stored.
+    /// was stored. Where there is no room and it `may_list`, memory alone is its place, and Redis tells of purges.
     async fn put_in_redis(
         &self,
         tier: &Tier,
         ticket: &Ticket,
         variant: &Arc<Variant>,
-    ) -> Result<Session, NotPut> {
+        may_list: bool,
+    ) -> Result<(Session, Place), NotPut> {
         let lost = NotPut::Failed(Reason::LeaseLost);
         let (redis, lease) = match (&self.redis, &ticket.lease) {
             (Some(redis), Lease::Held(lease)) => (redis, lease),
@@ -428,8 +434,10 @@ impl Store {
         }
         let entry = merge(lease, variant, self.shared.clock.now());
         let ttl = entry.keep_for(self.shared.clock.now());
-        match redis.put(&ticket.key, lease, &entry, ttl).await {
-            Ok(Put::Stored) => Ok(session),
+        let put = redis.put(&ticket.key, lease, &entry, ttl, may_list);
+        match put.await {
+            Ok(Put::Stored) => Ok((session, Place::Redis)),
+            Ok(Put::Listed) => Ok((session, Place::MemoryAlone)),
             Ok(Put::Lost) => Err(NotPut::Refused(Reason::LeaseLost)),
             Ok(Put::Purged) => Err(NotPut::Refused(Reason::Fenced)),
             Ok(Put::Full) => Err(NotPut::Refused(Reason::BudgetFull)),
@@ -437,22 +445,20 @@ impl Store {
         }
     }
 
-    /// Adds to memory what Redis has taken in `session`. If memory refuses it, Redis has it nevertheless.
+    /// Adds to memory what Redis has taken in `session`; `None`: that has ended.
     fn put_beside_redis(
         &self,
         session: Session,
         stored_since: Mark,
         key: &str,
         variant: &Arc<Variant>,
-    ) {
-        let (Some(tier), Some(redis)) = (&self.shared.tier, &self.redis) else {
-            return;
-        };
+    ) -> Option<Result<(), Reason>> {
+        let (tier, redis) = (self.shared.tier.as_ref()?, self.redis.as_ref()?);
         let (variant, now) = (Arc::clone(variant), self.shared.clock.now());
-        let _ = redis.put_within(session, || {
+        redis.put_within(session, || {
             let memory = &self.shared.memory;
             memory.add(key, variant, &tier.invalidation_fence, stored_since, now)
-        });
+        })
     }
 
     /// Adds to memory what Redis has not taken, while Redis cannot be used; `None`: it can.
@@ -484,6 +490,12 @@ impl Store {
         purged.with_label_values(&["memory"]).inc_by(removed as u64);
         removed
     }
+}
+
+/// Where a fill is.
+enum Place {
+    Redis,
+    MemoryAlone,
 }
 
 /// Why a fill is not in Redis.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use pannier::config::Coherence::Strict;
 use pannier::entry::Priority;
 use pannier::http_cache::Reason;
-use pannier::routes::Purge;
+use pannier::routes::{Pattern, Purge};
 
-use super::store_under_test::{SHORT, Sidecar, Variation, purge_key};
+use super::store_under_test::{SHORT, Sidecar, Variation, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::RedisServer;
 
@@ -69,6 +70,56 @@ async fn storing_again_counts_once() {
     }
     assert_eq!(a.redis_status().await.bytes, once);
     assert_eq!(a.redis_status().await.entries, 1);
+}
+
+/// A full Redis keeps so much of an entry that purges made elsewhere find it (promises I2, I5).
+#[tokio::test]
+async fn memory_has_what_redis_has_no_room_for() {
+    const MAX: u64 = 200_000;
+    let redis = RedisServer::start();
+    let a = Sidecar::with_budget(&redis, MAX).await;
+    let b = Sidecar::with_budget(&redis, MAX).await;
+    let body = "x".repeat(10_000);
+    for i in 0..30 {
+        a.fill(&format!("a:{i}"), &body).await.expect("somewhere");
+    }
+    let bytes = a.redis_status().await.bytes;
+    assert!(bytes <= MAX, "{bytes}");
+    let in_redis = redis.cli(&["KEYS", "{test}:v2:e:*"]);
+    assert_eq!(in_redis.lines().count(), 30, "entries and stubs");
+    assert_eq!(b.fetched("a:29").await, None, "a stub is nothing");
+    for i in 0..30 {
+        let key = format!("a:{i}");
+        assert_eq!(a.remembered(&key), Some(body.clone()), "{key}");
+    }
+
+    // Two that have it do not take it from each other.
+    b.fill("a:29", &body).await.expect("in memory");
+    a.redis_status().await;
+    assert_eq!(a.remembered("a:29"), Some(body.clone()));
+    assert_eq!(b.remembered("a:29"), Some(body.clone()));
+
+    let by_tag = Purge {
+        tags: vec![Pattern::literal("t:a:28")],
+        ..Purge::default()
+    };
+    for (key, purge) in [
+        ("a:29", purge_key("a:29")),
+        ("a:28", by_tag),
+        ("a:27", purge_key("a:2*")),
+    ] {
+        b.store.purge(purge).await;
+        eventually("a is told", SHORT, || async { a.remembered(key).is_none() }).await;
+    }
+    let strict = a.store.begin("a:29", SHORT).await;
+    let put = a
+        .store
+        .commit(strict, variant("a:29", &"x".repeat(200_000)), Strict);
+    assert_eq!(
+        put.await,
+        Err(Reason::BudgetFull),
+        "memory is not for strict rules"
+    );
 }
 
 #[tokio::test]

@@ -133,15 +133,17 @@ impl AttachedTier {
     }
 
     /// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was
-    /// purged since.
+    /// purged since; where there is no room for it, lists its key if `may_list`, so that memory may have it.
     pub(in crate::store) async fn put(
         &self,
         key: &str,
         lease: &HeldLease,
         entry: &Entry,
         ttl: Duration,
+        may_list: bool,
     ) -> Result<Put, Error> {
-        lease::put(&self.connection.for_requests(), key, lease, entry, ttl).await
+        let scope = self.connection.for_requests();
+        lease::put(&scope, key, lease, entry, ttl, may_list).await
     }
 
     /// Gives a lease back, so that another fill need not wait for its end.
@@ -190,8 +192,9 @@ impl AttachedTier {
     /// Sends what is pending, then ends the connection and its tasks.
     pub(in crate::store) async fn close(&self) {
         let connection = &self.connection;
-        if self.session().is_some() {
-            let _ = purge::resend_failed(&connection.for_requests()).await;
+        if let Some(session) = self.session() {
+            let stands = || self.stands(session);
+            let _ = purge::resend_failed(&connection.for_requests(), stands).await;
         }
         connection.end_session();
         let clients = connection.clients();

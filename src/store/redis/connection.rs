@@ -70,14 +70,18 @@ impl RedisConnection {
     /// For the commands of requests: within `[redis] timeout`, and only while a session is usable.
     pub(super) fn for_requests(&self) -> CommandScope<'_> {
         let limits = Limits::Requests {
-            session: &self.session,
             deadlines: &self.deadlines,
         };
-        CommandScope::new(&self.tier, self.clients(), limits)
+        CommandScope::new(&self.tier, &self.session, self.clients(), limits)
     }
 
     /// For the supervisor's own commands, which need no session.
     pub(super) fn for_maintenance(&self) -> CommandScope<'_> {
-        CommandScope::new(&self.tier, self.clients(), Limits::Maintenance)
+        CommandScope::new(
+            &self.tier,
+            &self.session,
+            self.clients(),
+            Limits::Maintenance,
+        )
     }
 }

@@ -3,6 +3,7 @@
 //! A purge is entered before it is sent and leaves when Redis has confirmed it, so one whose caller goes away
 //! half-way is not lost. Failed ones wait here until the supervisor sends them again (promise I4).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -96,10 +97,11 @@ impl Journal {
         }
     }
 
-    /// Removes a failed one, which Redis has carried out after all.
-    pub(in crate::store) fn confirm(&self, id: u64) {
+    /// Removes failed ones, which Redis has carried out after all.
+    pub(in crate::store) fn confirm(&self, ids: impl IntoIterator<Item = u64>) {
+        let ids: HashSet<u64> = ids.into_iter().collect();
         self.change(|purges| {
-            purges.entries.retain(|entry| entry.id != id);
+            purges.entries.retain(|entry| !ids.contains(&entry.id));
             purges.retry = None;
         });
         self.landed.notify_waiters();
@@ -236,7 +238,7 @@ mod tests {
         let failed = journal.failed();
         assert_eq!(failed.len(), 1);
         assert!(journal.covers("a", &[]));
-        journal.confirm(failed[0].0);
+        journal.confirm([failed[0].0]);
         assert!(!journal.covers("a", &[]));
         assert_eq!(journal.failed_count(), 0);
     }

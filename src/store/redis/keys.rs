@@ -7,7 +7,7 @@
 //! | name | type | holds |
 //! | --- | --- | --- |
 //! | `:g` | string | the generation: 16 hexadecimal digits, later ones are greater |
-//! | `:e:<key>` | string | the generation in which it was stored, the entry |
+//! | `:e:<key>` | string | the generation in which it was stored, the entry; nothing behind it: a stub, for an entry that is only in the memory of sidecars |
 //! | `:l:<key>` | string | the lease of the fill under way: the generation, its token |
 //! | `:ix` | zset, all scores 0 | every key with an entry or a lease, for purges by prefix |
 //! | `:ex` | zset by expiry in ms | every key with an entry |

@@ -8,7 +8,7 @@ use fred::types::Value;
 
 use super::error::Error;
 use super::keys;
-use super::lineage::Generation;
+use super::lineage::{GENERATION_BYTES, Generation};
 use super::scope::CommandScope;
 use super::scripts::{Call, Reply, Script, parse_number};
 use super::tier::Tier;
@@ -52,6 +52,8 @@ pub(in crate::store) enum Put {
     Lost,
     /// One of the entry's tags was purged since the lease was taken.
     Purged,
+    /// The budget has no room for the entry. Redis tells of purges of the key nevertheless, so memory may have it.
+    Listed,
     /// The budget has no room.
     Full,
 }
@@ -121,13 +123,15 @@ fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Reply) -> Le
 }
 
 /// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was purged
-/// since (promise I3). The lease is gone afterwards, unless the answer is an error.
+/// since (promise I3); where there is no room for it, a stub instead if `may_list`. The lease is gone afterwards,
+/// unless the answer is an error.
 pub(super) async fn put(
     scope: &CommandScope<'_>,
     key: &str,
     lease: &HeldLease,
     entry: &Entry,
     ttl: Duration,
+    may_list: bool,
 ) -> Result<Put, Error> {
     let names = &scope.tier.keys;
     let prefix = names.prefix_of(key);
@@ -138,6 +142,10 @@ pub(super) async fn put(
     let bytes = Bytes::from(bytes.concat());
     let tags = collect_tags(entry);
     let size = keys::cost(prefix, key, bytes.len(), &tags);
+    let stub = match may_list {
+        true => keys::cost(prefix, key, GENERATION_BYTES, &tags),
+        false => 0,
+    };
     let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
     let call = || {
         let mut args = vec![
@@ -148,6 +156,7 @@ pub(super) async fn put(
             decimal(size),
             decimal(entry.priority() as u64),
             decimal(scope.tier.budget.per_shard),
+            decimal(stub),
             Value::Bytes(bytes.clone()),
         ];
         args.extend(tags.iter().map(|tag| Value::from(&**tag)));
@@ -172,6 +181,7 @@ fn read_put_reply(reply: &Value) -> Put {
         1 => Put::Stored,
         2 => Put::Full,
         3 => Put::Purged,
+        4 => Put::Listed,
         _ => Put::Lost,
     }
 }

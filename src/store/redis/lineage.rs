@@ -21,16 +21,54 @@ pub(super) struct Generation(u64);
 impl Generation {
     /// Reads the 16 hexadecimal digits that `text` begins with.
     pub(super) fn read(text: &[u8]) -> Option<Generation> {
-        let digits = std::str::from_utf8(text.get(..GENERATION_BYTES)?).ok()?;
-        let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let number = u64::from_str_radix(digits, 16).ok();
-        number.filter(|_| are_digits).map(Generation)
+        let digits = text.get(..GENERATION_BYTES)?;
+        let number = digits.iter().try_fold(0, |number, byte| {
+            let digit = char::from(*byte).to_digit(16)?;
+            Some(number << 4 | u64::from(digit))
+        });
+        number.map(Generation)
     }
 }
 
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:0width$x}", self.0, width = GENERATION_BYTES)
+    }
+}
+
+/// Whether Redis is to tell a connection when another generation begins, in any shard.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// How often it was told so, or connected anew.
+    news: AtomicU64,
+    /// The number of news, and one more, when all generations were read last.
+    read: AtomicU64,
+}
+
+/// What the watch has seen so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watched(u64);
+
+impl Watch {
+    /// Another generation has begun, or nobody tells of it any more.
+    pub(super) fn note_news(&self) {
+        self.news.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// To be taken before the generations are read, and given to [`Watch::note_read`].
+    pub(super) fn before_reading(&self) -> Watched {
+        Watched(self.news.load(Ordering::Acquire))
+    }
+
+    /// All generations have been read since, and so will be told of.
+    pub(super) fn note_read(&self, before: Watched) {
+        self.read.store(before.0 + 1, Ordering::Release);
+    }
+
+    /// `None` if Redis may not tell of another generation; the same as before if none has begun since.
+    pub(super) fn watched(&self) -> Option<Watched> {
+        let news = self.news.load(Ordering::Acquire);
+        (self.read.load(Ordering::Acquire) == news + 1).then_some(Watched(news))
     }
 }
 
@@ -150,6 +188,24 @@ mod tests {
             assert_eq!(read, expected.map(Generation), "{case}");
         }
         assert_eq!(Generation(0xabc).to_string(), "0000000000000abc");
+    }
+
+    #[test]
+    fn what_was_told_is_read_again() {
+        let watch = Watch::default();
+        assert_eq!(watch.watched(), None);
+        let before = watch.before_reading();
+        watch.note_read(before);
+        let watched = watch.watched();
+        assert!(watched.is_some());
+        watch.note_news();
+        assert_eq!(watch.watched(), None);
+        let before = watch.before_reading();
+        watch.note_news();
+        watch.note_read(before);
+        assert_eq!(watch.watched(), None, "told while it was read");
+        watch.note_read(watch.before_reading());
+        assert!(watch.watched().is_some() && watch.watched() != watched);
     }
 
     #[test]

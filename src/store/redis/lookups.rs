@@ -133,31 +133,63 @@ async fn send_together(
         return None;
     };
     let shard = first.shard;
-    let take_name = |lookup: &mut Lookup| Key::from(std::mem::take(&mut lookup.name));
-    let mut names: Vec<Key> = lookups.iter_mut().map(take_name).collect();
-    let scope = connection.for_requests();
-    let found = match names.as_slice() {
-        [only] if connection.tier.in_flight.room() == 0 => read_short(&scope, shard, only).await,
-        _ => {
-            names.push(connection.tier.keys.shards()[shard].generation.clone());
-            // A value of another type counts as absent here: the lease that follows removes it.
-            let command = scope.client().mget::<Vec<Option<Bytes>>, _>(names);
-            scope.send_uncounted(Box::pin(command)).await
-        }
+    let take_name = |lookup: &mut Lookup| std::mem::take(&mut lookup.name);
+    let mut names = lookups.iter_mut().map(take_name);
+    let found = match names.len() {
+        1 => find_one(&connection, shard, names.next().unwrap_or_default()).await,
+        _ => find_several(&connection, shard, names.collect()).await,
     };
-    let found = found.and_then(|found| keep_what_is_valid(&connection.tier, shard, found));
     reply_to(lookups, found)
+}
+
+/// While Redis is to tell this connection of another generation, an entry is valid if it is of the one that is
+/// known: such word comes before any answer that it concerns.
+async fn find_one(
+    connection: &RedisConnection,
+    shard: usize,
+    name: String,
+) -> Result<Vec<Option<Bytes>>, Error> {
+    let scope = connection.for_requests();
+    if connection.tier.in_flight.room() == 0 {
+        let found = read_short(&scope, shard, name).await?;
+        return keep_what_is_valid(&connection.tier, shard, found);
+    }
+    let Some(watched) = connection.session.generations.watched() else {
+        return find_several(connection, shard, vec![name]).await;
+    };
+    let found = scope.send_uncounted(Box::pin(scope.client().get::<Option<Bytes>, _>(name)));
+    let found = found.await?;
+    if connection.session.generations.watched() != Some(watched) {
+        return Err(Error::Void);
+    }
+    Ok(vec![found.and_then(|found| {
+        keep_if_valid(&connection.tier, shard, found)
+    })])
+}
+
+async fn find_several(
+    connection: &RedisConnection,
+    shard: usize,
+    names: Vec<String>,
+) -> Result<Vec<Option<Bytes>>, Error> {
+    let scope = connection.for_requests();
+    let mut names: Vec<Key> = names.into_iter().map(Key::from).collect();
+    names.push(connection.tier.keys.shards()[shard].generation.clone());
+    // A value of another type counts as absent here: the lease that follows removes it.
+    let command = scope.client().mget::<Vec<Option<Bytes>>, _>(names);
+    let found = scope.send_uncounted(Box::pin(command)).await?;
+    keep_what_is_valid(&connection.tier, shard, found)
 }
 
 /// Reads the entry under `name` if it is a short one, and the generation.
 async fn read_short(
     scope: &CommandScope<'_>,
     shard: usize,
-    name: &Key,
+    name: String,
 ) -> Result<Vec<Option<Bytes>>, Error> {
-    let names = &scope.tier.keys.shards()[shard];
+    let generation = scope.tier.keys.shards()[shard].generation_name();
     let call = || Call {
-        keys: vec![name.as_str_lossy().into_owned(), names.generation_name()],
+        keys: vec![name.clone(), generation.clone()],
         args: vec![(in_flight::SHORT as i64).into()],
     };
     let reply = scope.run_plain(None, Script::Short, shard, call).await?;
@@ -171,33 +203,40 @@ async fn read_short(
     }
 }
 
-/// The entries without the mark of their generation, those of another one left out; `found` has the generation behind
-/// them.
+/// The valid ones of several entries; `found` has the generation behind them.
 fn keep_what_is_valid(
     tier: &Tier,
     shard: usize,
     mut found: Vec<Option<Bytes>>,
 ) -> Result<Vec<Option<Bytes>>, Error> {
-    let text = found.pop().flatten().unwrap_or_default();
-    let Some(generation) = Generation::read(&text) else {
+    let generation = found.pop().flatten();
+    let Some(generation) = generation.as_deref().and_then(Generation::read) else {
         // It was lost, and all with it; the lease that follows begins another one.
         return Ok(found.into_iter().map(|_| None).collect());
     };
     if tier.note_generation(shard, generation) == Comparison::Earlier {
         return Err(Error::Void);
     }
-    let valid = |bytes: Bytes| {
-        if bytes.starts_with(&text) {
-            let bytes = tier.in_flight.count(bytes);
-            return Some(bytes.slice(GENERATION_BYTES..));
-        }
-        // Neither of this generation nor of another: handed on, to be told as undecodable.
-        Generation::read(&bytes).is_none().then_some(bytes)
-    };
+    let keep = |bytes| keep_if_valid(tier, shard, bytes);
     Ok(found
         .into_iter()
-        .map(|entry| entry.and_then(valid))
+        .map(|entry| entry.and_then(keep))
         .collect())
+}
+
+/// An entry of the latest generation, without the mark of it.
+fn keep_if_valid(tier: &Tier, shard: usize, bytes: Bytes) -> Option<Bytes> {
+    let Some(generation) = Generation::read(&bytes) else {
+        // No entry at all: handed on, to be told as undecodable.
+        return Some(bytes);
+    };
+    if tier.note_generation(shard, generation) == Comparison::Earlier {
+        return None;
+    }
+    let bytes = tier.in_flight.count(bytes);
+    let entry = bytes.slice(GENERATION_BYTES..);
+    // Else it is a stub.
+    (!entry.is_empty()).then_some(entry)
 }
 
 /// Hands out what was found, in the order of the lookups; a lookup that gets no reply here ends as not

@@ -39,6 +39,7 @@ mod trust;
 mod unlisted;
 mod unreleased;
 mod usage;
+mod void;
 
 pub(super) use self::attached::AttachedTier;
 pub use self::diagnosis::Diagnosis;

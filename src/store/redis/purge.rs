@@ -2,7 +2,7 @@
 
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use super::error::Error;
 use super::lineage::Generation;
@@ -12,6 +12,9 @@ use crate::routes::{Pattern, Purge};
 
 /// Members of an index looked at, or removed, by one command.
 const PAGE: usize = 200;
+
+/// Patterns that are purged side by side.
+const AT_A_TIME: usize = 16;
 
 /// Exact tags a shard remembers for the fills under way.
 const FENCED_TAGS: u64 = 1000;
@@ -40,21 +43,32 @@ pub(super) async fn purge(scope: &CommandScope<'_>, purge: &Purge) -> Result<usi
     results.into_iter().sum()
 }
 
-/// Sends the purges again that failed, oldest first. One that Redis refuses stays in the journal; an
-/// outage ends the attempt.
-pub(super) async fn resend_failed(scope: &CommandScope<'_>) -> Result<(), Error> {
+/// Sends the purges again that failed, all as one: there may be many, and others read what they cover until they
+/// have landed. What Redis refuses stays in the journal, and so does all if the session ends meanwhile, or the
+/// preparation of one, as `stands` says; an outage is an error.
+pub(super) async fn resend_failed(
+    scope: &CommandScope<'_>,
+    stands: impl Fn() -> bool,
+) -> Result<(), Error> {
     let tier = scope.tier;
-    for (id, failed) in tier.journal.failed() {
-        match purge(scope, &failed).await {
-            Ok(removed) => {
-                tier.journal.confirm(id);
-                tier.count_purged(removed);
-            }
-            Err(error) if error.is_outage() || error == Error::Down => return Err(error),
-            Err(error) => tracing::warn!(%error, "Redis refuses a purge; it is kept"),
+    let failed = tier.journal.failed();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let all = Purge::joined(failed.iter().map(|(_, purge)| &**purge));
+    match purge(scope, &all).await {
+        Ok(_) if !stands() => Err(Error::Down),
+        Ok(removed) => {
+            tier.journal.confirm(failed.iter().map(|(id, _)| *id));
+            tier.count_purged(removed);
+            Ok(())
+        }
+        Err(error) if error.is_outage() || error == Error::Down => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "Redis refuses purges; they are kept");
+            Ok(())
         }
     }
-    Ok(())
 }
 
 /// Removes `keys` of a shard, which nobody has purged.
@@ -114,14 +128,17 @@ async fn purge_shard(
         };
     }
     let mut removed = remove_all(scope, shard, of_shard, Landing::NotYet).await?;
-    for pattern in patterns {
-        removed += purge_index(scope, shard, Index::Keys, pattern).await?;
-    }
     if !purge.tags.is_empty() {
         fence_tags(scope, shard, &purge.tags).await?;
     }
-    for pattern in &purge.tags {
-        removed += purge_index(scope, shard, Index::Tags, pattern).await?;
+    let keys = patterns.into_iter().map(|pattern| (Index::Keys, pattern));
+    let tags = purge.tags.iter().map(|pattern| (Index::Tags, pattern));
+    let indexed: Vec<(Index, &Pattern)> = keys.chain(tags).collect();
+    for some in indexed.chunks(AT_A_TIME) {
+        let purges = some
+            .iter()
+            .map(|(index, pattern)| purge_index(scope, shard, *index, pattern));
+        removed += try_join_all(purges).await?.into_iter().sum::<usize>();
     }
     // An index that was lost meanwhile had nothing to show: this begins another generation then.
     removed += remove_page(scope, shard, Index::Keys, Vec::new(), Landing::Whole).await?;

@@ -20,7 +20,7 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
     let scope = connection.for_maintenance();
     tier.scripts.load(scope.client()).await;
     rights::check(&scope).await?;
-    start_tracking(&scope).await?;
+    start_tracking(connection, &scope).await?;
     let mut endings = tier.sessions.endings(&connection.session);
     let Findings { is_new, void } = beat::beat(&scope, connection.presence).await?;
     if is_new {
@@ -37,7 +37,8 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
             return Err(Error::Void);
         }
     }
-    purge::resend_failed(&scope).await?;
+    let stands = || tier.sessions.endings(&connection.session) == endings;
+    purge::resend_failed(&scope, stands).await?;
     lease::release_kept(&scope).await;
     Ok(endings)
 }
@@ -54,7 +55,11 @@ async fn take_over(
 }
 
 /// Redis is to tell this connection of changes to what it has read, but not of its own.
-async fn start_tracking(scope: &CommandScope<'_>) -> Result<(), Error> {
+async fn start_tracking(
+    connection: &RedisConnection,
+    scope: &CommandScope<'_>,
+) -> Result<(), Error> {
+    connection.session.generations.note_news();
     let no_prefixes: Vec<String> = Vec::new();
     let client = scope.plain_client();
     let command = client.start_tracking(no_prefixes, false, false, false, true);

@@ -21,6 +21,7 @@ type Command<'a, T> = Pin<Box<dyn Future<Output = Result<T, fred::error::Error>>
 /// A connection's client with the limits for some commands.
 pub(super) struct CommandScope<'c> {
     pub(super) tier: &'c Tier,
+    session: &'c SessionSlot,
     clients: Arc<Clients>,
     limits: Limits<'c>,
 }
@@ -30,18 +31,21 @@ pub(super) struct CommandScope<'c> {
 pub(super) enum Limits<'c> {
     /// For requests: nothing is sent while this session is not usable, nor waited for longer than
     /// `[redis] timeout`.
-    Requests {
-        session: &'c SessionSlot,
-        deadlines: &'c Deadlines,
-    },
+    Requests { deadlines: &'c Deadlines },
     /// For the supervisor, which prepares the session; fred bounds the time.
     Maintenance,
 }
 
 impl<'c> CommandScope<'c> {
-    pub(super) fn new(tier: &'c Tier, clients: Arc<Clients>, limits: Limits<'c>) -> Self {
+    pub(super) fn new(
+        tier: &'c Tier,
+        session: &'c SessionSlot,
+        clients: Arc<Clients>,
+        limits: Limits<'c>,
+    ) -> Self {
         CommandScope {
             tier,
+            session,
             clients,
             limits,
         }
@@ -83,7 +87,7 @@ impl<'c> CommandScope<'c> {
             latency.observe(clock::monotonic().duration_since(start).as_secs_f64());
         }
         match self.limits {
-            Limits::Requests { session, .. } => self.tier.note_in(session, &result),
+            Limits::Requests { .. } => self.tier.note_in(self.session, &result),
             Limits::Maintenance => self.tier.note(&result),
         }
         result
@@ -91,7 +95,7 @@ impl<'c> CommandScope<'c> {
 
     /// Sends `command` and leaves it to the caller to count its result.
     pub(super) async fn send_uncounted<T>(&self, command: Command<'_, T>) -> Result<T, Error> {
-        let Limits::Requests { deadlines, .. } = self.limits else {
+        let Limits::Requests { deadlines } = self.limits else {
             return command.await.map_err(Error::from);
         };
         if self.is_down() {
@@ -112,7 +116,12 @@ impl<'c> CommandScope<'c> {
         let reply = self.run_plain(latency, script, shard, call).await?;
         let reply = Reply::read(reply)
             .ok_or_else(|| Error::Other("a script's reply without a generation".to_owned()))?;
-        self.tier.note_begun(&reply.begun);
+        if !reply.begun.is_empty() {
+            // Redis tells a connection nothing of what it does itself, and watches for it no longer.
+            self.session.generations.note_news();
+            self.tier.sessions.wake(self.session);
+            self.tier.note_begun(&reply.begun);
+        }
         self.tier.note_generation(shard, reply.generation);
         Ok(reply)
     }
@@ -136,7 +145,7 @@ impl<'c> CommandScope<'c> {
     /// Whether requests may not use the connection now.
     fn is_down(&self) -> bool {
         match self.limits {
-            Limits::Requests { session, .. } => self.tier.sessions.usable(session).is_none(),
+            Limits::Requests { .. } => self.tier.sessions.usable(self.session).is_none(),
             Limits::Maintenance => false,
         }
     }

@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::breaker::CircuitBreaker;
+use super::lineage::Watch;
 use super::trust::Trust;
 use crate::clock;
 
@@ -38,7 +39,9 @@ pub(super) struct SessionSlot {
     number: AtomicU64,
     /// How often the connection has missed invalidations.
     missed: AtomicU64,
+    /// Until when what it has read is known to be as it was; `None`: it has read nothing that memory holds.
     contribution: Mutex<Option<Instant>>,
+    pub(super) generations: Watch,
     /// Wakes the supervisor, which is to look at Redis at once, and to recover if there is no session.
     woken: Notify,
 }
@@ -220,6 +223,7 @@ impl Sessions {
 
     /// Ends the session of one connection, if it has one.
     pub(super) fn end(&self, slot: &SessionSlot) {
+        slot.generations.note_news();
         if slot.number.swap(0, Ordering::AcqRel) != 0 {
             *self.last_end.lock() = clock::monotonic();
         }

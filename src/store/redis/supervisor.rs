@@ -140,7 +140,9 @@ impl ConnectionSupervisor {
             return;
         }
         let now = clock::monotonic();
-        if connection.current_session().is_none() {
+        let session = connection.current_session();
+        let stands = || connection.current_session() == session;
+        if session.is_none() {
             if now >= self.look_again_at && tier.sessions.breaker.may_probe(now) {
                 self.recover().await;
             }
@@ -160,7 +162,7 @@ impl ConnectionSupervisor {
             }
         }
         if tier.journal.take_retry(now) {
-            let _ = purge::resend_failed(&connection.for_maintenance()).await;
+            let _ = purge::resend_failed(&connection.for_maintenance(), stands).await;
         }
         sweep::go_on(&connection.for_maintenance()).await;
     }
@@ -172,7 +174,9 @@ impl ConnectionSupervisor {
         if took > tier.timeout() || !tier.sessions.breaker.may_probe(clock::monotonic()) {
             return;
         }
-        let sent = purge::resend_failed(&connection.for_maintenance()).await;
+        let session = connection.current_session();
+        let stands = || connection.current_session() == session;
+        let sent = purge::resend_failed(&connection.for_maintenance(), stands).await;
         if sent.is_ok() {
             tier.resume(&connection.session);
         }

@@ -7,51 +7,29 @@
 use std::time::Duration;
 
 use fred::types::Value;
-use parking_lot::Mutex;
 
 use super::error::Error;
 use super::keys::escape_glob;
 use super::scope::CommandScope;
 use super::scripts::{Call, Script};
+use super::void::Sweep;
 use crate::clock;
 
 /// How long a supervisor goes on at a time; it is woken a few times a second.
 const TURN: Duration = Duration::from_millis(50);
 
-/// The shards that this process is to sweep.
-#[derive(Debug, Default)]
-pub(super) struct Sweeps(Mutex<Vec<Sweep>>);
-
-/// How far one shard has been swept.
-#[derive(Debug)]
-struct Sweep {
-    shard: usize,
-    cursor: Value,
-}
-
-impl Sweeps {
-    /// A beat says that this process is to sweep `shard`, from the beginning.
-    pub(super) fn begin(&self, shard: usize) {
-        let mut sweeps = self.0.lock();
-        sweeps.retain(|sweep| sweep.shard != shard);
-        let cursor = Value::from("0");
-        sweeps.push(Sweep { shard, cursor });
-    }
-}
-
 /// Sweeps for a short time, if there is anything to sweep.
 pub(super) async fn go_on(scope: &CommandScope<'_>) {
     let until = clock::monotonic() + TURN;
     while clock::monotonic() < until {
-        // Taken out, so that two connections do not sweep the same page.
-        let Some(mut sweep) = scope.tier.sweeps.0.lock().pop() else {
+        let Some(mut sweep) = scope.tier.sweeps.take() else {
             return;
         };
         match sweep_page(scope, &sweep).await {
             Ok(cursor) if cursor.as_bytes() == Some(b"0") => {}
             Ok(cursor) => {
                 sweep.cursor = cursor;
-                scope.tier.sweeps.0.lock().push(sweep);
+                scope.tier.sweeps.put_back(sweep);
             }
             // A later beat begins it anew.
             Err(error) => return tracing::debug!(%error, "a sweep has broken off"),

@@ -47,19 +47,27 @@ pub(super) fn listen(
 pub(super) async fn hear(connection: &RedisConnection) -> Result<Duration, Error> {
     let tier = &connection.tier;
     let scope = connection.for_maintenance();
-    let sent = clock::monotonic();
+    let (sent, watched) = (
+        clock::monotonic(),
+        connection.session.generations.before_reading(),
+    );
     let client = scope.client();
     let asked = tier.keys.shards().iter().map(|shard| {
         let command = client.get::<Option<Bytes>, _>(shard.generation.clone());
         scope.send_uncounted(Box::pin(command))
     });
     let answers = try_join_all(asked).await?;
+    let mut all_known = true;
     for (shard, answer) in answers.into_iter().enumerate() {
         let generation = answer.as_deref().and_then(Generation::read);
         let found = generation.map(|found| tier.note_generation(shard, found));
-        if !matches!(found, Some(Comparison::Same)) {
+        all_known &= matches!(found, Some(Comparison::Same | Comparison::Later));
+        if found != Some(Comparison::Same) {
             tier.sessions.wake(&connection.session);
         }
+    }
+    if all_known {
+        connection.session.generations.note_read(watched);
     }
     tier.sessions.hear(&connection.session, sent);
     Ok(clock::monotonic().duration_since(sent))
@@ -97,6 +105,7 @@ fn invalidate(connection: &RedisConnection, name: &str) {
         Some(Name::Layouts) => tier.sessions.end_all_and_wake(&connection.session),
         // All that was stored before is void. A beat shows in which generation Redis is now.
         Some(Name::Generation) => {
+            connection.session.generations.note_news();
             tier.distrust();
             tier.sessions.wake(&connection.session);
         }

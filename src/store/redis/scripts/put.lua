@@ -1,18 +1,20 @@
 -- KEYS: entry, lease. ARGV: prefix, generation, key, token, purge number at the lease, ttl in ms, size, priority,
--- budget, the generation of the lease and the bytes, tags.
--- Returns 0 lease lost, 1 stored, 2 no room, 3 purged by tag since the lease.
+-- budget, size of a stub (0: none is wanted), the generation of the lease and the bytes, tags.
+-- Returns 0 lease lost, 1 stored, 2 no room, 3 purged by tag since the lease, 4 a stub is stored: what memory
+-- holds beside it is told of purges.
 local key, token, purges, ttl = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local size, priority, max = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
+local stub, bytes = tonumber(ARGV[10]), ARGV[11]
 
 -- A fill has no tags while it runs, so a purge by tag cannot find its lease; it leaves its number.
 local function purged_by_tag()
-  if #ARGV == 10 then
+  if #ARGV == 11 then
     return false
   end
   if tonumber(redis.call('HGET', control, 'fl') or 0) > purges then
     return true
   end
-  for i = 11, #ARGV do
+  for i = 12, #ARGV do
     if tonumber(redis.call('ZSCORE', fences, ARGV[i]) or 0) > purges then
       return true
     end
@@ -27,31 +29,57 @@ local function ended(result)
   return result
 end
 
+-- One that is written anew looks like a purge to whoever holds the entry beside it.
+local function has_stub(fields)
+  if redis.pcall('STRLEN', KEYS[1]) ~= #generation then
+    return false
+  end
+  local tags = {}
+  for i = 3, #fields do
+    tags[fields[i]] = true
+  end
+  for i = 12, #ARGV do
+    if not tags[ARGV[i]] then
+      return false
+    end
+  end
+  return true
+end
+
 return run(function()
   if read(KEYS[2]) ~= token then
     return 0
   end
   tidy(20)
   local before = redis.call('HGET', meta, key)
-  local old = before and cmsgpack.unpack(before)[1] or 0
+  local fields = before and cmsgpack.unpack(before) or { 0 }
+  local old = fields[1]
   unlist(key)
   if purged_by_tag() then
     settle(key)
     return ended(3)
   end
-  if total() - old + size > max then
-    settle(key)
-    return ended(2)
+  local stored = 1
+  -- The rest is for leases and stubs.
+  if total() - old + size > max - math.floor(max / 16) then
+    if stub == 0 or total() - old + stub > max then
+      settle(key)
+      return ended(2)
+    end
+    if has_stub(fields) then
+      return ended(4)
+    end
+    stored, size, bytes = 4, stub, generation
   end
 
   if before then
     forget(key)
   end
-  redis.call('SET', KEYS[1], ARGV[10], 'PX', ttl)
+  redis.call('SET', KEYS[1], bytes, 'PX', ttl)
   redis.call('ZADD', index, 0, key)
   redis.call('ZADD', expiry, now_ms() + ttl, key)
-  local fields = { size, priority }
-  for i = 11, #ARGV do
+  fields = { size, priority }
+  for i = 12, #ARGV do
     redis.call('ZADD', tagged, 0, ARGV[i] .. '\0' .. key)
     fields[#fields + 1] = ARGV[i]
   end
@@ -60,5 +88,5 @@ return run(function()
   add('n' .. priority, 1)
   -- A read, so that client tracking remembers the entry for this connection.
   redis.call('EXISTS', KEYS[1])
-  return ended(1)
+  return ended(stored)
 end)

@@ -522,6 +522,18 @@ async fn the_soft_limit_of_descriptors_is_raised() {
     assert!((800..10_000).contains(&soft), "two for each client: {soft}");
 }
 
+/// The kernel clears a huge page at once, while clients wait, and keeps what nobody uses of it.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_not_in_huge_pages() {
+    let app = TestApp::start().await;
+    let running = Running::start(&["run", "--upstream", &app.url()], &app.url());
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id()));
+    let status = status.expect("it runs");
+    let allowed = status.lines().find(|line| line.starts_with("THP_enabled:"));
+    assert_eq!(allowed, Some("THP_enabled:\t0"));
+}
+
 /// What outsiders can cause is said ten times, and then how often it was not said.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_cannot_be_flooded_from_outside() {

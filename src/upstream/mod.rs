@@ -3,6 +3,7 @@
 mod connect;
 mod http1;
 mod http2;
+mod starts;
 
 use std::future::Future;
 use std::pin::pin;
@@ -19,6 +20,7 @@ use crate::config;
 use crate::in_flight::{self, InFlight, Share};
 use http1::Http1;
 use http2::Http2;
+use starts::Starts;
 
 /// A pool of connections to the app, used by one runtime.
 #[derive(Clone, Debug)]
@@ -28,6 +30,7 @@ pub struct Upstream {
     http2: Option<Http2>,
     /// The app's host, for where the client's is not preserved.
     host: HeaderValue,
+    starts: Starts,
     in_flight: InFlight,
     settings: config::Upstream,
 }
@@ -142,6 +145,7 @@ impl Upstream {
             http1: Http1::new(settings, address, in_flight.clone())?,
             http2: http2.transpose()?,
             host,
+            starts: Starts::default(),
             in_flight,
             settings: settings.clone(),
         })
@@ -198,6 +202,7 @@ impl Upstream {
         self.set_host(&mut request);
         let upgrades = request.headers().contains_key(UPGRADE);
         async move {
+            self.starts.next().await;
             let (response, permit) = match &self.http2 {
                 // Boxed, so that the many requests over HTTP/1 do not carry its size.
                 Some(http2) if !upgrades => {

@@ -104,6 +104,33 @@ async fn answers_without_a_body() {
     }
 }
 
+/// RFC 9110 §9.3.8: the app echoes what it is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_takes_no_secrets_to_the_app() {
+    let app = TestApp::start().await;
+    for method in ["TRACE", "GET"] {
+        app.on(method, "/", |_| Answer::text("the app"));
+    }
+    let config = "[defaults]\ncredential_headers = [\"x-company\"]";
+    let sidecar = Sidecar::start(&app.url(), config);
+    let client = sidecar.client();
+    let secrets = ["authorization", "cookie", "x-api-key", "x-company"];
+    for (method, arrive) in [("TRACE", false), ("GET", true)] {
+        let mut request = client.request(method, "/").header("x-own", "1");
+        for name in secrets.into_iter().chain(["proxy-authorization"]) {
+            request = request.header(name, "a=secret");
+        }
+        assert_eq!(request.send().await.text(), "the app", "{method}");
+        let seen = app.last("/");
+        assert_eq!(seen.header("x-own"), "1", "{method}");
+        for name in secrets {
+            let value = if arrive { "a=secret" } else { "" };
+            assert_eq!(seen.header(name), value, "{method} {name}");
+        }
+        assert_eq!(seen.header("proxy-authorization"), "", "{method}");
+    }
+}
+
 /// RFC 9110 §7.6.2.
 #[tokio::test(flavor = "multi_thread")]
 async fn max_forwards_counts_the_hops_of_trace_and_options() {

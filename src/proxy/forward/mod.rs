@@ -6,4 +6,5 @@ mod headers;
 pub(super) mod max_forwards;
 pub(super) mod outgoing;
 pub(super) mod pass;
+mod trace;
 pub(super) mod upgrade;

@@ -1,11 +1,11 @@
 //! A request as the app gets it: its target, its fields, its body, and who hears of interim answers.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 
 use super::expect::Expectation;
-use super::{headers, max_forwards};
+use super::{headers, max_forwards, trace};
 use crate::body::{Body, Copy, Progress, Timed, Watched};
 use crate::http_cache::remove;
 use crate::proxy::hop_by_hop::strip_hop_by_hop;
@@ -22,6 +22,9 @@ pub(in crate::proxy) fn request(
     *request.method_mut() = context.parts.method.clone();
     *request.uri_mut() = origin_form(&context.parts.uri);
     *request.headers_mut() = fields(context, expectation);
+    if context.parts.method == Method::TRACE {
+        trace::strip_secrets(context, request.headers_mut());
+    }
     max_forwards::count_down(&context.parts.method, request.headers_mut());
     if streams_without_length(&request) {
         // hyper would take a GET's body for absent.

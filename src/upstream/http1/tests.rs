@@ -180,6 +180,28 @@ async fn an_answer_without_a_body_holds_no_connection() {
     assert_eq!(body.to_bytes(), "1");
 }
 
+/// A connection is there for the app as soon as it is being opened.
+#[tokio::test]
+async fn a_crowd_is_started_bit_by_bit() {
+    const CROWD: usize = 40;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = settings_for(&listener, |_| {});
+    let upstream = Upstream::new(&settings, InFlight::new(0, 64 << 10)).unwrap();
+    for _ in 0..CROWD {
+        let upstream = upstream.clone();
+        tokio::spawn(async move { upstream.send_once(request("/")).await });
+    }
+    let listener = listener.into_std().unwrap();
+    let mut opened = Vec::new();
+    while opened.len() < CROWD {
+        tokio::task::yield_now().await;
+        let before = opened.len();
+        opened.extend(std::iter::from_fn(|| listener.accept().ok()));
+        let now = opened.len() - before;
+        assert!(now <= CROWD / 4, "{now} in one turn");
+    }
+}
+
 #[tokio::test]
 async fn who_is_handed_one_and_ends_gives_it_back() {
     let app = App::start(|_| {}).await;

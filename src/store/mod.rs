@@ -21,7 +21,7 @@ pub use self::memory::Memory;
 pub use self::redis::Unanswered;
 pub use self::ticket::Ticket;
 
-use self::redis::{AttachedTier, HeldLease, Lease, Presence, Put, Session, Tier};
+use self::redis::{AttachedTier, HeldLease, Lease, NotPurged, Presence, Put, Session, Tier};
 use crate::clock::Clock;
 use crate::config::{Coherence, Config, Outage};
 use crate::entry::{Entry, Variant};
@@ -175,6 +175,11 @@ impl Store {
         tier.for_outage(entry, outage, now)
     }
 
+    /// What memory holds under `key`, whether or not it may be served.
+    pub fn peek(&self, key: &str, now: SystemTime) -> Option<Arc<Entry>> {
+        self.shared.memory.peek(key, now)
+    }
+
     /// Waits until Redis can be used or is known not to be usable, at most for `longest`: before the first request.
     pub async fn settle(&self, longest: Duration) {
         if let Some(redis) = &self.redis {
@@ -205,13 +210,19 @@ impl Store {
             return Ok(None);
         };
         let mark = tier.invalidation_fence.mark();
+        let has_failed = tier.journal.failed_count() > 0;
         if tier.journal.covers(key, &[]) {
             return Ok(None);
         }
         let Some(entry) = redis.get(key).await?.map(Arc::new) else {
             return Ok(None);
         };
-        let covered = |variant: &Arc<Variant>| tier.journal.covers(key, &variant.tags);
+        let fence = &tier.invalidation_fence;
+        // A purge by tag that was pending when Redis answered may have landed since.
+        let landed = |tags: &[Box<str>]| has_failed && fence.covers(mark, key, Tags::Known(tags));
+        let covered = |variant: &Arc<Variant>| {
+            tier.journal.covers(key, &variant.tags) || landed(&variant.tags)
+        };
         if entry.variants.iter().any(covered) {
             return Ok(None);
         }
@@ -340,11 +351,11 @@ impl Store {
         tier.invalidation_fence.purge(Arc::clone(&purge));
         let memory = self.purge_memory(&purge);
         let sent = match &self.redis {
-            Some(redis) => redis.purge(&purge).await.ok(),
-            None => None,
+            Some(redis) => redis.purge(&purge).await,
+            None => Err(NotPurged::Refused),
         };
         let pending = match sent {
-            Some(removed) => {
+            Ok(removed) => {
                 tier.count_purged(removed);
                 if !purge.tags.is_empty() {
                     // A fetch in between could not know by its key that it was covered.
@@ -353,10 +364,12 @@ impl Store {
                 unconfirmed.confirm();
                 false
             }
-            None => {
+            Err(NotPurged::NotSent) => {
                 let id = unconfirmed.fail();
                 !tier.lands_soon(id).await
             }
+            // It has been waited for already, or waiting is of no use.
+            Err(NotPurged::Refused) => true,
         };
         Purged {
             memory,

@@ -47,6 +47,10 @@ pub(crate) struct Promised {
 const STALENESS: u64 = 1000;
 /// Between two beats.
 const BEAT: u64 = 1000;
+/// How late a beat may be.
+const TICK: u64 = 250;
+/// A beat, and as long as it may wait for its answer.
+const REFUSAL: u64 = BEAT + TICK + 1000;
 /// `redis.timeout` where Redis does not answer.
 const TIMEOUT: u64 = 50;
 /// `redis.outage_ttl`: the longest from its last confirmation that memory answers for while Redis is away.
@@ -58,7 +62,8 @@ const TTL: u64 = 4000;
 
 const HEARD: &str = "memory answers only within redis.staleness of hearing from Redis";
 const TOLD_BY_BEAT: &str = "Redis cannot tell at once: a beat, and then redis.staleness";
-const REFUSES: &str = "Redis answers reads and refuses purges: known by a beat and its timeout";
+const REFUSES: &str =
+    "Redis answers reads and refuses purges: known by a beat, or by none within a second";
 const AWAY: &str = "nobody can be told: memory answers for outage_ttl, and Redis until who took the write has it again";
 const CUT_OFF: &str = "nobody can be told until who took the write has Redis again";
 
@@ -104,7 +109,7 @@ pub(crate) const PROMISED: &[Promised] = &[
     promise(
         Fault::OlderDataInTheSameRun,
         "older data in the same run",
-        [0, BEAT + TIMEOUT, STALENESS + BEAT],
+        [BEAT + TICK, BEAT + TICK, STALENESS + BEAT + TICK],
         TOLD_BY_BEAT,
     ),
     promise(
@@ -128,25 +133,25 @@ pub(crate) const PROMISED: &[Promised] = &[
     promise(
         Fault::TooFewReplicas,
         "NOREPLICAS",
-        [0, BEAT + TIMEOUT, BEAT + OUTAGE_TTL],
+        [0, REFUSAL, REFUSAL + OUTAGE_TTL],
         REFUSES,
     ),
     promise(
         Fault::CannotSave,
         "MISCONF",
-        [0, BEAT + TIMEOUT, BEAT + OUTAGE_TTL],
+        [0, REFUSAL, REFUSAL + OUTAGE_TTL],
         REFUSES,
     ),
     promise(
         Fault::ReadOnly,
         "READONLY",
-        [0, BEAT + TIMEOUT, BEAT + OUTAGE_TTL],
+        [0, REFUSAL, REFUSAL + OUTAGE_TTL],
         REFUSES,
     ),
     promise(
         Fault::WritesPaused,
         "CLIENT PAUSE WRITE",
-        [0, BEAT + TIMEOUT, BEAT + OUTAGE_TTL],
+        [0, REFUSAL, REFUSAL + OUTAGE_TTL],
         REFUSES,
     ),
     promise(

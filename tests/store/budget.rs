@@ -111,6 +111,13 @@ async fn memory_has_what_redis_has_no_room_for() {
         b.store.purge(purge).await;
         eventually("a is told", SHORT, || async { a.remembered(key).is_none() }).await;
     }
+    // Two hosts under one key, each with tags of its own: one purge by tag takes both from memory.
+    for host in ["one.example", "two.example"] {
+        a.fill_as("a:26", &body, Variation::of(host))
+            .await
+            .expect("in memory");
+    }
+    assert!(a.remembered("a:26").is_some());
     let strict = a.store.begin("a:29", SHORT).await;
     let put = a
         .store

@@ -265,3 +265,33 @@ async fn a_burst_of_invalidations_leaves_nothing_outdated_in_memory() {
     b.fill("user:1", "new").await.expect("Redis is in use");
     assert_eq!(b.remembered("user:1"), Some("new".into()));
 }
+
+/// Redis does not tell a connection of what is evicted by a command of its own, nor of later purges of it: the purge
+/// itself has to (promise I2).
+#[tokio::test]
+async fn what_was_evicted_by_the_sidecar_that_holds_it_is_purged_there_too() {
+    const ENTRIES: usize = 60;
+    let redis = RedisServer::start_with(&["--maxmemory-policy", "volatile-random"]);
+    let (a, b) = Sidecar::pair(&redis).await;
+    let used: usize = redis.info("used_memory").parse().expect("a number");
+    let most = (used + 1_000_000).to_string();
+    redis.cli(&["CONFIG", "SET", "maxmemory", &most]);
+    let body = "x".repeat(40_000);
+    for i in 0..ENTRIES {
+        let _ = a.fill(&format!("user:{i}"), &body).await;
+    }
+    let stored = redis.cli(&["KEYS", "{test}:v2:e:*"]).lines().count();
+    assert!(stored < ENTRIES, "none was evicted");
+    let held = |i: usize| a.remembered(&format!("user:{i}")).is_some();
+    assert!(
+        (0..ENTRIES).filter(|i| held(*i)).count() > stored,
+        "memory has more"
+    );
+    for i in 0..ENTRIES {
+        b.store.purge(purge_key(&format!("user:{i}"))).await;
+    }
+    eventually("memory is told of all", SHORT, || async {
+        !(0..ENTRIES).any(held)
+    })
+    .await;
+}

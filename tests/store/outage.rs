@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pannier::clock;
 use pannier::config::Coherence::{Strict, Tracked};
+use pannier::config::Outage;
 
 use super::store_under_test::{SHORT, SHORT_TIMEOUT, Sidecar, purge_key, variant};
 use crate::support::eventually;
@@ -288,4 +289,74 @@ async fn scripts_forgotten_by_redis_are_sent_again() {
     a.fill("user:1", "alice").await.expect("stored");
     redis.cli(&["SCRIPT", "FLUSH"]);
     assert_eq!(a.store.purge(purge_key("user:1")).await.redis, Some(1));
+}
+
+/// Promise I10: what nobody can be told of any more is served for `outage_ttl` at most, and by a rule that passes not
+/// at all once it may be stale.
+#[tokio::test]
+async fn in_an_outage_memory_serves_as_long_as_it_may() {
+    let mut redis = RedisServer::start();
+    let a = Sidecar::configured(&redis, |redis| {
+        redis.staleness = Duration::from_millis(200);
+        redis.outage_ttl = Duration::from_millis(1500);
+    })
+    .await;
+    a.fill("user:1", "before").await.expect("stored");
+    redis.kill();
+    a.given_up().await;
+    eventually("memory is no longer trusted", SHORT, || async {
+        a.remembered_by("user:1", Some(Outage::Pass)).is_none()
+    })
+    .await;
+    a.fill("user:2", "meanwhile").await.expect("in memory");
+    assert_eq!(a.remembered_by("user:2", Some(Outage::Pass)), None);
+    assert_eq!(a.remembered("user:2"), Some("meanwhile".into()));
+    for key in ["user:1", "user:2"] {
+        eventually("it is too old", SHORT, || async {
+            a.remembered(key).is_none()
+        })
+        .await;
+    }
+    a.fill("user:3", "later").await.expect("in memory");
+    assert_eq!(a.remembered("user:3"), Some("later".into()));
+    assert_eq!(a.remembered("user:1"), None, "it does not come back");
+}
+
+/// A Redis that is late tells of changes nevertheless: memory is kept, and is right.
+#[tokio::test]
+async fn a_slow_redis_is_left_alone_and_memory_goes_on() {
+    let redis = RedisServer::start();
+    let a = Sidecar::configured(&redis, |redis| {
+        redis.timeout = Duration::from_millis(50);
+        redis.staleness = Duration::from_secs(20);
+    })
+    .await;
+    let b = Sidecar::start(&redis).await;
+    for key in ["user:1", "user:2"] {
+        a.fill(key, "kept").await.expect("stored");
+    }
+    // All commands wait, and so does what tells of changes; shorter than a connection lives without an answer.
+    redis.cli(&["CLIENT", "PAUSE", "800", "ALL"]);
+    for _ in 0..3 {
+        assert_eq!(a.fetched_strictly("user:1").await, None);
+    }
+    a.fill("user:3", "meanwhile").await.expect("in memory");
+    assert_eq!(a.remembered("user:1"), Some("kept".into()));
+    eventually("it is used again", SHORT, || async {
+        a.fetched_strictly("user:1").await.is_some()
+    })
+    .await;
+    for key in ["user:1", "user:2"] {
+        assert_eq!(
+            a.remembered(key),
+            Some("kept".into()),
+            "nothing was emptied"
+        );
+    }
+    assert_eq!(a.remembered("user:3"), None, "nobody would tell of it");
+    b.store.purge(purge_key("user:2")).await;
+    eventually("it is told", SHORT, || async {
+        a.remembered("user:2").is_none()
+    })
+    .await;
 }

@@ -98,10 +98,25 @@ impl Sidecar {
         }
     }
 
+    /// Connected, with other settings of Redis.
+    pub(super) async fn configured(
+        redis: &RedisServer,
+        change: impl FnOnce(&mut config::Redis),
+    ) -> Sidecar {
+        let mut config = config(&redis.url(), 100 << 20, SHORT_TIMEOUT, None);
+        change(config.redis.as_mut().expect("it is configured"));
+        let sidecar = Sidecar::of(&config);
+        sidecar.connected().await;
+        sidecar
+    }
+
     fn with(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Sidecar {
+        Sidecar::of(&config(url, max, timeout, layout))
+    }
+
+    fn of(config: &Config) -> Sidecar {
         let metrics = Arc::new(Metrics::new());
-        let config = config(url, max, timeout, layout);
-        let store = Store::new(&config, Clock::default(), Arc::clone(&metrics));
+        let store = Store::new(config, Clock::default(), Arc::clone(&metrics));
         Sidecar {
             store: store.attach(),
             metrics,
@@ -157,8 +172,13 @@ impl Sidecar {
 
     /// What memory answers.
     pub(super) fn remembered(&self, key: &str) -> Option<String> {
+        self.remembered_by(key, None)
+    }
+
+    /// What memory answers to a rule with this `outage`.
+    pub(super) fn remembered_by(&self, key: &str, outage: Option<Outage>) -> Option<String> {
         let now = Clock::default().now();
-        let entry = self.store.recall(key, Tracked, None, now);
+        let entry = self.store.recall(key, Tracked, outage, now);
         entry.map(|entry| body(&entry))
     }
 

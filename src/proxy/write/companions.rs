@@ -32,8 +32,8 @@ pub(super) async fn in_redis(cache: &Cache, context: &RequestContext) -> Vec<Pat
 pub(super) fn in_memory(cache: &Cache, context: &RequestContext) -> Vec<Pattern> {
     let keys = effects::own_keys(context);
     let now = cache.clock.now();
-    let recall = |key| cache.store.recall(key, Coherence::Tracked, None, now);
-    let entries = keys.iter().filter_map(Pattern::exact).filter_map(recall);
+    let peek = |key| cache.store.peek(key, now);
+    let entries = keys.iter().filter_map(Pattern::exact).filter_map(peek);
     of_entries(context, entries)
 }
 

@@ -21,6 +21,15 @@ use crate::clock;
 use crate::entry::{Entry, codec};
 use crate::routes::Purge;
 
+/// Why a purge is not known to have landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum NotPurged {
+    /// There was no session, or it has ended: the next one may be there soon.
+    NotSent,
+    /// Redis refused it, or did not answer in time.
+    Refused,
+}
+
 /// The tier with this runtime's own connection.
 pub(in crate::store) struct AttachedTier {
     connection: Arc<RedisConnection>,
@@ -158,12 +167,13 @@ impl AttachedTier {
 
     /// Removes what `purge` covers, entries and leases; returns how many entries. A purge whose session has
     /// ended meanwhile fails: it has to be sent again in the next one.
-    pub(in crate::store) async fn purge(&self, purge: &Purge) -> Result<usize, Error> {
-        let session = self.session().ok_or(Error::Down)?;
-        let removed = purge::purge(&self.connection.for_requests(), purge).await?;
-        match self.stands(session) {
-            true => Ok(removed),
-            false => Err(Error::Down),
+    pub(in crate::store) async fn purge(&self, purge: &Purge) -> Result<usize, NotPurged> {
+        let session = self.session().ok_or(NotPurged::NotSent)?;
+        let removed = purge::purge(&self.connection.for_requests(), purge).await;
+        match removed {
+            Ok(removed) if self.stands(session) => Ok(removed),
+            Ok(_) | Err(Error::Down | Error::Connection(_)) => Err(NotPurged::NotSent),
+            Err(_) => Err(NotPurged::Refused),
         }
     }
 

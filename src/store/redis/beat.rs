@@ -97,7 +97,7 @@ async fn beat_shard(
         return Err(Error::Void);
     }
     if beat.sweeps {
-        tier.sweeps.begin(number);
+        tier.sweeps.begin(number, generation);
     }
     Ok(beat)
 }

@@ -41,6 +41,8 @@ struct UnconfirmedPurge {
     id: u64,
     purge: Arc<Purge>,
     failed: bool,
+    /// It stands for all that failed before it.
+    is_collapsed: bool,
 }
 
 /// A purge on its way; dropped before [`PurgeInFlight::confirm`], it counts as failed.
@@ -112,13 +114,10 @@ impl Journal {
         let has_landed = async {
             loop {
                 let landed = self.landed.notified();
-                if !self
-                    .purges
-                    .lock()
-                    .entries
-                    .iter()
-                    .any(|entry| entry.id == id)
-                {
+                let stands_for_it = |entry: &UnconfirmedPurge| {
+                    entry.id == id || (entry.is_collapsed && entry.id > id)
+                };
+                if !self.purges.lock().entries.iter().any(stands_for_it) {
                     return;
                 }
                 landed.await;
@@ -152,7 +151,12 @@ impl Journal {
         self.change(|purges| {
             let id = purges.next_id;
             purges.next_id += 1;
-            purges.entries.push(UnconfirmedPurge { id, purge, failed });
+            purges.entries.push(UnconfirmedPurge {
+                id,
+                purge,
+                failed,
+                is_collapsed: false,
+            });
             id
         })
     }
@@ -177,6 +181,7 @@ impl PurgeList {
             id,
             purge: Arc::new(Purge::of_everything()),
             failed: true,
+            is_collapsed: true,
         });
     }
 }

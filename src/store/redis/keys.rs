@@ -7,6 +7,7 @@
 //! | name | type | holds |
 //! | --- | --- | --- |
 //! | `:g` | string | the generation: 16 hexadecimal digits, later ones are greater |
+//! | `:u` | string | when a purge last met an entry that Redis had evicted; may be absent |
 //! | `:e:<key>` | string | the generation in which it was stored, the entry; nothing behind it: a stub, for an entry that is only in the memory of sidecars |
 //! | `:l:<key>` | string | the lease of the fill under way: the generation, its token |
 //! | `:ix` | zset, all scores 0 | every key with an entry or a lease, for purges by prefix |
@@ -20,7 +21,7 @@
 //!
 //! **What is stored is void once another generation has begun.** One begins whenever the bookkeeping may no
 //! longer be complete, and so purges may miss something: a structure was evicted, removed or is of another type
-//! (each but `:e:` and `:l:` holds a member that nothing removes, so none is ever empty), or purges that a
+//! (each but `:e:`, `:l:` and `:u` holds a member that nothing removes, so none is ever empty), or purges that a
 //! sidecar knows of have not happened (`lineage`). Who reads an entry reads the generation with it.
 //!
 //! Two names of a shard are shared by all layouts, and stand behind the tag alone. No layout may change
@@ -62,8 +63,10 @@ pub(super) struct ShardNames {
     pub(super) tag: Box<str>,
     /// `{ns}:v2` or `{ns.3}:v2`: the layout's own.
     pub(super) prefix: Box<str>,
-    /// The name of the generation, which each lookup asks for.
+    /// The name of the generation.
     pub(super) generation: Key,
+    /// The name that changes where Redis may not have told of a purge.
+    pub(super) untold: Key,
 }
 
 impl ShardNames {
@@ -71,6 +74,7 @@ impl ShardNames {
         ShardNames {
             prefix: format!("{tag}:v{layout}").into(),
             generation: format!("{tag}:v{layout}:g").into(),
+            untold: format!("{tag}:v{layout}:u").into(),
             tag: tag.into(),
         }
     }
@@ -150,6 +154,9 @@ impl Keyspace {
             if rest == ":g" {
                 return Some(Name::Generation);
             }
+            if rest == ":u" {
+                return Some(Name::Untold);
+            }
             let entry = rest.strip_prefix(":e:").map(Name::Entry);
             entry.or_else(|| rest.strip_prefix(":l:").map(Name::Lease))
         };
@@ -168,6 +175,8 @@ pub(super) enum Name<'n> {
     Layouts,
     /// `:g`
     Generation,
+    /// `:u`
+    Untold,
 }
 
 /// The bytes an entry takes in Redis with its name and its places in the indexes, as Redis 7 on
@@ -226,6 +235,7 @@ mod tests {
             ("lease", "{app}:v1:l:user:1", Some(Name::Lease("user:1"))),
             ("the layouts in use", "{app}:layouts", Some(Name::Layouts)),
             ("the generation", "{app}:v1:g", Some(Name::Generation)),
+            ("purges untold", "{app}:v1:u", Some(Name::Untold)),
             ("index", "{app}:v1:ix", None),
             ("another namespace", "{app2}:v1:e:user:1", None),
             ("another layout", "{app}:v2:e:user:1", None),

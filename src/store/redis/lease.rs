@@ -135,11 +135,8 @@ pub(super) async fn put(
 ) -> Result<Put, Error> {
     let names = &scope.tier.keys;
     let prefix = names.prefix_of(key);
-    let bytes = [
-        lease.generation.to_string().into_bytes(),
-        codec::encode(entry),
-    ];
-    let bytes = Bytes::from(bytes.concat());
+    let bytes = [&lease.generation.text(), codec::encode(entry).as_slice()].concat();
+    let bytes = Bytes::from(bytes);
     let tags = collect_tags(entry);
     let size = keys::cost(prefix, key, bytes.len(), &tags);
     let stub = match may_list {

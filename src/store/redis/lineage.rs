@@ -28,11 +28,17 @@ impl Generation {
         });
         number.map(Generation)
     }
+
+    /// What [`Generation::read`] reads.
+    pub(super) fn text(self) -> [u8; GENERATION_BYTES] {
+        let digit = |i| b"0123456789abcdef"[(self.0 >> (60 - 4 * i) & 15) as usize];
+        std::array::from_fn(digit)
+    }
 }
 
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:0width$x}", self.0, width = GENERATION_BYTES)
+        f.write_str(&String::from_utf8_lossy(&self.text()))
     }
 }
 

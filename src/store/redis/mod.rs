@@ -41,7 +41,7 @@ mod unreleased;
 mod usage;
 mod void;
 
-pub(super) use self::attached::AttachedTier;
+pub(super) use self::attached::{AttachedTier, NotPurged};
 pub use self::diagnosis::Diagnosis;
 pub use self::error::Unanswered;
 pub(super) use self::layouts::Presence;

@@ -1,5 +1,7 @@
 //! Purges in Redis, at a cost of what they remove: by name, or by a range of an index.
 
+use std::sync::Arc;
+
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 use futures_util::future::{join_all, try_join_all};
@@ -59,6 +61,10 @@ pub(super) async fn resend_failed(
     match purge(scope, &all).await {
         Ok(_) if !stands() => Err(Error::Down),
         Ok(removed) => {
+            if !all.tags.is_empty() {
+                // A fetch in between could not know by its key that it was covered.
+                tier.invalidation_fence.purge(Arc::new(all));
+            }
             tier.journal.confirm(failed.iter().map(|(id, _)| *id));
             tier.count_purged(removed);
             Ok(())

@@ -10,6 +10,7 @@ use prometheus::Histogram;
 use super::clients::Clients;
 use super::deadlines::Deadlines;
 use super::error::Error;
+use super::lineage::Watch;
 use super::scripts::{Call, Head, Reply, Script};
 use super::session::SessionSlot;
 use super::tier::Tier;
@@ -34,6 +35,23 @@ pub(super) enum Limits<'c> {
     Requests { deadlines: &'c Deadlines },
     /// For the supervisor, which prepares the session; fred bounds the time.
     Maintenance,
+}
+
+/// A script that may have begun a generation, as far as is known.
+struct NewsUnlessAnswered<'w>(Option<&'w Watch>);
+
+impl NewsUnlessAnswered<'_> {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for NewsUnlessAnswered<'_> {
+    fn drop(&mut self) {
+        if let Some(watch) = self.0 {
+            watch.note_news();
+        }
+    }
 }
 
 impl<'c> CommandScope<'c> {
@@ -113,11 +131,13 @@ impl<'c> CommandScope<'c> {
         shard: usize,
         call: impl Fn() -> Call + Send,
     ) -> Result<Reply, Error> {
+        // Redis tells a connection nothing of what it does itself, and watches for it no longer.
+        let unanswered = NewsUnlessAnswered(Some(&self.session.generations));
         let reply = self.run_plain(latency, script, shard, call).await?;
         let reply = Reply::read(reply)
             .ok_or_else(|| Error::Other("a script's reply without a generation".to_owned()))?;
+        unanswered.disarm();
         if !reply.begun.is_empty() {
-            // Redis tells a connection nothing of what it does itself, and watches for it no longer.
             self.session.generations.note_news();
             self.tier.sessions.wake(self.session);
             self.tier.note_begun(&reply.begun);

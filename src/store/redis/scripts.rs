@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use fred::clients::{Client, WithOptions};
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
@@ -121,7 +122,8 @@ impl Call {
         words.push(Value::from(self.keys.len() as i64));
         words.extend(self.keys.into_iter().map(Value::from));
         words.push(head.prefix.into());
-        words.push(head.generation.to_string().into());
+        let generation = Bytes::copy_from_slice(&head.generation.text());
+        words.push(Value::Bytes(generation));
         words.extend(self.args);
         words
     }

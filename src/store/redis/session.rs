@@ -131,6 +131,7 @@ impl Sessions {
         empty_memory();
         let number = 1 + self.last.fetch_add(1, Ordering::AcqRel);
         slot.number.store(number, Ordering::Release);
+        *slot.contribution.lock() = None;
         self.begin_trust();
         self.breaker.close();
         self.begun.notify_waiters();
@@ -183,13 +184,15 @@ impl Sessions {
         self.trust.age(now)
     }
 
-    /// Memory has been emptied: what it takes from now on is of connections that have a session.
+    /// Memory has been emptied: what it takes from now on is of connections that have a session. Of one that was not
+    /// heard for a while something may be on its way.
     fn begin_trust(&self) {
         let now = clock::monotonic();
         let slots = self.slots.lock();
         for slot in slots.iter().filter_map(Weak::upgrade) {
             let is_current = self.current(&slot).is_some();
-            *slot.contribution.lock() = is_current.then_some(now);
+            let mut contribution = slot.contribution.lock();
+            *contribution = is_current.then(|| contribution.unwrap_or(now));
         }
         self.confirm(&slots);
     }
@@ -416,5 +419,9 @@ mod tests {
         assert_eq!(sessions.put_within(&slot, first, || 1), None, "another one");
         sessions.end(&slot);
         assert_eq!(sessions.put_without(|| 1), Some(1), "none");
+        let other = sessions.add_slot();
+        assert!(sessions.begin(&other, sessions.endings(&other), || ()));
+        let put = sessions.put_without(|| 1);
+        assert_eq!(put, None, "another one fills the same memory");
     }
 }

@@ -42,7 +42,14 @@ async fn sweep_page(scope: &CommandScope<'_>, sweep: &Sweep) -> Result<Value, Er
     let prefix = &*scope.tier.keys.shards()[sweep.shard].prefix;
     let call = || {
         let glob = escape_glob(prefix).into();
-        Call::about_shard(prefix, vec![glob, sweep.cursor.clone()])
+        Call::about_shard(
+            prefix,
+            vec![
+                glob,
+                sweep.cursor.clone(),
+                sweep.generation.to_string().into(),
+            ],
+        )
     };
     let reply = scope.run_script(None, Script::Sweep, sweep.shard, call);
     Ok(reply.await?.value)

@@ -53,13 +53,16 @@ pub(super) async fn hear(connection: &RedisConnection) -> Result<Duration, Error
     );
     let client = scope.client();
     let asked = tier.keys.shards().iter().map(|shard| {
-        let command = client.get::<Option<Bytes>, _>(shard.generation.clone());
+        // Read to be told of them.
+        let names = vec![shard.generation.clone(), shard.untold.clone()];
+        let command = client.mget::<Vec<Option<Bytes>>, _>(names);
         scope.send_uncounted(Box::pin(command))
     });
     let answers = try_join_all(asked).await?;
     let mut all_known = true;
     for (shard, answer) in answers.into_iter().enumerate() {
-        let generation = answer.as_deref().and_then(Generation::read);
+        let generation = answer.into_iter().next().flatten();
+        let generation = generation.as_deref().and_then(Generation::read);
         let found = generation.map(|found| tier.note_generation(shard, found));
         all_known &= matches!(found, Some(Comparison::Same | Comparison::Later));
         if found != Some(Comparison::Same) {
@@ -103,6 +106,7 @@ fn invalidate(connection: &RedisConnection, name: &str) {
         // Another layout has come, or gone. Until a beat shows which, nothing of Redis is used: what
         // the other one purges is still in it.
         Some(Name::Layouts) => tier.sessions.end_all_and_wake(&connection.session),
+        Some(Name::Untold) => tier.distrust(),
         // All that was stored before is void. A beat shows in which generation Redis is now.
         Some(Name::Generation) => {
             connection.session.generations.note_news();

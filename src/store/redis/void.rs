@@ -3,6 +3,8 @@
 use fred::types::Value;
 use parking_lot::Mutex;
 
+use super::lineage::Generation;
+
 #[derive(Debug, Default)]
 pub(super) struct Sweeps(Mutex<Vec<Sweep>>);
 
@@ -10,16 +12,22 @@ pub(super) struct Sweeps(Mutex<Vec<Sweep>>);
 #[derive(Debug)]
 pub(super) struct Sweep {
     pub(super) shard: usize,
+    /// In which it began.
+    pub(super) generation: Generation,
     pub(super) cursor: Value,
 }
 
 impl Sweeps {
     /// A beat says that this process is to sweep `shard`, from the beginning.
-    pub(super) fn begin(&self, shard: usize) {
+    pub(super) fn begin(&self, shard: usize, generation: Generation) {
         let mut sweeps = self.0.lock();
         sweeps.retain(|sweep| sweep.shard != shard);
         let cursor = Value::from("0");
-        sweeps.push(Sweep { shard, cursor });
+        sweeps.push(Sweep {
+            shard,
+            generation,
+            cursor,
+        });
     }
 
     /// Taken out, so that two connections do not sweep the same page.

@@ -24,6 +24,24 @@ local function ensure_type(name, wanted)
   end
 end
 
+-- Other layouts: those in use, and those that were.
+local function find_others()
+  local in_use, left = {}, {}
+  for _, layout in ipairs(redis.call('SMEMBERS', layouts)) do
+    if layout ~= own then
+      local until_ms = tonumber(redis.call('HGET', alive, layout) or 0)
+      table.insert(until_ms > now_ms() and in_use or left, layout)
+    end
+  end
+  return in_use, left
+end
+
+-- Who only looks begins nothing.
+if announced == 0 and redis.call('EXISTS', unpack(bookkeeping)) < #bookkeeping then
+  local time, in_use, left = redis.call('TIME'), find_others()
+  return { known, '', { tonumber(time[1]), tonumber(time[2]), 0, 0, 0, 0, 0, 0, 0, 0, in_use, left, 0 } }
+end
+
 return run(function()
   tidy(100)
   local is_new = false
@@ -34,13 +52,7 @@ return run(function()
     is_new = redis.call('SADD', layouts, own) == 1
     redis.call('HSET', alive, own, now_ms() + announced)
   end
-  local in_use, left = {}, {}
-  for _, layout in ipairs(redis.call('SMEMBERS', layouts)) do
-    if layout ~= own then
-      local until_ms = tonumber(redis.call('HGET', alive, layout) or 0)
-      table.insert(until_ms > now_ms() and in_use or left, layout)
-    end
-  end
+  local in_use, left = find_others()
 
   if begun == '' and generation == known and is_older() then
     begin_generation('older')

@@ -7,6 +7,9 @@ local tagged, leases, fences = prefix .. ':tx', prefix .. ':lx', prefix .. ':tp'
 local generation_name, landed = prefix .. ':g', prefix .. ':pl'
 local bookkeeping = { generation_name, control, index, expiry, meta, tagged, leases, fences, landed }
 
+-- Changed where Redis may not have told of a purge: whoever has read it empties its memory.
+local untold = prefix .. ':u'
+
 -- What is stored in another generation is void.
 local generation
 -- Why this script has begun one, and how many entries it made void.
@@ -85,8 +88,18 @@ local function run(body)
   local function words(failure)
     return type(failure) == 'table' and failure.err or tostring(failure)
   end
+  -- What Redis refuses to all would be refused again.
+  local function is_refusal(failure)
+    for _, word in ipairs({ 'OOM', 'READONLY', 'MISCONF', 'NOREPLICAS', 'NOPERM', 'MASTERDOWN', 'can\'t' }) do
+      if string.find(words(failure), word, 1, true) then
+        return true
+      end
+    end
+    return false
+  end
   local is_done, result = pcall(attempt)
-  if not is_done and string.find(words(result), 'WRONGTYPE', 1, true) then
+  if not is_done and not is_refusal(result) then
+    -- Bookkeeping of another type, or that makes no sense.
     begin_generation('lost')
     is_done, result = pcall(attempt)
   end
@@ -126,12 +139,13 @@ local function unlease(key)
   unlist(key)
 end
 
--- Undoes all that was written beside an entry.
+-- Undoes all that was written beside an entry. Returns whether that should be there still.
 local function forget(key)
   local fields = redis.call('HGET', meta, key)
   if not fields then
-    return
+    return false
   end
+  local expires = tonumber(redis.call('ZSCORE', expiry, key) or 0)
   fields = cmsgpack.unpack(fields)
   for i = 3, #fields do
     redis.call('ZREM', tagged, fields[i] .. '\0' .. key)
@@ -140,6 +154,13 @@ local function forget(key)
   redis.call('ZREM', expiry, key)
   add('b' .. fields[2], -fields[1])
   add('n' .. fields[2], -1)
+  return expires > now_ms()
+end
+
+-- An entry was evicted, and so is no longer watched for anybody: Redis does not tell a connection of what is evicted
+-- by a command of its own, nor later of purges of it.
+local function tell_of_eviction()
+  redis.call('SET', untold, now_micros())
 end
 
 -- The index holds what has an entry or a lease.

@@ -10,7 +10,9 @@ end
 return run(function()
   local entry = read(KEYS[1])
   if not entry then
-    forget(key)
+    if forget(key) then
+      tell_of_eviction()
+    end
   elseif entry == '' then
     -- A stub (put.lua).
     entry = false

@@ -9,8 +9,11 @@ return run(function()
       redis.call('ZREM', tagged, key)
       key = string.sub(key, string.find(key, '\0', 1, true) + 1)
     end
-    removed = removed + redis.call('UNLINK', prefix .. ':e:' .. key)
-    forget(key)
+    local gone = redis.call('UNLINK', prefix .. ':e:' .. key)
+    removed = removed + gone
+    if forget(key) and gone == 0 then
+      tell_of_eviction()
+    end
     unlease(key)
     redis.call('ZREM', index, key)
   end

@@ -29,21 +29,18 @@ local function ended(result)
   return result
 end
 
--- One that is written anew looks like a purge to whoever holds the entry beside it.
-local function has_stub(fields)
-  if redis.pcall('STRLEN', KEYS[1]) ~= #generation then
-    return false
-  end
-  local tags = {}
+-- The tags of `fields` and those of the variant, each once; and whether the first have them all.
+local function join_tags(fields)
+  local tags, known, has_all = {}, {}, true
   for i = 3, #fields do
-    tags[fields[i]] = true
+    tags[#tags + 1], known[fields[i]] = fields[i], true
   end
   for i = 12, #ARGV do
-    if not tags[ARGV[i]] then
-      return false
+    if not known[ARGV[i]] then
+      tags[#tags + 1], has_all = ARGV[i], false
     end
   end
-  return true
+  return tags, has_all
 end
 
 return run(function()
@@ -59,6 +56,18 @@ return run(function()
     settle(key)
     return ended(3)
   end
+  -- Beside a stub memory may hold variants that this one knows nothing of: what is stored stands for them too.
+  local tags, lasting, is_listed = { unpack(ARGV, 12) }, redis.call('PTTL', KEYS[1]), false
+  if before and redis.pcall('STRLEN', KEYS[1]) == #generation then
+    tags, is_listed = join_tags(fields)
+    -- Its end is told of, too, so it may come a little early.
+    is_listed = is_listed and 2 * lasting >= ttl
+    ttl = math.max(ttl, lasting)
+    if #tags > 1000 then
+      settle(key)
+      return ended(2)
+    end
+  end
   local stored = 1
   -- The rest is for leases and stubs.
   if total() - old + size > max - math.floor(max / 16) then
@@ -66,22 +75,23 @@ return run(function()
       settle(key)
       return ended(2)
     end
-    if has_stub(fields) then
+    -- One that is written anew looks like a purge to whoever holds the entry beside it.
+    if is_listed then
       return ended(4)
     end
     stored, size, bytes = 4, stub, generation
   end
 
-  if before then
-    forget(key)
+  if before and forget(key) and lasting == -2 then
+    tell_of_eviction()
   end
   redis.call('SET', KEYS[1], bytes, 'PX', ttl)
   redis.call('ZADD', index, 0, key)
   redis.call('ZADD', expiry, now_ms() + ttl, key)
   fields = { size, priority }
-  for i = 12, #ARGV do
-    redis.call('ZADD', tagged, 0, ARGV[i] .. '\0' .. key)
-    fields[#fields + 1] = ARGV[i]
+  for _, tag in ipairs(tags) do
+    redis.call('ZADD', tagged, 0, tag .. '\0' .. key)
+    fields[#fields + 1] = tag
   end
   redis.call('HSET', meta, key, cmsgpack.pack(fields))
   add('b' .. priority, size)

@@ -19,7 +19,8 @@ try('scan', 'SCAN', '0')
 local entry, alive = prefix .. ':e:', ARGV[3] .. ':alive'
 for _, command in ipairs({
   { 'GET', entry }, { 'MGET', entry }, { 'GETRANGE', entry, '0', '1' }, { 'SET', entry, '' },
-  { 'EXISTS', entry }, { 'UNLINK', entry }, { 'TYPE', entry }, { 'ZREMRANGEBYRANK', fences, '0', '0' },
+  { 'EXISTS', entry }, { 'UNLINK', entry }, { 'TYPE', entry },
+  { 'PTTL', entry }, { 'STRLEN', entry }, { 'ZREMRANGEBYRANK', fences, '0', '0' },
   { 'SADD', KEYS[1], '' }, { 'SREM', KEYS[1], '' }, { 'SMEMBERS', KEYS[1] },
   { 'HSET', alive, '', '' }, { 'HGET', meta, '' }, { 'HMGET', control, '' },
   { 'HDEL', meta, '' }, { 'HEXISTS', meta, '' }, { 'HINCRBY', control, '', '1' },

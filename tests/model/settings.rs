@@ -53,7 +53,8 @@ pub(crate) enum Flaw {
     /// A purge takes an index that is missing for an empty one.
     PurgeTrustsMissingIndex,
     BeatDoesNotCompareOwnNumbers,
-    /// A purge does not ask whether the process's own last one is still there.
+    /// A purge does not ask whether the process's own last one is still there. So the code is today: a process that
+    /// purges again before its beat reaches the number it had, and the beat finds nothing amiss.
     PurgeDoesNotCompareNumbers,
     /// What was read or stored enters memory, whatever was invalidated meanwhile.
     MemoryIgnoresInvalidations,
@@ -65,7 +66,8 @@ pub(crate) enum Flaw {
     PurgeDoesNotFence,
     /// What a purge that has not landed covers is read and stored as if there was none.
     PendingPurgeDoesNotCover,
-    /// That Redis has dropped all it tracked is not noticed.
+    /// That Redis has dropped all it tracked is not noticed. So the code is today: fred hands on no invalidation of
+    /// everything, which a `FLUSHDB` of any database is, or a resynchronisation.
     FlushIsNotHeard,
 }
 

@@ -21,6 +21,7 @@ mod http2;
 mod interop;
 mod invalidation;
 mod making_room;
+mod model;
 mod partial;
 mod privacy;
 mod proxying;

@@ -150,6 +150,51 @@ async fn older_data_under_open_connections_are_void_for_who_purged() {
 }
 
 #[tokio::test]
+async fn older_data_are_void_though_the_next_purge_has_the_number_of_the_one_that_is_missing() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    for key in ["user:1", "user:2"] {
+        a.fill(key, "old").await.expect("stored");
+    }
+    for next in [
+        purge_key("user:2"),
+        purge_key("user:2*"),
+        purge_tag("t:user:2"),
+    ] {
+        a.fill("user:1", "old").await.expect("stored");
+        keep(&redis);
+        a.store.purge(purge_key("user:1")).await;
+        bring_back(&redis);
+        a.store.purge(next).await;
+        for sidecar in [&a, &b] {
+            assert_eq!(sidecar.fetched_strictly("user:1").await, None);
+        }
+    }
+}
+
+/// Redis forgets what it was to tell with any flush.
+#[tokio::test]
+async fn memory_begins_anew_when_another_database_is_flushed() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    a.fill("user:1", "old").await.expect("stored");
+    assert_eq!(b.fetched("user:1").await, Some("old".into()));
+    redis.cli(&["-n", "5", "FLUSHDB"]);
+    a.store.purge(purge_key("user:1")).await;
+    eventually("it is noticed", SHORT, || async {
+        b.remembered("user:1").is_none()
+    })
+    .await;
+    a.fill("user:1", "new").await.expect("stored");
+    assert_eq!(b.fetched("user:1").await, Some("new".into()));
+    a.store.purge(purge_key("user:1")).await;
+    eventually("it is told again", SHORT, || async {
+        b.remembered("user:1").is_none()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn older_data_are_void_for_who_has_heard_of_the_purge() {
     let redis = RedisServer::start();
     let (a, b) = Sidecar::pair(&redis).await;
@@ -200,6 +245,7 @@ async fn a_generation_is_later_than_any_that_was_known() {
         "purged",
         "none",
         "",
+        "0",
     ]);
     assert_eq!(redis.cli(&["GET", "{test}:v2:g"]), "0010000000000001");
     assert_eq!(a.fetched_strictly("user:1").await, None);

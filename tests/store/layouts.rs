@@ -370,7 +370,7 @@ async fn a_takeover_that_comes_late_changes_nothing() {
             "{test}:v2",
             &"0".repeat(16),
         ];
-        let reply = redis.cli(&[first.as_slice(), &["layout", ending, ""]].concat());
+        let reply = redis.cli(&[first.as_slice(), &["layout", ending, "", "0"]].concat());
         reply.lines().last().map(str::to_owned)
     };
     let first = generation();

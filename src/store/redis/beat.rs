@@ -42,6 +42,8 @@ struct Beat {
     left: Vec<String>,
     /// Whether this process is to sweep.
     sweeps: bool,
+    /// Changes when the server has forgotten what it was to tell.
+    history: String,
 }
 
 /// Announces the layout, agrees on the clock, and sees to it that what Redis holds lacks no purge that this process
@@ -84,6 +86,11 @@ async fn beat_shard(
     let tier = scope.tier;
     let start = clock::monotonic();
     let (generation, beat) = send_beat(scope, presence, number).await?;
+    if tier.lineages.has_forgotten(number, beat.history.clone()) {
+        tracing::info!("Redis was flushed, or has taken over other data: memory begins anew");
+        scope.note_news();
+        tier.distrust();
+    }
     if number == 0 {
         let one_way = clock::monotonic().duration_since(start) / 2;
         tier.clock.agree_with(beat.time + one_way);
@@ -162,5 +169,6 @@ fn read_beat(reply: &[Value]) -> Beat {
         in_use: texts(10),
         left: texts(11),
         sweeps: parse_number(at(12)) == 1,
+        history: at(13).as_string().unwrap_or_default(),
     }
 }

@@ -87,6 +87,8 @@ struct Lineage {
     /// The latest known; 0: none.
     generation: AtomicU64,
     known: Mutex<Known>,
+    /// By which a server that has forgotten what it was to tell is known.
+    history: Mutex<Option<String>>,
 }
 
 /// What is known of the latest generation.
@@ -147,6 +149,12 @@ impl Lineages {
         };
         self.0[shard].generation.store(found.0, Ordering::Release);
         comparison
+    }
+
+    /// Whether the server has forgotten what it was to tell, since it was asked last.
+    pub(super) fn has_forgotten(&self, shard: usize, history: String) -> bool {
+        let before = self.0[shard].history.lock().replace(history.clone());
+        before.is_some_and(|before| before != history)
     }
 
     /// A purge number was seen.

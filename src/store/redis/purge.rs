@@ -106,8 +106,19 @@ async fn send_renewal(
     ending: &str,
     process: &str,
 ) -> Result<Reply, Error> {
+    let last = scope.tier.lineages.known(shard).own.to_string();
     let prefix = &*scope.tier.keys.shards()[shard].prefix;
-    let call = || Call::about_shard(prefix, vec![why.into(), ending.into(), process.into()]);
+    let call = || {
+        Call::about_shard(
+            prefix,
+            vec![
+                why.into(),
+                ending.into(),
+                process.into(),
+                last.as_str().into(),
+            ],
+        )
+    };
     let latency = &scope.tier.latency.purge;
     let reply = scope.run_script(Some(latency), Script::Renew, shard, call);
     reply.await
@@ -248,9 +259,10 @@ async fn remove_page(
         Landing::Whole => &*scope.tier.process,
         Landing::NotYet => "",
     };
+    let last = scope.tier.lineages.known(shard).own.to_string();
     let prefix = &*scope.tier.keys.shards()[shard].prefix;
     let call = || {
-        let mut args: Vec<Value> = vec![kind.into(), process.into()];
+        let mut args: Vec<Value> = vec![kind.into(), process.into(), last.as_str().into()];
         args.extend(members.iter().cloned());
         Call::about_shard(prefix, args)
     };

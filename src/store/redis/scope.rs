@@ -162,6 +162,11 @@ impl<'c> CommandScope<'c> {
         self.send(latency, reply).await
     }
 
+    /// Redis may have forgotten what it was to tell this connection.
+    pub(super) fn note_news(&self) {
+        self.session.generations.note_news();
+    }
+
     /// Whether requests may not use the connection now.
     fn is_down(&self) -> bool {
         match self.limits {

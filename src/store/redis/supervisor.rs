@@ -148,7 +148,15 @@ impl ConnectionSupervisor {
             }
             return;
         }
-        match tracking::hear(&connection).await {
+        let heard = tokio::select! {
+            biased;
+            event = self.events.errors.recv() => match event {
+                Ok((error, _)) => return self.note_loss(error),
+                Err(_) => return connection.end_session(),
+            },
+            heard = tracking::hear(&connection) => heard,
+        };
+        match heard {
             Err(error) => return self.note_failed_beat(&error),
             Ok(took) if tier.sessions.breaker.is_open() => self.resume_after(took).await,
             Ok(_) => {}

@@ -2,18 +2,28 @@
 -- (0: not at all), process, the last purge number seen in that generation, the number of the process's last
 -- purge in it, '1' if that generation is known to be void.
 -- Returns Redis's time (s, µs), the purge number, the counters b0 b1 b2 n0 n1 n2 l, which other layouts are
--- in use, which were, and 1 if this process is to sweep (sweep.lua).
+-- in use, which were, 1 if this process is to sweep (sweep.lua), and what changes when tracking was forgotten.
 local layouts, alive, own = KEYS[2], ARGV[3] .. ':alive', ARGV[4]
 local announced, process, seen, last = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
--- Whether purges are missing that the caller knows of: an older state has come back.
+-- Whether purges are missing that the caller knows of.
 local function is_older()
-  local number, forgotten = unpack(redis.call('HMGET', control, 'sq', 'lt'))
-  if tonumber(number) < seen then
-    return true
+  return tonumber(redis.call('HGET', control, 'sq')) < seen or lacks(process, last)
+end
+
+-- Changes whenever Redis has forgotten what it was to tell: it does so with any flush, of other databases too, and
+-- when it takes over the data of another server.
+local function find_history()
+  local info = redis.pcall('INFO', 'commandstats')
+  local replication = redis.pcall('INFO', 'replication')
+  if type(info) ~= 'string' or type(replication) ~= 'string' then
+    return ''
   end
-  local found = tonumber(redis.call('ZSCORE', landed, process) or 0)
-  return found < last and last > tonumber(forgotten or 0)
+  local calls = function(name)
+    return string.match(info, 'cmdstat_' .. name .. ':calls=(%d+)') or '0'
+  end
+  local id = string.match(replication, 'master_replid:(%w+)') or ''
+  return calls('flushdb') .. ' ' .. calls('flushall') .. ' ' .. id
 end
 
 -- Both are shared by all layouts, so no generation covers them.
@@ -39,7 +49,7 @@ end
 -- Who only looks begins nothing.
 if announced == 0 and redis.call('EXISTS', unpack(bookkeeping)) < #bookkeeping then
   local time, in_use, left = redis.call('TIME'), find_others()
-  return { known, '', { tonumber(time[1]), tonumber(time[2]), 0, 0, 0, 0, 0, 0, 0, 0, in_use, left, 0 } }
+  return { known, '', { tonumber(time[1]), tonumber(time[2]), 0, 0, 0, 0, 0, 0, 0, 0, in_use, left, 0, find_history() } }
 end
 
 return run(function()
@@ -76,6 +86,6 @@ return run(function()
   for i = 1, 8 do
     reply[i + 2] = tonumber(counters[i] or 0)
   end
-  reply[11], reply[12], reply[13] = in_use, left, sweeps
+  reply[11], reply[12], reply[13], reply[14] = in_use, left, sweeps, find_history()
   return reply
 end)

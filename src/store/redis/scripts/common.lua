@@ -183,8 +183,18 @@ local function tidy(limit)
   end
 end
 
--- A purge of this process has been carried out whole: gives it its number.
-local function land(process)
+-- Whether the process's purge of that number is missing: an older state has come back.
+local function lacks(process, last)
+  local found = tonumber(redis.call('ZSCORE', landed, process) or 0)
+  return found < last and last > tonumber(redis.call('HGET', control, 'lt') or 0)
+end
+
+-- A purge of this process has been carried out whole: gives it its number. The one that it knows as its last must be
+-- there: the new number could be the same.
+local function land(process, last)
+  if begun == '' and generation == known and lacks(process, tonumber(last)) then
+    begin_generation('older')
+  end
   local number = redis.call('HINCRBY', control, 'sq', 1)
   redis.call('ZADD', landed, number, process)
   if redis.call('ZCARD', landed) > 1000 then

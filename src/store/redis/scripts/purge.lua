@@ -1,9 +1,9 @@
--- KEYS: control. ARGV: prefix, generation, 'keys' or 'tags', the process if the purge is whole with this (else ''),
--- then some hundred members of `:ix` or `:tx` at most.
+-- KEYS: control. ARGV: prefix, generation, 'keys' or 'tags', the process if the purge is whole with this (else ''), the
+-- number of its last purge, then some hundred members of `:ix` or `:tx` at most.
 -- Removes what they stand for. Returns how many entries that were, and the purge's number if it is whole.
 return run(function()
   local removed = 0
-  for i = 5, #ARGV do
+  for i = 6, #ARGV do
     local key = ARGV[i]
     if ARGV[3] == 'tags' then
       redis.call('ZREM', tagged, key)
@@ -17,6 +17,6 @@ return run(function()
     unlease(key)
     redis.call('ZREM', index, key)
   end
-  local number = ARGV[4] ~= '' and land(ARGV[4]) or 0
+  local number = ARGV[4] ~= '' and land(ARGV[4], ARGV[5]) or 0
   return { removed + voided, number }
 end)

@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -444,4 +446,48 @@ async fn the_rights_of_the_readme_are_enough() {
         "{}",
         metrics.text()
     );
+}
+
+/// What memory may no longer serve in an outage, the app may confirm; and where it fails, too, stale is what the rule
+/// asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_old_in_an_outage_is_confirmed_by_the_app_or_served_if_it_fails() {
+    let mut server = RedisServer::start();
+    let app = TestApp::start().await;
+    let fails = Arc::new(AtomicBool::new(false));
+    let failing = Arc::clone(&fails);
+    app.on("GET", "/a", move |seen| {
+        if failing.load(Ordering::SeqCst) {
+            return Answer::status(503);
+        }
+        let answer = match seen.header("if-none-match") {
+            "\"1\"" => Answer::status(304),
+            _ => Answer::text("of the app"),
+        };
+        answer.header("etag", "\"1\"")
+    });
+    let config = format!(
+        "[redis]\nurl = \"{}\"\nstaleness = \"200ms\"\noutage = \"pass\"\n\
+         [[route]]\nname = \"a\"\npath = \"/a\"\nkey = \"a\"\nttl = \"5m\"\nstale_if_error = \"10m\"\nany_host = true\n",
+        server.url()
+    );
+    let sidecar = Sidecar::start(&app.url(), &config);
+    connected(&sidecar).await;
+    let client = sidecar.client();
+    assert_eq!(client.get("/a").await.text(), "of the app");
+    server.kill();
+    eventually("the app confirms it", SHORT, || async {
+        let answer = client.get("/a").await;
+        assert_eq!(answer.text(), "of the app");
+        answer
+            .header("cache-status")
+            .contains("fwd=stale; fwd-status=304")
+    })
+    .await;
+    fails.store(true, Ordering::SeqCst);
+    eventually("it is served although the app fails", SHORT, || async {
+        let answer = client.get("/a").await;
+        answer.text() == "of the app" && answer.header("cache-status").contains("stale-if-error")
+    })
+    .await;
 }

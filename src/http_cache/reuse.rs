@@ -87,6 +87,18 @@ fn authorizes(stored: &Stored) -> bool {
     stored.must_revalidate && ResponseDirectives::of(&stored.headers).must_revalidate
 }
 
+/// What is left of a verdict on what may have been purged without a word: it is not served before the app has
+/// confirmed it, but for where the app fails and RFC 5861 §4 or the rule allows it.
+pub fn until_confirmed(verdict: Reuse, stored: &Stored, now: SystemTime) -> Reuse {
+    match verdict {
+        Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. } => {
+            let stale_on_error = is_within(stored.stale_if_error, stored, now);
+            validate_or_fetch(stored, Reason::Stale, stale_on_error)
+        }
+        other => other,
+    }
+}
+
 fn consider(stored: &Stored, directives: &RequestDirectives, now: SystemTime) -> Reuse {
     let age = stored.age(now);
     let ttl = stored.ttl(now);

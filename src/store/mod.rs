@@ -175,6 +175,23 @@ impl Store {
         tier.for_outage(entry, outage, now)
     }
 
+    /// What memory holds of a tracked rule and may not serve, since it has not heard of Redis for too long and
+    /// cannot ask it: the app may confirm it. `can_ask`: whether Redis has answered just now.
+    pub fn unconfirmed(
+        &self,
+        key: &str,
+        coherence: Coherence,
+        can_ask: bool,
+        now: SystemTime,
+    ) -> Option<Arc<Entry>> {
+        let tier = self.shared.tier.as_ref()?;
+        let has_session = self.redis.as_ref().is_some_and(|it| it.session().is_some());
+        if (can_ask && has_session) || tier.trusts_memory() {
+            return None;
+        }
+        self.recall_trusted(key, coherence, now)
+    }
+
     /// What memory holds under `key`, whether or not it may be served.
     pub fn peek(&self, key: &str, now: SystemTime) -> Option<Arc<Entry>> {
         self.shared.memory.peek(key, now)

@@ -1,6 +1,7 @@
 //! Keys and certificates, inline and in files beside the config.
 
 use super::*;
+use crate::config::Outage;
 
 /// A P-256 public key.
 const PUBLIC_KEY: &str = "\
@@ -115,6 +116,24 @@ fn certificate_authorities() {
     assert!(
         errors.to_string().contains("holds no certificate"),
         "{errors}"
+    );
+}
+
+#[test]
+fn what_memory_does_without_redis() {
+    let table = |more: &str| format!("{LEAST}[redis]\nurl = \"redis://r\"\n{more}");
+    let redis = parse(&table("")).expect("a config").config.redis;
+    let redis = redis.expect("given");
+    let second = Duration::from_secs(1);
+    assert_eq!((redis.staleness, redis.outage_ttl), (second, 30 * second));
+    assert_eq!(redis.outage, Outage::Serve);
+    let text = table("staleness = \"100ms\"\noutage = \"pass\"\n");
+    let redis = parse(&text).expect("a config").config.redis;
+    assert_eq!(redis.map(|redis| redis.outage), Some(Outage::Pass));
+    let shown = errors(&table("staleness = \"99ms\"\n"));
+    assert!(
+        shown.contains("redis.staleness") && shown.contains("write 100ms or more"),
+        "{shown}"
     );
 }
 

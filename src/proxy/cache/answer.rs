@@ -17,7 +17,7 @@ use super::memo::Memo;
 use super::request::{Cache, CacheRequest, CacheRequestRef};
 use crate::clock;
 use crate::entry::{Entry, Variant};
-use crate::http_cache::{Reason, Reuse, ranges};
+use crate::http_cache::{Reason, Reuse, ranges, reuse};
 use crate::proxy::forward::pass;
 use crate::proxy::outcome::Outcome;
 use crate::proxy::request::context::RequestContext;
@@ -125,11 +125,20 @@ async fn look(owned: &CacheRequest) -> Look {
     let found = store.try_fetch(request.key(), request.coherence()).await;
     let leasing = Leasing::after(&found);
     let now = request.now();
+    let can_ask = found.is_ok();
     let entry = match found {
         Ok(found) => found.or_else(|| request.recall(now)),
         Err(_) => request.recall_unanswered(now),
     };
-    let (verdict, variant) = judge(request, entry, now);
+    let unconfirmed = match &entry {
+        None => store.unconfirmed(request.key(), request.coherence(), can_ask, now),
+        Some(_) => None,
+    };
+    let is_unconfirmed = unconfirmed.is_some();
+    let (mut verdict, variant) = judge(request, entry.or(unconfirmed), now);
+    if is_unconfirmed && let Some(variant) = &variant {
+        verdict = reuse::until_confirmed(verdict, &variant.stored, now);
+    }
     Look {
         verdict,
         variant,

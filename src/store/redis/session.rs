@@ -1,9 +1,10 @@
 //! Sessions: when a connection to Redis may be used, and what may enter memory meanwhile.
 //!
-//! A connection is of use while it has a *session*: connected, client tracking confirmed, clock
-//! compared, every missed purge done again. A session ends with its connection, or with all sessions of
-//! the process when Redis turns out to hold other data, or another layout is in use beside the own one.
-//! Memory is emptied whenever one begins, so that it never goes on as if it had heard of every change.
+//! A connection is of use while it has a *session*: connected, client tracking confirmed, clock and
+//! generations compared, every missed purge done again. A session ends with its connection, or with all
+//! sessions of the process when another layout is in use beside the own one. Memory is emptied whenever one
+//! begins, so that it never goes on as if it had heard of every change, and is trusted only as long as each
+//! connection that has filled it is heard (`trust`).
 //!
 //! A session may end while a command is under way in it, or while it is still being prepared. So whoever
 //! uses an answer of Redis looks at the session again when the answer is there, and a session begins only

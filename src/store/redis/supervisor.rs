@@ -148,13 +148,8 @@ impl ConnectionSupervisor {
             }
             return;
         }
-        let heard = tokio::select! {
-            biased;
-            event = self.events.errors.recv() => match event {
-                Ok((error, _)) => return self.note_loss(error),
-                Err(_) => return connection.end_session(),
-            },
-            heard = tracking::hear(&connection) => heard,
+        let Some(heard) = self.unless_lost(tracking::hear(&connection)).await else {
+            return;
         };
         match heard {
             Err(error) => return self.note_failed_beat(&error),
@@ -164,15 +159,35 @@ impl ConnectionSupervisor {
         tier.forget_what_is_untold();
         if now >= self.beat_at {
             self.beat_at = now + HEARTBEAT;
-            let beaten = beat::beat(&connection.for_maintenance(), connection.presence).await;
-            if let Err(error) = beaten {
-                return self.note_failed_beat(&error);
+            let scope = connection.for_maintenance();
+            match self
+                .unless_lost(beat::beat(&scope, connection.presence))
+                .await
+            {
+                None => return,
+                Some(Err(error)) => return self.note_failed_beat(&error),
+                Some(Ok(_)) => {}
             }
         }
         if tier.journal.take_retry(now) {
             let _ = purge::resend_failed(&connection.for_maintenance(), stands).await;
         }
         sweep::go_on(&connection.for_maintenance()).await;
+    }
+
+    /// Does `work`, whose answer may never come if the connection breaks; `None`: it has, and that is noted.
+    async fn unless_lost<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            event = self.events.errors.recv() => {
+                match event {
+                    Ok((error, _)) => self.note_loss(error),
+                    Err(_) => self.connection.end_session(),
+                }
+                None
+            }
+            done = work => Some(done),
+        }
     }
 
     /// The breaker is open, though Redis answers: it is slow. Memory and the session are kept meanwhile, since Redis
@@ -202,7 +217,10 @@ impl ConnectionSupervisor {
     }
 
     async fn recover(&mut self) {
-        let recovered = recovery::recover(&self.connection).await;
+        let connection = Arc::clone(&self.connection);
+        let Some(recovered) = self.unless_lost(recovery::recover(&connection)).await else {
+            return;
+        };
         // An event that waits means the connection just prepared may be gone.
         let undisturbed = self.events.errors.is_empty() && self.events.reconnects.is_empty();
         match recovered {

@@ -124,14 +124,8 @@ impl Store {
         now: SystemTime,
     ) -> Option<Arc<Entry>> {
         match &self.shared.tier {
-            Some(tier) if !tier.trusts_memory() => {
-                let can_ask = || self.redis.as_ref().is_some_and(|it| it.session().is_some());
-                match can_ask() {
-                    true => None,
-                    false => self.recall_in_outage(tier, key, coherence, outage, now),
-                }
-            }
-            _ => self.recall_trusted(key, coherence, now),
+            Some(tier) if !tier.trusts_memory() && self.can_ask() => None,
+            _ => self.recall_unanswered(key, coherence, outage, now),
         }
     }
 
@@ -143,12 +137,17 @@ impl Store {
         outage: Option<Outage>,
         now: SystemTime,
     ) -> Option<Arc<Entry>> {
+        let entry = self.recall_trusted(key, coherence, now)?;
         match &self.shared.tier {
-            Some(tier) if !tier.trusts_memory() => {
-                self.recall_in_outage(tier, key, coherence, outage, now)
-            }
-            _ => self.recall_trusted(key, coherence, now),
+            Some(tier) if !tier.trusts_memory() => tier.for_outage(entry, outage, now),
+            _ => Some(entry),
         }
+    }
+
+    /// Whether requests may use Redis.
+    fn can_ask(&self) -> bool {
+        let redis = self.redis.as_ref();
+        redis.is_some_and(|redis| redis.session().is_some())
     }
 
     fn recall_trusted(
@@ -163,30 +162,17 @@ impl Store {
         self.shared.memory.get(key, now)
     }
 
-    fn recall_in_outage(
-        &self,
-        tier: &Tier,
-        key: &str,
-        coherence: Coherence,
-        outage: Option<Outage>,
-        now: SystemTime,
-    ) -> Option<Arc<Entry>> {
-        let entry = self.recall_trusted(key, coherence, now)?;
-        tier.for_outage(entry, outage, now)
-    }
-
     /// What memory holds of a tracked rule and may not serve, since it has not heard of Redis for too long and
-    /// cannot ask it: the app may confirm it. `can_ask`: whether Redis has answered just now.
+    /// cannot ask it: the app may confirm it. `has_answered`: whether Redis has, just now.
     pub fn unconfirmed(
         &self,
         key: &str,
         coherence: Coherence,
-        can_ask: bool,
+        has_answered: bool,
         now: SystemTime,
     ) -> Option<Arc<Entry>> {
         let tier = self.shared.tier.as_ref()?;
-        let has_session = self.redis.as_ref().is_some_and(|it| it.session().is_some());
-        if (can_ask && has_session) || tier.trusts_memory() {
+        if (has_answered && self.can_ask()) || tier.trusts_memory() {
             return None;
         }
         self.recall_trusted(key, coherence, now)

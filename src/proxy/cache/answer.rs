@@ -125,13 +125,13 @@ async fn look(owned: &CacheRequest) -> Look {
     let found = store.try_fetch(request.key(), request.coherence()).await;
     let leasing = Leasing::after(&found);
     let now = request.now();
-    let can_ask = found.is_ok();
+    let has_answered = found.is_ok();
     let entry = match found {
         Ok(found) => found.or_else(|| request.recall(now)),
         Err(_) => request.recall_unanswered(now),
     };
     let unconfirmed = match &entry {
-        None => store.unconfirmed(request.key(), request.coherence(), can_ask, now),
+        None => store.unconfirmed(request.key(), request.coherence(), has_answered, now),
         Some(_) => None,
     };
     let is_unconfirmed = unconfirmed.is_some();

@@ -47,7 +47,7 @@
 //!
 //! | what | where |
 //! | --- | --- |
-//! | a setting of a route | its key in `config/fields/rules.rs`, its value in `config/compile/rules.rs`, into [`http_cache::Policy`] if it decides by RFC 9111 and else into [`config::Route`], read through [`live::Rule`]; tests then ask for `config/full.toml`, the README and `explain` |
+//! | a setting of a route | its key in `config/fields/settings.rs`, its value in `config/compile/settings.rs`, into [`http_cache::Policy`] if it decides by RFC 9111 and else into [`config::Settings`], read through [`live::Rule`]; tests then ask for `config/full.toml`, the README and `explain` |
 //! | a reason | [`http_cache::Reason`]; its row and its arm in `http_cache/cache_status.rs`, and the README: tests ask for them |
 //! | a condition for storing | in [`http_cache::storable()`] if it is of the answer. What the answer does not tell (a count, a budget) belongs behind the body, beside `FillEnd::Untagged`: a refusal by the head also tells those who wait to ask for themselves, for ten seconds |
 //! | a second shared store | beside `store/redis`; what [`store::Store`] asks of its `AttachedTier` is then the interface |

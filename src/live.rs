@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::config::{Abandoned, Coherence, Config, Outage, Route};
-use crate::entry::Priority;
+use crate::config::{Config, Route, Settings};
 use crate::http_cache::Policy;
 use crate::in_flight::InFlight;
 use crate::jwt::{JwtConfigError, Verifier};
@@ -64,17 +63,17 @@ impl Live {
             .chain(std::iter::once(Ok(pool)))
             .collect::<Result<Vec<_>, _>>()?;
         let share = fill_share(&config);
-        let fills_of = |route: &Route| RuleFills::new(route.max_fills.unwrap_or(share));
+        let fills_of = |route: &Route| RuleFills::new(route.settings.max_fills.unwrap_or(share));
         Ok(Live {
             fills: config.routes.iter().map(fills_of).collect(),
-            unmatched_fills: RuleFills::new(share),
+            unmatched_fills: RuleFills::new(config.defaults.settings.max_fills.unwrap_or(share)),
             jwt: config.jwt.as_ref().map(Verifier::new).transpose()?,
             rules: config
                 .routes
                 .iter()
-                .map(|route| metrics.rule(&route.name, route.priority))
+                .map(|route| metrics.rule(&route.name, route.settings.priority))
                 .collect(),
-            unmatched: metrics.rule("-", config.defaults.priority),
+            unmatched: metrics.rule("-", config.defaults.settings.priority),
             default_key: Template::default_key(),
             upstreams,
             source,
@@ -84,23 +83,15 @@ impl Live {
 
     /// The settings of a rule, or of unmatched requests.
     pub fn rule(&self, index: Option<usize>) -> Rule<'_> {
-        match index {
-            Some(index) => Rule {
-                route: Some(&self.config.routes[index]),
-                policy: &self.config.routes[index].policy,
-                metrics: &self.rules[index],
-                fills: &self.fills[index],
-                fill_share: fill_share(&self.config),
-                defaults: &self.config.defaults,
-            },
-            None => Rule {
-                route: None,
-                policy: &self.config.defaults.policy,
-                metrics: &self.unmatched,
-                fills: &self.unmatched_fills,
-                fill_share: fill_share(&self.config),
-                defaults: &self.config.defaults,
-            },
+        let route = index.map(|index| &self.config.routes[index]);
+        let settings = route.map_or(&self.config.defaults.settings, |route| &route.settings);
+        Rule {
+            route,
+            settings,
+            policy: &settings.policy,
+            metrics: index.map_or(&self.unmatched, |index| &self.rules[index]),
+            fills: index.map_or(&self.unmatched_fills, |index| &self.fills[index]),
+            fill_share: fill_share(&self.config),
         }
     }
 }
@@ -150,6 +141,8 @@ impl RuleFills {
 pub struct Rule<'l> {
     /// `None`: no rule matches.
     pub route: Option<&'l Route>,
+    /// What it has of its own, of its groups or of the defaults.
+    pub settings: &'l Settings,
     /// RFC 9111 settings.
     pub policy: &'l Policy,
     /// Its counters.
@@ -157,7 +150,6 @@ pub struct Rule<'l> {
     /// Its fills.
     pub fills: &'l RuleFills,
     fill_share: usize,
-    defaults: &'l crate::config::Defaults,
 }
 
 impl<'l> Rule<'l> {
@@ -166,39 +158,9 @@ impl<'l> Rule<'l> {
         self.route.map(|route| route.name.as_str())
     }
 
-    /// How soon purges made elsewhere are seen.
-    pub fn coherence(self) -> Coherence {
-        self.route
-            .map_or(Coherence::Tracked, |route| route.coherence)
-    }
-
-    /// What memory does while Redis cannot be asked; `None`: as `[redis] outage` says.
-    pub fn outage(self) -> Option<Outage> {
-        self.route.and_then(|route| route.outage)
-    }
-
-    /// The largest body stored.
-    pub fn max_body(self) -> usize {
-        self.route
-            .map_or(self.defaults.max_body, |route| route.max_body)
-    }
-
     /// Fills at a time.
     pub fn max_fills(self) -> usize {
-        let of_route = self.route.and_then(|route| route.max_fills);
-        of_route.unwrap_or(self.fill_share)
-    }
-
-    /// What becomes of a fill that nobody waits for.
-    pub fn abandoned(self) -> Abandoned {
-        self.route
-            .map_or(self.defaults.abandoned, |route| route.abandoned)
-    }
-
-    /// Worth in the budget.
-    pub fn priority(self) -> Priority {
-        self.route
-            .map_or(self.defaults.priority, |route| route.priority)
+        self.settings.max_fills.unwrap_or(self.fill_share)
     }
 
     /// Templates of the tags of what is stored.

@@ -20,6 +20,7 @@ use crate::proxy::request::plan::{self, Plan};
 use crate::store::Store;
 
 pub use account::{Account, HeldAccount, Planned, Tier, VariantAccount};
+pub use settings::show as show_settings;
 
 /// The request to explain: the body of `POST /explain`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +73,7 @@ pub async fn explain(context: &RequestContext, store: &Store) -> Account {
     let plan = plan::plan(context);
     let held = match &plan {
         Plan::Cache(lookup) => {
-            let coherence = context.live.rule(lookup.rule).coherence();
+            let coherence = context.live.rule(lookup.rule).settings.coherence;
             let inspection = store.inspect(&lookup.key.text, coherence).await;
             Some(HeldAccount::of(context, lookup, &inspection))
         }

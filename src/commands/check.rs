@@ -93,8 +93,8 @@ fn print_audiences(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
         return Ok(());
     }
     writeln!(out)?;
-    for route in config.routes.iter().filter(|route| route.enabled) {
-        let audience = match route.policy.shared {
+    for route in config.routes.iter().filter(|route| route.settings.enabled) {
+        let audience = match route.settings.policy.shared {
             true => "everyone (shared = true)".to_owned(),
             false => route.credentials.audience(),
         };
@@ -119,11 +119,15 @@ fn print_audiences(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
 fn route_rows(config: &Config) -> Vec<[String; 5]> {
     let row = |route: &crate::config::Route| {
         let ttl = route
+            .settings
             .policy
             .ttl
             .map_or("by answer".to_owned(), show_duration);
-        let priority = route.priority.as_str().to_owned();
-        let ttl = if route.enabled { ttl } else { "off".to_owned() };
+        let priority = route.settings.priority.as_str().to_owned();
+        let ttl = match route.settings.enabled {
+            true => ttl,
+            false => "off".to_owned(),
+        };
         [
             route.name.clone(),
             route.path.clone(),

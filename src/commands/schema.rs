@@ -34,8 +34,7 @@ pub fn schema() -> Value {
 
 fn describe_section(section: &Section) -> Value {
     let properties: Map<String, Value> = section
-        .fields
-        .iter()
+        .fields()
         .map(|field| (field.key.to_owned(), describe_field(field)))
         .collect();
     let mut table = json!({
@@ -124,7 +123,7 @@ mod tests {
                 table
             };
             assert_eq!(table["additionalProperties"], false, "{}", section.name);
-            for field in section.fields {
+            for field in section.fields() {
                 let of_field = &table["properties"][field.key];
                 assert_eq!(of_field["description"], field.doc, "{}", field.key);
             }

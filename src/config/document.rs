@@ -164,6 +164,18 @@ impl Document {
     }
 }
 
+impl Node {
+    /// Whether it, or an element of it, stands there.
+    pub(super) fn covers(&self, position: &Position) -> bool {
+        let is_within = |item: &Node| item.position == *position;
+        let items = match &self.value {
+            Value::List(items) => items.as_slice(),
+            _ => &[],
+        };
+        is_within(self) || items.iter().any(is_within)
+    }
+}
+
 impl Table {
     /// The value of a key.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
@@ -187,7 +199,7 @@ fn unknown_section(name: &str, value: &DeValue<'_>) -> (String, String) {
 
 fn unknown_key(section: &Section, key: &str) -> (String, String) {
     let what = format!("{} has no such key", show_header(section.name));
-    let keys = section.fields.iter().map(|field| field.key);
+    let keys = section.fields().map(|field| field.key);
     let remedy = match (did_you_mean(key, keys.clone()), home_of(key)) {
         (Some(near), _) => format!("did you mean {near}?"),
         (None, Some(home)) => format!("it belongs below {}", show_header(home)),

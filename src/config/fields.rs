@@ -4,9 +4,11 @@
 //! list, so they cannot disagree.
 
 mod rules;
+mod settings;
 mod tables;
 
-use rules::{PURGE, ROUTE};
+use rules::{GROUP, PURGE, ROUTE};
+use settings::SETTINGS;
 use tables::{ADMIN, BUDGET, DEFAULTS, JWT, LISTEN, LOG, MEMORY, REDIS, UPSTREAM};
 
 /// A table of the file.
@@ -20,8 +22,10 @@ pub(crate) struct Section {
     pub(crate) created_by: &'static [&'static str],
     /// What it is for, in one line.
     pub(crate) doc: &'static str,
-    /// Its keys.
-    pub(crate) fields: &'static [Field],
+    /// Its own keys.
+    pub(crate) own: &'static [Field],
+    /// Whether it takes the settings that a route, its groups and the defaults have in common.
+    pub(crate) has_settings: bool,
 }
 
 /// A key of a table.
@@ -69,10 +73,26 @@ pub(crate) enum Kind {
 }
 
 impl Section {
+    /// Its keys.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &'static Field> + Clone + use<> {
+        let settings = if self.has_settings { SETTINGS } else { &[] };
+        self.own.iter().chain(settings)
+    }
+
     /// The key's field.
     pub(crate) fn field(&self, key: &str) -> Option<&'static Field> {
-        self.fields.iter().find(|field| field.key == key)
+        self.fields().find(|field| field.key == key)
     }
+}
+
+/// The settings that a route, its groups and the defaults have in common.
+pub(crate) fn settings() -> &'static [Field] {
+    SETTINGS
+}
+
+/// Whether a route that lacks the key has it from its groups or the defaults.
+pub(crate) fn is_setting(key: &str) -> bool {
+    SETTINGS.iter().any(|field| field.key == key)
 }
 
 /// The section of that name.
@@ -89,13 +109,14 @@ const fn field(key: &'static str, kind: Kind, default: &'static str, doc: &'stat
     }
 }
 
-const fn table(name: &'static str, doc: &'static str, fields: &'static [Field]) -> Section {
+const fn table(name: &'static str, doc: &'static str, own: &'static [Field]) -> Section {
     Section {
         name,
         repeated: false,
         created_by: &[],
         doc,
-        fields,
+        own,
+        has_settings: false,
     }
 }
 
@@ -131,11 +152,14 @@ pub(crate) static SECTIONS: &[Section] = &[
         BUDGET,
     ),
     table("memory", "The cache in this process.", MEMORY),
-    table(
-        "defaults",
-        "What routes inherit, and requests that no route matches.",
-        DEFAULTS,
-    ),
+    Section {
+        has_settings: true,
+        ..table(
+            "defaults",
+            "What routes inherit, and requests that no route matches.",
+            DEFAULTS,
+        )
+    },
     Section {
         created_by: JWT_KEYS,
         ..table(
@@ -148,6 +172,16 @@ pub(crate) static SECTIONS: &[Section] = &[
     table("log", "The log.", LOG),
     Section {
         repeated: true,
+        has_settings: true,
+        ..table(
+            "group",
+            "What the routes below a path inherit, before the defaults.",
+            GROUP,
+        )
+    },
+    Section {
+        repeated: true,
+        has_settings: true,
         ..table("route", "A path whose answers are cached.", ROUTE)
     },
     Section {
@@ -168,8 +202,8 @@ mod tests {
     #[test]
     fn names_are_unique() {
         for section in SECTIONS {
-            let keys: BTreeSet<_> = section.fields.iter().map(|field| field.key).collect();
-            assert_eq!(keys.len(), section.fields.len(), "{}", section.name);
+            let keys: BTreeSet<_> = section.fields().map(|field| field.key).collect();
+            assert_eq!(keys.len(), section.fields().count(), "{}", section.name);
         }
     }
 

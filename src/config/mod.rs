@@ -35,7 +35,7 @@ use http::{HeaderName, Method};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
-use crate::routes::{CookieNames, IgnoreQuery, KeyedCredentials, LenientMatcher};
+use crate::routes::{IgnoreQuery, KeyedCredentials, LenientMatcher};
 use crate::routes::{Matcher, Template};
 
 /// A config that cannot be wrong.
@@ -218,33 +218,54 @@ pub struct Memory {
     pub per_body: u64,
 }
 
-/// What rules inherit.
+/// What requests are that no route matches, and what all requests have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
     /// What happens to a GET that no rule matches.
     pub unmatched: Unmatched,
-    /// The policy of unmatched requests under `rfc9111`.
-    pub policy: Policy,
-    /// The largest body stored. Default 1 MiB.
-    pub max_body: usize,
+    /// Of unmatched requests under `rfc9111`.
+    pub settings: Settings,
     /// The largest part of a JSON body read for variables. Default 256 KiB.
     pub max_variables: usize,
-    /// The priority of unmatched requests.
-    pub priority: Priority,
     /// Fields that a gateway in front of Pannier sets and no client can: they count as identity.
     pub trusted_identity: Vec<HeaderName>,
     /// Fields that make the app take a request for another one.
     pub unsafe_headers: Vec<HeaderName>,
     /// Fields that say who asks as `Authorization` does, beside those that do by their name.
     pub credential_headers: Vec<HeaderName>,
-    /// Cookies that change no answer; irrelevant ones of analytics and consent are among them.
-    pub ignore_cookies: CookieNames,
     /// What the key of unmatched requests carries of a requester.
     pub credentials: KeyedCredentials,
-    /// What becomes of a fetch for the store whose client has gone.
-    pub abandoned: Abandoned,
     /// Whether `Cache-Status` tells the key (RFC 9211 §2.7). Default false.
     pub cache_status_key: bool,
+}
+
+/// What a route has of its own, of its groups or of the defaults; the nearest counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// RFC 9111 settings.
+    pub policy: Policy,
+    /// Worth in the budget.
+    pub priority: Priority,
+    /// The largest body stored. Default 1 MiB.
+    pub max_body: usize,
+    /// Query fields that do not change the answer, of all that it inherits.
+    pub ignore_query: IgnoreQuery,
+    /// Cookies that do not change the answer, of all that it inherits, as written.
+    pub ignore_cookies: Vec<String>,
+    /// Whether all hosts share the answer.
+    pub any_host: bool,
+    /// How soon purges made by other sidecars are seen.
+    pub coherence: Coherence,
+    /// What memory does while Redis cannot be asked; `None`: as `[redis] outage` says.
+    pub outage: Option<Outage>,
+    /// Fetches for the store at a time; `None`: half of `upstream.max_fills`.
+    pub max_fills: Option<usize>,
+    /// What becomes of a fetch for the store whose client has gone.
+    pub abandoned: Abandoned,
+    /// `false`: passed to the app.
+    pub enabled: bool,
+    /// Keys that it does not give itself, and the table that does.
+    pub origins: Vec<(&'static str, String)>,
 }
 
 /// `[defaults] unmatched`.
@@ -337,28 +358,8 @@ pub struct Route {
     pub tags: Vec<Template>,
     /// `tags` as written.
     pub tags_text: Vec<String>,
-    /// RFC 9111 settings.
-    pub policy: Policy,
-    /// Worth in the budget.
-    pub priority: Priority,
-    /// The largest body stored.
-    pub max_body: usize,
-    /// Query fields that do not change the answer.
-    pub ignore_query: IgnoreQuery,
-    /// Whether all hosts share the answer.
-    pub any_host: bool,
-    /// How soon purges made by other sidecars are seen.
-    pub coherence: Coherence,
-    /// What memory does while Redis cannot be asked; `None`: as `[redis] outage` says.
-    pub outage: Option<Outage>,
-    /// Fetches for the store at a time; `None`: half of `upstream.max_fills`.
-    pub max_fills: Option<usize>,
-    /// What becomes of a fetch for the store whose client has gone.
-    pub abandoned: Abandoned,
-    /// `false`: passed to the app.
-    pub enabled: bool,
-    /// Cookies that do not change the answer, as written.
-    pub ignore_cookies: Vec<String>,
+    /// How its answers are stored and served.
+    pub settings: Settings,
     /// Claims among whose bearers the answers are shared, as written.
     pub shared_by: Vec<String>,
     /// Which of a requester's credentials `key` carries.

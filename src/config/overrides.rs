@@ -41,7 +41,7 @@ pub(super) fn overrides() -> impl Iterator<Item = (&'static Section, &'static Fi
         .flat_map(|section| {
             let named =
                 move |field: &'static Field| (section, field, name_variable(section, field.key));
-            section.fields.iter().map(named)
+            section.fields().map(named)
         })
 }
 

@@ -113,7 +113,7 @@ impl Problems {
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.errors.push(problem(position, key, what, remedy));
+        add(&mut self.errors, problem(position, key, what, remedy));
     }
 
     /// Adds a warning.
@@ -124,7 +124,7 @@ impl Problems {
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.warnings.push(problem(position, key, what, remedy));
+        add(&mut self.warnings, problem(position, key, what, remedy));
     }
 
     /// How many errors there are so far.
@@ -141,6 +141,13 @@ impl Problems {
         } else {
             Err(ConfigErrors(self.errors))
         }
+    }
+}
+
+/// Once, though what many routes inherit is read for each of them.
+fn add(problems: &mut Vec<Problem>, problem: Problem) {
+    if !problems.contains(&problem) {
+        problems.push(problem);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::document::{Node, Table, Value};
 use super::env::Env;
-use super::fields::{Field, Section, section};
+use super::fields::{Field, Section, is_setting, section, settings};
 use super::interpolate::{Unfilled, interpolate};
 use super::problem::{Position, Problems};
 use super::value::{Parsed, parse};
@@ -15,10 +15,21 @@ use super::value::{Parsed, parse};
 pub(super) struct Reader<'a> {
     section: &'static Section,
     table: Option<&'a Table>,
+    /// Where the settings are looked for that the table does not give, the nearest first.
+    inherited: Vec<Inherited<'a>>,
     file: &'a str,
     env: &'a Env,
     problems: &'a mut Problems,
     is_clean: bool,
+}
+
+/// A table whose settings others inherit.
+#[derive(Clone, Debug)]
+pub(super) struct Inherited<'a> {
+    pub(super) section: &'static Section,
+    pub(super) table: &'a Table,
+    /// As `explain` names it: `[defaults]`, `[[group]] /api/{*rest}`.
+    pub(super) name: String,
 }
 
 impl<'a> Reader<'a> {
@@ -33,11 +44,17 @@ impl<'a> Reader<'a> {
         Reader {
             section: section(name).expect("every section that is read is in the list"),
             table,
+            inherited: Vec::new(),
             file,
             env,
             problems,
             is_clean: true,
         }
+    }
+
+    /// With tables from which the settings come that its own does not give, the nearest first.
+    pub(super) fn inheriting(self, inherited: Vec<Inherited<'a>>) -> Reader<'a> {
+        Reader { inherited, ..self }
     }
 
     /// Whether no error was found through this reader.
@@ -80,12 +97,14 @@ impl<'a> Reader<'a> {
         remedy: impl Into<String>,
     ) {
         self.is_clean = false;
-        self.problems.error(position, self.name(key), what, remedy);
+        let name = self.name_at(&position, key);
+        self.problems.error(position, name, what, remedy);
     }
 
     /// Reports that the key's value is unwise.
     pub(super) fn warn(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
-        let (position, name) = (self.position(key), self.name(key));
+        let position = self.position(key);
+        let name = self.name_at(&position, key);
         self.problems.warning(position, name, what, remedy);
     }
 
@@ -153,6 +172,43 @@ impl<'a> Reader<'a> {
         self.size(key).and_then(|size| usize::try_from(size).ok())
     }
 
+    /// A list of the table itself.
+    pub(super) fn own_texts(&mut self, key: &str) -> Vec<(Position, String)> {
+        let own = self.table.and_then(|table| table.get(key));
+        match own.and_then(|node| self.parse(self.field(key), node)) {
+            Some(Parsed::Texts(texts)) => texts,
+            _ => Vec::new(),
+        }
+    }
+
+    /// The names in a list and in those of the same key that the table inherits.
+    pub(super) fn all_texts(&mut self, key: &str) -> Vec<(Position, String)> {
+        let field = self.field(key);
+        let mut texts = Vec::new();
+        for (_, node) in self.nodes(key) {
+            if let Some(Parsed::Texts(found)) = self.parse(field, node) {
+                texts.extend(found);
+            }
+        }
+        texts
+    }
+
+    /// Which settings are inherited, and from which tables.
+    pub(super) fn origins(&self) -> Vec<(&'static str, String)> {
+        let mut origins = Vec::new();
+        for key in settings().iter().map(|field| field.key) {
+            if self.table.is_some_and(|table| table.get(key).is_some()) {
+                continue;
+            }
+            let from = self
+                .inherited
+                .iter()
+                .find(|from| from.table.get(key).is_some());
+            origins.extend(from.map(|from| (key, from.name.clone())));
+        }
+        origins
+    }
+
     /// A list of texts or words, each with its line.
     pub(super) fn texts(&mut self, key: &str) -> Vec<(Position, String)> {
         match self.value(key) {
@@ -168,23 +224,44 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn name(&self, key: &str) -> String {
-        format!("{}.{key}", self.section.name)
+    /// The key with its table: the one that gives what stands at `position`.
+    fn name_at(&self, position: &Position, key: &str) -> String {
+        let giver = self.nodes(key).find(|(_, node)| node.covers(position));
+        let section = giver.map_or(self.section, |(section, _)| section);
+        format!("{}.{key}", section.name)
     }
 
     fn node(&self, key: &str) -> Option<&'a Node> {
-        self.table.and_then(|table| table.get(key))
+        self.nodes(key).next().map(|(_, node)| node)
+    }
+
+    /// What gives the key: the table itself, then those that it inherits from.
+    fn nodes(&self, key: &str) -> impl Iterator<Item = (&'static Section, &'a Node)> + use<'a> {
+        let own = self.table.map(|table| (self.section, table));
+        let inherited = self.inherited.iter().filter(|_| is_setting(key));
+        let inherited = inherited.map(|from| (from.section, from.table));
+        let tables = own.into_iter().chain(inherited);
+        let nodes = tables.filter_map(|(section, table)| Some((section, table.get(key)?)));
+        nodes.collect::<Vec<_>>().into_iter()
+    }
+
+    fn field(&self, key: &str) -> &'static Field {
+        let field = self.section.field(key);
+        field.expect("every key that is read is in the list of fields")
     }
 
     /// The key's value; its default if it is not given or wrong.
     fn value(&mut self, key: &str) -> Option<Parsed> {
-        let field = self.section.field(key);
-        let field = field.expect("every key that is read is in the list of fields");
-        self.given(field).or_else(|| parse_default(field))
+        let field = self.field(key);
+        let given = self
+            .nodes(key)
+            .find_map(|(_, node)| self.parse(field, node));
+        given.or_else(|| parse_default(field))
     }
 
-    fn given(&mut self, field: &'static Field) -> Option<Parsed> {
-        let node = self.fill(field.key, self.node(field.key)?)?;
+    /// `None`: it is wrong, or stands for no value.
+    fn parse(&mut self, field: &'static Field, node: &Node) -> Option<Parsed> {
+        let node = self.fill(field.key, node)?;
         // `token = "${TOKEN:-}"`: an empty variable is how deployments spell "no value".
         if matches!(&node.value, Value::Given(text) if text.is_empty()) {
             return None;

@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn every_default_is_of_its_kind() {
-        for field in SECTIONS.iter().flat_map(|section| section.fields) {
+        for field in SECTIONS.iter().flat_map(|section| section.fields()) {
             if !field.default.is_empty() {
                 let value = Value::Given(field.default.to_owned());
                 let parsed = parse(field.kind, &node(value));

@@ -40,6 +40,27 @@ pub struct Matched<'m, 'p, T> {
     pub params: Params<'m, 'p>,
 }
 
+/// The paths of a `[[group]]`.
+#[derive(Clone, Debug)]
+pub struct PathGroup(Path);
+
+impl PathGroup {
+    /// All that `path` matches.
+    pub fn parse(path: &str) -> Result<PathGroup, PathError> {
+        Path::parse(path).map(PathGroup)
+    }
+
+    /// Whether every request that the route of this path matches belongs to it.
+    pub fn holds(&self, route: &str) -> bool {
+        Path::parse(route).is_ok_and(|route| self.0.contains(&route))
+    }
+
+    /// Whether it is the narrower of two that hold one route.
+    pub fn is_within(&self, other: &PathGroup) -> bool {
+        other.0.contains(&self.0)
+    }
+}
+
 impl<T> Default for Matcher<T> {
     fn default() -> Self {
         Matcher {

@@ -15,7 +15,7 @@ pub mod template;
 pub use credentials::{CookieNames, is_credential};
 pub use ignore_query::IgnoreQuery;
 pub use lenient::{LenientMatcher, find_confusable};
-pub use matcher::{Matched, Matcher};
+pub use matcher::{Matched, Matcher, PathGroup};
 pub use pattern::{Pattern, Purge};
 pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed};
 pub use template::{Key, Template};

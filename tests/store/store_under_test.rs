@@ -1,6 +1,5 @@
 //! A store as a sidecar has it, and what the tests put in.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +7,12 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use pannier::clock::Clock;
 use pannier::config::Coherence::{Strict, Tracked};
-use pannier::config::{self, Config, Outage};
+use pannier::config::{self, Config, Env, Outage};
 use pannier::entry::{Entry, Priority, Variant};
 use pannier::http_cache::vary::Selector;
-use pannier::http_cache::{CacheControlMode, Despite, Policy, Reason, Stored};
+use pannier::http_cache::{Reason, Stored};
 use pannier::metrics::Metrics;
-use pannier::routes::{CookieNames, KeyedCredentials, LenientMatcher, Matcher, Pattern, Purge};
+use pannier::routes::{Pattern, Purge};
 use pannier::store::{Status, Store};
 
 use crate::support::eventually;
@@ -251,99 +250,36 @@ fn body(entry: &Entry) -> String {
 }
 
 fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config {
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let second = Duration::from_secs(1);
-    Config {
-        listen: config::Listen {
-            proxy: anywhere,
-            admin: anywhere,
-            workers: 1,
-            max_connections: 100,
-            header_timeout: second,
-            body_timeout: second,
-            idle_timeout: second,
-            min_rate: 100,
-            max_head: 65536,
-            drain_delay: Duration::ZERO,
-            ready_path: None,
-            drain_timeout: second,
-            underscores: config::Underscores::Drop,
-            tls: None,
-        },
-        upstream: config::Upstream {
-            max_fills: 8,
-            target: config::Target::Unix("/nonexistent".into()),
-            timeout: second,
-            connect_timeout: second,
-            body_timeout: second,
-            idle_timeout: second,
-            max_idle: 1,
-            ca_file: None,
-            preserve_host: true,
-            http2: false,
-        },
-        redis: Some(config::Redis {
-            url: url.to_owned(),
-            namespace: "test".to_owned(),
-            timeout,
-            reconnect_max: Duration::from_millis(500),
-            breaker_failures: 3,
-            breaker_probe: Duration::from_millis(50),
-            staleness: Duration::from_secs(1),
-            outage: Outage::Serve,
-            outage_ttl: Duration::from_secs(30),
-            ca_file: None,
-            layout,
-        }),
-        budget: config::Budget {
-            max,
-            evict_at: max * 9 / 10,
-        },
-        memory: config::Memory {
-            max: 8 << 20,
-            in_flight: 64 << 20,
-            per_body: 64 << 10,
-        },
-        defaults: config::Defaults {
-            abandoned: config::Abandoned::Finish,
-            unmatched: config::Unmatched::Pass,
-            policy: policy(),
-            max_body: 1 << 20,
-            max_variables: 1 << 18,
-            priority: Priority::Medium,
-            trusted_identity: Vec::new(),
-            unsafe_headers: Vec::new(),
-            credential_headers: Vec::new(),
-            ignore_cookies: CookieNames::default(),
-            credentials: KeyedCredentials::default(),
-            cache_status_key: false,
-        },
-        jwt: None,
-        admin: config::Admin {
-            token: None,
-            hosts: Vec::new(),
-        },
-        log: config::Log {
-            level: "info".to_owned(),
-            format: config::LogFormat::Text,
-            summary_every: 0,
-        },
-        routes: Vec::new(),
-        matcher: Matcher::default(),
-        lenient: LenientMatcher::default(),
-        purges: Vec::new(),
+    let timeout = timeout.as_millis();
+    let evict_at = max * 9 / 10;
+    let text = format!(
+        r#"
+[listen]
+proxy = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+workers = 1
+[upstream]
+url = "unix:/nonexistent"
+max_fills = 8
+[redis]
+url = "{url}"
+namespace = "test"
+timeout = "{timeout}ms"
+reconnect_max = "500ms"
+breaker_failures = 3
+breaker_probe = "50ms"
+[budget]
+max = "{max}B"
+evict_at = "{evict_at}B"
+[memory]
+max = "8MiB"
+in_flight = "64MiB"
+"#
+    );
+    let loaded = Config::parse(&text, "store.toml", &Env::default());
+    let mut config = loaded.expect("a right config").config;
+    if let Some(redis) = &mut config.redis {
+        redis.layout = layout;
     }
-}
-
-fn policy() -> Policy {
-    Policy {
-        error_ttl: Duration::from_secs(1),
-        cache_control: CacheControlMode::Respect,
-        ttl: None,
-        statuses: None,
-        despite: Despite::default(),
-        shared: false,
-        stale_while_revalidate: None,
-        stale_if_error: None,
-    }
+    config
 }

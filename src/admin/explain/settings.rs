@@ -9,7 +9,7 @@ use crate::live::Rule;
 
 /// Each key of `[[route]]` that no other member of the account tells of, with its value in the file's
 /// spelling; of `[defaults]` where no rule matches.
-pub(super) fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
+pub fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
     let policy = rule.policy;
     let listed = |list: fn(&Route) -> &Vec<String>| {
         rule.route
@@ -17,12 +17,12 @@ pub(super) fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
     };
     [
         ("ttl", show_time(policy.ttl)),
-        ("priority", rule.priority().as_str().to_owned()),
+        ("priority", rule.settings.priority.as_str().to_owned()),
         ("tags", listed(|route| &route.tags_text)),
-        ("ignore_cookies", listed(|route| &route.ignore_cookies)),
+        ("ignore_cookies", rule.settings.ignore_cookies.join(" ")),
         ("shared_by", listed(|route| &route.shared_by)),
         ("statuses", show_statuses(policy)),
-        ("max_body", show_size(rule.max_body() as u64)),
+        ("max_body", show_size(rule.settings.max_body as u64)),
         ("cache_control", show_mode(policy).to_owned()),
         ("store_despite", show_despite(policy)),
         ("shared", policy.shared.to_string()),
@@ -35,7 +35,7 @@ pub(super) fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
         ("coherence", show_coherence(rule).to_owned()),
         ("outage", show_outage(rule).to_owned()),
         ("max_fills", rule.max_fills().to_string()),
-        ("abandoned", rule.abandoned().as_str().to_owned()),
+        ("abandoned", rule.settings.abandoned.as_str().to_owned()),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
@@ -74,14 +74,14 @@ fn show_despite(policy: &Policy) -> String {
 }
 
 fn show_coherence(rule: Rule<'_>) -> &'static str {
-    match rule.coherence() {
+    match rule.settings.coherence {
         Coherence::Tracked => "tracked",
         Coherence::Strict => "strict",
     }
 }
 
 fn show_outage(rule: Rule<'_>) -> &'static str {
-    match rule.outage() {
+    match rule.settings.outage {
         Some(Outage::Serve) => "serve",
         Some(Outage::Pass) => "pass",
         None => "as redis.outage says",
@@ -110,7 +110,7 @@ mod tests {
     fn every_key_of_a_route_is_told() {
         let live = live("[upstream]\nurl = \"http://a\"\n[[route]]\npath = \"/\"\n");
         let route = section("route").expect("there are routes");
-        let keys: BTreeSet<&str> = route.fields.iter().map(|field| field.key).collect();
+        let keys: BTreeSet<&str> = route.fields().map(|field| field.key).collect();
         for rule in [Some(0), None] {
             let settings = show(live.rule(rule));
             let settings = settings.keys().map(String::as_str);

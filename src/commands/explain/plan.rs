@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::show::Line;
+use crate::admin::explain::show_settings;
 use crate::config::show_duration;
 use crate::http_cache::{CacheControlMode, Policy, Reason};
 use crate::live::{Live, Rule};
@@ -76,7 +77,8 @@ impl Explanation {
         );
         lines.push(Line::new("selects", selects));
         lines.push(Line::new("ttl", show_ttl(rule.policy)));
-        lines.push(Line::new("priority", rule.priority().as_str()));
+        lines.push(Line::new("priority", rule.settings.priority.as_str()));
+        lines.extend(list_inherited(rule));
         lines.push(self.answer_line(lookup, rule));
         lines.push(Line::new("not stored when", self.list_obstacles(lookup)));
         self.add_purging_rules(lookup, lines);
@@ -211,12 +213,12 @@ impl Explanation {
             }
             Reason::Disabled => "the rule says enabled = false".into(),
             Reason::UnkeyedQuery => {
-                let route = self.asked.live.rule(rule).route;
-                let field = route.and_then(|route| {
-                    route
-                        .ignore_query
-                        .find_unkeyed(&route.key, self.asked.parts.uri.query())
-                });
+                let rule = self.asked.live.rule(rule);
+                let key = rule
+                    .route
+                    .map_or(&self.asked.live.default_key, |route| &route.key);
+                let query = self.asked.parts.uri.query();
+                let field = rule.settings.ignore_query.find_unkeyed(key, query);
                 let field = field.unwrap_or_default();
                 format!(
                     "the key does not name the query field {field:?}; name it, or list it in ignore_query"
@@ -265,7 +267,7 @@ impl Explanation {
             .route
             .map_or(&live.default_key, |route| &route.key);
         let claims = variables::verified_claims(&self.asked, template.reads_jwt());
-        let query = variables::keyed_query(live.rule(rule).route, self.asked.parts.uri.query());
+        let query = variables::keyed_query(live, rule, self.asked.parts.uri.query());
         let mut scope = variables::template_scope(&self.asked, &params, claims.as_ref());
         scope.query = query.as_deref();
         match template.render(&scope) {
@@ -276,6 +278,18 @@ impl Explanation {
             Ok(_) => String::new(),
         }
     }
+}
+
+/// The settings that the route has of its groups or of the defaults, each with its value and where it stands.
+fn list_inherited(rule: Rule<'_>) -> Option<Line> {
+    rule.route?;
+    let values = show_settings(rule);
+    let origins = rule.settings.origins.iter().map(|(key, table)| {
+        let value = values.get(*key).map_or("", String::as_str);
+        format!("{key} = {value} of {table}")
+    });
+    let inherited = origins.collect::<Vec<_>>().join("; ");
+    (!inherited.is_empty()).then(|| Line::new("inherits", inherited))
 }
 
 fn show_ttl(policy: &Policy) -> String {

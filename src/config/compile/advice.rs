@@ -30,7 +30,7 @@ pub(super) fn advise(
 
 fn warn_of_bodies_beyond_room(route: &Written<Route>, memory: &Memory, problems: &mut Problems) {
     let room = memory.in_flight / InFlight::GATHERED;
-    if route.rule.max_body as u64 > room {
+    if route.rule.settings.max_body as u64 > room {
         problems.warning(
             route.position.clone(),
             "route.max_body",
@@ -45,7 +45,7 @@ fn warn_of_bodies_beyond_room(route: &Written<Route>, memory: &Memory, problems:
 }
 
 fn warn_of_shared_private(route: &Written<Route>, problems: &mut Problems) {
-    let policy = &route.rule.policy;
+    let policy = &route.rule.settings.policy;
     let lifted = match (policy.despite.private, policy.despite.set_cookie) {
         (true, _) => "private",
         (false, true) => "set-cookie",
@@ -80,7 +80,7 @@ fn warn_of_long_life(
     purges: &[Written<PurgeRule>],
     problems: &mut Problems,
 ) {
-    let ttl = route.rule.policy.ttl.unwrap_or_default();
+    let ttl = route.rule.settings.policy.ttl.unwrap_or_default();
     if ttl > DAY {
         problems.warning(
             route.position.clone(),

@@ -1,11 +1,13 @@
 //! The tables made into a valid [`Config`]; every error found, not only the first.
 
 mod advice;
+mod groups;
 mod jwt;
 mod names;
 mod readable;
 mod redis;
 mod rules;
+mod settings;
 mod tables;
 mod templates;
 mod tls;
@@ -42,7 +44,7 @@ impl<'a> Input<'a> {
         )
     }
 
-    /// Of one `[[route]]` or `[[purge]]`.
+    /// Of one `[[route]]`, `[[group]]` or `[[purge]]`.
     fn rule_reader<'r>(
         &self,
         section: &str,
@@ -74,11 +76,11 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let redis = redis::read_redis(&input, problems);
     let budget = tables::read_budget(&mut input.reader("budget", problems));
     let memory = tables::read_memory(&mut input.reader("memory", problems));
-    let inherited = tables::read_defaults(&mut input.reader("defaults", problems));
+    let defaults = tables::read_defaults(&mut input.reader("defaults", problems));
     let jwt = jwt::read_jwt(&input, problems);
     let admin = tables::read_admin(&input, &listen, problems);
     let log = tables::read_log(&mut input.reader("log", problems));
-    let (routes, matcher) = rules::read_routes(&input, &inherited, problems);
+    let (routes, matcher) = rules::read_routes(&input, &defaults, problems);
     let purges = rules::read_purges(&input, problems);
     advice::advise(&routes, &purges, &memory, problems);
     let lenient = LenientMatcher::new(routes.iter().map(|route| route.rule.path.as_str()));
@@ -88,7 +90,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         redis,
         budget,
         memory,
-        defaults: inherited.defaults,
+        defaults,
         jwt,
         admin,
         log,

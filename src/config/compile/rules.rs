@@ -1,20 +1,17 @@
 //! The `[[route]]` and `[[purge]]` tables: names, paths, templates and what follows from them.
 
-use std::time::Duration;
-
-use http::{Method, StatusCode};
+use http::Method;
 
 use super::Input;
+use super::groups::Groups;
 use super::names::read_names;
-use super::redis::parse_outage;
-use super::tables::{Inherited, parse_abandoned, parse_priority, read_cookie_names};
+use super::settings::read_settings;
 use super::templates::{Templates, split_message};
 use crate::config::problem::{Position, Problems};
 use crate::config::read::Reader;
-use crate::config::{Coherence, PurgeRule, Route};
-use crate::http_cache::{CacheControlMode, Despite, Policy};
+use crate::config::{Defaults, PurgeRule, Route};
 use crate::routes::template::{Site, Source};
-use crate::routes::{CredentialSettings, IgnoreQuery, KeyedCredentials, Matcher, Template};
+use crate::routes::{CookieNames, CredentialSettings, KeyedCredentials, Matcher, Template};
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
 /// How [`Template::default_key`] would be written.
@@ -34,26 +31,33 @@ pub(super) struct Written<T> {
 /// The routes in file order, and the matcher of their paths.
 pub(super) fn read_routes(
     input: &Input<'_>,
-    inherited: &Inherited,
+    defaults: &Defaults,
     problems: &mut Problems,
 ) -> (Vec<Written<Route>>, Matcher<usize>) {
+    let groups = Groups::read(input, problems);
     let tables = input.document.list("route");
     let names = read_names(input, "route", tables, problems);
     let mut matcher = Matcher::default();
-    let mut routes = Vec::new();
+    let mut routes: Vec<Written<Route>> = Vec::new();
     for (table, name) in tables.iter().zip(names) {
         let mut reader = input.rule_reader("route", table, problems);
-        let Some(path) = read_path(&mut reader) else {
+        let path = read_path(&mut reader, EXAMPLE_PATH);
+        let mut reader = reader.inheriting(groups.above(path.as_deref().unwrap_or_default()));
+        let Some(path) = path else {
             // Read anyway, so that its other errors are found too.
-            read_route(&mut reader, input, inherited, name, None);
+            read_route(&mut reader, input, defaults, name, None);
             continue;
         };
         if let Err(error) = matcher.insert(&path, routes.len()) {
             let (what, remedy) = split_message(&error.to_string(), EXAMPLE_PATH);
             reader.reject("path", what, remedy);
         }
-        routes.push(read_route(&mut reader, input, inherited, name, Some(path)));
+        routes.push(read_route(&mut reader, input, defaults, name, Some(path)));
     }
+    groups.warn_of_empty(
+        routes.iter().map(|route| route.rule.path.as_str()),
+        problems,
+    );
     (routes, matcher)
 }
 
@@ -71,11 +75,10 @@ pub(super) fn read_purges(input: &Input<'_>, problems: &mut Problems) -> Vec<Wri
 fn read_route(
     reader: &mut Reader<'_>,
     input: &Input<'_>,
-    inherited: &Inherited,
+    defaults: &Defaults,
     name: String,
     path: Option<String>,
 ) -> Written<Route> {
-    let defaults = &inherited.defaults;
     let mut templates = Templates::new(input, path.as_deref());
     let key_text = reader
         .text("key")
@@ -87,9 +90,9 @@ fn read_route(
     let key = key.unwrap_or_else(Template::default_key);
     let tag_texts = reader.texts("tags");
     let key = key.hashing(&defaults.credential_headers);
-    let ignore_cookies = read_cookie_names(reader);
+    let settings = read_settings(reader);
     let shared_by = shared_by(reader, &key);
-    let irrelevant = defaults.ignore_cookies.with(ignore_cookies.iter().cloned());
+    let irrelevant = CookieNames::default().with(settings.ignore_cookies.iter().cloned());
     let credentials = KeyedCredentials::new(
         &key,
         CredentialSettings {
@@ -99,7 +102,7 @@ fn read_route(
             further: &defaults.credential_headers,
         },
     );
-    both_keyed_and_ignored(reader, &key, &ignore_cookies);
+    both_keyed_and_ignored(reader, &key);
     let rule = Route {
         name,
         path: path.unwrap_or_default(),
@@ -108,26 +111,7 @@ fn read_route(
             .map_or(DEFAULT_KEY.to_owned(), |(_, text)| text.clone()),
         tags_text: texts(&tag_texts),
         tags: templates.parse_all(reader, "tags", &tag_texts, Site::RouteTag),
-        policy: read_policy(reader, inherited),
-        priority: reader
-            .text("priority")
-            .map_or(defaults.priority, |word| parse_priority(&word)),
-        max_body: reader.length("max_body").unwrap_or(defaults.max_body),
-        ignore_query: read_ignore_query(reader),
-        any_host: reader.flag("any_host"),
-        coherence: match reader.word("coherence").as_str() {
-            "strict" => Coherence::Strict,
-            _ => Coherence::Tracked,
-        },
-        outage: reader.text("outage").map(|word| parse_outage(&word)),
-        max_fills: reader
-            .count("max_fills")
-            .and_then(|count| usize::try_from(count).ok()),
-        abandoned: reader
-            .text("abandoned")
-            .map_or(defaults.abandoned, |word| parse_abandoned(&word)),
-        enabled: reader.flag("enabled"),
-        ignore_cookies,
+        settings,
         shared_by,
         credentials,
         key,
@@ -140,89 +124,8 @@ fn read_route(
     }
 }
 
-fn read_policy(reader: &mut Reader<'_>, inherited: &Inherited) -> Policy {
-    let default = &inherited.defaults.policy;
-    let ttl = reader.maybe_duration("ttl").unwrap_or(inherited.ttl);
-    let cache_control = match reader.word("cache_control").as_str() {
-        "override" => CacheControlMode::Override,
-        _ => CacheControlMode::Respect,
-    };
-    if cache_control == CacheControlMode::Override && ttl == Duration::ZERO {
-        reader.reject(
-            "ttl",
-            "with cache_control = \"override\" and no lifetime, nothing would be served",
-            "write a longer ttl, or enabled = false to pass the path to the app",
-        );
-    }
-    Policy {
-        cache_control,
-        ttl: Some(ttl),
-        statuses: read_statuses(reader),
-        despite: read_despite(reader),
-        shared: reader.flag("shared"),
-        stale_while_revalidate: reader
-            .maybe_duration("stale_while_revalidate")
-            .or(default.stale_while_revalidate),
-        stale_if_error: reader
-            .maybe_duration("stale_if_error")
-            .or(default.stale_if_error),
-        error_ttl: reader
-            .maybe_duration("error_ttl")
-            .unwrap_or(default.error_ttl),
-    }
-}
-
-fn read_statuses(reader: &mut Reader<'_>) -> Option<Vec<StatusCode>> {
-    let counts = reader.counts("statuses")?;
-    // A part of an answer (206) and an answer about another (304) do not stand on their own.
-    if let Some(bad) = counts.iter().find(|status| [206, 304].contains(*status)) {
-        reader.reject(
-            "statuses",
-            format!("{bad} cannot be stored"),
-            "leave it out",
-        );
-    } else if counts.is_empty() {
-        reader.reject(
-            "statuses",
-            "nothing could be stored",
-            "name one, such as [200], or leave the line out",
-        );
-    }
-    let status = |count: u64| StatusCode::from_u16(u16::try_from(count).ok()?).ok();
-    Some(counts.into_iter().filter_map(status).collect())
-}
-
-fn read_despite(reader: &mut Reader<'_>) -> Despite {
-    let words = reader.texts("store_despite");
-    let lifted = |word: &str| words.iter().any(|(_, text)| text == word);
-    Despite {
-        private: lifted("private"),
-        no_store: lifted("no-store"),
-        set_cookie: lifted("set-cookie"),
-        no_cache: lifted("no-cache"),
-    }
-}
-
-fn read_ignore_query(reader: &mut Reader<'_>) -> IgnoreQuery {
-    let mut names = Vec::new();
-    for (position, name) in reader.texts("ignore_query") {
-        // A star elsewhere than at the end would be taken for a letter of the name.
-        if name.find('*').is_some_and(|star| star + 1 < name.len()) {
-            let what = format!("\"{name}\" has a * that is not at its end");
-            reader.reject_at(
-                position,
-                "ignore_query",
-                what,
-                "write whole names, \"utm_*\" or \"*\"",
-            );
-        }
-        names.push(name);
-    }
-    IgnoreQuery::parse(&names)
-}
-
 fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Written<PurgeRule> {
-    let path = read_path(reader);
+    let path = read_path(reader, EXAMPLE_PATH);
     let mut matcher = Matcher::default();
     if let Some(path) = &path
         && let Err(error) = matcher.insert(path, ())
@@ -279,8 +182,8 @@ fn read_methods(reader: &mut Reader<'_>) -> Vec<Method> {
     words.iter().filter_map(|(_, word)| method(word)).collect()
 }
 
-fn read_path(reader: &mut Reader<'_>) -> Option<String> {
-    let path = reader.required("path", EXAMPLE_PATH)?;
+pub(super) fn read_path(reader: &mut Reader<'_>, example: &str) -> Option<String> {
+    let path = reader.required("path", example)?;
     if !path.starts_with('/') {
         reader.reject(
             "path",
@@ -325,14 +228,19 @@ fn shared_by(reader: &mut Reader<'_>, key: &Template) -> Vec<String> {
     shared_by
 }
 
-/// A cookie in the key that is to be ignored as well: one of the two is a mistake.
-fn both_keyed_and_ignored(reader: &mut Reader<'_>, key: &Template, ignored: &[String]) {
+/// A cookie in the key that is to be ignored as well: one of the two is a mistake. What the rule inherits, the
+/// key overrules.
+fn both_keyed_and_ignored(reader: &mut Reader<'_>, key: &Template) {
+    let ignored = reader.own_texts("ignore_cookies");
     let names = key.sources().filter_map(|source| match source {
         Source::Cookie(name) => Some(name),
         _ => None,
     });
-    for name in names.filter(|name| ignored.contains(name)) {
-        let what = format!("the cookie {name} is in the key");
-        reader.reject("ignore_cookies", what, "leave it out here, or there");
+    for name in names {
+        if let Some((position, _)) = ignored.iter().find(|(_, text)| text == name) {
+            let what = format!("the cookie {name} is in the key");
+            let remedy = "leave it out here, or there";
+            reader.reject_at(position.clone(), "ignore_cookies", what, remedy);
+        }
     }
 }

@@ -1,31 +1,24 @@
 //! The plain tables: listen, budget, memory, defaults, admin and log.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use http::HeaderName;
 use tracing_subscriber::EnvFilter;
 
 use super::readable::warn_of_readable_config;
+use super::settings::read_settings;
 use super::{Input, tls};
 use crate::config::problem::{Problems, did_you_mean};
 use crate::config::read::Reader;
 use crate::config::{
-    Abandoned, Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
+    Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
 };
-use crate::entry::Priority;
-use crate::http_cache::{CacheControlMode, Despite, Policy};
+use crate::http_cache::CacheControlMode;
 use crate::routes::{CookieNames, CredentialSettings, KeyedCredentials, Template};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Shorter tokens can be guessed.
 const LEAST_TOKEN: usize = 16;
-
-/// `[defaults]`, with what only the rules inherit.
-pub(super) struct Inherited {
-    pub(super) ttl: Duration,
-    pub(super) defaults: Defaults,
-}
 
 pub(super) fn read_listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
     let reader = &mut input.reader("listen", problems);
@@ -88,51 +81,33 @@ pub(super) fn read_memory(reader: &mut Reader<'_>) -> Memory {
     }
 }
 
-pub(super) fn read_defaults(reader: &mut Reader<'_>) -> Inherited {
-    let ttl = reader.duration("ttl");
-    let policy = Policy {
-        cache_control: CacheControlMode::Respect,
-        ttl: None,
-        statuses: None,
-        despite: Despite::default(),
-        shared: false,
-        stale_while_revalidate: reader.maybe_duration("stale_while_revalidate"),
-        stale_if_error: reader.maybe_duration("stale_if_error"),
-        error_ttl: reader.duration("error_ttl"),
-    };
+pub(super) fn read_defaults(reader: &mut Reader<'_>) -> Defaults {
+    let mut settings = read_settings(reader);
+    // An unmatched answer is kept for as long as it says itself, unless what it says does not count.
+    if settings.policy.cache_control == CacheControlMode::Respect {
+        settings.policy.ttl = None;
+    }
     let trusted_identity = read_trusted_identity(reader);
     let credential_headers = read_header_names(reader, "credential_headers");
-    let ignore_cookies = CookieNames::default().with(read_cookie_names(reader));
-    let settings = CredentialSettings {
+    let irrelevant = CookieNames::default().with(settings.ignore_cookies.iter().cloned());
+    let identity = CredentialSettings {
         shared_by: &[],
-        irrelevant: &ignore_cookies,
+        irrelevant: &irrelevant,
         trusted: &trusted_identity,
         further: &credential_headers,
     };
-    let defaults = Defaults {
-        credentials: KeyedCredentials::new(&Template::default_key(), settings),
+    Defaults {
+        credentials: KeyedCredentials::new(&Template::default_key(), identity),
         unmatched: match reader.word("unmatched").as_str() {
             "rfc9111" => Unmatched::Rfc9111,
             _ => Unmatched::Pass,
         },
-        policy,
-        max_body: reader.length("max_body").unwrap_or_default(),
+        settings,
         max_variables: reader.length("max_variables").unwrap_or_default(),
-        priority: parse_priority(&reader.word("priority")),
         unsafe_headers: read_header_names(reader, "unsafe_headers"),
         trusted_identity,
         credential_headers,
-        ignore_cookies,
-        abandoned: parse_abandoned(&reader.word("abandoned")),
         cache_status_key: reader.flag("cache_status_key"),
-    };
-    Inherited { ttl, defaults }
-}
-
-pub(super) fn parse_abandoned(word: &str) -> Abandoned {
-    match word {
-        "end" => Abandoned::End,
-        _ => Abandoned::Finish,
     }
 }
 
@@ -209,14 +184,6 @@ pub(super) fn read_log(reader: &mut Reader<'_>) -> Log {
     }
 }
 
-/// What a checked word stands for.
-pub(super) fn parse_priority(word: &str) -> Priority {
-    Priority::ALL
-        .into_iter()
-        .find(|priority| priority.as_str() == word)
-        .unwrap_or_default()
-}
-
 fn read_trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {
     let mut names = Vec::new();
     for (position, text) in reader.texts("trusted_identity") {
@@ -263,24 +230,6 @@ fn read_header_names(reader: &mut Reader<'_>, key: &str) -> Vec<HeaderName> {
                 "write such as \"x-company-user\"",
             ),
         }
-    }
-    names
-}
-
-/// `ignore_cookies`: names of cookies, with a `*` at the end at most.
-pub(super) fn read_cookie_names(reader: &mut Reader<'_>) -> Vec<String> {
-    let mut names = Vec::new();
-    for (place, name) in reader.texts("ignore_cookies") {
-        let star_within = name.find('*').is_some_and(|star| star + 1 < name.len());
-        // RFC 6265 §4.1.1: a token; brackets besides, which PHP's arrays have.
-        let is_name =
-            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~[]:".contains(&byte);
-        if star_within || name.is_empty() || !name.bytes().all(is_name) {
-            let what = format!("\"{name}\" is not the name of a cookie");
-            let remedy = "write whole names, \"exp_*\" or \"*\"";
-            reader.reject_at(place, "ignore_cookies", what, remedy);
-        }
-        names.push(name);
     }
     names
 }

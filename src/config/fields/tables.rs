@@ -1,6 +1,6 @@
 //! The keys of the tables that stand once.
 
-use super::{ALGORITHMS, Field, Kind, PRIORITIES, field};
+use super::{ALGORITHMS, Field, Kind, field};
 
 /// hyper refuses a smaller read buffer.
 const LEAST_HEAD: u64 = 8192;
@@ -263,58 +263,16 @@ pub(super) static MEMORY: &[Field] = &[
 
 pub(super) static DEFAULTS: &[Field] = &[
     field(
-        "ttl",
-        Kind::Duration,
-        "5m",
-        "Lifetime of what routes store.",
-    ),
-    field(
-        "priority",
-        Kind::OneOf(PRIORITIES),
-        "medium",
-        "Worth when space runs out; low goes first.",
-    ),
-    field(
         "unmatched",
         Kind::OneOf(&["pass", "rfc9111"]),
         "pass",
         "GETs that no route matches: pass to the app, or cache by their own header fields.",
     ),
     field(
-        "max_body",
-        Kind::Size(0),
-        "1MiB",
-        "The largest body stored.",
-    ),
-    field(
         "max_variables",
         Kind::Size(0),
         "256KiB",
         "The largest part of a JSON body read for {body.…} and {response.…}.",
-    ),
-    field(
-        "stale_while_revalidate",
-        Kind::Duration,
-        "",
-        "Serve stale this long while a refresh runs. Default: as the answer says.",
-    ),
-    field(
-        "stale_if_error",
-        Kind::Duration,
-        "",
-        "Serve stale this long while the app fails. Default: as the answer says.",
-    ),
-    field(
-        "error_ttl",
-        Kind::Duration,
-        "1s",
-        "The longest that errors a client can provoke (400 to 431, 500 to 504) are kept.",
-    ),
-    field(
-        "abandoned",
-        Kind::OneOf(&["finish", "end"]),
-        "finish",
-        "A fetch for the store that nobody waits for any more: finish it, or end it.",
     ),
     field(
         "unsafe_headers",
@@ -333,12 +291,6 @@ pub(super) static DEFAULTS: &[Field] = &[
         Kind::Texts,
         "",
         "Header fields that say who asks, beside Authorization and those whose names show it.",
-    ),
-    field(
-        "ignore_cookies",
-        Kind::Texts,
-        "",
-        "Cookies that change no answer: names, exp_*, or *. Those of analytics and consent are known.",
     ),
     field(
         "cache_status_key",

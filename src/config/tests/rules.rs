@@ -84,9 +84,15 @@ fn the_sample_loads() {
         .map(|route| route.name.as_str())
         .collect();
     assert_eq!(names, ["board", "user", "me"]);
-    assert_eq!(config.routes[0].priority, Priority::High);
-    assert_eq!(config.routes[1].policy.ttl, Some(Duration::from_secs(3600)));
-    assert_eq!(config.routes[2].policy.ttl, Some(Duration::from_secs(300)));
+    assert_eq!(config.routes[0].settings.priority, Priority::High);
+    assert_eq!(
+        config.routes[1].settings.policy.ttl,
+        Some(Duration::from_secs(3600))
+    );
+    assert_eq!(
+        config.routes[2].settings.policy.ttl,
+        Some(Duration::from_secs(300))
+    );
     let found = config.matcher.at("/api/users/me").expect("a route");
     assert_eq!(config.routes[*found.value].name, "me");
     assert_eq!(config.purges[1].methods, ["POST", "PUT", "PATCH", "DELETE"]);
@@ -101,22 +107,31 @@ fn a_route_takes_what_it_does_not_say_from_the_defaults() {
     let route = &plain.routes[0];
     assert_eq!(route.key, Template::default_key());
     assert_eq!(route.key_text, "{host}{uri}");
-    assert_eq!(route.policy.ttl, Some(Duration::from_secs(7)));
+    assert_eq!(route.settings.policy.ttl, Some(Duration::from_secs(7)));
     assert_eq!(
-        route.policy.stale_while_revalidate,
+        route.settings.policy.stale_while_revalidate,
         Some(Duration::from_secs(8))
     );
-    assert_eq!(route.policy.stale_if_error, Some(Duration::from_secs(9)));
-    assert_eq!(route.policy.cache_control, CacheControlMode::Respect);
-    assert_eq!(route.policy.statuses, None);
-    assert_eq!(route.policy.despite, Despite::default());
-    assert_eq!((route.priority, route.max_body), (Priority::Low, 1000));
-    assert_eq!(route.coherence, Coherence::Tracked);
-    assert!(route.enabled && !route.any_host && !route.policy.shared);
-    // What no route matches keeps to its own header fields.
-    assert_eq!(plain.defaults.policy.ttl, None);
     assert_eq!(
-        plain.defaults.policy.stale_if_error,
+        route.settings.policy.stale_if_error,
+        Some(Duration::from_secs(9))
+    );
+    assert_eq!(
+        route.settings.policy.cache_control,
+        CacheControlMode::Respect
+    );
+    assert_eq!(route.settings.policy.statuses, None);
+    assert_eq!(route.settings.policy.despite, Despite::default());
+    assert_eq!(
+        (route.settings.priority, route.settings.max_body),
+        (Priority::Low, 1000)
+    );
+    assert_eq!(route.settings.coherence, Coherence::Tracked);
+    assert!(route.settings.enabled && !route.settings.any_host && !route.settings.policy.shared);
+    // What no route matches keeps to its own header fields.
+    assert_eq!(plain.defaults.settings.policy.ttl, None);
+    assert_eq!(
+        plain.defaults.settings.policy.stale_if_error,
         Some(Duration::from_secs(9))
     );
 }
@@ -137,30 +152,39 @@ fn a_route_says_everything_itself() {
         set_cookie: true,
         no_cache: true,
     };
-    assert_eq!(route.policy.despite, all);
-    assert_eq!(route.policy.cache_control, CacheControlMode::Override);
-    assert_eq!(route.policy.ttl, Some(Duration::from_secs(1)));
+    assert_eq!(route.settings.policy.despite, all);
     assert_eq!(
-        route.policy.stale_while_revalidate,
+        route.settings.policy.cache_control,
+        CacheControlMode::Override
+    );
+    assert_eq!(route.settings.policy.ttl, Some(Duration::from_secs(1)));
+    assert_eq!(
+        route.settings.policy.stale_while_revalidate,
         Some(Duration::from_secs(2))
     );
-    assert_eq!(route.policy.stale_if_error, Some(Duration::from_secs(3)));
-    let statuses = route.policy.statuses.expect("given");
+    assert_eq!(
+        route.settings.policy.stale_if_error,
+        Some(Duration::from_secs(3))
+    );
+    let statuses = route.settings.policy.statuses.expect("given");
     assert_eq!(
         statuses,
         [http::StatusCode::OK, http::StatusCode::NOT_FOUND]
     );
     assert_eq!(
-        route.ignore_query,
+        route.settings.ignore_query,
         IgnoreQuery::parse(&["utm_*".to_owned()])
     );
-    assert_eq!(route.coherence, Coherence::Strict);
+    assert_eq!(route.settings.coherence, Coherence::Strict);
     assert_eq!(
         (route.tags.len(), route.tags_text),
         (1, vec!["t".to_owned()])
     );
-    assert_eq!((route.priority, route.max_body), (Priority::High, 2000));
-    assert!(route.policy.shared && route.any_host && !route.enabled);
+    assert_eq!(
+        (route.settings.priority, route.settings.max_body),
+        (Priority::High, 2000)
+    );
+    assert!(route.settings.policy.shared && route.settings.any_host && !route.settings.enabled);
 }
 
 #[test]
@@ -444,4 +468,132 @@ proptest! {
         let changed = format!("{}{put}{}", &SAMPLE[..at], &SAMPLE[end..]);
         let _ = parse_with(&changed, REDIS);
     }
+}
+
+const LAYERS: &str = r#"
+[defaults]
+ttl = "1m"
+priority = "low"
+ignore_query = ["utm_*"]
+ignore_cookies = ["theme", "lang"]
+[[group]]
+path = "/api/{*rest}"
+ttl = "2m"
+shared = true
+ignore_query = ["ref"]
+[[group]]
+path = "/api/users/{id}"
+ttl = "3m"
+[[route]]
+path = "/elsewhere"
+[[route]]
+path = "/api/projects"
+key = "projects:{cookie.lang}"
+shared = false
+[[route]]
+path = "/api/users/{id}"
+[[route]]
+path = "/api/users/me"
+ttl = "4m"
+"#;
+
+#[test]
+fn the_nearest_setting_counts() {
+    let config = config(&format!("{LEAST}{LAYERS}"), &[]);
+    let minutes = |route: &Route| route.settings.policy.ttl.map(|ttl| ttl.as_secs() / 60);
+    let lives: Vec<_> = config.routes.iter().map(minutes).collect();
+    assert_eq!(lives, [Some(1), Some(2), Some(3), Some(4)]);
+    let shared = |route: &Route| route.settings.policy.shared;
+    let shared: Vec<_> = config.routes.iter().map(shared).collect();
+    assert_eq!(shared, [false, false, true, true]);
+    let low = |route: &Route| route.settings.priority == Priority::Low;
+    assert!(config.routes.iter().all(low));
+    let names = |names: &[&str]| {
+        IgnoreQuery::parse(
+            &names
+                .iter()
+                .map(|name| name.to_string())
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(config.routes[0].settings.ignore_query, names(&["utm_*"]));
+    assert_eq!(
+        config.routes[3].settings.ignore_query,
+        names(&["ref", "utm_*"])
+    );
+}
+
+#[test]
+fn what_a_route_inherits_is_known_with_its_table() {
+    let config = config(&format!("{LEAST}{LAYERS}"), &[]);
+    let expected = [
+        ("ttl", "[[group]] /api/users/{id}"),
+        ("shared", "[[group]] /api/{*rest}"),
+        ("ignore_query", "[[group]] /api/{*rest}"),
+        ("ignore_cookies", "[defaults]"),
+        ("priority", "[defaults]"),
+    ];
+    let origins = config.routes[2].settings.origins.iter();
+    let origins: Vec<_> = origins.map(|(key, table)| (*key, table.as_str())).collect();
+    assert_eq!(origins, expected);
+}
+
+#[test]
+fn an_unmatched_answer_lives_as_long_as_it_says() {
+    let ttl = |mode: &str| {
+        let text = format!("{LEAST}[defaults]\nttl = \"1m\"\ncache_control = \"{mode}\"\n");
+        config(&text, &[]).defaults.settings.policy.ttl
+    };
+    assert_eq!(ttl("respect"), None);
+    assert_eq!(ttl("override"), Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn what_many_inherit_is_told_once_and_where_it_stands() {
+    let routes = "[[route]]\npath = \"/a\"\n[[route]]\npath = \"/b\"\n";
+    let wrong = [
+        (
+            "[defaults]\nttl = 5\n",
+            "pannier.toml:4: defaults.ttl: 5 has no unit",
+        ),
+        (
+            "[defaults]\nignore_query = [\"a*b\"]\n",
+            "pannier.toml:4: defaults.ignore_query: \"a*b\" has",
+        ),
+        (
+            "[[group]]\npath = \"/{id}\"\nignore_cookies = [\"a b\"]\n",
+            "pannier.toml:5: group.ignore_cookies: \"a b\"",
+        ),
+        (
+            "[[group]]\npath = \"a\"\n",
+            "pannier.toml:4: group.path: \"a\" does not begin",
+        ),
+        (
+            "[[group]]\nttl = \"1s\"\n",
+            "pannier.toml:3: group.path: it is missing",
+        ),
+        (
+            "[[group]]\npath = \"/{a}\"\n[[group]]\npath = \"/{b}\"\n",
+            "pannier.toml:6: group.path: /{a} has the same routes",
+        ),
+        (
+            "[[group]]\npath = \"/{id}\"\nkey = \"a\"\n",
+            "pannier.toml:5: group.key: [[group]] has no such key",
+        ),
+    ];
+    for (table, expected) in wrong {
+        let shown = errors(&format!("{LEAST}{table}{routes}"));
+        assert!(shown.starts_with(expected), "{expected}: {shown}");
+        assert_eq!(shown.lines().count(), 1, "{shown}");
+    }
+}
+
+#[test]
+fn a_group_without_routes_is_warned_of() {
+    let text = format!("{LEAST}[[group]]\npath = \"/b/{{*rest}}\"\n[[route]]\npath = \"/a\"\n");
+    let warnings = warnings(&text, &[]);
+    assert!(
+        warnings.contains("group.path: no route lies below /b/{*rest}"),
+        "{warnings}"
+    );
 }

@@ -270,7 +270,7 @@ fn missing_range(request: CacheRequestRef<'_>, stale: &Stale) -> Option<FetchMod
     let part = &stale.variant.as_ref()?.stored;
     let rest = ranges::missing(part)?;
     let complete = part.part?.complete?;
-    let max = request.rule().max_body();
+    let max = request.rule().settings.max_body;
     (complete <= max as u64).then_some(FetchMode::MissingRange(rest))
 }
 

@@ -85,7 +85,7 @@ impl<'r> CacheRequestRef<'r> {
     }
 
     pub(super) fn coherence(self) -> Coherence {
-        self.rule().coherence()
+        self.rule().settings.coherence
     }
 
     /// `[upstream] timeout`: the longest wait for the head of the app's answer.
@@ -130,22 +130,22 @@ impl<'r> CacheRequestRef<'r> {
 
     /// What memory holds for it, if its rule lets memory answer.
     pub(super) fn recall(self, now: SystemTime) -> Option<Arc<Entry>> {
-        let (coherence, outage) = (self.coherence(), self.rule().outage());
+        let (coherence, outage) = (self.coherence(), self.rule().settings.outage);
         self.cache.store.recall(self.key(), coherence, outage, now)
     }
 
     /// As [`CacheRequestRef::recall`], where Redis was asked and has not answered.
     pub(super) fn recall_unanswered(self, now: SystemTime) -> Option<Arc<Entry>> {
-        let (coherence, outage) = (self.coherence(), self.rule().outage());
+        let (coherence, outage) = (self.coherence(), self.rule().settings.outage);
         let store = &self.cache.store;
         store.recall_unanswered(self.key(), coherence, outage, now)
     }
 
     /// Whose cache groups (RFC 9875) those of its answer are.
     pub(super) fn group_origin(self) -> String {
-        match self.rule().route {
-            Some(route) if route.any_host => groups::ANY_ORIGIN.to_owned(),
-            _ => self.context.origin(),
+        match self.rule().settings.any_host {
+            true => groups::ANY_ORIGIN.to_owned(),
+            false => self.context.origin(),
         }
     }
 

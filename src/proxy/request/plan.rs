@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::context::RequestContext;
 use super::present::Present;
 use super::{overrides, variables};
-use crate::config::{JwtSource, PurgeRule, Route, Unmatched};
+use crate::config::{JwtSource, PurgeRule, Route, Settings, Unmatched};
 use crate::http_cache::{Identity, Reason, RequestHead};
+use crate::live::Rule;
 use crate::proxy::hop_by_hop::connection_options;
 use crate::routes::{Key, KeyedCredentials, TokenField, Unkeyed, target};
 
@@ -114,14 +115,18 @@ fn find_obstacle(context: &RequestContext, rule: Option<usize>) -> Option<Reason
     if target::is_ambiguous(path) {
         return Some(Reason::AmbiguousPath);
     }
-    let route = rule.map(|index| &live.config.routes[index]);
-    match route {
-        None if live.config.defaults.unmatched == Unmatched::Pass => return Some(Reason::NoRule),
-        Some(route) if !route.enabled => return Some(Reason::Disabled),
-        Some(route) if route.ignore_query.find_unkeyed(&route.key, query).is_some() => {
-            return Some(Reason::UnkeyedQuery);
-        }
-        _ => {}
+    let Rule {
+        route, settings, ..
+    } = live.rule(rule);
+    if route.is_none() && live.config.defaults.unmatched == Unmatched::Pass {
+        return Some(Reason::NoRule);
+    }
+    if !settings.enabled {
+        return Some(Reason::Disabled);
+    }
+    let key = route.map_or(&live.default_key, |route| &route.key);
+    if settings.ignore_query.find_unkeyed(key, query).is_some() {
+        return Some(Reason::UnkeyedQuery);
     }
     if live.config.lenient.find_other(path, rule).is_some() {
         return Some(Reason::AmbiguousRule);
@@ -136,10 +141,12 @@ fn look_up(
     rule: Option<usize>,
     params: &[(&str, &str)],
 ) -> Result<Lookup, Reason> {
-    let route = rule.map(|index| &context.live.config.routes[index]);
+    let Rule {
+        route, settings, ..
+    } = context.live.rule(rule);
     let template = route.map_or(&context.live.default_key, |route| &route.key);
     let claims = variables::verified_claims(context, template.reads_jwt());
-    let query = variables::keyed_query(route, context.parts.uri.query());
+    let query = variables::keyed_query(&context.live, rule, context.parts.uri.query());
     let mut scope = variables::template_scope(context, params, claims.as_ref());
     scope.query = query.as_deref();
     let key = template
@@ -153,7 +160,7 @@ fn look_up(
         rule,
         key,
         identity,
-        selector: selector_of(route, context),
+        selector: selector_of(route, settings, context),
     })
 }
 
@@ -268,7 +275,7 @@ pub fn keyed_credentials<'c>(
 ///
 /// An app behind a TLS gateway may answer `https` and `http` differently (redirects, links). Two rules
 /// may render the same key, so that one purge covers both, but their answers differ.
-fn selector_of(route: Option<&Route>, context: &RequestContext) -> String {
+fn selector_of(route: Option<&Route>, settings: &Settings, context: &RequestContext) -> String {
     let path = route.map_or("", |route| &route.path);
     let mut selector =
         String::with_capacity("https://".len() + context.host.len() + 1 + path.len());
@@ -276,7 +283,7 @@ fn selector_of(route: Option<&Route>, context: &RequestContext) -> String {
     if context.scheme() == "https" {
         selector.push_str("https://");
     }
-    if !route.is_some_and(|route| route.any_host) {
+    if !settings.any_host {
         selector.push_str(&context.host);
     }
     if route.is_some() {

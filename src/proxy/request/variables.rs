@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::context::RequestContext;
-use crate::config::Route;
 use crate::live::Live;
 use crate::routes::matcher::Params;
 use crate::routes::{Scope, json};
@@ -69,9 +68,12 @@ pub fn verified_claims(context: &RequestContext, needed: bool) -> Option<Value> 
 }
 
 /// The query without the fields that the rule ignores: what a key is rendered from.
-pub fn keyed_query<'q>(route: Option<&Route>, query: Option<&'q str>) -> Option<Cow<'q, str>> {
-    match route {
-        Some(route) => route.ignore_query.remove_ignored(&route.key, query),
-        None => query.map(Cow::Borrowed),
-    }
+pub fn keyed_query<'q>(
+    live: &Live,
+    rule: Option<usize>,
+    query: Option<&'q str>,
+) -> Option<Cow<'q, str>> {
+    let rule = live.rule(rule);
+    let key = rule.route.map_or(&live.default_key, |route| &route.key);
+    rule.settings.ignore_query.remove_ignored(key, query)
 }

@@ -164,7 +164,7 @@ fn keys_of_target(context: &RequestContext, target: &str) -> Vec<Pattern> {
     let template = route.map_or(&live.default_key, |route| &route.key);
     let params = params.unwrap_or_default();
     let claims = verified_claims(context, template.reads_jwt());
-    let query = keyed_query(route, uri.query());
+    let query = keyed_query(live, index, uri.query());
     let identity = identity_fields(context);
     let mut keys = Vec::new();
     for host in hosts(context) {

@@ -238,6 +238,21 @@ impl Path {
         self.segments.iter().map(Segment::rank)
     }
 
+    /// Whether every request that `other` matches, this one matches too.
+    pub(super) fn contains(&self, other: &Path) -> bool {
+        let mut theirs = other.segments.iter();
+        for segment in &self.segments {
+            if *segment == Segment::CatchAll {
+                let rest = theirs.as_slice();
+                return !rest.is_empty() && rest != [Segment::Static(String::new())];
+            }
+            if !theirs.next().is_some_and(|other| segment.contains(other)) {
+                return false;
+            }
+        }
+        theirs.next().is_none()
+    }
+
     /// Whether some request matches both and neither is more specific.
     pub(super) fn is_ambiguous_with(&self, other: &Path) -> bool {
         self.segments.len() == other.segments.len()
@@ -282,6 +297,28 @@ impl Segment {
             Segment::CatchAll => Rank::CatchAll,
             Segment::Param { before, behind } => Rank::Param(before.len() + behind.len()),
             Segment::Static(_) => Rank::Static,
+        }
+    }
+
+    /// Whether all that `other` matches, this one matches too.
+    fn contains(&self, other: &Segment) -> bool {
+        match (self, other) {
+            (Segment::Static(own), Segment::Static(other)) => own == other,
+            (Segment::Param { before, behind }, Segment::Static(text)) => {
+                text.len() > before.len() + behind.len()
+                    && text.starts_with(before.as_str())
+                    && text.ends_with(behind.as_str())
+            }
+            (
+                Segment::Param { before, behind },
+                Segment::Param {
+                    before: other_before,
+                    behind: other_behind,
+                },
+            ) => {
+                other_before.starts_with(before.as_str()) && other_behind.ends_with(behind.as_str())
+            }
+            _ => false,
         }
     }
 

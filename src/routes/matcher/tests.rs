@@ -211,3 +211,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn groups_hold_whole_routes() {
+    #[rustfmt::skip]
+    let rows = [
+        ("/api/{*rest}", "/api/users/{id}", true),
+        ("/api/{*rest}", "/api/{*all}", true),
+        ("/api/{*rest}", "/api", false),
+        ("/api/{*rest}", "/api/", false),
+        ("/api/{*rest}", "/apis/1", false),
+        ("/api/{*rest}", "/{any}/users", false),
+        ("/{*rest}", "/api", true),
+        ("/api/{a}/b", "/api/{id}/b", true),
+        ("/api/{a}/b", "/api/x/b", true),
+        ("/api/{a}/b", "/api/{id}/c", false),
+        ("/api/{a}/b", "/api/{id}", false),
+        ("/api/{a}", "/api/{*rest}", false),
+        ("/img-{id}.png", "/img-1.png", true),
+        ("/img-{id}.png", "/img-.png", false),
+        ("/img-{id}.png", "/img-a{id}.png", true),
+        ("/img-{id}.png", "/{id}", false),
+    ];
+    for (group, route, expected) in rows {
+        let paths = PathGroup::parse(group).unwrap();
+        assert_eq!(paths.holds(route), expected, "{group} holds {route}");
+    }
+}

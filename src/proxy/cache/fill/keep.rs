@@ -18,7 +18,7 @@ pub(super) fn judge_storable(
 ) -> Result<Arc<Variant>, Reason> {
     let rule = request.rule();
     let stored = storable(&request.fill_head(), &arrival.exchange(), rule.policy)?;
-    check_body(&arrival.response, rule.max_body())?;
+    check_body(&arrival.response, rule.settings.max_body)?;
     Ok(Arc::new(new_variant(request, stored, Bytes::new())))
 }
 
@@ -28,7 +28,7 @@ pub(super) fn new_variant(request: CacheRequestRef<'_>, stored: Stored, body: By
         stored,
         body,
         tags: Vec::new(),
-        priority: rule.priority(),
+        priority: rule.settings.priority,
         rule: rule.name().unwrap_or_default().into(),
     }
 }
@@ -44,7 +44,7 @@ pub(super) fn complete(
 ) -> Result<(), Reason> {
     variant.body = body;
     if let Some(base) = base {
-        join_parts(variant, base, request.rule().max_body());
+        join_parts(variant, base, request.rule().settings.max_body);
     }
     variant.tags = tags::of_rule(request, &variant.stored, &variant.body)?;
     variant

@@ -45,7 +45,7 @@ pub(super) async fn start(
 ) -> Option<FillAnswer> {
     let (reply, answer) = oneshot::channel();
     let counted = GaugeGuard::new(&request.cache.metrics.fills);
-    let (client, gone) = match request.by_ref().rule().abandoned() {
+    let (client, gone) = match request.by_ref().rule().settings.abandoned {
         Abandoned::Finish => (None, None),
         Abandoned::End => {
             let gone = CancellationToken::new();

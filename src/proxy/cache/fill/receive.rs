@@ -80,7 +80,12 @@ pub(super) async fn take(
     }
     let (status, response_time) = (arrival.response.status(), arrival.response_time);
     let (head, body) = take_apart(request, arrival.response);
-    let mut gathering = Gathering::new(body, request.rule().max_body(), room, &variant.stored);
+    let mut gathering = Gathering::new(
+        body,
+        request.rule().settings.max_body,
+        room,
+        &variant.stored,
+    );
     let response = Response::from_parts(head, gathering.for_client().await);
     let response = unless_held(request, response, &variant.stored);
     let answer = FillAnswer::Streamed {

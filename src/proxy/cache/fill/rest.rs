@@ -25,11 +25,11 @@ pub(super) async fn join(
         ..request.fill_head()
     };
     let stored = storable(&head, &arrival.exchange(), rule.policy)?;
-    check_body(&arrival.response, rule.max_body())?;
+    check_body(&arrival.response, rule.settings.max_body)?;
     let room = Room::take(request.cache.store.in_flight(), arrival.length())?;
     let (_, body) = take_apart(request, arrival.response);
     // Nobody is sent the rest alone.
-    let mut gathering = Gathering::new(body, rule.max_body(), room, &stored);
+    let mut gathering = Gathering::new(body, rule.settings.max_body, room, &stored);
     let bytes = gathering.whole().await?;
     let whole = ranges::combined((&part.stored, &part.body), (&stored, &bytes));
     whole

@@ -1,0 +1,138 @@
+//! The settings that a route, its groups and the defaults have in common.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::redis::parse_outage;
+use crate::config::read::Reader;
+use crate::config::{Abandoned, Coherence, Settings};
+use crate::entry::Priority;
+use crate::http_cache::{CacheControlMode, Despite, Policy};
+use crate::routes::IgnoreQuery;
+
+/// Those of the reader's table, and of what it inherits.
+pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
+    Settings {
+        policy: read_policy(reader),
+        priority: parse_priority(&reader.word("priority")),
+        max_body: reader.length("max_body").unwrap_or_default(),
+        ignore_query: read_ignore_query(reader),
+        ignore_cookies: read_cookie_names(reader),
+        any_host: reader.flag("any_host"),
+        coherence: match reader.word("coherence").as_str() {
+            "strict" => Coherence::Strict,
+            _ => Coherence::Tracked,
+        },
+        outage: reader.text("outage").map(|word| parse_outage(&word)),
+        max_fills: reader
+            .count("max_fills")
+            .and_then(|count| usize::try_from(count).ok()),
+        abandoned: match reader.word("abandoned").as_str() {
+            "end" => Abandoned::End,
+            _ => Abandoned::Finish,
+        },
+        enabled: reader.flag("enabled"),
+        origins: reader.origins(),
+    }
+}
+
+fn read_policy(reader: &mut Reader<'_>) -> Policy {
+    let ttl = reader.duration("ttl");
+    let cache_control = match reader.word("cache_control").as_str() {
+        "override" => CacheControlMode::Override,
+        _ => CacheControlMode::Respect,
+    };
+    if cache_control == CacheControlMode::Override && ttl == Duration::ZERO {
+        reader.reject(
+            "ttl",
+            "with cache_control = \"override\" and no lifetime, nothing would be served",
+            "write a longer ttl, or enabled = false to pass the path to the app",
+        );
+    }
+    Policy {
+        cache_control,
+        ttl: Some(ttl),
+        statuses: read_statuses(reader),
+        despite: read_despite(reader),
+        shared: reader.flag("shared"),
+        stale_while_revalidate: reader.maybe_duration("stale_while_revalidate"),
+        stale_if_error: reader.maybe_duration("stale_if_error"),
+        error_ttl: reader.duration("error_ttl"),
+    }
+}
+
+fn read_statuses(reader: &mut Reader<'_>) -> Option<Vec<StatusCode>> {
+    let counts = reader.counts("statuses")?;
+    // A part of an answer (206) and an answer about another (304) do not stand on their own.
+    if let Some(bad) = counts.iter().find(|status| [206, 304].contains(*status)) {
+        reader.reject(
+            "statuses",
+            format!("{bad} cannot be stored"),
+            "leave it out",
+        );
+    } else if counts.is_empty() {
+        reader.reject(
+            "statuses",
+            "nothing could be stored",
+            "name one, such as [200], or leave the line out",
+        );
+    }
+    let status = |count: u64| StatusCode::from_u16(u16::try_from(count).ok()?).ok();
+    Some(counts.into_iter().filter_map(status).collect())
+}
+
+fn read_despite(reader: &mut Reader<'_>) -> Despite {
+    let words = reader.texts("store_despite");
+    let lifted = |word: &str| words.iter().any(|(_, text)| text == word);
+    Despite {
+        private: lifted("private"),
+        no_store: lifted("no-store"),
+        set_cookie: lifted("set-cookie"),
+        no_cache: lifted("no-cache"),
+    }
+}
+
+fn read_ignore_query(reader: &mut Reader<'_>) -> IgnoreQuery {
+    let mut names = Vec::new();
+    for (position, name) in reader.all_texts("ignore_query") {
+        // A star elsewhere than at the end would be taken for a letter of the name.
+        if name.find('*').is_some_and(|star| star + 1 < name.len()) {
+            let what = format!("\"{name}\" has a * that is not at its end");
+            reader.reject_at(
+                position,
+                "ignore_query",
+                what,
+                "write whole names, \"utm_*\" or \"*\"",
+            );
+        }
+        names.push(name);
+    }
+    IgnoreQuery::parse(&names)
+}
+
+/// `ignore_cookies`: names of cookies, with a `*` at the end at most.
+fn read_cookie_names(reader: &mut Reader<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (place, name) in reader.all_texts("ignore_cookies") {
+        let star_within = name.find('*').is_some_and(|star| star + 1 < name.len());
+        // RFC 6265 §4.1.1: a token; brackets besides, which PHP's arrays have.
+        let is_name =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~[]:".contains(&byte);
+        if star_within || name.is_empty() || !name.bytes().all(is_name) {
+            let what = format!("\"{name}\" is not the name of a cookie");
+            let remedy = "write whole names, \"exp_*\" or \"*\"";
+            reader.reject_at(place, "ignore_cookies", what, remedy);
+        }
+        names.push(name);
+    }
+    names
+}
+
+/// What a checked word stands for.
+fn parse_priority(word: &str) -> Priority {
+    Priority::ALL
+        .into_iter()
+        .find(|priority| priority.as_str() == word)
+        .unwrap_or_default()
+}

@@ -1,0 +1,114 @@
+//! The settings that a route has of its own, of its groups or of the defaults: the nearest counts.
+
+use super::{Field, Kind, PRIORITIES, field};
+
+pub(super) static SETTINGS: &[Field] = &[
+    field(
+        "ttl",
+        Kind::Duration,
+        "5m",
+        "Lifetime of what routes store.",
+    ),
+    field(
+        "cache_control",
+        Kind::OneOf(&["respect", "override"]),
+        "respect",
+        "Whether the freshness stated by the answer (respect) or ttl (override) goes first.",
+    ),
+    field(
+        "store_despite",
+        Kind::ManyOf(&["private", "no-store", "set-cookie", "no-cache"]),
+        "",
+        "What of the answer no longer forbids storing or reusing it.",
+    ),
+    field(
+        "statuses",
+        Kind::Counts(200, 599),
+        "",
+        "Statuses stored. Default: as RFC 9111 allows.",
+    ),
+    field(
+        "error_ttl",
+        Kind::Duration,
+        "1s",
+        "The longest that errors a client can provoke (400 to 431, 500 to 504) are kept.",
+    ),
+    field(
+        "max_body",
+        Kind::Size(0),
+        "1MiB",
+        "The largest body stored.",
+    ),
+    field(
+        "shared",
+        Kind::Flag,
+        "false",
+        "The answer is the same for everyone, whoever asks.",
+    ),
+    field(
+        "any_host",
+        Kind::Flag,
+        "false",
+        "All hosts share the answer; http and https still differ.",
+    ),
+    field(
+        "ignore_query",
+        Kind::Texts,
+        "",
+        "Query fields that do not change the answer: names, utm_*, or *.",
+    ),
+    field(
+        "ignore_cookies",
+        Kind::Texts,
+        "",
+        "Cookies that change no answer: names, exp_*, or *. Those of analytics and consent are known.",
+    ),
+    field(
+        "stale_while_revalidate",
+        Kind::Duration,
+        "",
+        "Serve stale this long while a refresh runs. Default: as the answer says.",
+    ),
+    field(
+        "stale_if_error",
+        Kind::Duration,
+        "",
+        "Serve stale this long while the app fails. Default: as the answer says.",
+    ),
+    field(
+        "priority",
+        Kind::OneOf(PRIORITIES),
+        "medium",
+        "Worth when space runs out; low goes first.",
+    ),
+    field(
+        "coherence",
+        Kind::OneOf(&["tracked", "strict"]),
+        "tracked",
+        "tracked: memory may answer until Redis tells of a purge; strict: Redis answers.",
+    ),
+    field(
+        "outage",
+        Kind::OneOf(&["serve", "pass"]),
+        "",
+        "While Redis cannot be asked: serve what memory holds, or pass. Default: redis.outage.",
+    ),
+    field(
+        "max_fills",
+        Kind::Count(1, 1_000_000),
+        "",
+        "Fetches for the store at a time; more pass. Default: half of upstream.max_fills.",
+    ),
+    field(
+        "abandoned",
+        Kind::OneOf(&["finish", "end"]),
+        "finish",
+        "A fetch for the store that nobody waits for any more: finish it, or end it.",
+    ),
+    field(
+        "enabled",
+        Kind::Flag,
+        "true",
+        "false: the path is passed to the app.",
+    ),
+];

@@ -1,15 +1,16 @@
 //! What each fuzz target does with its bytes, and what must hold. The test suite runs the same
 //! functions over the seeds and random bytes (`tests/fuzzing.rs`).
 
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pannier::http_cache::directives::{MAX_DELTA, RequestDirectives, ResponseDirectives};
 use pannier::http_cache::ranges::{self, Cut};
-use pannier::http_cache::vary::Selector;
+use pannier::http_cache::vary::{Selector, Variation};
 use pannier::http_cache::{
-    CacheControlMode, Despite, Exchange, Identity, Policy, RequestHead, Reuse, Stored,
+    AppHeaders, CacheControlMode, Despite, Exchange, Identity, Policy, RequestHead, Reuse, Stored,
     invalidation, reuse, storable, validation,
 };
 use pannier::routes::template::Site;
@@ -244,6 +245,7 @@ fn heads(data: &[u8]) -> (HeaderMap, HeaderMap) {
 }
 
 fn get(headers: &HeaderMap) -> RequestHead<'_> {
+    static VARIATION: LazyLock<Variation> = LazyLock::new(Variation::default);
     RequestHead {
         method: &Method::GET,
         headers,
@@ -251,6 +253,7 @@ fn get(headers: &HeaderMap) -> RequestHead<'_> {
         identity: Identity::COVERED,
         host: "h",
         form: "",
+        variation: &VARIATION,
     }
 }
 
@@ -274,6 +277,11 @@ fn policy(data: &[u8]) -> Policy {
     let seconds = |bit: u8| (choice & bit != 0).then(|| Duration::from_secs(60));
     Policy {
         error_ttl: Duration::from_secs(1),
+        app_headers: match choice & 128 {
+            0 => AppHeaders::Respect,
+            _ => AppHeaders::Ignore,
+        },
+        variation: Variation::default(),
         cache_control: match choice & 1 {
             0 => CacheControlMode::Respect,
             _ => CacheControlMode::Override,

@@ -122,6 +122,8 @@ const fn table(name: &'static str, doc: &'static str, own: &'static [Field]) -> 
 
 /// What `priority` takes.
 const PRIORITIES: &[&str] = &["low", "medium", "high"];
+/// What `encodings` takes (RFC 9110 §8.4.1, RFC 7932, RFC 8878).
+const CODINGS: &[&str] = &["zstd", "br", "gzip", "deflate"];
 /// What `jwt.algorithms` takes.
 pub(super) const ALGORITHMS: &[&str] = &[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",

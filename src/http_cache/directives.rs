@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName};
 
+use super::{AppHeaders, Despite, Policy};
 use members::{Member, Room, members};
 
 pub use targeted::TARGETS;
@@ -62,7 +63,10 @@ pub struct ResponseDirectives {
     pub stale_while_revalidate: Option<Duration>,
     /// `stale-if-error` (RFC 5861 §4); zero when invalid.
     pub stale_if_error: Option<Duration>,
+    /// The rule ignores all that the response says; `Expires` too says nothing.
+    pub ignored: bool,
     s_maxage_is_valid: bool,
+    s_maxage_allows_stale: bool,
 }
 
 impl ResponseDirectives {
@@ -79,6 +83,32 @@ impl ResponseDirectives {
         directives
     }
 
+    /// Those that count under a rule, without what it lifts.
+    pub fn under(headers: &HeaderMap, policy: &Policy) -> ResponseDirectives {
+        if policy.app_headers == AppHeaders::Ignore {
+            return ResponseDirectives {
+                ignored: true,
+                ..ResponseDirectives::default()
+            };
+        }
+        let mut directives = ResponseDirectives::of(headers);
+        directives.lift(policy.despite);
+        directives
+    }
+
+    fn lift(&mut self, despite: Despite) {
+        if despite.private {
+            self.private = Reach::Nothing;
+        }
+        if despite.no_cache {
+            self.no_cache = Reach::Nothing;
+        }
+        self.no_store &= !despite.no_store;
+        self.must_revalidate &= !despite.must_revalidate;
+        self.proxy_revalidate &= !despite.proxy_revalidate;
+        self.s_maxage_allows_stale = despite.proxy_revalidate;
+    }
+
     /// Whether the response itself lets everyone have it: `public` or a valid `s-maxage` (§3.5).
     pub fn permit_sharing(&self) -> bool {
         self.public || self.s_maxage_is_valid
@@ -86,7 +116,8 @@ impl ResponseDirectives {
 
     /// Whether staleness is never excused (§5.2.2.2, §5.2.2.8, §5.2.2.10).
     pub fn forbid_stale(&self) -> bool {
-        self.must_revalidate || self.proxy_revalidate || self.s_maxage.is_some()
+        let by_s_maxage = self.s_maxage.is_some() && !self.s_maxage_allows_stale;
+        self.must_revalidate || self.proxy_revalidate || by_s_maxage
     }
 
     fn take(&mut self, member: &Member<'_>) {

@@ -39,11 +39,8 @@ impl Storing {
         policy: &Policy,
     ) -> Storing {
         let mut withheld = Vec::new();
-        for (reach, lifted) in [
-            (&directives.private, policy.despite.private),
-            (&directives.no_cache, policy.despite.no_cache),
-        ] {
-            if let (Reach::Fields(names), false) = (reach, lifted) {
+        for reach in [&directives.private, &directives.no_cache] {
+            if let Reach::Fields(names) = reach {
                 withheld.extend_from_slice(names);
             }
         }

@@ -103,7 +103,7 @@ fn stated(response: &Exchange<'_>, directives: &ResponseDirectives) -> Option<Du
     directives
         .s_maxage
         .or(directives.max_age)
-        .or_else(|| expires(response).filter(|_| !directives.targeted))
+        .or_else(|| expires(response).filter(|_| !directives.targeted && !directives.ignored))
 }
 
 /// §5.3: `Expires` counts from `Date`; what cannot be read, `0` above all, is in the past. Of several
@@ -127,8 +127,20 @@ fn heuristic(response: &Exchange<'_>) -> Option<Duration> {
     Some((unchanged / 10).min(MAX_HEURISTIC))
 }
 
-/// `corrected_initial_age` (§4.2.3); `date` is what the response's `Date` says.
-pub(super) fn initial_age(response: &Exchange<'_>, date: Option<SystemTime>) -> Duration {
+/// `corrected_initial_age` (§4.2.3); `date` is what the response's `Date` says. A rule's lifetime that goes before
+/// all that the response says counts from its receipt: neither its `Age` nor a slow clock of the app shortens it.
+pub(super) fn initial_age(
+    response: &Exchange<'_>,
+    date: Option<SystemTime>,
+    directives: &ResponseDirectives,
+    policy: &Policy,
+) -> Duration {
+    if policy.cache_control == CacheControlMode::Override
+        && policy.ttl.is_some()
+        && may_be_assigned(response.status, directives, policy)
+    {
+        return Duration::ZERO;
+    }
     let apparent = date
         .and_then(|date| response.response_time.duration_since(date).ok())
         // `Date` has whole seconds; a fraction of one is not age.

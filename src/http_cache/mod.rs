@@ -27,12 +27,17 @@ use http::header::{CACHE_CONTROL, EXPIRES};
 use http::{HeaderMap, Method, StatusCode};
 
 use directives::RequestDirectives;
+use vary::Variation;
 
 /// What a rule (or the defaults) says about storing and serving.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// Whether the response's own freshness or the rule's `ttl` goes first.
     pub cache_control: CacheControlMode,
+    /// Whether what the response says of storing, freshness and stale serving counts.
+    pub app_headers: AppHeaders,
+    /// By which fields its responses vary.
+    pub variation: Variation,
     /// The rule's lifetime; `None` leaves freshness to the response alone (`unmatched = "rfc9111"`).
     pub ttl: Option<Duration>,
     /// Final statuses that may be stored; `None`: what RFC 9111 §3 allows.
@@ -47,6 +52,17 @@ pub struct Policy {
     pub stale_if_error: Option<Duration>,
     /// The longest that an error which a client can provoke is fresh, if its status is not listed.
     pub error_ttl: Duration,
+}
+
+/// The `app_headers` setting of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AppHeaders {
+    /// They count, but for what `store_despite` and `cache_control` lift.
+    #[default]
+    Respect,
+    /// The framework says them of everything and does not mean them: only the rule counts. Who may share an
+    /// answer is decided without them as well.
+    Ignore,
 }
 
 /// The `cache_control` setting of a rule.
@@ -69,6 +85,22 @@ pub struct Despite {
     pub set_cookie: bool,
     /// Serve without validation although the response says `no-cache`.
     pub no_cache: bool,
+    /// Serve stale although the response says `must-revalidate`.
+    pub must_revalidate: bool,
+    /// Serve stale although the response says `proxy-revalidate`, or `s-maxage`, which implies it.
+    pub proxy_revalidate: bool,
+}
+
+impl Despite {
+    /// Nothing that the response says forbids anything.
+    pub const ALL: Despite = Despite {
+        private: true,
+        no_store: true,
+        set_cookie: true,
+        no_cache: true,
+        must_revalidate: true,
+        proxy_revalidate: true,
+    };
 }
 
 /// The request, as far as RFC 9111 cares.
@@ -86,6 +118,8 @@ pub struct RequestHead<'a> {
     pub host: &'a str,
     /// How the request spelled the values in its key where the spelling is unusual; empty otherwise.
     pub form: &'a str,
+    /// What the rule says of the fields by which its answers vary.
+    pub variation: &'a Variation,
 }
 
 /// Whether a request that identifies a person is told apart by its key (promise I8).

@@ -78,13 +78,13 @@ fn identity_allows(request: &RequestHead<'_>, stored: Option<&Stored>, policy: &
     request.identity.covered()
         || policy.shared
         || stored.is_some_and(|stored| {
-            stored.shareable || !request.identity.unkeyed_cookie && authorizes(stored)
+            stored.shareable || !request.identity.unkeyed_cookie && authorizes(stored, policy)
         })
 }
 
 /// §3.5: `must-revalidate` too lets a response go to whoever sends `Authorization`.
-fn authorizes(stored: &Stored) -> bool {
-    stored.must_revalidate && ResponseDirectives::of(&stored.headers).must_revalidate
+fn authorizes(stored: &Stored, policy: &Policy) -> bool {
+    stored.must_revalidate && ResponseDirectives::under(&stored.headers, policy).must_revalidate
 }
 
 /// What is left of a verdict on what may have been purged without a word: it is not served before the app has

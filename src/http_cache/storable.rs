@@ -75,7 +75,7 @@ fn whole_or_part(
     policy: &Policy,
     part: Option<Part>,
 ) -> Result<Stored, Reason> {
-    let directives = ResponseDirectives::of(response.headers);
+    let directives = ResponseDirectives::under(response.headers, policy);
     let storing = Storing::of(response.headers, &directives, policy);
     allowed(request, response, &directives, &storing, policy)?;
     // §4.1
@@ -90,7 +90,7 @@ fn whole_or_part(
     let stored = Stored {
         selector,
         lifetime: lifetime.unwrap_or_default(),
-        initial_age: freshness::initial_age(response, date),
+        initial_age: freshness::initial_age(response, date, &directives, policy),
         part,
         ..assembled(headers, response, &directives, policy)
     };
@@ -118,11 +118,11 @@ pub(super) fn allowed(
         return Err(Reason::RequestNoStore);
     }
     // §5.2.2.5; §5.2.2.3: `must-understand` stands above it, for statuses that are understood.
-    if directives.no_store && !directives.must_understand && !policy.despite.no_store {
+    if directives.no_store && !directives.must_understand {
         return Err(Reason::NoStore);
     }
     // §5.2.2.7: a shared cache must not store it. Qualified, it only withholds fields.
-    if directives.private == Reach::Whole && !policy.despite.private {
+    if directives.private == Reach::Whole {
         return Err(Reason::Private);
     }
     identity_allowed(request, directives, policy)?;
@@ -194,7 +194,7 @@ pub(super) fn assembled(
     policy: &Policy,
 ) -> Stored {
     let must_revalidate = directives.forbid_stale();
-    let no_cache = directives.no_cache == Reach::Whole && !policy.despite.no_cache;
+    let no_cache = directives.no_cache == Reach::Whole;
     // §4.2.4: stale serving gives way to any directive against it.
     let window = |stated: Option<Duration>, ruled: Option<Duration>| match stated.or(ruled) {
         Some(window) if !must_revalidate && !no_cache => window,

@@ -71,17 +71,22 @@ fn updated_by(
         headers: &headers,
         ..*news
     };
-    let directives = ResponseDirectives::of(&headers);
+    let directives = ResponseDirectives::under(&headers, policy);
     let lifetime = freshness::lifetime(&response, &directives, &for_part(policy, stored.part));
     let fresh = Stored {
         part: stored.part,
         selector: stored.selector.clone(),
         lifetime: lifetime.unwrap_or_default(),
         // `Age` is the news' own, and is not among the stored fields.
-        initial_age: freshness::initial_age(news, freshness::date(news.headers)),
+        initial_age: freshness::initial_age(
+            news,
+            freshness::date(news.headers),
+            &directives,
+            policy,
+        ),
         ..assembled(headers.clone(), &response, &directives, policy)
     };
-    if !stored.selector.covers(news.headers) {
+    if !stored.selector.covers(news.headers, &policy.variation) {
         return Updated::Unusable(unusable(fresh), None);
     }
     match keepable(request, &fresh, policy) {
@@ -103,7 +108,7 @@ pub fn keepable(
         request_time: freshened.request_time,
         response_time: freshened.response_time,
     };
-    let directives = ResponseDirectives::of(&freshened.headers);
+    let directives = ResponseDirectives::under(&freshened.headers, policy);
     let storing = Storing::of(&freshened.headers, &directives, policy);
     // What was stored answered a GET, whether GET or HEAD asked again (§4.3.5).
     let request = RequestHead {
@@ -116,9 +121,9 @@ pub fn keepable(
 
 /// The fields of a 304 that are for its requester alone; [`freshened`] leaves them out.
 pub fn personal(not_modified: &HeaderMap, stored: &Stored, policy: &Policy) -> HeaderMap {
-    let directives = ResponseDirectives::of(not_modified);
+    let directives = ResponseDirectives::under(not_modified, policy);
     let storing = Storing::of(not_modified, &directives, policy);
-    let before = ResponseDirectives::of(&stored.headers);
+    let before = ResponseDirectives::under(&stored.headers, policy);
     let before = Storing::of(&stored.headers, &before, policy);
     let mut personal = HeaderMap::new();
     for (name, value) in not_modified {
@@ -146,9 +151,9 @@ pub fn is_about(stored: &Stored, not_modified: &HeaderMap) -> bool {
 
 /// §3.2: the 304's fields in place of the stored ones, order kept, with the exceptions below.
 fn updated(stored: &Stored, not_modified: &Exchange<'_>, policy: &Policy) -> HeaderMap {
-    let directives = ResponseDirectives::of(not_modified.headers);
+    let directives = ResponseDirectives::under(not_modified.headers, policy);
     let storing = Storing::of(not_modified.headers, &directives, policy);
-    let before = ResponseDirectives::of(&stored.headers);
+    let before = ResponseDirectives::under(&stored.headers, policy);
     let before = Storing::of(&stored.headers, &before, policy);
     // It comes with a `Date` in any case (RFC 9110 §6.6.1): the stored one would make it old.
     let date = freshness::date(not_modified.headers);

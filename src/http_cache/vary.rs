@@ -1,15 +1,104 @@
 //! Which of a key's stored responses a request selects (RFC 9111 §4.1).
 
+mod cookies;
+mod negotiate;
 mod normal;
 
 use std::borrow::Cow;
 
-use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, VARY, VIA};
-use http::{HeaderMap, HeaderName};
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, COOKIE, ORIGIN,
+    PROXY_AUTHORIZATION, VARY, VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::RequestHead;
+pub use cookies::CookieNames;
 use normal::normalised;
+
+/// What a rule says of the fields by which its answers vary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variation {
+    /// `vary`: of what `Vary` names these alone count; `None`: all.
+    pub only: Option<Vec<HeaderName>>,
+    /// `app_headers = "ignore"`: `Vary: Cookie` is not meant, as the key says who shares (promise I8).
+    pub without_identity: bool,
+    /// Cookies that change no answer.
+    pub irrelevant: CookieNames,
+    /// `languages`: what the app serves, the default first; empty: whatever is asked for.
+    pub languages: Vec<Box<str>>,
+    /// `encodings`: content codings that the app is asked for, the best first; empty: as the client asks.
+    pub encodings: Vec<Box<str>>,
+    /// `cors = "vary"`: `Origin` changes the answer, though the app does not say so.
+    pub by_origin: bool,
+}
+
+impl Variation {
+    /// Puts what was made of the client's preferences into a request for the app: it must not choose by more
+    /// than what selects its answer afterwards.
+    pub fn put_preferences(&self, to_app: &mut HeaderMap) {
+        if self.languages.is_empty() && self.encodings.is_empty() {
+            return;
+        }
+        let language = negotiate::language(to_app, &self.languages).map(str::to_owned);
+        let coding = (!self.encodings.is_empty())
+            .then(|| negotiate::coding(to_app, &self.encodings).to_owned());
+        for (name, value) in [(ACCEPT_LANGUAGE, language), (ACCEPT_ENCODING, coding)] {
+            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+                to_app.insert(name, value);
+            }
+        }
+    }
+
+    /// The fields by which an answer varies, sorted, each once; `None` if no request can select it.
+    fn fields(&self, response: &HeaderMap) -> Option<Vec<HeaderName>> {
+        let mut names = self.named_fields(response)?;
+        if self.without_identity {
+            names.retain(|name| ![COOKIE, AUTHORIZATION].contains(name));
+        }
+        if self.by_origin {
+            names.push(ORIGIN);
+        }
+        // Not every app that compresses says by what it chose; who cannot read the coding would get it.
+        if is_coded(response) {
+            names.push(ACCEPT_ENCODING);
+        }
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        Some(names)
+    }
+
+    /// The fields that all `Vary` lines name, as far as they count; `None` if `*` is among them, or a member
+    /// that is no field name and so matches nothing.
+    fn named_fields(&self, response: &HeaderMap) -> Option<Vec<HeaderName>> {
+        let members = response
+            .get_all(VARY)
+            .into_iter()
+            .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|member| !member.is_empty());
+        // `*` is a token too. What this proxy adds to requests the app sees, and nobody can compare.
+        let names = members.map(|member| {
+            let name = HeaderName::from_bytes(member).ok();
+            name.filter(|name| name != "*" && !ADDED.contains(name))
+        });
+        match &self.only {
+            None => names.collect(),
+            Some(only) => Some(names.flatten().filter(|name| only.contains(name)).collect()),
+        }
+    }
+}
+
+/// Whether the body is in a content coding.
+pub fn is_coded(response: &HeaderMap) -> bool {
+    let mut codings = response
+        .get_all(CONTENT_ENCODING)
+        .into_iter()
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii);
+    codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
 
 /// What a request must have in common with the one that fetched a stored response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,10 +115,12 @@ pub struct Selector {
 impl Selector {
     /// The selector of a response fetched by `request`; `None` for `Vary: *`.
     pub fn of(request: &RequestHead<'_>, response: &HeaderMap) -> Option<Selector> {
-        let fields = named_fields(response)?
+        let fields = request
+            .variation
+            .fields(response)?
             .into_iter()
             .map(|name| {
-                let value = nominated(request.headers, &name).map(|value| value.into());
+                let value = nominated(request, &name).map(|value| value.into());
                 (name, value)
             })
             .collect();
@@ -44,14 +135,26 @@ impl Selector {
     pub fn selects(&self, request: &RequestHead<'_>) -> bool {
         *self.host == *request.host
             && *self.form == *request.form
-            && self.fields.iter().all(|(name, value)| {
-                nominated(request.headers, name).as_deref() == value.as_deref()
-            })
+            && self
+                .fields
+                .iter()
+                .all(|(name, value)| nominated(request, name).as_deref() == value.as_deref())
+    }
+
+    /// Whether the same requests select this response and a `part` of it; that may leave out its coding, and with
+    /// it the field that coded responses vary by.
+    pub(super) fn goes_with_part(&self, part: &Selector) -> bool {
+        let named = |(name, _): &&(HeaderName, Option<Box<[u8]>>)| {
+            *name != ACCEPT_ENCODING || part.fields.iter().any(|(other, _)| other == name)
+        };
+        self.host == part.host
+            && self.form == part.form
+            && self.fields.iter().filter(named).eq(part.fields.iter())
     }
 
     /// Whether every field that `response` varies on is among those compared.
-    pub(super) fn covers(&self, response: &HeaderMap) -> bool {
-        named_fields(response).is_some_and(|names| {
+    pub(super) fn covers(&self, response: &HeaderMap, variation: &Variation) -> bool {
+        variation.fields(response).is_some_and(|names| {
             names
                 .iter()
                 .all(|name| self.fields.iter().any(|(known, _)| known == name))
@@ -62,36 +165,24 @@ impl Selector {
 /// Fields that each proxy on the way extends (RFC 9110 §7.6.3).
 const ADDED: [HeaderName; 2] = [VIA, HeaderName::from_static("x-forwarded-for")];
 
-/// The fields that all `Vary` lines name, sorted, each once; `None` if `*` is among them, or a member
-/// that is no field name and so matches nothing.
-fn named_fields(response: &HeaderMap) -> Option<Vec<HeaderName>> {
-    let mut names = response
-        .get_all(VARY)
-        .into_iter()
-        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
-        // `*` is a token too.
-        .map(|member| {
-            HeaderName::from_bytes(member)
-                .ok()
-                .filter(|name| name != "*")
-        })
-        .collect::<Option<Vec<_>>>()?;
-    // What this proxy adds to requests the app sees, and nobody can compare.
-    if names.iter().any(|name| ADDED.contains(name)) {
-        return None;
-    }
-    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-    names.dedup();
-    Some(names)
-}
-
 /// A request field as it is compared; `None`: absent.
-fn nominated<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
-    let value = normalised(headers, name)?;
+fn nominated<'a>(request: &RequestHead<'a>, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
+    let (headers, variation) = (request.headers, request.variation);
     // What is stored may be read by whoever reads the store; a credential need only be compared.
-    if [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name) {
+    if *name == COOKIE {
+        let cookies = cookies::relevant(headers, &variation.irrelevant)?;
+        return Some(Cow::Owned(Sha256::digest(cookies).to_vec()));
+    }
+    if *name == ACCEPT_LANGUAGE && !variation.languages.is_empty() {
+        let language = negotiate::language(headers, &variation.languages)?;
+        return Some(Cow::Borrowed(language.as_bytes()));
+    }
+    if *name == ACCEPT_ENCODING && !variation.encodings.is_empty() {
+        let coding = negotiate::coding(headers, &variation.encodings);
+        return Some(Cow::Borrowed(coding.as_bytes()));
+    }
+    let value = normalised(headers, name)?;
+    if [AUTHORIZATION, PROXY_AUTHORIZATION].contains(name) {
         return Some(Cow::Owned(Sha256::digest(&value).to_vec()));
     }
     Some(value)

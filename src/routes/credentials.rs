@@ -3,66 +3,6 @@
 use http::HeaderMap;
 use http::header::COOKIE;
 
-/// Cookies that analytics, consent banners and load balancers set, and no app answers by.
-const IRRELEVANT_COOKIES: &[&str] = &[
-    // Analytics and advertising.
-    "_ga",
-    "_ga_*",
-    "_gid",
-    "_gat",
-    "_gat_*",
-    "_gac_*",
-    "_gcl_*",
-    "__utm*",
-    "_fbp",
-    "_fbc",
-    "_hj*",
-    "_pk_*",
-    "mtm_*",
-    "_clck",
-    "_clsk",
-    "_uet*",
-    "ajs_*",
-    "amplitude_*",
-    "AMP_*",
-    "mp_*",
-    "optimizely*",
-    "__hstc",
-    "__hssrc",
-    "__hssc",
-    "hubspotutk",
-    "_scid",
-    "_tt_*",
-    "_ttp",
-    "_pin_unauth",
-    "li_fat_id",
-    "_dd_s",
-    "_vwo_*",
-    // Consent.
-    "OptanonConsent",
-    "OptanonAlertBoxClosed",
-    "CookieConsent",
-    "cookieconsent_status",
-    "euconsent*",
-    "usprivacy",
-    // Load balancers and networks in front.
-    "AWSALB*",
-    "AWSELB*",
-    "ARRAffinity*",
-    "__cf_bm",
-    "__cflb",
-    "__cfruid",
-    "_cfuvid",
-    "cf_clearance",
-    "ak_bmsc",
-    "bm_sv",
-    "bm_sz",
-    "_abck",
-    "incap_ses_*",
-    "visid_incap_*",
-    "nlbi_*",
-];
-
 /// Words in the name of a field whose value may be a secret.
 const SECRET: &[&str] = &[
     "accesskey",
@@ -224,35 +164,6 @@ fn is_forgery_token(name: &str) -> bool {
         .any(|word| matches!(word, "csrf" | "xsrf" | "csrftoken" | "xsrftoken"))
 }
 
-/// Names of cookies: whole ones, or with a `*` at the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CookieNames(Vec<Box<str>>);
-
-impl Default for CookieNames {
-    /// Those that are irrelevant to every app.
-    fn default() -> CookieNames {
-        CookieNames(IRRELEVANT_COOKIES.iter().copied().map(Box::from).collect())
-    }
-}
-
-impl CookieNames {
-    /// These, and `further` ones.
-    pub fn with(&self, further: impl IntoIterator<Item = String>) -> CookieNames {
-        let further = further.into_iter().map(String::into_boxed_str);
-        CookieNames(self.0.iter().cloned().chain(further).collect())
-    }
-
-    /// Whether `name` is one of them. Cookies' names are case-sensitive (RFC 6265 §5.3).
-    pub fn contain(&self, name: &[u8]) -> bool {
-        self.0
-            .iter()
-            .any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => name.starts_with(beginning.as_bytes()),
-                None => name == pattern.as_bytes(),
-            })
-    }
-}
-
 /// The names of all cookies of a request, from all `Cookie` lines (RFC 6265 §4.2.1, read leniently). A
 /// cookie without `=` has its text for a name.
 pub(super) fn cookie_names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
@@ -381,26 +292,5 @@ mod tests {
         }
         let names: Vec<_> = cookie_names(&headers).collect();
         assert_eq!(names, [b"a".as_slice(), b"b", b"c", b"d"]);
-    }
-
-    #[test]
-    fn irrelevant_cookies() {
-        let names = CookieNames::default().with(["theme".to_owned(), "exp_*".to_owned()]);
-        for (name, expected) in [
-            ("_ga", true),
-            ("_ga_ABC", true),
-            ("theme", true),
-            ("exp_1", true),
-            ("Theme", false),
-            ("session", false),
-            ("_gax", false),
-        ] {
-            assert_eq!(names.contain(name.as_bytes()), expected, "{name}");
-        }
-        assert!(
-            CookieNames::default()
-                .with(["*".to_owned()])
-                .contain(b"session")
-        );
     }
 }

@@ -12,7 +12,7 @@ mod requester;
 pub mod target;
 pub mod template;
 
-pub use credentials::{CookieNames, is_credential};
+pub use credentials::is_credential;
 pub use ignore_query::IgnoreQuery;
 pub use lenient::{LenientMatcher, find_confusable};
 pub use matcher::{Matched, Matcher, PathGroup};

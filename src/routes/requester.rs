@@ -5,8 +5,9 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::credentials::{CookieNames, cookie_names, is_credential};
+use super::credentials::{cookie_names, is_credential};
 use super::template::{Source, Template};
+use crate::http_cache::vary::CookieNames;
 
 /// Claims that name one person, by the registered names and those that identity providers use. Any other,
 /// such as a role, many may have.

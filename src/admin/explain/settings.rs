@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::{Coherence, Outage, Route, show_duration, show_size};
-use crate::http_cache::{CacheControlMode, Policy};
+use crate::http_cache::{AppHeaders, CacheControlMode, Policy};
 use crate::live::Rule;
 
 /// Each key of `[[route]]` that no other member of the account tells of, with its value in the file's
@@ -23,9 +23,14 @@ pub fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
         ("shared_by", listed(|route| &route.shared_by)),
         ("statuses", show_statuses(policy)),
         ("max_body", show_size(rule.settings.max_body as u64)),
+        ("app_headers", show_app_headers(policy).to_owned()),
         ("cache_control", show_mode(policy).to_owned()),
         ("store_despite", show_despite(policy)),
         ("shared", policy.shared.to_string()),
+        ("vary", show_vary(policy)),
+        ("languages", policy.variation.languages.join(" ")),
+        ("encodings", policy.variation.encodings.join(" ")),
+        ("cors", show_cors(policy).to_owned()),
         (
             "stale_while_revalidate",
             show_time(policy.stale_while_revalidate),
@@ -54,6 +59,28 @@ fn show_statuses(policy: &Policy) -> String {
     numbers.join(" ")
 }
 
+fn show_app_headers(policy: &Policy) -> &'static str {
+    match policy.app_headers {
+        AppHeaders::Respect => "respect",
+        AppHeaders::Ignore => "ignore",
+    }
+}
+
+fn show_vary(policy: &Policy) -> String {
+    let Some(only) = &policy.variation.only else {
+        return "as the answer says".to_owned();
+    };
+    let names: Vec<&str> = only.iter().map(|name| name.as_str()).collect();
+    names.join(" ")
+}
+
+fn show_cors(policy: &Policy) -> &'static str {
+    match policy.variation.by_origin {
+        true => "vary",
+        false => "app",
+    }
+}
+
 fn show_mode(policy: &Policy) -> &'static str {
     match policy.cache_control {
         CacheControlMode::Respect => "respect",
@@ -67,6 +94,8 @@ fn show_despite(policy: &Policy) -> String {
         (policy.despite.no_store, "no-store"),
         (policy.despite.set_cookie, "set-cookie"),
         (policy.despite.no_cache, "no-cache"),
+        (policy.despite.must_revalidate, "must-revalidate"),
+        (policy.despite.proxy_revalidate, "proxy-revalidate"),
     ];
     let lifted = despite.iter().filter(|(lifted, _)| *lifted);
     let lifted: Vec<&str> = lifted.map(|(_, name)| *name).collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::rules::Written;
 use crate::config::problem::{Position, Problems};
 use crate::config::{Memory, PurgeRule, Route};
+use crate::http_cache::AppHeaders;
 use crate::in_flight::InFlight;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -46,6 +47,10 @@ fn warn_of_bodies_beyond_room(route: &Written<Route>, memory: &Memory, problems:
 
 fn warn_of_shared_private(route: &Written<Route>, problems: &mut Problems) {
     let policy = &route.rule.settings.policy;
+    // Whoever says that nothing of it is meant has said so of this too.
+    if policy.app_headers == AppHeaders::Ignore {
+        return;
+    }
     let lifted = match (policy.despite.private, policy.despite.set_cookie) {
         (true, _) => "private",
         (false, true) => "set-cookie",

@@ -1,9 +1,9 @@
 //! The `[[group]]` tables: which routes they hold, and what those inherit.
 
 use super::Input;
-use super::rules::read_path;
 use super::settings::read_settings;
 use super::templates::split_message;
+use super::words::read_path;
 use crate::config::document::Table;
 use crate::config::fields::section;
 use crate::config::problem::{Position, Problems};

@@ -12,6 +12,7 @@ mod tables;
 mod templates;
 mod tls;
 mod upstream;
+mod words;
 
 use std::path::{Path, PathBuf};
 

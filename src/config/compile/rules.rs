@@ -7,11 +7,13 @@ use super::groups::Groups;
 use super::names::read_names;
 use super::settings::read_settings;
 use super::templates::{Templates, split_message};
+use super::words::read_path;
 use crate::config::problem::{Position, Problems};
 use crate::config::read::Reader;
 use crate::config::{Defaults, PurgeRule, Route};
+use crate::http_cache::vary::CookieNames;
 use crate::routes::template::{Site, Source};
-use crate::routes::{CookieNames, CredentialSettings, KeyedCredentials, Matcher, Template};
+use crate::routes::{CredentialSettings, KeyedCredentials, Matcher, Template};
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
 /// How [`Template::default_key`] would be written.
@@ -180,28 +182,6 @@ fn read_methods(reader: &mut Reader<'_>) -> Vec<Method> {
     }
     let method = |word: &str| Method::from_bytes(word.as_bytes()).ok();
     words.iter().filter_map(|(_, word)| method(word)).collect()
-}
-
-pub(super) fn read_path(reader: &mut Reader<'_>, example: &str) -> Option<String> {
-    let path = reader.required("path", example)?;
-    if !path.starts_with('/') {
-        reader.reject(
-            "path",
-            format!("\"{path}\" does not begin with /"),
-            format!("write \"/{path}\""),
-        );
-        return None;
-    }
-    if let Some((before, _)) = path.split_once('?') {
-        let what = "a path has no query";
-        reader.reject(
-            "path",
-            what,
-            format!("write \"{before}\" and put {{query.name}} into the key"),
-        );
-        return None;
-    }
-    Some(path)
 }
 
 /// `shared_by`: claims that the key has.

@@ -5,20 +5,24 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::redis::parse_outage;
+use super::words::read_header_names;
+use crate::config::problem::Position;
 use crate::config::read::Reader;
 use crate::config::{Abandoned, Coherence, Settings};
 use crate::entry::Priority;
-use crate::http_cache::{CacheControlMode, Despite, Policy};
+use crate::http_cache::vary::{CookieNames, Variation};
+use crate::http_cache::{AppHeaders, CacheControlMode, Despite, Policy};
 use crate::routes::IgnoreQuery;
 
 /// Those of the reader's table, and of what it inherits.
 pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
+    let ignore_cookies = read_cookie_names(reader);
     Settings {
-        policy: read_policy(reader),
+        policy: read_policy(reader, &ignore_cookies),
         priority: parse_priority(&reader.word("priority")),
         max_body: reader.length("max_body").unwrap_or_default(),
         ignore_query: read_ignore_query(reader),
-        ignore_cookies: read_cookie_names(reader),
+        ignore_cookies,
         any_host: reader.flag("any_host"),
         coherence: match reader.word("coherence").as_str() {
             "strict" => Coherence::Strict,
@@ -37,7 +41,7 @@ pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
     }
 }
 
-fn read_policy(reader: &mut Reader<'_>) -> Policy {
+fn read_policy(reader: &mut Reader<'_>, ignore_cookies: &[String]) -> Policy {
     let ttl = reader.duration("ttl");
     let cache_control = match reader.word("cache_control").as_str() {
         "override" => CacheControlMode::Override,
@@ -50,11 +54,38 @@ fn read_policy(reader: &mut Reader<'_>) -> Policy {
             "write a longer ttl, or enabled = false to pass the path to the app",
         );
     }
+    let app_headers = match reader.word("app_headers").as_str() {
+        "ignore" => AppHeaders::Ignore,
+        _ => AppHeaders::Respect,
+    };
+    let despite = read_despite(reader);
+    if app_headers == AppHeaders::Ignore {
+        if ttl == Duration::ZERO {
+            reader.reject(
+                "ttl",
+                "with app_headers = \"ignore\" and no lifetime, nothing would be served",
+                "write a longer ttl, or enabled = false to pass the path to the app",
+            );
+        }
+        if reader.gives("cache_control") && cache_control == CacheControlMode::Respect {
+            reader.warn(
+                "cache_control",
+                "\"respect\" changes nothing where app_headers = \"ignore\" holds",
+                "leave it out, or write app_headers = \"respect\" beside it",
+            );
+        }
+    }
+    let (cache_control, despite) = match app_headers {
+        AppHeaders::Ignore => (CacheControlMode::Override, Despite::ALL),
+        AppHeaders::Respect => (cache_control, despite),
+    };
     Policy {
+        app_headers,
+        variation: read_variation(reader, app_headers, ignore_cookies),
         cache_control,
         ttl: Some(ttl),
         statuses: read_statuses(reader),
-        despite: read_despite(reader),
+        despite,
         shared: reader.flag("shared"),
         stale_while_revalidate: reader.maybe_duration("stale_while_revalidate"),
         stale_if_error: reader.maybe_duration("stale_if_error"),
@@ -90,7 +121,47 @@ fn read_despite(reader: &mut Reader<'_>) -> Despite {
         no_store: lifted("no-store"),
         set_cookie: lifted("set-cookie"),
         no_cache: lifted("no-cache"),
+        must_revalidate: lifted("must-revalidate"),
+        proxy_revalidate: lifted("proxy-revalidate"),
     }
+}
+
+fn read_variation(
+    reader: &mut Reader<'_>,
+    app_headers: AppHeaders,
+    ignore_cookies: &[String],
+) -> Variation {
+    let texts = |texts: Vec<(Position, String)>| {
+        let texts = texts.into_iter();
+        texts.map(|(_, text)| text.into_boxed_str()).collect()
+    };
+    Variation {
+        only: reader
+            .gives("vary")
+            .then(|| read_header_names(reader, "vary")),
+        without_identity: app_headers == AppHeaders::Ignore,
+        irrelevant: CookieNames::default().with(ignore_cookies.iter().cloned()),
+        languages: texts(read_languages(reader)),
+        encodings: texts(reader.texts("encodings")),
+        by_origin: reader.word("cors") == "vary",
+    }
+}
+
+fn read_languages(reader: &mut Reader<'_>) -> Vec<(Position, String)> {
+    let languages = reader.texts("languages");
+    for (position, tag) in &languages {
+        // RFC 5646 §2.1, as far as it matters here.
+        let is_subtag = |subtag: &str| {
+            (1..=8).contains(&subtag.len())
+                && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
+        if !tag.split('-').all(is_subtag) {
+            let what = format!("\"{tag}\" is not a language");
+            let remedy = "write tags such as \"en\" or \"pt-BR\"";
+            reader.reject_at(position.clone(), "languages", what, remedy);
+        }
+    }
+    languages
 }
 
 fn read_ignore_query(reader: &mut Reader<'_>) -> IgnoreQuery {

@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::readable::warn_of_readable_config;
 use super::settings::read_settings;
+use super::words::read_header_names;
 use super::{Input, tls};
 use crate::config::problem::{Problems, did_you_mean};
 use crate::config::read::Reader;
@@ -14,7 +15,8 @@ use crate::config::{
     Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
 };
 use crate::http_cache::CacheControlMode;
-use crate::routes::{CookieNames, CredentialSettings, KeyedCredentials, Template};
+use crate::http_cache::vary::CookieNames;
+use crate::routes::{CredentialSettings, KeyedCredentials, Template};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Shorter tokens can be guessed.
@@ -215,23 +217,6 @@ fn read_ready_path(reader: &mut Reader<'_>) -> Option<String> {
         reader.reject("ready_path", what, "write such as \"/-/ready\"");
     }
     Some(path)
-}
-
-/// A list of names of header fields.
-fn read_header_names(reader: &mut Reader<'_>, key: &str) -> Vec<HeaderName> {
-    let mut names = Vec::new();
-    for (place, text) in reader.texts(key) {
-        match text.parse::<HeaderName>() {
-            Ok(name) => names.push(name),
-            Err(_) => reader.reject_at(
-                place,
-                key,
-                format!("\"{text}\" is not the name of a header field"),
-                "write such as \"x-company-user\"",
-            ),
-        }
-    }
-    names
 }
 
 fn to_usize(count: Option<u64>) -> Option<usize> {

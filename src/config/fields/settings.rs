@@ -1,6 +1,6 @@
 //! The settings that a route has of its own, of its groups or of the defaults: the nearest counts.
 
-use super::{Field, Kind, PRIORITIES, field};
+use super::{CODINGS, Field, Kind, PRIORITIES, field};
 
 pub(super) static SETTINGS: &[Field] = &[
     field(
@@ -10,6 +10,12 @@ pub(super) static SETTINGS: &[Field] = &[
         "Lifetime of what routes store.",
     ),
     field(
+        "app_headers",
+        Kind::OneOf(&["respect", "ignore"]),
+        "respect",
+        "ignore: what the app says of caching and cookies on everything is not meant; only the rule counts.",
+    ),
+    field(
         "cache_control",
         Kind::OneOf(&["respect", "override"]),
         "respect",
@@ -17,9 +23,16 @@ pub(super) static SETTINGS: &[Field] = &[
     ),
     field(
         "store_despite",
-        Kind::ManyOf(&["private", "no-store", "set-cookie", "no-cache"]),
+        Kind::ManyOf(&[
+            "private",
+            "no-store",
+            "set-cookie",
+            "no-cache",
+            "must-revalidate",
+            "proxy-revalidate",
+        ]),
         "",
-        "What of the answer no longer forbids storing or reusing it.",
+        "What of the answer no longer forbids storing it, reusing it or serving it stale.",
     ),
     field(
         "statuses",
@@ -62,6 +75,30 @@ pub(super) static SETTINGS: &[Field] = &[
         Kind::Texts,
         "",
         "Cookies that change no answer: names, exp_*, or *. Those of analytics and consent are known.",
+    ),
+    field(
+        "vary",
+        Kind::Texts,
+        "",
+        "Of the fields that Vary names only these count; [] is none. Default: all.",
+    ),
+    field(
+        "languages",
+        Kind::Texts,
+        "",
+        "Languages that the app serves, the default first; what clients prefer is made one of them.",
+    ),
+    field(
+        "encodings",
+        Kind::ManyOf(CODINGS),
+        "",
+        "Content codings to ask the app for, the best first; what clients accept is made one of them.",
+    ),
+    field(
+        "cors",
+        Kind::OneOf(&["app", "vary"]),
+        "app",
+        "vary: Origin changes the answer even where the app does not say so.",
     ),
     field(
         "stale_while_revalidate",

@@ -151,6 +151,7 @@ fn a_route_says_everything_itself() {
         no_store: true,
         set_cookie: true,
         no_cache: true,
+        ..Despite::default()
     };
     assert_eq!(route.settings.policy.despite, all);
     assert_eq!(

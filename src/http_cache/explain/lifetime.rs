@@ -31,7 +31,7 @@ fn freshness(stored: &Stored, now: SystemTime) -> Statement {
 }
 
 fn lifetime(stored: &Stored, policy: &Policy) -> Statement {
-    let directives = ResponseDirectives::of(&stored.headers);
+    let directives = ResponseDirectives::under(&stored.headers, policy);
     let response = exchange(stored);
     let today = freshness::lifetime(&response, &directives, policy).unwrap_or_default();
     if today != stored.lifetime {
@@ -48,7 +48,7 @@ fn lifetime(stored: &Stored, policy: &Policy) -> Statement {
         seconds(today),
         source.in_words(stored, &directives)
     );
-    Statement::new("lifetime", text, source.clause(directives.targeted))
+    Statement::new("lifetime", text, source.clause(&directives))
 }
 
 /// The stored response as it came.
@@ -136,8 +136,12 @@ impl Source {
         }
     }
 
-    fn clause(self, targeted: bool) -> Cow<'static, str> {
+    fn clause(self, directives: &ResponseDirectives) -> Cow<'static, str> {
+        let ResponseDirectives {
+            targeted, ignored, ..
+        } = *directives;
         let clause = match self {
+            Source::Override if ignored => "rule: app_headers = \"ignore\"",
             Source::Override => "rule: cache_control = \"override\"",
             Source::Ttl => "rule: ttl",
             Source::SMaxage => "RFC 9111 §5.2.2.10",

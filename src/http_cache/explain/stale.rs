@@ -8,7 +8,7 @@ use crate::http_cache::directives::ResponseDirectives;
 use crate::http_cache::{Policy, Stored};
 
 pub(super) fn statements(stored: &Stored, policy: &Policy, now: SystemTime) -> Vec<Statement> {
-    let directives = ResponseDirectives::of(&stored.headers);
+    let directives = ResponseDirectives::under(&stored.headers, policy);
     if stored.must_revalidate {
         let (who, clause) = forbids(&directives);
         let text = format!("never served stale: {who}");

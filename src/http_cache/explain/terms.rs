@@ -5,7 +5,7 @@ use http::header::{ETAG, LAST_MODIFIED};
 use super::Statement;
 use super::words::field;
 use crate::http_cache::directives::{Reach, ResponseDirectives};
-use crate::http_cache::{Policy, RequestHead, Stored};
+use crate::http_cache::{AppHeaders, Policy, RequestHead, Stored};
 
 pub(super) fn no_cache(stored: &Stored, policy: &Policy) -> Option<Statement> {
     let directive = ResponseDirectives::of(&stored.headers).no_cache;
@@ -15,6 +15,10 @@ pub(super) fn no_cache(stored: &Stored, policy: &Policy) -> Option<Statement> {
         _ if stored.no_cache => (
             "validated before each use: the 304 that updated it does not let it be served unasked",
             "RFC 9111 §4.3.4",
+        ),
+        Reach::Whole if policy.app_headers == AppHeaders::Ignore => (
+            "said by the answer, and not meant",
+            "rule: app_headers = \"ignore\"",
         ),
         Reach::Whole if policy.despite.no_cache => {
             ("said by the answer, and lifted", "rule: store_despite")

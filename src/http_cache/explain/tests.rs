@@ -400,7 +400,7 @@ proptest! {
     #[test]
     fn the_source_named_gives_the_lifetime(case in case()) {
         if let Ok(stored) = case.stored() {
-            let directives = ResponseDirectives::of(&stored.headers);
+            let directives = ResponseDirectives::under(&stored.headers, &case.policy);
             let response = exchange(&stored);
             let lifetime = freshness::lifetime(&response, &directives, &case.policy);
             let source = Source::of(&response, &directives, &case.policy);

@@ -163,11 +163,7 @@ fn corrected_initial_age() {
             request_time: now() - secs(*delay),
             ..exchange(200, &headers)
         };
-        assert_eq!(
-            initial_age(&response, date(response.headers)),
-            secs(*expected),
-            "{name}"
-        );
+        assert_eq!(age_by(&response, &rfc()), secs(*expected), "{name}");
     }
 }
 
@@ -180,10 +176,7 @@ fn a_part_of_a_second_is_not_apparent_age() {
         response_time: moment,
         ..exchange(200, &headers)
     };
-    assert_eq!(
-        initial_age(&response, date(response.headers)),
-        Duration::ZERO
-    );
+    assert_eq!(age_by(&response, &rfc()), Duration::ZERO);
 }
 
 /// §4.2.3.
@@ -233,4 +226,34 @@ fn kept_past_freshness() {
     }
     let ruled = store(200, &[], &ruled(10)).unwrap();
     assert_eq!(ruled.keep_for(), secs(10), "a rule's ttl is all");
+}
+
+fn age_by(response: &Exchange<'_>, policy: &Policy) -> Duration {
+    let directives = ResponseDirectives::under(response.headers, policy);
+    initial_age(response, date(response.headers), &directives, policy)
+}
+
+#[test]
+fn a_lifetime_that_goes_first_counts_from_receipt() {
+    let over = Policy {
+        cache_control: CacheControlMode::Override,
+        ..ruled(60)
+    };
+    let old = [
+        ("date", HOUR_EARLIER),
+        ("age", "7200"),
+        ("cache-control", "max-age=9999"),
+    ];
+    #[rustfmt::skip]
+    let rows = [
+        ("the rule's", 200, &over, 0),
+        ("its own, where the rule gives none", 404, &over, 7200),
+        ("its own", 200, &ruled(60), 7200),
+        ("its own, without a rule", 200, &Policy { cache_control: CacheControlMode::Override, ..rfc() }, 7200),
+    ];
+    for (name, status, policy, expected) in rows {
+        let headers = headers(&old);
+        let age = age_by(&exchange(status, &headers), policy);
+        assert_eq!(age, secs(expected), "{name}");
+    }
 }

@@ -87,7 +87,7 @@ fn is_same_representation(old: &Stored, new: &Stored) -> bool {
     strong.is_some()
         && strong == Strong::of(&new.headers)
         // What is joined answers only requests that selected both.
-        && old.selector == new.selector
+        && old.selector.goes_with_part(&new.selector)
         && [old.status, new.status] == [StatusCode::OK; 2]
         // It may be left out after `If-Range`; another one belies the validator.
         && (!new.headers.contains_key(CONTENT_ENCODING)
@@ -130,6 +130,7 @@ fn renewed(old: &Stored, new: &Stored, part: Option<Part>) -> Stored {
     let renewed = Stored {
         headers: validation::updated_fields(&old.headers, &new.headers, withheld),
         part,
+        selector: old.selector.clone(),
         shareable: old.shareable && new.shareable,
         ..new.clone()
     };

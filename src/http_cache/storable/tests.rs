@@ -1,6 +1,7 @@
 use super::*;
 use crate::http_cache::tests::fixtures::*;
-use crate::http_cache::{CacheControlMode, Despite, Identity};
+use crate::http_cache::vary::Variation;
+use crate::http_cache::{AppHeaders, CacheControlMode, Despite, Identity};
 
 const CC: &str = "cache-control";
 const FRESH: (&str, &str) = (CC, "max-age=60");
@@ -316,5 +317,101 @@ fn stored_flags() {
             (*must_revalidate, *no_cache, *shareable),
             "{name}: flags"
         );
+    }
+}
+
+/// §5.2.2, §7.3: what frameworks say of everything.
+#[test]
+fn headers_that_are_not_meant() {
+    let ignores = Policy {
+        app_headers: AppHeaders::Ignore,
+        cache_control: CacheControlMode::Override,
+        despite: Despite::ALL,
+        stale_while_revalidate: Some(secs(5)),
+        stale_if_error: Some(secs(6)),
+        variation: Variation {
+            without_identity: true,
+            ..Variation::default()
+        },
+        ..ruled(60)
+    };
+    #[rustfmt::skip]
+    let rows: &[(&str, Lines<'_>)] = &[
+        ("Next.js", &[("cache-control", "private, no-cache, no-store, max-age=0, must-revalidate")]),
+        ("its host", &[("cache-control", "public, max-age=0, must-revalidate"), ("cdn-cache-control", "no-store")]),
+        ("Express with sessions", &[("set-cookie", "connect.sid=s"), ("etag", "\"x\"")]),
+        ("Rails", &[("cache-control", "max-age=0, private, must-revalidate")]),
+        ("Laravel", &[("cache-control", "no-cache, private"), ("set-cookie", "laravel_session=x")]),
+        ("Django", &[("vary", "Accept, Cookie"), ("expires", "0")]),
+        ("Spring", &[("cache-control", "no-store"), ("pragma", "no-cache"), ("expires", "0")]),
+        ("proxies", &[("cache-control", "s-maxage=0, proxy-revalidate, must-understand, stale-while-revalidate=0")]),
+        ("a slow clock", &[("date", HOUR_EARLIER), ("age", "7200")]),
+        ("a withheld field", &[("cache-control", "no-cache=\"etag\""), ("etag", "\"x\"")]),
+    ];
+    for (name, response) in rows {
+        let stored = store(200, response, &ignores).unwrap_or_else(|why| panic!("{name}: {why:?}"));
+        assert_eq!(stored.lifetime, secs(60), "{name}");
+        assert_eq!(stored.initial_age, secs(0), "{name}");
+        assert_eq!(stored.stale_while_revalidate, secs(5), "{name}");
+        assert_eq!(stored.stale_if_error, secs(6), "{name}");
+        assert!(!stored.no_cache && !stored.must_revalidate, "{name}");
+        assert!(!stored.headers.contains_key(SET_COOKIE), "{name}");
+    }
+    // Who may share is decided without them too, and what the rule does not list is not stored for its ttl.
+    let shared = store(200, &[("cache-control", "public, s-maxage=9")], &ignores).unwrap();
+    assert!(!shared.shareable);
+    let none = HeaderMap::new();
+    let anonymous = get(&none);
+    let stranger = RequestHead {
+        identity: Identity {
+            unkeyed_authorization: true,
+            unkeyed_cookie: true,
+        },
+        ..anonymous
+    };
+    let public = headers(&[("cache-control", "public, must-revalidate")]);
+    let refused = storable(&stranger, &exchange(200, &public), &ignores);
+    assert_eq!(refused, Err(Reason::Authorization));
+    for status in [302, 404, 500] {
+        let response = [("cache-control", "public, max-age=60")];
+        assert_eq!(
+            store(status, &response, &ignores),
+            Err(Reason::Status),
+            "{status}"
+        );
+    }
+    assert_eq!(store(200, &[("vary", "*")], &ignores), Err(Reason::VaryAny));
+}
+
+/// §4.2.4, §5.2.2.2, §5.2.2.8, §5.2.2.10.
+#[test]
+fn what_forbids_stale_serving_can_be_lifted() {
+    let windows = |despite| Policy {
+        despite,
+        stale_while_revalidate: Some(secs(5)),
+        ..rfc()
+    };
+    let must = Despite {
+        must_revalidate: true,
+        ..Despite::default()
+    };
+    let proxy = Despite {
+        proxy_revalidate: true,
+        ..Despite::default()
+    };
+    #[rustfmt::skip]
+    let rows = [
+        ("must-revalidate, lifted", "max-age=1, must-revalidate", must, 5),
+        ("must-revalidate, another lifted", "max-age=1, must-revalidate", proxy, 0),
+        ("proxy-revalidate, lifted", "max-age=1, proxy-revalidate", proxy, 5),
+        ("proxy-revalidate, another lifted", "max-age=1, proxy-revalidate", must, 0),
+        ("s-maxage implies it", "s-maxage=1", proxy, 5),
+        ("s-maxage, another lifted", "s-maxage=1", must, 0),
+        ("the answer's own word", "max-age=1, must-revalidate, stale-while-revalidate=3", must, 3),
+    ];
+    for (name, line, despite, expected) in rows {
+        let stored = store(200, &[("cache-control", line)], &windows(despite)).unwrap();
+        assert_eq!(stored.stale_while_revalidate, secs(expected), "{name}");
+        assert_eq!(stored.must_revalidate, expected == 0, "{name}");
     }
 }

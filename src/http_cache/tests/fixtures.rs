@@ -1,12 +1,15 @@
 //! Requests, responses and policies for the tests of this room.
 
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::http_cache::directives::RequestDirectives;
+use crate::http_cache::vary::Variation;
 use crate::http_cache::{
-    CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Stored, storable,
+    AppHeaders, CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Stored,
+    storable,
 };
 
 /// Name and value of each line.
@@ -58,10 +61,18 @@ pub(in crate::http_cache) fn lines(headers: &HeaderMap) -> Vec<(&str, &str)> {
     headers.iter().map(line).collect()
 }
 
+/// As `Vary` says.
+pub(in crate::http_cache) fn plain() -> &'static Variation {
+    static PLAIN: LazyLock<Variation> = LazyLock::new(Variation::default);
+    &PLAIN
+}
+
 /// RFC 9111 alone.
 pub(in crate::http_cache) fn rfc() -> Policy {
     Policy {
         error_ttl: Duration::MAX,
+        app_headers: AppHeaders::Respect,
+        variation: Variation::default(),
         cache_control: CacheControlMode::Respect,
         ttl: None,
         statuses: None,
@@ -95,6 +106,7 @@ pub(in crate::http_cache) fn request<'a>(
         identity: Identity::COVERED,
         host: "example.com",
         form: "",
+        variation: plain(),
     }
 }
 

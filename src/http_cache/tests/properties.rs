@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use super::fixtures::{at, rfc, secs, store};
 use crate::http_cache::cache_status::CacheStatus;
 use crate::http_cache::directives::{RequestDirectives, ResponseDirectives};
+use crate::http_cache::vary::Variation;
 use crate::http_cache::{
-    CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Reuse, Stored,
-    invalidation, reuse, storable, validation,
+    AppHeaders, CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Reuse,
+    Stored, invalidation, reuse, storable, validation,
 };
 
 /// Values that mean something to a cache, broken ones, and bytes.
@@ -97,10 +98,15 @@ fn time() -> impl Strategy<Value = SystemTime> {
 fn policy() -> impl Strategy<Value = Policy> {
     let window = || prop::option::of(prop_oneof![0u64..100, Just(u64::MAX)].prop_map(secs));
     let statuses = prop::option::of(Just(vec![StatusCode::OK, StatusCode::PARTIAL_CONTENT]));
-    let flags = any::<[bool; 5]>();
+    let flags = any::<[bool; 8]>();
     (flags, window(), statuses, window(), window(), any::<bool>()).prop_map(
         |(flags, ttl, statuses, stale_while_revalidate, stale_if_error, respect)| Policy {
             error_ttl: Duration::MAX,
+            app_headers: match flags[7] {
+                true => AppHeaders::Ignore,
+                false => AppHeaders::Respect,
+            },
+            variation: Variation::default(),
             cache_control: if respect {
                 CacheControlMode::Respect
             } else {
@@ -113,6 +119,8 @@ fn policy() -> impl Strategy<Value = Policy> {
                 no_store: flags[1],
                 set_cookie: flags[2],
                 no_cache: flags[3],
+                must_revalidate: flags[5],
+                proxy_revalidate: flags[6],
             },
             shared: flags[4],
             stale_while_revalidate,
@@ -142,6 +150,7 @@ impl Case {
             identity: self.identity,
             host: "h",
             form: "",
+            variation: &self.policy.variation,
         }
     }
 
@@ -221,6 +230,7 @@ proptest! {
             .any(|line| line.as_bytes().windows(15).any(|part| part.eq_ignore_ascii_case(b"must-understand")));
         prop_assume!(!understood);
         case.policy.despite.no_store = false;
+        case.policy.app_headers = AppHeaders::Respect;
         case.response.remove("cdn-cache-control");
         case.response.append("cache-control", HeaderValue::try_from(odd).unwrap());
         prop_assert!(case.stored().is_err());
@@ -229,6 +239,7 @@ proptest! {
     #[test]
     fn private_is_never_stored(mut case in case()) {
         case.policy.despite.private = false;
+        case.policy.app_headers = AppHeaders::Respect;
         case.response.remove("cdn-cache-control");
         case.response.append("cache-control", HeaderValue::from_static("private"));
         prop_assert!(case.stored().is_err());

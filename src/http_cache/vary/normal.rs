@@ -158,3 +158,23 @@ fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
         })
         .map(<[u8]>::trim_ascii)
 }
+
+/// A member of a list of preferences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Weighed {
+    /// In thousandths.
+    pub(super) weight: u16,
+    /// Without its weight.
+    pub(super) text: Vec<u8>,
+}
+
+/// The members of a list with weights, in its order; what cannot be read is left out.
+pub(super) fn weighed_members(value: &[u8]) -> Vec<Weighed> {
+    let members = split(value, b',').filter(|member| !member.is_empty());
+    let weighed = members.filter_map(|member| {
+        let (weight, text) = weighed(member)?;
+        let text = split(&text, b';').next().unwrap_or(&text).to_vec();
+        Some(Weighed { weight, text })
+    });
+    weighed.collect()
+}

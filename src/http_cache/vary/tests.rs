@@ -85,10 +85,10 @@ fn named_once_and_sorted() {
         .map(|(name, _)| name.as_str())
         .collect();
     assert_eq!(names, ["a", "b", "c"]);
-    assert!(selector.covers(&headers(&[("vary", "c, A")])));
-    assert!(selector.covers(&headers(&[])));
-    assert!(!selector.covers(&headers(&[("vary", "a, d")])));
-    assert!(!selector.covers(&headers(&[("vary", "*")])));
+    assert!(selector.covers(&headers(&[("vary", "c, A")]), plain()));
+    assert!(selector.covers(&headers(&[]), plain()));
+    assert!(!selector.covers(&headers(&[("vary", "a, d")]), plain()));
+    assert!(!selector.covers(&headers(&[("vary", "*")]), plain()));
 }
 
 #[test]
@@ -151,5 +151,139 @@ fn fields_that_proxies_extend_match_nothing() {
         let none = HeaderMap::new();
         let selector = Selector::of(&get(&none), &headers(&[("vary", vary)]));
         assert_eq!(selector, None, "{vary}");
+    }
+}
+
+fn selects_by(
+    variation: &Variation,
+    response: Lines<'_>,
+    first: Lines<'_>,
+    second: Lines<'_>,
+) -> Option<bool> {
+    let (first, second) = (headers(first), headers(second));
+    let asks = |headers| RequestHead {
+        variation,
+        ..get(headers)
+    };
+    let selector = Selector::of(&asks(&first), &headers(response))?;
+    Some(selector.selects(&asks(&second)))
+}
+
+fn texts(texts: &[&str]) -> Vec<Box<str>> {
+    texts.iter().map(|text| Box::from(*text)).collect()
+}
+
+#[test]
+fn only_named_fields_count() {
+    let only = Variation {
+        only: Some(vec![ACCEPT_LANGUAGE]),
+        ..Variation::default()
+    };
+    let none = Variation {
+        only: Some(Vec::new()),
+        ..Variation::default()
+    };
+    let (en, de) = (("accept-language", "en"), ("accept-language", "de"));
+    #[rustfmt::skip]
+    let rows: &[(&str, &Variation, &str, Lines<'_>, Lines<'_>, Option<bool>)] = &[
+        ("named and said", &only, "accept-language, rsc", &[en], &[de], Some(false)),
+        ("said, not named", &only, "rsc, cookie", &[("rsc", "1"), ("cookie", "a=1")], &[], Some(true)),
+        ("named, not said", &only, "rsc", &[en], &[de], Some(true)),
+        ("anything", &only, "*", &[en], &[de], Some(true)),
+        ("what nobody can compare", &only, "x-forwarded-for, accept-language", &[en], &[de], Some(false)),
+        ("none", &none, "accept-language", &[en], &[de], Some(true)),
+    ];
+    for (name, variation, vary, first, second, expected) in rows {
+        let selects = selects_by(variation, &[("vary", vary)], first, second);
+        assert_eq!(selects, *expected, "{name}");
+    }
+}
+
+#[test]
+fn cookies_that_matter() {
+    let ignoring = Variation {
+        irrelevant: CookieNames::default().with(["theme".to_owned()]),
+        ..Variation::default()
+    };
+    let elsewhere = Variation {
+        without_identity: true,
+        ..Variation::default()
+    };
+    let cookie = |line| [("cookie", line)];
+    #[rustfmt::skip]
+    let rows = [
+        ("analytics", &ignoring, "_ga=1", "_ga=2; _gid=3", true),
+        ("named by the rule", &ignoring, "theme=dark", "theme=light", true),
+        ("none beside", &ignoring, "theme=dark", "", true),
+        ("another session", &ignoring, "session=a; _ga=1", "session=b; _ga=1", false),
+        ("the same session", &ignoring, "session=a; _ga=1", "_ga=2; session=a", true),
+        ("identity is elsewhere", &elsewhere, "session=a", "session=b", true),
+    ];
+    for (name, variation, first, second, expected) in rows {
+        let (first, second) = (cookie(first), cookie(second));
+        let selects = selects_by(variation, &[("vary", "cookie")], &first, &second);
+        assert_eq!(selects, Some(expected), "{name}");
+    }
+}
+
+#[test]
+fn preferences_made_few() {
+    let few = Variation {
+        languages: texts(&["en", "de"]),
+        encodings: texts(&["br", "gzip"]),
+        ..Variation::default()
+    };
+    let language = |line| ("accept-language", line);
+    let coding = |line| ("accept-encoding", line);
+    #[rustfmt::skip]
+    let rows: &[(&str, Lines<'_>, Lines<'_>, bool)] = &[
+        ("one language", &[language("de-AT, fr;q=0.5")], &[language("fr;q=0.1, de")], true),
+        ("two languages", &[language("de-AT")], &[language("fr")], false),
+        ("the default", &[language("fr")], &[], true),
+        ("one coding", &[coding("gzip, deflate, br, zstd")], &[coding("br")], true),
+        ("two codings", &[coding("gzip, br")], &[coding("gzip")], false),
+        ("none", &[coding("zstd")], &[], true),
+    ];
+    for (name, first, second, expected) in rows {
+        let response = [("vary", "accept-language, accept-encoding")];
+        let selects = selects_by(&few, &response, first, second);
+        assert_eq!(selects, Some(*expected), "{name}");
+    }
+    let mut to_app = headers(&[language("de-AT, fr;q=0.9"), coding("gzip"), coding("zstd")]);
+    few.put_preferences(&mut to_app);
+    assert_eq!(lines(&to_app), [language("de"), coding("gzip")]);
+    let mut to_app = headers(&[]);
+    few.put_preferences(&mut to_app);
+    assert_eq!(lines(&to_app), [language("en"), coding("identity")]);
+}
+
+#[test]
+fn what_the_app_forgets_to_say() {
+    let by_origin = Variation {
+        by_origin: true,
+        ..Variation::default()
+    };
+    let plain = Variation::default();
+    let none = Variation {
+        only: Some(Vec::new()),
+        ..Variation::default()
+    };
+    let (a, b) = (("origin", "https://a"), ("origin", "https://b"));
+    let (gzip, br) = (("accept-encoding", "gzip"), ("accept-encoding", "br"));
+    let coded = ("content-encoding", "gzip");
+    #[rustfmt::skip]
+    let rows: &[(&str, &Variation, Lines<'_>, Lines<'_>, Lines<'_>, bool)] = &[
+        ("an origin", &by_origin, &[], &[a], &[b], false),
+        ("no origin", &by_origin, &[], &[a], &[], false),
+        ("the same origin", &by_origin, &[], &[a], &[a], true),
+        ("an origin, not asked for", &plain, &[], &[a], &[b], true),
+        ("a coding", &plain, &[coded], &[gzip], &[br], false),
+        ("a coding, whatever counts", &none, &[coded], &[gzip], &[], false),
+        ("the same coding", &plain, &[coded], &[gzip], &[gzip], true),
+        ("no coding", &plain, &[("content-encoding", "identity")], &[gzip], &[br], true),
+    ];
+    for (name, variation, response, first, second, expected) in rows {
+        let selects = selects_by(variation, response, first, second);
+        assert_eq!(selects, Some(*expected), "{name}");
     }
 }

@@ -60,6 +60,7 @@ impl Lookup {
             identity: self.identity,
             host: &self.selector,
             form: &self.key.form,
+            variation: &context.live.rule(self.rule).policy.variation,
         }
     }
 }

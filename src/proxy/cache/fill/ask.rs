@@ -73,6 +73,8 @@ fn build(
 ) -> Request<Body> {
     let context = request.context;
     let mut fields = outgoing::fields(context, &Expectation::default());
+    let rule = request.rule();
+    rule.policy.variation.put_preferences(&mut fields);
     match (mode, stale) {
         (FetchMode::AsClient, _) => {}
         (FetchMode::MissingRange(rest), Some(part)) => {
@@ -86,7 +88,7 @@ fn build(
             validation::strip_conditions(&mut fields);
         }
     }
-    if request.rule().tags().iter().any(|tag| tag.reads_response()) {
+    if rule.tags().iter().any(|tag| tag.reads_response()) {
         // Tags are read from the body, which a content coding would hide.
         remove(&mut fields, |name| *name == ACCEPT_ENCODING);
     }

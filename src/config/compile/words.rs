@@ -1,0 +1,45 @@
+//! Values that keys of several tables take.
+
+use http::HeaderName;
+
+use crate::config::read::Reader;
+
+/// The path of a rule; `example` is what to write instead of none.
+pub(super) fn read_path(reader: &mut Reader<'_>, example: &str) -> Option<String> {
+    let path = reader.required("path", example)?;
+    if !path.starts_with('/') {
+        reader.reject(
+            "path",
+            format!("\"{path}\" does not begin with /"),
+            format!("write \"/{path}\""),
+        );
+        return None;
+    }
+    if let Some((before, _)) = path.split_once('?') {
+        let what = "a path has no query";
+        reader.reject(
+            "path",
+            what,
+            format!("write \"{before}\" and put {{query.name}} into the key"),
+        );
+        return None;
+    }
+    Some(path)
+}
+
+/// A list of names of header fields.
+pub(super) fn read_header_names(reader: &mut Reader<'_>, key: &str) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for (place, text) in reader.texts(key) {
+        match text.parse::<HeaderName>() {
+            Ok(name) => names.push(name),
+            Err(_) => reader.reject_at(
+                place,
+                key,
+                format!("\"{text}\" is not the name of a header field"),
+                "write such as \"x-company-user\"",
+            ),
+        }
+    }
+    names
+}

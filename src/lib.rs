@@ -14,6 +14,8 @@
 //! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
 //! | [`in_flight`] | the bytes of bodies outside the tiers, and their budget | |
 //! | [`pacing`] | how much connections hold of a body that goes through | hyper |
+//! | [`secret`] | secrets compared | |
+//! | [`content_coding`] | compressed bodies read, up to a cap | flate2, brotli |
 //! | [`rate_timeout`] | a timeout that bytes buy back: how slow a client may be | tokio |
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
@@ -49,7 +51,7 @@
 //! | --- | --- |
 //! | a setting of a route | its key in `config/fields/settings.rs`, its value in `config/compile/settings.rs`, into [`http_cache::Policy`] if it decides by RFC 9111 and else into [`config::Settings`], read through [`live::Rule`]; tests then ask for `config/full.toml`, the README and `explain` |
 //! | a reason | [`http_cache::Reason`]; its row and its arm in `http_cache/cache_status.rs`, and the README: tests ask for them |
-//! | a condition for storing | in [`http_cache::storable()`] if it is of the answer. What the answer does not tell (a count, a budget) belongs behind the body, beside `FillEnd::Untagged`: a refusal by the head also tells those who wait to ask for themselves, for ten seconds |
+//! | a condition for storing | in [`http_cache::storable()`] if it is of the answer. What the answer does not tell (a count, a budget) belongs behind the body, beside `FillEnd::Unstorable`: a refusal by the head also tells those who wait to ask for themselves, for ten seconds |
 //! | a second shared store | beside `store/redis`; what [`store::Store`] asks of its `AttachedTier` is then the interface |
 //! | what fetches without a client | a request made by [`proxy::request::context::RequestContext::unsent`] and planned by [`proxy::request::plan`]; `proxy/cache` answers it (`answer`), and needs a face to the outside for whoever comes first |
 //! | what observes fills | the one exit of a fill |
@@ -98,6 +100,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod content_coding;
 pub mod descriptors;
 pub mod drain;
 pub mod entry;
@@ -110,6 +113,7 @@ pub mod pacing;
 pub mod proxy;
 pub mod rate_timeout;
 pub mod routes;
+pub mod secret;
 pub mod server;
 pub mod store;
 pub mod upstream;

@@ -163,6 +163,11 @@ impl<'l> Rule<'l> {
         self.settings.max_fills.unwrap_or(self.fill_share)
     }
 
+    /// Whether the answer's body is read, for its tags or for whether it is stored.
+    pub fn reads_answer(self) -> bool {
+        !self.settings.store_when.is_empty() || self.tags().iter().any(Template::reads_response)
+    }
+
     /// Templates of the tags of what is stored.
     pub fn tags(self) -> &'l [Template] {
         self.route.map_or(&[], |route| &route.tags)

@@ -244,6 +244,14 @@ impl Metrics {
         }
     }
 
+    /// Counts what was stored for rule `name`, empty for unmatched requests, and is no more.
+    pub fn not_kept(&self, name: &str, reason: Reason) {
+        let name = if name.is_empty() { "-" } else { name };
+        self.not_stored
+            .with_label_values(&[name, reason.as_str()])
+            .inc();
+    }
+
     /// The counters of rule `name`; the same ones for the same name, across reloads.
     pub fn rule(&self, name: &str, priority: Priority) -> RuleMetrics {
         RuleMetrics {

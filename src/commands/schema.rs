@@ -83,6 +83,9 @@ fn describe_kind(kind: Kind) -> Value {
         Kind::ManyOf(words) => {
             json!({ "type": "array", "items": describe_kind(Kind::OneOf(words)) })
         }
+        Kind::Conditions => {
+            json!({ "type": "object", "additionalProperties": describe_kind(Kind::Text) })
+        }
         Kind::Counts(least, most) => {
             json!({ "type": "array", "items": describe_kind(Kind::Count(least, most)) })
         }

@@ -46,6 +46,8 @@ pub(super) enum Value {
     Flag(bool),
     /// An array.
     List(Vec<Node>),
+    /// An inline table, in the order of its keys.
+    Table(Vec<(String, Node)>),
     /// What no key takes: the TOML name of its type.
     Other(&'static str),
 }
@@ -273,7 +275,13 @@ impl<'a> Lines<'a> {
             DeValue::Array(items) => {
                 Value::List(items.iter().map(|item| self.node(item)).collect())
             }
-            DeValue::Table(_) => Value::Other("table"),
+            DeValue::Table(table) => {
+                let pairs = table.iter().map(|(key, value)| {
+                    let key: &str = key.get_ref();
+                    (key.to_owned(), self.node(value))
+                });
+                Value::Table(pairs.collect())
+            }
             other => Value::Other(other.type_str()),
         };
         Node { position, value }

@@ -31,12 +31,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
 use crate::routes::{IgnoreQuery, KeyedCredentials, LenientMatcher};
-use crate::routes::{Matcher, Template};
+use crate::routes::{Matcher, StoreWhen, Template};
 
 /// A config that cannot be wrong.
 #[derive(Clone, Debug)]
@@ -264,6 +264,18 @@ pub struct Settings {
     pub abandoned: Abandoned,
     /// `false`: passed to the app.
     pub enabled: bool,
+    /// Answers under one key. Default 8.
+    pub max_variants: u8,
+    /// Whether what a client says of caching reaches the app.
+    pub client_cache_control: ClientCacheControl,
+    /// What clients are told by `Cache-Control`; `None`: what the app says.
+    pub downstream: Option<HeaderValue>,
+    /// What the body must be for storing.
+    pub store_when: StoreWhen,
+    /// Whether what only the end of its connection ends may be stored.
+    pub close_delimited: bool,
+    /// What `%2F` in a path is.
+    pub encoded_slash: EncodedSlash,
     /// Keys that it does not give itself, and the table that does.
     pub origins: Vec<(&'static str, String)>,
 }
@@ -364,6 +376,40 @@ pub struct Route {
     pub shared_by: Vec<String>,
     /// Which of a requester's credentials `key` carries.
     pub credentials: KeyedCredentials,
+}
+
+/// `client_cache_control` of a rule: whether what a client says by `Cache-Control` or `Pragma` can make the app be
+/// asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCacheControl {
+    /// As RFC 9111 §5.2.1 has it.
+    #[default]
+    Obey,
+    /// It cannot.
+    Ignore,
+    /// Only with the admin token in `Pannier-Token`.
+    Token,
+}
+
+impl ClientCacheControl {
+    /// The word in the config.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ClientCacheControl::Obey => "obey",
+            ClientCacheControl::Ignore => "ignore",
+            ClientCacheControl::Token => "token",
+        }
+    }
+}
+
+/// `encoded_slash` of a rule: what `%2F` in a path is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncodedSlash {
+    /// Some apps take it for a slash: the request passes.
+    #[default]
+    Pass,
+    /// A part of a value, for this app as well.
+    Data,
 }
 
 /// `abandoned` of a rule: what becomes of a fetch for the store that nobody waits for any more.

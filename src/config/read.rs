@@ -217,6 +217,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A table of texts, each with its name and line.
+    pub(super) fn conditions(&mut self, key: &str) -> Vec<(Position, String, String)> {
+        match self.value(key) {
+            Some(Parsed::Conditions(conditions)) => conditions,
+            _ => Vec::new(),
+        }
+    }
+
     pub(super) fn counts(&mut self, key: &str) -> Option<Vec<u64>> {
         match self.value(key) {
             Some(Parsed::Counts(counts)) => Some(counts),
@@ -291,6 +299,13 @@ impl<'a> Reader<'a> {
             Value::List(items) => {
                 let filled: Vec<_> = items.iter().map(|item| self.fill(key, item)).collect();
                 Value::List(filled.into_iter().collect::<Option<_>>()?)
+            }
+            Value::Table(pairs) => {
+                let filled = pairs
+                    .iter()
+                    .map(|(name, node)| Some((name.clone(), self.fill(key, node)?)))
+                    .collect::<Vec<Option<_>>>();
+                Value::Table(filled.into_iter().collect::<Option<_>>()?)
             }
             other => other.clone(),
         };

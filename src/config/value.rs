@@ -19,6 +19,7 @@ pub(super) enum Parsed {
     Size(u64),
     Texts(Vec<(Position, String)>),
     Counts(Vec<u64>),
+    Conditions(Vec<(Position, String, String)>),
 }
 
 /// Why a value cannot be taken.
@@ -52,6 +53,7 @@ pub(super) fn parse(kind: Kind, node: &Node) -> Result<Parsed, Wrong> {
             parse_word(item, words).map(|word| (item.position.clone(), word))
         })
         .map(Parsed::Texts),
+        Kind::Conditions => parse_conditions(node).map(Parsed::Conditions),
         Kind::Counts(least, most) => {
             parse_each(node, "200, 404", |item| parse_count(item, least, most)).map(Parsed::Counts)
         }
@@ -64,6 +66,21 @@ fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Wrong {
         remedy: remedy.into(),
         position: None,
     }
+}
+
+fn parse_conditions(node: &Node) -> Result<Vec<(Position, String, String)>, Wrong> {
+    let Value::Table(pairs) = &node.value else {
+        let remedy = "write such as { \"response.error\" = \"absent\" }";
+        return Err(not_a(&node.value, "a table of conditions", remedy));
+    };
+    let condition = |(name, value): &(String, Node)| {
+        let text = parse_text(value).map_err(|wrong| Wrong {
+            position: Some(value.position.clone()),
+            ..wrong
+        })?;
+        Ok((value.position.clone(), name.clone(), text))
+    };
+    pairs.iter().map(condition).collect()
 }
 
 fn parse_text(node: &Node) -> Result<String, Wrong> {
@@ -250,6 +267,7 @@ impl Value {
             Value::Integer(number) => number.to_string(),
             Value::Flag(flag) => flag.to_string(),
             Value::List(_) => "a list".to_owned(),
+            Value::Table(_) => "a table".to_owned(),
             Value::Other(name) => format!("a {name}"),
         }
     }

@@ -56,6 +56,8 @@ pub struct Variant {
     pub priority: Priority,
     /// The rule that stored it; empty for unmatched requests.
     pub rule: Box<str>,
+    /// From the rule: the most variants that its key may hold once it is added. It is not kept with it.
+    pub max_variants: u8,
 }
 
 impl Variant {
@@ -76,8 +78,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The most variants one key may hold; one more replaces the oldest (reliability.md K6).
-    pub const MAX_VARIANTS: usize = 8;
+    /// The most variants that a rule may let one key hold (reliability.md K6).
+    pub const MAX_VARIANTS: usize = 64;
+    /// What a rule lets one hold if it says nothing.
+    pub const DEFAULT_VARIANTS: u8 = 8;
 
     /// The variant that `request` selects (RFC 9111 §4.1); of several the most recent by its `Date` (§4).
     /// Whether it may be used is for [`reuse`](crate::http_cache::reuse()) to decide.
@@ -105,19 +109,25 @@ impl Entry {
             let useful = |held: &Variant| !held.keep_for(now).is_zero();
             return self.retain(useful).unwrap_or_default();
         }
-        let mut variants = Vec::with_capacity((self.variants.len() + 1).min(Self::MAX_VARIANTS));
-        variants.extend(
-            self.variants
-                .iter()
-                .filter(|held| held.stored.selector != variant.stored.selector)
-                .filter(|held| !held.keep_for(now).is_zero())
-                .take(Self::MAX_VARIANTS - 1)
-                .cloned(),
-        );
+        let max = usize::from(variant.max_variants).clamp(1, Self::MAX_VARIANTS);
+        let mut variants = Vec::with_capacity((self.variants.len() + 1).min(max));
+        variants.extend(self.beside(&variant, now).take(max - 1).cloned());
         let newer = variants
             .partition_point(|held| held.stored.response_time > variant.stored.response_time);
         variants.insert(newer, variant);
         Entry { variants }
+    }
+
+    /// Whether `variant`, added to it, takes the place of the oldest that is still of use.
+    pub fn turns_out(&self, variant: &Variant, now: SystemTime) -> bool {
+        self.beside(variant, now).count() >= usize::from(variant.max_variants)
+    }
+
+    fn beside(&self, variant: &Variant, now: SystemTime) -> impl Iterator<Item = &Arc<Variant>> {
+        self.variants
+            .iter()
+            .filter(|held| held.stored.selector != variant.stored.selector)
+            .filter(move |held| !held.keep_for(now).is_zero())
     }
 
     /// Whether a whole response that is still of use answers all that a new part does, and more.

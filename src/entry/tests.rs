@@ -47,7 +47,7 @@ fn with_drops_what_is_of_no_further_use() {
 #[test]
 fn one_variant_too_many_replaces_the_oldest() {
     let mut held = Entry::default();
-    for second in 0..Entry::MAX_VARIANTS as u64 {
+    for second in 0..u64::from(Entry::DEFAULT_VARIANTS) {
         held = with(&held, &second.to_string(), 10 + second);
     }
     assert_eq!(hosts(&held), ["7", "6", "5", "4", "3", "2", "1", "0"]);

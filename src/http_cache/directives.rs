@@ -179,6 +179,17 @@ impl RequestDirectives {
         directives
     }
 
+    /// Without what makes the app be asked where something stored would do.
+    pub fn undemanding(self) -> RequestDirectives {
+        RequestDirectives {
+            max_age: None,
+            min_fresh: None,
+            no_cache: false,
+            no_store: false,
+            ..self
+        }
+    }
+
     fn take(&mut self, member: &Member<'_>) {
         match member.lowered(&mut Room::default()) {
             b"max-age" => least(&mut self.max_age, delta(member)),

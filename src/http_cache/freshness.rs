@@ -178,6 +178,16 @@ fn parsed(value: &HeaderValue) -> Option<SystemTime> {
     httpdate::parse_http_date(text)
         .or_else(|_| httpdate::parse_http_date(&in_usual_case(text)))
         .ok()
+        .or_else(|| with_another_day(&in_usual_case(text)))
+}
+
+/// A date in asctime's form whose weekday is wrong, as by a program that counts them itself: the rest says all that
+/// there is to know.
+fn with_another_day(date: &str) -> Option<SystemTime> {
+    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    let (day, rest) = date.split_once(' ').filter(|_| !date.contains(','))?;
+    let with = |day: &&str| httpdate::parse_http_date(&format!("{day} {rest}")).ok();
+    DAYS.iter().filter(|_| DAYS.contains(&day)).find_map(with)
 }
 
 /// Days and months with one capital, as they are defined; the zone in capitals.

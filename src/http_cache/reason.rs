@@ -124,6 +124,10 @@ reasons! {
     BudgetFull = "budget-full",
     /// The rule's `tags` name a variable that the answer lacks, so a purge could not find it.
     MissingTag = "missing-tag",
+    /// The rule's `store_when` does not hold for the body.
+    StoreWhen = "store-when",
+    /// A newer answer that varies otherwise took its place: the key holds as many as its rule lets it.
+    TooManyVariants = "too-many-variants",
     /// The answer names more cache groups than are tracked (RFC 9875 §2).
     TooManyGroups = "too-many-groups",
     // The app failed.

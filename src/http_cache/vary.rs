@@ -53,6 +53,18 @@ impl Variation {
 
     /// The fields by which an answer varies, sorted, each once; `None` if no request can select it.
     fn fields(&self, response: &HeaderMap) -> Option<Vec<HeaderName>> {
+        let mut names = self.said_fields(response)?;
+        // Not every app that compresses says by what it chose; who cannot read the coding would get it.
+        if is_coded(response) {
+            names.push(ACCEPT_ENCODING);
+        }
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        Some(names)
+    }
+
+    /// Those by which the app or the rule says that it does.
+    fn said_fields(&self, response: &HeaderMap) -> Option<Vec<HeaderName>> {
         let mut names = self.named_fields(response)?;
         if self.without_identity {
             names.retain(|name| ![COOKIE, AUTHORIZATION].contains(name));
@@ -60,12 +72,6 @@ impl Variation {
         if self.by_origin {
             names.push(ORIGIN);
         }
-        // Not every app that compresses says by what it chose; who cannot read the coding would get it.
-        if is_coded(response) {
-            names.push(ACCEPT_ENCODING);
-        }
-        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-        names.dedup();
         Some(names)
     }
 
@@ -152,9 +158,9 @@ impl Selector {
             && self.fields.iter().filter(named).eq(part.fields.iter())
     }
 
-    /// Whether every field that `response` varies on is among those compared.
+    /// Whether every field that `response`, which may be a 304, varies on is among those compared.
     pub(super) fn covers(&self, response: &HeaderMap, variation: &Variation) -> bool {
-        variation.fields(response).is_some_and(|names| {
+        variation.said_fields(response).is_some_and(|names| {
             names
                 .iter()
                 .all(|name| self.fields.iter().any(|(known, _)| known == name))

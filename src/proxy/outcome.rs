@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use super::request::admit::Refusal;
 use super::request::context::RequestContext;
 use crate::body::Body;
-use crate::http_cache::Reason;
 use crate::http_cache::cache_status::CacheStatus;
+use crate::http_cache::directives::TARGETS;
+use crate::http_cache::{Reason, remove};
 use crate::live::Live;
 
 const CACHE_STATUS: header::HeaderName = header::HeaderName::from_static("cache-status");
@@ -124,6 +125,11 @@ impl Outcome {
         let took = crate::clock::monotonic() - context.arrived;
         rule.metrics.answered(self.reason, took);
         tally.count(self.reason, context.live.config.log.summary_every);
+        if let Some(value) = &rule.settings.downstream
+            && (self.reason.from_store() || self.stored == Some(Ok(())))
+        {
+            tell_downstream(self.response.headers_mut(), value.clone());
+        }
         if !self.has_cache_status {
             self.add_cache_status(context);
         }
@@ -157,6 +163,17 @@ impl Outcome {
         fields.append(CACHE_STATUS, status.to_header());
         self.has_cache_status = true;
     }
+}
+
+/// Puts what the rule says in place of what the app says of caching; what only some caches read says nothing.
+fn tell_downstream(fields: &mut HeaderMap, value: HeaderValue) {
+    let others = [header::EXPIRES, header::PRAGMA]
+        .into_iter()
+        .chain(TARGETS)
+        .chain([header::HeaderName::from_static("surrogate-control")]);
+    let others: Vec<_> = others.collect();
+    remove(fields, |name| others.contains(name));
+    fields.insert(header::CACHE_CONTROL, value);
 }
 
 /// The answer to a request that is not forwarded because it is malformed; the connection ends.

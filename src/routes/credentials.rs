@@ -132,6 +132,8 @@ const HARMLESS: &[&str] = &[
     "remote-addr",
     "x-request-key",
     "surrogate-key",
+    // Pannier's own, which the app never sees.
+    "pannier-token",
 ];
 
 /// Whether the field of this name (in lower case) may hold a secret: then its value is hashed in a key.

@@ -9,6 +9,7 @@ pub mod matcher;
 pub mod pattern;
 mod query;
 mod requester;
+mod store_when;
 pub mod target;
 pub mod template;
 
@@ -18,6 +19,7 @@ pub use lenient::{LenientMatcher, find_confusable};
 pub use matcher::{Matched, Matcher, PathGroup};
 pub use pattern::{Pattern, Purge};
 pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed};
+pub use store_when::{StoreCondition, StoreWhen};
 pub use template::{Key, Template};
 
 use http::HeaderMap;

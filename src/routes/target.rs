@@ -45,6 +45,12 @@ fn decode_unreserved(segment: &str) -> String {
     decoded + rest
 }
 
+/// The path with `letter` in place of each `%2F`; `None`: it has none.
+pub fn replace_encoded_slashes(path: &str, letter: &str) -> Option<String> {
+    let has_any = path.contains("%2F") || path.contains("%2f");
+    has_any.then(|| path.replace("%2F", letter).replace("%2f", letter))
+}
+
 /// Whether `path` (as received) may mean another path to the app than to the matcher, so that it is neither
 /// stored nor looked up (promise I1): encoded slash, dot, backslash or NUL, dot segments, `//`, `;`, or a
 /// broken percent-escape.

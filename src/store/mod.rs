@@ -448,7 +448,7 @@ impl Store {
             redis.release_held(&ticket.key, lease).await;
             return Err(NotPut::Refused(Reason::Fenced));
         }
-        let entry = merge(lease, variant, self.shared.clock.now());
+        let entry = self.merge(lease, variant, self.shared.clock.now());
         let ttl = entry.keep_for(self.shared.clock.now());
         let put = redis.put(&ticket.key, lease, &entry, ttl, may_list);
         match put.await {
@@ -495,7 +495,25 @@ impl Store {
         let shared = &self.shared;
         let (variant, now) = (Arc::clone(variant), shared.clock.now());
         let Ticket { key, mark, .. } = ticket;
+        if let Some(held) = shared.memory.peek(key, now) {
+            self.count_turned_out(&held, &variant, now);
+        }
         shared.memory.add(key, variant, &shared.fence, *mark, now)
+    }
+
+    /// The entry that was found with the lease, with `variant` added.
+    fn merge(&self, lease: &HeldLease, variant: &Arc<Variant>, now: SystemTime) -> Entry {
+        let base = lease.base().cloned().unwrap_or_default();
+        self.count_turned_out(&base, variant, now);
+        base.with(Arc::clone(variant), now)
+    }
+
+    fn count_turned_out(&self, held: &Entry, variant: &Variant, now: SystemTime) {
+        if held.turns_out(variant, now) {
+            self.shared
+                .metrics
+                .not_kept(&variant.rule, Reason::TooManyVariants);
+        }
     }
 
     /// Fences the fills under way and purges memory; returns how many entries went.
@@ -520,12 +538,6 @@ enum NotPut {
     Refused(Reason),
     /// Redis was not asked or did not answer: memory may have it while Redis is down.
     Failed(Reason),
-}
-
-/// The entry that was found with the lease, with `variant` added.
-fn merge(lease: &HeldLease, variant: &Arc<Variant>, now: SystemTime) -> Entry {
-    let base = lease.base().cloned().unwrap_or_default();
-    base.with(Arc::clone(variant), now)
 }
 
 /// The state of both tiers, for `/stats`, `/readyz` and metrics.

@@ -234,6 +234,7 @@ fn variant_as(key: &str, body: &str, variation: Variation) -> Variant {
         tags: vec![format!("t:{key}").into()],
         priority: variation.priority,
         rule: "test".into(),
+        max_variants: Entry::DEFAULT_VARIANTS,
     }
 }
 

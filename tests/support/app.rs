@@ -69,6 +69,12 @@ impl Answer {
         Answer::with_body(body.map_err(|never| match never {}).boxed())
     }
 
+    /// 200 with these bytes.
+    pub(crate) fn bytes(bytes: Vec<u8>) -> Answer {
+        let body = Full::new(Bytes::from(bytes));
+        Answer::with_body(body.map_err(|never| match never {}).boxed())
+    }
+
     /// 200 with JSON.
     pub(crate) fn json(value: &serde_json::Value) -> Answer {
         Answer::text(value.to_string()).header("content-type", "application/json")

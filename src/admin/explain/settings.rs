@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::{Coherence, Outage, Route, show_duration, show_size};
+use crate::config::{Coherence, EncodedSlash, Outage, Route, show_duration, show_size};
 use crate::http_cache::{AppHeaders, CacheControlMode, Policy};
 use crate::live::Rule;
 
@@ -31,6 +31,15 @@ pub fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
         ("languages", policy.variation.languages.join(" ")),
         ("encodings", policy.variation.encodings.join(" ")),
         ("cors", show_cors(policy).to_owned()),
+        ("max_variants", rule.settings.max_variants.to_string()),
+        (
+            "client_cache_control",
+            rule.settings.client_cache_control.as_str().to_owned(),
+        ),
+        ("downstream", show_downstream(rule)),
+        ("store_when", rule.settings.store_when.to_string()),
+        ("close_delimited", rule.settings.close_delimited.to_string()),
+        ("encoded_slash", show_encoded_slash(rule).to_owned()),
         (
             "stale_while_revalidate",
             show_time(policy.stale_while_revalidate),
@@ -100,6 +109,20 @@ fn show_despite(policy: &Policy) -> String {
     let lifted = despite.iter().filter(|(lifted, _)| *lifted);
     let lifted: Vec<&str> = lifted.map(|(_, name)| *name).collect();
     lifted.join(" ")
+}
+
+fn show_downstream(rule: Rule<'_>) -> String {
+    let value = rule.settings.downstream.as_ref();
+    value.map_or("as the app says".to_owned(), |value| {
+        String::from_utf8_lossy(value.as_bytes()).into_owned()
+    })
+}
+
+fn show_encoded_slash(rule: Rule<'_>) -> &'static str {
+    match rule.settings.encoded_slash {
+        EncodedSlash::Pass => "pass",
+        EncodedSlash::Data => "data",
+    }
 }
 
 fn show_coherence(rule: Rule<'_>) -> &'static str {

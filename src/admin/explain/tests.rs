@@ -78,6 +78,7 @@ fn entry(lookup: &Lookup, ago: u64) -> Holding {
         tags: Vec::new(),
         priority: Priority::Medium,
         rule: "board".into(),
+        max_variants: Entry::DEFAULT_VARIANTS,
     };
     Holding::Entry(Arc::new(Entry {
         variants: vec![Arc::new(variant)],

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::rules::Written;
 use crate::config::problem::{Position, Problems};
-use crate::config::{Memory, PurgeRule, Route};
+use crate::config::{Admin, ClientCacheControl, Memory, PurgeRule, Route};
 use crate::http_cache::AppHeaders;
 use crate::in_flight::InFlight;
 
@@ -16,9 +16,11 @@ pub(super) fn advise(
     routes: &[Written<Route>],
     purges: &[Written<PurgeRule>],
     memory: &Memory,
+    admin: &Admin,
     problems: &mut Problems,
 ) {
     for route in routes {
+        refuse_token_of_nobody(route, admin, problems);
         warn_of_bodies_beyond_room(route, memory, problems);
         warn_of_shared_private(route, problems);
         warn_of_one_answer_for_all(route, problems);
@@ -26,6 +28,21 @@ pub(super) fn advise(
     }
     for purge in purges {
         warn_of_empty_purge(purge, routes, problems);
+    }
+}
+
+fn refuse_token_of_nobody(route: &Written<Route>, admin: &Admin, problems: &mut Problems) {
+    let asks = route.rule.settings.client_cache_control == ClientCacheControl::Token;
+    if asks && admin.token.is_none() {
+        problems.error(
+            route.position.clone(),
+            "route.client_cache_control",
+            format!(
+                "{} wants the admin token, and there is none",
+                route.rule.name
+            ),
+            "set [admin] token, or write \"ignore\"",
+        );
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let log = tables::read_log(&mut input.reader("log", problems));
     let (routes, matcher) = rules::read_routes(&input, &defaults, problems);
     let purges = rules::read_purges(&input, problems);
-    advice::advise(&routes, &purges, &memory, problems);
+    advice::advise(&routes, &purges, &memory, &admin, problems);
     let lenient = LenientMatcher::new(routes.iter().map(|route| route.rule.path.as_str()));
     let config = Config {
         listen,

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use super::redis::parse_outage;
 use super::words::read_header_names;
 use crate::config::problem::Position;
 use crate::config::read::Reader;
-use crate::config::{Abandoned, Coherence, Settings};
-use crate::entry::Priority;
+use crate::config::{Abandoned, ClientCacheControl, Coherence, EncodedSlash, Settings};
+use crate::entry::{Entry, Priority};
 use crate::http_cache::vary::{CookieNames, Variation};
 use crate::http_cache::{AppHeaders, CacheControlMode, Despite, Policy};
-use crate::routes::IgnoreQuery;
+use crate::routes::{IgnoreQuery, StoreCondition, StoreWhen};
 
 /// Those of the reader's table, and of what it inherits.
 pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
@@ -37,8 +37,50 @@ pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
             _ => Abandoned::Finish,
         },
         enabled: reader.flag("enabled"),
+        max_variants: reader
+            .count("max_variants")
+            .and_then(|count| u8::try_from(count).ok())
+            .unwrap_or(Entry::DEFAULT_VARIANTS),
+        client_cache_control: match reader.word("client_cache_control").as_str() {
+            "ignore" => ClientCacheControl::Ignore,
+            "token" => ClientCacheControl::Token,
+            _ => ClientCacheControl::Obey,
+        },
+        downstream: read_downstream(reader),
+        store_when: read_store_when(reader),
+        close_delimited: reader.flag("close_delimited"),
+        encoded_slash: match reader.word("encoded_slash").as_str() {
+            "data" => EncodedSlash::Data,
+            _ => EncodedSlash::Pass,
+        },
         origins: reader.origins(),
     }
+}
+
+fn read_downstream(reader: &mut Reader<'_>) -> Option<HeaderValue> {
+    let text = reader.text("downstream")?;
+    let value = HeaderValue::try_from(&text).ok();
+    if value.is_none() {
+        let what = format!("{text:?} is no value of a header field");
+        reader.reject("downstream", what, "write such as \"private, max-age=0\"");
+    }
+    value
+}
+
+fn read_store_when(reader: &mut Reader<'_>) -> StoreWhen {
+    let mut conditions = Vec::new();
+    for (position, name, expected) in reader.conditions("store_when") {
+        match StoreCondition::parse(&name, &expected) {
+            Some(condition) => conditions.push(condition),
+            None => reader.reject_at(
+                position,
+                "store_when",
+                format!("\"{name}\" names nothing in the answer's JSON body"),
+                "write such as \"response.error\" or \"response.data.id\"",
+            ),
+        }
+    }
+    StoreWhen(conditions)
 }
 
 fn read_policy(reader: &mut Reader<'_>, ignore_cookies: &[String]) -> Policy {

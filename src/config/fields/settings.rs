@@ -101,6 +101,42 @@ pub(super) static SETTINGS: &[Field] = &[
         "vary: Origin changes the answer even where the app does not say so.",
     ),
     field(
+        "max_variants",
+        Kind::Count(1, 64),
+        "8",
+        "Answers kept under one key, by what they vary; one more replaces the oldest.",
+    ),
+    field(
+        "client_cache_control",
+        Kind::OneOf(&["obey", "ignore", "token"]),
+        "obey",
+        "A client's no-cache, no-store, max-age or min-fresh: obey, ignore, or obey with Pannier-Token alone.",
+    ),
+    field(
+        "downstream",
+        Kind::Text,
+        "",
+        "What clients and the caches before them are told by Cache-Control. Default: what the app says.",
+    ),
+    field(
+        "store_when",
+        Kind::Conditions,
+        "",
+        "What the JSON body must be for storing, such as { \"response.error\" = \"absent\" }.",
+    ),
+    field(
+        "close_delimited",
+        Kind::Flag,
+        "false",
+        "Store what only the end of its connection ends; the app must end only what is whole.",
+    ),
+    field(
+        "encoded_slash",
+        Kind::OneOf(&["pass", "data"]),
+        "pass",
+        "A path with %2F: pass it, or take it as a part of a value (data), as the app must too.",
+    ),
+    field(
         "stale_while_revalidate",
         Kind::Duration,
         "",

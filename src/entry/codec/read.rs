@@ -91,6 +91,7 @@ impl<'a> Reader<'a> {
             rule: self.text()?,
             tags: self.tags()?,
             body: self.shared()?,
+            max_variants: Entry::DEFAULT_VARIANTS,
         };
         let length = variant.body.len() as u64;
         let fits = |part: Part| part.length() == length;

@@ -45,6 +45,7 @@ pub(crate) fn variant(body: &str) -> Variant {
         tags: Vec::new(),
         priority: Priority::Medium,
         rule: "sample".into(),
+        max_variants: Entry::DEFAULT_VARIANTS,
     }
 }
 
@@ -85,6 +86,7 @@ fn any_variant() -> impl Strategy<Value = Variant> {
             tags,
             priority,
             rule,
+            max_variants: Entry::DEFAULT_VARIANTS,
         }
     })
 }

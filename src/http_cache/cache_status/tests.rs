@@ -99,6 +99,8 @@ fn every_reason() {
         (Reason::LeaseLost, "miss"),
         (Reason::BudgetFull, "miss"),
         (Reason::MissingTag, "miss"),
+        (Reason::StoreWhen, "miss"),
+        (Reason::TooManyVariants, "miss"),
         (Reason::TooManyGroups, "miss"),
         (Reason::UpstreamError, "miss"),
         (Reason::UpstreamTimeout, "miss"),

@@ -31,6 +31,8 @@ fn stated_lifetime() {
         ("Expires: empty", &[DATED, ("expires", "")], Some(0)),
         ("Expires: words", &[DATED, ("expires", "tomorrow")], Some(0)),
         ("Expires in RFC 850 form", &[DATED, ("expires", "Sunday, 06-Nov-94 09:49:37 GMT")], Some(3600)),
+        ("Expires in asctime form, another weekday", &[DATED, ("expires", "Thu Nov  6 09:49:37 1994")], Some(3600)),
+        ("Expires in asctime form, no weekday", &[DATED, ("expires", "Xxx Nov  6 09:49:37 1994")], Some(0)),
         ("Expires in asctime form", &[DATED, ("expires", "Sun Nov  6 09:49:37 1994")], Some(3600)),
         ("Expires in capitals", &[DATED, ("expires", "SUN, 06 NOV 1994 09:49:37 GMT")], Some(3600)),
         ("Expires in small letters", &[DATED, ("expires", "sun, 06 nov 1994 09:49:37 gmt")], Some(3600)),
@@ -233,6 +235,7 @@ fn age_by(response: &Exchange<'_>, policy: &Policy) -> Duration {
     initial_age(response, date(response.headers), &directives, policy)
 }
 
+/// §4.2.3.
 #[test]
 fn a_lifetime_that_goes_first_counts_from_receipt() {
     let over = Policy {

@@ -117,6 +117,7 @@ mod tests {
     use super::*;
     use crate::http_cache::tests::fixtures::headers;
 
+    /// RFC 6265 §5.3.
     #[test]
     fn irrelevant_cookies() {
         let names = CookieNames::default().with(["theme".to_owned(), "exp_*".to_owned()]);
@@ -138,6 +139,7 @@ mod tests {
         );
     }
 
+    /// RFC 6265 §5.4.
     #[test]
     fn what_is_left_of_a_request() {
         let names = CookieNames::default().with(["theme".to_owned()]);

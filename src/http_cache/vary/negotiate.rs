@@ -75,6 +75,7 @@ mod tests {
         tags.iter().map(|tag| Box::from(*tag)).collect()
     }
 
+    /// RFC 4647 §3.4.
     #[test]
     fn languages() {
         let served = served(&["en", "de", "pt-BR", "zh-Hant"]);
@@ -101,6 +102,7 @@ mod tests {
         assert_eq!(language(&headers(&[]), &served), Some("en"), "nothing said");
     }
 
+    /// RFC 9110 §12.5.3.
     #[test]
     fn codings() {
         let served = served(&["br", "gzip"]);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::HeaderName;
 use http::request::Parts;
 
 use super::admit::Admitted;
@@ -12,7 +13,11 @@ use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::origin::Origin;
 use crate::live::Live;
 use crate::proxy::interim::Sink;
+use crate::secret::is_same_secret;
 use crate::upstream::Upstream;
+
+/// Where the admin token stands in a request to the proxy; the app never sees it.
+pub(in crate::proxy) const TOKEN: HeaderName = HeaderName::from_static("pannier-token");
 
 /// A request and all that stays the same while it is being answered.
 #[derive(Debug)]
@@ -73,6 +78,15 @@ impl RequestContext {
         forwarded
             .and_then(|scheme| scheme.to_str().ok())
             .unwrap_or(of_connection)
+    }
+
+    /// Whether it brings the admin token in `Pannier-Token`.
+    pub(in crate::proxy) fn holds_token(&self) -> bool {
+        let token = self.live.config.admin.token.as_ref();
+        let given = self.parts.headers.get(TOKEN);
+        token
+            .zip(given)
+            .is_some_and(|(token, given)| is_same_secret(given.as_bytes(), token.as_bytes()))
     }
 
     /// The origin of the target (RFC 9110 §4.3.1), as text.

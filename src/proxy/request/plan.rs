@@ -10,7 +10,10 @@ use serde_json::Value;
 use super::context::RequestContext;
 use super::present::Present;
 use super::{overrides, variables};
-use crate::config::{JwtSource, PurgeRule, Route, Settings, Unmatched};
+use crate::config::{
+    ClientCacheControl, EncodedSlash, JwtSource, PurgeRule, Route, Settings, Unmatched,
+};
+use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::{Identity, Reason, RequestHead};
 use crate::live::Rule;
 use crate::proxy::hop_by_hop::connection_options;
@@ -53,15 +56,30 @@ pub struct Lookup {
 impl Lookup {
     /// The request as RFC 9111 sees it.
     pub fn head<'a>(&'a self, context: &'a RequestContext) -> RequestHead<'a> {
+        let settings = context.live.rule(self.rule).settings;
         RequestHead {
             method: &context.parts.method,
             headers: &context.parts.headers,
-            directives: context.directives,
+            directives: directives_under(settings.client_cache_control, context),
             identity: self.identity,
             host: &self.selector,
             form: &self.key.form,
-            variation: &context.live.rule(self.rule).policy.variation,
+            variation: &settings.policy.variation,
         }
+    }
+}
+
+/// What the client says of caching, as far as its rule lets that count.
+fn directives_under(setting: ClientCacheControl, context: &RequestContext) -> RequestDirectives {
+    let obeyed = !context.present.has(Present::DIRECTIVES)
+        || match setting {
+            ClientCacheControl::Obey => true,
+            ClientCacheControl::Ignore => false,
+            ClientCacheControl::Token => context.holds_token(),
+        };
+    match obeyed {
+        true => context.directives,
+        false => context.directives.undemanding(),
     }
 }
 
@@ -113,12 +131,19 @@ fn find_obstacle(context: &RequestContext, rule: Option<usize>) -> Option<Reason
     if context.has_body || announced() {
         return Some(Reason::RequestBody);
     }
-    if target::is_ambiguous(path) {
-        return Some(Reason::AmbiguousPath);
-    }
     let Rule {
         route, settings, ..
     } = live.rule(rule);
+    // To such an app `%2F` is a letter of a value. What is odd even then, such as `a%2F..`, passes as ever.
+    let replaced = |letter| {
+        let is_data = settings.encoded_slash == EncodedSlash::Data;
+        is_data.then(|| target::replace_encoded_slashes(path, letter))?
+    };
+    let (as_slash, as_letter) = (replaced("/"), replaced("-"));
+    if target::is_ambiguous(as_slash.as_deref().unwrap_or(path)) {
+        return Some(Reason::AmbiguousPath);
+    }
+    let path = as_letter.as_deref().unwrap_or(path);
     if route.is_none() && live.config.defaults.unmatched == Unmatched::Pass {
         return Some(Reason::NoRule);
     }

@@ -9,8 +9,9 @@ use http::{Method, Request, Response};
 
 use super::options::FetchMode;
 use crate::body::{Body, Timed};
+use crate::content_coding;
 use crate::entry::Variant;
-use crate::http_cache::{Exchange, ranges, remove, validation};
+use crate::http_cache::{Exchange, ranges, validation};
 use crate::proxy::cache::request::CacheRequestRef;
 use crate::proxy::forward::exchange::{NoAnswer, body_timeout, end_to_end, exchange};
 use crate::proxy::forward::expect::Expectation;
@@ -88,9 +89,12 @@ fn build(
             validation::strip_conditions(&mut fields);
         }
     }
-    if rule.tags().iter().any(|tag| tag.reads_response()) {
-        // Tags are read from the body, which a content coding would hide.
-        remove(&mut fields, |name| *name == ACCEPT_ENCODING);
+    if rule.reads_answer()
+        && let Some(accepted) = fields.get(ACCEPT_ENCODING)
+    {
+        // The body is read here too.
+        let readable = content_coding::restrict_to_readable(accepted);
+        fields.insert(ACCEPT_ENCODING, readable);
     }
     let mut to_app = Request::new(Body::empty());
     *to_app.method_mut() = Method::GET;

@@ -52,8 +52,9 @@ pub(super) enum FillEnd {
     Uncacheable(Reason, Response<Body>),
     /// The body grew past what may be stored, or past what there is room for; the client takes the rest of it.
     GivenUp(Reason),
-    /// The answer is whole, but has no tags to be purged by. Those who wait may have it.
-    Untagged(Arc<Variant>, Reason),
+    /// The answer is whole, but its body says that it is not stored, or has no tags to be purged by. Those who
+    /// wait may have it.
+    Unstorable(Arc<Variant>, Reason),
     /// Its client has gone, and nobody else waits.
     Unwanted,
     /// The body broke off, and the client has seen that.
@@ -101,7 +102,7 @@ impl Fill {
                 let result = self.note_uncacheable(reason);
                 self.settle(Some(reason), result, None).await;
             }
-            FillEnd::Untagged(variant, reason) => {
+            FillEnd::Unstorable(variant, reason) => {
                 // Without Redis every purge is this process's own, and nobody joins a fill that one covers.
                 let shared = self.request.cache.store.is_shared();
                 let ready = self.ready(variant, (!shared).then(Instant::now));

@@ -15,13 +15,15 @@ use http_body::{Body as _, Frame};
 
 use super::shared_body::{Ending, SharedBody};
 use crate::body::{Body, Timed};
+use crate::config::Settings;
 use crate::http_cache::{Reason, Stored};
 use crate::in_flight::{InFlight, SHORT, Share};
 use crate::proxy::forward::exchange::is_event_stream;
 use crate::upstream::Arriving;
 
 /// What the head already tells of the body: endless, too long, or without a sure end (A2).
-pub(super) fn check_body(response: &Response<Arriving>, max_body: usize) -> Result<(), Reason> {
+pub(super) fn check_body(response: &Response<Arriving>, settings: &Settings) -> Result<(), Reason> {
+    let max_body = settings.max_body;
     let fields = response.headers();
     if is_event_stream(fields) {
         return Err(Reason::EventStream);
@@ -43,7 +45,7 @@ pub(super) fn check_body(response: &Response<Arriving>, max_body: usize) -> Resu
     );
     // RFC 9113 §8.1: every message of HTTP/2 has a marked end.
     let ends = response.version() == Version::HTTP_2 || fields.contains_key(TRANSFER_ENCODING);
-    if bodiless || ends {
+    if bodiless || ends || settings.close_delimited {
         Ok(())
     } else {
         Err(Reason::CloseDelimited)

@@ -18,7 +18,7 @@ pub(super) fn judge_storable(
 ) -> Result<Arc<Variant>, Reason> {
     let rule = request.rule();
     let stored = storable(&request.fill_head(), &arrival.exchange(), rule.policy)?;
-    check_body(&arrival.response, rule.settings.max_body)?;
+    check_body(&arrival.response, rule.settings)?;
     Ok(Arc::new(new_variant(request, stored, Bytes::new())))
 }
 
@@ -30,12 +30,13 @@ pub(super) fn new_variant(request: CacheRequestRef<'_>, stored: Stored, body: By
         tags: Vec::new(),
         priority: rule.settings.priority,
         rule: rule.name().unwrap_or_default().into(),
+        max_variants: rule.settings.max_variants,
     }
 }
 
 /// Adds to `variant` what was not known when the answer began: its body, joined with `base` if both are
-/// parts of one representation, and its tags. `Err`: the tags cannot be rendered, so no purge by them
-/// would find it.
+/// parts of one representation, and its tags. `Err`: the rule does not store such a body, or the tags cannot
+/// be rendered, so that no purge by them would find it.
 pub(super) fn complete(
     request: CacheRequestRef<'_>,
     variant: &mut Variant,
@@ -46,7 +47,11 @@ pub(super) fn complete(
     if let Some(base) = base {
         join_parts(variant, base, request.rule().settings.max_body);
     }
-    variant.tags = tags::of_rule(request, &variant.stored, &variant.body)?;
+    let document = tags::read_document(request, &variant.stored, &variant.body);
+    if !request.rule().settings.store_when.holds(document.as_ref()) {
+        return Err(Reason::StoreWhen);
+    }
+    variant.tags = tags::of_rule(request, document.as_ref())?;
     variant
         .tags
         .extend(tags::of_groups(request, &variant.stored));

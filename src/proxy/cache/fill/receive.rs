@@ -115,7 +115,7 @@ fn tag(fill: &Fill, mut variant: Arc<Variant>, body: Bytes, base: Option<&Varian
     let request = fill.request.by_ref();
     match keep::complete(request, Arc::make_mut(&mut variant), body, base) {
         Ok(()) => FillEnd::Stored(variant),
-        Err(reason) => FillEnd::Untagged(variant, reason),
+        Err(reason) => FillEnd::Unstorable(variant, reason),
     }
 }
 

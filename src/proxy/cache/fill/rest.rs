@@ -25,7 +25,7 @@ pub(super) async fn join(
         ..request.fill_head()
     };
     let stored = storable(&head, &arrival.exchange(), rule.policy)?;
-    check_body(&arrival.response, rule.settings.max_body)?;
+    check_body(&arrival.response, rule.settings)?;
     let room = Room::take(request.cache.store.in_flight(), arrival.length())?;
     let (_, body) = take_apart(request, arrival.response);
     // Nobody is sent the rest alone.

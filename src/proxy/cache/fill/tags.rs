@@ -1,36 +1,50 @@
 //! The tags of what is stored: those of its rule, and the cache groups that it names (RFC 9875).
 
 use bytes::Bytes;
-use http::header::CONTENT_ENCODING;
+use serde_json::Value;
 
+use crate::content_coding;
 use crate::entry::Variant;
+use crate::http_cache::vary::is_coded;
 use crate::http_cache::{Reason, Stored, groups};
 use crate::proxy::cache::request::CacheRequestRef;
 use crate::proxy::request::variables;
 
-/// The rule's tags for an answer; `Err` if one cannot be rendered: it could not be purged.
-pub(super) fn of_rule(
+/// The JSON document of an answer, if its rule reads that; of a part, or of a body that cannot be read, nothing
+/// is known.
+pub(super) fn read_document(
     request: CacheRequestRef<'_>,
     stored: &Stored,
     body: &Bytes,
+) -> Option<Value> {
+    if !request.rule().reads_answer() {
+        return None;
+    }
+    let max = request.context.live.config.defaults.max_variables;
+    let is_whole = stored.part.is_none();
+    if is_whole && is_coded(&stored.headers) {
+        let decoded = content_coding::decode(&stored.headers, body, max);
+        return variables::read_tagged_json(decoded.as_deref(), max);
+    }
+    variables::read_tagged_json(is_whole.then_some(body), max)
+}
+
+/// The rule's tags for an answer with this document; `Err` if one cannot be rendered: it could not be purged.
+pub(super) fn of_rule(
+    request: CacheRequestRef<'_>,
+    response: Option<&Value>,
 ) -> Result<Vec<Box<str>>, Reason> {
     let context = request.context;
     let templates = request.rule().tags();
     if templates.is_empty() {
         return Ok(Vec::new());
     }
-    let reads_response = templates.iter().any(|tag| tag.reads_response());
-    let readable = stored.part.is_none() && !stored.headers.contains_key(CONTENT_ENCODING);
-    let max = context.live.config.defaults.max_variables;
-    let response = reads_response
-        .then(|| variables::read_tagged_json(readable.then_some(body), max))
-        .flatten();
     let params = variables::match_route(&context.live, context.parts.uri.path())
         .map(|(_, params)| params)
         .unwrap_or_default();
     let claims = variables::verified_claims(context, templates.iter().any(|tag| tag.reads_jwt()));
     let mut scope = variables::template_scope(context, &params, claims.as_ref());
-    scope.response = response.as_ref();
+    scope.response = response;
     templates
         .iter()
         .map(|tag| {

@@ -1,0 +1,141 @@
+//! `store_when`: what the JSON body of an answer must be for storing it.
+
+use serde_json::Value;
+
+use super::json;
+
+/// All of these must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreWhen(pub Vec<StoreCondition>);
+
+/// One value of the body, and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreCondition {
+    /// As written, without `response`.
+    names: Vec<String>,
+    expected: Expected,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Expected {
+    /// Not there, or null.
+    Absent,
+    /// Anything but that.
+    Present,
+    /// This text, number or flag.
+    Text(String),
+}
+
+impl StoreWhen {
+    /// Whether any answer will do.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether all of it holds for an answer with this document; `None`: its body is no JSON. Of a body that
+    /// could not be read nothing holds.
+    pub fn holds(&self, document: Option<&Value>) -> bool {
+        self.is_empty()
+            || document != Some(&json::unknown())
+                && self.0.iter().all(|condition| condition.holds(document))
+    }
+}
+
+impl StoreCondition {
+    /// Of a name such as `response.error` and `absent`, `present` or a value; `None`: it is no such name.
+    pub fn parse(name: &str, expected: &str) -> Option<StoreCondition> {
+        let names: Vec<String> = name
+            .strip_prefix("response.")?
+            .split('.')
+            .map(str::to_owned)
+            .collect();
+        let is_named = names.iter().all(|name| !name.is_empty());
+        is_named.then(|| StoreCondition {
+            names,
+            expected: match expected {
+                "absent" => Expected::Absent,
+                "present" => Expected::Present,
+                text => Expected::Text(text.to_owned()),
+            },
+        })
+    }
+
+    fn holds(&self, document: Option<&Value>) -> bool {
+        let mut value = document;
+        for name in &self.names {
+            value = value.and_then(|value| value.get(name));
+        }
+        let value = value.filter(|value| !value.is_null());
+        match &self.expected {
+            Expected::Absent => value.is_none(),
+            Expected::Present => value.is_some(),
+            Expected::Text(text) => value.is_some_and(|value| match value {
+                Value::String(found) => found == text,
+                Value::Bool(_) | Value::Number(_) => {
+                    let shown = value.to_string();
+                    shown == *text
+                }
+                _ => false,
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for StoreWhen {
+    /// As in the file, without its braces.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let conditions = self.0.iter().map(|condition| {
+            let expected = match &condition.expected {
+                Expected::Absent => "absent",
+                Expected::Present => "present",
+                Expected::Text(text) => text,
+            };
+            format!("response.{} = {expected}", condition.names.join("."))
+        });
+        f.write_str(&conditions.collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_must_hold() {
+        let document = json!({"error": null, "ok": true, "n": 7, "data": {"id": "a"}, "list": [1]});
+        #[rustfmt::skip]
+        let rows = [
+            ("response.error", "absent", true),
+            ("response.none", "absent", true),
+            ("response.data", "absent", false),
+            ("response.data.id", "present", true),
+            ("response.data.no", "present", false),
+            ("response.list", "present", true),
+            ("response.ok", "true", true),
+            ("response.ok", "false", false),
+            ("response.n", "7", true),
+            ("response.data.id", "a", true),
+            ("response.data", "a", false),
+        ];
+        for (name, expected, holds) in rows {
+            let when = StoreWhen(vec![StoreCondition::parse(name, expected).expect(name)]);
+            assert_eq!(when.holds(Some(&document)), holds, "{when}");
+        }
+        let when = |name, expected| StoreWhen(vec![StoreCondition::parse(name, expected).unwrap()]);
+        assert!(when("response.error", "absent").holds(None), "no JSON");
+        assert!(
+            !when("response.error", "absent").holds(Some(&json::unknown())),
+            "not read"
+        );
+        assert!(StoreWhen::default().holds(Some(&json::unknown())), "any");
+    }
+
+    #[test]
+    fn names() {
+        for name in ["error", "response", "response.", "response.a..b", "body.a"] {
+            assert_eq!(StoreCondition::parse(name, "absent"), None, "{name}");
+        }
+    }
+}

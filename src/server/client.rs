@@ -21,6 +21,7 @@ use super::http2;
 use super::http2::streams::{Spawner, Streams};
 use super::idle::Listing;
 use super::poll_on_news::PollOnNews;
+use super::proxy_protocol::{self, Fault, Source};
 use super::transport::Transport;
 use crate::body::{Body, BoxError, Droppable};
 use crate::config::Listen;
@@ -59,13 +60,19 @@ impl Connection {
         }
     }
 
-    async fn converse(self, stream: TcpStream) -> Result<(), BoxError> {
+    async fn converse(mut self, mut stream: TcpStream) -> Result<(), BoxError> {
         let listen = self.worker.live.load().config.listen.clone();
         let idleness = self.listing.idleness().clone();
         idleness.belongs_to_this_task().await;
         let _ = stream.set_nodelay(true);
         // What a client takes slowly waits here, where it is counted, and not in the kernel.
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+        if listen.proxy_protocol {
+            match self.read_source(&mut stream, &listen).await? {
+                Some(peer) => self.peer = peer,
+                None => return Ok(()),
+            }
+        }
         let Some(transport) = self.open(stream, &listen).await? else {
             return Ok(());
         };
@@ -102,6 +109,30 @@ impl Connection {
         }
     }
 
+    /// The client's address, as the balancer says it by the PROXY protocol; `None`: the drain came first.
+    async fn read_source(
+        &self,
+        stream: &mut TcpStream,
+        listen: &Listen,
+    ) -> io::Result<Option<IpAddr>> {
+        let trusted = &listen.trusted_proxies;
+        if !trusted.is_empty() && !trusted.contain(self.peer) {
+            return Err(self.refuse(Fault::Untrusted));
+        }
+        match self.opening(listen, proxy_protocol::read(stream)).await? {
+            None => Ok(None),
+            Some(Ok(Source::Client(address))) => Ok(Some(address.to_canonical())),
+            Some(Ok(Source::Unknown)) => Ok(Some(self.peer)),
+            Some(Err(fault)) => Err(self.refuse(fault)),
+        }
+    }
+
+    fn refuse(&self, fault: Fault) -> io::Error {
+        tracing::warn!(peer = %self.peer, %fault, "connection closed: [listen] proxy_protocol = true");
+        Cut::NoSource.count(&self.worker.metrics);
+        io::Error::new(io::ErrorKind::InvalidData, fault)
+    }
+
     /// The TLS handshake, if there is to be one; `None`: the drain came first. The certificate is that of
     /// the config in force, so a reload serves the next client.
     async fn open(&self, stream: TcpStream, listen: &Listen) -> io::Result<Option<Transport>> {
@@ -109,6 +140,16 @@ impl Connection {
             return Ok(Some(Transport::plain(stream)));
         };
         let accepting = TlsAcceptor::from(tls.server.clone()).accept(stream);
+        let accepted = self.opening(listen, accepting).await?;
+        Ok(accepted.map(Transport::tls))
+    }
+
+    /// What comes before the first request, within `header_timeout`; `None`: the drain came first.
+    async fn opening<T>(
+        &self,
+        listen: &Listen,
+        step: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<Option<T>> {
         tokio::select! {
             biased;
             () = self.drain.started() => Ok(None),
@@ -116,15 +157,13 @@ impl Connection {
                 Cut::Crowded.count(&self.worker.metrics);
                 Err(Cut::Crowded.into())
             }
-            accepted = tokio::time::timeout(listen.header_timeout, accepting) => {
-                let stream = accepted.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-                Ok(Some(Transport::tls(stream)))
+            done = tokio::time::timeout(listen.header_timeout, step) => {
+                let done = done.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+                Ok(Some(done))
             }
         }
     }
-}
 
-impl Connection {
     /// Returns when another client needs the place.
     async fn must_make_room(&self) {
         let idleness = self.listing.idleness();

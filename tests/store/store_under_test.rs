@@ -268,6 +268,10 @@ fn config(url: &str, max: u64, timeout: Duration, layout: Option<u32>) -> Config
             ready_path: None,
             drain_timeout: second,
             underscores: config::Underscores::Drop,
+            trusted_proxies: config::Networks::default(),
+            forwarded_host: false,
+            untrusted_forwarded: config::UntrustedForwarded::Pass,
+            proxy_protocol: false,
             tls: None,
         },
         upstream: config::Upstream {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::Input;
+use super::mistakes;
 use super::names::read_names;
 use super::redis::parse_outage;
 use super::tables::{Inherited, parse_abandoned, parse_priority, read_cookie_names};
@@ -296,6 +297,11 @@ fn read_path(reader: &mut Reader<'_>) -> Option<String> {
             what,
             format!("write \"{before}\" and put {{query.name}} into the key"),
         );
+        return None;
+    }
+    if let Some(remedy) = mistakes::without_star(&path) {
+        let what = format!("the * in \"{path}\" is no wildcard");
+        reader.reject("path", what, remedy);
         return None;
     }
     Some(path)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 use tracing_subscriber::EnvFilter;
 
+use super::gateways::{read_forwarded_host, read_trusted_proxies, read_untrusted_forwarded};
 use super::readable::warn_of_readable_config;
 use super::{Input, tls};
 use crate::config::problem::{Problems, did_you_mean};
@@ -29,7 +30,12 @@ pub(super) struct Inherited {
 
 pub(super) fn read_listen(input: &Input<'_>, problems: &mut Problems) -> Listen {
     let reader = &mut input.reader("listen", problems);
+    let trusted_proxies = read_trusted_proxies(reader);
     let listen = Listen {
+        forwarded_host: read_forwarded_host(reader, &trusted_proxies),
+        untrusted_forwarded: read_untrusted_forwarded(reader, &trusted_proxies),
+        trusted_proxies,
+        proxy_protocol: reader.flag("proxy_protocol"),
         proxy: reader.address("proxy"),
         admin: reader.address("admin"),
         workers: to_usize(reader.count("workers")).unwrap_or_else(count_cores),

@@ -45,11 +45,17 @@ pub struct Lookup {
     pub key: Key,
     /// What the key carries of the requester.
     pub identity: Identity,
-    /// What selects among the key's answers: host (unless `any_host`), scheme, the rule's path.
+    /// What selects among the key's answers: host (unless `any_host`), scheme, the rule's path, and what gateways
+    /// say beside.
     pub selector: String,
 }
 
 impl Lookup {
+    /// What selects among the key's answers, in one line.
+    pub fn selects(&self) -> String {
+        self.selector.trim().replace('\n', ", ")
+    }
+
     /// The request as RFC 9111 sees it.
     pub fn head<'a>(&'a self, context: &'a RequestContext) -> RequestHead<'a> {
         RequestHead {
@@ -267,7 +273,8 @@ pub fn keyed_credentials<'c>(
 /// path.
 ///
 /// An app behind a TLS gateway may answer `https` and `http` differently (redirects, links). Two rules
-/// may render the same key, so that one purge covers both, but their answers differ.
+/// may render the same key, so that one purge covers both, but their answers differ. What gateways say beside
+/// these has a line each.
 fn selector_of(route: Option<&Route>, context: &RequestContext) -> String {
     let path = route.map_or("", |route| &route.path);
     let mut selector =
@@ -282,6 +289,11 @@ fn selector_of(route: Option<&Route>, context: &RequestContext) -> String {
     if route.is_some() {
         selector.push(' ');
         selector.push_str(path);
+    }
+    if context.is_believed || context.present.has(Present::TARGET) {
+        let any_host = route.is_some_and(|route| route.any_host);
+        let keyed = keyed_credentials(context, route);
+        selector.push_str(&overrides::selecting(context, keyed, any_host));
     }
     selector
 }

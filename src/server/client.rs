@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
@@ -212,10 +213,13 @@ async fn serve_http1(
     answers: &Answers,
     listen: &Listen,
 ) -> Result<(), BoxError> {
-    let service = service_fn(|request| async move {
-        answers.phase.start_answer();
-        let response = proxy::handle(worker, request, client).await;
-        Ok::<_, Infallible>(answers.follow(response))
+    let service = service_fn(|request: Request<Incoming>| {
+        // Not in the future: hyper may read of the body before it polls that.
+        answers.phase.start_answer(!request.body().is_end_stream());
+        async move {
+            let response = proxy::handle(worker, request, client).await;
+            Ok::<_, Infallible>(answers.follow(response))
+        }
     });
     let mut builder = http1::Builder::new();
     // Timeouts are the connection's own (see `Timed`); hyper's would count idle time as a slow head.
@@ -283,7 +287,7 @@ async fn serve_http2(
     let idle = io.speak_http2(streams.clone());
     let drain = client.drain.clone();
     let client = Arc::new(client);
-    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let (worker, client) = (worker.clone(), client.clone());
         async move {
             let method = request.method().clone();

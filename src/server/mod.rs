@@ -8,6 +8,7 @@ mod idle;
 mod linger;
 mod poll_on_news;
 mod proxy_protocol;
+mod targets;
 mod transport;
 
 use std::io;

@@ -242,6 +242,28 @@ async fn what_others_say_is_dropped_where_gateways_are_named() {
     }
 }
 
+/// Lists of the two schemes are few, so anybody may send one; each has its own answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_list_of_schemes_selects_whoever_sends_it() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page", whole);
+    let sidecar = Sidecar::start(&app.url(), PAGE);
+    let by = |schemes| [("x-forwarded-proto", schemes)];
+    for (one, other, hits) in [
+        ("https,http", "https", true),
+        ("https, http", "https,http", true),
+        ("http,https", "https,http", true),
+        ("http, http, https", "http", true),
+        ("https,ftp", "https", false),
+        ("https,http,http,http", "https", false),
+        ("https,", "https", false),
+    ] {
+        let path = format!("/page?n={}", one.replace(", ", "+"));
+        let found = shares(&sidecar, &path, &by(one), &by(other)).await;
+        assert_eq!(found, [hits, false], "{one} {other}");
+    }
+}
+
 /// Trust is of the config in force.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_changes_who_is_believed() {

@@ -129,7 +129,14 @@ impl Connection {
     }
 
     fn refuse(&self, fault: Fault) -> io::Error {
-        tracing::warn!(peer = %self.peer, %fault, "connection closed: [listen] proxy_protocol = true");
+        let peer = self.peer;
+        // A place in the code each: lines are limited by place, and one kind is not to hide another.
+        match fault {
+            Fault::Missing => tracing::warn!(%peer, "connection closed: {fault}"),
+            Fault::Malformed => tracing::warn!(%peer, "connection closed: {fault}"),
+            Fault::TooLong => tracing::warn!(%peer, "connection closed: {fault}"),
+            Fault::Untrusted => tracing::warn!(%peer, "connection closed: {fault}"),
+        }
         Cut::NoSource.count(&self.worker.metrics);
         io::Error::new(io::ErrorKind::InvalidData, fault)
     }

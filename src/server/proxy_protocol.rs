@@ -45,7 +45,11 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Result<Source, Fa
     loop {
         let length = stream.peek(&mut fresh).await?;
         if length == 0 {
-            return Ok(Err(Fault::Missing));
+            // Balancers look whether the port is open, and say nothing.
+            return match held.is_empty() {
+                true => Err(io::ErrorKind::UnexpectedEof.into()),
+                false => Ok(Err(Fault::Malformed)),
+            };
         }
         let before = held.len();
         held.extend_from_slice(&fresh[..length]);

@@ -106,6 +106,8 @@ async fn what_begins_otherwise_is_closed_and_counted() {
         client.send(start).await;
         assert_eq!(client.rest().await, "", "{start}");
     }
+    // A balancer that only looks whether the port is open.
+    RawClient::connect(sidecar.addr()).await.end().await;
     assert!(app.seen().is_empty());
     for (sidecar, count) in [(&sidecar, 3), (&untrusting, 1)] {
         let line = format!("pannier_connections_cut_total{{reason=\"proxy-protocol\"}} {count}");

@@ -81,9 +81,10 @@ impl RequestContext {
             return of_connection;
         }
         let forwarded = self.parts.headers.get("x-forwarded-proto");
-        forwarded
-            .and_then(|scheme| scheme.to_str().ok())
-            .unwrap_or(of_connection)
+        let first = forwarded
+            .and_then(|schemes| schemes.to_str().ok())
+            .and_then(|schemes| schemes.split(',').next());
+        first.map_or(of_connection, str::trim)
     }
 
     /// The client's address, as far as anybody trusted says it.

@@ -39,7 +39,7 @@ pub fn find_unkeyed(context: &RequestContext, keyed: &KeyedCredentials) -> Optio
     }
     if present.has(Present::SCHEME)
         && has_unknown_scheme(fields)
-        && !(context.is_believed && is_list_of_schemes(fields))
+        && !is_list_of_schemes(fields, context.is_believed)
     {
         return Some(FORWARDED_PROTO);
     }
@@ -69,25 +69,28 @@ pub(super) fn selecting(
     any_host: bool,
 ) -> String {
     let mut selecting = String::new();
-    if !context.is_believed && !context.present.has(Present::TARGET) {
-        return selecting;
-    }
-    for (name, kind, value) in overriding(context, keyed) {
-        match kind {
-            Override::Host if any_host => {}
-            Override::Forwarded => {
-                for (name, value) in forwarded::pairs(value).filter(|pair| tells(pair, any_host)) {
-                    push(&mut selecting, &name.to_ascii_lowercase(), value);
+    let (fields, present) = (&context.parts.headers, context.present);
+    if present.has(Present::TARGET) {
+        for (name, kind, value) in overriding(context, keyed) {
+            match kind {
+                Override::Host if any_host => {}
+                Override::Forwarded => {
+                    let pairs = forwarded::pairs(value);
+                    for (name, value) in pairs.filter(|pair| tells(pair, any_host)) {
+                        push(&mut selecting, &name.to_ascii_lowercase(), value);
+                    }
                 }
+                _ => push(&mut selecting, name.as_str().as_bytes(), value),
             }
-            _ => push(&mut selecting, name.as_str().as_bytes(), value),
         }
     }
-    let fields = &context.parts.headers;
-    if context.is_believed && context.present.has(Present::SCHEME) && has_unknown_scheme(fields) {
+    if present.has(Present::SCHEME) && has_unknown_scheme(fields) {
         for line in fields.get_all(FORWARDED_PROTO) {
             push(&mut selecting, b"x-forwarded-proto", line.as_bytes());
         }
+    }
+    if !context.is_believed {
+        return selecting;
     }
     let host = fields.get(HOST).map(HeaderValue::as_bytes);
     // The app sees it as well.
@@ -192,7 +195,7 @@ impl Expected<'_> {
     }
 }
 
-/// A scheme that no gateway sends would be a variant of its own, and there is room for few.
+/// Anything but one of the two schemes. What no gateway sends would be a variant of its own, and there is room for few.
 fn has_unknown_scheme(headers: &HeaderMap) -> bool {
     let mut schemes = headers.get_all(FORWARDED_PROTO).iter();
     let known = schemes
@@ -201,11 +204,24 @@ fn has_unknown_scheme(headers: &HeaderMap) -> bool {
     !known || schemes.next().is_some()
 }
 
-/// What gateways behind each other make: any others are nobody's variant.
-fn is_list_of_schemes(headers: &HeaderMap) -> bool {
+/// What gateways behind each other make. Of anybody's lists there are few, so that nobody fills the room for variants
+/// with them; of a trusted gateway's any that is no longer than such are.
+fn is_list_of_schemes(headers: &HeaderMap, is_believed: bool) -> bool {
     const LONGEST: usize = 64;
-    let lines = headers.get_all(FORWARDED_PROTO).iter();
-    lines.map(HeaderValue::len).sum::<usize>() <= LONGEST
+    const MOST: usize = 3;
+    let mut lines = headers.get_all(FORWARDED_PROTO).iter();
+    if is_believed {
+        return lines.map(HeaderValue::len).sum::<usize>() <= LONGEST;
+    }
+    let (Some(list), None) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    let mut schemes = list.as_bytes().split(|byte| *byte == b',');
+    schemes.clone().count() <= MOST
+        && schemes.all(|scheme| {
+            let scheme = scheme.strip_prefix(b" ").unwrap_or(scheme);
+            matches!(scheme, b"http" | b"https")
+        })
 }
 
 /// Whether `Connection` names a field that the key or `Vary` might read and the app would not see.

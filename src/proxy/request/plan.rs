@@ -290,7 +290,8 @@ fn selector_of(route: Option<&Route>, context: &RequestContext) -> String {
         selector.push(' ');
         selector.push_str(path);
     }
-    if context.is_believed || context.present.has(Present::TARGET) {
+    let by_gateways = Present::TARGET.or(Present::SCHEME);
+    if context.is_believed || context.present.has(by_gateways) {
         let any_host = route.is_some_and(|route| route.any_host);
         let keyed = keyed_credentials(context, route);
         selector.push_str(&overrides::selecting(context, keyed, any_host));

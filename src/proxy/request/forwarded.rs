@@ -154,7 +154,9 @@ mod tests {
 
     use super::*;
 
-    fn map(rows: &[(&'static str, &'static str)]) -> HeaderMap {
+    type Field = (&'static str, &'static str);
+
+    fn map(rows: &[Field]) -> HeaderMap {
         let fields = rows.iter().map(|(name, value)| {
             (
                 HeaderName::from_static(name),
@@ -167,7 +169,7 @@ mod tests {
     #[test]
     fn who_the_client_is() {
         const FOR: &str = "x-forwarded-for";
-        let rows: &[(&str, &[(&'static str, &'static str)], &str)] = &[
+        let rows: &[(&str, &[Field], &str)] = &[
             ("nothing said", &[], "10.0.0.1"),
             ("one", &[(FOR, "203.0.113.9")], "203.0.113.9"),
             ("forged", &[(FOR, "1.1.1.1, 203.0.113.9")], "203.0.113.9"),

@@ -106,7 +106,7 @@ pub(super) fn selecting(
 /// What of `Forwarded` tells requests apart, and not who sent them.
 fn tells((name, _): &(&[u8], &[u8]), any_host: bool) -> bool {
     let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-    !is(b"for") && !is(b"by") && !(any_host && is(b"host"))
+    !(is(b"for") || is(b"by") || any_host && is(b"host"))
 }
 
 /// A line of its own, which no field's value can hold.

@@ -161,8 +161,11 @@ impl Parts {
         let mut workers = Vec::with_capacity(listen.workers);
         let (attached, all_attached) = mpsc::channel();
         for index in 0..listen.workers {
-            let listener = server::listen(address)
-                .with_context(|| format!("[listen] proxy = \"{address}\": cannot listen"))?;
+            let listener = match index {
+                0 => server::listen_alone(address),
+                _ => server::listen_beside(address),
+            };
+            let listener = listener.with_context(|| refuse_address("proxy", address))?;
             // Port 0 is settled by the first listener.
             address = listener.local_addr()?;
             let (parts, shared, attached) = (self.clone(), shared.clone(), attached.clone());
@@ -210,8 +213,8 @@ impl Parts {
         address: SocketAddr,
         stop: CancellationToken,
     ) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
-        let listener = TcpListener::bind(address)
-            .with_context(|| format!("[listen] admin = \"{address}\": cannot listen"))?;
+        let listener =
+            TcpListener::bind(address).with_context(|| refuse_address("admin", address))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (metrics, store, live) = (self.metrics.clone(), self.store.clone(), self.live.clone());
@@ -234,6 +237,13 @@ impl Parts {
             .context("the admin thread did not start")?;
         Ok((address, thread))
     }
+}
+
+fn refuse_address(key: &str, address: SocketAddr) -> String {
+    format!(
+        "[listen] {key} = \"{address}\": cannot listen; end what listens there (another sidecar?), or write another \
+         address"
+    )
 }
 
 /// Asks no more of the process than it has descriptors for, and says so.

@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -42,9 +41,9 @@ pub enum Command {
         /// The TOML file it runs with, whose [listen] admin is asked.
         #[arg(short, long, value_name = "FILE", conflicts_with = "admin")]
         config: Option<PathBuf>,
-        /// Its admin address.
-        #[arg(long, default_value = "127.0.0.1:9180")]
-        admin: SocketAddr,
+        /// Its admin interface: HOST:PORT or http://HOST:PORT.
+        #[arg(long, value_name = "URL", default_value = "127.0.0.1:9180")]
+        admin: String,
     },
 }
 
@@ -87,7 +86,7 @@ pub struct Explain {
     /// The status of that answer; 200 if -R is there alone.
     #[arg(long, value_name = "STATUS")]
     pub status: Option<u16>,
-    /// The admin interface to ask what is stored; the config's if left out.
+    /// The admin interface to ask what is stored, HOST:PORT or http://HOST:PORT; the config's if left out.
     #[arg(long, value_name = "URL", conflicts_with = "offline")]
     pub admin: Option<String>,
     /// Ask nobody what is stored.

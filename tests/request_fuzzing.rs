@@ -367,9 +367,23 @@ fn is_of(arrived: &Message, sent: &Message) -> bool {
             || sent.values(name).any(|sent| sent == value)
     };
     body && arrived.method == sent.method
-        && arrived.target == sent.origin_form()
+        && is_target(&arrived.target, &sent.origin_form())
         && arrived.host().is_some_and(|host| is_host(&host))
         && arrived.fields.iter().all(is_known)
+}
+
+/// As it was sent, or with the characters encoded that hyper refuses.
+fn is_target(arrived: &str, sent: &str) -> bool {
+    let (path, query) = match sent.find('?') {
+        Some(at) => sent.split_at(at),
+        None => (sent, ""),
+    };
+    let [open, close] = [("<", "%3C"), (">", "%3E")];
+    let encode = |text: &str, third: (&str, &str)| {
+        let codes = [open, close, third].into_iter();
+        codes.fold(text.to_owned(), |text, (raw, code)| text.replace(raw, code))
+    };
+    arrived == sent || arrived == encode(path, ("`", "%60")) + &encode(query, ("\"", "%22"))
 }
 
 /// Fields that Pannier writes itself.

@@ -67,6 +67,11 @@ impl Running {
     }
 
     fn spawn(mut command: Command, upstream: &str) -> Running {
+        command.env_remove("REDIS_URL").env_remove("REDIS_HOST");
+        Running::spawn_as_it_is(command, upstream)
+    }
+
+    fn spawn_as_it_is(mut command: Command, upstream: &str) -> Running {
         let mut child = command
             .env("PANNIER_LISTEN_PROXY", "127.0.0.1:0")
             .env("PANNIER_LISTEN_ADMIN", "127.0.0.1:0")
@@ -265,6 +270,186 @@ async fn a_reload_takes_effect_and_a_broken_file_does_not() {
     .await;
     running.signal("-HUP");
     wait_for(&running.log, "reloaded");
+}
+
+/// `log.level` of the file in force counts, without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_how_much_is_logged() {
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |_| Answer::text("x"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let with = |level: &str| format!("[log]\nlevel = \"{level}\"\n{CONFIG}");
+    let file = write(folder.path(), "pannier.toml", &with("info"));
+    let running = Running::start(&["run", "--config", &file], &app.url());
+    let client = Client::new(running.proxy);
+    client.get("/quiet").await;
+    write(folder.path(), "pannier.toml", &with("debug"));
+    eventually("requests are logged", SHORT, || async {
+        client.get("/loud").await;
+        let mut lines = running.log.try_iter();
+        lines.any(|line| {
+            assert!(
+                !line.contains("/quiet") && !line.contains("restart_needed"),
+                "{line}"
+            );
+            line.contains("/loud")
+        })
+    })
+    .await;
+}
+
+/// What is logged of a request is a number where it is one, and names the client that a gateway names.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_and_clients_in_the_log() {
+    let app = TestApp::start().await;
+    let variables = [
+        ("PANNIER_LOG_LEVEL", "debug"),
+        ("PANNIER_LOG_SUMMARY_EVERY", "3"),
+        ("PANNIER_LISTEN_TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8"),
+    ];
+    let running = Running::start_with(&["run", "--upstream", &app.url()], &app.url(), &variables);
+    let client = Client::new(running.proxy);
+    for _ in 0..3 {
+        let request = client.request("GET", "/a");
+        request
+            .header("x-forwarded-for", "203.0.113.1, 203.0.113.9, 10.0.0.7")
+            .send()
+            .await;
+    }
+    let line = wait_for(&running.log, "\"path\":\"/a\"");
+    let line: serde_json::Value = serde_json::from_str(&line).expect("a JSON line");
+    assert_eq!(line["client"], "203.0.113.9", "{line}");
+    let ms = line["ms"].as_f64().expect("a number");
+    assert_eq!((ms * 1e3).round() / 1e3, ms, "to the microsecond");
+    let line = wait_for(&running.log, "summary");
+    let line: serde_json::Value = serde_json::from_str(&line).expect("a JSON line");
+    assert_eq!(line["hit_rate"].as_f64(), Some(0.0), "{line}");
+}
+
+/// As such teams have Redis for the app.
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_of_the_environment_counts_and_the_log_says_so() {
+    let (app, redis) = (TestApp::start().await, RedisServer::start());
+    let mut command = pannier(&["run", "--upstream", &app.url()]);
+    let url = redis.url();
+    let (host, port) = url
+        .trim_start_matches("redis://")
+        .split_once(':')
+        .expect("a port");
+    command
+        .env_remove("REDIS_URL")
+        .env("REDIS_HOST", host)
+        .env("REDIS_PORT", port);
+    command.stderr(Stdio::piped());
+    let running = Running::spawn_as_it_is(command, &app.url());
+    let admin = Client::new(running.admin);
+    eventually("Redis is used", SHORT, || async {
+        admin.get("/stats").await.value()["redis"]["state"] == "up"
+    })
+    .await;
+    // It was said before `ready`, up to which `Running` reads.
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = write(folder.path(), "a.toml", "[upstream]\nurl = \"http://a\"\n");
+    let mut check = pannier(&["check", &file]);
+    check.env_remove("REDIS_URL").env("REDIS_HOST", host);
+    let said = text(&output(check).stdout);
+    assert!(
+        said.contains("Redis is taken from REDIS_HOST of the environment"),
+        "{said}"
+    );
+}
+
+/// A second sidecar would take half of the clients, under a config of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_has_one_sidecar() {
+    let app = TestApp::start().await;
+    let running = Running::start(&["run", "--upstream", &app.url()], &app.url());
+    for (key, taken) in [("PROXY", running.proxy), ("ADMIN", running.admin)] {
+        let mut second = pannier(&["run", "--upstream", &app.url()]);
+        for other in ["PROXY", "ADMIN"] {
+            second.env(format!("PANNIER_LISTEN_{other}"), "127.0.0.1:0");
+        }
+        second.env(format!("PANNIER_LISTEN_{key}"), taken.to_string());
+        second.env("PANNIER_LISTEN_WORKERS", "2");
+        let mut second = second.stderr(Stdio::piped()).spawn().expect("it starts");
+        let lines = BufReader::new(second.stderr.take().expect("piped")).lines();
+        let mut said = String::new();
+        for line in lines.map_while(Result::ok) {
+            said += &line;
+            // It would go on for ever.
+            if line.contains(": ready ") {
+                let _ = second.kill();
+            }
+        }
+        let status = second.wait().expect("it ended");
+        assert_eq!(status.code(), Some(1), "{key}: {said}");
+        let expected = format!(
+            "[listen] {} = \"{taken}\": cannot listen; end what",
+            key.to_lowercase()
+        );
+        assert!(said.contains(&expected), "{said}");
+    }
+}
+
+/// As `pannier check FILE | head` does when it has read enough.
+#[test]
+fn a_command_whose_reader_has_gone_says_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = format!("[upstream]\nurl = \"http://a\"\n{CONFIG}");
+    let (good, broken) = (
+        write(folder.path(), "good.toml", &config),
+        write(folder.path(), "broken.toml", "[listen]\nx = 1\n"),
+    );
+    for arguments in [
+        vec!["check", &good],
+        vec!["check", &broken],
+        vec!["explain", "--offline", "--config", &good, "/board?id=1"],
+        vec![
+            "explain",
+            "--offline",
+            "--json",
+            "--config",
+            &good,
+            "/board?id=1",
+        ],
+        vec!["schema"],
+        vec!["demo", "--once"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = pannier(&arguments);
+        command
+            .env_remove("REDIS_URL")
+            .stdout(writer)
+            .stderr(Stdio::piped());
+        let child = command.spawn().expect("it starts");
+        drop(command);
+        let result = child.wait_with_output().expect("it ends");
+        assert_eq!(text(&result.stderr), "", "{arguments:?}");
+        assert!(result.status.success(), "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admin_is_named_in_one_way() {
+    let app = TestApp::start().await;
+    let running = Running::start(&["run", "--upstream", &app.url()], &app.url());
+    let port = running.admin.port();
+    for (admin, good) in [
+        (format!("127.0.0.1:{port}"), true),
+        (format!("http://127.0.0.1:{port}"), true),
+        (format!("http://localhost:{port}/"), true),
+        (format!("https://127.0.0.1:{port}"), false),
+        ("127.0.0.1".to_owned(), false),
+    ] {
+        let result = output(pannier(&["healthcheck", "--admin", &admin]));
+        assert_eq!(
+            result.status.success(),
+            good,
+            "{admin}: {}",
+            text(&result.stderr)
+        );
+    }
 }
 
 #[test]

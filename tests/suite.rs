@@ -15,6 +15,7 @@ mod explain;
 mod fidelity;
 mod fleet;
 mod fuzzing;
+mod gateways;
 mod half_writes;
 mod history;
 mod http2;

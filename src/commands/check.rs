@@ -67,6 +67,9 @@ fn report(loaded: &Loaded, out: &mut dyn Write) -> anyhow::Result<()> {
     if config.redis.is_none() {
         writeln!(out, "no [redis]: memory only")?;
     }
+    if let Some(notice) = &loaded.notice {
+        writeln!(out, "{notice}")?;
+    }
     print_table(
         out,
         ["route", "path", "key", "ttl", "priority"],

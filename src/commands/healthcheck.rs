@@ -1,13 +1,14 @@
 //! `pannier healthcheck`: asks a running sidecar's `/healthz`, for images that have no `curl`.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use super::admin_address;
 use crate::config::{Config, Env};
 
 /// For each of connecting, asking and reading.
@@ -17,6 +18,24 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub fn healthcheck_by(file: &Path, env: &Env) -> anyhow::Result<ExitCode> {
     let loaded = Config::load(file, env)?;
     healthcheck(loaded.config.listen.admin)
+}
+
+/// Asks the sidecar whose admin interface is at `admin`: `HOST:PORT` or `http://HOST:PORT`.
+pub fn healthcheck_at(admin: &str) -> anyhow::Result<ExitCode> {
+    let authority = admin_address::parse(admin)?;
+    let found = authority.to_socket_addrs();
+    let mut found = found
+        .with_context(|| format!("--admin {admin}"))?
+        .peekable();
+    let mut last = None;
+    while let Some(addr) = found.next() {
+        match healthcheck(addr) {
+            // A name may have an address of each kind, and the sidecar listen on one.
+            Err(error) if found.peek().is_some() => last = Some(error),
+            result => return result,
+        }
+    }
+    Err(last.unwrap_or_else(|| anyhow::anyhow!("--admin {admin}: it has no address")))
 }
 
 /// Fails unless the admin interface at `addr` answers `/healthz` with 200. An unspecified address

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod admin_address;
 pub mod check;
 pub mod demo;
 pub mod explain;
@@ -18,6 +19,22 @@ use check::Reach;
 
 /// Runs the command that was asked for.
 pub fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
+    match dispatch(cli) {
+        // Of `pannier check FILE | head` all is said that is read.
+        Err(error) if reader_has_gone(&error) => Ok(ExitCode::SUCCESS),
+        result => result,
+    }
+}
+
+fn reader_has_gone(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    causes.any(|cause| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let out = &mut std::io::stdout();
     match cli.command {
         Command::Run(args) => run::run(&args),
@@ -30,7 +47,7 @@ pub fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo { once } => demo::demo(once),
         Command::Healthcheck { config, admin } => match config {
             Some(file) => healthcheck::healthcheck_by(&file, &Env::process()),
-            None => healthcheck::healthcheck(admin),
+            None => healthcheck::healthcheck_at(&admin),
         },
     }
 }

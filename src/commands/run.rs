@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::logging;
+use super::logging::{self, Logging};
 use crate::app::App;
 use crate::cli;
 use crate::config::{Config, ConfigErrors, Env, Loaded};
@@ -26,7 +26,10 @@ pub fn run(args: &cli::Run) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let limit = logging::install(&loaded.config.log).context("[log] level")?;
+    let log = logging::install(&loaded.config.log).context("[log] level")?;
+    if let Some(notice) = &loaded.notice {
+        tracing::info!("{notice}");
+    }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -35,11 +38,11 @@ pub fn run(args: &cli::Run) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.spawn(limit.clone().report_regularly());
-    runtime.block_on(until_stopped(&app, args, changes))?;
+    runtime.spawn(log.limit.clone().report_regularly());
+    runtime.block_on(until_stopped(&app, args, &log, changes))?;
     tracing::info!("draining");
     app.shutdown();
-    limit.report();
+    log.limit.report();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -65,7 +68,12 @@ fn read(args: &cli::Run) -> Result<Loaded, ConfigErrors> {
 
 /// Reloads until a signal ends the process. SIGTERM leaves whoever sends clients here time to notice; SIGINT,
 /// which comes from a keyboard, does not.
-async fn until_stopped(app: &App, args: &cli::Run, mut changes: Changes) -> anyhow::Result<()> {
+async fn until_stopped(
+    app: &App,
+    args: &cli::Run,
+    log: &Logging,
+    mut changes: Changes,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -76,7 +84,7 @@ async fn until_stopped(app: &App, args: &cli::Run, mut changes: Changes) -> anyh
             _ = hangup.recv() => {}
             () = changes.next() => {}
         }
-        reload(app, args, &mut changes);
+        reload(app, args, log, &mut changes);
     }
     let delay = app.leave();
     tracing::info!(?delay, "not ready any more; clients are still accepted");
@@ -89,18 +97,22 @@ async fn until_stopped(app: &App, args: &cli::Run, mut changes: Changes) -> anyh
 }
 
 /// A broken file is reported in full, and the old config stays.
-fn reload(app: &App, args: &cli::Run, changes: &mut Changes) {
+fn reload(app: &App, args: &cli::Run, log: &Logging, changes: &mut Changes) {
     match load(args, changes) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }
+            let level = loaded.config.log.level.clone();
             match app.reload(loaded.config) {
                 Ok(waiting) if waiting.is_empty() => tracing::info!("config reloaded"),
                 Ok(waiting) => {
                     tracing::warn!(restart_needed_for = ?waiting, "config reloaded in part")
                 }
                 Err(error) => return refused(app, &format!("{error:#}")),
+            }
+            if let Err(error) = log.set_level(&level) {
+                tracing::warn!(%error, "log.level stays");
             }
             app.count_reload(true);
         }

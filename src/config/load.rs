@@ -15,6 +15,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is legal but unwise, in file order.
     pub warnings: Vec<Warning>,
+    /// What it takes from elsewhere than usual.
+    pub notice: Option<String>,
 }
 
 impl Config {
@@ -32,7 +34,7 @@ impl Config {
                     what,
                     "give the path of a TOML file",
                 );
-                finish(None, problems)
+                finish(None, problems, None)
             }
         }
     }
@@ -43,16 +45,17 @@ impl Config {
         let mut document = Document::parse(text, file, &mut problems);
         // Of a text that is not TOML nothing is known: what it lacks would only be noise.
         if document.is_broken() {
-            return finish(None, problems);
+            return finish(None, problems, None);
         }
         document.override_from(env, &mut problems);
+        let notice = document.adopt_usual_redis(env);
         let input = Input {
             document: &document,
             file,
             env,
         };
         let config = compile(input, &mut problems);
-        finish(config, problems)
+        finish(config, problems, notice)
     }
 
     /// The config without a file: everything is cached by its own header fields (RFC 9111). The
@@ -64,18 +67,27 @@ impl Config {
         document.set("defaults", "unmatched", "rfc9111", OPTION);
         document.override_from(env, &mut problems);
         document.set("upstream", "url", url, OPTION);
+        let notice = document.adopt_usual_redis(env);
         let input = Input {
             document: &document,
             file: OPTION,
             env,
         };
         let config = compile(input, &mut problems);
-        finish(config, problems)
+        finish(config, problems, notice)
     }
 }
 
-fn finish(config: Option<Config>, problems: Problems) -> Result<Loaded, ConfigErrors> {
+fn finish(
+    config: Option<Config>,
+    problems: Problems,
+    notice: Option<String>,
+) -> Result<Loaded, ConfigErrors> {
     let warnings = problems.finish()?;
     let config = config.expect("a config is missing only after an error was reported");
-    Ok(Loaded { config, warnings })
+    Ok(Loaded {
+        config,
+        warnings,
+        notice,
+    })
 }

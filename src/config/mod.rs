@@ -10,12 +10,14 @@ mod env;
 pub(crate) mod fields;
 mod interpolate;
 mod load;
+mod networks;
 mod overrides;
 mod problem;
 mod read;
 mod redacted;
 mod restart;
 pub(crate) mod units;
+mod usual_redis;
 mod value;
 
 #[cfg(test)]
@@ -23,6 +25,7 @@ mod tests;
 
 pub use env::Env;
 pub use load::Loaded;
+pub use networks::{Network, Networks};
 pub use problem::{ConfigErrors, Position, Problem, Warning};
 pub use units::{show_duration, show_size};
 
@@ -100,6 +103,14 @@ pub struct Listen {
     pub drain_timeout: Duration,
     /// What becomes of header fields with `_` in their names. Default: dropped.
     pub underscores: Underscores,
+    /// Whose `X-Forwarded-*` and `Forwarded` are believed. Default: nobody's.
+    pub trusted_proxies: Networks,
+    /// Whether the host is the one that these say. Default: it is that of `Host`.
+    pub forwarded_host: bool,
+    /// What becomes of those fields from anybody else. Default: dropped where there are trusted proxies.
+    pub untrusted_forwarded: UntrustedForwarded,
+    /// Whether each connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// `None`: the proxy speaks plain HTTP.
     pub tls: Option<Tls>,
 }
@@ -111,6 +122,16 @@ pub enum Underscores {
     #[default]
     Drop,
     /// The app gets them.
+    Pass,
+}
+
+/// What becomes of `X-Forwarded-*` and `Forwarded` from whom nobody says that it is a gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UntrustedForwarded {
+    /// They are taken out of the request.
+    Drop,
+    /// The app gets them; a GET passes if they say something else than the request.
+    #[default]
     Pass,
 }
 

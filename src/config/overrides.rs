@@ -57,18 +57,21 @@ fn is_created_by(section: &Section, env: &Env) -> bool {
     })
 }
 
-/// A warning, not an error: other tools may own such variables, as Kubernetes does with
-/// `PANNIER_ADMIN_PORT` for a service named `pannier-admin`.
+/// A warning, not an error: other tools may own such variables.
 fn warn_of_unknown_variables(env: &Env, problems: &mut Problems) {
     let known: Vec<String> = overrides().map(|(_, _, name)| name).collect();
     for name in env.names() {
-        let of_a_section = SECTIONS
-            .iter()
-            .any(|section| !section.repeated && name.starts_with(&name_variable(section, "")));
-        if !of_a_section || known.iter().any(|known| known == name) {
+        if known.iter().any(|known| known == name) || is_of_kubernetes(name, env.get(name)) {
             continue;
         }
-        let remedy = match did_you_mean(name, known.iter().map(String::as_str)) {
+        let near = match is_of_a_section(name) {
+            true => did_you_mean(name, known.iter().map(String::as_str)).map(str::to_owned),
+            false => match of_another_section(name, &known) {
+                Some(near) => Some(near),
+                None => continue,
+            },
+        };
+        let remedy = match near {
             Some(near) => format!("did you mean {near}?"),
             None => "unset it if it is meant for Pannier".to_owned(),
         };
@@ -79,4 +82,42 @@ fn warn_of_unknown_variables(env: &Env, problems: &mut Problems) {
             remedy,
         );
     }
+}
+
+fn is_of_a_section(name: &str) -> bool {
+    SECTIONS
+        .iter()
+        .any(|section| !section.repeated && name.starts_with(&name_variable(section, "")))
+}
+
+/// The variable that is meant where the table is misspelt, as in `PANNIER_LISTN_PROXY`.
+fn of_another_section(name: &str, known: &[String]) -> Option<String> {
+    let (section, key) = name.strip_prefix("PANNIER_")?.split_once('_')?;
+    let sections = SECTIONS.iter().filter(|section| !section.repeated);
+    let near = did_you_mean(section, sections.map(|section| section.name))?;
+    let meant = format!("PANNIER_{}_{key}", near.to_uppercase());
+    known.contains(&meant).then_some(meant)
+}
+
+/// What Kubernetes sets in every container for a service named `pannier` or `pannier-admin`:
+/// `…_SERVICE_HOST`, `…_SERVICE_PORT`, `…_SERVICE_PORT_HTTP`, `…_PORT` (a URL), `…_PORT_8080_TCP`,
+/// `…_PORT_8080_TCP_ADDR`.
+fn is_of_kubernetes(name: &str, value: Option<&str>) -> bool {
+    let is_url = value.is_some_and(|value| value.contains("://"));
+    if name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || name.ends_with("_PORT") && is_url
+    {
+        return true;
+    }
+    let Some((_, port)) = name.rsplit_once("_PORT_") else {
+        return false;
+    };
+    let mut words = port.split('_');
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    words.next().is_some_and(is_number)
+        && matches!(words.next(), Some("TCP" | "UDP" | "SCTP"))
+        && matches!(words.next(), None | Some("PROTO" | "PORT" | "ADDR"))
+        && words.next().is_none()
 }

@@ -32,7 +32,6 @@ impl Config {
                 "memory.per_body",
                 self.memory.per_body != new.memory.per_body,
             ),
-            ("log.level", self.log.level != new.log.level),
             ("log.format", self.log.format != new.log.format),
         ];
         match (&self.redis, &new.redis) {

@@ -11,6 +11,7 @@ use super::*;
 
 mod documents;
 mod files;
+mod mistakes;
 mod rules;
 mod tls;
 
@@ -401,7 +402,7 @@ fn unwise_tables() {
         ),
         (
             "evict_at low",
-            "[budget]\nmax = \"100MB\"\nevict_at = \"94MB\"\n".into(),
+            "[budget]\nmax = \"100MB\"\nevict_at = \"94MB\"\n[redis]\nurl = \"redis://a\"\n".into(),
             "",
         ),
         (
@@ -435,8 +436,28 @@ fn unknown_variables_are_warned_of() {
             "PANNIER_REDIS_TIMEOUT",
             "add [redis] or set PANNIER_REDIS_URL",
         ),
+        (
+            "a misspelt key",
+            "PANNIER_LISTEN_PROXXY",
+            "did you mean PANNIER_LISTEN_PROXY?",
+        ),
+        (
+            "a misspelt table",
+            "PANNIER_LISTN_PROXY",
+            "did you mean PANNIER_LISTEN_PROXY?",
+        ),
+        ("no key", "PANNIER_LISTEN_PORT", "no key of the config"),
         ("of another tool", "PANNIER_VERSION", ""),
+        ("a service", "PANNIER_SERVICE_HOST", ""),
+        ("a service of ours", "PANNIER_ADMIN_SERVICE_HOST", ""),
+        ("its port", "PANNIER_ADMIN_SERVICE_PORT", ""),
+        ("a named port", "PANNIER_ADMIN_SERVICE_PORT_HTTP", ""),
+        ("a port by number", "PANNIER_REDIS_PORT_6379_TCP", ""),
+        ("its address", "PANNIER_REDIS_PORT_6379_TCP_ADDR", ""),
+        ("its port again", "PANNIER_REDIS_PORT_6379_TCP_PORT", ""),
     ];
+    let url = [("PANNIER_ADMIN_PORT", "tcp://10.0.0.1:80")];
+    assert_eq!(warnings(LEAST, &url), "", "what a service is reached by");
     for (name, variable, expected) in cases {
         let shown = warnings(LEAST, &[(variable, "1s")]);
         let right = if expected.is_empty() {

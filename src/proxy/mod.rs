@@ -41,6 +41,7 @@ use interim::Turn;
 use request::admit::{self, Admitted, Refusal};
 use request::client::Client;
 use request::context::RequestContext;
+use request::forwarded;
 use request::plan::{self, Plan};
 
 use cache::MemoryLookup;
@@ -65,11 +66,7 @@ pub fn handle<'a>(
     let live = worker.live.load_full();
     let arrived = crate::clock::monotonic();
     let (mut parts, body) = request.into_parts();
-    let Admitted {
-        host,
-        present,
-        directives,
-    } = match check(&live, &mut parts) {
+    let (admitted, is_believed) = match check(&live, client, &mut parts) {
         Ok(admitted) => admitted,
         Err(refusal) => return at_hand(outcome::refuse(&worker.tally, &live, &parts, &refusal)),
     };
@@ -78,9 +75,10 @@ pub fn handle<'a>(
         live,
         pool: worker.index,
         parts,
-        host,
-        present,
-        directives,
+        host: admitted.host,
+        present: admitted.present,
+        directives: admitted.directives,
+        is_believed,
         peer: client.peer,
         secure: client.secure,
         has_body: !body.is_end_stream(),
@@ -114,13 +112,15 @@ pub fn handle<'a>(
     }))
 }
 
-fn check(live: &Live, parts: &mut Parts) -> Result<Admitted, Refusal> {
+/// What was found out about the request, and whether its sender's word on it is believed.
+fn check(live: &Live, client: &Client, parts: &mut Parts) -> Result<(Admitted, bool), Refusal> {
     let mut admitted = admit::admit(parts)?;
     if live.config.listen.underscores == Underscores::Drop {
         admit::drop_underscores(parts, &mut admitted);
     }
+    let is_believed = forwarded::settle(&live.config.listen, client.peer, parts, &mut admitted);
     expect::check(parts, admitted.present)?;
-    Ok(admitted)
+    Ok((admitted, is_believed))
 }
 
 /// As `/readyz` of the admin interface: 503 once the process is about to end.

@@ -141,7 +141,9 @@ impl Outcome {
             rule = rule.name().unwrap_or("-"),
             reason = self.reason.as_str(),
             not_stored = self.stored.and_then(Result::err).map(Reason::as_str),
-            ms = took.as_secs_f64() * 1e3,
+            // To the microsecond.
+            ms = (took.as_secs_f64() * 1e6).round() / 1e3,
+            client = %context.client(),
             peer = %context.peer,
         );
         self.response
@@ -227,13 +229,8 @@ impl Tally {
             let requests = self.requests.swap(0, Ordering::Relaxed);
             let hits = self.from_store.swap(0, Ordering::Relaxed);
             if requests > 0 {
-                let percent = 100.0 * hits as f64 / requests as f64;
-                tracing::info!(
-                    requests,
-                    hits,
-                    hit_rate = format!("{percent:.1} %"),
-                    "summary"
-                );
+                let hit_rate = (1e3 * hits as f64 / requests as f64).round() / 1e3;
+                tracing::info!(requests, hits, hit_rate, "summary");
             }
         }
     }

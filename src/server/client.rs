@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
@@ -21,6 +22,7 @@ use super::http2;
 use super::http2::streams::{Spawner, Streams};
 use super::idle::Listing;
 use super::poll_on_news::PollOnNews;
+use super::proxy_protocol::{self, Fault, Source};
 use super::transport::Transport;
 use crate::body::{Body, BoxError, Droppable};
 use crate::config::Listen;
@@ -59,13 +61,19 @@ impl Connection {
         }
     }
 
-    async fn converse(self, stream: TcpStream) -> Result<(), BoxError> {
+    async fn converse(mut self, mut stream: TcpStream) -> Result<(), BoxError> {
         let listen = self.worker.live.load().config.listen.clone();
         let idleness = self.listing.idleness().clone();
         idleness.belongs_to_this_task().await;
         let _ = stream.set_nodelay(true);
         // What a client takes slowly waits here, where it is counted, and not in the kernel.
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+        if listen.proxy_protocol {
+            match self.read_source(&mut stream, &listen).await? {
+                Some(peer) => self.peer = peer,
+                None => return Ok(()),
+            }
+        }
         let Some(transport) = self.open(stream, &listen).await? else {
             return Ok(());
         };
@@ -102,6 +110,37 @@ impl Connection {
         }
     }
 
+    /// The client's address, as the balancer says it by the PROXY protocol; `None`: the drain came first.
+    async fn read_source(
+        &self,
+        stream: &mut TcpStream,
+        listen: &Listen,
+    ) -> io::Result<Option<IpAddr>> {
+        let trusted = &listen.trusted_proxies;
+        if !trusted.is_empty() && !trusted.contain(self.peer) {
+            return Err(self.refuse(Fault::Untrusted));
+        }
+        match self.opening(listen, proxy_protocol::read(stream)).await? {
+            None => Ok(None),
+            Some(Ok(Source::Client(address))) => Ok(Some(address.to_canonical())),
+            Some(Ok(Source::Unknown)) => Ok(Some(self.peer)),
+            Some(Err(fault)) => Err(self.refuse(fault)),
+        }
+    }
+
+    fn refuse(&self, fault: Fault) -> io::Error {
+        let peer = self.peer;
+        // A place in the code each: lines are limited by place, and one kind is not to hide another.
+        match fault {
+            Fault::Missing => tracing::warn!(%peer, "connection closed: {fault}"),
+            Fault::Malformed => tracing::warn!(%peer, "connection closed: {fault}"),
+            Fault::TooLong => tracing::warn!(%peer, "connection closed: {fault}"),
+            Fault::Untrusted => tracing::warn!(%peer, "connection closed: {fault}"),
+        }
+        Cut::NoSource.count(&self.worker.metrics);
+        io::Error::new(io::ErrorKind::InvalidData, fault)
+    }
+
     /// The TLS handshake, if there is to be one; `None`: the drain came first. The certificate is that of
     /// the config in force, so a reload serves the next client.
     async fn open(&self, stream: TcpStream, listen: &Listen) -> io::Result<Option<Transport>> {
@@ -109,6 +148,16 @@ impl Connection {
             return Ok(Some(Transport::plain(stream)));
         };
         let accepting = TlsAcceptor::from(tls.server.clone()).accept(stream);
+        let accepted = self.opening(listen, accepting).await?;
+        Ok(accepted.map(Transport::tls))
+    }
+
+    /// What comes before the first request, within `header_timeout`; `None`: the drain came first.
+    async fn opening<T>(
+        &self,
+        listen: &Listen,
+        step: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<Option<T>> {
         tokio::select! {
             biased;
             () = self.drain.started() => Ok(None),
@@ -116,15 +165,13 @@ impl Connection {
                 Cut::Crowded.count(&self.worker.metrics);
                 Err(Cut::Crowded.into())
             }
-            accepted = tokio::time::timeout(listen.header_timeout, accepting) => {
-                let stream = accepted.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-                Ok(Some(Transport::tls(stream)))
+            done = tokio::time::timeout(listen.header_timeout, step) => {
+                let done = done.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+                Ok(Some(done))
             }
         }
     }
-}
 
-impl Connection {
     /// Returns when another client needs the place.
     async fn must_make_room(&self) {
         let idleness = self.listing.idleness();
@@ -173,10 +220,13 @@ async fn serve_http1(
     answers: &Answers,
     listen: &Listen,
 ) -> Result<(), BoxError> {
-    let service = service_fn(|request| async move {
-        answers.phase.start_answer();
-        let response = proxy::handle(worker, request, client).await;
-        Ok::<_, Infallible>(answers.follow(response))
+    let service = service_fn(|request: Request<Incoming>| {
+        // Not in the future: hyper may read of the body before it polls that.
+        answers.phase.start_answer(!request.body().is_end_stream());
+        async move {
+            let response = proxy::handle(worker, request, client).await;
+            Ok::<_, Infallible>(answers.follow(response))
+        }
     });
     let mut builder = http1::Builder::new();
     // Timeouts are the connection's own (see `Timed`); hyper's would count idle time as a slow head.
@@ -244,7 +294,7 @@ async fn serve_http2(
     let idle = io.speak_http2(streams.clone());
     let drain = client.drain.clone();
     let client = Arc::new(client);
-    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let (worker, client) = (worker.clone(), client.clone());
         async move {
             let method = request.method().clone();

@@ -49,8 +49,9 @@ const ENHANCE_YOUR_CALM: u8 = 0xb;
 pub(super) struct Phase(Arc<Idleness>);
 
 impl Phase {
-    /// A head is complete.
-    pub(super) fn start_answer(&self) {
+    /// A head is complete. To be said before anything is read behind it.
+    pub(super) fn start_answer(&self, has_body: bool) {
+        self.0.note_body(has_body);
         self.0.set(Activity::Answering);
     }
 
@@ -410,6 +411,10 @@ impl Read for Timed {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.http2.is_none() {
+            let awaits_head = self.idleness.awaits_head();
+            self.io.inner_mut().read_head(awaits_head);
+        }
         match pacing::read_little(Pin::new(&mut self.io), cx, buf, pacing::READ) {
             Poll::Ready(result) => Poll::Ready(match self.note_read() {
                 Ok(()) => result,

@@ -16,6 +16,9 @@ pub(super) enum Cut {
     /// It sent more frames of HTTP/2 that ask for nothing than anyone needs.
     #[error("a flood of frames that ask for nothing")]
     Flood,
+    /// It did not say by the PROXY protocol whom it speaks for.
+    #[error("no header of the PROXY protocol")]
+    NoSource,
     /// It asked for nothing, and another client needed its place.
     #[error("idle, and another client needs the place")]
     Crowded,
@@ -31,6 +34,7 @@ impl Cut {
             Cut::SlowHead => "slow-head",
             Cut::SlowAnswer => "slow-answer",
             Cut::Flood => "flood",
+            Cut::NoSource => "proxy-protocol",
             Cut::Crowded => "crowded",
             Cut::Idle => return,
         };
@@ -42,7 +46,7 @@ impl Cut {
 impl From<Cut> for io::Error {
     fn from(cut: Cut) -> io::Error {
         let kind = match cut {
-            Cut::Flood | Cut::Crowded => io::ErrorKind::ConnectionAborted,
+            Cut::Flood | Cut::NoSource | Cut::Crowded => io::ErrorKind::ConnectionAborted,
             Cut::SlowHead | Cut::SlowAnswer | Cut::Idle => io::ErrorKind::TimedOut,
         };
         io::Error::new(kind, cut)

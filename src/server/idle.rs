@@ -39,6 +39,8 @@ pub(super) struct Idleness {
     /// Nanoseconds from the start; 0: not idle whatever the activity says.
     since: AtomicU64,
     must_leave: AtomicBool,
+    /// Whether a body may follow the last head of HTTP/1.
+    has_body: AtomicBool,
     /// Wakes the connection's task.
     waker: OnceLock<Waker>,
 }
@@ -80,6 +82,7 @@ impl Connections {
             activity: AtomicU8::new(Activity::Waiting as u8),
             since: AtomicU64::new(0),
             must_leave: AtomicBool::new(false),
+            has_body: AtomicBool::new(false),
             waker: OnceLock::new(),
         });
         idleness.note(Some(Instant::now()));
@@ -144,6 +147,15 @@ impl Idleness {
             ANSWERING => Activity::Answering,
             _ => Activity::Relaying,
         }
+    }
+
+    pub(super) fn note_body(&self, has_body: bool) {
+        self.has_body.store(has_body, Ordering::Relaxed);
+    }
+
+    /// Whether the next byte begins a head, if what was read ended with one.
+    pub(super) fn awaits_head(&self) -> bool {
+        self.activity() == Activity::Waiting && !self.has_body.load(Ordering::Relaxed)
     }
 
     /// Since when it is idle if it is waiting; `None`: it is not.

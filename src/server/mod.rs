@@ -7,6 +7,8 @@ mod http2;
 mod idle;
 mod linger;
 mod poll_on_news;
+mod proxy_protocol;
+mod targets;
 mod transport;
 
 use std::io;
@@ -28,19 +30,34 @@ pub use linger::limit_lingering;
 /// After that, another connection is asked to make room: the one before may have stayed.
 const NEXT: Duration = Duration::from_millis(50);
 
-/// One worker's listener on `address`, beside those of its siblings (`SO_REUSEPORT`).
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
+/// The first worker's listener on `address`; fails if anybody listens there, be it another sidecar.
+pub fn listen_alone(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = new_socket(address)?;
     socket.bind(&address.into())?;
-    socket.listen(4096)?;
+    socket.listen(BACKLOG)?;
+    // Only now may the siblings come: with it from the start a second sidecar would share the clients, each under a
+    // config of its own.
+    socket.set_reuse_port(true)?;
     Ok(socket.into())
+}
+
+/// A further worker's listener on `address`, beside those of its siblings (`SO_REUSEPORT`).
+pub fn listen_beside(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = new_socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+const BACKLOG: i32 = 4096;
+
+fn new_socket(address: SocketAddr) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// What all workers share.
@@ -100,7 +117,8 @@ pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -
         let gauge = GaugeGuard::new(&worker.metrics.connections);
         let connection = Connection {
             worker: worker.clone(),
-            peer: peer.ip(),
+            // A client of IPv4 has an address of IPv6 where the listener has one.
+            peer: peer.ip().to_canonical(),
             connection_guard: Arc::new((permit, gauge, drain.guard())),
             drain: drain.clone(),
             listing: shared.connections.list(),

@@ -10,6 +10,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::http2::frames::{Frames, OpenStreams, PREFACE, Passed, goaway};
 use super::linger::linger;
+use super::targets::Targets;
 
 /// The most that is written for one client before others have their turn.
 const TURN: usize = 256 << 10;
@@ -22,6 +23,10 @@ pub(super) struct Transport {
     replay: Replay,
     /// Bytes written since others had their turn.
     turn: usize,
+    /// On HTTP/1 alone.
+    targets: Targets,
+    /// Whether what is read next may begin a head of HTTP/1.
+    may_begin_head: bool,
     /// Only on HTTP/2 connections.
     watch: Option<Box<FrameWatch>>,
 }
@@ -60,6 +65,8 @@ impl Transport {
             io,
             replay: Replay::default(),
             turn: 0,
+            targets: Targets::default(),
+            may_begin_head: false,
             watch: None,
         }
     }
@@ -111,6 +118,11 @@ impl Transport {
         }));
     }
 
+    /// Whether what is read next begins a head of HTTP/1, if what was read before ended with one.
+    pub(super) fn read_head(&mut self, may_begin: bool) {
+        self.may_begin_head = may_begin;
+    }
+
     /// Pending, to be called again at once, after each [`TURN`]: a client of something long must not hold up
     /// those whose answers are short.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -149,6 +161,16 @@ impl Transport {
             let _ = Pin::new(&mut *self).poll_write(cx, &frame);
             let _ = Pin::new(self).poll_flush(cx);
         }
+    }
+}
+
+impl Transport {
+    /// As much of what is held as there is room for.
+    fn hand_on(&mut self, buf: &mut ReadBuf<'_>) {
+        let held = self.targets.held();
+        let length = held.len().min(buf.remaining());
+        buf.put_slice(&held[..length]);
+        self.targets.handed_on(length);
     }
 }
 
@@ -195,6 +217,10 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
+        if !this.targets.held().is_empty() {
+            this.hand_on(buf);
+            return Poll::Ready(Ok(()));
+        }
         let waiting = &this.replay.bytes[this.replay.taken..this.replay.filled];
         if waiting.is_empty() {
             std::task::ready!(this.io.poll_read(cx, buf))?;
@@ -210,6 +236,12 @@ impl AsyncRead for Transport {
             watch.passed.head |= passed.head;
             watch.passed.heads += passed.heads;
             watch.passed.idle_frames += passed.idle_frames;
+        } else if buf.filled().len() > before {
+            let fresh = &buf.filled()[before..];
+            if this.targets.take(fresh, this.may_begin_head) {
+                buf.set_filled(before);
+                this.hand_on(buf);
+            }
         }
         Poll::Ready(Ok(()))
     }

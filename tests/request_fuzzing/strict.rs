@@ -30,8 +30,8 @@ impl Departure {
                 "RFC 9112 §2.2: a recipient may take a single LF of a head for the line's end; what leaves has CRLF"
             }
             Departure::RawTarget => {
-                "browsers send such characters raw; they are visible ASCII, so no line or word ends by them, and \
-                 rules and app see the same bytes"
+                "browsers and scripts send such characters raw; no line or word ends by them, and rules and app see the \
+                 same bytes: raw, or encoded where hyper refuses them"
             }
             Departure::Fragment => "a fragment is cut off before rules and app see the target",
             Departure::DoubledLength => {
@@ -55,11 +55,20 @@ impl Departure {
     }
 }
 
+/// Bytes beyond ASCII as RFC 3986 §2.1 has them.
+fn encoded(target: &[u8]) -> Vec<u8> {
+    let byte = |byte: &u8| match byte.is_ascii() {
+        true => vec![*byte],
+        false => format!("%{byte:02X}").into_bytes(),
+    };
+    target.iter().flat_map(byte).collect()
+}
+
 /// A request, or the beginning of one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Message {
     pub(crate) method: String,
-    /// As it was sent.
+    /// As it was sent, but for bytes beyond ASCII: they are encoded.
     pub(crate) target: String,
     pub(crate) minor: u8,
     /// Names in lower case, in order.
@@ -225,15 +234,16 @@ impl<'b> Reader<'b> {
             b"HTTP/1.0" => 0,
             _ => return Err(End::Refused("another version")),
         };
-        self.message.target = text(target);
+        self.message.target = text(&encoded(target));
         self.check_target(target);
         Ok(())
     }
 
     /// RFC 9112 §3.2. A target that is none has a request line around it all the same.
     fn check_target(&mut self, target: &[u8]) {
-        let fault = if !target.iter().all(u8::is_ascii_graphic) {
-            Some("a target that is not of visible ASCII")
+        let is_visible = |byte: &u8| byte.is_ascii_graphic() || !byte.is_ascii();
+        let fault = if !target.iter().all(is_visible) {
+            Some("a target with a control character or a blank")
         } else if self.message.method == "CONNECT" {
             Some("CONNECT is for proxies")
         } else if target == b"*" {

@@ -58,6 +58,12 @@ impl RawClient {
         self.until("\r\n\r\n").await
     }
 
+    /// Sends nothing more, and waits until the server closes as well.
+    pub(crate) async fn end(mut self) {
+        self.stream.shutdown().await.expect("it is open");
+        self.rest().await;
+    }
+
     /// All that comes until the server closes.
     pub(crate) async fn rest(mut self) -> String {
         while self.read_on().await > 0 {}

@@ -50,7 +50,7 @@ impl Planned {
         Planned {
             rule: rule.name().map(str::to_owned),
             key: lookup.map(|lookup| lookup.key.text.clone()),
-            selects: lookup.map(|lookup| lookup.selector.trim().to_owned()),
+            selects: lookup.map(Lookup::selects),
             reason: reason.map(|reason| reason.as_str().to_owned()),
             settings: settings::show(rule),
         }

@@ -71,10 +71,7 @@ impl Explanation {
             );
             lines.push(Line::new("spelling", text));
         }
-        let selects = format!(
-            "among the key's answers, those of {}",
-            lookup.selector.trim()
-        );
+        let selects = format!("among the key's answers, those of {}", lookup.selects());
         lines.push(Line::new("selects", selects));
         lines.push(Line::new("ttl", show_ttl(rule.policy)));
         lines.push(Line::new("priority", rule.settings.priority.as_str()));
@@ -234,7 +231,10 @@ impl Explanation {
                 let keyed = plan::keyed_credentials(&self.asked, route);
                 let name = overrides::find_unkeyed(&self.asked, keyed);
                 let name = name.as_ref().map_or("a header field", |name| name.as_str());
-                format!("{name} may make the app answer something else than the request line says")
+                format!(
+                    "{name} may make the app answer something else than the request line says; a gateway that \
+                     sends it is named by [listen] trusted_proxies, or put {{header.{name}|}} into the key"
+                )
             }
             Reason::RequestBody => "a GET with a body".into(),
             Reason::Method => {

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use crate::admin::explain::{self, Account, HeldAccount, Planned, Tier, Wanted};
 use crate::cli;
 use crate::clock::{self, Clock};
+use crate::commands::admin_address;
 use crate::commands::healthcheck::reachable;
 use crate::metrics::Metrics;
 use crate::proxy::request::context::RequestContext;
@@ -50,7 +51,7 @@ pub(super) fn look_up(
     let mut found = StoredReport::default();
     let config = &asked.live.config;
     let admin = match &args.admin {
-        Some(url) => ask_sidecar::parse_authority(url)?,
+        Some(url) => admin_address::parse(url)?,
         None => reachable(config.listen.admin).to_string(),
     };
     let token = config.admin.token.as_deref();

@@ -1,8 +1,11 @@
 //! The tables made into a valid [`Config`]; every error found, not only the first.
 
 mod advice;
+mod gateways;
 mod groups;
 mod jwt;
+mod machine;
+mod mistakes;
 mod names;
 mod readable;
 mod redis;
@@ -84,6 +87,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let (routes, matcher) = rules::read_routes(&input, &defaults, problems);
     let purges = rules::read_purges(&input, problems);
     advice::advise(&routes, &purges, &memory, &admin, problems);
+    mistakes::warn_of_mistakes(&input, &memory, &purges, problems);
     let lenient = LenientMatcher::new(routes.iter().map(|route| route.rule.path.as_str()));
     let config = Config {
         listen,

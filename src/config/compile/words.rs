@@ -2,6 +2,7 @@
 
 use http::HeaderName;
 
+use super::mistakes;
 use crate::config::read::Reader;
 
 /// The path of a rule; `example` is what to write instead of none.
@@ -22,6 +23,11 @@ pub(super) fn read_path(reader: &mut Reader<'_>, example: &str) -> Option<String
             what,
             format!("write \"{before}\" and put {{query.name}} into the key"),
         );
+        return None;
+    }
+    if let Some(remedy) = mistakes::without_star(&path) {
+        let what = format!("the * in \"{path}\" is no wildcard");
+        reader.reject("path", what, remedy);
         return None;
     }
     Some(path)

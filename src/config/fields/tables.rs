@@ -97,6 +97,30 @@ pub(super) static LISTEN: &[Field] = &[
         "What becomes of header fields with _ in their names, which CGI and WSGI apps take for -.",
     ),
     field(
+        "trusted_proxies",
+        Kind::Texts,
+        "",
+        "Gateways whose X-Forwarded-* and Forwarded are believed: addresses and networks.",
+    ),
+    field(
+        "forwarded_host",
+        Kind::Flag,
+        "false",
+        "Take the host from what trusted_proxies say (true) or from Host (false).",
+    ),
+    field(
+        "untrusted_forwarded",
+        Kind::OneOf(&["drop", "pass"]),
+        "",
+        "What becomes of X-Forwarded-* and Forwarded from others. Default: drop where there are trusted_proxies, else pass.",
+    ),
+    field(
+        "proxy_protocol",
+        Kind::Flag,
+        "false",
+        "Each connection begins with a header of the PROXY protocol (v1 or v2), which names the client.",
+    ),
+    field(
         "tls_min_version",
         Kind::OneOf(&["1.2", "1.3"]),
         "1.2",

@@ -418,7 +418,7 @@ fn unwise_rules() {
         ),
         (
             "long and purged by key",
-            "ttl = \"2h\"\n[[purge]]\npath = \"/\"\nkeys = [\"*\"]\n",
+            "ttl = \"2h\"\n[[purge]]\npath = \"/\"\nkeys = [\"{host}/*\"]\n",
             "",
         ),
         (

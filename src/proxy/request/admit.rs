@@ -191,7 +191,8 @@ fn join_cookies(parts: &mut Parts) {
     }
 }
 
-fn checked(host: &str) -> Result<String, Refusal> {
+/// The host, lower-cased, if it is one.
+pub(super) fn checked(host: &str) -> Result<String, Refusal> {
     if is_plain(host) {
         return Ok(host.to_owned());
     }

@@ -8,6 +8,7 @@ use http::HeaderName;
 use http::request::Parts;
 
 use super::admit::Admitted;
+use super::forwarded;
 use super::present::Present;
 use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::origin::Origin;
@@ -28,13 +29,15 @@ pub struct RequestContext {
     pub pool: usize,
     /// Head as received.
     pub parts: Parts,
-    /// `Host`, checked and lower-cased.
+    /// `Host`, or what a trusted gateway says instead (`[listen] forwarded_host`); checked and lower-cased.
     pub host: String,
+    /// Whether what the sender says by `X-Forwarded-*` and `Forwarded` is believed.
+    pub is_believed: bool,
     /// Which of the fields that decide something there are.
     pub present: Present,
     /// What it says by `Cache-Control` or `Pragma`.
     pub directives: RequestDirectives,
-    /// The client's address.
+    /// The address of whoever sent it: the client, or the last gateway.
     pub peer: IpAddr,
     /// Whether the client's connection is TLS.
     pub secure: bool,
@@ -51,9 +54,14 @@ impl RequestContext {
     /// no body, comes from this machine, and no interim answer to it goes anywhere.
     ///
     /// It is only as much of a person as `parts` are: whoever makes one gives it no other person's
-    /// credentials.
-    pub fn unsent(live: Arc<Live>, parts: Parts, admitted: Admitted) -> RequestContext {
+    /// credentials. Where there are trusted gateways, it is as one of them would send it.
+    pub fn unsent(live: Arc<Live>, parts: Parts, mut admitted: Admitted) -> RequestContext {
+        let is_believed = !live.config.listen.trusted_proxies.is_empty();
+        if is_believed {
+            forwarded::adopt_host(&live.config.listen, &parts, &mut admitted);
+        }
         RequestContext {
+            is_believed,
             secure: live.config.listen.tls.is_some(),
             pool: 0,
             has_body: false,
@@ -71,13 +79,26 @@ impl RequestContext {
     /// `https` or `http`: what the gateway in front says, or else the client's connection.
     pub fn scheme(&self) -> &str {
         let of_connection = if self.secure { "https" } else { "http" };
+        if self.is_believed && self.present.has(Present::SCHEME.or(Present::TARGET)) {
+            return forwarded::scheme(&self.parts.headers).unwrap_or(of_connection);
+        }
         if !self.present.has(Present::SCHEME) {
             return of_connection;
         }
         let forwarded = self.parts.headers.get("x-forwarded-proto");
-        forwarded
-            .and_then(|scheme| scheme.to_str().ok())
-            .unwrap_or(of_connection)
+        let first = forwarded
+            .and_then(|schemes| schemes.to_str().ok())
+            .and_then(|schemes| schemes.split(',').next());
+        first.map_or(of_connection, str::trim)
+    }
+
+    /// The client's address, as far as anybody trusted says it.
+    pub(in crate::proxy) fn client(&self) -> IpAddr {
+        if !self.is_believed {
+            return self.peer;
+        }
+        let trusted = &self.live.config.listen.trusted_proxies;
+        forwarded::client(&self.parts.headers, trusted, self.peer)
     }
 
     /// Whether it brings the admin token in `Pannier-Token`.

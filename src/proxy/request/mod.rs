@@ -5,6 +5,7 @@
 pub mod admit;
 pub mod client;
 pub mod context;
+pub(in crate::proxy) mod forwarded;
 mod override_names;
 pub mod overrides;
 pub mod plan;

@@ -1,14 +1,19 @@
 //! Fields with which a request says another target, scheme or meaning than its request line: what the key
 //! does not carry must not change the answer (reliability.md K4, R6).
 
-use http::header::{CONNECTION, TE, UPGRADE};
-use http::{HeaderMap, HeaderName};
+use http::header::{CONNECTION, HOST, TE, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::context::RequestContext;
+use super::forwarded;
 use super::override_names::{Override, kind_of};
 use super::present::Present;
 use crate::proxy::hop_by_hop::connection_options;
 use crate::routes::KeyedCredentials;
+
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// More of them than any gateway says is nobody's variant.
+const MAX_SELECTING: usize = 1024;
 
 /// A field of the request that may change the answer in a way that neither key nor selector knows; such a
 /// GET passes.
@@ -32,19 +37,104 @@ pub fn find_unkeyed(context: &RequestContext, keyed: &KeyedCredentials) -> Optio
     {
         return Some(name.clone());
     }
-    if present.has(Present::SCHEME) && has_unknown_scheme(fields) {
-        return Some(HeaderName::from_static("x-forwarded-proto"));
+    if present.has(Present::SCHEME)
+        && has_unknown_scheme(fields)
+        && !is_list_of_schemes(fields, context.is_believed)
+    {
+        return Some(FORWARDED_PROTO);
     }
     let strips = present.has(Present::CONNECTION) && strips_a_field(fields);
     strips.then_some(CONNECTION)
 }
 
-/// A field that overrides the target, or that disagrees with the host and the scheme, which the key or the
-/// selector has: gateways add such to every request.
+/// A field that overrides the target, and does not select either.
 fn find_override<'c>(
     context: &'c RequestContext,
-    keyed: &KeyedCredentials,
+    keyed: &'c KeyedCredentials,
 ) -> Option<&'c HeaderName> {
+    let mut room = MAX_SELECTING;
+    let mut overriding = overriding(context, keyed);
+    let unselected = overriding.find(|(name, kind, value)| {
+        room = room.saturating_sub(value.len() + 1);
+        room == 0 || !selects(context, name, *kind)
+    });
+    unselected.map(|(name, ..)| name)
+}
+
+/// What selects among the key's answers beside host, scheme and path: what gateways say that is not what the request
+/// says. The app may answer by any of it, so each value has its own answer (reliability.md K4). Empty usually.
+pub(super) fn selecting(
+    context: &RequestContext,
+    keyed: &KeyedCredentials,
+    any_host: bool,
+) -> String {
+    let mut selecting = String::new();
+    let (fields, present) = (&context.parts.headers, context.present);
+    if present.has(Present::TARGET) {
+        for (name, kind, value) in overriding(context, keyed) {
+            match kind {
+                Override::Host if any_host => {}
+                Override::Forwarded => {
+                    let pairs = forwarded::pairs(value);
+                    for (name, value) in pairs.filter(|pair| tells(pair, any_host)) {
+                        push(&mut selecting, &name.to_ascii_lowercase(), value);
+                    }
+                }
+                _ => push(&mut selecting, name.as_str().as_bytes(), value),
+            }
+        }
+    }
+    if present.has(Present::SCHEME) && has_unknown_scheme(fields) {
+        for line in fields.get_all(FORWARDED_PROTO) {
+            push(&mut selecting, b"x-forwarded-proto", line.as_bytes());
+        }
+    }
+    if !context.is_believed {
+        return selecting;
+    }
+    let host = fields.get(HOST).map(HeaderValue::as_bytes);
+    // The app sees it as well.
+    if let Some(host) = host
+        && !any_host
+        && !host.eq_ignore_ascii_case(context.host.as_bytes())
+    {
+        push(&mut selecting, b"host", host);
+    }
+    selecting
+}
+
+/// What of `Forwarded` tells requests apart, and not who sent them.
+fn tells((name, _): &(&[u8], &[u8]), any_host: bool) -> bool {
+    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+    !(is(b"for") || is(b"by") || any_host && is(b"host"))
+}
+
+/// A line of its own, which no field's value can hold.
+fn push(selecting: &mut String, name: &[u8], value: &[u8]) {
+    selecting.push('\n');
+    for byte in name.iter().chain(b"=").chain(value) {
+        match byte {
+            b' '..=b'~' if *byte != b'\\' => selecting.push(char::from(*byte)),
+            // So that no two values look alike.
+            other => selecting.push_str(&format!("\\{other:02x}")),
+        }
+    }
+}
+
+/// Whether a field that overrides the request is taken into the selector: what a trusted gateway says of the
+/// client's request, and fields of which the config says that a gateway sets them.
+fn selects(context: &RequestContext, name: &HeaderName, kind: Override) -> bool {
+    let is_told = kind != Override::Always || *name == "x-forwarded-prefix";
+    let trusted = &context.live.config.defaults.trusted_identity;
+    context.is_believed && is_told || trusted.contains(name)
+}
+
+/// Fields that override the target, or that disagree with the host and the scheme, which the key or the
+/// selector has: gateways add such to every request.
+fn overriding<'c>(
+    context: &'c RequestContext,
+    keyed: &'c KeyedCredentials,
+) -> impl Iterator<Item = (&'c HeaderName, Override, &'c [u8])> {
     let is_https = context.scheme() == "https";
     let expected = Expected {
         host: &context.host,
@@ -53,14 +143,13 @@ fn find_override<'c>(
         port: if is_https { "443" } else { "80" },
     };
     let fields = context.parts.headers.iter();
-    let mut overriding = fields.filter_map(|(name, value)| {
-        let kind = kind_of(name.as_str())?;
+    fields.filter_map(move |(name, value)| {
+        let (kind, value) = (kind_of(name.as_str())?, value.as_bytes());
         // Read as another name by some apps alone, so nobody can say whether it agrees.
         let is_doubtful = name.as_str().contains('_');
-        let overrides = is_doubtful || !expected.agrees(kind, value.as_bytes());
-        (overrides && !keyed.has_header(name)).then_some(name)
-    });
-    overriding.next()
+        let overrides = is_doubtful || !expected.agrees(kind, value);
+        (overrides && !keyed.has_header(name)).then_some((name, kind, value))
+    })
 }
 
 const TLS: &[&str] = &["on", "true", "1", "yes"];
@@ -93,17 +182,9 @@ impl Expected<'_> {
         }
     }
 
-    /// RFC 7239 §5.3 and §5.4: the host and the scheme that gateways saw. Blanks around `=` are not allowed
-    /// there, and read over by some parsers: so they are here.
+    /// RFC 7239 §5.3 and §5.4: the host and the scheme that gateways saw.
     fn forwarded_agrees(&self, line: &[u8]) -> bool {
-        let pairs = line.split(|byte| matches!(byte, b',' | b';'));
-        pairs.map(<[u8]>::trim_ascii).all(|pair| {
-            let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
-                return true;
-            };
-            let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
-            let value = value.strip_prefix(b"\"").unwrap_or(value);
-            let value = value.strip_suffix(b"\"").unwrap_or(value).trim_ascii();
+        forwarded::pairs(line).all(|(name, value)| {
             if name.eq_ignore_ascii_case(b"host") {
                 value.eq_ignore_ascii_case(self.host.as_bytes())
             } else {
@@ -114,13 +195,33 @@ impl Expected<'_> {
     }
 }
 
-/// A scheme that no gateway sends would be a variant of its own, and there is room for few.
+/// Anything but one of the two schemes. What no gateway sends would be a variant of its own, and there is room for few.
 fn has_unknown_scheme(headers: &HeaderMap) -> bool {
-    let mut schemes = headers.get_all("x-forwarded-proto").iter();
+    let mut schemes = headers.get_all(FORWARDED_PROTO).iter();
     let known = schemes
         .next()
         .is_none_or(|scheme| matches!(scheme.as_bytes(), b"http" | b"https"));
     !known || schemes.next().is_some()
+}
+
+/// What gateways behind each other make. Of anybody's lists there are few, so that nobody fills the room for variants
+/// with them; of a trusted gateway's any that is no longer than such are.
+fn is_list_of_schemes(headers: &HeaderMap, is_believed: bool) -> bool {
+    const LONGEST: usize = 64;
+    const MOST: usize = 3;
+    let mut lines = headers.get_all(FORWARDED_PROTO).iter();
+    if is_believed {
+        return lines.map(HeaderValue::len).sum::<usize>() <= LONGEST;
+    }
+    let (Some(list), None) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    let mut schemes = list.as_bytes().split(|byte| *byte == b',');
+    schemes.clone().count() <= MOST
+        && schemes.all(|scheme| {
+            let scheme = scheme.strip_prefix(b" ").unwrap_or(scheme);
+            matches!(scheme, b"http" | b"https")
+        })
 }
 
 /// Whether `Connection` names a field that the key or `Vary` might read and the app would not see.

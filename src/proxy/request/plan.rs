@@ -49,11 +49,17 @@ pub struct Lookup {
     pub key: Key,
     /// What the key carries of the requester.
     pub identity: Identity,
-    /// What selects among the key's answers: host (unless `any_host`), scheme, the rule's path.
+    /// What selects among the key's answers: host (unless `any_host`), scheme, the rule's path, and what gateways
+    /// say beside.
     pub selector: String,
 }
 
 impl Lookup {
+    /// What selects among the key's answers, in one line.
+    pub fn selects(&self) -> String {
+        self.selector.trim().replace('\n', ", ")
+    }
+
     /// The request as RFC 9111 sees it.
     pub fn head<'a>(&'a self, context: &'a RequestContext) -> RequestHead<'a> {
         let settings = context.live.rule(self.rule).settings;
@@ -300,7 +306,8 @@ pub fn keyed_credentials<'c>(
 /// path.
 ///
 /// An app behind a TLS gateway may answer `https` and `http` differently (redirects, links). Two rules
-/// may render the same key, so that one purge covers both, but their answers differ.
+/// may render the same key, so that one purge covers both, but their answers differ. What gateways say beside
+/// these has a line each.
 fn selector_of(route: Option<&Route>, settings: &Settings, context: &RequestContext) -> String {
     let path = route.map_or("", |route| &route.path);
     let mut selector =
@@ -315,6 +322,12 @@ fn selector_of(route: Option<&Route>, settings: &Settings, context: &RequestCont
     if route.is_some() {
         selector.push(' ');
         selector.push_str(path);
+    }
+    let by_gateways = Present::TARGET.or(Present::SCHEME);
+    if context.is_believed || context.present.has(by_gateways) {
+        let keyed = keyed_credentials(context, route);
+        let selecting = overrides::selecting(context, keyed, settings.any_host);
+        selector.push_str(&selecting);
     }
     selector
 }

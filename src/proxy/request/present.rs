@@ -33,6 +33,8 @@ impl Present {
     pub const DIRECTIVES: Present = Present(1 << 9);
     /// Names with an underscore, which some apps read as `-`.
     pub const UNDERSCORES: Present = Present(1 << 10);
+    /// `X-Forwarded-For`
+    pub const FORWARDED_FOR: Present = Present(1 << 11);
 
     /// What is among `fields`.
     pub fn among(fields: &HeaderMap) -> Present {
@@ -58,7 +60,8 @@ fn set_of(name: &HeaderName) -> Present {
         "connection" => Present::CONNECTION,
         // Known to be none of these; most requests have them.
         "host" | "accept" | "accept-encoding" | "accept-language" | "user-agent" | "referer"
-        | "origin" | "x-forwarded-for" | "x-request-id" => Present::default(),
+        | "origin" | "x-request-id" => Present::default(),
+        "x-forwarded-for" => Present::FORWARDED_FOR,
         "authorization" => Present::CREDENTIALS,
         "cookie" => Present::COOKIE,
         "x-forwarded-proto" => Present::SCHEME,
@@ -100,6 +103,7 @@ mod tests {
             ("x-api-key", Present::CREDENTIALS),
             ("cookie", Present::COOKIE),
             ("x-forwarded-proto", Present::SCHEME),
+            ("x-forwarded-for", Present::FORWARDED_FOR),
             ("cache-control", Present::DIRECTIVES),
             ("pragma", Present::DIRECTIVES),
             ("x-forwarded-host", Present::TARGET),

@@ -212,9 +212,14 @@ fn parse_source(
         variable: written.to_owned(),
         remedy,
     };
-    let nested = |name: &str| match name.split('.').any(str::is_empty) {
-        true => Err(bad("a name between dots is empty".to_owned())),
-        false => Ok(name.split('.').map(str::to_owned).collect()),
+    let nested = |name: &str| {
+        if name.split('.').any(str::is_empty) {
+            return Err(bad("a name between dots is empty".to_owned()));
+        }
+        if name.split('.').any(is_place_in_list) {
+            return Err(bad(OF_NO_LIST.to_owned()));
+        }
+        Ok(name.split('.').map(str::to_owned).collect())
     };
     match (kind, name) {
         ("path", Some(name)) if !name.is_empty() => Ok(Source::Path(name.to_owned())),
@@ -242,6 +247,14 @@ fn parse_source(
             },
         }),
     }
+}
+
+const OF_NO_LIST: &str = "a variable is one text or number, so nothing is read out of a list; name a member that is \
+                          no list, or put what the list belongs to into the key";
+
+/// `items[0]`, `items[]`, `0` or `*`, as other languages have it.
+fn is_place_in_list(name: &str) -> bool {
+    name.contains(['[', ']']) || name == "*" || name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn check_site(

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use bytes::Bytes;
-use http::uri::Authority;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
@@ -31,22 +29,6 @@ pub(super) enum AskError {
     Refused { status: StatusCode, why: String },
     #[error("it speaks, but not as this version of Pannier does")]
     NotPannier,
-}
-
-/// Host and port of `--admin`.
-pub(super) fn parse_authority(url: &str) -> anyhow::Result<String> {
-    let rest = match url.split_once("://") {
-        Some(("http", rest)) => rest,
-        Some((scheme, _)) => bail!("--admin {url}: the admin interface has no {scheme}, only http"),
-        None => url,
-    };
-    let authority = rest.trim_end_matches('/');
-    match authority.parse::<Authority>() {
-        Ok(parsed) if parsed.port().is_some() && !authority.contains('@') => {
-            Ok(authority.to_owned())
-        }
-        _ => bail!("--admin {url}: write it as http://HOST:PORT"),
-    }
 }
 
 /// What the sidecar whose admin interface is at `admin` holds for the request.
@@ -110,24 +92,6 @@ fn find_cause(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses() {
-        let cases = [
-            ("http://127.0.0.1:9180", Some("127.0.0.1:9180")),
-            ("http://127.0.0.1:9180/", Some("127.0.0.1:9180")),
-            ("pannier.internal:9180", Some("pannier.internal:9180")),
-            ("http://[::1]:9180", Some("[::1]:9180")),
-            ("https://127.0.0.1:9180", None),
-            ("127.0.0.1", None),
-            ("http://a:b@c:1", None),
-            ("http://a:1/path", None),
-            ("", None),
-        ];
-        for (url, expected) in cases {
-            assert_eq!(parse_authority(url).ok().as_deref(), expected, "{url}");
-        }
-    }
 
     #[test]
     fn answers_that_are_none() {

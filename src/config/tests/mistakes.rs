@@ -1,0 +1,227 @@
+//! What is legal, or nearly, and was not meant; and Redis as the environment has it.
+
+use super::*;
+use crate::config::{Network, Networks, UntrustedForwarded};
+
+#[test]
+fn slips_are_told() {
+    let cases: &[(&str, &str, &str)] = &[
+        (
+            "a budget of nothing",
+            "[budget]\nmax = \"1MB\"\n",
+            "pannier.toml:3: budget: it changes nothing, as there is no [redis]",
+        ),
+        (
+            "more than the machine has",
+            "[memory]\nmax = \"999999GiB\"\n",
+            "pannier.toml:4: memory.max: it is more than the ",
+        ),
+        (
+            "no lifetime",
+            "[[route]]\npath = \"/a\"\nttl = \"0s\"\n",
+            "pannier.toml:5: route.ttl: an answer of this route",
+        ),
+        (
+            "no lifetime for any",
+            "[defaults]\nttl = \"0s\"\n[[route]]\npath = \"/a\"\n",
+            "pannier.toml:4: defaults.ttl: an answer of any route",
+        ),
+        (
+            "a purge of all",
+            "[[route]]\npath = \"/a\"\n[[purge]]\nname = \"w\"\npath = \"/a\"\nkeys = [\"*\"]\n",
+            "pannier.toml:8: purge.keys: each write that w matches purges all that is stored",
+        ),
+        (
+            "an @ in the password",
+            "[redis]\nurl = \"redis://:p@ss@h\"\n",
+            "percent-encode the password: @ as %40",
+        ),
+        (
+            "everybody is trusted",
+            "[listen]\ntrusted_proxies = [\"10.0.0.1\", \"::/0\"]\n",
+            "listen.trusted_proxies: whoever reaches the port is believed",
+        ),
+        (
+            "a host of nobody",
+            "[listen]\nforwarded_host = true\n",
+            "listen.forwarded_host: it changes nothing",
+        ),
+    ];
+    for (name, text, expected) in cases {
+        let shown = warnings(&format!("{LEAST}{text}"), &[]);
+        assert!(shown.contains(expected), "{name}: {shown}");
+        assert!(!shown.contains("p@ss"), "{name}: {shown}");
+    }
+    let fine = "[redis]\nurl = \"redis://:p%40ss@h\"\n[budget]\nmax = \"1MB\"\n[[route]]\npath = \"/b\"\n\
+                ttl = \"0s\"\nenabled = false\n";
+    assert_eq!(warnings(&format!("{LEAST}{fine}"), &[]), "");
+}
+
+#[test]
+fn mistakes_are_refused() {
+    let cases = [
+        (
+            "a star in a path",
+            "[[route]]\npath = \"/a/*\"\n",
+            "route.path: the * in \"/a/*\" is no wildcard; write \"/a/{*rest}\"",
+        ),
+        (
+            "a star in a purge's path",
+            "[[purge]]\npath = \"/a/*/b\"\nkeys = [\"a\"]\n",
+            "write \"/a/{name}/b\"",
+        ),
+        (
+            "# in the password",
+            "[redis]\nurl = \"redis://default:12#34@h:6379\"\n",
+            "redis.url: its password has a #, at which the address would end; percent-encode the password: # as %23",
+        ),
+        (
+            "/ in the password",
+            "[redis]\nurl = \"redis://:12/34@h\"\n",
+            "its password has a /",
+        ),
+        (
+            "? in the password",
+            "[redis]\nurl = \"redis://:12?34@h\"\n",
+            "its password has a ?",
+        ),
+        (
+            "@ and #",
+            "[redis]\nurl = \"redis://u:1@2#34@h\"\n",
+            "its password has a #",
+        ),
+        (
+            "a list",
+            "[[route]]\npath = \"/a\"\ntags = [\"item:{response.items[0].id}\"]\n",
+            "nothing is read out of a list",
+        ),
+        (
+            "a place in a list",
+            "[[purge]]\npath = \"/a\"\nkeys = [\"item:{body.items.0.id}\"]\n",
+            "nothing is read out of a list",
+        ),
+        (
+            "unix",
+            "[listen]\ntrusted_proxies = [\"unix\"]\n",
+            "listen.trusted_proxies: nobody comes by a unix socket",
+        ),
+        (
+            "no network",
+            "[listen]\ntrusted_proxies = [\"10.0.0.0/33\"]\n",
+            "\"10.0.0.0/33\" is neither an address nor a network",
+        ),
+    ];
+    for (name, text, expected) in cases {
+        let shown = errors(&format!("{LEAST}{text}"));
+        assert!(shown.contains(expected), "{name}: {shown}");
+        assert!(!shown.contains("34@"), "{name}: {shown}");
+    }
+    let sentinel = "[redis]\nurl = \"redis-sentinel://h:26379/0?sentinelServiceName=m&sentinelPassword=p@s\"\n";
+    assert_eq!(warnings(&format!("{LEAST}{sentinel}"), &[]), "");
+}
+
+#[test]
+fn who_names_gateways_drops_what_others_say() {
+    let cases = [
+        ("", UntrustedForwarded::Pass),
+        ("trusted_proxies = []\n", UntrustedForwarded::Pass),
+        ("trusted_proxies = [\"::1\"]\n", UntrustedForwarded::Drop),
+        (
+            "trusted_proxies = [\"::1\"]\nuntrusted_forwarded = \"pass\"\n",
+            UntrustedForwarded::Pass,
+        ),
+        ("untrusted_forwarded = \"drop\"\n", UntrustedForwarded::Drop),
+    ];
+    for (keys, expected) in cases {
+        let config = config(&format!("{LEAST}[listen]\n{keys}"), &[]);
+        assert_eq!(config.listen.untrusted_forwarded, expected, "{keys}");
+    }
+    let trusted = [("PANNIER_LISTEN_TRUSTED_PROXIES", "10.0.0.0/8, ::1")];
+    let networks = ["10.0.0.0/8", "::1"].map(|text| text.parse::<Network>().expect("one"));
+    let networks: Networks = networks.into_iter().collect();
+    assert_eq!(config(LEAST, &trusted).listen.trusted_proxies, networks);
+}
+
+/// As deployments have it for the app.
+#[test]
+fn redis_of_the_environment() {
+    let own = format!("{LEAST}[redis]\nurl = \"redis://own\"\n");
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(&str, &str, Variables<'_>, Option<&str>)] = &[
+        ("none", LEAST, &[], None),
+        (
+            "a URL",
+            LEAST,
+            &[("REDIS_URL", "redis://a:1")],
+            Some("redis://a:1"),
+        ),
+        ("an empty URL", LEAST, &[("REDIS_URL", "")], None),
+        (
+            "the file's own",
+            &own,
+            &[("REDIS_URL", "redis://a"), ("REDIS_ENABLED", "false")],
+            Some("redis://own"),
+        ),
+        (
+            "Pannier's variable",
+            LEAST,
+            &[
+                ("REDIS_URL", "redis://a"),
+                ("PANNIER_REDIS_URL", "redis://b"),
+            ],
+            Some("redis://b"),
+        ),
+        (
+            "switched off",
+            LEAST,
+            &[("REDIS_URL", "redis://a"), ("REDIS_ENABLED", "False")],
+            None,
+        ),
+        (
+            "a host",
+            LEAST,
+            &[("REDIS_HOST", "h")],
+            Some("redis://h:6379"),
+        ),
+        (
+            "in parts",
+            LEAST,
+            &[
+                ("REDIS_HOST", "h"),
+                ("REDIS_PORT", "7000"),
+                ("REDIS_PASSWORD", "p@s#s/ä"),
+                ("REDIS_ENABLED", "true"),
+            ],
+            Some("redis://:p%40s%23s%2F%C3%A4@h:7000"),
+        ),
+        (
+            "a service of Kubernetes",
+            LEAST,
+            &[("REDIS_HOST", "::1"), ("REDIS_PORT", "tcp://10.0.0.1:6379")],
+            Some("redis://[::1]:6379"),
+        ),
+        ("a port alone", LEAST, &[("REDIS_PORT", "7000")], None),
+    ];
+    for (name, text, variables, expected) in cases {
+        let loaded = parse_with(text, variables).expect("a config");
+        let url = loaded.config.redis.map(|redis| redis.url);
+        assert_eq!(url.as_deref(), *expected, "{name}");
+        let of_environment = expected.is_some() && *text == LEAST && !name.starts_with("Pannier");
+        let notice = loaded.notice.unwrap_or_default();
+        assert_eq!(
+            notice.starts_with("Redis is taken from"),
+            of_environment,
+            "{name}: {notice}"
+        );
+        assert!(!notice.contains("p@s"), "{name}: {notice}");
+    }
+    let switched_off = [("REDIS_HOST", "h"), ("REDIS_ENABLED", "0")];
+    let notice = parse_with(LEAST, &switched_off).expect("a config").notice;
+    assert!(notice.expect("it says so").contains("memory only"));
+    let wrong = parse_with(LEAST, &[("REDIS_URL", "http://a")]);
+    let wrong = wrong.expect_err("no Redis").to_string();
+    assert!(
+        wrong.starts_with("REDIS_URL: redis.url: it is not a Redis URL"),
+        "{wrong}"
+    );
+}

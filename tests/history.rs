@@ -88,6 +88,8 @@ async fn run(fault: Fault, purges: bool) -> Outcome {
         shared: shared.clone(),
         random: fastrand::Rng::with_seed(seed),
         lasts: Duration::from_secs(lasts),
+        turns: Vec::new(),
+        is_quiet: false,
     };
     let happening = tokio::task::spawn_blocking(move || {
         trouble.happen(fault);

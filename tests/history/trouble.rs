@@ -31,6 +31,10 @@ pub(crate) struct Trouble {
     pub(crate) shared: Arc<Shared>,
     pub(crate) random: fastrand::Rng,
     pub(crate) lasts: Duration,
+    /// Bookkeeping that is to be harmed yet.
+    pub(crate) turns: Vec<String>,
+    /// Whether nobody wrote when this was done last.
+    pub(crate) is_quiet: bool,
 }
 
 impl Trouble {
@@ -81,15 +85,18 @@ impl Trouble {
         self.shared.recorder.note(what);
     }
 
-    /// One of the keys that are neither entries nor leases.
+    /// One of the keys that are neither entries nor leases: each in its turn.
     fn any_bookkeeping(&mut self) -> Option<String> {
-        let keys = self.redis.cli(&["KEYS", "*"]);
-        let of_one = |key: &&str| {
-            let rest = key.strip_prefix(NAMESPACE);
-            rest.is_some_and(|rest| !rest.contains(":e:") && !rest.contains(":l:"))
-        };
-        let bookkeeping: Vec<&str> = keys.lines().filter(of_one).collect();
-        self.random.choice(bookkeeping).map(str::to_owned)
+        if self.turns.is_empty() {
+            let keys = self.redis.cli(&["KEYS", "*"]);
+            let of_one = |key: &&str| {
+                let rest = key.strip_prefix(NAMESPACE);
+                rest.is_some_and(|rest| !rest.contains(":e:") && !rest.contains(":l:"))
+            };
+            self.turns = keys.lines().filter(of_one).map(str::to_owned).collect();
+            self.random.shuffle(&mut self.turns);
+        }
+        self.turns.pop()
     }
 
     fn delete_bookkeeping(&mut self) {
@@ -149,6 +156,13 @@ impl Trouble {
         let older = RedisServer::start_with_data_of(&self.redis);
         self.note("saved");
         sleep(Duration::from_millis(500));
+        let fleet = self.shared.fleet.clone();
+        // A purge finds out by itself that others are missing. Without any, beats are to.
+        self.is_quiet = !self.is_quiet;
+        let writes = (0..SIDECARS).filter(|_| self.is_quiet);
+        let _no_writes: Vec<_> = writes
+            .map(|number| fleet.writes(number).blocking_write())
+            .collect();
         let port = older.port().to_string();
         self.redis.cli(&["REPLICAOF", "127.0.0.1", &port]);
         self.wait_until("it follows", |redis| {

@@ -199,20 +199,20 @@ async fn write(shared: &Arc<Shared>, item: Item, random: &mut fastrand::Rng) {
     };
     let this = shared.clone();
     // Broad purges remove what narrow ones have left behind, so there are few.
-    match random.u16(0..400) {
-        0..300 => {
+    match random.u16(0..2000) {
+        0..1500 => {
             let path = Target::Item(item).path(false);
             let body = json!({"view": view_of(item)});
             let exchange = this.write(number, path, body.to_string());
             shared.send(number, exchange, random).await;
         }
-        300..330 => {
+        1500..1650 => {
             let path = format!("/lists/{}", list_of(item));
             let exchange = this.write(number, path, String::new());
             shared.send(number, exchange, random).await;
         }
         kind => {
-            let exchange = this.purge(number, item, kind == 399);
+            let exchange = this.purge(number, item, kind == 1999);
             shared.send(number, exchange, random).await;
         }
     }

@@ -289,6 +289,66 @@ async fn redis_is_read_where_no_sidecar_answers() {
     );
 }
 
+/// Memory has not heard of Redis for too long: what is said is what happens.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_memory_may_not_serve_in_an_outage_is_explained() {
+    let app = TestApp::start().await;
+    for path in ["/a", "/b"] {
+        app.on("GET", path, |_| Answer::text("x").header("etag", "\"1\""));
+    }
+    let mut redis = RedisServer::start();
+    let route = |name: &str, outage: &str| {
+        format!(
+            "[[route]]\nname = \"{name}\"\npath = \"/{name}\"\nkey = \"{name}\"\nttl = \"5m\"\nany_host = true\n\
+             outage = \"{outage}\"\nstale_if_error = \"10m\"\n"
+        )
+    };
+    let tables = format!(
+        "[redis]\nurl = \"{}\"\nstaleness = \"500ms\"\n{}{}",
+        redis.url(),
+        route("a", "pass"),
+        route("b", "serve")
+    );
+    let sidecar = Sidecar::start(&app.url(), &tables);
+    connected(&sidecar).await;
+    let file = File::of(&tables, TOKEN);
+    let client = sidecar.client();
+    // Asked for each time: while Redis is there, a connection that is made anew empties memory.
+    let said_of = async |path: &str, word: &str| {
+        client.get(path).await;
+        held(&sidecar, path).await["memory"][word] == 1
+    };
+    eventually("memory holds it", SHORT, || async {
+        said_of("/a", "holds").await && said_of("/b", "holds").await
+    })
+    .await;
+    redis.kill();
+    eventually("memory may not serve it", SHORT, || async {
+        said_of("/a", "unconfirmed").await && said_of("/b", "holds").await
+    })
+    .await;
+    let explain = async |path: &str| {
+        let url = format!("http://{}{path}", sidecar.addr());
+        file.explain(sidecar.admin_addr(), &[&url]).await
+    };
+    assert_said(
+        "passes",
+        &explain("/a").await,
+        &[
+            "memory:     holds 1, for the app to confirm: it has not heard of Redis for redis.staleness",
+            "redis:      does not answer",
+            "decision:   the app is asked whether it still holds: it may have been purged without a word; should the \
+             app fail, it is served nevertheless [redis.staleness]",
+            "reason:     stale",
+            "answer 1 of 1: fresh",
+        ],
+    );
+    assert_said("serves", &explain("/b").await, &["reason:     hit"]);
+    let answers = [client.get("/a").await, client.get("/b").await];
+    assert!(answers[0].cache_status().contains("fwd=stale"));
+    assert!(answers[1].is_hit());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_knows_the_plan_alone_is_explained() {
     let file = File::of(RFC, TOKEN);

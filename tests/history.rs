@@ -23,7 +23,8 @@ use app::VersionedApp;
 use checker::Promise;
 use clients::Clients;
 use faults::{Fault, PROMISED};
-use fleet::{Fleet, Settings};
+use fleet::{Fleet, SIDECARS, Settings};
+use futures_util::future::join_all;
 use pannier::clock;
 use recorder::Recorder;
 use report::{Outcome, publish};
@@ -58,12 +59,14 @@ async fn run(fault: Fault, purges: bool) -> Outcome {
     let seed = setting("PANNIER_HISTORY_SEED", 1);
     let lasts = setting("PANNIER_HISTORY_SECONDS", 2);
     let redis = RedisServer::start();
-    let line = SlowLine::to(redis.port()).await;
+    let lines = join_all([(); SIDECARS].map(|()| SlowLine::to(redis.port()))).await;
+    let lines: [SlowLine; SIDECARS] = lines.try_into().ok().expect("one for each");
     let settings = Settings {
-        redis: match fault {
-            Fault::Slow | Fault::Distant => line.url(),
-            _ => redis.url(),
-        },
+        redis: lines.each_ref().map(|line| match fault.is_of_the_line() {
+            true => line.url(),
+            false => redis.url(),
+        }),
+        outage: fault.outage(),
         timeout: fault.timeout(),
         ttl: fault.ttl(),
         purges,
@@ -81,10 +84,12 @@ async fn run(fault: Fault, purges: bool) -> Outcome {
     let lag = Lag::measure();
     let mut trouble = Trouble {
         redis,
-        line,
+        lines,
         shared: shared.clone(),
         random: fastrand::Rng::with_seed(seed),
         lasts: Duration::from_secs(lasts),
+        turns: Vec::new(),
+        is_quiet: false,
     };
     let happening = tokio::task::spawn_blocking(move || {
         trouble.happen(fault);
@@ -209,6 +214,11 @@ async fn too_many_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow() {
     hold(Fault::Slow).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent() {
+    hold(Fault::Silent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -158,7 +158,7 @@ async fn a_purge_between_fences_the_fill() {
             purger.store.purge(purge.clone()).await;
             let result = a
                 .store
-                .commit(ticket, variant("user:1", "old"), Tracked)
+                .commit(ticket, variant("user:1", "old"), Tracked, None)
                 .await;
             assert!(
                 matches!(result, Err(Reason::Fenced | Reason::LeaseLost)),
@@ -187,7 +187,7 @@ async fn redis_itself_refuses_a_store_without_its_lease() {
         redis.cli(&command);
         let result = a
             .store
-            .commit(ticket, variant("user:1", "old"), Tracked)
+            .commit(ticket, variant("user:1", "old"), Tracked, None)
             .await;
         assert_eq!(result, Err(Reason::LeaseLost), "{case}");
         assert_eq!(a.fetched("user:1").await, None, "{case}");
@@ -208,7 +208,7 @@ async fn a_purge_of_another_tag_fences_nothing_in_the_fleet() {
     b.store.purge(other).await;
     let result = a
         .store
-        .commit(ticket, variant("user:1", "alice"), Tracked)
+        .commit(ticket, variant("user:1", "alice"), Tracked, None)
         .await;
     assert_eq!(result, Ok(()));
 }
@@ -236,13 +236,13 @@ async fn one_lease_in_the_fleet() {
     let second = b.store.begin("user:1", SHORT).await;
     let result = b
         .store
-        .commit(second, variant("user:1", "b"), Tracked)
+        .commit(second, variant("user:1", "b"), Tracked, None)
         .await;
     assert_eq!(result, Err(Reason::LeaseLost));
     assert_eq!(b.remembered("user:1"), None);
     let result = a
         .store
-        .commit(leader, variant("user:1", "a"), Tracked)
+        .commit(leader, variant("user:1", "a"), Tracked, None)
         .await;
     assert_eq!(result, Ok(()));
 
@@ -280,7 +280,7 @@ async fn strict_rules_are_never_answered_from_memory() {
     let ticket = a.store.begin("user:1", SHORT).await;
     let stored = a
         .store
-        .commit(ticket, variant("user:1", "alice"), Strict)
+        .commit(ticket, variant("user:1", "alice"), Strict, None)
         .await;
     assert_eq!(stored, Ok(()));
     assert!(a.store.fetch("user:1", Strict).await.is_some());

@@ -10,13 +10,14 @@ use std::time::Duration;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Admin;
 use super::places::Place;
+use super::prompt_timer::PromptTimer;
 
 /// From a connection's (or the previous answer's) end to a whole request head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +46,7 @@ pub(super) async fn serve(
     });
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
+        .timer(PromptTimer)
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEAD);
     let io = WriteTimeout::new(TokioIo::new(stream), WRITE_TIMEOUT);

@@ -73,8 +73,9 @@ pub async fn explain(context: &RequestContext, store: &Store) -> Account {
     let plan = plan::plan(context);
     let held = match &plan {
         Plan::Cache(lookup) => {
-            let coherence = context.live.rule(lookup.rule).settings.coherence;
-            let inspection = store.inspect(&lookup.key.text, coherence).await;
+            let rule = context.live.rule(lookup.rule);
+            let (coherence, outage) = (rule.settings.coherence, rule.settings.outage);
+            let inspection = store.inspect(&lookup.key.text, coherence, outage).await;
             Some(HeldAccount::of(context, lookup, &inspection))
         }
         Plan::Pass { .. } | Plan::Write(_) | Plan::Upgrade { .. } => None,

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod guard;
 mod host;
 mod places;
+mod prompt_timer;
 pub mod purge;
 pub mod refusal;
 pub mod stats;

@@ -18,7 +18,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::reuse::{Reuse, reuse};
+use super::reuse::{Reuse, reuse, until_confirmed};
 use super::{Policy, Reason, RequestHead, Stored};
 
 pub use response::{Foreseen, foresee};
@@ -122,6 +122,29 @@ pub fn explain(
         decision,
         standings: variants.iter().enumerate().map(standing).collect(),
     }
+}
+
+/// As [`explain()`], where what is stored may have been purged without a word: see [`until_confirmed`].
+pub fn explain_unconfirmed(
+    request: &RequestHead<'_>,
+    variants: &[&Stored],
+    selected: Option<usize>,
+    policy: &Policy,
+    now: SystemTime,
+) -> Explained {
+    let mut explained = explain(request, variants, selected, policy, now);
+    let Some(chosen) = selected.and_then(|place| variants.get(place)) else {
+        return explained;
+    };
+    let verdict = until_confirmed(explained.verdict, chosen, now);
+    if verdict != explained.verdict {
+        // What is not served answers no condition of the request.
+        explained.decision.retain(|said| said.topic != "conditions");
+        explained.decision[0] = decision::unconfirmed(chosen, verdict);
+        explained.verdict = verdict;
+        explained.reason = decision::reason(verdict);
+    }
+    explained
 }
 
 fn standing(

@@ -209,7 +209,8 @@ impl Timed {
                 true => self.deadline_of_http2(write),
                 false => self.deadline(write),
             };
-            if deadline.is_some_and(|deadline| deadline <= now) && !self.send_away(write) {
+            let is_late = deadline.is_some_and(|deadline| deadline <= now);
+            if is_late && !self.is_being_asked(write) && !self.send_away(write) {
                 let cut = self.cut(write);
                 cut.count(&self.metrics);
                 return Poll::Ready(cut.into());
@@ -256,6 +257,12 @@ impl Timed {
         }
     }
 
+    /// Whether bytes of the client are there that nobody has read yet. A process that was stopped for a while, or a
+    /// task that had to wait for its turn, may hear of its deadline before it hears of them.
+    fn is_being_asked(&self, write: bool) -> bool {
+        !write && self.transport().has_unread()
+    }
+
     /// On HTTP/1, or before it is known to be HTTP/2.
     fn head_has_begun(&self) -> bool {
         self.head_since.is_some() && (self.touched || !self.transport().is_untouched())
@@ -263,7 +270,7 @@ impl Timed {
 
     /// Another client needs the place: true if the connection is to end now. One that is not idle stays.
     fn make_room(&mut self, cx: &mut Context<'_>, write: bool) -> bool {
-        if !self.is_waiting() || self.idle_since(write).is_none() {
+        if !self.is_waiting() || self.idle_since(write).is_none() || self.is_being_asked(write) {
             self.idleness.stay();
             return false;
         }

@@ -1,9 +1,11 @@
 //! A client's bytes: plain TCP or TLS, with the first of them looked at to tell HTTP/2 from HTTP/1.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -87,6 +89,13 @@ impl Transport {
     /// Whether nothing has been read of it.
     pub(super) fn is_untouched(&self) -> bool {
         self.replay.filled == 0
+    }
+
+    /// Whether the kernel holds bytes of the client, whatever the runtime has heard of.
+    pub(super) fn has_unread(&self) -> bool {
+        let mut first = [MaybeUninit::uninit()];
+        let peeked = SockRef::from(self.io.stream()).peek(&mut first);
+        peeked.is_ok_and(|length| length > 0)
     }
 
     /// Whether the client begins with the preface of HTTP/2 (RFC 9113 §3.4). What is read to see it is
@@ -181,14 +190,18 @@ impl Drop for Transport {
             Some(_) => MAX_IN_FLIGHT,
             None => usize::MAX,
         };
-        match &self.io {
-            Io::Plain(stream) => linger(stream, most),
-            Io::Tls(stream) => linger(stream.get_ref().0, most),
-        }
+        linger(self.io.stream(), most);
     }
 }
 
 impl Io {
+    fn stream(&self) -> &TcpStream {
+        match self {
+            Io::Plain(stream) => stream,
+            Io::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Io::Plain(stream) => Pin::new(stream).poll_read(cx, buf),

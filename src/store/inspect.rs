@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::memory::Memory;
 use super::redis::{AttachedTier, Tier};
+use crate::config::Outage;
 use crate::entry::Entry;
 
 /// What both tiers hold under one key.
@@ -25,6 +26,11 @@ pub enum Holding {
     Absent,
     /// Memory, for a strict rule: it is not looked into.
     Unused,
+    /// Memory has not heard of Redis for longer than `[redis] staleness`, and Redis has answered: what it holds is left
+    /// alone.
+    Unheard,
+    /// The same where Redis does not answer: the app may confirm this.
+    Unconfirmed(Arc<Entry>),
     /// Redis is down, slow, or not connected yet.
     Unreachable,
     /// A purge that has not reached Redis yet covers it.
@@ -36,7 +42,7 @@ pub enum Holding {
 }
 
 impl Holding {
-    /// What is held, if anything is.
+    /// What is held and may be served, if anything is.
     pub fn entry(&self) -> Option<&Arc<Entry>> {
         match self {
             Holding::Entry(entry) => Some(entry),
@@ -55,6 +61,25 @@ pub(super) fn look_in_memory(memory: &Memory, usable: bool, key: &str, now: Syst
     }
     let found = memory.peek(key, now);
     found.map_or(Holding::Nothing, Holding::Entry)
+}
+
+/// What is left of what memory holds, where Redis has answered a lookup with `redis`: all of it, if it has heard of
+/// Redis lately.
+pub(super) fn leave_what_is_trusted(
+    tier: &Tier,
+    memory: Holding,
+    redis: &Holding,
+    outage: Option<Outage>,
+    now: SystemTime,
+) -> Holding {
+    match memory {
+        Holding::Entry(_) if tier.trusts_memory() => memory,
+        Holding::Entry(_) if *redis != Holding::Unreachable => Holding::Unheard,
+        Holding::Entry(entry) => tier
+            .for_outage(Arc::clone(&entry), outage, now)
+            .map_or(Holding::Unconfirmed(entry), Holding::Entry),
+        _ => memory,
+    }
 }
 
 /// What Redis would answer a lookup of `key` with; `redis` is absent before the store is attached.

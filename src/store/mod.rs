@@ -294,6 +294,7 @@ impl Store {
         ticket: Ticket,
         variant: impl Into<Arc<Variant>>,
         coherence: Coherence,
+        outage: Option<Outage>,
     ) -> Result<(), Reason> {
         let variant = variant.into();
         let Some(tier) = &self.shared.tier else {
@@ -320,7 +321,7 @@ impl Store {
             // The lease may stand, whatever became of the store.
             Err(NotPut::Failed(reason)) => {
                 let held = match self.may_use_memory(coherence) {
-                    true => self.put_without_redis(&ticket, &variant),
+                    true => self.put_without_redis(&ticket, &variant, outage),
                     false => None,
                 };
                 self.abandon(ticket).await;
@@ -400,18 +401,23 @@ impl Store {
 
     /// Looks into both tiers as a request would (bounded by Redis's timeout), but counts no hit and
     /// remembers nothing. An entry in Redis that does not decode is removed all the same.
-    pub async fn inspect(&self, key: &str, coherence: Coherence) -> Inspection {
+    pub async fn inspect(
+        &self,
+        key: &str,
+        coherence: Coherence,
+        outage: Option<Outage>,
+    ) -> Inspection {
         let Shared { memory, clock, .. } = &*self.shared;
         let redis = match &self.shared.tier {
             Some(tier) => inspect::look_in_redis(tier, self.redis.as_deref(), key).await,
             None => Holding::Absent,
         };
-        let usable = self.may_use_memory(coherence);
-        Inspection {
-            redis,
-            memory: inspect::look_in_memory(memory, usable, key, clock.now()),
-            now: clock.now(),
+        let (usable, now) = (self.may_use_memory(coherence), clock.now());
+        let mut memory = inspect::look_in_memory(memory, usable, key, now);
+        if let Some(tier) = &self.shared.tier {
+            memory = inspect::leave_what_is_trusted(tier, memory, &redis, outage, now);
         }
+        Inspection { memory, redis, now }
     }
 
     /// Sends what is pending and closes the connection; at the end of a drain.
@@ -482,10 +488,11 @@ impl Store {
         &self,
         ticket: &Ticket,
         variant: &Arc<Variant>,
+        outage: Option<Outage>,
     ) -> Option<Result<(), Reason>> {
         let put = || self.put_in_memory(ticket, variant);
         match &self.shared.tier {
-            Some(tier) => tier.put_without(&ticket.key, put),
+            Some(tier) => tier.put_without(&ticket.key, outage, put),
             None => Some(put()),
         }
     }

@@ -21,12 +21,15 @@ use crate::support::app::{Answer, Seen, TestApp};
 
 /// Each has a view's worth of items.
 pub(crate) const LISTS: u8 = 4;
-pub(crate) const VIEWS: u8 = 3;
+pub(crate) const VIEWS: u8 = 8;
 pub(crate) const PAGES: u8 = 2;
 pub(crate) const ITEMS: u8 = LISTS * VIEWS;
 
-/// The longest that it takes for an answer.
-pub(crate) const SLOWEST: Duration = Duration::from_millis(8);
+/// The longest that it takes for an answer: so long that writes and their purges begin and end within.
+pub(crate) const SLOWEST: Duration = Duration::from_millis(24);
+
+/// How much later than another answer one leaves that is to leave beside it.
+const BESIDE: Duration = Duration::from_millis(2);
 
 /// A field of the answers that it fails with.
 pub(crate) const FAILED: &str = "x-app-failed";
@@ -40,6 +43,8 @@ pub(crate) struct VersionedApp {
 struct State {
     versions: Mutex<[Version; ITEMS as usize]>,
     random: Mutex<fastrand::Rng>,
+    /// Answers that are on their way, and when they leave.
+    leaving: Mutex<Vec<(Target, Instant)>>,
     fails: AtomicBool,
     failed: Mutex<Option<Instant>>,
 }
@@ -61,7 +66,7 @@ pub(crate) fn view_of(item: Item) -> u8 {
 }
 
 impl Target {
-    fn all() -> Vec<Target> {
+    pub(crate) fn all() -> Vec<Target> {
         let items = (0..ITEMS).map(Target::Item);
         let lists =
             (0..LISTS).flat_map(|list| (0..PAGES).map(move |page| Target::List { list, page }));
@@ -71,9 +76,9 @@ impl Target {
             .collect()
     }
 
-    /// Any of those that contain `item`.
+    /// Any of those that contain `item`; most often one that a purge finds by nothing but its tag.
     pub(crate) fn with(item: Item, random: &mut fastrand::Rng) -> Target {
-        match random.u8(0..3) {
+        match random.u8(0..4) {
             0 => Target::Item(item),
             1 => Target::List {
                 list: list_of(item),
@@ -117,6 +122,7 @@ impl VersionedApp {
         let state = Arc::new(State {
             versions: Mutex::new([0; ITEMS as usize]),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            leaving: Mutex::default(),
             fails: AtomicBool::new(false),
             failed: Mutex::new(None),
         });
@@ -190,15 +196,36 @@ impl State {
             let mut random = self.random.lock();
             (self.delay(&mut random), random.usize(0..3000))
         };
+        let leaves = clock::monotonic() + after;
+        self.leaving.lock().push((target, leaves));
         Answer::text(body(&seen.path, &versions, padding)).after(after)
     }
 
-    /// At once: what is being answered meanwhile is as things were before.
+    /// It happens at once: what is being answered meanwhile is as things were before. Its own answer leaves, half of
+    /// the time, beside one of these, so that the purge and the store of what it makes stale meet in Redis.
     fn write(&self, items: &[Item]) -> Answer {
         if self.fails.load(Ordering::SeqCst) && self.random.lock().u8(0..20) == 0 {
             return self.unavailable();
         }
-        Answer::text(pairs(&self.raise(items)))
+        let raised = self.raise(items);
+        let after = self.until_one_leaves(items).unwrap_or_default();
+        Answer::text(pairs(&raised)).after(after)
+    }
+
+    fn until_one_leaves(&self, items: &[Item]) -> Option<Duration> {
+        let now = clock::monotonic();
+        let mut leaving = self.leaving.lock();
+        leaving.retain(|(_, leaves)| *leaves > now);
+        let is_made_stale = |(target, _): &&(Target, Instant)| {
+            let contained = target.items();
+            items.iter().any(|item| contained.contains(item))
+        };
+        let made_stale: Vec<_> = leaving.iter().filter(is_made_stale).collect();
+        let mut random = self.random.lock();
+        let leaves = random.choice(made_stale)?.1;
+        random
+            .bool()
+            .then(|| leaves - now + BESIDE.mul_f64(random.f64()))
     }
 
     fn delay(&self, random: &mut fastrand::Rng) -> Duration {

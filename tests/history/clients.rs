@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use pannier::clock;
 use serde_json::json;
@@ -19,17 +20,17 @@ use super::checker::{Coherence, Item};
 use super::fleet::{Fleet, SIDECARS, State};
 use super::recorder::Recorder;
 
-const CLIENTS: u64 = 12;
+const CLIENTS: u64 = 24;
 /// Between two requests of a client at most, so that there is time for all else.
 const PAUSE: Duration = Duration::from_millis(6);
 /// How long a burst of writes is.
 const BURST: Duration = Duration::from_millis(600);
 /// Writes of a hundred turns of a client, in a burst.
-const IN_BURST: u8 = 20;
+const IN_BURST: u8 = 40;
 /// Where they come all the time.
-const AT_ALL_TIMES: u8 = 8;
+const AT_ALL_TIMES: u8 = 10;
 /// What is filled while a write is under way that makes it stale.
-const AMID: usize = 3;
+const AMID: usize = 4;
 /// Reads of what was just written.
 const READ_BACK: usize = 6;
 /// Requests that wait for frozen sidecars at most.
@@ -123,6 +124,7 @@ impl Clients {
         for task in self.tasks {
             task.await.expect("no panic");
         }
+        read_everything(&self.shared).await;
         let all = self.shared.waiting.acquire_many(WAITING as u32).await;
         drop(all.expect("it is never closed"));
     }
@@ -155,7 +157,7 @@ async fn write_amid_fills(shared: &Arc<Shared>, item: Item, random: &mut fastran
     });
     let second = async {
         // Two round trips to Redis come before the app is asked.
-        let longest = SLOWEST * [1, 4][random.usize(0..2)];
+        let longest = SLOWEST * [1, 2][random.usize(0..2)];
         pause_up_to(longest, random).await;
         write(shared, item, random).await;
     };
@@ -163,6 +165,19 @@ async fn write_amid_fills(shared: &Arc<Shared>, item: Item, random: &mut fastran
     for question in questions.into_iter().cycle().take(READ_BACK) {
         read(shared, question, random).await;
     }
+}
+
+/// What is stale for good is stale now, wherever it is.
+async fn read_everything(shared: &Arc<Shared>) {
+    let reads = (0..SIDECARS).flat_map(|number| {
+        Target::all().into_iter().flat_map(move |target| {
+            [Coherence::Tracked, Coherence::Strict]
+                .map(|coherence| shared.clone().read(number, target, coherence))
+        })
+    });
+    futures_util::stream::iter(reads)
+        .for_each_concurrent(CLIENTS as usize, |read| read)
+        .await;
 }
 
 async fn pause_up_to(longest: Duration, random: &mut fastrand::Rng) {
@@ -183,20 +198,21 @@ async fn write(shared: &Arc<Shared>, item: Item, random: &mut fastrand::Rng) {
         return;
     };
     let this = shared.clone();
-    match random.u8(0..40) {
-        0..24 => {
+    // Broad purges remove what narrow ones have left behind, so there are few.
+    match random.u16(0..2000) {
+        0..1500 => {
             let path = Target::Item(item).path(false);
             let body = json!({"view": view_of(item)});
             let exchange = this.write(number, path, body.to_string());
             shared.send(number, exchange, random).await;
         }
-        24..32 => {
+        1500..1650 => {
             let path = format!("/lists/{}", list_of(item));
             let exchange = this.write(number, path, String::new());
             shared.send(number, exchange, random).await;
         }
         kind => {
-            let exchange = this.purge(number, item, kind == 39);
+            let exchange = this.purge(number, item, kind == 1999);
             shared.send(number, exchange, random).await;
         }
     }

@@ -62,6 +62,9 @@ impl Shared {
     }
 
     pub(crate) async fn write(self: Arc<Shared>, number: usize, path: String, body: String) {
+        let Ok(_under_way) = self.fleet.writes(number).try_read() else {
+            return;
+        };
         let reached = self.fleet.reached(number);
         let request = reached.proxy.request("PUT", &path).body(body);
         let request = request.header("content-type", "application/json");
@@ -77,6 +80,9 @@ impl Shared {
 
     /// A write that no sidecar sees, and the purge of what it made stale by way of one of them.
     pub(crate) async fn purge(self: Arc<Shared>, number: usize, item: Item, everything: bool) {
+        let Ok(_under_way) = self.fleet.writes(number).try_read() else {
+            return;
+        };
         let reached = self.fleet.reached(number);
         let made = self.app.write_directly(item);
         let list = list_of(item);

@@ -26,6 +26,7 @@ pub(crate) enum Fault {
     ConnectionsKilled,
     TooManyClients,
     Slow,
+    Silent,
     SidecarFrozen,
     SidecarKilled,
     OlderDataAndSidecarKilled,
@@ -173,6 +174,12 @@ pub(crate) const PROMISED: &[Promised] = &[
         AWAY,
     ),
     promise(
+        Fault::Silent,
+        "no answers, outage = pass",
+        [0, 0, STALENESS],
+        HEARD,
+    ),
+    promise(
         Fault::SidecarFrozen,
         "a sidecar frozen",
         [0, 0, STALENESS],
@@ -238,7 +245,26 @@ impl Fault {
                 | Fault::ReadOnly
                 | Fault::WritesPaused
         );
-        Duration::from_millis(if waits { TIMEOUT } else { 2000 })
+        Duration::from_millis(match self {
+            // Its requests wait so long, and a purge of the others is to land in it.
+            Fault::Silent => 500,
+            _ if waits => TIMEOUT,
+            _ => 2000,
+        })
+    }
+
+    /// `redis.outage`: what memory answers while Redis is away is bounded by `outage_ttl`; where it is to answer
+    /// nothing, the lease alone says how long it may.
+    pub(crate) fn outage(self) -> &'static str {
+        match self {
+            Fault::Silent => "pass",
+            _ => "serve",
+        }
+    }
+
+    /// Whether sidecars reach Redis by a line that can be disturbed.
+    pub(crate) fn is_of_the_line(self) -> bool {
+        matches!(self, Fault::Slow | Fault::Distant | Fault::Silent)
     }
 
     pub(crate) fn writes(self) -> Writes {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pannier::clock;
 use parking_lot::Mutex;
+use tokio::sync::RwLock;
 
 use super::checker::Origin;
 use super::faults::OUTAGE_TTL;
@@ -20,7 +21,9 @@ pub(crate) struct Fleet {
     _folder: tempfile::TempDir,
     file: String,
     app: String,
+    redis: [String; SIDECARS],
     members: [Mutex<Member>; SIDECARS],
+    writes: [RwLock<()>; SIDECARS],
 }
 
 struct Member {
@@ -56,7 +59,9 @@ pub(crate) enum Fate {
 
 /// What the sidecars are told.
 pub(crate) struct Settings {
-    pub(crate) redis: String,
+    /// By which each of them reaches it.
+    pub(crate) redis: [String; SIDECARS],
+    pub(crate) outage: &'static str,
     pub(crate) timeout: Duration,
     pub(crate) ttl: Duration,
     /// Whether writes purge anything but their own URL.
@@ -97,9 +102,10 @@ impl Settings {
         ];
         let purges = if self.purges { PURGES } else { "" };
         format!(
-            "[redis]\nurl = \"{}\"\nnamespace = \"history\"\ntimeout = \"{}ms\"\noutage_ttl = \"{OUTAGE_TTL}ms\"\n[budget]\nmax = \"100MB\"\n{}{purges}",
-            self.redis,
+            "[redis]\nnamespace = \"history\"\ntimeout = \"{}ms\"\noutage = \"{}\"\noutage_ttl = \"{OUTAGE_TTL}ms\"\n\
+             [budget]\nmax = \"100MB\"\n{}{purges}",
             self.timeout.as_millis(),
+            self.outage,
             routes.concat()
         )
     }
@@ -130,7 +136,7 @@ impl Fleet {
         std::fs::write(&file, settings.to_toml()).expect("a writable folder");
         let file = file.display().to_string();
         let members = std::array::from_fn(|number| {
-            let running = spawn(&file, &app);
+            let running = spawn(&file, &app, &settings.redis[number]);
             Mutex::new(Member {
                 reached: Reached::new(&running, number, 0),
                 running: Some(running),
@@ -143,17 +149,29 @@ impl Fleet {
             _folder: folder,
             file,
             app,
+            redis: settings.redis.clone(),
             members,
+            writes: Default::default(),
         };
         for number in 0..SIDECARS {
-            let admin = fleet.reached(number).admin;
-            eventually("Redis is up", LONG, || async {
-                let stats = admin.get("/stats").await.value();
-                stats["redis"]["state"] == "up" && stats["redis"]["tracking"] == true
-            })
-            .await;
+            fleet.wait_for_redis(number).await;
         }
         Arc::new(fleet)
+    }
+
+    /// Returns when one has it, and is told of purges.
+    pub(crate) async fn wait_for_redis(&self, number: usize) {
+        let admin = self.reached(number).admin;
+        eventually("Redis is up", LONG, || async {
+            let stats = admin.get("/stats").await.value();
+            stats["redis"]["state"] == "up" && stats["redis"]["tracking"] == true
+        })
+        .await;
+    }
+
+    /// Held by writes through it that are under way, and by whoever wants none.
+    pub(crate) fn writes(&self, number: usize) -> &RwLock<()> {
+        &self.writes[number]
     }
 
     pub(crate) fn reached(&self, number: usize) -> Reached {
@@ -201,7 +219,7 @@ impl Fleet {
 
     /// Another life; clients go to it at once.
     pub(crate) fn start_again(&self, number: usize) {
-        let running = spawn(&self.file, &self.app);
+        let running = spawn(&self.file, &self.app, &self.redis[number]);
         let mut member = self.members[number].lock();
         member.life += 1;
         member.reached = Reached::new(&running, number, member.life);
@@ -226,7 +244,7 @@ impl Reached {
     }
 }
 
-fn spawn(file: &str, app: &str) -> Running {
-    let token = ("PANNIER_ADMIN_TOKEN", TOKEN);
-    Running::start_with(&["run", "--config", file], app, &[token])
+fn spawn(file: &str, app: &str, redis: &str) -> Running {
+    let variables = [("PANNIER_ADMIN_TOKEN", TOKEN), ("PANNIER_REDIS_URL", redis)];
+    Running::start_with(&["run", "--config", file], app, &variables)
 }

@@ -1,14 +1,15 @@
-//! The way from the sidecars to Redis, that may take its time.
+//! The way from a sidecar to Redis, that may take its time, or let nothing of Redis through.
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 #[derive(Clone)]
@@ -16,6 +17,29 @@ pub(crate) struct SlowLine {
     port: u16,
     /// Each way, in milliseconds; drawn for each piece.
     delays: Arc<Mutex<Range<u64>>>,
+    silence: watch::Sender<Silence>,
+    /// Connections so far.
+    count: Arc<AtomicU64>,
+}
+
+/// Whose answers are held back. What is asked reaches Redis all the same, and the connections stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    Nobody,
+    /// Those of all connections, of new ones too.
+    Everybody,
+    /// Those of the connection that was made as this one.
+    One(u64),
+}
+
+impl Silence {
+    fn holds(self, connection: u64) -> bool {
+        match self {
+            Silence::Nobody => false,
+            Silence::Everybody => true,
+            Silence::One(held) => held == connection,
+        }
+    }
 }
 
 /// As fast as can be.
@@ -28,11 +52,13 @@ impl SlowLine {
         let line = SlowLine {
             port: listener.local_addr().expect("it is bound").port(),
             delays: Arc::new(Mutex::new(NEAR)),
+            silence: watch::Sender::new(Silence::Nobody),
+            count: Arc::default(),
         };
-        let delays = line.delays.clone();
+        let accepting = line.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(connect(near, redis, delays.clone()));
+                tokio::spawn(accepting.clone().connect(near, redis));
             }
         });
         line
@@ -46,32 +72,46 @@ impl SlowLine {
     pub(crate) fn set_delays(&self, delays: Range<u64>) {
         *self.delays.lock() = delays;
     }
+
+    pub(crate) fn set_silence(&self, silence: Silence) {
+        self.silence.send_replace(silence);
+    }
+
+    /// How many connections were made so far; they are numbered from 0.
+    pub(crate) fn connections(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    async fn connect(self, near: TcpStream, redis: u16) {
+        let number = self.count.fetch_add(1, Ordering::SeqCst);
+        let Ok(far) = TcpStream::connect(("127.0.0.1", redis)).await else {
+            return;
+        };
+        let _ = (near.set_nodelay(true), far.set_nodelay(true));
+        let (near_reads, near_writes) = near.into_split();
+        let (far_reads, far_writes) = far.into_split();
+        tokio::join!(
+            carry(near_reads, far_writes, &self, None),
+            carry(far_reads, near_writes, &self, Some(number)),
+        );
+    }
 }
 
-async fn connect(near: TcpStream, redis: u16, delays: Arc<Mutex<Range<u64>>>) {
-    let Ok(far) = TcpStream::connect(("127.0.0.1", redis)).await else {
-        return;
-    };
-    let _ = (near.set_nodelay(true), far.set_nodelay(true));
-    let (near_reads, near_writes) = near.into_split();
-    let (far_reads, far_writes) = far.into_split();
-    tokio::join!(
-        carry(near_reads, far_writes, delays.clone()),
-        carry(far_reads, near_writes, delays),
-    );
-}
-
-/// Each piece arrives its delay after it was sent, and none overtakes another.
+/// Each piece arrives its delay after it was sent, and none overtakes another. `answers_of`: of which connection these
+/// are the answers, if they are.
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    delays: Arc<Mutex<Range<u64>>>,
+    line: &SlowLine,
+    answers_of: Option<u64>,
 ) {
+    let mut silence = line.silence.subscribe();
+    let is_held = |silence: &Silence| answers_of.is_some_and(|number| silence.holds(number));
     let (sender, mut pieces) = mpsc::unbounded_channel::<(Instant, Bytes)>();
     let reading = async move {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
-            let delay = Duration::from_millis(fastrand::u64(delays.lock().clone()));
+            let delay = Duration::from_millis(fastrand::u64(line.delays.lock().clone()));
             let piece = Bytes::copy_from_slice(&buffer[..length]);
             if sender.send((Instant::now() + delay, piece)).is_err() {
                 break;
@@ -81,6 +121,7 @@ async fn carry(
     let writing = async move {
         while let Some((due, piece)) = pieces.recv().await {
             tokio::time::sleep_until(due).await;
+            let _ = silence.wait_for(|silence| !is_held(silence)).await;
             if to.write_all(&piece).await.is_err() {
                 break;
             }

@@ -7,12 +7,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use pannier::clock;
+use tokio::runtime::Handle;
 
 use super::clients::Shared;
 use super::console::Console;
 use super::faults::Fault;
 use super::fleet::SIDECARS;
-use super::slow_line::{NEAR, SlowLine};
+use super::slow_line::{NEAR, Silence, SlowLine};
 use crate::support::redis::{Data, RedisServer};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -26,10 +27,14 @@ const DISTANT: Range<u64> = 0..3;
 /// What there is to do harm to, on a thread that may block.
 pub(crate) struct Trouble {
     pub(crate) redis: RedisServer,
-    pub(crate) line: SlowLine,
+    pub(crate) lines: [SlowLine; SIDECARS],
     pub(crate) shared: Arc<Shared>,
     pub(crate) random: fastrand::Rng,
     pub(crate) lasts: Duration,
+    /// Bookkeeping that is to be harmed yet.
+    pub(crate) turns: Vec<String>,
+    /// Whether nobody wrote when this was done last.
+    pub(crate) is_quiet: bool,
 }
 
 impl Trouble {
@@ -56,6 +61,7 @@ impl Trouble {
             }),
             Fault::TooManyClients => self.take_no_more_clients(),
             Fault::Slow => self.slow_down(SLOW),
+            Fault::Silent => self.repeat(300, Trouble::silence_one),
             Fault::SidecarFrozen => self.repeat(300, Trouble::freeze_one),
             Fault::SidecarKilled => self.repeat(300, Trouble::kill_one),
             Fault::OlderDataAndSidecarKilled => self.repeat(500, |this| this.restart_older(&[0])),
@@ -79,15 +85,18 @@ impl Trouble {
         self.shared.recorder.note(what);
     }
 
-    /// One of the keys that are neither entries nor leases.
+    /// One of the keys that are neither entries nor leases: each in its turn.
     fn any_bookkeeping(&mut self) -> Option<String> {
-        let keys = self.redis.cli(&["KEYS", "*"]);
-        let of_one = |key: &&str| {
-            let rest = key.strip_prefix(NAMESPACE);
-            rest.is_some_and(|rest| !rest.contains(":e:") && !rest.contains(":l:"))
-        };
-        let bookkeeping: Vec<&str> = keys.lines().filter(of_one).collect();
-        self.random.choice(bookkeeping).map(str::to_owned)
+        if self.turns.is_empty() {
+            let keys = self.redis.cli(&["KEYS", "*"]);
+            let of_one = |key: &&str| {
+                let rest = key.strip_prefix(NAMESPACE);
+                rest.is_some_and(|rest| !rest.contains(":e:") && !rest.contains(":l:"))
+            };
+            self.turns = keys.lines().filter(of_one).map(str::to_owned).collect();
+            self.random.shuffle(&mut self.turns);
+        }
+        self.turns.pop()
     }
 
     fn delete_bookkeeping(&mut self) {
@@ -147,6 +156,13 @@ impl Trouble {
         let older = RedisServer::start_with_data_of(&self.redis);
         self.note("saved");
         sleep(Duration::from_millis(500));
+        let fleet = self.shared.fleet.clone();
+        // A purge finds out by itself that others are missing. Without any, beats are to.
+        self.is_quiet = !self.is_quiet;
+        let writes = (0..SIDECARS).filter(|_| self.is_quiet);
+        let _no_writes: Vec<_> = writes
+            .map(|number| fleet.writes(number).blocking_write())
+            .collect();
         let port = older.port().to_string();
         self.redis.cli(&["REPLICAOF", "127.0.0.1", &port]);
         self.wait_until("it follows", |redis| {
@@ -225,9 +241,33 @@ impl Trouble {
     }
 
     fn slow_down(&mut self, delays: Range<u64>) {
-        self.line.set_delays(delays);
+        for line in &self.lines {
+            line.set_delays(delays.clone());
+        }
         sleep(self.lasts);
-        self.line.set_delays(NEAR);
+        for line in &self.lines {
+            line.set_delays(NEAR);
+        }
+    }
+
+    /// It is told of nothing, and its connections stay. Who writes is to have Redis, so nobody writes through it.
+    fn silence_one(&mut self) {
+        let number = self.random.usize(0..SIDECARS);
+        let fleet = self.shared.fleet.clone();
+        let no_writes = fleet.writes(number).blocking_write();
+        let line = &self.lines[number];
+        // Of one that is lost, another takes the place.
+        let silence = match self.random.u8(0..3) {
+            0 => Silence::One(self.random.u64(0..line.connections())),
+            _ => Silence::Everybody,
+        };
+        line.set_silence(silence);
+        self.note(format!("{number} hears nothing: {silence:?}"));
+        sleep(Duration::from_millis(self.random.u64(2000..3000)));
+        line.set_silence(Silence::Nobody);
+        self.note(format!("{number} hears all"));
+        Handle::current().block_on(fleet.wait_for_redis(number));
+        drop(no_writes);
     }
 
     fn freeze_one(&mut self) {

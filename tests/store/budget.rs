@@ -121,7 +121,7 @@ async fn memory_has_what_redis_has_no_room_for() {
     let strict = a.store.begin("a:29", SHORT).await;
     let put = a
         .store
-        .commit(strict, variant("a:29", &"x".repeat(200_000)), Strict);
+        .commit(strict, variant("a:29", &"x".repeat(200_000)), Strict, None);
     assert_eq!(
         put.await,
         Err(Reason::BudgetFull),
@@ -250,7 +250,7 @@ async fn a_full_redis_refuses_stores_and_not_purges() {
     let variant = super::variant("user:2", "x");
     let put = a
         .store
-        .commit(held, variant, pannier::config::Coherence::Tracked)
+        .commit(held, variant, pannier::config::Coherence::Tracked, None)
         .await;
     assert_eq!(put, Err(Reason::BudgetFull), "no room behind a lease");
     assert!(a.errors("full") >= 2);

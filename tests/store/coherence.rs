@@ -89,7 +89,7 @@ async fn the_runtimes_of_one_process_agree() {
     let ticket = x.store.begin("user:1", SHORT).await;
     let stored = x
         .store
-        .commit(ticket, variant("user:1", "alice"), Tracked)
+        .commit(ticket, variant("user:1", "alice"), Tracked, None)
         .await;
     assert_eq!(stored, Ok(()));
     eventually("in the memory they share", SHORT, || async {
@@ -102,7 +102,7 @@ async fn the_runtimes_of_one_process_agree() {
     assert_eq!(x.remembered("user:1"), None, "at once");
     let late = x
         .store
-        .commit(ticket, variant("user:1", "old"), Tracked)
+        .commit(ticket, variant("user:1", "old"), Tracked, None)
         .await;
     assert_eq!(late, Err(Reason::Fenced));
 }
@@ -121,7 +121,7 @@ async fn an_expiry_does_not_fence_the_fill_that_renews_the_entry() {
     .await;
     let renewed = b
         .store
-        .commit(ticket, variant("user:1", "alice"), Tracked)
+        .commit(ticket, variant("user:1", "alice"), Tracked, None)
         .await;
     assert_eq!(renewed, Ok(()));
 }
@@ -230,7 +230,7 @@ async fn a_store_that_comes_after_its_purge_is_refused_by_redis() {
     b.fill("user:1", "new").await.expect("stored");
     let late = a
         .store
-        .commit(ticket, variant("user:1", "old"), Tracked)
+        .commit(ticket, variant("user:1", "old"), Tracked, None)
         .await;
     assert!(late.is_err());
     assert_eq!(b.fetched("user:1").await, Some("new".into()));

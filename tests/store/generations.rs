@@ -115,7 +115,7 @@ async fn a_fill_is_fenced_whichever_bookkeeping_was_lost() {
             assert!(!b.store.purge(purge).await.pending, "{case}");
             let stored = a
                 .store
-                .commit(ticket, variant("user:1", "old"), Tracked)
+                .commit(ticket, variant("user:1", "old"), Tracked, None)
                 .await;
             assert!(
                 matches!(stored, Err(Reason::Fenced | Reason::LeaseLost)),

@@ -95,7 +95,7 @@ async fn while_two_layouts_are_in_use_memory_goes_on_and_redis_takes_nothing() {
         assert_eq!(sidecar.remembered("user:2"), Some("kept".into()));
         let ticket = sidecar.store.begin("user:3", SHORT).await;
         let strict = variant("user:3", "strict");
-        let stored = sidecar.store.commit(ticket, strict, Strict).await;
+        let stored = sidecar.store.commit(ticket, strict, Strict, None).await;
         assert!(stored.is_err(), "a strict rule has nowhere to store");
         let purged = sidecar.store.purge(purge_key("user:2")).await;
         assert!(purged.pending && purged.memory == 1);
@@ -137,7 +137,7 @@ async fn what_is_under_way_when_another_layout_comes_is_not_used() {
     assert_eq!(a.redis_status().await.pending_purges, 0);
     let late = a
         .store
-        .commit(before, variant("user:2", "x"), Tracked)
+        .commit(before, variant("user:2", "x"), Tracked, None)
         .await;
     assert!(late.is_err(), "a store under a lease from before");
     assert_eq!(a.fetched("user:2").await, None);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pannier::clock;
 use pannier::config::Coherence::{Strict, Tracked};
 use pannier::config::Outage;
+use pannier::store::Holding;
 
 use super::store_under_test::{SHORT, SHORT_TIMEOUT, Sidecar, purge_key, variant};
 use crate::support::eventually;
@@ -33,7 +34,7 @@ async fn without_redis_memory_serves() {
     let ticket = a.store.begin("user:2", SHORT).await;
     let strict = a
         .store
-        .commit(ticket, variant("user:2", "bob"), Strict)
+        .commit(ticket, variant("user:2", "bob"), Strict, None)
         .await;
     assert!(strict.is_err(), "strict rules are never in memory");
     bounded("close", a.store.close()).await;
@@ -172,7 +173,7 @@ async fn a_hang_with_a_large_write_on_its_way_is_survived() {
     let big = "x".repeat(4 << 20);
     for (i, ticket) in tickets.into_iter().enumerate() {
         let big = variant(&format!("big:{i}"), &big);
-        let _ = bounded("commit", a.store.commit(ticket, big, Tracked)).await;
+        let _ = bounded("commit", a.store.commit(ticket, big, Tracked, None)).await;
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     redis.cont();
@@ -359,4 +360,66 @@ async fn a_slow_redis_is_left_alone_and_memory_goes_on() {
         a.remembered("user:2").is_none()
     })
     .await;
+}
+
+/// Redis is heard, and so memory is trusted, though no request has an answer of it in time.
+#[tokio::test]
+async fn what_passes_during_an_outage_is_not_put_into_memory_while_redis_is_slow() {
+    let redis = RedisServer::start();
+    for (outage, is_put) in [(Outage::Serve, true), (Outage::Pass, false)] {
+        let a = Sidecar::configured(&redis, |config| {
+            config.outage = outage;
+            config.timeout = Duration::from_nanos(1);
+        })
+        .await;
+        a.given_up().await;
+        let filled = a.fill("user:1", "alice").await;
+        assert_eq!(filled.is_ok(), is_put, "{outage:?}: {filled:?}");
+        let held = a.store.peek("user:1", clock::Clock::default().now());
+        assert_eq!(held.is_some(), is_put, "{outage:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_memory_may_not_answer_with_is_told() {
+    let mut redis = RedisServer::start();
+    let a = Sidecar::configured(&redis, |config| {
+        config.staleness = Duration::from_secs(60);
+        config.outage_ttl = Duration::ZERO;
+    })
+    .await;
+    let never = Sidecar::configured(&redis, |config| {
+        config.staleness = Duration::from_nanos(4);
+    })
+    .await;
+    let inspect = async |sidecar: &Sidecar| {
+        let inspection = sidecar.store.inspect("user:1", Tracked, None).await;
+        (inspection.memory, inspection.redis)
+    };
+    a.fill("user:1", "alice").await.expect("stored");
+    assert_eq!(never.fetched("user:1").await, Some("alice".into()));
+    let (memory, in_redis) = inspect(&a).await;
+    assert!(memory.entry().is_some() && in_redis.entry().is_some());
+    let (memory, in_redis) = inspect(&never).await;
+    assert_eq!(memory, Holding::Unheard);
+    assert!(in_redis.entry().is_some());
+    assert_eq!(never.remembered("user:1"), None);
+    redis.kill();
+    for (sidecar, outage, is_served) in [
+        (&a, None, true),
+        (&never, None, true),
+        (&never, Some(Outage::Pass), false),
+    ] {
+        sidecar.given_up().await;
+        let inspection = sidecar.store.inspect("user:1", Tracked, outage).await;
+        assert_eq!(inspection.redis, Holding::Unreachable);
+        let now = inspection.now;
+        let recalled = sidecar.store.recall("user:1", Tracked, outage, now);
+        assert_eq!(recalled.is_some(), is_served);
+        match inspection.memory {
+            Holding::Entry(_) => assert!(is_served),
+            Holding::Unconfirmed(_) => assert!(!is_served),
+            other => panic!("{other:?}"),
+        }
+    }
 }

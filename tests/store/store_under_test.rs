@@ -166,7 +166,7 @@ impl Sidecar {
     ) -> Result<(), Reason> {
         let ticket = self.store.begin(key, SHORT).await;
         let variant = variant_as(key, body, variation);
-        self.store.commit(ticket, variant, Tracked).await
+        self.store.commit(ticket, variant, Tracked, None).await
     }
 
     /// What memory answers.

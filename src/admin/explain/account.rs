@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::settings;
 use crate::entry::{Entry, Variant};
-use crate::http_cache::explain::{self, State, Statement};
+use crate::http_cache::explain::{self, Explained, State, Statement};
 use crate::http_cache::{Policy, Reason, RequestHead, Reuse, Stored, reuse};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{Lookup, Plan};
@@ -98,6 +99,10 @@ pub enum Tier {
     Absent,
     /// Memory is not looked into, since the rule is strict.
     Unused,
+    /// Memory is left alone, since it has not heard of Redis lately, and that has answered.
+    Unheard,
+    /// Memory holds so many, and has not heard of Redis lately: the app is to confirm them.
+    Unconfirmed(usize),
     /// Redis did not answer.
     Unreachable,
     /// A purge that has not reached Redis yet covers it.
@@ -127,18 +132,24 @@ pub struct VariantAccount {
     pub statements: Vec<Statement>,
 }
 
+type Explain = fn(&RequestHead<'_>, &[&Stored], Option<usize>, &Policy, SystemTime) -> Explained;
+
 impl HeldAccount {
     /// Of what was found for `lookup`.
     pub(super) fn of(context: &RequestContext, lookup: &Lookup, found: &Inspection) -> HeldAccount {
         let head = lookup.head(context);
         let policy = context.live.rule(lookup.rule).policy;
-        let entry = find_deciding(&head, policy, found);
+        let (entry, explain): (_, Explain) =
+            match (find_deciding(&head, policy, found), &found.memory) {
+                (None, Holding::Unconfirmed(entry)) => (Some(entry), explain::explain_unconfirmed),
+                (entry, _) => (entry, explain::explain),
+            };
         let variants: &[Arc<Variant>] = entry.map_or(&[], |entry| &entry.variants);
         let stored: Vec<&Stored> = variants.iter().map(|variant| &variant.stored).collect();
         let selected = entry.and_then(|entry| entry.select(&head));
         let place = selected
             .and_then(|selected| variants.iter().position(|held| Arc::ptr_eq(held, selected)));
-        let explained = explain::explain(&head, &stored, place, policy, found.now);
+        let explained = explain(&head, &stored, place, policy, found.now);
         let accounts = variants.iter().zip(explained.standings);
         HeldAccount {
             memory: Tier::of(&found.memory),
@@ -165,6 +176,8 @@ impl Tier {
         match holding {
             Holding::Absent => Tier::Absent,
             Holding::Unused => Tier::Unused,
+            Holding::Unheard => Tier::Unheard,
+            Holding::Unconfirmed(entry) => Tier::Unconfirmed(entry.variants.len()),
             Holding::Unreachable => Tier::Unreachable,
             Holding::Purged => Tier::Purged,
             Holding::Nothing => Tier::Nothing,
@@ -196,7 +209,9 @@ fn holds_variant(holding: &Holding, variant: &Variant) -> bool {
         held.stored.selector == variant.stored.selector
             && held.stored.response_time == variant.stored.response_time
     };
-    holding
-        .entry()
-        .is_some_and(|entry| entry.variants.iter().any(is_same))
+    let entry = match holding {
+        Holding::Unconfirmed(entry) => Some(entry),
+        other => other.entry(),
+    };
+    entry.is_some_and(|entry| entry.variants.iter().any(is_same))
 }

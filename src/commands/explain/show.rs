@@ -114,6 +114,10 @@ fn show_tier(tier: Tier) -> String {
     match tier {
         Tier::Absent => "there is none".to_owned(),
         Tier::Unused => "not looked into: coherence = \"strict\"".to_owned(),
+        Tier::Unheard => "left alone: it has not heard of Redis for redis.staleness".to_owned(),
+        Tier::Unconfirmed(count) => format!(
+            "holds {count}, for the app to confirm: it has not heard of Redis for redis.staleness"
+        ),
         Tier::Unreachable => "does not answer".to_owned(),
         Tier::Purged => "covered by a purge that has not landed there yet".to_owned(),
         Tier::Nothing => "holds nothing".to_owned(),

@@ -48,6 +48,23 @@ pub(super) fn statement(verdict: Reuse, chosen: Option<&Stored>, now: SystemTime
     Statement::new("decision", text, clause(reason))
 }
 
+/// What would be served, were it known that nothing has purged it.
+pub(super) fn unconfirmed(chosen: &Stored, verdict: Reuse) -> Statement {
+    let how = match chosen.has_validator() {
+        true => "whether it still holds",
+        false => "anew",
+    };
+    let failing = match verdict {
+        Reuse::Validate {
+            stale_on_error: true,
+            ..
+        } => "; should the app fail, it is served nevertheless",
+        _ => "",
+    };
+    let text = format!("the app is asked {how}: it may have been purged without a word{failing}");
+    Statement::new("decision", text, "redis.staleness")
+}
+
 /// Whether what is served would be a 304 to the request's own conditions.
 pub(super) fn own_conditions(
     request: &RequestHead<'_>,

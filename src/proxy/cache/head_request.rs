@@ -99,7 +99,14 @@ async fn store(
         stored,
         ..Variant::clone(&variant)
     };
-    let stored = store.commit(ticket, freshened, request.coherence()).await;
+    let stored = store
+        .commit(
+            ticket,
+            freshened,
+            request.coherence(),
+            request.rule().settings.outage,
+        )
+        .await;
     if let Err(reason) = stored {
         // It stays as it was: stale, or fresh and soon gone.
         request.rule().metrics.not_stored(reason);

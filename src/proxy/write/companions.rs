@@ -11,11 +11,12 @@ use crate::http_cache::invalidation;
 use crate::proxy::cache::Cache;
 use crate::proxy::request::context::RequestContext;
 use crate::routes::Pattern;
+use crate::store::Unanswered;
 
-/// As Redis holds the target now.
-pub(super) async fn in_redis(cache: &Cache, context: &RequestContext) -> Vec<Pattern> {
+/// As Redis holds the target now; and whether Redis was waited for in vain.
+pub(super) async fn in_redis(cache: &Cache, context: &RequestContext) -> (Vec<Pattern>, bool) {
     if invalidation::is_safe(&context.parts.method) {
-        return Vec::new();
+        return (Vec::new(), false);
     }
     let keys = effects::own_keys(context);
     // Side by side, so that they wait for one timeout at most; not to be remembered in memory, as
@@ -23,9 +24,11 @@ pub(super) async fn in_redis(cache: &Cache, context: &RequestContext) -> Vec<Pat
     let looks = keys
         .iter()
         .filter_map(Pattern::exact)
-        .map(|key| cache.store.fetch(key, Coherence::Strict));
-    let entries = join_all(looks).await;
-    of_entries(context, entries.into_iter().flatten())
+        .map(|key| cache.store.try_fetch(key, Coherence::Strict));
+    let looked = join_all(looks).await;
+    let is_late = looked.contains(&Err(Unanswered::Late));
+    let entries = looked.into_iter().filter_map(Result::ok).flatten();
+    (of_entries(context, entries), is_late)
 }
 
 /// As memory holds it now.

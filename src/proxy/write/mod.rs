@@ -6,8 +6,10 @@ pub mod effects;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
@@ -69,6 +71,7 @@ pub(super) async fn forward(
         copy: None,
         progress: Progress::default(),
         companions: Vec::new(),
+        redis_is_late: false,
     };
     tokio::spawn(write.run(body, reply));
     outcome.await.unwrap_or_else(|_| {
@@ -93,6 +96,8 @@ struct Write {
     progress: Progress,
     /// Tags of the groups that the target was in when the write came (RFC 9875 §2.2.1).
     companions: Vec<Pattern>,
+    /// Whether Redis was waited for in vain when it was asked for them.
+    redis_is_late: bool,
 }
 
 impl Write {
@@ -118,8 +123,8 @@ impl Write {
         });
         // Looked up beside the app's own work, so that it costs the client no time.
         let companions = companions::in_redis(&self.cache, &context);
-        let (answer, companions) = tokio::join!(answer, companions);
-        self.companions = companions;
+        let (answer, looked) = tokio::join!(answer, companions);
+        (self.companions, self.redis_is_late) = looked;
         match answer {
             Ok(response) => {
                 let response = expectation.answered(passed_on(response, upstream));
@@ -252,7 +257,22 @@ impl Write {
             return;
         }
         let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purge:?}"));
-        let done = self.cache.store.purge(purge).await;
+        let store = self.cache.store.clone();
+        let mut purging = Box::pin(async move { store.purge(purge).await });
+        // What concerns this process is done at the first look. Where Redis was waited for in vain, that is enough for
+        // one request (promise I4): the purge is on its way there, or kept until it can be sent.
+        let done = match poll!(purging.as_mut()) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending if !self.redis_is_late => Some(purging.await),
+            Poll::Pending => {
+                let drain = self.drain.clone();
+                tokio::spawn(async move {
+                    purging.await;
+                    drop(drain);
+                });
+                None
+            }
+        };
         tracing::debug!(
             path = self.context.parts.uri.path(),
             purge = described,

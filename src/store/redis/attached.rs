@@ -83,7 +83,7 @@ impl AttachedTier {
     /// after the end of its session is not used: a purge may be missing in it (promise I2).
     pub(in crate::store) async fn get(&self, key: &str) -> Result<Option<Entry>, Unanswered> {
         let Tier { keys, latency, .. } = &*self.connection.tier;
-        let session = self.session().ok_or(Unanswered)?;
+        let session = self.session().ok_or(Unanswered::Failed)?;
         let start = clock::monotonic();
         let found = self
             .lookups
@@ -98,13 +98,13 @@ impl AttachedTier {
             connection.tier.sessions.wake(&connection.session);
         }
         if !self.stands(session) {
-            return Err(Unanswered);
+            return Err(unanswered(&found));
         }
         let decoded = match found {
             Ok(None) => return Ok(None),
-            Ok(Some(bytes)) => codec::decode(&bytes),
+            Ok(Some(ref bytes)) => codec::decode(bytes),
             Err(Error::WrongType(_)) => Err(codec::DecodeError::Version),
-            Err(_) => return Err(Unanswered),
+            Err(_) => return Err(unanswered(&found)),
         };
         match decoded {
             Ok(entry) => Ok(Some(entry)),
@@ -212,5 +212,12 @@ impl AttachedTier {
         if let Some(supervisor) = self.supervisor.lock().take() {
             supervisor.abort();
         }
+    }
+}
+
+fn unanswered<T>(found: &Result<T, Error>) -> Unanswered {
+    match found {
+        Err(Error::Timeout) => Unanswered::Late,
+        _ => Unanswered::Failed,
     }
 }

@@ -1,8 +1,13 @@
 //! What can go wrong with a command, as far as the answer to it differs.
 
-/// Redis did not answer a lookup in time, or with an error.
+/// Why Redis gave no answer to a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unanswered;
+pub enum Unanswered {
+    /// It was waited for as long as `[redis] timeout` allows.
+    Late,
+    /// It could not be asked, or answered with an error.
+    Failed,
+}
 
 /// A command's failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

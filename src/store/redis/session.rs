@@ -33,6 +33,15 @@ pub(super) struct Endings {
     own: u64,
 }
 
+/// What no connection may have for something to be put into memory that is not in Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Without {
+    /// A session in which requests use Redis.
+    Use,
+    /// Any: in one, memory is trusted again as soon as Redis is heard, however slow that is for requests.
+    Session,
+}
+
 /// The session of one connection.
 #[derive(Debug, Default)]
 pub(super) struct SessionSlot {
@@ -295,11 +304,15 @@ impl Sessions {
         (self.current(slot) == Some(session)).then(put)
     }
 
-    /// Runs `put`, which puts into memory what is not in Redis, if no connection can use Redis: else no purge
-    /// made elsewhere would reach what is put, and yet memory would be trusted.
-    pub(super) fn put_without<T>(&self, put: impl FnOnce() -> T) -> Option<T> {
+    /// Runs `put`, which puts into memory what is not in Redis, if no connection has what it is to be without: else
+    /// no purge made elsewhere would reach what is put, and yet memory would be trusted.
+    pub(super) fn put_without<T>(&self, without: Without, put: impl FnOnce() -> T) -> Option<T> {
         let _gate = self.gate.read();
-        (!self.any_usable()).then(put)
+        let stands = match without {
+            Without::Use => self.any_usable(),
+            Without::Session => self.any_slot(|slot| self.current(slot).is_some()),
+        };
+        (!stands).then(put)
     }
 
     /// Whether there are connections, and every one has a session.
@@ -408,9 +421,11 @@ mod tests {
         assert!(sessions.begin(&slot, sessions.endings(&slot), || ()));
         let first = sessions.current(&slot).expect("it began");
         assert_eq!(sessions.put_within(&slot, first, || 1), Some(1));
-        assert_eq!(sessions.put_without(|| 1), None, "Redis is in use");
+        let put_without = |without| sessions.put_without(without, || 1);
+        assert_eq!(put_without(Without::Use), None, "Redis is in use");
         sessions.breaker.note_failure(crate::clock::monotonic());
-        assert_eq!(sessions.put_without(|| 1), Some(1), "breaker open");
+        assert_eq!(put_without(Without::Use), Some(1), "breaker open");
+        assert_eq!(put_without(Without::Session), None, "memory may be trusted");
         assert_eq!(
             sessions.put_within(&slot, first, || 1),
             Some(1),
@@ -419,10 +434,11 @@ mod tests {
         assert!(sessions.begin(&slot, sessions.endings(&slot), || ()));
         assert_eq!(sessions.put_within(&slot, first, || 1), None, "another one");
         sessions.end(&slot);
-        assert_eq!(sessions.put_without(|| 1), Some(1), "none");
+        assert_eq!(put_without(Without::Use), Some(1), "none");
+        assert_eq!(put_without(Without::Session), Some(1), "none");
         let other = sessions.add_slot();
         assert!(sessions.begin(&other, sessions.endings(&other), || ()));
-        let put = sessions.put_without(|| 1);
+        let put = put_without(Without::Use);
         assert_eq!(put, None, "another one fills the same memory");
     }
 }

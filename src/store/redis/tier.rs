@@ -16,7 +16,7 @@ use super::keys::{Keyspace, LAYOUT};
 use super::layouts::OtherLayout;
 use super::lineage::{Comparison, Generation, Lineages};
 use super::scripts::Scripts;
-use super::session::{Endings, SessionSlot, Sessions};
+use super::session::{Endings, SessionSlot, Sessions, Without};
 use super::status::RedisStatus;
 use super::unlisted::Unlisted;
 use super::unreleased::Unreleased;
@@ -175,9 +175,19 @@ impl Tier {
         (!recent.variants.is_empty()).then(|| Arc::new(recent))
     }
 
-    /// Runs `put`, which puts into memory what is not in Redis, if Redis cannot be used.
-    pub(in crate::store) fn put_without<T>(&self, key: &str, put: impl FnOnce() -> T) -> Option<T> {
-        self.sessions.put_without(|| {
+    /// Runs `put`, which puts into memory what is not in Redis, if Redis cannot be used. Where the rule passes
+    /// during an outage, not while it may be told again that memory is as it should be: that would not be so of this.
+    pub(in crate::store) fn put_without<T>(
+        &self,
+        key: &str,
+        outage: Option<Outage>,
+        put: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let without = match outage.unwrap_or(self.config.outage) {
+            Outage::Serve => Without::Use,
+            Outage::Pass => Without::Session,
+        };
+        self.sessions.put_without(without, || {
             if let Some(key) = self.unlisted.note(key, clock::monotonic()) {
                 self.memory.purge_key(&key);
             }

@@ -140,7 +140,10 @@ impl Fill {
         let request = self.request.by_ref();
         let store = &request.cache.store;
         let (coherence, since) = (request.coherence(), ticket.mark());
-        let stored = store.commit(ticket, variant.clone(), coherence).await;
+        let outage = request.rule().settings.outage;
+        let stored = store
+            .commit(ticket, variant.clone(), coherence, outage)
+            .await;
         if let Err(reason) = stored {
             self.count_not_stored(reason);
             if matches!(reason, Reason::Fenced | Reason::LeaseLost) {

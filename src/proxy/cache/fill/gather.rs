@@ -83,6 +83,8 @@ pub(super) struct Gathering {
     stated: [Option<u64>; 2],
     shared: SharedBody,
     gathered: Option<Result<Bytes, Reason>>,
+    /// Why it did, until that has been told.
+    broke_off: Option<String>,
 }
 
 impl Gathering {
@@ -96,6 +98,7 @@ impl Gathering {
             stated: [length, stored.part.map(|part| part.end - part.first)],
             shared: SharedBody::new(share, length),
             gathered: None,
+            broke_off: None,
         }
     }
 
@@ -115,12 +118,16 @@ impl Gathering {
     }
 
     /// The whole body, which is as long as its message says (RFC 9110 §8.6), and a part as its range
-    /// (§14.4).
-    pub(super) async fn whole(&mut self) -> Result<Bytes, Reason> {
-        match self.gathered.take() {
+    /// (§14.4). That it broke off is told with the `path`.
+    pub(super) async fn whole(&mut self, path: &str) -> Result<Bytes, Reason> {
+        let gathered = match self.gathered.take() {
             Some(gathered) => gathered,
             None => poll_fn(|cx| self.poll(cx)).await,
+        };
+        if let Some(error) = self.broke_off.take() {
+            tracing::warn!(%error, path, "the app's answer broke off");
         }
+        gathered
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Reason>> {
@@ -128,7 +135,7 @@ impl Gathering {
             match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => self.take(frame)?,
                 Some(Err(error)) => {
-                    tracing::warn!(%error, "the app's answer broke off");
+                    self.broke_off = Some(error.to_string());
                     self.shared.end(Ending::Broken(error));
                     return Poll::Ready(Err(Reason::Incomplete));
                 }

@@ -64,7 +64,7 @@ impl Leasing {
     pub(in crate::proxy::cache) fn after<T>(looked: &Result<T, Unanswered>) -> Leasing {
         match looked {
             Ok(_) => Leasing::Wait,
-            Err(Unanswered) => Leasing::Never,
+            Err(_) => Leasing::Never,
         }
     }
 }

@@ -94,7 +94,7 @@ pub(super) async fn take(
         status,
     };
     reply(&mut fill.client, answer);
-    let gathered = gathering.whole().await;
+    let gathered = gathering.whole(request.context.parts.uri.path()).await;
     // The client learns now of an end that nobody told it, and the app's connection is free.
     drop(gathering);
     match gathered {

@@ -30,7 +30,7 @@ pub(super) async fn join(
     let (_, body) = take_apart(request, arrival.response);
     // Nobody is sent the rest alone.
     let mut gathering = Gathering::new(body, rule.settings.max_body, room, &stored);
-    let bytes = gathering.whole().await?;
+    let bytes = gathering.whole(request.context.parts.uri.path()).await?;
     let whole = ranges::combined((&part.stored, &part.body), (&stored, &bytes));
     whole
         .filter(|(stored, _)| stored.part.is_none())

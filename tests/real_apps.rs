@@ -463,3 +463,31 @@ async fn a_slow_clock_of_the_app() {
     let still = tokio::time::timeout(Duration::from_secs(30), client.get("/page/1")).await;
     assert!(still.expect("an answer").is_hit());
 }
+
+/// What `[defaults]` say holds for what no route matches, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_requests_without_a_route() {
+    let app = TestApp::start().await;
+    app.on("GET", "/any", |seen| {
+        Answer::text(seen.nth.to_string()).cache_control("no-store, max-age=0")
+    });
+    for (settings, hit) in [
+        ("ttl = \"1m\"\n", false),
+        (
+            "ttl = \"1m\"\napp_headers = \"ignore\"\nignore_query = [\"utm_*\"]\n",
+            true,
+        ),
+        (
+            "ttl = \"1m\"\napp_headers = \"ignore\"\nenabled = false\n",
+            false,
+        ),
+    ] {
+        let defaults = format!("[defaults]\nunmatched = \"rfc9111\"\n{settings}");
+        let sidecar = Sidecar::start(&app.url(), &defaults);
+        let client = sidecar.client();
+        client.get("/any").await;
+        sidecar.fills_have_ended().await;
+        let again = client.get("/any?utm_source=a").await;
+        assert_eq!(again.is_hit(), hit, "{settings}: {}", again.cache_status());
+    }
+}

@@ -66,8 +66,11 @@ pub struct Explain {
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
     /// `[METHOD] URL`: a path with query, or a whole URL; without a method a GET.
-    #[arg(value_name = "URL", num_args = 1..=2, required = true)]
+    #[arg(value_name = "URL", num_args = 1..=2, required_unless_present = "from_curl")]
     pub request: Vec<String>,
+    /// The request of a browser's "Copy as cURL (bash)": the whole command, in quotes. It is not run.
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["request", "method"])]
+    pub from_curl: Option<String>,
     /// The method, in place of the one before the URL.
     #[arg(short = 'X', long, value_name = "METHOD")]
     pub method: Option<String>,

@@ -50,7 +50,7 @@
 //! | what | where |
 //! | --- | --- |
 //! | a setting of a route | its key in `config/fields/settings.rs`, its value in `config/compile/settings.rs`, into [`http_cache::Policy`] if it decides by RFC 9111 and else into [`config::Settings`], read through [`live::Rule`]; tests then ask for `config/full.toml`, the README and `explain` |
-//! | a reason | [`http_cache::Reason`]; its row and its arm in `http_cache/cache_status.rs`, and the README: tests ask for them |
+//! | a reason | [`http_cache::Reason`]; its row and its arm in `http_cache/cache_status.rs`, who answers with it in [`http_cache::Source`], both tables of the README, and its words in [`proxy::obstacles`]: tests ask for most |
 //! | a condition for storing | in [`http_cache::storable()`] if it is of the answer. What the answer does not tell (a count, a budget) belongs behind the body, beside `FillEnd::Unstorable`: a refusal by the head also tells those who wait to ask for themselves, for ten seconds |
 //! | a second shared store | beside `store/redis`; what [`store::Store`] asks of its `AttachedTier` is then the interface |
 //! | what fetches without a client | a request made by [`proxy::request::context::RequestContext::unsent`] and planned by [`proxy::request::plan`]; `proxy/cache` answers it (`answer`), and needs a face to the outside for whoever comes first |
@@ -67,7 +67,8 @@
 //!
 //! # Why, in words
 //!
-//! Three rooms have an `explain`, each with a part of its own:
+//! Three rooms have an `explain`, each with a part of its own, and [`proxy::obstacles`] names what stands in the
+//! way of a hit, for `explain` and the log:
 //!
 //! | | explains | knows |
 //! | --- | --- | --- |

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -108,6 +108,8 @@ pub struct RuleFills {
     pub places: Arc<Semaphore>,
     /// What the app usually takes for a whole answer, in milliseconds and one more; 0: not known yet.
     usual: AtomicU32,
+    /// What the log has told of it, a bit each.
+    told: AtomicU64,
 }
 
 impl RuleFills {
@@ -115,6 +117,7 @@ impl RuleFills {
         RuleFills {
             places: Arc::new(Semaphore::new(places)),
             usual: AtomicU32::new(0),
+            told: AtomicU64::new(0),
         }
     }
 
@@ -127,6 +130,13 @@ impl RuleFills {
             false => usual - (usual - took) / 8,
         };
         self.usual.store(usual, Ordering::Relaxed);
+    }
+
+    /// Whether the log has not told yet what `bit` (below 64) stands for; from now on it has.
+    pub fn tells_first(&self, bit: usize) -> bool {
+        let bit = 1 << bit;
+        self.told.load(Ordering::Relaxed) & bit == 0
+            && self.told.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
     /// What the app usually takes at most; `None`: it was not asked yet.

@@ -9,7 +9,7 @@ use prometheus::{
 };
 
 use crate::entry::Priority;
-use crate::http_cache::Reason;
+use crate::http_cache::{Reason, Source};
 
 /// Bucket bounds in seconds: a memory hit is tens of microseconds, a slow app seconds.
 const BUCKETS: &[f64] = &[
@@ -82,10 +82,8 @@ pub struct RuleMetrics {
     requests: [OnceLock<IntCounter>; Reason::COUNT],
     requests_vec: IntCounterVec,
     not_stored_vec: IntCounterVec,
-    /// Time from the request's head to the answer's head, answered from the store.
-    cache_seconds: Histogram,
-    /// Time from the request's head to the answer's head, answered by the app or by a refusal.
-    app_seconds: Histogram,
+    /// Time from the request's head to the answer's head, by [`Source::index`].
+    seconds: [Histogram; Source::ALL.len()],
     upstream_seconds: Histogram,
 }
 
@@ -260,8 +258,10 @@ impl Metrics {
             requests: std::array::from_fn(|_| OnceLock::new()),
             requests_vec: self.requests.clone(),
             not_stored_vec: self.not_stored.clone(),
-            cache_seconds: self.request_seconds.with_label_values(&[name, "cache"]),
-            app_seconds: self.request_seconds.with_label_values(&[name, "app"]),
+            seconds: Source::ALL.map(|source| {
+                self.request_seconds
+                    .with_label_values(&[name, source.as_str()])
+            }),
             upstream_seconds: self.upstream_seconds.with_label_values(&[name]),
         }
     }
@@ -285,12 +285,7 @@ impl RuleMetrics {
                 ])
             })
             .inc();
-        let histogram = if reason.from_store() {
-            &self.cache_seconds
-        } else {
-            &self.app_seconds
-        };
-        histogram.observe(took.as_secs_f64());
+        self.seconds[reason.source().index()].observe(took.as_secs_f64());
     }
 
     /// Counts an answer of the app that was not stored.

@@ -15,6 +15,9 @@ const RFC: &str = "[defaults]\nunmatched = \"rfc9111\"\n";
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
+/// What `stored` may be.
+type Claims<'a> = &'a [Option<bool>];
+
 async fn get(client: &Client, path: &str, fields: Fields<'_>) -> Reply {
     let mut request = client.request("GET", path);
     for (name, value) in fields {
@@ -277,4 +280,73 @@ async fn what_is_not_stored_is_counted_once_whoever_waits_for_it() {
         })
         .await;
     }
+}
+
+/// §2.5: `stored` is said of what is in the store when the head leaves, `stored=?0` of what is known not to
+/// come into it, and neither of what is yet to be seen; log and metrics tell the rest, in the same word.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_said_to_be_stored_that_is_not() {
+    const SMALL: &str = "[memory]\nmax = \"0B\"\n";
+    const TAGGED: &str = "[[route]]\nname = \"r\"\npath = \"/a\"\ntags = [\"t:{response.id}\"]\n";
+    const CAPPED: &str = "[[route]]\nname = \"r\"\npath = \"/a\"\nmax_body = \"2KiB\"\n";
+    const PLAIN: &str = "[[route]]\nname = \"r\"\npath = \"/a\"\n";
+    #[rustfmt::skip]
+    let rows: &[(&str, String, usize, Claims, &str)] = &[
+        ("nothing against it", PLAIN.into(), 10, &[Some(true)], ""),
+        ("no tier", format!("{PLAIN}{SMALL}"), 10, &[Some(false)], "budget-full"),
+        ("no tag", TAGGED.into(), 10, &[Some(false)], "missing-tag"),
+        ("too long, as it says", CAPPED.into(), 5000, &[Some(false)], "too-large"),
+        ("too long for the tier", format!("{PLAIN}max_body = \"1MiB\"\n[memory]\nmax = \"64KiB\"\n"), 500_000,
+            &[None, Some(false)], "too-large"),
+    ];
+    for (name, tables, length, claims, reason) in rows {
+        let app = TestApp::start().await;
+        let length = *length;
+        app.on("GET", "/a", move |_| Answer::text("x".repeat(length)));
+        let sidecar = Sidecar::start(&app.url(), tables);
+        let reply = get(&sidecar.client(), "/a", &[]).await;
+        let told = own(&reply);
+        assert!(
+            claims.contains(&boolean(&told, "stored")),
+            "{name}: {told:?}"
+        );
+        sidecar.fills_have_ended().await;
+        let metrics = sidecar.admin().get("/metrics").await;
+        let counted = format!("pannier_not_stored_total{{reason=\"{reason}\",rule=\"r\"}} 1");
+        assert_eq!(
+            metrics.text().contains(&counted),
+            !reason.is_empty(),
+            "{name}"
+        );
+        let again = get(&sidecar.client(), "/a", &[]).await;
+        assert_eq!(again.is_hit(), reason.is_empty(), "{name}");
+    }
+}
+
+/// What is yet to come may exceed the cap, or break off: nothing is said of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_body_that_is_still_to_come_nothing_is_said() {
+    let app = TestApp::start().await;
+    let bodies = std::sync::Mutex::new(Vec::new());
+    let bodies = std::sync::Arc::new(bodies);
+    let kept = bodies.clone();
+    app.on("GET", "/a", move |_| {
+        let (answer, body) = Answer::piecewise();
+        kept.lock().expect("nobody panics").push(body);
+        answer
+    });
+    let route = "[[route]]\nname = \"r\"\npath = \"/a\"\nmax_body = \"1KiB\"\n";
+    let sidecar = Sidecar::start(&app.url(), route);
+    let client = sidecar.client();
+    let asked = tokio::spawn(async move { get(&client, "/a", &[]).await });
+    eventually("the app is asked", SHORT, || async { app.count("/a") == 1 }).await;
+    let body = bodies.lock().expect("nobody panics").pop().expect("one");
+    body.send(Ok("x".repeat(5000).into())).expect("it is read");
+    drop(body);
+    let told = own(&asked.await.expect("an answer"));
+    assert_ne!(boolean(&told, "stored"), Some(true), "{told:?}");
+    sidecar.fills_have_ended().await;
+    let metrics = sidecar.admin().get("/metrics").await;
+    let counted = "pannier_not_stored_total{reason=\"too-large\",rule=\"r\"} 1";
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
 }

@@ -1,5 +1,8 @@
 //! `pannier explain` for what is stored: told by a running sidecar, or read from Redis.
 
+mod first_hit;
+mod log;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
 use crate::live::Live;
+use crate::proxy::obstacles::{self, Obstacle};
 use crate::proxy::request::admit;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Plan};
@@ -82,6 +83,10 @@ pub async fn explain(context: &RequestContext, store: &Store) -> Account {
     };
     Account {
         plan: Planned::of(context, &plan),
+        in_the_way: obstacles::of_request(context)
+            .iter()
+            .map(Obstacle::tell)
+            .collect(),
         held,
     }
 }

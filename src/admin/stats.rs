@@ -15,6 +15,7 @@ use prometheus::proto::MetricFamily;
 use serde::Serialize;
 
 use crate::entry::Priority;
+use crate::http_cache::Outcome;
 use crate::store::Status;
 use families::{find_samples, label, sum_gauges};
 use tally::{Tally, divide, round};
@@ -42,18 +43,24 @@ pub struct Stats {
 pub struct Traffic {
     /// All of them.
     pub requests: u64,
-    /// Answered from the store, or by another request's fill.
+    /// Answered fresh from the store, without waiting for the app.
     pub hits: u64,
+    /// Served what is stale.
+    pub stale: u64,
+    /// Served what the app confirmed (304).
+    pub revalidated: u64,
+    /// Answered by what another request was fetching.
+    pub collapsed: u64,
     /// Looked up and asked of the app.
     pub misses: u64,
     /// Never looked up.
     pub passes: u64,
     /// Not answered properly by the app, or malformed.
     pub failures: u64,
-    /// `hits / (hits + misses)`, 0 to 1.
+    /// Of all but passes and failures the part that are hits, 0 to 1.
     pub hit_rate: Option<f64>,
-    /// Milliseconds to the head of an answer from the store.
-    pub mean_cache_ms: Option<f64>,
+    /// Milliseconds to the head of a hit.
+    pub mean_hit_ms: Option<f64>,
     /// Milliseconds to the head of an answer of the app.
     pub mean_app_ms: Option<f64>,
 }
@@ -209,8 +216,8 @@ fn sum_priority(families: &[MetricFamily], priority: &str) -> ByPriority {
     };
     ByPriority {
         requests: tally.requests,
-        hits: tally.hits,
-        misses: tally.misses,
+        hits: tally.of(Outcome::Hit),
+        misses: tally.of(Outcome::Miss),
         hit_rate: tally.hit_rate(),
         memory: held("memory"),
         redis: held("redis"),

@@ -87,6 +87,11 @@ fn report(loaded: &Loaded, out: &mut dyn Write) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         writeln!(out, "warning: {warning}")?;
     }
+    if loaded.acknowledged > 0 {
+        let count = loaded.acknowledged;
+        let words = count_words(count, "warning");
+        writeln!(out, "\n{count} {words} acknowledged")?;
+    }
     Ok(())
 }
 
@@ -227,7 +232,7 @@ written  POST PUT PATCH DELETE  /users/{id}  user*
 
 user: answers are shared among requests without credentials
 
-warning: p.toml:6: route.key: all of /users/{id} share one answer; put its parameters into the key, such as {path.id}
+warning: p.toml:6: route.key: all of /users/{id} share one answer; put its parameters into the key, such as {path.id} [one-answer]
 ";
         assert_eq!(shown, expected);
         assert!(passed);

@@ -3,6 +3,7 @@
 //! The plan is made from the file alone. What is stored is asked of the running sidecar; where none
 //! answers, it is read from Redis. The request itself is sent to nobody.
 
+mod curl;
 mod plan;
 mod response;
 mod show;
@@ -23,6 +24,7 @@ use crate::http_cache::Reason;
 use crate::in_flight::InFlight;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::proxy::obstacles::{self, Obstacle};
 use crate::proxy::request::admit;
 use crate::proxy::request::context::RequestContext;
 use crate::routes::json::Document;
@@ -47,15 +49,28 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
     let live = Arc::new(Live::new(config, source, &Metrics::new(), &in_flight)?);
     let report = match admit::admit(&mut parts) {
         Ok(admitted) => {
+            let asked = RequestContext::unsent(live, parts, admitted);
             let explanation = Explanation {
-                asked: RequestContext::unsent(live, parts, admitted),
+                in_the_way: obstacles::of_request(&asked),
+                asked,
                 body: parse_json(&args.body, "--body")?,
                 answer: parse_json(&args.response, "--response")?,
             };
+            let stored = stored::look_up(args, &wanted, &explanation.asked)?;
+            let answer = explanation.answer.as_ref();
+            let foreseen = response::foresee(args, &explanation.asked, answer)?;
+            let mut in_the_way = explanation.in_the_way.clone();
+            let (statements, of_answer) = foreseen.map_or((None, Vec::new()), |foreseen| {
+                (Some(foreseen.statements), foreseen.in_the_way)
+            });
+            in_the_way.extend(of_answer);
+            drop_told_twice(&mut in_the_way);
             Report {
-                stored: stored::look_up(args, &wanted, &explanation.asked)?,
-                response: response::foresee(args, &explanation.asked)?,
+                stored,
+                response: statements,
                 plan: explanation.explain(),
+                edits: obstacles::edits(&in_the_way),
+                in_the_way: in_the_way.iter().map(Obstacle::tell).collect(),
             }
         }
         Err(refusal) => Report {
@@ -70,11 +85,22 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
+/// Who asks stands in the way of the request already; the answer's own word for it says nothing new.
+fn drop_told_twice(in_the_way: &mut Vec<Obstacle>) {
+    let is_named = |obstacle: &Obstacle| obstacle.reason == Reason::Identity;
+    if in_the_way.iter().any(is_named) {
+        let again = [Reason::Authorization, Reason::Cookie];
+        in_the_way.retain(|obstacle| !again.contains(&obstacle.reason));
+    }
+}
+
 /// The request of the command line.
 fn read_request(args: &cli::Explain) -> anyhow::Result<Wanted> {
-    let (method, url) = match (args.request.as_slice(), &args.method) {
-        ([url], method) => (method.as_deref().unwrap_or("GET"), url),
-        ([method, url], None) => (method.as_str(), url),
+    let from_curl = args.from_curl.as_deref().map(curl::parse).transpose()?;
+    let (method, url) = match (&from_curl, args.request.as_slice(), &args.method) {
+        (Some(curl), ..) => (curl.method.as_str(), &curl.url),
+        (None, [url], method) => (method.as_deref().unwrap_or("GET"), url),
+        (None, [method, url], None) => (method.as_str(), url),
         _ => bail!("give the method once: before the URL, or with -X"),
     };
     let uri: Uri = url.parse().with_context(|| format!("URL {url:?}"))?;
@@ -83,6 +109,11 @@ fn read_request(args: &cli::Explain) -> anyhow::Result<Wanted> {
         .iter()
         .map(|field| split_field(field, "-H"))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    headers.extend(
+        from_curl
+            .iter()
+            .flat_map(|curl| curl.headers.iter().cloned()),
+    );
     let names_host = |(name, _): &(String, String)| name.eq_ignore_ascii_case("host");
     if !headers.iter().any(names_host) {
         let host = uri

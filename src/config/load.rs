@@ -17,6 +17,8 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// What it takes from elsewhere than usual.
     pub notice: Option<String>,
+    /// How much advice is not told, since the config acknowledges it.
+    pub acknowledged: usize,
 }
 
 impl Config {
@@ -83,11 +85,13 @@ fn finish(
     problems: Problems,
     notice: Option<String>,
 ) -> Result<Loaded, ConfigErrors> {
+    let acknowledged = problems.acknowledged();
     let warnings = problems.finish()?;
     let config = config.expect("a config is missing only after an error was reported");
     Ok(Loaded {
         config,
         warnings,
         notice,
+        acknowledged,
     })
 }

@@ -4,6 +4,7 @@
 //! environment over it, `read` and `value` take typed values out of it, `compile` makes the
 //! [`Config`]. All of them collect what is wrong, so that a user corrects a file in one go.
 
+mod advice;
 mod compile;
 mod document;
 mod env;
@@ -23,6 +24,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use advice::Advice;
 pub use env::Env;
 pub use load::Loaded;
 pub use networks::{Network, Networks};
@@ -297,6 +299,8 @@ pub struct Settings {
     pub close_delimited: bool,
     /// What `%2F` in a path is.
     pub encoded_slash: EncodedSlash,
+    /// Advice that does not hold here, of all that it inherits, and where that is written.
+    pub acknowledge: Vec<(Position, Advice)>,
     /// Keys that it does not give itself, and the table that does.
     pub origins: Vec<(&'static str, String)>,
 }
@@ -476,6 +480,8 @@ pub enum Coherence {
 /// One `[[purge]]`.
 #[derive(Clone, Debug)]
 pub struct PurgeRule {
+    /// Advice that does not hold here, and where that is written.
+    pub acknowledge: Vec<(Position, Advice)>,
     /// Unique; appears in logs and labels.
     pub name: String,
     /// The path as written.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Advice;
+
 /// Where a value came from: a file and line, an environment variable or a command-line option.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -49,6 +51,8 @@ pub struct Problem {
     pub what: String,
     /// What to write instead.
     pub remedy: String,
+    /// Of a warning that may be acknowledged: by which word.
+    pub advice: Option<Advice>,
 }
 
 impl fmt::Display for Problem {
@@ -57,7 +61,11 @@ impl fmt::Display for Problem {
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
-        write!(f, "{}; {}", self.what, self.remedy)
+        write!(f, "{}; {}", self.what, self.remedy)?;
+        match self.advice {
+            Some(advice) => write!(f, " [{}]", advice.as_str()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -102,6 +110,7 @@ impl std::error::Error for ConfigErrors {}
 pub(super) struct Problems {
     errors: Vec<Problem>,
     warnings: Vec<Problem>,
+    acknowledged: usize,
 }
 
 impl Problems {
@@ -125,6 +134,32 @@ impl Problems {
         remedy: impl Into<String>,
     ) {
         add(&mut self.warnings, problem(position, key, what, remedy));
+    }
+
+    /// Adds a warning that may be acknowledged.
+    pub(super) fn advice(
+        &mut self,
+        advice: Advice,
+        position: Position,
+        key: &str,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        let problem = Problem {
+            advice: Some(advice),
+            ..problem(position, key, what, remedy)
+        };
+        add(&mut self.warnings, problem);
+    }
+
+    /// Counts advice that is not told, since it is acknowledged.
+    pub(super) fn count_acknowledged(&mut self, count: usize) {
+        self.acknowledged += count;
+    }
+
+    /// How much advice is acknowledged.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.acknowledged
     }
 
     /// How many errors there are so far.
@@ -162,6 +197,7 @@ fn problem(
         key: key.into(),
         what: what.into(),
         remedy: remedy.into(),
+        advice: None,
     }
 }
 

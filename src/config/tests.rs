@@ -9,6 +9,7 @@ use super::fields::{Kind, SECTIONS};
 use super::overrides::overrides;
 use super::*;
 
+mod advice;
 mod documents;
 mod files;
 mod mistakes;

@@ -11,7 +11,7 @@
 //! | `fwd` | §2.2 | the app was asked, and the most specific reason known |
 //! | `fwd-status` | §2.3 | the app's status, with `fwd`; absent where the app gave none to this request |
 //! | `ttl` | §2.4 | freshness left, negative when stale: of what was served from the store, confirmed, or is being stored |
-//! | `stored` | §2.5 | with `fwd`: `stored` when the answer is being stored, `stored=?0` when it was considered and refused |
+//! | `stored` | §2.5 | with `fwd`: `stored` when the answer is stored or nothing that is known speaks against it, `stored=?0` when it was considered and refused, neither while that depends on what is still to come |
 //! | `collapsed` | §2.6 | with `fwd`: it waited for another request's answer |
 //! | `key` | §2.7 | only with `[defaults] cache_status_key = true`: keys may hold what identifies a person (§6) |
 //! | `detail` | §2.8 | the [`Reason`] |

@@ -4,6 +4,7 @@ pub mod cache_status;
 pub mod directives;
 pub mod explain;
 mod fields;
+pub mod forgotten;
 pub mod freshness;
 pub mod groups;
 pub mod invalidation;
@@ -17,9 +18,9 @@ pub mod vary;
 
 pub use fields::remove;
 pub use ranges::Part;
-pub use reason::Reason;
+pub use reason::{Outcome, Reason, Source};
 pub use reuse::{Reuse, reuse};
-pub use storable::{Exchange, storable};
+pub use storable::{Exchange, obstacles, storable};
 
 use std::time::{Duration, SystemTime};
 
@@ -92,6 +93,20 @@ pub struct Despite {
 }
 
 impl Despite {
+    /// Of what is lifted, the words of the config.
+    pub fn words(self) -> Vec<&'static str> {
+        let despite = [
+            (self.private, "private"),
+            (self.no_store, "no-store"),
+            (self.set_cookie, "set-cookie"),
+            (self.no_cache, "no-cache"),
+            (self.must_revalidate, "must-revalidate"),
+            (self.proxy_revalidate, "proxy-revalidate"),
+        ];
+        let lifted = despite.into_iter().filter(|(lifted, _)| *lifted);
+        lifted.map(|(_, word)| word).collect()
+    }
+
     /// Nothing that the response says forbids anything.
     pub const ALL: Despite = Despite {
         private: true,

@@ -151,17 +151,131 @@ impl Reason {
         self as usize
     }
 
-    /// Whether the answer came from the store (or from another request's fill).
-    pub fn from_store(self) -> bool {
-        matches!(
-            self,
-            Reason::Hit
-                | Reason::StaleWhileRevalidate
-                | Reason::StaleIfError
-                | Reason::MaxStale
-                | Reason::Revalidated
-                | Reason::Collapsed
-        )
+    /// Who answered.
+    pub fn source(self) -> Source {
+        match self {
+            Reason::Hit => Source::Hit,
+            Reason::StaleWhileRevalidate | Reason::StaleIfError | Reason::MaxStale => Source::Stale,
+            Reason::Revalidated => Source::Revalidated,
+            Reason::Collapsed => Source::Collapsed,
+            Reason::OnlyIfCached
+            | Reason::BadRequest
+            | Reason::MaxForwards
+            | Reason::ReadyPath
+            | Reason::UpstreamError
+            | Reason::UpstreamTimeout
+            | Reason::CoalesceTimeout => Source::Pannier,
+            _ => Source::App,
+        }
+    }
+
+    /// What the request was to the cache. A hit is one and nothing else: who waited for the app, or was
+    /// served what is stale, is counted apart.
+    pub fn outcome(self) -> Outcome {
+        match self.source() {
+            Source::Hit => Outcome::Hit,
+            Source::Stale => Outcome::Stale,
+            Source::Revalidated => Outcome::Revalidated,
+            Source::Collapsed => Outcome::Collapsed,
+            Source::App | Source::Pannier => match self {
+                Reason::Miss
+                | Reason::VaryMiss
+                | Reason::Stale
+                | Reason::NoCache
+                | Reason::RequestDirective
+                | Reason::OnlyIfCached => Outcome::Miss,
+                Reason::UpstreamError
+                | Reason::UpstreamTimeout
+                | Reason::BadRequest
+                | Reason::CoalesceTimeout => Outcome::Failure,
+                _ => Outcome::Pass,
+            },
+        }
+    }
+}
+
+/// Who answered a request: the label `source` of the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The store, with what is fresh: no app was asked or waited for.
+    Hit,
+    /// The store, with what is stale.
+    Stale,
+    /// The store, after the app confirmed what it holds.
+    Revalidated,
+    /// The app, to another request that this one waited for.
+    Collapsed,
+    /// The app.
+    App,
+    /// This proxy itself: a refusal, a failure, its own path.
+    Pannier,
+}
+
+impl Source {
+    /// All of them.
+    pub const ALL: [Source; 6] = [
+        Source::Hit,
+        Source::Stale,
+        Source::Revalidated,
+        Source::Collapsed,
+        Source::App,
+        Source::Pannier,
+    ];
+
+    /// The word in the metrics and in the README.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Hit => "hit",
+            Source::Stale => "stale",
+            Source::Revalidated => "revalidated",
+            Source::Collapsed => "collapsed",
+            Source::App => "app",
+            Source::Pannier => "pannier",
+        }
+    }
+
+    /// A dense number, for arrays.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What a request was to the cache: how `/stats` counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered fresh from the store.
+    Hit,
+    /// Served what is stale.
+    Stale,
+    /// The app confirmed what is stored.
+    Revalidated,
+    /// It waited for another request's answer.
+    Collapsed,
+    /// Looked up, and asked of the app.
+    Miss,
+    /// Never looked up.
+    Pass,
+    /// Not answered properly by the app, or malformed.
+    Failure,
+}
+
+impl Outcome {
+    /// The word in `/stats` and in the README.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Hit => "hits",
+            Outcome::Stale => "stale",
+            Outcome::Revalidated => "revalidated",
+            Outcome::Collapsed => "collapsed",
+            Outcome::Miss => "misses",
+            Outcome::Pass => "passes",
+            Outcome::Failure => "failures",
+        }
+    }
+
+    /// Whether the request was one for the store: what the hit rate is a part of.
+    pub fn counts_for_hit_rate(self) -> bool {
+        !matches!(self, Outcome::Pass | Outcome::Failure)
     }
 }
 
@@ -178,5 +292,46 @@ mod tests {
         }
         let words: BTreeSet<_> = Reason::ALL.map(Reason::as_str).into_iter().collect();
         assert_eq!(words.len(), Reason::COUNT);
+    }
+    /// The README says of each reason who answered and how it is counted; a hit is `hit` alone.
+    #[test]
+    fn the_readme_says_which_are_hits() {
+        let readme = include_str!("../../README.md");
+        let rows: Vec<Vec<&str>> = readme
+            .lines()
+            .skip_while(|line| !line.starts_with("| counted in | `source` | reasons |"))
+            .skip(2)
+            .take_while(|line| line.starts_with("| "))
+            .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+            .collect();
+        let quoted = |word: &str| format!("`{word}`");
+        for reason in Reason::ALL {
+            let word = quoted(reason.as_str());
+            let named = rows
+                .iter()
+                .filter(|row| row[2].split(", ").any(|name| name == word));
+            let named: Vec<_> = named.collect();
+            let [row] = named.as_slice() else {
+                panic!("{word} is in {} rows", named.len());
+            };
+            let expected = [
+                quoted(reason.outcome().as_str()),
+                quoted(reason.source().as_str()),
+            ];
+            assert_eq!(row[..2], expected, "{word}");
+        }
+        let words = rows.iter().flat_map(|row| row[2].split(", "));
+        assert_eq!(words.count(), Reason::COUNT, "each word once");
+        let hits = Reason::ALL
+            .into_iter()
+            .filter(|reason| reason.source() == Source::Hit);
+        assert_eq!(hits.collect::<Vec<_>>(), [Reason::Hit]);
+    }
+
+    #[test]
+    fn each_source_has_its_place() {
+        for (place, source) in Source::ALL.into_iter().enumerate() {
+            assert_eq!(source.index(), place, "{source:?}");
+        }
     }
 }

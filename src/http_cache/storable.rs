@@ -1,6 +1,7 @@
 //! Storing responses (RFC 9111 §3).
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, SET_COOKIE};
@@ -80,26 +81,86 @@ fn whole_or_part(
     allowed(request, response, &directives, &storing, policy)?;
     // §4.1
     let selector = Selector::of(request, response.headers).ok_or(Reason::VaryAny)?;
+    let stored = kept(response, &directives, &storing, policy, part)?;
+    Ok(Stored { selector, ..stored })
+}
+
+/// What would be kept of a response that nothing forbids storing, but for its selector.
+fn kept(
+    response: &Exchange<'_>,
+    directives: &ResponseDirectives,
+    storing: &Storing,
+    policy: &Policy,
+    part: Option<Part>,
+) -> Result<Stored, Reason> {
     // §3, last item: freshness is stated, or the status lets it be assigned.
-    let lifetime = freshness::lifetime(response, &directives, policy);
-    if lifetime.is_none() && !freshness::may_be_assigned(response.status, &directives, policy) {
+    let lifetime = freshness::lifetime(response, directives, policy);
+    if lifetime.is_none() && !freshness::may_be_assigned(response.status, directives, policy) {
         return Err(Reason::Status);
     }
     let date = freshness::date(response.headers);
     let headers = storing.copy(response.headers, date, response.response_time);
     let stored = Stored {
-        selector,
         lifetime: lifetime.unwrap_or_default(),
-        initial_age: freshness::initial_age(response, date, &directives, policy),
+        initial_age: freshness::initial_age(response, date, directives, policy),
         part,
-        ..assembled(headers, response, &directives, policy)
+        ..assembled(headers, response, directives, policy)
     };
     (stored.is_servable() || stored.can_be_renewed())
         .then_some(stored)
         .ok_or(Reason::NoFreshness)
 }
 
-/// The conditions of §3, in its order, and those this cache adds.
+/// All that stands between `response` and a hit under `policy`: every reason against storing it, [`storable()`]'s own
+/// first, and then why it could not be served at once if it were stored.
+pub fn obstacles(
+    request: &RequestHead<'_>,
+    response: &Exchange<'_>,
+    policy: &Policy,
+) -> Vec<Reason> {
+    let mut all = Vec::new();
+    let is_part = response.status == StatusCode::PARTIAL_CONTENT;
+    let part = is_part.then(|| Part::of(request.headers, response.headers));
+    let part = part.flatten();
+    if is_part && part.is_none() {
+        all.push(Reason::Partial);
+    }
+    let response = Exchange {
+        status: if is_part {
+            StatusCode::OK
+        } else {
+            response.status
+        },
+        ..*response
+    };
+    let policy = for_part(policy, part);
+    let directives = ResponseDirectives::under(response.headers, &policy);
+    let storing = Storing::of(response.headers, &directives, &policy);
+    let _ = each_refusal(
+        request,
+        &response,
+        &directives,
+        &storing,
+        &policy,
+        |reason| {
+            all.push(reason);
+            ControlFlow::Continue(())
+        },
+    );
+    if Selector::of(request, response.headers).is_none() {
+        all.push(Reason::VaryAny);
+    }
+    match kept(&response, &directives, &storing, &policy, part) {
+        Err(reason) if all.contains(&reason) => {}
+        Err(reason) => all.push(reason),
+        Ok(stored) if stored.no_cache => all.push(Reason::NoCache),
+        Ok(stored) if !stored.is_fresh(stored.response_time) => all.push(Reason::Stale),
+        Ok(_) => {}
+    }
+    all
+}
+
+/// The first condition of §3 that is not met, or of those that this cache adds.
 pub(super) fn allowed(
     request: &RequestHead<'_>,
     response: &Exchange<'_>,
@@ -107,32 +168,55 @@ pub(super) fn allowed(
     storing: &Storing,
     policy: &Policy,
 ) -> Result<(), Reason> {
+    let first = ControlFlow::Break;
+    match each_refusal(request, response, directives, storing, policy, first) {
+        ControlFlow::Break(reason) => Err(reason),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// The conditions of §3, in its order, and those this cache adds: `found` is given each that is not met, and says
+/// whether to go on.
+fn each_refusal(
+    request: &RequestHead<'_>,
+    response: &Exchange<'_>,
+    directives: &ResponseDirectives,
+    storing: &Storing,
+    policy: &Policy,
+    mut found: impl FnMut(Reason) -> ControlFlow<Reason>,
+) -> ControlFlow<Reason> {
     // §3: the method is understood. An answer to HEAD has no body to store.
     if request.method != Method::GET {
-        return Err(Reason::Method);
+        found(Reason::Method)?;
     }
     // §3: the status is final; §5.2.2.3, and whatever the rule says of statuses.
-    status_allowed(response.status, directives, policy)?;
+    if let Err(reason) = status_allowed(response.status, directives, policy) {
+        found(reason)?;
+    }
     // §5.2.1.5
     if request.directives.no_store {
-        return Err(Reason::RequestNoStore);
+        found(Reason::RequestNoStore)?;
     }
     // §5.2.2.5; §5.2.2.3: `must-understand` stands above it, for statuses that are understood.
     if directives.no_store && !directives.must_understand {
-        return Err(Reason::NoStore);
+        found(Reason::NoStore)?;
     }
     // §5.2.2.7: a shared cache must not store it. Qualified, it only withholds fields.
     if directives.private == Reach::Whole {
-        return Err(Reason::Private);
+        found(Reason::Private)?;
     }
-    identity_allowed(request, directives, policy)?;
+    if let Err(reason) = identity_allowed(request, directives, policy) {
+        found(reason)?;
+    }
     // RFC 9875 §2: what a group cannot find could not be invalidated with it.
-    groups::of(response.headers).map_err(|_| Reason::TooManyGroups)?;
+    if groups::of(response.headers).is_err() {
+        found(Reason::TooManyGroups)?;
+    }
     // Not RFC 9111 (§7.3 warns of it): a cookie is for one person unless somebody says otherwise.
     if response.headers.contains_key(SET_COOKIE) && storing.keeps_cookies() {
-        return Err(Reason::SetCookie);
+        found(Reason::SetCookie)?;
     }
-    Ok(())
+    ControlFlow::Continue(())
 }
 
 fn status_allowed(

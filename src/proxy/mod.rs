@@ -20,6 +20,7 @@ mod cache;
 mod forward;
 mod hop_by_hop;
 pub mod interim;
+pub mod obstacles;
 mod outcome;
 pub mod request;
 mod worker;
@@ -151,7 +152,10 @@ async fn carry_out(
             Outcome::new(rule, Reason::OnlyIfCached, response)
         }
         // Boxed, so that a miss does not carry its size.
-        Plan::Pass { rule, reason } => Box::pin(pass::forward(context, rule, reason, body)).await,
+        Plan::Pass { rule, reason } => {
+            obstacles::log::tell_passed(context, rule, reason);
+            Box::pin(pass::forward(context, rule, reason, body)).await
+        }
         Plan::Write(effects) => {
             let (cache, late_writes) = (&worker.cache, &worker.late_writes);
             write::forward(

@@ -10,7 +10,7 @@ use super::request::context::RequestContext;
 use crate::body::Body;
 use crate::http_cache::cache_status::CacheStatus;
 use crate::http_cache::directives::TARGETS;
-use crate::http_cache::{Reason, remove};
+use crate::http_cache::{self as cache, Reason, remove};
 use crate::live::Live;
 
 const CACHE_STATUS: header::HeaderName = header::HeaderName::from_static("cache-status");
@@ -31,11 +31,12 @@ pub(super) struct Outcome {
     has_cache_status: bool,
 }
 
-/// Requests and hits since the last summary line.
+/// Requests since the last summary line, those of them that were hits, and those that the store was not for.
 #[derive(Debug, Default)]
 pub struct Tally {
     requests: AtomicU64,
-    from_store: AtomicU64,
+    hits: AtomicU64,
+    aside: AtomicU64,
 }
 
 impl Outcome {
@@ -125,8 +126,9 @@ impl Outcome {
         let took = crate::clock::monotonic() - context.arrived;
         rule.metrics.answered(self.reason, took);
         tally.count(self.reason, context.live.config.log.summary_every);
+        // Whose freshness is known is stored, or about to be.
         if let Some(value) = &rule.settings.downstream
-            && (self.reason.from_store() || self.stored == Some(Ok(())))
+            && self.ttl.is_some()
         {
             tell_downstream(self.response.headers_mut(), value.clone());
         }
@@ -222,14 +224,20 @@ impl Tally {
         if every == 0 {
             return;
         }
-        if reason.from_store() {
-            self.from_store.fetch_add(1, Ordering::Relaxed);
+        let outcome = reason.outcome();
+        if outcome == cache::Outcome::Hit {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+        } else if !outcome.counts_for_hit_rate() {
+            self.aside.fetch_add(1, Ordering::Relaxed);
         }
         if self.requests.fetch_add(1, Ordering::Relaxed) + 1 >= every {
             let requests = self.requests.swap(0, Ordering::Relaxed);
-            let hits = self.from_store.swap(0, Ordering::Relaxed);
+            let hits = self.hits.swap(0, Ordering::Relaxed);
+            let aside = self.aside.swap(0, Ordering::Relaxed);
             if requests > 0 {
-                let hit_rate = (1e3 * hits as f64 / requests as f64).round() / 1e3;
+                // As in /stats: of those that were looked up.
+                let looked_up = requests.saturating_sub(aside).max(1);
+                let hit_rate = (1e3 * hits as f64 / looked_up as f64).round() / 1e3;
                 tracing::info!(requests, hits, hit_rate, "summary");
             }
         }

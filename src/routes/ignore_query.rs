@@ -22,9 +22,19 @@ impl IgnoreQuery {
     /// The name, as received, of the first field of `query` that neither `key` names nor the list
     /// ignores; such a GET passes.
     pub fn find_unkeyed<'q>(&self, key: &Template, query: Option<&'q str>) -> Option<&'q str> {
-        let query = query.filter(|_| !key.takes_whole_query())?;
-        split_fields(query)
-            .find(|field| !key.names_query_field(field) && !self.ignores(field))
+        self.unkeyed(key, query).next()
+    }
+
+    /// As [`IgnoreQuery::find_unkeyed`], of all such fields.
+    pub fn unkeyed<'q>(
+        &self,
+        key: &Template,
+        query: Option<&'q str>,
+    ) -> impl Iterator<Item = &'q str> {
+        let query = query.filter(|_| !key.takes_whole_query()).into_iter();
+        query
+            .flat_map(split_fields)
+            .filter(|field| !key.names_query_field(field) && !self.ignores(field))
             .map(|field| field.name)
     }
 

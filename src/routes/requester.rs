@@ -135,39 +135,61 @@ impl KeyedCredentials {
         token: Option<TokenField<'_>>,
     ) -> Unkeyed<'h> {
         let token = token.filter(|_| self.carries_claim(claims));
+        Unkeyed {
+            header: self.unkeyed_headers(headers, token).next(),
+            cookie: self.unkeyed_cookies(headers, token).next(),
+        }
+    }
+
+    /// As [`KeyedCredentials::find_unkeyed`], all of them: header fields, and names of cookies.
+    pub fn all_unkeyed<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        claims: Option<&Value>,
+        token: Option<TokenField<'_>>,
+    ) -> (Vec<&'h HeaderName>, Vec<&'h [u8]>) {
+        let token = token.filter(|_| self.carries_claim(claims));
+        let fields = self.unkeyed_headers(headers, token).collect();
+        let mut cookies: Vec<&[u8]> = self.unkeyed_cookies(headers, token).collect();
+        let mut seen = std::collections::HashSet::new();
+        cookies.retain(|name| seen.insert(*name));
+        (fields, cookies)
+    }
+
+    fn unkeyed_headers<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        token: Option<TokenField<'_>>,
+    ) -> impl Iterator<Item = &'h HeaderName> {
         let vouched = self.vouching.iter().any(|name| headers.contains_key(name));
-        let is_keyed = |name: &HeaderName| {
+        let is_keyed = move |name: &HeaderName| {
             self.headers.contains(name)
                 || *name == AUTHORIZATION && (vouched || token == Some(TokenField::Authorization))
         };
         let says_who = |name: &HeaderName| {
             *name != COOKIE && (is_credential(name.as_str()) || self.further.contains(name))
         };
-        Unkeyed {
-            header: headers
-                .keys()
-                .find(|name| says_who(name) && !is_keyed(name)),
-            cookie: self.find_unkeyed_cookie(headers, token),
-        }
+        headers
+            .keys()
+            .filter(move |name| says_who(name) && !is_keyed(name))
     }
 
-    fn find_unkeyed_cookie<'h>(
+    fn unkeyed_cookies<'h>(
         &self,
         headers: &'h HeaderMap,
         token: Option<TokenField<'_>>,
-    ) -> Option<&'h [u8]> {
-        if self.headers.contains(&COOKIE) {
-            return None;
-        }
+    ) -> impl Iterator<Item = &'h [u8]> {
         let of_token = match token {
             Some(TokenField::Cookie(name)) => Some(name),
             _ => None,
         };
-        let is_keyed = |name: &[u8]| {
+        let is_keyed = move |name: &[u8]| {
             let mut keyed = self.cookies.iter().map(String::as_str).chain(of_token);
             keyed.any(|keyed| keyed.as_bytes() == name)
         };
-        cookie_names(headers).find(|name| !is_keyed(name) && !self.irrelevant.contain(name))
+        let all = !self.headers.contains(&COOKIE);
+        cookie_names(headers)
+            .filter(move |name| all && !is_keyed(name) && !self.irrelevant.contain(name))
     }
 
     /// Whether the key has a claim that these claims really hold.

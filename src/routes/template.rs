@@ -196,6 +196,21 @@ impl Template {
         Ok(Key { text, form })
     }
 
+    /// The variables that the request lacks and that have no default.
+    pub fn missing(&self, scope: &Scope<'_>) -> Vec<Source> {
+        let mut query = Query::default();
+        let reading = Reading::of(self, scope, &mut query);
+        let mut text = String::new();
+        let missing = self.parts.iter().filter_map(|part| match part {
+            Part::Variable { source, default } => reading
+                .render(source, default.as_deref(), &mut text)
+                .err()
+                .map(|missing| missing.0),
+            Part::Literal(_) | Part::AnyRun => None,
+        });
+        missing.collect()
+    }
+
     /// The pattern that a purge template makes of a write, and how many variables the write lacks: each of
     /// those matches any value, so that too much is purged rather than too little (promise I2), and a value
     /// never acts as a wildcard.

@@ -330,6 +330,22 @@ impl Store {
         }
     }
 
+    /// Whether [`Store::commit`] would store a body of `length` bytes, as far as that is known without asking
+    /// Redis: it has given the lease, no purge has come since, and should it be full, memory has room.
+    pub fn expects_to_keep(
+        &self,
+        ticket: &Ticket,
+        length: usize,
+        tags: Tags<'_>,
+        coherence: Coherence,
+    ) -> bool {
+        let has_right = !self.is_shared() || matches!(ticket.lease, Lease::Held(_));
+        has_right
+            && self.may_use_memory(coherence)
+            && self.shared.memory.is_small(length)
+            && !self.fenced(ticket.mark, &ticket.key, tags)
+    }
+
     /// Gives a ticket back unused, so that another fill may start at once.
     pub async fn abandon(&self, ticket: Ticket) {
         if let Some(redis) = &self.redis {

@@ -9,6 +9,7 @@ const PROXY: &[&str] = &[
     "hop_by_hop",
     "interim",
     "request",
+    "obstacles",
     "outcome",
     "forward",
     "cache",

@@ -10,6 +10,7 @@ use super::settings;
 use crate::entry::{Entry, Variant};
 use crate::http_cache::explain::{self, Explained, State, Statement};
 use crate::http_cache::{Policy, Reason, RequestHead, Reuse, Stored, reuse};
+use crate::proxy::obstacles::Told;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{Lookup, Plan};
 use crate::store::{Holding, Inspection};
@@ -19,6 +20,9 @@ use crate::store::{Holding, Inspection};
 pub struct Account {
     /// By its config.
     pub plan: Planned,
+    /// All of the request that is in the way of a hit.
+    #[serde(default)]
+    pub in_the_way: Vec<Told>,
     /// Absent where the request is not looked up.
     pub held: Option<HeldAccount>,
 }

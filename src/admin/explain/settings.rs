@@ -98,17 +98,7 @@ fn show_mode(policy: &Policy) -> &'static str {
 }
 
 fn show_despite(policy: &Policy) -> String {
-    let despite = [
-        (policy.despite.private, "private"),
-        (policy.despite.no_store, "no-store"),
-        (policy.despite.set_cookie, "set-cookie"),
-        (policy.despite.no_cache, "no-cache"),
-        (policy.despite.must_revalidate, "must-revalidate"),
-        (policy.despite.proxy_revalidate, "proxy-revalidate"),
-    ];
-    let lifted = despite.iter().filter(|(lifted, _)| *lifted);
-    let lifted: Vec<&str> = lifted.map(|(_, name)| *name).collect();
-    lifted.join(" ")
+    policy.despite.words().join(" ")
 }
 
 fn show_downstream(rule: Rule<'_>) -> String {
@@ -149,13 +139,17 @@ mod tests {
     use crate::config::fields::section;
 
     /// Keys that another member of the account tells of, and which.
-    const TOLD_OTHERWISE: [(&str, &str); 6] = [
+    const TOLD_OTHERWISE: [(&str, &str); 7] = [
         ("name", "rule"),
         ("path", "selects, and rule"),
         ("key", "key"),
         ("ignore_query", "key, or reason = unkeyed-query"),
         ("any_host", "selects, which then names no host"),
         ("enabled", "reason = disabled"),
+        (
+            "acknowledge",
+            "check, which counts it: it changes no answer",
+        ),
     ];
 
     #[test]

@@ -132,6 +132,10 @@ fn an_account_survives_its_journey_without_the_body() {
     };
     let account = Account {
         plan: Planned::of(&asked, &Plan::Cache(lookup.clone())),
+        in_the_way: obstacles::of_request(&get(&live, "/board?x=1"))
+            .iter()
+            .map(Obstacle::tell)
+            .collect(),
         held: Some(HeldAccount::of(&asked, &lookup, &found)),
     };
     let json = serde_json::to_string(&account).expect("JSON");

@@ -18,8 +18,8 @@ fn an_idle_sidecar_has_no_rates() {
     });
     let expected = json!({
         "uptime": 61,
-        "requests": 0, "hits": 0, "misses": 0, "passes": 0, "failures": 0,
-        "hit_rate": null, "mean_cache_ms": null, "mean_app_ms": null,
+        "requests": 0, "hits": 0, "stale": 0, "revalidated": 0, "collapsed": 0,
+        "misses": 0, "passes": 0, "failures": 0, "hit_rate": null, "mean_hit_ms": null, "mean_app_ms": null,
         "memory": { "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0 },
         "redis": {
             "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0,
@@ -40,6 +40,9 @@ fn traffic_is_summed_by_rule_and_priority() {
     board.answered(Reason::Hit, ms(1));
     board.answered(Reason::Collapsed, ms(2));
     board.answered(Reason::Stale, ms(1100));
+    board.answered(Reason::Revalidated, ms(700));
+    board.answered(Reason::StaleWhileRevalidate, ms(4));
+    board.answered(Reason::OnlyIfCached, ms(5));
     let users = metrics.rule("users", Priority::Low);
     users.answered(Reason::Method, ms(10));
     users.answered(Reason::UpstreamError, ms(30));
@@ -47,20 +50,22 @@ fn traffic_is_summed_by_rule_and_priority() {
 
     let stats = json_of(&metrics, &Status::default());
     let board = json!({
-        "requests": 4, "hits": 2, "misses": 2, "passes": 0, "failures": 0,
-        "hit_rate": 0.5, "mean_cache_ms": 1.5, "mean_app_ms": 1000.0,
+        "requests": 7, "hits": 1, "stale": 1, "revalidated": 1, "collapsed": 1,
+        "misses": 3, "passes": 0, "failures": 0,
+        "hit_rate": 0.1429, "mean_hit_ms": 1.0, "mean_app_ms": 1000.0,
     });
     let users = json!({
-        "requests": 3, "hits": 1, "misses": 0, "passes": 1, "failures": 1,
-        "hit_rate": 1.0, "mean_cache_ms": 3.0, "mean_app_ms": 20.0,
+        "requests": 3, "hits": 1, "stale": 0, "revalidated": 0, "collapsed": 0,
+        "misses": 0, "passes": 1, "failures": 1,
+        "hit_rate": 1.0, "mean_hit_ms": 3.0, "mean_app_ms": 10.0,
     });
     assert_eq!(stats["rules"], json!({ "board": board, "users": users }));
     let totals = ["requests", "hits", "misses", "passes", "failures"].map(|name| &stats[name]);
-    assert_eq!(totals, [7, 3, 2, 1, 1]);
-    assert_eq!(stats["hit_rate"], 0.6);
-    assert_eq!(stats["mean_cache_ms"], 2.0);
-    assert_eq!(stats["mean_app_ms"], 510.0);
-    assert_eq!(stats["priorities"]["high"]["hit_rate"], 0.5);
+    assert_eq!(totals, [10, 2, 3, 1, 1]);
+    assert_eq!(stats["hit_rate"], 0.25);
+    assert_eq!(stats["mean_hit_ms"], 2.0);
+    assert_eq!(stats["mean_app_ms"], 670.0);
+    assert_eq!(stats["priorities"]["high"]["hit_rate"], 0.1429);
     assert_eq!(stats["priorities"]["low"]["requests"], 3);
     assert_eq!(stats["priorities"]["medium"]["requests"], 0);
 }

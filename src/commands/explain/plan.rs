@@ -11,14 +11,17 @@ use crate::admin::explain::show_settings;
 use crate::config::show_duration;
 use crate::http_cache::{CacheControlMode, Policy, Reason};
 use crate::live::{Live, Rule};
+use crate::proxy::obstacles::Obstacle;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Effects, Lookup, Plan};
-use crate::proxy::request::{overrides, variables};
+use crate::proxy::request::variables;
 use crate::proxy::write::effects::{self, MissingVariable, TemplateBodies};
 use crate::routes::Purge;
 
 /// A request, with the JSON of both sides as far as it is given.
 pub(super) struct Explanation {
+    /// What of the request is in the way of a hit.
+    pub(super) in_the_way: Vec<Obstacle>,
     pub(super) asked: RequestContext,
     pub(super) body: Option<Value>,
     pub(super) answer: Option<Value>,
@@ -36,7 +39,9 @@ impl Explanation {
         match plan::plan(&self.asked) {
             Plan::Cache(lookup) => self.explain_lookup(&lookup, &mut lines),
             Plan::Pass { rule, reason } => {
-                let remedy = format!("{}: {}", reason.as_str(), self.suggest(rule, reason));
+                let first = self.in_the_way.first();
+                let what = first.map_or("", |obstacle| obstacle.what.as_str());
+                let remedy = format!("{}: {what}", reason.as_str());
                 lines.push(self.rule(rule));
                 lines.push(Line::new("answer", "from the app, not stored"));
                 lines.push(Line::new("reason", remedy));
@@ -76,40 +81,25 @@ impl Explanation {
         lines.push(Line::new("ttl", show_ttl(rule.policy)));
         lines.push(Line::new("priority", rule.settings.priority.as_str()));
         lines.extend(list_inherited(rule));
-        lines.push(self.answer_line(lookup, rule));
+        lines.push(self.answer_line());
         lines.push(Line::new("not stored when", self.list_obstacles(lookup)));
         self.add_purging_rules(lookup, lines);
     }
 
-    /// Whether what is stored may answer, or which credential forbids it and what would lift that.
-    fn answer_line(&self, lookup: &Lookup, rule: Rule<'_>) -> Line {
-        if lookup.identity.covered() || rule.policy.shared {
-            let text = "from the store when something fresh is there, else from the app and stored";
-            return Line::new("answer", text);
-        }
-        let claims = variables::verified_claims(&self.asked, true);
-        let unkeyed = plan::find_unkeyed(&self.asked, rule.route, claims.as_ref());
-        let (what, remedy) = match (unkeyed.header, unkeyed.cookie) {
-            (Some(name), _) => (
-                name.to_string(),
-                format!("put {{header.{name}}} into the key"),
-            ),
-            (None, Some(name)) => {
-                let name = String::from_utf8_lossy(name);
-                let remedy = format!(
-                    "put {{cookie.{name}}} into the key, or write ignore_cookies = [\"{name}\"] if it \
-                     changes no answer"
-                );
-                (format!("the cookie {name}"), remedy)
+    /// Whether what is stored may answer, or which credential forbids it.
+    fn answer_line(&self) -> Line {
+        let by_identity = |obstacle: &&Obstacle| obstacle.reason == Reason::Identity;
+        match self.in_the_way.iter().find(by_identity) {
+            Some(obstacle) => {
+                let text = format!("{}: {}", obstacle.reason.as_str(), obstacle.what);
+                Line::new("reason", text)
             }
-            (None, None) => ("a credential".to_owned(), "name it in the key".to_owned()),
-        };
-        let text = format!(
-            "{}: the request has {what} and the key does not carry it, so it is answered from the store \
-             only if the answer says public or s-maxage; {remedy}; or say shared = true",
-            Reason::Identity.as_str()
-        );
-        Line::new("reason", text)
+            None => {
+                let text =
+                    "from the store when something fresh is there, else from the app and stored";
+                Line::new("answer", text)
+            }
+        }
     }
 
     /// What in an answer would forbid storing it under this rule.
@@ -199,83 +189,6 @@ impl Explanation {
         for key in effects::invalidated(&self.asked, StatusCode::OK, None) {
             let text = format!("on success, its own URL (RFC 9111 §4.4): key {key}");
             lines.push(Line::new("purges", text));
-        }
-    }
-
-    fn suggest(&self, rule: Option<usize>, reason: Reason) -> String {
-        match reason {
-            Reason::NoRule => {
-                "no [[route]] matches the path; add one, or set [defaults] unmatched = \"rfc9111\""
-                    .into()
-            }
-            Reason::Disabled => "the rule says enabled = false".into(),
-            Reason::UnkeyedQuery => {
-                let rule = self.asked.live.rule(rule);
-                let key = rule
-                    .route
-                    .map_or(&self.asked.live.default_key, |route| &route.key);
-                let query = self.asked.parts.uri.query();
-                let field = rule.settings.ignore_query.find_unkeyed(key, query);
-                let field = field.unwrap_or_default();
-                format!(
-                    "the key does not name the query field {field:?}; name it, or list it in ignore_query"
-                )
-            }
-            Reason::MissingVariable => self.name_missing(rule),
-            Reason::AmbiguousPath => {
-                "the path can be read in two ways (%2F, %2E, //, ; or a broken escape)".into()
-            }
-            Reason::AmbiguousRule => self.other_rule(rule),
-            Reason::UnkeyedHeader => {
-                let route = self.asked.live.rule(rule).route;
-                let keyed = plan::keyed_credentials(&self.asked, route);
-                let name = overrides::find_unkeyed(&self.asked, keyed);
-                let name = name.as_ref().map_or("a header field", |name| name.as_str());
-                format!(
-                    "{name} may make the app answer something else than the request line says; a gateway that \
-                     sends it is named by [listen] trusted_proxies, or put {{header.{name}|}} into the key"
-                )
-            }
-            Reason::RequestBody => "a GET with a body".into(),
-            Reason::Method => {
-                "the method is neither GET nor HEAD, and changes nothing that a purge rule names"
-                    .into()
-            }
-            other => other.as_str().into(),
-        }
-    }
-
-    fn other_rule(&self, rule: Option<usize>) -> String {
-        let live = &self.asked.live;
-        let other = live
-            .config
-            .lenient
-            .find_other(self.asked.parts.uri.path(), rule);
-        let other = live.rule(other).name().unwrap_or_default();
-        format!(
-            "an app that decodes, trims or folds the path, or takes a suffix off it, would answer what rule \
-             {other} is about; write the path as that rule has it"
-        )
-    }
-
-    fn name_missing(&self, rule: Option<usize>) -> String {
-        let live = &self.asked.live;
-        let matched = variables::match_route(live, self.asked.parts.uri.path());
-        let params = matched.map(|(_, params)| params).unwrap_or_default();
-        let template = live
-            .rule(rule)
-            .route
-            .map_or(&live.default_key, |route| &route.key);
-        let claims = variables::verified_claims(&self.asked, template.reads_jwt());
-        let query = variables::keyed_query(live, rule, self.asked.parts.uri.query());
-        let mut scope = variables::template_scope(&self.asked, &params, claims.as_ref());
-        scope.query = query.as_deref();
-        match template.render(&scope) {
-            Err(missing) => format!(
-                "the request lacks {}; a default may be given as {{…|default}}",
-                missing.0
-            ),
-            Ok(_) => String::new(),
         }
     }
 }

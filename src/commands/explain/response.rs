@@ -2,28 +2,40 @@
 
 use anyhow::Context;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
 
 use super::split_field;
 use crate::cli;
 use crate::clock::Clock;
 use crate::http_cache::Exchange;
 use crate::http_cache::explain::{self, Statement};
+use crate::proxy::obstacles::{self, Obstacle};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Plan};
+
+/// What is to be said of an answer, and what of it is in the way of a hit.
+pub(super) struct ForeseenAnswer {
+    pub(super) statements: Vec<Statement>,
+    pub(super) in_the_way: Vec<Obstacle>,
+}
 
 /// What is to be said of that answer, if one is given and the request is looked up at all.
 pub(super) fn foresee(
     args: &cli::Explain,
     asked: &RequestContext,
-) -> anyhow::Result<Option<Vec<Statement>>> {
+    body: Option<&Value>,
+) -> anyhow::Result<Option<ForeseenAnswer>> {
     if args.status.is_none() && args.response_headers.is_empty() {
         return Ok(None);
     }
     let status = args.status.unwrap_or(200);
     let status = StatusCode::from_u16(status).with_context(|| format!("--status {status}"))?;
     let headers = headers(&args.response_headers)?;
-    let Plan::Cache(lookup) = plan::plan(asked) else {
-        return Ok(None);
+    // What the request itself lacks is told besides; its answer is judged as if it did not.
+    let (lookup, is_looked_up) = match plan::plan(asked) {
+        Plan::Cache(lookup) => (lookup, true),
+        Plan::Pass { rule, .. } => (plan::look_up_anyway(asked, rule), false),
+        Plan::Write(_) | Plan::Upgrade { .. } => return Ok(None),
     };
     let now = Clock::default().now();
     let response = Exchange {
@@ -35,7 +47,13 @@ pub(super) fn foresee(
     let request = lookup.head(asked);
     let policy = asked.live.rule(lookup.rule).policy;
     let foreseen = explain::foresee(&request, &response, policy);
-    Ok(Some(foreseen.statements))
+    Ok(Some(ForeseenAnswer {
+        statements: match is_looked_up {
+            true => foreseen.statements,
+            false => Vec::new(),
+        },
+        in_the_way: obstacles::of_answer(asked, &lookup, &response, body),
+    }))
 }
 
 fn headers(fields: &[String]) -> anyhow::Result<HeaderMap> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::stored::StoredReport;
 use crate::admin::explain::{HeldAccount, Tier, VariantAccount};
 use crate::http_cache::explain::Statement;
+use crate::proxy::obstacles::{Edit, Told};
 
 /// Columns before the text of a line about the plan.
 const PLAN: usize = 9;
@@ -19,6 +20,10 @@ const INDENTED: (&str, usize) = ("  ", 11);
 pub(super) struct Report {
     /// What the file alone says.
     pub(super) plan: Vec<Line>,
+    /// All that is in the way of a hit.
+    pub(super) in_the_way: Vec<Told>,
+    /// The fewest lines of the config that lift what can be lifted.
+    pub(super) edits: Vec<Edit>,
     /// What is stored; absent where nobody was to be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stored: Option<StoredReport>,
@@ -53,12 +58,47 @@ impl Report {
         for line in &self.plan {
             write_line(out, ("", PLAN), &line.label, &line.text)?;
         }
+        self.write_obstacles(out)?;
         if let Some(found) = &self.stored {
             write_stored(found, out)?;
         }
-        if let Some(statements) = &self.response {
+        if let Some(statements) = self.response.as_ref().filter(|all| !all.is_empty()) {
             writeln!(out, "\nan answer with that head")?;
             write_statements(statements, out)?;
+        }
+        Ok(())
+    }
+
+    /// Each obstacle with all that would lift it, then the lines to paste.
+    fn write_obstacles(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.in_the_way.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nin the way of a hit")?;
+        for obstacle in &self.in_the_way {
+            let line = format!("  {}: {}", obstacle.reason, obstacle.what);
+            writeln!(out, "{}", strip_controls(&line))?;
+            for (number, edit) in obstacle.lifts.iter().enumerate() {
+                let label = if number == 0 { "lift" } else { "or" };
+                let text = format!("{}   # {}: {}", edit.line, edit.table, edit.means);
+                write_line(out, ("    ", 5), label, &text)?;
+            }
+        }
+        if self.edits.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "\nto lift all that the config can, if it means what is said beside it"
+        )?;
+        let mut table = "";
+        for edit in &self.edits {
+            if edit.table != table {
+                table = &edit.table;
+                writeln!(out, "  in {}", strip_controls(table))?;
+            }
+            let line = format!("    {}   # {}", edit.line, edit.means);
+            writeln!(out, "{}", strip_controls(&line))?;
         }
         Ok(())
     }

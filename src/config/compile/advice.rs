@@ -2,33 +2,56 @@
 
 use std::time::Duration;
 
+use super::Input;
 use super::rules::Written;
 use crate::config::problem::{Position, Problems};
-use crate::config::{Admin, ClientCacheControl, Memory, PurgeRule, Route};
+use crate::config::{Admin, Advice, ClientCacheControl, Defaults, Memory, PurgeRule, Route};
 use crate::http_cache::AppHeaders;
 use crate::in_flight::InFlight;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Warns of what is unwise.
+/// Warns of what is unwise, and of what is acknowledged and is not there.
 pub(super) fn advise(
+    input: &Input<'_>,
+    defaults: &Defaults,
     routes: &[Written<Route>],
     purges: &[Written<PurgeRule>],
     memory: &Memory,
     admin: &Admin,
     problems: &mut Problems,
 ) {
+    let mut adviser = Adviser {
+        problems,
+        used: Vec::new(),
+    };
+    warn_of_all_shared(input, defaults, &mut adviser);
     for route in routes {
-        refuse_token_of_nobody(route, admin, problems);
-        warn_of_bodies_beyond_room(route, memory, problems);
-        warn_of_shared_private(route, problems);
-        warn_of_one_answer_for_all(route, problems);
-        warn_of_long_life(route, purges, problems);
+        refuse_token_of_nobody(route, admin, adviser.problems);
+        let advice = &mut adviser.heeding(&route.rule.settings.acknowledge);
+        warn_of_bodies_beyond_room(route, memory, advice);
+        warn_of_shared_private(route, advice);
+        warn_of_one_answer_for_all(route, advice);
+        warn_of_long_life(route, purges, advice);
     }
     for purge in purges {
-        warn_of_empty_purge(purge, routes, problems);
+        let advice = &mut adviser.heeding(&purge.rule.acknowledge);
+        warn_of_empty_purge(purge, routes, advice);
     }
+    let of_routes = routes.iter().map(|route| &route.rule.settings.acknowledge);
+    let of_purges = purges.iter().map(|purge| &purge.rule.acknowledge);
+    let written = [&defaults.settings.acknowledge].into_iter();
+    adviser.warn_of_idle(written.chain(of_routes).chain(of_purges));
+}
+
+/// Where advice is written that is known and meant.
+type Acknowledged = [(Position, Advice)];
+
+/// Tells what is not acknowledged, and remembers what was of use.
+struct Adviser<'p> {
+    problems: &'p mut Problems,
+    used: Vec<(Position, Advice)>,
 }
 
 fn refuse_token_of_nobody(route: &Written<Route>, admin: &Admin, problems: &mut Problems) {
@@ -46,10 +69,84 @@ fn refuse_token_of_nobody(route: &Written<Route>, admin: &Admin, problems: &mut 
     }
 }
 
-fn warn_of_bodies_beyond_room(route: &Written<Route>, memory: &Memory, problems: &mut Problems) {
+/// The adviser of one rule.
+struct Heeding<'h, 'p> {
+    adviser: &'h mut Adviser<'p>,
+    acknowledged: &'h Acknowledged,
+}
+
+impl<'p> Adviser<'p> {
+    fn heeding<'h>(&'h mut self, acknowledged: &'h Acknowledged) -> Heeding<'h, 'p> {
+        Heeding {
+            adviser: self,
+            acknowledged,
+        }
+    }
+
+    /// Warns of each word that acknowledges nothing: it is left over, or stands in the wrong place.
+    fn warn_of_idle<'w>(self, written: impl Iterator<Item = &'w Vec<(Position, Advice)>>) {
+        for word in written.flatten().filter(|word| !self.used.contains(word)) {
+            let (position, advice) = word;
+            self.problems.warning(
+                position.clone(),
+                "acknowledge",
+                format!("\"{}\" acknowledges nothing", advice.as_str()),
+                "leave it out",
+            );
+        }
+    }
+}
+
+impl Heeding<'_, '_> {
+    fn tell(
+        &mut self,
+        advice: Advice,
+        position: Position,
+        key: &str,
+        what: impl Into<String>,
+        remedy: &str,
+    ) {
+        let known = self
+            .acknowledged
+            .iter()
+            .filter(|(_, known)| *known == advice);
+        let mut known = known.cloned().peekable();
+        let adviser = &mut *self.adviser;
+        if known.peek().is_none() {
+            adviser.problems.advice(advice, position, key, what, remedy);
+            return;
+        }
+        adviser.problems.count_acknowledged(1);
+        adviser.used.extend(known);
+    }
+}
+
+/// What is said of everything is easily said of what is one person's as well.
+fn warn_of_all_shared(input: &Input<'_>, defaults: &Defaults, adviser: &mut Adviser<'_>) {
+    if !defaults.settings.policy.shared {
+        return;
+    }
+    let position = input
+        .reader("defaults", adviser.problems)
+        .position("shared");
+    adviser.heeding(&defaults.settings.acknowledge).tell(
+        Advice::AllShared,
+        position,
+        "defaults.shared",
+        "every answer of every route goes to everyone",
+        "write shared = true in the routes, or the [[group]], of which that is true",
+    );
+}
+
+fn warn_of_bodies_beyond_room(
+    route: &Written<Route>,
+    memory: &Memory,
+    advice: &mut Heeding<'_, '_>,
+) {
     let room = memory.in_flight / InFlight::GATHERED;
     if route.rule.settings.max_body as u64 > room {
-        problems.warning(
+        advice.tell(
+            Advice::LargeBody,
             route.position.clone(),
             "route.max_body",
             format!(
@@ -62,7 +159,7 @@ fn warn_of_bodies_beyond_room(route: &Written<Route>, memory: &Memory, problems:
     }
 }
 
-fn warn_of_shared_private(route: &Written<Route>, problems: &mut Problems) {
+fn warn_of_shared_private(route: &Written<Route>, advice: &mut Heeding<'_, '_>) {
     let policy = &route.rule.settings.policy;
     // Whoever says that nothing of it is meant has said so of this too.
     if policy.app_headers == AppHeaders::Ignore {
@@ -74,7 +171,8 @@ fn warn_of_shared_private(route: &Written<Route>, problems: &mut Problems) {
         (false, false) => return,
     };
     if policy.shared {
-        problems.warning(
+        advice.tell(
+            Advice::PrivateShared,
             route.position.clone(),
             "route.shared",
             format!("answers marked {lifted} go to everyone"),
@@ -83,12 +181,13 @@ fn warn_of_shared_private(route: &Written<Route>, problems: &mut Problems) {
     }
 }
 
-fn warn_of_one_answer_for_all(route: &Written<Route>, problems: &mut Problems) {
+fn warn_of_one_answer_for_all(route: &Written<Route>, advice: &mut Heeding<'_, '_>) {
     let Some(position) = route.keys.first() else {
         return;
     };
     if route.rule.path.contains('{') && !route.rule.key_text.contains('{') {
-        problems.warning(
+        advice.tell(
+            Advice::OneAnswer,
             position.clone(),
             "route.key",
             format!("all of {} share one answer", route.rule.path),
@@ -100,11 +199,12 @@ fn warn_of_one_answer_for_all(route: &Written<Route>, problems: &mut Problems) {
 fn warn_of_long_life(
     route: &Written<Route>,
     purges: &[Written<PurgeRule>],
-    problems: &mut Problems,
+    advice: &mut Heeding<'_, '_>,
 ) {
     let ttl = route.rule.settings.policy.ttl.unwrap_or_default();
     if ttl > DAY {
-        problems.warning(
+        advice.tell(
+            Advice::LongLife,
             route.position.clone(),
             "route.ttl",
             format!("{} lives longer than a day", route.rule.name),
@@ -112,7 +212,8 @@ fn warn_of_long_life(
         );
     }
     if ttl > HOUR && !purges.iter().any(|purge| reaches(purge, route)) {
-        problems.warning(
+        advice.tell(
+            Advice::NeverPurged,
             route.position.clone(),
             "route.ttl",
             format!(
@@ -127,24 +228,26 @@ fn warn_of_long_life(
 fn warn_of_empty_purge(
     purge: &Written<PurgeRule>,
     routes: &[Written<Route>],
-    problems: &mut Problems,
+    advice: &mut Heeding<'_, '_>,
 ) {
-    let warn_of_idle = |position: &Position, name: &str, text: &str, problems: &mut Problems| {
-        problems.warning(
-            position.clone(),
-            name,
-            format!("\"{text}\" purges nothing that any route stores"),
-            "compare it with the key and tags of the routes",
-        );
-    };
+    let warn_of_idle =
+        |position: &Position, name: &str, text: &str, advice: &mut Heeding<'_, '_>| {
+            advice.tell(
+                Advice::IdlePurge,
+                position.clone(),
+                name,
+                format!("\"{text}\" purges nothing that any route stores"),
+                "compare it with the key and tags of the routes",
+            );
+        };
     for (position, text) in purge.keys.iter().zip(&purge.rule.keys_text) {
         if !routes.iter().any(|route| reaches_key(text, route)) {
-            warn_of_idle(position, "purge.keys", text, problems);
+            warn_of_idle(position, "purge.keys", text, advice);
         }
     }
     for (position, text) in purge.tags.iter().zip(&purge.rule.tags_text) {
         if !routes.iter().any(|route| reaches_tag(text, route)) {
-            warn_of_idle(position, "purge.tags", text, problems);
+            warn_of_idle(position, "purge.tags", text, advice);
         }
     }
 }

@@ -86,7 +86,9 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let log = tables::read_log(&mut input.reader("log", problems));
     let (routes, matcher) = rules::read_routes(&input, &defaults, problems);
     let purges = rules::read_purges(&input, problems);
-    advice::advise(&routes, &purges, &memory, &admin, problems);
+    advice::advise(
+        &input, &defaults, &routes, &purges, &memory, &admin, problems,
+    );
     mistakes::warn_of_mistakes(&input, &memory, &purges, problems);
     let lenient = LenientMatcher::new(routes.iter().map(|route| route.rule.path.as_str()));
     let config = Config {

@@ -5,7 +5,7 @@ use http::Method;
 use super::Input;
 use super::groups::Groups;
 use super::names::read_names;
-use super::settings::read_settings;
+use super::settings::{read_acknowledged, read_settings};
 use super::templates::{Templates, split_message};
 use super::words::read_path;
 use crate::config::problem::{Position, Problems};
@@ -149,6 +149,7 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
         name,
         path: path.unwrap_or_default(),
         methods: read_methods(reader),
+        acknowledge: read_acknowledged(reader),
         matcher,
         keys: templates.parse_all(reader, "keys", &keys, Site::Purge),
         keys_text: texts(&keys),

@@ -8,7 +8,7 @@ use super::redis::parse_outage;
 use super::words::read_header_names;
 use crate::config::problem::Position;
 use crate::config::read::Reader;
-use crate::config::{Abandoned, ClientCacheControl, Coherence, EncodedSlash, Settings};
+use crate::config::{Abandoned, Advice, ClientCacheControl, Coherence, EncodedSlash, Settings};
 use crate::entry::{Entry, Priority};
 use crate::http_cache::vary::{CookieNames, Variation};
 use crate::http_cache::{AppHeaders, CacheControlMode, Despite, Policy};
@@ -53,6 +53,7 @@ pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
             "data" => EncodedSlash::Data,
             _ => EncodedSlash::Pass,
         },
+        acknowledge: read_acknowledged(reader),
         origins: reader.origins(),
     }
 }
@@ -240,6 +241,13 @@ fn read_cookie_names(reader: &mut Reader<'_>) -> Vec<String> {
         names.push(name);
     }
     names
+}
+
+/// `acknowledge`: which advice is known and meant.
+pub(super) fn read_acknowledged(reader: &mut Reader<'_>) -> Vec<(Position, Advice)> {
+    let words = reader.all_texts("acknowledge").into_iter();
+    let advice = words.filter_map(|(place, word)| Some((place, Advice::parse(&word)?)));
+    advice.collect()
 }
 
 /// What a checked word stands for.

@@ -1,6 +1,7 @@
 //! The keys of `[[route]]`, `[[group]]` and `[[purge]]` alone.
 
 use super::{Field, Kind, field};
+use crate::config::Advice;
 
 pub(super) static ROUTE: &[Field] = &[
     field(
@@ -63,4 +64,10 @@ pub(super) static PURGE: &[Field] = &[
         "Keys to purge; * stands for anything, as does a variable that the write lacks.",
     ),
     field("tags", Kind::Texts, "", "Tags to purge, in the same form."),
+    field(
+        "acknowledge",
+        Kind::ManyOf(Advice::WORDS),
+        "",
+        "Advice of pannier check that is known and meant, by its code.",
+    ),
 ];

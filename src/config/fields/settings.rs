@@ -1,6 +1,7 @@
 //! The settings that a route has of its own, of its groups or of the defaults: the nearest counts.
 
 use super::{CODINGS, Field, Kind, PRIORITIES, field};
+use crate::config::Advice;
 
 pub(super) static SETTINGS: &[Field] = &[
     field(
@@ -177,6 +178,12 @@ pub(super) static SETTINGS: &[Field] = &[
         Kind::OneOf(&["finish", "end"]),
         "finish",
         "A fetch for the store that nobody waits for any more: finish it, or end it.",
+    ),
+    field(
+        "acknowledge",
+        Kind::ManyOf(Advice::WORDS),
+        "",
+        "Advice of pannier check that is known and meant, by its code; say why in a comment beside it.",
     ),
     field(
         "enabled",

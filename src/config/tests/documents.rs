@@ -36,6 +36,40 @@ fn the_full_file_shows_every_key_and_its_default() {
     }
 }
 
+/// What no key sets is said in the README's limits.
+#[test]
+fn the_readme_tells_limits_that_are_no_keys() {
+    use crate::entry::Entry;
+    use crate::http_cache::groups;
+    use crate::proxy::request::{admit, plan};
+    let readme = include_str!("../../../README.md");
+    let limits = readme.split("## Limits, and what is not there yet").nth(1);
+    let table: Vec<&str> = limits
+        .expect("a section")
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .collect();
+    #[rustfmt::skip]
+    let rows = [
+        ("answers under one key", Entry::MAX_VARIANTS),
+        ("a key", plan::MAX_KEY),
+        ("fields of a request", admit::MAX_FIELDS),
+        ("cache groups of an answer", groups::MAX_GROUPS),
+        ("cache groups of an answer", groups::MAX_LENGTH),
+    ];
+    for (what, limit) in rows {
+        let row = table.iter().find(|row| row[2..].starts_with(what));
+        let row = row
+            .unwrap_or_else(|| panic!("no row of {what}"))
+            .replace(',', "");
+        let mut numbers = row.split(|c: char| !c.is_ascii_digit());
+        assert!(
+            numbers.any(|number| number == limit.to_string()),
+            "{what}: {limit}"
+        );
+    }
+}
+
 #[test]
 fn the_readme_lists_every_key() {
     let expected: Vec<String> = SECTIONS

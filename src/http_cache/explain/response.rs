@@ -1,6 +1,7 @@
 //! Whether an answer with a given head would be stored, and what would then be said of it.
 
 use super::{Statement, of_itself};
+use crate::http_cache::forgotten::forgotten;
 use crate::http_cache::{Exchange, Policy, Reason, RequestHead, Stored, storable};
 
 /// What would become of an answer.
@@ -21,6 +22,10 @@ pub fn foresee(request: &RequestHead<'_>, response: &Exchange<'_>, policy: &Poli
             let stored_at = response.response_time;
             let mut statements = vec![Statement::new("stored", text, "RFC 9111 §3")];
             statements.extend(of_itself(stored, policy, stored_at));
+            for mistake in forgotten(response.headers, policy) {
+                let text = format!("{}; {}", mistake.as_str(), mistake.remedy());
+                statements.push(Statement::new("forgotten", text, "RFC 9110 §12.5.5"));
+            }
             statements
         }
         Err(reason) => {

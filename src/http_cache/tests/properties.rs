@@ -11,7 +11,7 @@ use crate::http_cache::directives::{RequestDirectives, ResponseDirectives};
 use crate::http_cache::vary::Variation;
 use crate::http_cache::{
     AppHeaders, CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Reuse,
-    Stored, invalidation, reuse, storable, validation,
+    Stored, invalidation, obstacles, reuse, storable, validation,
 };
 
 /// Values that mean something to a cache, broken ones, and bytes.
@@ -211,6 +211,32 @@ proptest! {
         }
         reuse(&request, None, false, policy, case.now);
         invalidation::further_targets("http", "h", "/a/b?c", &other);
+    }
+
+    #[test]
+    fn obstacles_begin_with_what_decides(case in case()) {
+        let all = obstacles(&case.request(), &case.exchange(), &case.policy);
+        match case.stored() {
+            Err(reason) => prop_assert_eq!(all.first(), Some(&reason)),
+            Ok(stored) if stored.is_partial() => {}
+            Ok(stored) => {
+                let none = HeaderMap::new();
+                let next = RequestHead {
+                    headers: &none,
+                    directives: RequestDirectives::default(),
+                    identity: Identity::COVERED,
+                    ..case.request()
+                };
+                let decided = reuse(&next, Some(&stored), true, &case.policy, stored.response_time);
+                let against = match decided {
+                    Reuse::Serve { .. } => vec![],
+                    Reuse::ServeAndRefresh { .. } => vec![Reason::Stale],
+                    Reuse::Validate { reason, .. } | Reuse::Fetch(reason) => vec![reason],
+                    other => panic!("{other:?}"),
+                };
+                prop_assert_eq!(all, against);
+            }
+        }
     }
 
     #[test]

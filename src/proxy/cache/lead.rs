@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::failure::{failed, stale_if_error};
 use super::fill;
-use super::fill::options::{FetchMode, FillAnswer, FillOptions, Leasing, Stale};
+use super::fill::options::{Fate, FetchMode, FillAnswer, FillOptions, Leasing, Stale};
 use super::fill::verdict::is_failure;
 use super::request::{CacheRequest, CacheRequestRef};
 use super::respond;
@@ -54,6 +54,14 @@ async fn without_place(request: CacheRequestRef<'_>, reason: Reason, stale: &Sta
     }
 }
 
+/// `stored` is said of what is stored, `stored=?0` of what is not, and neither of what is yet to be seen.
+fn tell_fate(outcome: Outcome, fate: Fate) -> Outcome {
+    match fate {
+        Fate::Open => outcome,
+        Fate::Known(stored) => outcome.stored(stored),
+    }
+}
+
 fn answered(
     request: CacheRequestRef<'_>,
     reason: Reason,
@@ -63,13 +71,15 @@ fn answered(
     match answer {
         FillAnswer::Streamed {
             response,
-            stored,
+            fate,
+            ttl,
             status,
         } => {
             let outcome = request.outcome(reason, response).asked_app(status);
-            match stored {
-                Ok(ttl) => outcome.ttl(ttl).stored(Ok(())),
-                Err(reason) => outcome.stored(Err(reason)),
+            let outcome = tell_fate(outcome, fate);
+            match ttl {
+                Some(ttl) if !matches!(fate, Fate::Known(Err(_))) => outcome.ttl(ttl),
+                _ => outcome,
             }
         }
         FillAnswer::Confirmed { variant, personal } => {
@@ -79,14 +89,12 @@ fn answered(
                 .because(reason);
             confirmed.with_fields(personal)
         }
-        FillAnswer::Completed { variant } => {
+        FillAnswer::Completed { variant, fate } => {
             let now = request.now();
             let age = variant.stored.age(now);
             let response = respond::stored(&request.head(), variant, age);
             let outcome = request.outcome(reason, response);
-            outcome
-                .asked_app(StatusCode::PARTIAL_CONTENT)
-                .stored(Ok(()))
+            tell_fate(outcome.asked_app(StatusCode::PARTIAL_CONTENT), fate)
         }
         // Another sidecar filled the key while this one waited for its lease.
         FillAnswer::Found { variant } => {

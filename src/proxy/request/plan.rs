@@ -2,6 +2,8 @@
 //!
 //! Values in, a decision out; only the check of a token reads the clock (`variables`).
 
+use std::ops::ControlFlow;
+
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
@@ -124,8 +126,43 @@ pub fn plan(context: &RequestContext) -> Plan {
     }
 }
 
+/// Every reason why a request is not looked up, the plan's own first; none of one that is.
+pub fn obstacles(context: &RequestContext) -> Vec<Reason> {
+    let plan = plan(context);
+    let mut all = match plan {
+        Plan::Upgrade { .. } => vec![Reason::Upgrade],
+        Plan::Write(_) => vec![Reason::Method],
+        Plan::Pass {
+            reason: Reason::Method,
+            ..
+        } => vec![Reason::Method],
+        Plan::Cache(_) | Plan::Pass { .. } => Vec::new(),
+    };
+    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    let rule = matched.as_ref().map(|(index, _)| *index);
+    let _ = each_obstacle(context, rule, |reason| {
+        all.push(reason);
+        ControlFlow::Continue(())
+    });
+    let params = matched.map(|(_, params)| params).unwrap_or_default();
+    all.extend(look_up(context, rule, &params).err());
+    all
+}
+
 /// Why a GET or HEAD passes whatever its key would be.
 fn find_obstacle(context: &RequestContext, rule: Option<usize>) -> Option<Reason> {
+    match each_obstacle(context, rule, ControlFlow::Break) {
+        ControlFlow::Break(reason) => Some(reason),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+/// Gives `found` each reason why a GET or HEAD passes whatever its key would be, as long as it wants to go on.
+fn each_obstacle(
+    context: &RequestContext,
+    rule: Option<usize>,
+    mut found: impl FnMut(Reason) -> ControlFlow<Reason>,
+) -> ControlFlow<Reason> {
     let RequestContext {
         live,
         parts,
@@ -135,7 +172,7 @@ fn find_obstacle(context: &RequestContext, rule: Option<usize>) -> Option<Reason
     let (path, query) = (parts.uri.path(), parts.uri.query());
     let announced = || present.has(Present::FRAMING) && has_body(&parts.headers);
     if context.has_body || announced() {
-        return Some(Reason::RequestBody);
+        found(Reason::RequestBody)?;
     }
     let Rule {
         route, settings, ..
@@ -147,24 +184,27 @@ fn find_obstacle(context: &RequestContext, rule: Option<usize>) -> Option<Reason
     };
     let (as_slash, as_letter) = (replaced("/"), replaced("-"));
     if target::is_ambiguous(as_slash.as_deref().unwrap_or(path)) {
-        return Some(Reason::AmbiguousPath);
+        found(Reason::AmbiguousPath)?;
     }
     let path = as_letter.as_deref().unwrap_or(path);
     if route.is_none() && live.config.defaults.unmatched == Unmatched::Pass {
-        return Some(Reason::NoRule);
+        found(Reason::NoRule)?;
     }
     if !settings.enabled {
-        return Some(Reason::Disabled);
+        found(Reason::Disabled)?;
     }
     let key = route.map_or(&live.default_key, |route| &route.key);
     if settings.ignore_query.find_unkeyed(key, query).is_some() {
-        return Some(Reason::UnkeyedQuery);
+        found(Reason::UnkeyedQuery)?;
     }
     if live.config.lenient.find_other(path, rule).is_some() {
-        return Some(Reason::AmbiguousRule);
+        found(Reason::AmbiguousRule)?;
     }
     let keyed = keyed_credentials(context, route);
-    overrides::find_unkeyed(context, keyed).map(|_| Reason::UnkeyedHeader)
+    if overrides::find_unkeyed(context, keyed).is_some() {
+        found(Reason::UnkeyedHeader)?;
+    }
+    ControlFlow::Continue(())
 }
 
 /// The key of a GET or HEAD, or what it lacks.
@@ -196,8 +236,28 @@ fn look_up(
     })
 }
 
+/// For what is said of an answer though its request is not looked up: as the rule would, under no key.
+pub fn look_up_anyway(context: &RequestContext, rule: Option<usize>) -> Lookup {
+    let Rule {
+        route, settings, ..
+    } = context.live.rule(rule);
+    let (headers, cookies) = all_unkeyed(context, route);
+    Lookup {
+        rule,
+        key: Key {
+            text: String::new(),
+            form: String::new(),
+        },
+        identity: Identity {
+            unkeyed_authorization: !headers.is_empty(),
+            unkeyed_cookie: !cookies.is_empty(),
+        },
+        selector: selector_of(route, settings, context),
+    }
+}
+
 /// Longer keys cost more to index than their answers save.
-const MAX_KEY: usize = 4096;
+pub const MAX_KEY: usize = 4096;
 
 fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
     let other = target::normalized(context.parts.uri.path());
@@ -281,16 +341,31 @@ pub fn find_unkeyed<'c>(
     route: Option<&Route>,
     claims: Option<&Value>,
 ) -> Unkeyed<'c> {
-    let token = context
-        .live
-        .config
-        .jwt
-        .as_ref()
-        .map(|jwt| match &jwt.source {
-            JwtSource::Authorization => TokenField::Authorization,
-            JwtSource::Cookie(name) => TokenField::Cookie(name),
-        });
+    let token = token_field(context);
     keyed_credentials(context, route).find_unkeyed(&context.parts.headers, claims, token)
+}
+
+/// Where the config looks for a token.
+fn token_field(context: &RequestContext) -> Option<TokenField<'_>> {
+    let jwt = context.live.config.jwt.as_ref();
+    jwt.map(|jwt| match &jwt.source {
+        JwtSource::Authorization => TokenField::Authorization,
+        JwtSource::Cookie(name) => TokenField::Cookie(name),
+    })
+}
+
+/// All credentials that the request brings and the key of its rule does not carry: header fields, and cookies.
+pub fn all_unkeyed(context: &RequestContext, route: Option<&Route>) -> (Vec<String>, Vec<String>) {
+    let template = route.map_or(&context.live.default_key, |route| &route.key);
+    let claims = variables::verified_claims(context, template.reads_jwt());
+    let keyed = keyed_credentials(context, route);
+    let headers = &context.parts.headers;
+    let (fields, cookies) = keyed.all_unkeyed(headers, claims.as_ref(), token_field(context));
+    let fields = fields.into_iter().map(ToString::to_string);
+    let cookies = cookies
+        .into_iter()
+        .map(|name| String::from_utf8_lossy(name).into_owned());
+    (fields.collect(), cookies.collect())
 }
 
 /// What the key of a rule, or of unmatched requests, carries of a requester.

@@ -46,6 +46,9 @@ pub struct Memory {
     shards: Box<[LockedShard]>,
 }
 
+/// What an entry with a small head takes beside its body, generously.
+const SMALL_HEAD: u64 = 16 * 1024;
+
 impl Memory {
     /// A tier of at most `max` bytes; 0: holds nothing.
     pub fn new(max: u64, in_flight: InFlight) -> Memory {
@@ -112,7 +115,7 @@ impl Memory {
     }
 
     /// Adds `variant` to the variants under `key`. Refused with [`Reason::Fenced`] if a purge since `mark`
-    /// covers it (promise I3).
+    /// covers it (promise I3), and with [`Reason::BudgetFull`] by a tier that holds nothing.
     ///
     /// Where there is no room for all of them together, the entry that was there goes as well.
     pub fn add(
@@ -124,7 +127,7 @@ impl Memory {
         now: SystemTime,
     ) -> Result<(), Reason> {
         let Some((shard, hash)) = self.shard_of(key) else {
-            return Ok(());
+            return Err(Reason::BudgetFull);
         };
         let mut before = shard.lock().peek(hash, key).cloned();
         // Packing takes too long for the lock, so what was there may have changed meanwhile.
@@ -142,6 +145,13 @@ impl Memory {
             }
             before = held.cloned();
         }
+    }
+
+    /// Whether a body of `length` bytes is small for the tier, so that it finds a place unless all that is there
+    /// is of a higher priority.
+    pub fn is_small(&self, length: usize) -> bool {
+        let shards = self.shards.len().max(1) as u64;
+        (length as u64).saturating_add(SMALL_HEAD) <= self.max / shards / 2
     }
 
     /// Removes every entry that `purge` covers; returns how many. Enter the purge in the fence first: an

@@ -194,7 +194,8 @@ fn replace_forgets_what_was_there_and_add_keeps_it() {
 fn a_tier_of_no_bytes_holds_nothing() {
     let bench = Bench::new(0);
     assert_eq!(bench.hold("key", variant("body")), Ok(()));
-    assert_eq!(bench.add("key", variant("body"), at(0)), Ok(()));
+    let added = bench.add("key", variant("body"), at(0));
+    assert_eq!(added, Err(Reason::BudgetFull));
     assert!(!bench.holds("key"));
     assert_eq!(bench.purge(everything()), 0);
     assert_eq!(bench.purge(keys(&["key", "*"])), 0);

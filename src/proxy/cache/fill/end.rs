@@ -8,7 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::options::FillAnswer;
+use super::options::{Fate, FillAnswer};
 use crate::body::Body;
 use crate::config::Coherence;
 use crate::entry::Variant;
@@ -29,6 +29,9 @@ pub(super) struct Fill {
     pub(super) leader: Option<Leader>,
     /// `None`: not yet granted, not needed since another sidecar has stored, or used.
     pub(super) ticket: Option<Ticket>,
+    /// The answer to that client, if all of it is at hand: it leaves when it is known whether it is stored, as far
+    /// as nobody has to be waited for.
+    pub(super) whole: Option<FillAnswer>,
     /// When the app was asked.
     pub(super) asked: Instant,
 }
@@ -140,10 +143,21 @@ impl Fill {
         let request = self.request.by_ref();
         let store = &request.cache.store;
         let (coherence, since) = (request.coherence(), ticket.mark());
+        // The client waits for Redis only where nothing but Redis can hold it.
+        let (length, tags) = (variant.body.len(), Tags::Known(&variant.tags));
+        if store.is_shared()
+            && store.expects_to_keep(&ticket, length, tags, coherence)
+            && let Some(answer) = self.whole.take()
+        {
+            reply(&mut self.client, answer.known(Ok(())));
+        }
         let outage = request.rule().settings.outage;
         let stored = store
             .commit(ticket, variant.clone(), coherence, outage)
             .await;
+        if let Some(answer) = self.whole.take() {
+            reply(&mut self.client, answer.known(stored));
+        }
         if let Err(reason) = stored {
             self.count_not_stored(reason);
             if matches!(reason, Reason::Fenced | Reason::LeaseLost) {
@@ -161,6 +175,20 @@ impl Fill {
         self.tell_waiters(ready);
     }
 
+    /// Whether an answer whose body states `length` and is still to come will be stored, if it comes whole: the
+    /// most that can be said when its head leaves.
+    pub(super) fn expects_to_keep(&self, length: Option<u64>) -> bool {
+        let request = self.request.by_ref();
+        let tags = request.rule().tags();
+        let (Some(ticket), Some(length)) = (&self.ticket, length) else {
+            return false;
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let store = &request.cache.store;
+        !tags.iter().any(|tag| tag.reads_response())
+            && store.expects_to_keep(ticket, length, Tags::Known(&[]), request.coherence())
+    }
+
     /// Stores nothing: counts why, tells those who wait and the client, and gives the ticket back.
     async fn settle(
         mut self: Box<Self>,
@@ -172,7 +200,11 @@ impl Fill {
             self.count_not_stored(reason);
         }
         self.tell_waiters(result);
-        if let Some(answer) = answer {
+        let refused = |answer: FillAnswer| match not_stored {
+            Some(reason) => answer.known(Err(reason)),
+            None => answer,
+        };
+        if let Some(answer) = answer.or_else(|| self.whole.take().map(refused)) {
             reply(&mut self.client, answer);
         }
         if let Some(ticket) = self.ticket.take() {
@@ -220,8 +252,17 @@ impl Fill {
         cache.flights.note(lookup, memo);
     }
 
+    /// Counts and logs why an answer was not stored: its head may have left before that was known.
     fn count_not_stored(&self, reason: Reason) {
-        self.request.by_ref().rule().metrics.not_stored(reason);
+        let request = self.request.by_ref();
+        let rule = request.rule();
+        rule.metrics.not_stored(reason);
+        tracing::debug!(
+            target: "pannier::fill",
+            rule = rule.name().unwrap_or("-"),
+            path = request.context.parts.uri.path(),
+            not_stored = reason.as_str(),
+        );
     }
 }
 
@@ -238,7 +279,8 @@ fn unstored(response: Response<Body>, reason: Reason) -> FillAnswer {
     let status = response.status();
     FillAnswer::Streamed {
         response,
-        stored: Err(reason),
+        fate: Fate::Known(Err(reason)),
+        ttl: None,
         status,
     }
 }

@@ -117,6 +117,11 @@ impl Gathering {
         Body::stream(self.shared.reader(self.stated[0]))
     }
 
+    /// Whether all there is of it has come.
+    pub(super) fn is_at_hand(&self) -> bool {
+        self.gathered.is_some()
+    }
+
     /// The whole body, which is as long as its message says (RFC 9110 §8.6), and a part as its range
     /// (§14.4). That it broke off is told with the `path`.
     pub(super) async fn whole(&mut self, path: &str) -> Result<Bytes, Reason> {

@@ -118,6 +118,7 @@ async fn run(
         client,
         leader,
         ticket: None,
+        whole: None,
         asked: Instant::now(),
     });
     let end = match claim(&fill.request, leasing).await {

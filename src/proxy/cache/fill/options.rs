@@ -75,8 +75,10 @@ pub(in crate::proxy::cache) enum FillAnswer {
     Streamed {
         /// Head and body.
         response: Response<Body>,
-        /// The freshness left, in seconds, of what is being stored, or why nothing is.
-        stored: Result<i64, Reason>,
+        /// What is known of storing it.
+        fate: Fate,
+        /// The freshness left, in seconds, of what may be stored.
+        ttl: Option<i64>,
         /// The app's status.
         status: StatusCode,
     },
@@ -91,6 +93,8 @@ pub(in crate::proxy::cache) enum FillAnswer {
     Completed {
         /// Whole now.
         variant: Arc<Variant>,
+        /// What is known of storing it.
+        fate: Fate,
     },
     /// Another sidecar stored it meanwhile.
     Found {
@@ -101,17 +105,36 @@ pub(in crate::proxy::cache) enum FillAnswer {
     Failed(StatusCode, Reason),
 }
 
+/// What is known of storing an answer when its head leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy::cache) enum Fate {
+    /// It may be stored; whether it is depends on the rest of its body, on Redis and on purges.
+    Open,
+    /// It is stored, or it is not for this reason.
+    Known(Result<(), Reason>),
+}
+
 impl FillAnswer {
+    /// With what has become known of storing it.
+    pub(in crate::proxy::cache) fn known(mut self, stored: Result<(), Reason>) -> FillAnswer {
+        if let FillAnswer::Streamed { fate, .. } | FillAnswer::Completed { fate, .. } = &mut self {
+            *fate = Fate::Known(stored);
+        }
+        self
+    }
+
     /// Keeps `guard` until the client has all of it, or has gone.
     pub(in crate::proxy::cache) fn guarded(self, guard: impl Droppable + 'static) -> FillAnswer {
         match self {
             FillAnswer::Streamed {
                 response,
-                stored,
+                fate,
+                ttl,
                 status,
             } => FillAnswer::Streamed {
                 response: response.map(|body| body.guarded(guard)),
-                stored,
+                fate,
+                ttl,
                 status,
             },
             at_hand => at_hand,

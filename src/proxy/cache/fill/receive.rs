@@ -8,12 +8,13 @@ use http::{HeaderMap, Response, StatusCode};
 use super::ask::{Arrival, take_apart};
 use super::end::{Fill, FillEnd, reply};
 use super::gather::{Gathering, Room};
-use super::options::{FetchMode, FillAnswer};
+use super::options::{Fate, FetchMode, FillAnswer};
 use super::{keep, rest, tags};
 use crate::body::Body;
 use crate::entry::Variant;
 use crate::http_cache::{Reason, Stored, validation};
 use crate::proxy::cache::request::{CacheRequest, CacheRequestRef};
+use crate::proxy::obstacles::log;
 
 /// A 304: what is stored holds, with new freshness (RFC 9111 §4.3.4).
 pub(super) fn confirm(
@@ -52,10 +53,10 @@ pub(super) async fn complete(
     let request = fill.request.by_ref();
     let (stored, body) = rest::join(request, *arrival, &part, missing).await?;
     let variant = Arc::new(keep::new_variant(request, stored, body.clone()));
-    let answer = FillAnswer::Completed {
+    fill.whole = Some(FillAnswer::Completed {
         variant: variant.clone(),
-    };
-    reply(&mut fill.client, answer);
+        fate: Fate::Open,
+    });
     Ok(tag(fill, variant, body, None))
 }
 
@@ -69,8 +70,14 @@ pub(super) async fn take(
     let request = fill.request.by_ref();
     let variant = match keep::judge_storable(request, &arrival) {
         Ok(variant) => variant,
-        Err(reason) => return FillEnd::Uncacheable(reason, pass_through(request, arrival)),
+        Err(reason) => {
+            let exchange = arrival.exchange();
+            log::tell_refused(request.context, request.lookup, &exchange, reason);
+            return FillEnd::Uncacheable(reason, pass_through(request, arrival));
+        }
     };
+    let fields = arrival.response.headers();
+    log::tell_forgotten(request.context, request.rule(), fields);
     let room = match Room::take(request.cache.store.in_flight(), arrival.length()) {
         Ok(room) => room,
         Err(reason) => return FillEnd::Uncacheable(reason, pass_through(request, arrival)),
@@ -78,6 +85,7 @@ pub(super) async fn take(
     if let Some(leader) = &fill.leader {
         leader.begun();
     }
+    let length = arrival.length();
     let (status, response_time) = (arrival.response.status(), arrival.response_time);
     let (head, body) = take_apart(request, arrival.response);
     let mut gathering = Gathering::new(
@@ -90,10 +98,17 @@ pub(super) async fn take(
     let response = unless_held(request, response, &variant.stored);
     let answer = FillAnswer::Streamed {
         response,
-        stored: Ok(variant.stored.ttl(response_time)),
+        fate: Fate::Open,
+        ttl: Some(variant.stored.ttl(response_time)),
         status,
     };
-    reply(&mut fill.client, answer);
+    if gathering.is_at_hand() {
+        fill.whole = Some(answer);
+    } else if fill.expects_to_keep(length) {
+        reply(&mut fill.client, answer.known(Ok(())));
+    } else {
+        reply(&mut fill.client, answer);
+    }
     let gathered = gathering.whole(request.context.parts.uri.path()).await;
     // The client learns now of an end that nobody told it, and the app's connection is free.
     drop(gathering);

@@ -1,0 +1,266 @@
+//! What of a request keeps it from being looked up, or from what others are answered.
+
+use super::lift::{KeyStep, Lift};
+use super::obstacle::Obstacle;
+use crate::http_cache::Reason;
+use crate::live::Rule;
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::plan::{self, Plan};
+use crate::proxy::request::{overrides, variables};
+use crate::routes::target;
+
+/// All that stands between the request and an answer from the store, whatever the app answers: the plan's own
+/// reason first.
+pub fn of_request(context: &RequestContext) -> Vec<Obstacle> {
+    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    let rule = matched.map(|(index, _)| index);
+    let mut all: Vec<Obstacle> = plan::obstacles(context)
+        .into_iter()
+        .map(|reason| describe(context, rule, reason))
+        .collect();
+    let settings = context.live.rule(rule);
+    let is_covered = match plan::plan(context) {
+        Plan::Cache(lookup) => lookup.identity.covered(),
+        // Said all the same: it would stand in the way next.
+        Plan::Pass { .. } => all_unkeyed(context, rule).is_none(),
+        Plan::Write(_) | Plan::Upgrade { .. } => true,
+    };
+    if !is_covered && !settings.policy.shared {
+        all.extend(identity(context, rule, Reason::Identity));
+    }
+    all.extend(no_tier(context));
+    all
+}
+
+/// Nothing can be stored anywhere.
+fn no_tier(context: &RequestContext) -> Option<Obstacle> {
+    let config = &context.live.config;
+    let has_none = config.memory.max == 0 && config.redis.is_none();
+    has_none.then(|| Obstacle {
+        reason: Reason::BudgetFull,
+        what: "memory.max is 0B and there is no [redis], so nothing is stored".to_owned(),
+        lifts: vec![Lift::set_in(
+            "[memory]",
+            "max",
+            "\"64MiB\"",
+            "so much is held in this process",
+        )],
+    })
+}
+
+fn describe(context: &RequestContext, index: Option<usize>, reason: Reason) -> Obstacle {
+    let rule = context.live.rule(index);
+    let (what, lifts) = match reason {
+        Reason::NoRule => no_rule(context),
+        Reason::Disabled => (
+            "the rule says enabled = false".to_owned(),
+            vec![Lift::set(rule, "enabled", "true", "the path is cached")],
+        ),
+        Reason::UnkeyedQuery => unkeyed_query(context, rule),
+        Reason::MissingVariable => missing_variable(context, index),
+        Reason::UnkeyedHeader => unkeyed_header(context, rule),
+        Reason::AmbiguousRule => (other_rule(context, index), Vec::new()),
+        Reason::AmbiguousPath => (fixed(reason).to_owned(), encoded_slash(context, rule)),
+        other => (fixed(other).to_owned(), Vec::new()),
+    };
+    Obstacle {
+        reason,
+        what,
+        lifts,
+    }
+}
+
+/// What no line of the config lifts.
+fn fixed(reason: Reason) -> &'static str {
+    match reason {
+        Reason::RequestBody => "a GET with a body",
+        Reason::AmbiguousPath => {
+            "the path can be read in two ways (%2F, %2E, //, ; or a broken escape)"
+        }
+        Reason::KeyTooLong => "the key would be longer than 4096 bytes",
+        Reason::Method => {
+            "the method is neither GET nor HEAD, and what it answers is nobody else's"
+        }
+        Reason::Upgrade => "the connection is handed over after the app's 101",
+        other => other.as_str(),
+    }
+}
+
+fn no_rule(context: &RequestContext) -> (String, Vec<Lift>) {
+    let path = context.parts.uri.path();
+    let lifts = vec![
+        Lift::route(
+            path,
+            "this path is cached; write {id} for what changes in it",
+        ),
+        Lift::set_for_all(
+            "unmatched",
+            "\"rfc9111\"",
+            "what no route matches is cached by its own header fields",
+        ),
+    ];
+    ("no [[route]] matches the path".to_owned(), lifts)
+}
+
+fn unkeyed_query(context: &RequestContext, rule: Rule<'_>) -> (String, Vec<Lift>) {
+    let key = rule
+        .route
+        .map_or(&context.live.default_key, |route| &route.key);
+    let fields = rule
+        .settings
+        .ignore_query
+        .unkeyed(key, context.parts.uri.query());
+    let mut names: Vec<String> = Vec::new();
+    for name in fields.map(str::to_owned) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let what = format!(
+        "the key does not name {} {}",
+        counted(names.len(), "the query field", "the query fields"),
+        quoted(&names)
+    );
+    let is_plain = |name: &String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        !name.is_empty() && name.bytes().all(plain)
+    };
+    let in_key = names.iter().all(is_plain).then(|| {
+        let steps = names
+            .iter()
+            .map(|name| KeyStep::Append(format!("{{query.{name}|}}")));
+        Lift::key(rule, steps.collect(), "each value has an answer of its own")
+    });
+    let ignored = Lift::list(rule, "ignore_query", names, "it changes no answer");
+    let lifts = std::iter::once(ignored).chain(in_key.flatten());
+    (what, lifts.collect())
+}
+
+fn missing_variable(context: &RequestContext, index: Option<usize>) -> (String, Vec<Lift>) {
+    let live = &context.live;
+    let rule = live.rule(index);
+    let matched = variables::match_route(live, context.parts.uri.path());
+    let params = matched.map(|(_, params)| params).unwrap_or_default();
+    let template = rule.route.map_or(&live.default_key, |route| &route.key);
+    let claims = variables::verified_claims(context, template.reads_jwt());
+    let query = variables::keyed_query(live, index, context.parts.uri.query());
+    let mut scope = variables::template_scope(context, &params, claims.as_ref());
+    scope.query = query.as_deref();
+    let missing = template.missing(&scope);
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let what = format!("the request lacks {} of the key", missing.join(", "));
+    let steps = missing.into_iter().map(KeyStep::Default).collect();
+    let lift = Lift::key(
+        rule,
+        steps,
+        "requests without it share an answer of their own",
+    );
+    (what, lift.into_iter().collect())
+}
+
+fn unkeyed_header(context: &RequestContext, rule: Rule<'_>) -> (String, Vec<Lift>) {
+    let keyed = plan::keyed_credentials(context, rule.route);
+    let Some(name) = overrides::find_unkeyed(context, keyed) else {
+        return (String::new(), Vec::new());
+    };
+    let what = format!("{name} may make the app answer something else than the request line says");
+    if name == http::header::CONNECTION {
+        return (what, Vec::new());
+    }
+    let believed = is_of_gateways(name.as_str()).then(|| {
+        let gateway = format!("[\"{}\"]", context.peer);
+        let means =
+            "the gateway at this address is believed; what it says selects among the answers";
+        Lift::set_in("[listen]", "trusted_proxies", &gateway, means)
+    });
+    let steps = vec![KeyStep::Append(format!("{{header.{name}|}}"))];
+    let in_key = Lift::key(rule, steps, "each value has an answer of its own");
+    (what, believed.into_iter().chain(in_key).collect())
+}
+
+fn is_of_gateways(name: &str) -> bool {
+    name == "forwarded" || name.starts_with("x-forwarded-")
+}
+
+/// Where nothing but `%2F` makes the path odd.
+fn encoded_slash(context: &RequestContext, rule: Rule<'_>) -> Vec<Lift> {
+    let as_slash = target::replace_encoded_slashes(context.parts.uri.path(), "/");
+    let lifted = as_slash.filter(|path| rule.route.is_some() && !target::is_ambiguous(path));
+    let means = "%2F is a part of a value, for the app as well";
+    let lift = lifted.map(|_| Lift::set(rule, "encoded_slash", "\"data\"", means));
+    lift.into_iter().collect()
+}
+
+fn other_rule(context: &RequestContext, index: Option<usize>) -> String {
+    let live = &context.live;
+    let other = live
+        .config
+        .lenient
+        .find_other(context.parts.uri.path(), index);
+    let other = live.rule(other).name().unwrap_or_default();
+    format!(
+        "an app that decodes, trims or folds the path, or takes a suffix off it, would answer what rule {other} \
+         is about; write the path as that rule has it"
+    )
+}
+
+/// The fields and cookies that say who asks and that the key lacks.
+fn all_unkeyed(
+    context: &RequestContext,
+    index: Option<usize>,
+) -> Option<(Vec<String>, Vec<String>)> {
+    let route = context.live.rule(index).route;
+    let (headers, cookies) = plan::all_unkeyed(context, route);
+    (!headers.is_empty() || !cookies.is_empty()).then_some((headers, cookies))
+}
+
+/// What says who asks, and how its answers may be kept; `reason` is who finds it in the way.
+pub(super) fn identity(
+    context: &RequestContext,
+    index: Option<usize>,
+    reason: Reason,
+) -> Option<Obstacle> {
+    let rule = context.live.rule(index);
+    let (headers, cookies) = all_unkeyed(context, index)?;
+    let fields = headers.iter().cloned();
+    let named = cookies.iter().map(|name| format!("the cookie {name}"));
+    let named: Vec<String> = fields.chain(named).collect();
+    let what = format!(
+        "the request has {}, which the key does not carry, so only what says public or s-maxage is shared",
+        named.join(", ")
+    );
+    let headers = headers.iter().map(|name| format!("{{header.{name}}}"));
+    let of_cookies = cookies.iter().map(|name| format!("{{cookie.{name}}}"));
+    let only_cookies = headers.len() == 0;
+    let steps = headers.chain(of_cookies).map(KeyStep::Append).collect();
+    let in_key = Lift::key(
+        rule,
+        steps,
+        "each person has an answer of their own; purge rules for the key need :* at its end",
+    );
+    let shared = Lift::set(
+        rule,
+        "shared",
+        "true",
+        "the answer is the same for everyone",
+    );
+    let ignored = only_cookies.then(|| {
+        let means = "they change no answer";
+        Lift::list(rule, "ignore_cookies", cookies, means)
+    });
+    let lifts = in_key.into_iter().chain([shared]).chain(ignored);
+    Some(Obstacle {
+        reason,
+        what,
+        lifts: lifts.collect(),
+    })
+}
+
+fn counted<'w>(count: usize, one: &'w str, many: &'w str) -> &'w str {
+    if count == 1 { one } else { many }
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    names.join(", ")
+}

@@ -64,6 +64,13 @@ impl Journal {
         }
     }
 
+    /// Enters purges that had failed before this process began.
+    pub(in crate::store) fn restore(&self, failed: impl IntoIterator<Item = Arc<Purge>>) {
+        for purge in failed {
+            self.push(purge, true);
+        }
+    }
+
     /// Whether an unconfirmed purge covers `key` with `tags`: then what Redis holds under it is neither
     /// served nor added to (promise I2). Without tags, only what covers it by its key counts.
     pub(in crate::store) fn covers(&self, key: &str, tags: &[Box<str>]) -> bool {

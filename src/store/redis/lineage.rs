@@ -120,6 +120,25 @@ impl Lineages {
         Lineages((0..shards).map(|_| Lineage::default()).collect())
     }
 
+    /// How many shards there are.
+    pub(super) fn shards(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes for known what was so before this process began.
+    pub(super) fn restore(&self, shard: usize, before: Known) {
+        let lineage = &self.0[shard];
+        *lineage.known.lock() = before;
+        lineage
+            .generation
+            .store(before.generation.0, Ordering::Release);
+    }
+
+    /// Whether this process has asked for a shard's data.
+    pub(super) fn has_asked(&self, shard: usize) -> bool {
+        self.0[shard].history.lock().is_some()
+    }
+
     /// The latest generation known of a shard.
     pub(super) fn generation(&self, shard: usize) -> Generation {
         Generation(self.0[shard].generation.load(Ordering::Acquire))

@@ -1,11 +1,13 @@
 //! `[redis] journal`: Redis and the sidecar that purged die together, and what it purged stays purged (promises I2
 //! and I4).
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use pannier::app::App;
+use pannier::config::{Config, Env};
 
 use crate::running::Running;
 use crate::support::app::{Answer, TestApp};
@@ -270,14 +272,18 @@ async fn a_damaged_one_makes_all_void_once() {
 async fn two_sidecars_do_not_share_one() {
     let world = World::new(Journal::Kept).await;
     let running = world.start();
-    let second = Command::new(env!("CARGO_BIN_EXE_pannier"))
-        .args(["run", "--config", &world.write_config()])
-        .env("PANNIER_LISTEN_PROXY", "127.0.0.1:0")
-        .env("PANNIER_LISTEN_ADMIN", "127.0.0.1:0")
-        .output()
-        .expect("it runs");
-    assert!(!second.status.success());
-    let words = String::from_utf8_lossy(&second.stderr);
+    let start = || {
+        let env = Env::from_pairs([
+            ("PANNIER_LISTEN_PROXY", "127.0.0.1:0"),
+            ("PANNIER_LISTEN_ADMIN", "127.0.0.1:0"),
+        ]);
+        let loaded = Config::load(Path::new(&world.write_config()), &env);
+        App::start(
+            loaded.unwrap_or_else(|errors| panic!("{errors}")).config,
+            None,
+        )
+    };
+    let words = start().err().expect("it is refused").to_string();
     let path = world.path_of_journal().display().to_string();
     for expected in [
         path.as_str(),
@@ -287,5 +293,6 @@ async fn two_sidecars_do_not_share_one() {
         assert!(words.contains(expected), "{expected}: {words}");
     }
     drop(running);
-    world.start();
+    start().expect("it is free again").shutdown();
+    start().expect("and again").shutdown();
 }

@@ -4,7 +4,8 @@
 //! All that is stored in a shard belongs to its *generation*. Another one begins, by a script and so for all
 //! sidecars at once, when bookkeeping was lost, and when a beat finds that purges are missing which its process
 //! knows of: a generation that is earlier than the last known, a purge number below the highest seen, or one
-//! below that of the process's own last purge. The own one is exact, whatever others have purged since.
+//! below that of the process's own last purge. The own one is exact, whatever others have purged since. With
+//! `[redis] journal` the next process knows what this one knew (`recorder`).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,7 +6,8 @@
 //!
 //! Files use each other downwards only: `attached` and `supervisor` use the commands (`lookups`,
 //! `lease`, `purge`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
-//! `connection`, which knows the `tier`; the rest stands alone.
+//! `connection`, which knows the `tier`; the rest stands alone, but for the `recorder`, which keeps a `record` of the
+//! `journal` and the `lineage` in the `journal_file`.
 
 mod attached;
 mod beat;

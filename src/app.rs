@@ -67,7 +67,7 @@ impl App {
         let clock = Clock::default();
         let listen = config.listen.clone();
         let max_fills = config.upstream.max_fills;
-        let store = Store::new(&config, clock.clone(), metrics.clone());
+        let store = Store::new(&config, clock.clone(), metrics.clone()).keeping_journal()?;
         let in_flight = store.in_flight().clone();
         let live = Live::new(config, source, &metrics, &in_flight)?;
         let parts = Parts {

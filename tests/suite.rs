@@ -21,6 +21,7 @@ mod history;
 mod http2;
 mod interop;
 mod invalidation;
+mod journal;
 mod making_room;
 mod model;
 mod partial;

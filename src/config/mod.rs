@@ -215,6 +215,8 @@ pub struct Redis {
     pub outage_ttl: Duration,
     /// A PEM file of further certificate authorities for `rediss://`.
     pub ca_file: Option<PathBuf>,
+    /// The file that says after a restart which purges this sidecar knows of.
+    pub journal: Option<PathBuf>,
     /// The version of the stored layout. No key of the file: `None`, this program's own, unless a test
     /// starts sidecars of two layouts side by side.
     pub layout: Option<u32>,

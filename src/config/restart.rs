@@ -43,7 +43,7 @@ impl Config {
     }
 }
 
-fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 10] {
+fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 11] {
     [
         ("redis.url", a.url != b.url),
         ("redis.namespace", a.namespace != b.namespace),
@@ -58,5 +58,6 @@ fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 10] {
         ("redis.outage", a.outage != b.outage),
         ("redis.outage_ttl", a.outage_ttl != b.outage_ttl),
         ("redis.ca_file", a.ca_file != b.ca_file),
+        ("redis.journal", a.journal != b.journal),
     ]
 }

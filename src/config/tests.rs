@@ -306,7 +306,7 @@ fn a_wrong_variable_is_named() {
         if (field.kind == Kind::Text && field.key != "url") || field.key == "ignore_query" {
             continue;
         }
-        let shown = match parse_with(&text, &[(&name, "(")]) {
+        let shown = match parse_with(&text, &[(&name, "none/(")]) {
             Ok(_) => panic!("{name} is not read"),
             Err(errors) => errors.to_string(),
         };
@@ -487,6 +487,12 @@ fn what_needs_a_restart() {
             redis.into(),
             "[redis]\nurl = \"redis://b\"\n".into(),
             vec!["redis.url"],
+        ),
+        (
+            "a journal",
+            redis.into(),
+            format!("{redis}journal = \"journal\"\n"),
+            vec!["redis.journal"],
         ),
         (
             "reloadable",

@@ -18,10 +18,12 @@ use std::time::{Duration, SystemTime};
 pub use self::fence::{Fence, Mark, Tags};
 pub use self::inspect::{Holding, Inspection};
 pub use self::memory::Memory;
-pub use self::redis::Unanswered;
+pub use self::redis::{JournalError, Unanswered};
 pub use self::ticket::Ticket;
 
-use self::redis::{AttachedTier, HeldLease, Lease, NotPurged, Presence, Put, Session, Tier};
+use self::redis::{
+    AttachedTier, HeldLease, Lease, NotPurged, Outlives, Presence, Put, Session, Tier,
+};
 use crate::clock::Clock;
 use crate::config::{Coherence, Config, Outage};
 use crate::entry::{Entry, Variant};
@@ -91,6 +93,17 @@ impl Store {
             }),
             redis: None,
         }
+    }
+
+    /// This store, in the one process that keeps the file of `[redis] journal`, if there is to be one. Call it before
+    /// anything is attached.
+    pub fn keeping_journal(mut self) -> Result<Store, JournalError> {
+        let shared = Arc::get_mut(&mut self.shared).expect("nothing is attached yet");
+        if let Some(tier) = &mut shared.tier {
+            let tier = Arc::get_mut(tier).expect("nothing is attached yet");
+            tier.keep_journal()?;
+        }
+        Ok(self)
     }
 
     /// This store with a Redis connection of this runtime's own, which is made in the background. Call it
@@ -355,7 +368,7 @@ impl Store {
 
     /// Removes all that `purge` covers from both tiers, and fences every fill under way (promises I2 and
     /// I3). Where Redis cannot be reached the purge is kept, and what it covers is not served from Redis
-    /// until it has landed there (promise I4).
+    /// until it has landed there (promise I4). Either way the journal's file knows of it in the end.
     ///
     /// If its future is dropped half-way, memory is purged, and Redis will be.
     pub async fn purge(&self, purge: Purge) -> Purged {
@@ -389,8 +402,16 @@ impl Store {
                 !tier.lands_soon(id).await
             }
             // It has been waited for already, or waiting is of no use.
-            Err(NotPurged::Refused) => true,
+            Err(NotPurged::Refused) => {
+                unconfirmed.fail();
+                true
+            }
         };
+        let outlives = match pending {
+            true => Outlives::Machine,
+            false => Outlives::Process,
+        };
+        tier.record(outlives).await;
         Purged {
             memory,
             redis: Some(sent.unwrap_or_default()),

@@ -1,6 +1,9 @@
 //! `[redis]`: the shared store.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::{Access, access};
 
 use super::Input;
 use super::readable::warn_of_readable_config;
@@ -53,9 +56,37 @@ pub(super) fn read_redis(input: &Input<'_>, problems: &mut Problems) -> Option<R
         outage: parse_outage(&reader.word("outage")),
         outage_ttl: reader.duration("outage_ttl"),
         ca_file,
+        journal: read_journal(&mut reader, input),
         layout: None,
         url: url?,
     })
+}
+
+/// The path, whose file is made at the start. A failed write is too late to say that there may be none.
+fn read_journal(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<PathBuf> {
+    let path = input.path(&reader.text("journal")?);
+    if let Err(error) = may_write(&path) {
+        let what = format!("{} cannot be written ({error})", path.display());
+        let remedy = "write the path of a file in a folder that is there, and in which this user may make files";
+        reader.reject("journal", what, remedy);
+    }
+    Some(path)
+}
+
+/// Whether the file may be written, or made where there is none.
+fn may_write(path: &Path) -> rustix::io::Result<()> {
+    let read_and_write = Access::READ_OK | Access::WRITE_OK;
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(rustix::io::Errno::ISDIR),
+        Ok(_) => access(path, read_and_write),
+        Err(_) => {
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            access(
+                folder.unwrap_or(Path::new(".")),
+                Access::WRITE_OK | Access::EXEC_OK,
+            )
+        }
+    }
 }
 
 /// Redis is asked a few times within it, and has to answer one of them on a bad day.

@@ -252,6 +252,12 @@ pub(super) static REDIS: &[Field] = &[
         "",
         "PEM file of further certificate authorities, for rediss.",
     ),
+    field(
+        "journal",
+        Kind::File,
+        "",
+        "File that keeps, of this sidecar alone, which purges Redis has to have; else it forgets them at its end.",
+    ),
 ];
 
 pub(super) static BUDGET: &[Field] = &[

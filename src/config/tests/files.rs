@@ -120,6 +120,26 @@ fn certificate_authorities() {
 }
 
 #[test]
+fn the_journal_is_beside_the_file_and_its_folder_is_there() {
+    let table = |path: &str| format!("{LEAST}[redis]\nurl = \"redis://r\"\njournal = \"{path}\"\n");
+    let config = load(&table("journal"), &[]).expect("a config").config;
+    let journal = config.redis.expect("given").journal.expect("given");
+    assert!(journal.is_absolute() && journal.ends_with("journal"));
+    assert!(!journal.exists(), "it is made at the start");
+    load(&table("journal"), &[("journal", "")]).expect("it is there already");
+    for (case, path) in [("no folder", "none/journal"), ("a folder", ".")] {
+        let errors = load(&table(path), &[]).expect_err(case).to_string();
+        for expected in [
+            ":5: redis.journal: ",
+            "cannot be written (",
+            "in a folder that is there",
+        ] {
+            assert!(errors.contains(expected), "{case}: {expected}: {errors}");
+        }
+    }
+}
+
+#[test]
 fn what_memory_does_without_redis() {
     let table = |more: &str| format!("{LEAST}[redis]\nurl = \"redis://r\"\n{more}");
     let redis = parse(&table("")).expect("a config").config.redis;

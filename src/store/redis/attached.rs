@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::connection::RedisConnection;
 use super::error::{Error, Unanswered};
+use super::journal_file::Outlives;
 use super::layouts::Presence;
 use super::lease::{self, HeldLease, Lease, Put};
 use super::lookups::Lookups;
@@ -206,6 +207,7 @@ impl AttachedTier {
             let stands = || self.stands(session);
             let _ = purge::resend_failed(&connection.for_requests(), stands).await;
         }
+        connection.tier.record(Outlives::Machine).await;
         connection.end_session();
         let clients = connection.clients();
         let _ = tokio::time::timeout(connection.tier.timeout(), clients.plain.quit()).await;

@@ -57,7 +57,7 @@ pub(super) async fn beat(scope: &CommandScope<'_>, presence: Presence) -> Result
     let mut counters = Counters::default();
     let mut in_use = Vec::new();
     for number in 0..tier.keys.shards().len() {
-        findings.is_new |= tier.lineages.generation(number) == Generation::default();
+        findings.is_new |= !tier.lineages.has_asked(number);
         let mut beat = beat_shard(scope, presence, number).await?;
         counters.add(&beat.counters);
         in_use.append(&mut beat.in_use);

@@ -179,6 +179,7 @@ mod tests {
             outage: Outage::Serve,
             outage_ttl: Duration::from_secs(30),
             ca_file: None,
+            journal: None,
             layout: None,
         }
     }

@@ -1,7 +1,8 @@
 //! Purges that Redis has not confirmed: what they cover is neither served from it nor stored in it.
 //!
 //! A purge is entered before it is sent and leaves when Redis has confirmed it, so one whose caller goes away
-//! half-way is not lost. Failed ones wait here until the supervisor sends them again (promise I4).
+//! half-way is not lost. Failed ones wait here until the supervisor sends them again (promise I4); with `[redis] journal`
+//! a file has them too (`recorder`), and the next process sends what this one could not.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -61,6 +62,13 @@ impl Journal {
             journal: self,
             id,
             confirmed: false,
+        }
+    }
+
+    /// Enters purges that had failed before this process began.
+    pub(in crate::store) fn restore(&self, failed: impl IntoIterator<Item = Arc<Purge>>) {
+        for purge in failed {
+            self.push(purge, true);
         }
     }
 

@@ -4,7 +4,8 @@
 //! All that is stored in a shard belongs to its *generation*. Another one begins, by a script and so for all
 //! sidecars at once, when bookkeeping was lost, and when a beat finds that purges are missing which its process
 //! knows of: a generation that is earlier than the last known, a purge number below the highest seen, or one
-//! below that of the process's own last purge. The own one is exact, whatever others have purged since.
+//! below that of the process's own last purge. The own one is exact, whatever others have purged since. With
+//! `[redis] journal` the next process knows what this one knew (`recorder`).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -118,6 +119,25 @@ pub(super) enum Comparison {
 impl Lineages {
     pub(super) fn new(shards: usize) -> Lineages {
         Lineages((0..shards).map(|_| Lineage::default()).collect())
+    }
+
+    /// How many shards there are.
+    pub(super) fn shards(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes for known what was so before this process began.
+    pub(super) fn restore(&self, shard: usize, before: Known) {
+        let lineage = &self.0[shard];
+        *lineage.known.lock() = before;
+        lineage
+            .generation
+            .store(before.generation.0, Ordering::Release);
+    }
+
+    /// Whether this process has asked for a shard's data.
+    pub(super) fn has_asked(&self, shard: usize) -> bool {
+        self.0[shard].history.lock().is_some()
     }
 
     /// The latest generation known of a shard.

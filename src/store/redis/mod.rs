@@ -6,7 +6,8 @@
 //!
 //! Files use each other downwards only: `attached` and `supervisor` use the commands (`lookups`,
 //! `lease`, `purge`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
-//! `connection`, which knows the `tier`; the rest stands alone.
+//! `connection`, which knows the `tier`; the rest stands alone, but for the `recorder`, which keeps a `record` of the
+//! `journal` and the `lineage` in the `journal_file`.
 
 mod attached;
 mod beat;
@@ -18,12 +19,15 @@ mod diagnosis;
 mod error;
 mod health;
 mod journal;
+mod journal_file;
 mod keys;
 mod layouts;
 mod lease;
 mod lineage;
 mod lookups;
 mod purge;
+mod record;
+mod recorder;
 mod recovery;
 mod rights;
 mod scope;
@@ -44,6 +48,8 @@ mod void;
 pub(super) use self::attached::{AttachedTier, NotPurged};
 pub use self::diagnosis::Diagnosis;
 pub use self::error::Unanswered;
+pub use self::journal_file::JournalError;
+pub(super) use self::journal_file::Outlives;
 pub(super) use self::layouts::Presence;
 pub(super) use self::lease::{HeldLease, Lease, Put};
 pub(super) use self::session::Session;

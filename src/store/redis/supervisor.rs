@@ -118,6 +118,7 @@ impl ConnectionSupervisor {
                 _ = tick.tick() => self.tick().await,
             }
             self.connection.tier.observe();
+            self.connection.tier.record_soon();
         }
     }
 

@@ -12,9 +12,11 @@ use super::diagnosis::{self, Address};
 use super::error::Error;
 use super::health::{Health, News};
 use super::journal::Journal;
+use super::journal_file::{JournalError, JournalFile, Outlives};
 use super::keys::{Keyspace, LAYOUT};
 use super::layouts::OtherLayout;
 use super::lineage::{Comparison, Generation, Lineages};
+use super::recorder::{Knowledge, Recorder};
 use super::scripts::Scripts;
 use super::session::{Endings, SessionSlot, Sessions, Without};
 use super::status::RedisStatus;
@@ -35,7 +37,7 @@ use crate::store::memory::Memory;
 /// The shared parts.
 pub(in crate::store) struct Tier {
     /// Purges that Redis has not confirmed.
-    pub(in crate::store) journal: Journal,
+    pub(in crate::store) journal: Arc<Journal>,
     /// Purges and invalidations: fences what enters memory on its way from Redis. Fills have the
     /// store's own fence: an entry that merely expires must not refuse the fill that renews it.
     pub(in crate::store) invalidation_fence: Fence,
@@ -54,12 +56,14 @@ pub(in crate::store) struct Tier {
     pub(super) metrics: Arc<Metrics>,
     /// One connection at a time finds out what was missed.
     pub(super) recovery: tokio::sync::Mutex<()>,
-    pub(super) lineages: Lineages,
+    pub(super) lineages: Arc<Lineages>,
     pub(super) sweeps: Sweeps,
     /// Tells this process's purges from those of others.
     pub(super) process: Box<str>,
     pub(super) unreleased: Unreleased,
     unlisted: Unlisted,
+    /// Of the file of `[redis] journal`, where this process keeps one.
+    recorder: Option<Recorder>,
     pub(super) other_layout: OtherLayout,
     last_error: Mutex<Option<String>>,
     address: Address,
@@ -104,7 +108,7 @@ impl Tier {
             .as_ref()
             .map(|settings| clients::address(settings, &config.namespace));
         Tier {
-            journal: Journal::default(),
+            journal: Arc::default(),
             invalidation_fence: Fence::default(),
             sessions: Sessions::new(breaker, config.staleness),
             config: config.clone(),
@@ -119,15 +123,57 @@ impl Tier {
             clock,
             metrics,
             recovery: tokio::sync::Mutex::new(()),
-            lineages: Lineages::new(shards),
+            lineages: Arc::new(Lineages::new(shards)),
             sweeps: Sweeps::default(),
             process: format!("{:016x}", fastrand::u64(..)).into(),
             unreleased: Unreleased::default(),
             unlisted: Unlisted::default(),
+            recorder: None,
             other_layout: OtherLayout::default(),
             last_error: Mutex::new(None),
             address: address.unwrap_or_default(),
             health,
+        }
+    }
+
+    /// Takes in what the file of `[redis] journal` says, if one is configured, and keeps it from now on. To be done
+    /// before any connection: what is read there is believed from the first session on.
+    pub(in crate::store) fn keep_journal(&mut self) -> Result<(), JournalError> {
+        let Some(path) = &self.config.journal else {
+            return Ok(());
+        };
+        let (file, found) = JournalFile::open(path)?;
+        let mut knowledge = Knowledge {
+            about: self.describe_store(),
+            process: self.process.clone(),
+            lineages: Arc::clone(&self.lineages),
+            journal: Arc::clone(&self.journal),
+        };
+        knowledge.take_in(found, &file);
+        self.process.clone_from(&knowledge.process);
+        self.recorder = Some(Recorder::start(knowledge, file)?);
+        Ok(())
+    }
+
+    /// What another server, database, namespace or layout has otherwise.
+    fn describe_store(&self) -> String {
+        let database = self.settings.as_ref().and_then(|s| s.database);
+        let (hosts, namespace) = (&self.address.hosts, &self.config.namespace);
+        let (database, layout) = (database.unwrap_or_default(), self.keys.layout());
+        format!("{hosts}/{database} {namespace} v{layout}")
+    }
+
+    /// Has the journal's file written, and does not wait for it.
+    pub(super) fn record_soon(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.record_soon();
+        }
+    }
+
+    /// Returns when the journal's file has what is known now, if there is one and it can be written.
+    pub(in crate::store) async fn record(&self, outlives: Outlives) {
+        if let Some(recorder) = &self.recorder {
+            recorder.record(outlives).await;
         }
     }
 

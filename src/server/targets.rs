@@ -34,7 +34,7 @@ impl Targets {
         if self.place == Place::Elsewhere {
             return false;
         }
-        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let end = memchr::memchr(b'\n', bytes);
         let line = &bytes[..end.unwrap_or(bytes.len())];
         let is_raw = has_raw(line);
         if is_raw || end.is_none() {

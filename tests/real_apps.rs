@@ -164,16 +164,19 @@ async fn what_clients_are_told() {
     let settings = "downstream = \"private, max-age=5\"\nstore_despite = [\"set-cookie\"]";
     let (app, sidecar) = page(settings, said).await;
     let client = sidecar.client();
-    for reply in [
-        client.get("/page/1").await,
-        until_hit(&client, "/page/1").await,
-    ] {
-        assert_eq!(reply.header("cache-control"), "private, max-age=5");
-        assert_eq!(
-            (reply.header("expires"), reply.header("cdn-cache-control")),
-            ("", "")
-        );
-    }
+    let first = client.get("/page/1").await;
+    assert_eq!(first.header("set-cookie"), "seen=0");
+    assert_eq!(
+        first.header("cache-control"),
+        "max-age=60",
+        "a cookie is one person's"
+    );
+    let hit = until_hit(&client, "/page/1").await;
+    assert_eq!(hit.header("cache-control"), "private, max-age=5");
+    assert_eq!(
+        (hit.header("expires"), hit.header("cdn-cache-control")),
+        ("", "")
+    );
     app.on("GET", "/page/2", |_| {
         Answer::status(500).cache_control("no-store")
     });
@@ -489,5 +492,83 @@ async fn settings_of_requests_without_a_route() {
         sidecar.fills_have_ended().await;
         let again = client.get("/any?utm_source=a").await;
         assert_eq!(again.is_hit(), hit, "{settings}: {}", again.cache_status());
+    }
+}
+
+/// An app that chooses by `Accept-Language` and does not say so, to GET and to HEAD.
+#[tokio::test(flavor = "multi_thread")]
+async fn languages_that_the_app_does_not_tell() {
+    let app = TestApp::start().await;
+    for method in ["GET", "HEAD"] {
+        app.on(method, "/text", |seen| {
+            let language = seen.header("accept-language").to_owned();
+            Answer::text("same length").header("content-language", &language)
+        });
+    }
+    for more in ["", "vary = []\n"] {
+        let route = "[[route]]\npath = \"/text\"\nkey = \"text\"\nttl = \"1ms\"\n";
+        let kept = "languages = [\"en\", \"de\"]\nstale_if_error = \"1h\"\n";
+        let sidecar = Sidecar::start(&app.url(), &format!("{route}{kept}{more}"));
+        let client = sidecar.client();
+        let asks: Fields<'_> = &[("accept-language", "fr, de;q=0.5")];
+        assert_eq!(
+            get(&client, "/text", asks).await.header("content-language"),
+            "de"
+        );
+        sidecar.fills_have_ended().await;
+        let head = client
+            .request("HEAD", "/text")
+            .header("accept-language", "fr, de;q=0.5");
+        assert_eq!(head.send().await.header("content-language"), "de", "{more}");
+        let other = get(&client, "/text", &[("accept-language", "en")]).await;
+        assert_eq!(
+            other.header("content-language"),
+            "en",
+            "{more}{}",
+            other.cache_status()
+        );
+        assert!(
+            other.cache_status().contains("vary-miss"),
+            "{}",
+            other.cache_status()
+        );
+    }
+}
+
+/// What its body keeps out of the store is not said to be stored, nor are clients told that they may keep it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_promised_before_the_body_is_read() {
+    let app = TestApp::start().await;
+    app.on("GET", "/data", |_| {
+        let (answer, body) = Answer::piecewise();
+        tokio::spawn(async move {
+            // The second half comes when the head has been answered, mostly.
+            let _ = body.send(Ok("{\"error\":".into()));
+            tokio::task::yield_now().await;
+            let _ = body.send(Ok("\"no\"}".into()));
+        });
+        answer
+            .header("content-length", "14")
+            .cache_control("no-store")
+    });
+    let config = "[[route]]\npath = \"/data\"\nkey = \"data\"\napp_headers = \"ignore\"\n\
+                  downstream = \"public, max-age=600\"\nstore_when = { \"response.error\" = \"absent\" }\n";
+    let sidecar = Sidecar::start(&app.url(), config);
+    let client = sidecar.client();
+    for _ in 0..5 {
+        let reply = client.get("/data").await;
+        assert_eq!(reply.text(), "{\"error\":\"no\"}");
+        assert!(
+            !reply.cache_status().contains("; stored;"),
+            "{}",
+            reply.cache_status()
+        );
+        assert_eq!(
+            reply.header("cache-control"),
+            "no-store",
+            "{}",
+            reply.cache_status()
+        );
+        sidecar.fills_have_ended().await;
     }
 }

@@ -72,6 +72,15 @@ impl Variation {
         if self.by_origin {
             names.push(ORIGIN);
         }
+        // Whoever lists what the app serves says that it chooses, whether or not the app says so.
+        for (name, listed) in [
+            (ACCEPT_LANGUAGE, &self.languages),
+            (ACCEPT_ENCODING, &self.encodings),
+        ] {
+            if !listed.is_empty() {
+                names.push(name);
+            }
+        }
         Some(names)
     }
 

@@ -126,9 +126,13 @@ impl Outcome {
         let took = crate::clock::monotonic() - context.arrived;
         rule.metrics.answered(self.reason, took);
         tally.count(self.reason, context.live.config.log.summary_every);
-        // Whose freshness is known is stored, or about to be.
+        // Whose freshness is known is stored, or about to be. A cookie is for one person, and what only the body
+        // can keep out of the store is not told of before that has been read.
+        let may_be_refused = rule.reads_answer() && self.fwd_status.is_some();
         if let Some(value) = &rule.settings.downstream
             && self.ttl.is_some()
+            && (!may_be_refused || self.stored == Some(Ok(())))
+            && !self.response.headers().contains_key(header::SET_COOKIE)
         {
             tell_downstream(self.response.headers_mut(), value.clone());
         }

@@ -31,7 +31,10 @@ pub(super) async fn answer(
         return pass::forward_bodiless(context, rule, reason).await;
     };
     let upstream = context.upstream();
-    let to_app = outgoing::request(context, Body::empty(), &Expectation::default());
+    let mut to_app = outgoing::request(context, Body::empty(), &Expectation::default());
+    // As a fill asks: what is stored was chosen by that.
+    let variation = &request.rule().policy.variation;
+    variation.put_preferences(to_app.headers_mut());
     let request_time = request.now();
     let progress = Progress::default();
     let response = match exchange(context, rule, upstream.send_with_retry(to_app, &progress)).await

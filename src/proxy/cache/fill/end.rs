@@ -179,13 +179,13 @@ impl Fill {
     /// most that can be said when its head leaves.
     pub(super) fn expects_to_keep(&self, length: Option<u64>) -> bool {
         let request = self.request.by_ref();
-        let tags = request.rule().tags();
+        let reads_answer = request.rule().reads_answer();
         let (Some(ticket), Some(length)) = (&self.ticket, length) else {
             return false;
         };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let store = &request.cache.store;
-        !tags.iter().any(|tag| tag.reads_response())
+        !reads_answer
             && store.expects_to_keep(ticket, length, Tags::Known(&[]), request.coherence())
     }
 

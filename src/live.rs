@@ -81,10 +81,18 @@ impl Live {
         })
     }
 
-    /// The settings of a rule, or of unmatched requests.
+    /// What a rule, or what stands for one where none matches, has of its own, of its groups or of the defaults.
+    pub fn settings(&self, index: Option<usize>) -> &Settings {
+        match index {
+            Some(index) => &self.config.routes[index].settings,
+            None => &self.config.defaults.settings,
+        }
+    }
+
+    /// A rule with its counters, or what stands for one where none matches.
     pub fn rule(&self, index: Option<usize>) -> Rule<'_> {
         let route = index.map(|index| &self.config.routes[index]);
-        let settings = route.map_or(&self.config.defaults.settings, |route| &route.settings);
+        let settings = self.settings(index);
         Rule {
             route,
             settings,

@@ -4,22 +4,12 @@
 mod proxy_protocol;
 
 use crate::support::app::{Answer, Seen, TestApp};
-use crate::support::client::{Client, Reply};
+use crate::support::client::{Fields, Reply};
 use crate::support::sidecar::Sidecar;
-
-type Fields<'a> = &'a [(&'a str, &'a str)];
 
 const BELIEVED: &str = "[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n";
 const OTHERS: &str = "[listen]\ntrusted_proxies = [\"192.0.2.1\"]\n";
 const PAGE: &str = "[[route]]\nname = \"page\"\npath = \"/page\"\nkey = \"page:{query.n|}\"\n";
-
-async fn get(client: &Client, path: &str, fields: Fields<'_>) -> Reply {
-    let mut request = client.request("GET", path);
-    for (name, value) in fields {
-        request = request.header(name, value);
-    }
-    request.send().await
-}
 
 /// All that the app is told, but for who asks.
 fn whole(seen: &Seen) -> Answer {
@@ -37,10 +27,10 @@ fn whole(seen: &Seen) -> Answer {
 /// and whether the second were.
 async fn shares(sidecar: &Sidecar, path: &str, first: Fields<'_>, second: Fields<'_>) -> [bool; 2] {
     let client = sidecar.client();
-    get(&client, path, first).await;
+    client.get_with(path, first).await;
     sidecar.fills_have_ended().await;
-    let again = get(&client, path, first).await;
-    let second = get(&client, path, second).await;
+    let again = client.get_with(path, first).await;
+    let second = client.get_with(path, second).await;
     sidecar.fills_have_ended().await;
     [again.is_hit(), second.is_hit()]
 }
@@ -121,7 +111,7 @@ async fn a_trusted_gateway_may_not_say_everything() {
     ] {
         let found = shares(&sidecar, "/page", &[field], &[field]).await;
         assert_eq!(found, [false, false], "{field:?}");
-        let reply = get(&sidecar.client(), "/page", &[field]).await;
+        let reply = sidecar.client().get_with("/page", &[field]).await;
         let status = reply.cache_status();
         assert!(status.contains("unkeyed-header"), "{field:?}: {status}");
     }
@@ -163,7 +153,7 @@ async fn the_host_is_the_forwarded_one_where_the_config_says_so() {
     ];
     let found = shares(&sidecar, "/page", &shop, &other_host).await;
     assert_eq!(found, [true, false], "the app sees Host, too");
-    let reply = get(&client, "/page", &shop).await;
+    let reply = client.get_with("/page", &shop).await;
     let status = reply.cache_status();
     assert!(status.contains("key=\"shop.example\""), "{status}");
     let written = client.request("PUT", "/page");
@@ -172,7 +162,7 @@ async fn the_host_is_the_forwarded_one_where_the_config_says_so() {
         .header("forwarded", "host=shop.example")
         .send()
         .await;
-    assert!(!get(&client, "/page", &shop).await.is_hit(), "purged");
+    assert!(!client.get_with("/page", &shop).await.is_hit(), "purged");
     assert_eq!(app.last("/page").header("host"), "in.example");
 }
 
@@ -225,7 +215,7 @@ async fn what_others_say_is_dropped_where_gateways_are_named() {
         assert_eq!(found, [dropped, dropped], "{listen:?}");
         let fields = [&fields[..], &[("authorization", "x")]].concat();
         let path = format!("/else?{dropped}");
-        get(&sidecar.client(), &path, &fields).await;
+        sidecar.client().get_with(&path, &fields).await;
         let seen = app.last("/else");
         let [host, chain, scheme] = match dropped {
             true => ["a.example", "127.0.0.1", "http"],
@@ -274,7 +264,7 @@ async fn a_reload_changes_who_is_believed() {
     let client = sidecar.client();
     let shop = [("x-forwarded-host", "shop.example")];
     let told = |reply: Reply| reply.text().contains("shop.example");
-    assert!(!told(get(&client, "/page", &shop).await));
+    assert!(!told(client.get_with("/page", &shop).await));
     sidecar.reload(&config(BELIEVED), &[]);
-    assert!(told(get(&client, "/page", &shop).await));
+    assert!(told(client.get_with("/page", &shop).await));
 }

@@ -2,18 +2,8 @@
 //! itself whatever it is asked by.
 
 use crate::support::app::{Answer, Seen, TestApp};
-use crate::support::client::{Client, Reply};
+use crate::support::client::Fields;
 use crate::support::sidecar::Sidecar;
-
-type Fields<'a> = &'a [(&'a str, &'a str)];
-
-async fn get(client: &Client, path: &str, fields: Fields<'_>) -> Reply {
-    let mut request = client.request("GET", path);
-    for (name, value) in fields {
-        request = request.header(name, value);
-    }
-    request.send().await
-}
 
 /// All that the app is told of a requester.
 fn whole(seen: &Seen) -> Answer {
@@ -34,10 +24,10 @@ async fn shares(
     second: Fields<'_>,
 ) -> (bool, bool) {
     let client = sidecar.client();
-    let of_first = get(&client, path, first).await;
+    let of_first = client.get_with(path, first).await;
     sidecar.fills_have_ended().await;
-    let again = get(&client, path, first).await;
-    let of_second = get(&client, path, second).await;
+    let again = client.get_with(path, first).await;
+    let of_second = client.get_with(path, second).await;
     sidecar.fills_have_ended().await;
     (again.is_hit(), of_second.text() == of_first.text())
 }
@@ -87,7 +77,7 @@ async fn no_spelling_of_a_private_path_is_shared() {
         let (ann, bob) = (("cookie", "session=ann"), ("cookie", "session=bob"));
         let (_, leaks) = shares(&sidecar, path, &[ann], &[bob]).await;
         assert!(!leaks, "{path}");
-        let reply = get(&sidecar.client(), path, &[ann]).await;
+        let reply = sidecar.client().get_with(path, &[ann]).await;
         assert!(
             reply.text().contains("session=ann"),
             "{path}: the app answers"
@@ -229,7 +219,7 @@ async fn secrets_are_hashed_in_keys() {
         ("x-company", "acme-inc"),
         ("x-lang", "en"),
     ];
-    let reply = get(&sidecar.client(), "/page", &fields).await;
+    let reply = sidecar.client().get_with("/page", &fields).await;
     let status = reply.header("cache-status");
     assert!(
         !status.contains("hunter2") && !status.contains("acme-inc"),
@@ -279,10 +269,10 @@ async fn no_override_is_served_to_another() {
     for (number, field) in fields.enumerate() {
         let path = format!("/page?n={number}");
         let client = sidecar.client();
-        get(&client, &path, &[field]).await;
+        client.get_with(&path, &[field]).await;
         sidecar.fills_have_ended().await;
         for _ in 0..2 {
-            let reply = get(&client, &path, &[]).await;
+            let reply = client.get_with(&path, &[]).await;
             assert!(
                 !reply.text().contains("evil"),
                 "{field:?}: {}",
@@ -327,7 +317,7 @@ async fn errors_are_kept_for_a_moment() {
     let sidecar = Sidecar::start(&app.url(), config);
     let client = sidecar.client();
     for (path, ttl) in [("/a", ["ttl=1", "ttl=0"]), ("/b", ["ttl=600", "ttl=599"])] {
-        let status = get(&client, path, &[]).await;
+        let status = client.get_with(path, &[]).await;
         let status = status.header("cache-status");
         assert!(
             ttl.iter().any(|ttl| status.contains(ttl)),

@@ -8,19 +8,9 @@ use serde_json::json;
 
 use crate::caching::until_hit;
 use crate::support::app::{Answer, TestApp};
-use crate::support::client::{Client, Reply};
+use crate::support::client::Fields;
 use crate::support::raw_app::{RawApp, Step};
 use crate::support::sidecar::{Sidecar, TOKEN};
-
-type Fields<'a> = &'a [(&'a str, &'a str)];
-
-async fn get(client: &Client, path: &str, fields: Fields<'_>) -> Reply {
-    let mut request = client.request("GET", path);
-    for (name, value) in fields {
-        request = request.header(name, value);
-    }
-    request.send().await
-}
 
 /// A route of `/page/{id}` with these settings, before an app that says `said` and tells whom it answers.
 async fn page(settings: &str, said: Fields<'static>) -> (TestApp, Sidecar) {
@@ -53,10 +43,10 @@ const NEXT: Fields<'static> = &[
 async fn headers_that_are_not_meant() {
     let (app, sidecar) = page("shared = true\napp_headers = \"ignore\"", NEXT).await;
     let client = sidecar.client();
-    let first = get(&client, "/page/1", &[("cookie", "session=a")]).await;
+    let first = client.get_with("/page/1", &[("cookie", "session=a")]).await;
     assert_eq!(first.header("set-cookie"), "seen=0");
     sidecar.fills_have_ended().await;
-    let second = get(&client, "/page/1", &[("cookie", "session=b")]).await;
+    let second = client.get_with("/page/1", &[("cookie", "session=b")]).await;
     assert!(second.is_hit(), "{}", second.cache_status());
     assert_eq!(
         (second.text(), second.header("set-cookie")),
@@ -73,7 +63,7 @@ async fn headers_that_are_not_meant_share_nothing() {
         let (_app, sidecar) = page("app_headers = \"ignore\"", said).await;
         let client = sidecar.client();
         for _ in 0..2 {
-            let reply = get(&client, "/page/1", &[("cookie", "session=a")]).await;
+            let reply = client.get_with("/page/1", &[("cookie", "session=a")]).await;
             assert!(!reply.is_hit(), "{}", reply.cache_status());
             sidecar.fills_have_ended().await;
         }
@@ -118,7 +108,7 @@ async fn a_clients_reload() {
         let client = sidecar.client();
         until_hit(&client, "/page/1").await;
         for fields in reloads {
-            let reply = get(&client, "/page/1", fields).await;
+            let reply = client.get_with("/page/1", fields).await;
             assert_eq!(
                 !reply.is_hit(),
                 asked,
@@ -128,25 +118,29 @@ async fn a_clients_reload() {
             sidecar.fills_have_ended().await;
         }
         assert_eq!(
-            !get(&client, "/page/1", &wrong).await.is_hit(),
+            !client.get_with("/page/1", &wrong).await.is_hit(),
             asked,
             "{setting}"
         );
-        let by_token = get(&client, "/page/1", &right).await;
+        let by_token = client.get_with("/page/1", &right).await;
         assert_eq!(!by_token.is_hit(), setting != "ignore", "{setting}");
         let told = app
             .seen()
             .iter()
             .any(|seen| seen.headers.contains_key("pannier-token"));
         assert!(!told, "the app never sees the token");
-        get(&client, "/page/3", &[("cache-control", "no-store")]).await;
+        client
+            .get_with("/page/3", &[("cache-control", "no-store")])
+            .await;
         sidecar.fills_have_ended().await;
         assert_eq!(
             client.get("/page/3").await.is_hit(),
             !asked,
             "{setting}: no-store"
         );
-        let only = get(&client, "/page/2", &[("cache-control", "only-if-cached")]).await;
+        let only = client
+            .get_with("/page/2", &[("cache-control", "only-if-cached")])
+            .await;
         assert_eq!(
             only.status, 504,
             "{setting}: what asks for no request to the app counts"
@@ -334,7 +328,7 @@ async fn preferences_are_made_few() {
         (&[], "en identity", false),
     ];
     for (fields, text, hit) in rows {
-        let reply = get(&client, "/text", fields).await;
+        let reply = client.get_with("/text", fields).await;
         assert_eq!((reply.text(), reply.is_hit()), (text, hit), "{fields:?}");
         sidecar.fills_have_ended().await;
     }
@@ -353,14 +347,16 @@ async fn what_answers_vary_by() {
         ("accept-language", "de", false),
     ];
     for (name, value, hit) in rows {
-        let reply = get(&client, "/page/1", &[(name, value)]).await;
+        let reply = client.get_with("/page/1", &[(name, value)]).await;
         assert_eq!(reply.is_hit(), hit, "{name}: {}", reply.cache_status());
     }
 
     let (_app, sidecar) = page("app_headers = \"ignore\"\ncors = \"vary\"", &[]).await;
     let client = sidecar.client();
     until_hit(&client, "/page/1").await;
-    let other = get(&client, "/page/1", &[("origin", "https://a.example")]).await;
+    let other = client
+        .get_with("/page/1", &[("origin", "https://a.example")])
+        .await;
     assert!(
         other.cache_status().contains("vary-miss"),
         "{}",
@@ -375,11 +371,11 @@ async fn answers_under_one_key() {
     let (_app, sidecar) = page("app_headers = \"ignore\"\nmax_variants = 2", said).await;
     let client = sidecar.client();
     for kind in ["1", "2", "3"] {
-        get(&client, "/page/1", &[("x-kind", kind)]).await;
+        client.get_with("/page/1", &[("x-kind", kind)]).await;
         sidecar.fills_have_ended().await;
     }
     for (kind, hit) in [("3", true), ("2", true), ("1", false)] {
-        let reply = get(&client, "/page/1", &[("x-kind", kind)]).await;
+        let reply = client.get_with("/page/1", &[("x-kind", kind)]).await;
         assert_eq!(reply.is_hit(), hit, "{kind}: {}", reply.cache_status());
     }
     sidecar.fills_have_ended().await;
@@ -408,7 +404,7 @@ async fn tags_of_a_compressed_body() {
     let sidecar = Sidecar::start(&app.url(), config);
     let client = sidecar.client();
     let accepts: Fields<'_> = &[("accept-encoding", "gzip, br, zstd")];
-    let first = get(&client, "/users/1", accepts).await;
+    let first = client.get_with("/users/1", accepts).await;
     assert_eq!(first.header("content-encoding"), "gzip");
     assert_eq!(
         app.last("/users/1").header("accept-encoding"),
@@ -416,12 +412,12 @@ async fn tags_of_a_compressed_body() {
         "what can be read here"
     );
     sidecar.fills_have_ended().await;
-    let hit = get(&client, "/users/1", accepts).await;
+    let hit = client.get_with("/users/1", accepts).await;
     assert!(hit.is_hit(), "{}", hit.cache_status());
     assert_eq!(hit.body, first.body);
     client.json("PUT", "/write", "{}").await;
     assert!(
-        !get(&client, "/users/1", accepts).await.is_hit(),
+        !client.get_with("/users/1", accepts).await.is_hit(),
         "its tag was read"
     );
 }
@@ -447,7 +443,9 @@ async fn a_coding_goes_to_those_who_take_it() {
         ("gzip", "", true),
         ("br", "", true),
     ] {
-        let reply = get(&client, "/asset", &[("accept-encoding", accepts)]).await;
+        let reply = client
+            .get_with("/asset", &[("accept-encoding", accepts)])
+            .await;
         let got = (reply.header("content-encoding"), reply.is_hit());
         // What is plain goes to everyone once it is there, unless the coded one is newer by its Date.
         let coded = (accepts, true);
@@ -512,7 +510,10 @@ async fn languages_that_the_app_does_not_tell() {
         let client = sidecar.client();
         let asks: Fields<'_> = &[("accept-language", "fr, de;q=0.5")];
         assert_eq!(
-            get(&client, "/text", asks).await.header("content-language"),
+            client
+                .get_with("/text", asks)
+                .await
+                .header("content-language"),
             "de"
         );
         sidecar.fills_have_ended().await;
@@ -520,7 +521,7 @@ async fn languages_that_the_app_does_not_tell() {
             .request("HEAD", "/text")
             .header("accept-language", "fr, de;q=0.5");
         assert_eq!(head.send().await.header("content-language"), "de", "{more}");
-        let other = get(&client, "/text", &[("accept-language", "en")]).await;
+        let other = client.get_with("/text", &[("accept-language", "en")]).await;
         assert_eq!(
             other.header("content-language"),
             "en",
@@ -556,19 +557,49 @@ async fn nothing_is_promised_before_the_body_is_read() {
     let sidecar = Sidecar::start(&app.url(), config);
     let client = sidecar.client();
     for _ in 0..5 {
-        let reply = client.get("/data").await;
-        assert_eq!(reply.text(), "{\"error\":\"no\"}");
-        assert!(
-            !reply.cache_status().contains("; stored;"),
-            "{}",
-            reply.cache_status()
-        );
-        assert_eq!(
-            reply.header("cache-control"),
-            "no-store",
-            "{}",
-            reply.cache_status()
-        );
+        // Whoever waits for the other's fill is told no more than that one.
+        let both = tokio::join!(client.get("/data"), client.get("/data"));
+        for reply in [both.0, both.1] {
+            let said = reply.cache_status();
+            assert_eq!(reply.text(), "{\"error\":\"no\"}");
+            assert!(!said.contains("; stored;"), "{said}");
+            assert_eq!(reply.header("cache-control"), "no-store", "{said}");
+        }
         sidecar.fills_have_ended().await;
     }
+}
+
+/// An app that compresses whatever is asked for: what the request refuses is nobody's hit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_coding_is_not_stored() {
+    let app = TestApp::start().await;
+    app.on("GET", "/gzip", |_| {
+        Answer::text("coded").header("content-encoding", "gzip")
+    });
+    let sidecar = Sidecar::start(&app.url(), "[[route]]\npath = \"/gzip\"\nkey = \"gzip\"\n");
+    let client = sidecar.client();
+    for (accepts, hit) in [
+        ("identity", false),
+        ("br", false),
+        ("gzip;q=0, *", false),
+        ("x-gzip", true),
+        ("*", true),
+    ] {
+        let asks: Fields<'_> = &[("accept-encoding", accepts)];
+        client.get_with("/gzip", asks).await;
+        sidecar.fills_have_ended().await;
+        let again = client.get_with("/gzip", asks).await;
+        assert_eq!(again.is_hit(), hit, "{accepts}: {}", again.cache_status());
+        sidecar.fills_have_ended().await;
+    }
+    assert!(
+        client
+            .get("/gzip")
+            .await
+            .cache_status()
+            .contains("vary-miss"),
+        "who says nothing takes any"
+    );
+    sidecar.fills_have_ended().await;
+    assert!(client.get("/gzip").await.is_hit());
 }

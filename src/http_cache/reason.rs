@@ -97,6 +97,8 @@ reasons! {
     Authorization = "authorization",
     /// The request had `Cookie` and the response does not allow sharing (promise I8).
     Cookie = "cookie",
+    /// The answer is in a content coding that the request does not accept (RFC 9110 §12.5.3).
+    UnacceptedCoding = "unaccepted-coding",
     /// No freshness, none that may be guessed, and no validator.
     NoFreshness = "no-freshness",
     /// What is stored is a part and lacks some of what is asked; or a 206 whose part is not clear
@@ -146,6 +148,17 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether what this requester alone sent keeps an answer from being stored: it says nothing of the next one's.
+    pub fn is_of_requester(self) -> bool {
+        matches!(
+            self,
+            Reason::Authorization
+                | Reason::Cookie
+                | Reason::RequestNoStore
+                | Reason::UnacceptedCoding
+        )
+    }
+
     /// A dense number, for arrays of counters.
     pub fn index(self) -> usize {
         self as usize

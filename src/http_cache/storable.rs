@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::directives::{Reach, ResponseDirectives};
 use super::fields::Storing;
 use super::vary::Selector;
-use super::{Part, Policy, Reason, RequestHead, Stored, fields, freshness, groups};
+use super::{Part, Policy, Reason, RequestHead, Stored, fields, freshness, groups, vary};
 
 /// A response's head with the times around it.
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +207,10 @@ fn each_refusal(
     }
     if let Err(reason) = identity_allowed(request, directives, policy) {
         found(reason)?;
+    }
+    // RFC 9110 §12.5.3: who gets it from the store accepts no more than who fetched it.
+    if !vary::accepts_coding(request, response.headers) {
+        found(Reason::UnacceptedCoding)?;
     }
     // RFC 9875 §2: what a group cannot find could not be invalidated with it.
     if groups::of(response.headers).is_err() {

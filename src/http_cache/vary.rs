@@ -107,12 +107,27 @@ impl Variation {
 
 /// Whether the body is in a content coding.
 pub fn is_coded(response: &HeaderMap) -> bool {
-    let mut codings = response
-        .get_all(CONTENT_ENCODING)
-        .into_iter()
+    codings(response).next().is_some()
+}
+
+/// Whether the requester, and with it all whose requests select the answer, can read its coding (RFC 9110 §12.5.3).
+pub(super) fn accepts_coding(request: &RequestHead<'_>, response: &HeaderMap) -> bool {
+    let served = &request.variation.encodings;
+    codings(response).all(|coding| {
+        let coding = coding.to_ascii_lowercase();
+        match served.is_empty() {
+            true => negotiate::accepts(request.headers, &coding),
+            false => negotiate::coding(request.headers, served).as_bytes() == coding,
+        }
+    })
+}
+
+fn codings(response: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = response.get_all(CONTENT_ENCODING).into_iter();
+    lines
         .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii);
-    codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+        .map(<[u8]>::trim_ascii)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// What a request must have in common with the one that fetched a stored response.

@@ -10,8 +10,8 @@ use super::request::context::RequestContext;
 use crate::body::Body;
 use crate::http_cache::cache_status::CacheStatus;
 use crate::http_cache::directives::TARGETS;
-use crate::http_cache::{self as cache, Reason, remove};
-use crate::live::Live;
+use crate::http_cache::{self as cache, Reason, Source, remove};
+use crate::live::{Live, Rule};
 
 const CACHE_STATUS: header::HeaderName = header::HeaderName::from_static("cache-status");
 
@@ -126,13 +126,8 @@ impl Outcome {
         let took = crate::clock::monotonic() - context.arrived;
         rule.metrics.answered(self.reason, took);
         tally.count(self.reason, context.live.config.log.summary_every);
-        // Whose freshness is known is stored, or about to be. A cookie is for one person, and what only the body
-        // can keep out of the store is not told of before that has been read.
-        let may_be_refused = rule.reads_answer() && self.fwd_status.is_some();
         if let Some(value) = &rule.settings.downstream
-            && self.ttl.is_some()
-            && (!may_be_refused || self.stored == Some(Ok(())))
-            && !self.response.headers().contains_key(header::SET_COOKIE)
+            && self.may_be_kept(rule)
         {
             tell_downstream(self.response.headers_mut(), value.clone());
         }
@@ -153,6 +148,19 @@ impl Outcome {
             peer = %context.peer,
         );
         self.response
+    }
+
+    /// Whether the answer is from the store or meant for it, whole and for everyone whom its key is for: not with a
+    /// cookie for one of them, nor if only its body, which is yet to be read, can say so.
+    fn may_be_kept(&self, rule: Rule<'_>) -> bool {
+        let is_from_store = matches!(
+            self.reason.source(),
+            Source::Hit | Source::Stale | Source::Revalidated
+        );
+        let is_accepted = is_from_store || !rule.reads_answer() || self.stored == Some(Ok(()));
+        self.ttl.is_some()
+            && is_accepted
+            && !self.response.headers().contains_key(header::SET_COOKIE)
     }
 
     /// Adds `Cache-Status`, the last word on how it was handled.

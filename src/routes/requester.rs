@@ -120,6 +120,13 @@ impl KeyedCredentials {
         self.headers.contains(name)
     }
 
+    /// Whether some of what the key has says who asks, so that its answers are not everyone's.
+    pub fn name_a_person(&self) -> bool {
+        let says_who =
+            |name: &HeaderName| is_credential(name.as_str()) || self.further.contains(name);
+        !self.cookies.is_empty() || !self.claims.is_empty() || self.headers.iter().any(says_who)
+    }
+
     /// Whether the request may bring a credential that its name does not show.
     pub fn has_further(&self) -> bool {
         !self.further.is_empty()

@@ -193,7 +193,8 @@ async fn haproxy_in_front_passing_tls_on() {
     let (cert, key) = certificate.write(folder.path());
     let listen = of_readme("[listen]\nproxy_protocol = true")
         .replace("\"cert.pem\"", &format!("\"{}\"", cert.display()))
-        .replace("\"key.pem\"", &format!("\"{}\"", key.display()));
+        .replace("\"key.pem\"", &format!("\"{}\"", key.display()))
+        .replace("10.0.0.7", "127.0.0.3");
     let sidecar = pannier(&app, &listen);
     for version in ["send-proxy-v2", "send-proxy"] {
         let body = of_readme("frontend web\n    mode tcp").replace("send-proxy-v2", version);

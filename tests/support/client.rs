@@ -86,6 +86,13 @@ impl Client {
         self.request("GET", path).send().await
     }
 
+    /// The answer to `GET path` with these fields.
+    pub(crate) async fn get_with(&self, path: &str, fields: Fields<'_>) -> Reply {
+        let request = self.request("GET", path);
+        let add = |request: Outgoing, (name, value): &(&str, &str)| request.header(name, value);
+        fields.iter().fold(request, add).send().await
+    }
+
     /// The answer to `method path` with a JSON body.
     pub(crate) async fn json(&self, method: &str, path: &str, body: &str) -> Reply {
         self.request(method, path)
@@ -124,6 +131,9 @@ pub(crate) enum Offers {
     Http2,
     Both,
 }
+
+/// Names and values of fields.
+pub(crate) type Fields<'a> = &'a [(&'a str, &'a str)];
 
 /// A request that is not sent yet.
 #[must_use]

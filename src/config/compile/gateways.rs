@@ -33,6 +33,18 @@ pub(super) fn read_trusted_proxies(reader: &mut Reader<'_>) -> Networks {
     networks.into_iter().collect()
 }
 
+pub(super) fn read_proxy_protocol(reader: &mut Reader<'_>, trusted: &Networks) -> bool {
+    let proxy_protocol = reader.flag("proxy_protocol");
+    if proxy_protocol && trusted.is_empty() {
+        reader.warn(
+            "proxy_protocol",
+            "whoever reaches the port is believed to be whom it says",
+            "name the balancer's address or network in trusted_proxies",
+        );
+    }
+    proxy_protocol
+}
+
 pub(super) fn read_forwarded_host(reader: &mut Reader<'_>, trusted: &Networks) -> bool {
     let forwarded_host = reader.flag("forwarded_host");
     if forwarded_host && trusted.is_empty() {

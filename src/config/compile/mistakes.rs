@@ -1,7 +1,5 @@
 //! What is legal, and nearly always a slip: it does nothing, or all.
 
-use std::time::Duration;
-
 use super::rules::Written;
 use super::{Input, machine};
 use crate::config::problem::{Position, Problems};
@@ -17,19 +15,6 @@ pub(super) fn warn_of_mistakes(
 ) {
     warn_of_memory_beyond(&mut input.reader("memory", problems), memory);
     warn_of_idle_budget(input, problems);
-    warn_of_no_lifetime(&mut input.reader("defaults", problems), "any route");
-    for table in input.document.list("route") {
-        // Its errors have been reported.
-        let quiet = &mut Problems::default();
-        let mut route = input.rule_reader("route", table, quiet);
-        let is_on = route.flag("enabled") && route.word("cache_control") != "override";
-        if is_on {
-            warn_of_no_lifetime(
-                &mut input.rule_reader("route", table, problems),
-                "this route",
-            );
-        }
-    }
     for purge in purges {
         warn_of_purging_all(purge, problems);
     }
@@ -78,15 +63,6 @@ fn warn_of_idle_budget(input: &Input<'_>, problems: &mut Problems) {
             "it changes nothing, as there is no [redis] table whose use it would bound",
             "add [redis], or leave [budget] out; memory.max bounds what this process keeps",
         );
-    }
-}
-
-fn warn_of_no_lifetime(reader: &mut Reader<'_>, of: &str) {
-    if reader.gives("ttl") && reader.maybe_duration("ttl") == Some(Duration::ZERO) {
-        let what =
-            format!("an answer of {of} that states no lifetime itself is asked for each time");
-        let remedy = "write how long it may be kept, such as \"30s\", or enabled = false to pass a route to the app";
-        reader.warn("ttl", what, remedy);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The `[[route]]` and `[[purge]]` tables: names, paths, templates and what follows from them.
 
-use http::Method;
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::Input;
 use super::groups::Groups;
@@ -11,6 +12,7 @@ use super::words::read_path;
 use crate::config::problem::{Position, Problems};
 use crate::config::read::Reader;
 use crate::config::{Defaults, PurgeRule, Route};
+use crate::http_cache::directives::{Reach, ResponseDirectives};
 use crate::http_cache::vary::CookieNames;
 use crate::routes::template::{Site, Source};
 use crate::routes::{CredentialSettings, KeyedCredentials, Matcher, Template};
@@ -105,6 +107,7 @@ fn read_route(
         },
     );
     both_keyed_and_ignored(reader, &key);
+    refuse_sharing_downstream(reader, &name, &credentials, settings.downstream.as_ref());
     let rule = Route {
         name,
         path: path.unwrap_or_default(),
@@ -223,5 +226,26 @@ fn both_keyed_and_ignored(reader: &mut Reader<'_>, key: &Template) {
             let remedy = "leave it out here, or there";
             reader.reject_at(position.clone(), "ignore_cookies", what, remedy);
         }
+    }
+}
+
+/// What is one person's must not be kept for all by a cache that does not know the key (promise I8).
+fn refuse_sharing_downstream(
+    reader: &mut Reader<'_>,
+    name: &str,
+    credentials: &KeyedCredentials,
+    downstream: Option<&HeaderValue>,
+) {
+    let Some(value) = downstream.filter(|_| credentials.name_a_person()) else {
+        return;
+    };
+    let told = HeaderMap::from_iter([(CACHE_CONTROL, value.clone())]);
+    let told = ResponseDirectives::of(&told);
+    if !told.no_store && told.private != Reach::Whole {
+        reader.reject(
+            "downstream",
+            format!("the key of {name} says who asks, and caches between would keep its answers for everyone"),
+            "write such as \"private, max-age=60\" for that route",
+        );
     }
 }

@@ -90,33 +90,21 @@ fn read_policy(reader: &mut Reader<'_>, ignore_cookies: &[String]) -> Policy {
         "override" => CacheControlMode::Override,
         _ => CacheControlMode::Respect,
     };
-    if cache_control == CacheControlMode::Override && ttl == Duration::ZERO {
-        reader.reject(
-            "ttl",
-            "with cache_control = \"override\" and no lifetime, nothing would be served",
-            "write a longer ttl, or enabled = false to pass the path to the app",
-        );
-    }
     let app_headers = match reader.word("app_headers").as_str() {
         "ignore" => AppHeaders::Ignore,
         _ => AppHeaders::Respect,
     };
     let despite = read_despite(reader);
-    if app_headers == AppHeaders::Ignore {
-        if ttl == Duration::ZERO {
-            reader.reject(
-                "ttl",
-                "with app_headers = \"ignore\" and no lifetime, nothing would be served",
-                "write a longer ttl, or enabled = false to pass the path to the app",
-            );
-        }
-        if reader.gives("cache_control") && cache_control == CacheControlMode::Respect {
-            reader.warn(
-                "cache_control",
-                "\"respect\" changes nothing where app_headers = \"ignore\" holds",
-                "leave it out, or write app_headers = \"respect\" beside it",
-            );
-        }
+    let is_ignored = app_headers == AppHeaders::Ignore;
+    if is_ignored && reader.gives("cache_control") && cache_control == CacheControlMode::Respect {
+        reader.warn(
+            "cache_control",
+            "\"respect\" changes nothing where app_headers = \"ignore\" holds",
+            "leave it out, or write app_headers = \"respect\" beside it",
+        );
+    }
+    if ttl == Duration::ZERO && reader.flag("enabled") {
+        judge_no_lifetime(reader, app_headers, cache_control);
     }
     let (cache_control, despite) = match app_headers {
         AppHeaders::Ignore => (CacheControlMode::Override, Despite::ALL),
@@ -134,6 +122,25 @@ fn read_policy(reader: &mut Reader<'_>, ignore_cookies: &[String]) -> Policy {
         stale_if_error: reader.maybe_duration("stale_if_error"),
         error_ttl: reader.duration("error_ttl"),
     }
+}
+
+/// Of a `ttl` of nothing: an error where nothing else counts, and otherwise nearly always a slip.
+fn judge_no_lifetime(
+    reader: &mut Reader<'_>,
+    app_headers: AppHeaders,
+    cache_control: CacheControlMode,
+) {
+    let remedy = "write how long it may be kept, such as \"30s\", or enabled = false to pass the path to the app";
+    let alone = match (app_headers, cache_control) {
+        (AppHeaders::Ignore, _) => "app_headers = \"ignore\"",
+        (_, CacheControlMode::Override) => "cache_control = \"override\"",
+        _ => {
+            let what = "an answer that states no lifetime itself is asked for each time";
+            return reader.warn("ttl", what, remedy);
+        }
+    };
+    let what = format!("with {alone} and no lifetime, nothing would be served");
+    reader.reject("ttl", what, remedy);
 }
 
 fn read_statuses(reader: &mut Reader<'_>) -> Option<Vec<StatusCode>> {

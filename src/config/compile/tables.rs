@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use http::HeaderName;
 use tracing_subscriber::EnvFilter;
 
-use super::gateways::{read_forwarded_host, read_trusted_proxies, read_untrusted_forwarded};
+use super::gateways::{
+    read_forwarded_host, read_proxy_protocol, read_trusted_proxies, read_untrusted_forwarded,
+};
 use super::readable::warn_of_readable_config;
 use super::settings::read_settings;
 use super::words::read_header_names;
@@ -28,9 +30,9 @@ pub(super) fn read_listen(input: &Input<'_>, problems: &mut Problems) -> Listen 
     let trusted_proxies = read_trusted_proxies(reader);
     let listen = Listen {
         forwarded_host: read_forwarded_host(reader, &trusted_proxies),
+        proxy_protocol: read_proxy_protocol(reader, &trusted_proxies),
         untrusted_forwarded: read_untrusted_forwarded(reader, &trusted_proxies),
         trusted_proxies,
-        proxy_protocol: reader.flag("proxy_protocol"),
         proxy: reader.address("proxy"),
         admin: reader.address("admin"),
         workers: to_usize(reader.count("workers")).unwrap_or_else(count_cores),

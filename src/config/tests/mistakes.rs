@@ -19,12 +19,12 @@ fn slips_are_told() {
         (
             "no lifetime",
             "[[route]]\npath = \"/a\"\nttl = \"0s\"\n",
-            "pannier.toml:5: route.ttl: an answer of this route",
+            "pannier.toml:5: route.ttl: an answer that states no lifetime",
         ),
         (
             "no lifetime for any",
             "[defaults]\nttl = \"0s\"\n[[route]]\npath = \"/a\"\n",
-            "pannier.toml:4: defaults.ttl: an answer of any route",
+            "pannier.toml:4: defaults.ttl: an answer that states no lifetime",
         ),
         (
             "a purge of all",
@@ -35,6 +35,11 @@ fn slips_are_told() {
             "an @ in the password",
             "[redis]\nurl = \"redis://:p@ss@h\"\n",
             "percent-encode the password: @ as %40",
+        ),
+        (
+            "anybody says who it is",
+            "[listen]\nproxy_protocol = true\n",
+            "pannier.toml:4: listen.proxy_protocol: whoever reaches the port is believed",
         ),
         (
             "everybody is trusted",

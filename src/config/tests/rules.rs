@@ -598,3 +598,49 @@ fn a_group_without_routes_is_warned_of() {
         "{warnings}"
     );
 }
+
+/// Promise I8, in the caches between: they do not know the key.
+#[test]
+fn what_is_one_persons_is_not_told_to_be_everyones() {
+    let route = |key: &str, downstream: &str| {
+        format!(
+            "{LEAST}[[route]]\npath = \"/a\"\nkey = \"{key}\"\n\
+             [[route]]\npath = \"/b\"\n[defaults]\ndownstream = \"{downstream}\"\n"
+        )
+    };
+    for key in [
+        "a:{cookie.session}",
+        "a:{cookie.session|none}",
+        "a:{header.authorization}",
+        "a:{header.x-api-key|}",
+    ] {
+        let shown = errors(&route(key, "public, max-age=600"));
+        assert!(
+            shown.contains("pannier.toml:9: defaults.downstream: the key of a says who asks"),
+            "{key}: {shown}"
+        );
+        for told in ["private, max-age=5", "no-store"] {
+            config(&route(key, told), &[]);
+        }
+    }
+    config(
+        &route("a:{header.accept-language}", "public, max-age=600"),
+        &[],
+    );
+}
+
+#[test]
+fn no_lifetime_is_warned_of_in_groups_too() {
+    let group =
+        format!("{LEAST}[[group]]\npath = \"/{{id}}\"\nttl = \"0s\"\n[[route]]\npath = \"/a\"\n");
+    let told = warnings(&group, &[]);
+    assert!(
+        told.starts_with("pannier.toml:5: group.ttl: an answer that states no lifetime"),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 1, "{told}");
+    let off = group.replace("ttl", "enabled = false\nttl");
+    assert_eq!(warnings(&off, &[]), "");
+    let ignored = group.replace("ttl", "app_headers = \"ignore\"\nttl");
+    assert!(errors(&ignored).contains("with app_headers = \"ignore\" and no lifetime"));
+}

@@ -86,6 +86,7 @@ fn every_reason() {
         (Reason::VaryAny, "miss"),
         (Reason::Authorization, "miss"),
         (Reason::Cookie, "miss"),
+        (Reason::UnacceptedCoding, "miss"),
         (Reason::NoFreshness, "miss"),
         (Reason::Partial, "partial"),
         (Reason::EventStream, "miss"),

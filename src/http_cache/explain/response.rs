@@ -61,6 +61,10 @@ fn against(reason: Reason) -> (&'static str, &'static str) {
             "the request has Cookie, and the answer does not say that it may be shared",
             "promise I8",
         ),
+        Reason::UnacceptedCoding => (
+            "it is in a content coding that the request does not accept",
+            "RFC 9110 §12.5.3",
+        ),
         Reason::NoFreshness => (
             "it is never fresh and cannot be validated",
             "RFC 9111 §3, §4.2",

@@ -4,7 +4,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 
 use super::{Updated, conditions, unusable, updated_by};
-use crate::http_cache::{Exchange, Policy, Reason, RequestHead, Stored};
+use crate::http_cache::{Exchange, Policy, RequestHead, Stored};
 
 /// What becomes of a stored response after an answer to HEAD that it could have been chosen for.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,10 +34,7 @@ pub fn by_head(
     match updated_by(stored, request, head, policy) {
         Updated::Usable(fresh) => ByHead::Freshened(fresh),
         // What only this requester's own fields forbid says nothing of what others may share.
-        Updated::Unusable(
-            _,
-            Some(Reason::Authorization | Reason::Cookie | Reason::RequestNoStore),
-        ) => ByHead::Nothing,
+        Updated::Unusable(_, Some(reason)) if reason.is_of_requester() => ByHead::Nothing,
         Updated::Unusable(stored, _) => ByHead::Invalid(stored),
     }
 }

@@ -46,15 +46,24 @@ fn look_up<'s>(range: &[u8], served: &'s [Box<str>]) -> Option<&'s str> {
 /// nothing.
 pub(super) fn coding<'s>(headers: &HeaderMap, served: &'s [Box<str>]) -> &'s str {
     let accepted = preferences(headers, &ACCEPT_ENCODING);
-    let weight = |name: &str| {
-        let named = accepted
-            .iter()
-            .find(|coding| coding.text == name.as_bytes());
-        let any = accepted.iter().find(|coding| coding.text == b"*");
-        named.or(any).map_or(0, |coding| coding.weight)
-    };
-    let best = served.iter().find(|coding| weight(coding) > 0);
+    let best = served
+        .iter()
+        .find(|coding| weight(&accepted, coding.as_bytes()) > 0);
     best.map_or("identity", |coding| coding)
+}
+
+/// Whether the request accepts a body in this content coding (in lower case); who says nothing accepts any.
+pub(super) fn accepts(headers: &HeaderMap, coding: &[u8]) -> bool {
+    let coding = coding.strip_prefix(b"x-").unwrap_or(coding);
+    !headers.contains_key(ACCEPT_ENCODING)
+        || weight(&preferences(headers, &ACCEPT_ENCODING), coding) > 0
+}
+
+fn weight(accepted: &[Weighed], name: &[u8]) -> u16 {
+    let is = |member: &&Weighed| member.text.strip_prefix(b"x-").unwrap_or(&member.text) == name;
+    let named = accepted.iter().find(is);
+    let any = accepted.iter().find(|member| member.text == b"*");
+    named.or(any).map_or(0, |member| member.weight)
 }
 
 fn preferences(headers: &HeaderMap, name: &HeaderName) -> Vec<Weighed> {
@@ -100,6 +109,28 @@ mod tests {
             assert_eq!(language(&headers, &served), Some(expected), "{name}");
         }
         assert_eq!(language(&headers(&[]), &served), Some("en"), "nothing said");
+    }
+
+    /// RFC 9110 §12.5.3.
+    #[test]
+    fn accepted_codings() {
+        #[rustfmt::skip]
+        let rows = [
+            ("named", "gzip, br", "gzip", true),
+            ("under its old name", "x-gzip", "gzip", true),
+            ("the old name of it", "gzip", "x-gzip", true),
+            ("not named", "br", "gzip", false),
+            ("refused", "gzip;q=0, *", "gzip", false),
+            ("any", "*", "gzip", true),
+            ("any refused", "br, *;q=0", "gzip", false),
+            ("nothing but itself", "identity", "gzip", false),
+            ("an empty list", "", "gzip", false),
+        ];
+        for (name, line, coding, expected) in rows {
+            let headers = headers(&[("accept-encoding", line)]);
+            assert_eq!(accepts(&headers, coding.as_bytes()), expected, "{name}");
+        }
+        assert!(accepts(&headers(&[]), b"gzip"), "nothing said");
     }
 
     /// RFC 9110 §12.5.3.

@@ -236,6 +236,9 @@ fn what(response: &Exchange<'_>, reason: Reason) -> String {
              asked each time"
         }
         Reason::Partial => "it is a part, and not clearly which",
+        Reason::UnacceptedCoding => {
+            "the answer is in a content coding that the request does not accept"
+        }
         Reason::TooLarge => "its body is over max_body",
         Reason::EventStream => "it is a stream of events, which has no end",
         Reason::TooManyGroups => {

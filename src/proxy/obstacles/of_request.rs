@@ -28,8 +28,21 @@ pub fn of_request(context: &RequestContext) -> Vec<Obstacle> {
     if !is_covered && !settings.policy.shared {
         all.extend(identity(context, rule, Reason::Identity));
     }
+    all.extend(demands(context, rule));
     all.extend(no_tier(context));
     all
+}
+
+/// What the client says of caching makes the app be asked, whatever is stored.
+fn demands(context: &RequestContext, index: Option<usize>) -> Option<Obstacle> {
+    let rule = context.live.rule(index);
+    let obeyed = plan::directives_under(rule.settings.client_cache_control, context);
+    let means = "a client's reload is answered from the store as well";
+    (obeyed != obeyed.undemanding()).then(|| Obstacle {
+        reason: Reason::RequestDirective,
+        what: "the request says no-cache, no-store, max-age or min-fresh".to_owned(),
+        lifts: vec![Lift::set(rule, "client_cache_control", "\"ignore\"", means)],
+    })
 }
 
 /// Nothing can be stored anywhere.

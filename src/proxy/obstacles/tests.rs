@@ -77,6 +77,8 @@ fn all_of_a_request_is_named_with_the_lines_that_lift_it() {
         ("a gateway", PRODUCT, "GET /p/7", &[("x-forwarded-host", "b")], &["unkeyed-header"],
             &["[listen] trusted_proxies = [\"127.0.0.1\"]"]),
         ("a slash", PRODUCT, "GET /p/a%2Fb", &[], &["ambiguous-path"], &["[[route]] p encoded_slash = \"data\""]),
+        ("a reload", PRODUCT, "GET /p/7", &[("pragma", "no-cache")], &["request-directive"],
+            &["[[route]] p client_cache_control = \"ignore\""]),
         ("an odd slash", PRODUCT, "GET /p/a%2F..", &[], &["ambiguous-path"], &[]),
         ("a write", PRODUCT, "POST /p/7?a=1", &[], &["method", "unkeyed-query"],
             &["[[route]] p ignore_query = [\"a\"]"]),

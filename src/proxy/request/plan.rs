@@ -64,7 +64,7 @@ impl Lookup {
 
     /// The request as RFC 9111 sees it.
     pub fn head<'a>(&'a self, context: &'a RequestContext) -> RequestHead<'a> {
-        let settings = context.live.rule(self.rule).settings;
+        let settings = context.live.settings(self.rule);
         RequestHead {
             method: &context.parts.method,
             headers: &context.parts.headers,
@@ -78,7 +78,10 @@ impl Lookup {
 }
 
 /// What the client says of caching, as far as its rule lets that count.
-fn directives_under(setting: ClientCacheControl, context: &RequestContext) -> RequestDirectives {
+pub fn directives_under(
+    setting: ClientCacheControl,
+    context: &RequestContext,
+) -> RequestDirectives {
     let obeyed = !context.present.has(Present::DIRECTIVES)
         || match setting {
             ClientCacheControl::Obey => true,

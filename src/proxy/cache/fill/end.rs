@@ -230,17 +230,12 @@ impl Fill {
 
     /// Remembers that the answer was not one to share, and says what those who wait do.
     fn note_uncacheable(&self, reason: Reason) -> FillResult {
-        // What only this requester's own fields forbid says nothing of the next one's answer.
-        let is_personal = matches!(
-            reason,
-            Reason::Authorization | Reason::Cookie | Reason::RequestNoStore
-        );
         match &self.leader {
             // Too long for everyone.
             _ if reason == Reason::TooLarge => self.note(Memo::Uncacheable),
             // Says nothing of the answer.
             _ if reason == Reason::InFlightFull => {}
-            Some(_) if is_personal => return FillResult::Again,
+            Some(_) if reason.is_of_requester() => return FillResult::Again,
             Some(_) => self.note(Memo::Uncacheable),
             None => self.note(Memo::Personal),
         }

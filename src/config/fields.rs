@@ -70,6 +70,8 @@ pub(crate) enum Kind {
     ManyOf(&'static [&'static str]),
     /// A list of whole numbers from the first to the second.
     Counts(u64, u64),
+    /// A list of durations above zero.
+    Waits,
     /// A table of texts by names of any kind.
     Conditions,
     /// A table with these keys.

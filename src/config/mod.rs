@@ -509,4 +509,6 @@ pub struct PurgeRule {
     pub tags: Vec<Template>,
     /// `tags` as written.
     pub tags_text: Vec<String>,
+    /// When the purge is carried out again, after the first time; the soonest first.
+    pub again_after: Vec<Duration>,
 }

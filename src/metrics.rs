@@ -72,6 +72,8 @@ pub struct Metrics {
     pub connections_cut: IntCounterVec,
     /// `pannier_config_reloads_total{result}`: ok, error.
     pub config_reloads: IntCounterVec,
+    /// `pannier_jwks_refreshes_total{result}`: ok, error.
+    pub jwks_refreshes: IntCounterVec,
     /// `pannier_start_time_seconds`
     pub start_time: Gauge,
 }
@@ -235,6 +237,12 @@ impl Metrics {
                 r,
                 "pannier_config_reloads_total",
                 "Reloads of the config file, by result.",
+                &["result"],
+            ),
+            jwks_refreshes: register_counters(
+                r,
+                "pannier_jwks_refreshes_total",
+                "Renewals of the keys of [jwt], by result.",
                 &["result"],
             ),
             start_time: {

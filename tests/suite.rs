@@ -23,6 +23,7 @@ mod interop;
 mod invalidation;
 mod journal;
 mod later_effect;
+mod jwt_keys;
 mod making_room;
 mod model;
 mod partial;

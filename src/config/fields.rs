@@ -136,7 +136,13 @@ pub(super) const ALGORITHMS: &[&str] = &[
     "ES384", "EdDSA",
 ];
 /// The keys of `[jwt]` of which exactly one is given.
-pub(super) const JWT_KEYS: &[&str] = &["secret", "public_key", "public_key_file", "jwks_file"];
+pub(super) const JWT_KEYS: &[&str] = &[
+    "secret",
+    "secret_file",
+    "public_key",
+    "public_key_file",
+    "jwks_file",
+];
 
 /// The whole file.
 pub(crate) static SECTIONS: &[Section] = &[

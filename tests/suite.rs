@@ -41,3 +41,4 @@ mod store;
 mod support;
 mod tls;
 mod two_people;
+mod writes;

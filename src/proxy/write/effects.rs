@@ -31,13 +31,24 @@ pub enum MissingVariable {
     Skipped,
 }
 
-/// Binds purge rule `index` to a write; also says how many variables were absent.
+/// What a purge rule makes of a write.
+#[derive(Debug, Default)]
+pub struct BoundRule {
+    /// What it purges.
+    pub purge: Purge,
+    /// Variables that were absent.
+    pub absent: usize,
+    /// Of those, lists that were too long.
+    pub too_many: usize,
+}
+
+/// Binds purge rule `index` to a write.
 pub fn bind(
     context: &RequestContext,
     index: usize,
     bodies: TemplateBodies<'_>,
     absent_means: MissingVariable,
-) -> (Purge, usize) {
+) -> BoundRule {
     let rule = &context.live.config.purges[index];
     let other = target::normalized(context.parts.uri.path());
     let matched = rule.matcher.at(context.parts.uri.path());
@@ -48,24 +59,25 @@ pub fn bind(
     let mut scope = template_scope(context, &params, claims.as_ref());
     scope.body = bodies.body;
     scope.response = bodies.answer;
-    let mut absent = 0;
+    let mut all = BoundRule::default();
     let mut bind = |templates: &[Template]| -> Vec<Pattern> {
         let mut patterns = Vec::with_capacity(templates.len());
         for template in templates {
-            let (pattern, missing) = template.bind(&scope);
-            absent += missing;
-            if missing == 0 || absent_means == MissingVariable::MatchesAny {
-                patterns.push(pattern);
+            let bound = template.bind(&scope);
+            all.absent += bound.absent;
+            all.too_many += bound.too_many;
+            if bound.absent == 0 || absent_means == MissingVariable::MatchesAny {
+                patterns.extend(bound.patterns);
             }
         }
         patterns
     };
-    let purge = Purge {
+    all.purge = Purge {
         everything: false,
         keys: bind(&rule.keys),
         tags: bind(&rule.tags),
     };
-    (purge, absent)
+    all
 }
 
 /// The keys that RFC 9111 §4.4 invalidates: of the target, and of `Location` and `Content-Location`

@@ -29,7 +29,7 @@ pub(crate) struct Section {
 }
 
 /// A key of a table.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Field {
     /// The key.
     pub(crate) key: &'static str,
@@ -72,6 +72,8 @@ pub(crate) enum Kind {
     Counts(u64, u64),
     /// A table of texts by names of any kind.
     Conditions,
+    /// A table with these keys.
+    Table(&'static [Field]),
 }
 
 impl Section {

@@ -224,6 +224,7 @@ fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
     let scope = crate::routes::Scope {
         host: "",
         path: "/",
+        spelling: None,
         query: None,
         headers: &headers,
         params: &[],

@@ -15,7 +15,7 @@ use crate::config::{Defaults, PurgeRule, Route};
 use crate::http_cache::directives::{Reach, ResponseDirectives};
 use crate::http_cache::vary::CookieNames;
 use crate::routes::template::{Site, Source};
-use crate::routes::{CredentialSettings, KeyedCredentials, Matcher, Template};
+use crate::routes::{CredentialSettings, KeyedCredentials, Matcher, PathSpelling, Template};
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
 /// How [`Template::default_key`] would be written.
@@ -32,16 +32,16 @@ pub(super) struct Written<T> {
     pub(super) tags: Vec<Position>,
 }
 
-/// The routes in file order, and the matcher of their paths.
+/// The routes in file order, and `matcher` with their paths.
 pub(super) fn read_routes(
     input: &Input<'_>,
     defaults: &Defaults,
+    mut matcher: Matcher<usize>,
     problems: &mut Problems,
 ) -> (Vec<Written<Route>>, Matcher<usize>) {
     let groups = Groups::read(input, problems);
     let tables = input.document.list("route");
     let names = read_names(input, "route", tables, problems);
-    let mut matcher = Matcher::default();
     let mut routes: Vec<Written<Route>> = Vec::new();
     for (table, name) in tables.iter().zip(names) {
         let mut reader = input.rule_reader("route", table, problems);
@@ -131,7 +131,11 @@ fn read_route(
 
 fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Written<PurgeRule> {
     let path = read_path(reader, EXAMPLE_PATH);
-    let mut matcher = Matcher::default();
+    // Whatever the app says: purging too much is safe.
+    let mut matcher = Matcher::of(PathSpelling {
+        ignore_case: true,
+        ..PathSpelling::default()
+    });
     if let Some(path) = &path
         && let Err(error) = matcher.insert(path, ())
     {

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub purges_again: IntCounter,
     /// `pannier_purge_variables_absent_total{rule}`: variables a write lacked, so the purge was widened.
     pub purge_variables_absent: IntCounterVec,
+    /// `pannier_purge_lists_too_long_total{rule}`: those of them that were lists with too many values.
+    pub purge_lists_too_long: IntCounterVec,
     /// `pannier_purged_entries_total{tier}`
     pub purged_entries: IntCounterVec,
     /// `pannier_evictions_total{tier,priority}`
@@ -138,6 +140,12 @@ impl Metrics {
                 r,
                 "pannier_purge_variables_absent_total",
                 "Variables a write lacked, so that its purge was widened.",
+                &["rule"],
+            ),
+            purge_lists_too_long: register_counters(
+                r,
+                "pannier_purge_lists_too_long_total",
+                "Lists of a write with too many values, so that its purge was widened.",
                 &["rule"],
             ),
             purged_entries: register_counters(

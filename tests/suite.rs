@@ -43,3 +43,4 @@ mod store;
 mod support;
 mod tls;
 mod two_people;
+mod writes;

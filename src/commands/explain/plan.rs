@@ -150,8 +150,8 @@ impl Explanation {
         scope.response = self.answer.as_ref();
         templates
             .iter()
-            .filter_map(|tag| tag.render(&scope).ok())
-            .map(|tag| tag.text)
+            .filter_map(|tag| tag.tags(&scope).ok())
+            .flatten()
             .collect()
     }
 
@@ -164,7 +164,7 @@ impl Explanation {
             answer: self.answer.as_ref(),
         };
         for index in &effects.purges {
-            let (purge, absent) =
+            let effects::BoundRule { purge, absent, .. } =
                 effects::bind(&self.asked, *index, said, MissingVariable::MatchesAny);
             let name = &self.asked.live.config.purges[*index].name;
             let mut purges = |text: String| {
@@ -238,7 +238,7 @@ fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
     let bind = |templates: &[crate::routes::Template]| {
         templates
             .iter()
-            .map(|template| template.bind(&scope).0)
+            .flat_map(|template| template.bind(&scope).patterns)
             .collect()
     };
     Purge {

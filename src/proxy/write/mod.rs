@@ -13,6 +13,7 @@ use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
+use prometheus::IntCounterVec;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::cache::Cache;
@@ -236,23 +237,26 @@ impl Write {
         } else {
             MissingVariable::MatchesAny
         };
-        let (purge, absent) = effects::bind(&self.context, index, bodies, missing);
+        let bound = effects::bind(&self.context, index, bodies, missing);
         let metrics = &self.cache.metrics;
         metrics.purges.with_label_values(&[rule]).inc();
-        if absent > 0 && missing == MissingVariable::MatchesAny {
-            metrics
-                .purge_variables_absent
-                .with_label_values(&[rule])
-                .inc_by(absent as u64);
+        if bound.absent > 0 && missing == MissingVariable::MatchesAny {
+            let count = |counter: &IntCounterVec, by: usize| {
+                counter.with_label_values(&[rule]).inc_by(by as u64);
+            };
+            count(&metrics.purge_variables_absent, bound.absent);
+            count(&metrics.purge_lists_too_long, bound.too_many);
             let path = self.context.parts.uri.path();
+            let (absent, too_long) = (bound.absent, bound.too_many);
             tracing::info!(
                 rule,
                 absent,
+                too_long,
                 path,
                 "purge widened: variables absent from the write"
             );
         }
-        purge
+        bound.purge
     }
 
     /// When the app may act on it once more, by the rules that it matches.

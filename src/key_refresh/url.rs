@@ -160,6 +160,7 @@ impl KeyUrl {
             ca_file: self.url.ca_file.clone(),
             preserve_host: true,
             http2: false,
+            paths: Default::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Verified claims: a token counts only when its signature, algorithm, times, issuer and audience all
 //! hold (RFC 7519 §7.2). Anything less is as if there were no token.
 
+mod decisions;
 mod key_set;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use crate::config::{Jwt, JwtKey, JwtSource, KeyOrigin};
 use crate::routes::template::cookie_values;
+use decisions::TokenDigest;
 use key_set::KeySet;
 
 /// Checks tokens against the keys and demands of `[jwt]`.
@@ -138,10 +140,24 @@ impl Verifier {
         }
     }
 
-    /// The claims of the request's token if all of it holds at `now`.
-    pub fn verify(&self, headers: &HeaderMap, now: SystemTime) -> Option<Value> {
-        let claims = self.keys.load().find_claims(self.token(headers)?)?;
-        self.holds(&claims, now).then_some(claims)
+    /// The claims of the request's token if all of it holds at `now`. That a key has signed it is found out once;
+    /// whether it holds is asked each time.
+    pub fn verify(&self, headers: &HeaderMap, now: SystemTime) -> Option<Arc<Value>> {
+        let token = self.token(headers)?;
+        let now = since_epoch(now);
+        let digest = TokenDigest::of(token);
+        let keys = self.keys.load();
+        if let Some(claims) = keys.decisions.find(&digest, now) {
+            return self.holds(&claims, now).then_some(claims);
+        }
+        let claims = Arc::new(keys.find_claims(token)?);
+        if !self.holds(&claims, now) {
+            return None;
+        }
+        let until = claims["exp"].as_f64()? + self.leeway.as_secs_f64();
+        keys.decisions
+            .keep(digest, token.len(), &claims, (now, until));
+        Some(claims)
     }
 
     /// Only a single token counts: of two, the app may read the other.
@@ -164,7 +180,7 @@ impl Verifier {
     }
 
     /// RFC 7519 §4.1, in its order.
-    fn holds(&self, claims: &Value, now: SystemTime) -> bool {
+    fn holds(&self, claims: &Value, now: f64) -> bool {
         // §4.1.1 "iss"
         if let Some(issuer) = &self.issuer
             && claims["iss"].as_str() != Some(issuer)
@@ -181,7 +197,6 @@ impl Verifier {
                 return false;
             }
         }
-        let now = since_epoch(now);
         let leeway = self.leeway.as_secs_f64();
         // §4.1.4 "exp": not accepted on or after it; required here, since what is stored under a
         // claim outlives the check.

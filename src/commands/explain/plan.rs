@@ -158,7 +158,7 @@ impl Explanation {
         let templates = live.rule(lookup.rule).tags();
         let claims =
             variables::verified_claims(&self.asked, templates.iter().any(|tag| tag.reads_jwt()));
-        let mut scope = variables::template_scope(&self.asked, &params, claims.as_ref());
+        let mut scope = variables::template_scope(&self.asked, &params, claims.as_deref());
         scope.response = self.answer.as_ref();
         templates
             .iter()

@@ -63,7 +63,7 @@ fn missing_tag(context: &RequestContext, rule: Rule<'_>, body: &Value) -> Option
     let params = matched.map(|(_, params)| params).unwrap_or_default();
     let reads_jwt = rule.tags().iter().any(|tag| tag.reads_jwt());
     let claims = variables::verified_claims(context, reads_jwt);
-    let mut scope = variables::template_scope(context, &params, claims.as_ref());
+    let mut scope = variables::template_scope(context, &params, claims.as_deref());
     scope.response = Some(body);
     let (reason, what) = match template::tags_of(rule.tags(), &scope) {
         Ok(_) => return None,

@@ -58,7 +58,7 @@ pub fn bind(
     let claims = verified_claims(context, templates.any(Template::reads_jwt));
     let (mut purges, mut all) = (Vec::new(), BoundRule::default());
     for matched in readings.iter().filter_map(|path| rule.matcher.at(path)) {
-        let mut scope = template_scope(context, &matched.params, claims.as_ref());
+        let mut scope = template_scope(context, &matched.params, claims.as_deref());
         scope.body = bodies.body;
         scope.response = bodies.answer;
         let mut read = BoundRule::default();
@@ -185,7 +185,7 @@ fn keys_of_target(context: &RequestContext, target: &str) -> Vec<Pattern> {
     let identity = identity_fields(context);
     let mut keys = Vec::new();
     for host in hosts(context) {
-        let mut scope = template_scope(context, &params, claims.as_ref());
+        let mut scope = template_scope(context, &params, claims.as_deref());
         scope.host = &host;
         scope.path = uri.path();
         scope.query = query.as_deref();

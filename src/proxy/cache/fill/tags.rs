@@ -45,7 +45,7 @@ pub(super) fn of_rule(
         .map(|(_, params)| params)
         .unwrap_or_default();
     let claims = variables::verified_claims(context, templates.iter().any(|tag| tag.reads_jwt()));
-    let mut scope = variables::template_scope(context, &params, claims.as_ref());
+    let mut scope = variables::template_scope(context, &params, claims.as_deref());
     scope.response = response;
     template::tags_of(templates, &scope).map_err(|untagged| match untagged {
         Untagged::Missing(_) => Reason::MissingTag,

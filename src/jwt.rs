@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub struct Verifier {
     algorithms: Vec<Algorithm>,
     keys: ArcSwap<KeySet>,
     issuer: Option<String>,
-    audience: Option<String>,
+    audience: Vec<String>,
     leeway: Duration,
     renewal: Mutex<Renewal>,
 }
@@ -163,18 +163,15 @@ impl Verifier {
     /// Only a single token counts: of two, the app may read the other.
     fn token<'h>(&self, headers: &'h HeaderMap) -> Option<&'h [u8]> {
         match &self.source {
-            JwtSource::Authorization => {
-                let mut lines = headers.get_all(AUTHORIZATION).iter();
-                let line = lines.next().filter(|_| lines.next().is_none())?;
-                let (scheme, token) = line.as_bytes().split_at_checked(b"Bearer ".len())?;
-                scheme
-                    .eq_ignore_ascii_case(b"Bearer ")
-                    .then(|| token.trim_ascii())
-            }
+            JwtSource::Authorization => after_bearer(only_line(headers, &AUTHORIZATION)?),
             JwtSource::Cookie(name) => {
                 let mut values = cookie_values(headers, name);
                 let value = values.next().filter(|_| values.next().is_none())?;
                 Some(value.trim_ascii_end())
+            }
+            JwtSource::Header(name) => {
+                let line = only_line(headers, name)?;
+                Some(after_bearer(line).unwrap_or(line.trim_ascii()))
             }
         }
     }
@@ -188,14 +185,16 @@ impl Verifier {
             return false;
         }
         // §4.1.3 "aud": one string or several.
-        if let Some(audience) = &self.audience {
-            let is_audience = |value: &Value| value.as_str() == Some(audience);
-            let several = claims["aud"].as_array();
-            if !is_audience(&claims["aud"])
-                && !several.is_some_and(|several| several.iter().any(is_audience))
-            {
-                return false;
-            }
+        let is_audience = |value: &Value| {
+            let mut wanted = self.audience.iter();
+            wanted.any(|audience| value.as_str() == Some(audience))
+        };
+        let several = claims["aud"].as_array();
+        if !self.audience.is_empty()
+            && !is_audience(&claims["aud"])
+            && !several.is_some_and(|several| several.iter().any(is_audience))
+        {
+            return false;
         }
         let leeway = self.leeway.as_secs_f64();
         // §4.1.4 "exp": not accepted on or after it; required here, since what is stored under a
@@ -222,6 +221,19 @@ fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, JwtConfigError> {
                 .map_err(|_| JwtConfigError::UnknownAlgorithm(name.clone()))
         })
         .collect()
+}
+
+fn only_line<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next().filter(|_| lines.next().is_none())?;
+    Some(line.as_bytes())
+}
+
+/// RFC 6750 §2.1.
+fn after_bearer(line: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = line.split_at_checked(b"Bearer ".len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer ");
+    is_bearer.then(|| token.trim_ascii())
 }
 
 /// Seconds, as `NumericDate` counts them (RFC 7519 §2).

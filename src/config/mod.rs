@@ -339,8 +339,8 @@ pub struct Jwt {
     pub algorithms: Vec<String>,
     /// Required `iss`.
     pub issuer: Option<String>,
-    /// Required `aud`.
-    pub audience: Option<String>,
+    /// `aud` has to have one of these; none: any.
+    pub audience: Vec<String>,
     /// Allowed clock difference for `exp` and `nbf`. Default 0 s.
     pub leeway: Duration,
 }
@@ -352,6 +352,8 @@ pub enum JwtSource {
     Authorization,
     /// A cookie's value.
     Cookie(String),
+    /// Another header field; the scheme `Bearer` may stand before the token.
+    Header(HeaderName),
 }
 
 /// The verifying key.

@@ -27,7 +27,7 @@ fn config(key: JwtKey, algorithms: &[&str]) -> Jwt {
         origin: KeyOrigin::Config,
         algorithms: algorithms.iter().map(|name| name.to_string()).collect(),
         issuer: None,
-        audience: None,
+        audience: Vec::new(),
         leeway: Duration::ZERO,
     }
 }
@@ -90,7 +90,7 @@ fn claims_and_times() {
     };
     let demanding = Jwt {
         issuer: Some("me".to_owned()),
-        audience: Some("us".to_owned()),
+        audience: vec!["us".to_owned(), "all of us".to_owned()],
         ..secret()
     };
     let exp = NOW + 1;
@@ -184,6 +184,12 @@ fn claims_and_times() {
             &demanding,
             json!({"exp": exp, "aud": "us"}),
             false,
+        ),
+        (
+            "the other of ours",
+            &demanding,
+            json!({"exp": exp, "iss": "me", "aud": "all of us"}),
+            true,
         ),
         (
             "other aud",
@@ -434,6 +440,12 @@ fn where_the_token_is() {
         source: JwtSource::Cookie("t".to_owned()),
         ..secret()
     };
+    const FIELD: HeaderName = HeaderName::from_static("x-id-token");
+    let header = Jwt {
+        source: JwtSource::Header(FIELD),
+        ..secret()
+    };
+    let field = |scheme: &str| (FIELD, format!("{scheme}{token}"));
     let bearer = |scheme: &str| (AUTHORIZATION, format!("{scheme}{token}"));
     let in_cookie = |before: &str, after: &str| (COOKIE, format!("{before}{token}{after}"));
     for (name, config, fields, expected) in [
@@ -462,6 +474,11 @@ fn where_the_token_is() {
             vec![in_cookie("t=", "; t=x")],
             false,
         ),
+        ("a field", &header, vec![field("")], true),
+        ("with its scheme", &header, vec![field("bearer ")], true),
+        ("another scheme", &header, vec![field("Token ")], false),
+        ("two fields", &header, vec![field(""), field("")], false),
+        ("another field", &header, vec![bearer("Bearer ")], false),
         ("not in a cookie", &cookie, vec![bearer("Bearer ")], false),
     ] {
         let fields: Vec<_> = fields

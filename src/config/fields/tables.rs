@@ -360,15 +360,21 @@ pub(super) static DEFAULTS: &[Field] = &[
 pub(super) static JWT: &[Field] = &[
     field(
         "source",
-        Kind::OneOf(&["authorization", "cookie"]),
+        Kind::OneOf(&["authorization", "cookie", "header"]),
         "authorization",
-        "Where the token is: Authorization: Bearer, or a cookie.",
+        "Where the token is: Authorization: Bearer, a cookie, or another header field.",
     ),
     field(
         "cookie",
         Kind::Text,
         "",
         "The cookie's name, with source = \"cookie\".",
+    ),
+    field(
+        "header",
+        Kind::Text,
+        "",
+        "The field's name, with source = \"header\"; \"Bearer \" may stand before the token.",
     ),
     field(
         "secret",
@@ -420,7 +426,12 @@ pub(super) static JWT: &[Field] = &[
         "Accepted algorithms. Default: what the key is for.",
     ),
     field("issuer", Kind::Text, "", "Required iss."),
-    field("audience", Kind::Text, "", "Required aud."),
+    field(
+        "audience",
+        Kind::TextOrTexts,
+        "",
+        "Required aud; of several one is enough.",
+    ),
     field(
         "leeway",
         Kind::Duration,

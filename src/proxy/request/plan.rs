@@ -349,6 +349,7 @@ fn token_field(context: &RequestContext) -> Option<TokenField<'_>> {
     jwt.map(|jwt| match &jwt.source {
         JwtSource::Authorization => TokenField::Authorization,
         JwtSource::Cookie(name) => TokenField::Cookie(name),
+        JwtSource::Header(name) => TokenField::Header(name),
     })
 }
 

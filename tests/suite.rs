@@ -43,4 +43,5 @@ mod store;
 mod support;
 mod tls;
 mod two_people;
+mod uncovered;
 mod writes;

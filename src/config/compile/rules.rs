@@ -171,11 +171,12 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
     }
     let keys = reader.texts("keys");
     let tags = reader.texts("tags");
-    if keys.is_empty() && tags.is_empty() && reader.is_clean() {
+    // `keys = []` says that the write changes nothing.
+    if keys.is_empty() && tags.is_empty() && !reader.gives("keys") && reader.is_clean() {
         reader.reject(
             "keys",
             "it purges nothing",
-            "add keys = [\"…\"] or tags = [\"…\"]",
+            "add keys = [\"…\"] or tags = [\"…\"]; keys = [] if the write changes nothing that is cached",
         );
     }
     let mut templates = Templates::new(input, path.as_deref());

@@ -3,6 +3,7 @@
 mod answer_body;
 mod companions;
 pub mod effects;
+mod uncovered;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -25,8 +26,10 @@ use super::request::plan::Effects;
 use super::request::variables;
 use crate::body::{Body, Copy, Progress};
 use crate::drain::Drain;
+use crate::http_cache::cache_status::WritePurge;
 use crate::http_cache::{Reason, remove};
 use crate::routes::{Pattern, Purge};
+use crate::store::Purged;
 use crate::upstream::{Arriving, UpstreamError};
 use effects::{MissingVariable, TemplateBodies};
 
@@ -151,7 +154,8 @@ impl Write {
             ..Purge::default()
         };
         let mut again_after = Vec::new();
-        if status.is_success() || status.is_redirection() {
+        let has_succeeded = status.is_success() || status.is_redirection();
+        if has_succeeded {
             again_after = self.again_after();
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
@@ -165,8 +169,24 @@ impl Write {
             }
             purge.absorb(self.purge(received, Some((status, response.headers()))));
         }
-        self.carry_out(purge, &again_after).await;
-        Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status)
+        if has_succeeded && self.effects.purges.is_empty() {
+            uncovered::note(&self.context, &self.cache.metrics);
+        }
+        let is_empty = purge.is_empty();
+        let done = self.carry_out(purge, &again_after).await;
+        let outcome = Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status);
+        match is_empty {
+            true => outcome,
+            false => outcome.purged(WritePurge {
+                entries: done.map(|done| done.memory.max(done.redis.unwrap_or_default())),
+                rules: if has_succeeded {
+                    self.rules()
+                } else {
+                    String::new()
+                },
+                is_pending: done.is_none_or(|done| done.pending),
+            }),
+        }
     }
 
     /// The app may have acted on a whole request whose answer was lost: purging too much is safe. Half a
@@ -271,9 +291,18 @@ impl Write {
         after
     }
 
-    async fn carry_out(&self, purge: Purge, again_after: &[Duration]) {
+    /// The names of the rules that it matches, with commas between them.
+    fn rules(&self) -> String {
+        let rules = &self.context.live.config.purges;
+        let indexes = self.effects.purges.iter();
+        let names = indexes.map(|index| rules[*index].name.as_str());
+        names.collect::<Vec<_>>().join(",")
+    }
+
+    /// `None`: there is nothing to do, or it is not done yet.
+    async fn carry_out(&self, purge: Purge, again_after: &[Duration]) -> Option<Purged> {
         if purge.is_empty() {
-            return;
+            return None;
         }
         let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purge:?}"));
         let store = self.cache.store.clone();
@@ -304,5 +333,6 @@ impl Write {
             ?done,
             "purged"
         );
+        done
     }
 }

@@ -80,6 +80,8 @@ pub struct Metrics {
     pub config_reloads: IntCounterVec,
     /// `pannier_jwks_refreshes_total{result}`: ok, error.
     pub jwks_refreshes: IntCounterVec,
+    /// `pannier_jwks_last_success_time_seconds`: when the keys of `[jwt]` were last found to be as they are.
+    pub jwks_last_success: Gauge,
     /// `pannier_start_time_seconds`
     pub start_time: Gauge,
 }
@@ -301,16 +303,16 @@ impl Metrics {
                 "Renewals of the keys of [jwt], by result.",
                 &["result"],
             ),
-            start_time: {
-                let start = Gauge::new(
-                    "pannier_start_time_seconds",
-                    "Start of the process, seconds since 1970.",
-                )
-                .expect("a valid name");
-                r.register(Box::new(start.clone()))
-                    .expect("registered once");
-                start
-            },
+            jwks_last_success: register_time(
+                r,
+                "pannier_jwks_last_success_time_seconds",
+                "Last renewal of the keys of [jwt], seconds since 1970.",
+            ),
+            start_time: register_time(
+                r,
+                "pannier_start_time_seconds",
+                "Start of the process, seconds since 1970.",
+            ),
             registry,
         }
     }
@@ -390,6 +392,14 @@ impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+fn register_time(registry: &Registry, name: &str, help: &str) -> Gauge {
+    let metric = Gauge::new(name, help).expect("a valid name");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("registered once");
+    metric
 }
 
 fn register_counters(

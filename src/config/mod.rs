@@ -383,6 +383,25 @@ pub enum KeyOrigin {
     Config,
     /// This file, which may be replaced at any time.
     File(PathBuf),
+    /// This URL; until it has been fetched there is no key.
+    Url(JwksUrl),
+}
+
+/// Where a JWKS document is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksUrl {
+    /// `https://…`, or `http://…` of this machine; never a unix socket.
+    pub target: Target,
+    /// Host and port as written.
+    pub host: String,
+    /// Path and query.
+    pub path: String,
+    /// A PEM file of further certificate authorities.
+    pub ca_file: Option<PathBuf>,
+    /// How long keys still count that could not be renewed in time. Default 1 h.
+    pub stale: Duration,
+    /// The least time between two fetches. No key of the file: 30 s, unless a test has less time.
+    pub least: Duration,
 }
 
 /// The admin interface.

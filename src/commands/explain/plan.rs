@@ -76,6 +76,7 @@ impl Explanation {
             );
             lines.push(Line::new("spelling", text));
         }
+        self.add_keys(lookup, lines);
         let selects = format!("among the key's answers, those of {}", lookup.selects());
         lines.push(Line::new("selects", selects));
         lines.push(Line::new("ttl", show_ttl(rule.policy)));
@@ -119,6 +120,17 @@ impl Explanation {
         unless(false, Reason::TooLarge);
         unless(false, Reason::Incomplete);
         obstacles.join(", ")
+    }
+
+    /// Who verifies the token that the key is made of; a URL is asked by the running sidecar alone.
+    fn add_keys(&self, lookup: &Lookup, lines: &mut Vec<Line>) {
+        let live = &self.asked.live;
+        let route = live.rule(lookup.rule).route;
+        if !route.is_some_and(|route| route.key.reads_jwt()) {
+            return;
+        }
+        let origin = live.config.jwt.as_ref().map(|jwt| &jwt.origin);
+        lines.extend(origin.map(|origin| Line::new("token keys", format!("from {origin}"))));
     }
 
     fn add_purging_rules(&self, lookup: &Lookup, lines: &mut Vec<Line>) {

@@ -61,6 +61,7 @@ pub fn bind(
         patterns
     };
     let purge = Purge {
+        kind: rule.kind,
         everything: false,
         keys: bind(&rule.keys),
         tags: bind(&rule.tags),

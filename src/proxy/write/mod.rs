@@ -25,7 +25,7 @@ use super::request::variables;
 use crate::body::{Body, Copy, Progress};
 use crate::drain::Drain;
 use crate::http_cache::{Reason, remove};
-use crate::routes::{Pattern, Purge};
+use crate::routes::{Pattern, Purge, Purges};
 use crate::upstream::{Arriving, UpstreamError};
 use effects::{MissingVariable, TemplateBodies};
 
@@ -145,10 +145,8 @@ impl Write {
         let cap = self.context.live.config.defaults.max_variables;
         let status = response.status();
         let mut response = response;
-        let mut purge = Purge {
-            tags: effects::groups_invalidated(&self.context, response.headers()),
-            ..Purge::default()
-        };
+        let mut purges = Purges::default();
+        purges.hard.tags = effects::groups_invalidated(&self.context, response.headers());
         if status.is_success() || status.is_redirection() {
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
@@ -160,9 +158,9 @@ impl Write {
                     }
                 }
             }
-            purge.absorb(self.purge(received, Some((status, response.headers()))));
+            self.purge(&mut purges, received, Some((status, response.headers())));
         }
-        self.carry_out(purge).await;
+        self.carry_out(purges).await;
         Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status)
     }
 
@@ -170,7 +168,9 @@ impl Write {
     /// request that nobody answered says nothing, and must not be a way to empty the store.
     async fn unanswered(&self, error: &UpstreamError) {
         if !error.unsent() && self.progress.is_whole() {
-            self.carry_out(self.purge(None, None)).await;
+            let mut purges = Purges::default();
+            self.purge(&mut purges, None, None);
+            self.carry_out(purges).await;
         }
     }
 
@@ -187,17 +187,24 @@ impl Write {
         if answer.is_none() && !self.progress.is_whole() {
             return;
         }
-        let mut purge = self.purge(None, None);
+        let mut purges = Purges::default();
+        self.purge(&mut purges, None, None);
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
-            purge.tags.extend(groups);
+            purges.hard.tags.extend(groups);
         }
-        self.carry_out(purge).await;
+        self.carry_out(purges).await;
     }
 
     /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
-    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1).
-    fn purge(&self, received: Option<Vec<u8>>, answer: Option<(StatusCode, &HeaderMap)>) -> Purge {
+    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1). The target is removed whatever the rules say of it:
+    /// what §4.4 invalidates is not served before the app has confirmed it.
+    fn purge(
+        &self,
+        purges: &mut Purges,
+        received: Option<Vec<u8>>,
+        answer: Option<(StatusCode, &HeaderMap)>,
+    ) {
         let cap = self.context.live.config.defaults.max_variables;
         let json = |bytes: Option<Vec<u8>>| variables::read_json(bytes.as_deref(), cap);
         let sent = self.copy.as_ref().and_then(Copy::copied);
@@ -206,9 +213,8 @@ impl Write {
             body: body.as_ref(),
             answer: received.as_ref(),
         };
-        let mut purge = Purge::default();
         for index in &self.effects.purges {
-            purge.absorb(self.bind(*index, bodies));
+            purges.absorb(self.bind(*index, bodies));
         }
         let (status, fields) = match answer {
             Some((status, fields)) => (status, Some(fields)),
@@ -216,13 +222,11 @@ impl Write {
         };
         let invalidated = effects::invalidated(&self.context, status, fields);
         if !invalidated.is_empty() {
-            purge.tags.extend(self.companions.iter().cloned());
-            purge
-                .tags
-                .extend(companions::in_memory(&self.cache, &self.context));
+            let tags = &mut purges.hard.tags;
+            tags.extend(self.companions.iter().cloned());
+            tags.extend(companions::in_memory(&self.cache, &self.context));
         }
-        purge.keys.extend(invalidated);
-        purge
+        purges.hard.keys.extend(invalidated);
     }
 
     fn bind(&self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
@@ -252,13 +256,13 @@ impl Write {
         purge
     }
 
-    async fn carry_out(&self, purge: Purge) {
-        if purge.is_empty() {
+    async fn carry_out(&self, purges: Purges) {
+        if purges.is_empty() {
             return;
         }
-        let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purge:?}"));
+        let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purges:?}"));
         let store = self.cache.store.clone();
-        let mut purging = Box::pin(async move { store.purge(purge).await });
+        let mut purging = Box::pin(async move { store.purge_both(purges).await });
         // What concerns this process is done at the first look. Where Redis was waited for in vain, that is enough for
         // one request (promise I4): the purge is on its way there, or kept until it can be sent.
         let done = match poll!(purging.as_mut()) {

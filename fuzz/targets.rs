@@ -174,6 +174,7 @@ pub(crate) fn template(data: &[u8]) {
     let scope = Scope {
         host: "h",
         path,
+        spelling: None,
         query,
         headers: &headers,
         params: &[("id", path)],

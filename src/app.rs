@@ -226,7 +226,11 @@ impl Parts {
             let admin = Arc::new(Admin::new(metrics, store.clone(), live, draining));
             runtime.block_on(async {
                 match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => admin::serve(listener, admin, stop).await,
+                    // One task of the process does what has to be done later.
+                    Ok(listener) => tokio::select! {
+                        () = admin::serve(listener, admin, stop) => {}
+                        () = store.carry_out_later() => {}
+                    },
                     Err(error) => tracing::error!(%error, "admin interface ended"),
                 }
                 store.close().await;

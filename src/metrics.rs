@@ -28,6 +28,8 @@ pub struct Metrics {
     upstream_seconds: HistogramVec,
     /// `pannier_purges_total{rule}`; `admin` for those of the admin interface.
     pub purges: IntCounterVec,
+    /// `pannier_purges_again_total`: purges carried out again a while after their write.
+    pub purges_again: IntCounter,
     /// `pannier_purge_variables_absent_total{rule}`: variables a write lacked, so the purge was widened.
     pub purge_variables_absent: IntCounterVec,
     /// `pannier_purged_entries_total{tier,kind}`
@@ -123,6 +125,13 @@ impl Metrics {
                 "Purges carried out, by purge rule.",
                 &["rule"],
             ),
+            purges_again: register_counters(
+                r,
+                "pannier_purges_again_total",
+                "Purges carried out again a while after their write.",
+                &[],
+            )
+            .with_label_values(&[] as &[&str]),
             purge_variables_absent: register_counters(
                 r,
                 "pannier_purge_variables_absent_total",

@@ -353,7 +353,12 @@ async fn what_answers_vary_by() {
 
     let (_app, sidecar) = page("app_headers = \"ignore\"\ncors = \"vary\"", &[]).await;
     let client = sidecar.client();
-    until_hit(&client, "/page/1").await;
+    let hit = until_hit(&client, "/page/1").await;
+    assert_eq!(
+        hit.header("vary"),
+        "origin",
+        "browsers keep it apart as well"
+    );
     let other = client
         .get_with("/page/1", &[("origin", "https://a.example")])
         .await;

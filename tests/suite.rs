@@ -22,6 +22,7 @@ mod http2;
 mod interop;
 mod invalidation;
 mod journal;
+mod later_effect;
 mod making_room;
 mod model;
 mod partial;

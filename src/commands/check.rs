@@ -108,6 +108,13 @@ fn print_audiences(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
         };
         writeln!(out, "{}: answers are shared among {audience}", route.name)?;
     }
+    if config.upstream.spelling().is_some() {
+        writeln!(
+            out,
+            "upstream.paths: spellings that are one to the app are purged together; each keeps an answer of its own, \
+             should the app answer them differently"
+        )?;
+    }
     let paths: Vec<&str> = config
         .routes
         .iter()

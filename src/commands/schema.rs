@@ -86,6 +86,14 @@ fn describe_kind(kind: Kind) -> Value {
         Kind::Conditions => {
             json!({ "type": "object", "additionalProperties": describe_kind(Kind::Text) })
         }
+        Kind::Waits => json!({ "type": "array", "items": describe_kind(Kind::Wait) }),
+        Kind::Table(fields) => {
+            let properties: Map<String, Value> = fields
+                .iter()
+                .map(|field| (field.key.to_owned(), describe_field(field)))
+                .collect();
+            json!({ "type": "object", "additionalProperties": false, "properties": properties })
+        }
         Kind::Counts(least, most) => {
             json!({ "type": "array", "items": describe_kind(Kind::Count(least, most)) })
         }

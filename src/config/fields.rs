@@ -29,7 +29,7 @@ pub(crate) struct Section {
 }
 
 /// A key of a table.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Field {
     /// The key.
     pub(crate) key: &'static str,
@@ -70,8 +70,12 @@ pub(crate) enum Kind {
     ManyOf(&'static [&'static str]),
     /// A list of whole numbers from the first to the second.
     Counts(u64, u64),
+    /// A list of durations above zero.
+    Waits,
     /// A table of texts by names of any kind.
     Conditions,
+    /// A table with these keys.
+    Table(&'static [Field]),
 }
 
 impl Section {

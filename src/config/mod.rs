@@ -41,7 +41,7 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::entry::Priority;
 use crate::http_cache::Policy;
 use crate::routes::{IgnoreQuery, KeyedCredentials, LenientMatcher};
-use crate::routes::{Matcher, PurgeKind, StoreWhen, Template};
+use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
 /// A config that cannot be wrong.
 #[derive(Clone, Debug)]
@@ -178,6 +178,15 @@ pub struct Upstream {
     pub preserve_host: bool,
     /// Whether the app is spoken to in HTTP/2.
     pub http2: bool,
+    /// Which spellings of a path are one to the app. Default: each is its own.
+    pub paths: PathSpelling,
+}
+
+impl Upstream {
+    /// Which spellings of a path are one to the app; `None`: each is its own.
+    pub fn spelling(&self) -> Option<&PathSpelling> {
+        Some(&self.paths).filter(|paths| !paths.is_strict())
+    }
 }
 
 /// The app's address.
@@ -502,4 +511,6 @@ pub struct PurgeRule {
     pub tags: Vec<Template>,
     /// `tags` as written.
     pub tags_text: Vec<String>,
+    /// When the purge is carried out again, after the first time; the soonest first.
+    pub again_after: Vec<Duration>,
 }

@@ -288,7 +288,7 @@ fn every_key_is_read() {
         };
         for field in section.fields() {
             let (value, what) = match field.kind {
-                Kind::Conditions => ("1", "1 is not"),
+                Kind::Conditions | Kind::Table(_) => ("1", "1 is not"),
                 _ => ("{}", "a table is not"),
             };
             let shown = errors(&format!("{header}\n{} = {value}\n", field.key));

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::document::{Node, Value};
-use super::fields::Kind;
+use super::fields::{Field, Kind};
 use super::problem::{Position, did_you_mean};
 use super::units;
 
@@ -20,6 +20,8 @@ pub(super) enum Parsed {
     Texts(Vec<(Position, String)>),
     Counts(Vec<u64>),
     Conditions(Vec<(Position, String, String)>),
+    Table(Vec<(&'static str, Parsed)>),
+    Durations(Vec<(Position, Duration)>),
 }
 
 /// Why a value cannot be taken.
@@ -54,6 +56,11 @@ pub(super) fn parse(kind: Kind, node: &Node) -> Result<Parsed, Wrong> {
         })
         .map(Parsed::Texts),
         Kind::Conditions => parse_conditions(node).map(Parsed::Conditions),
+        Kind::Waits => parse_each(node, "\"500ms\", \"2s\"", |item| {
+            parse_wait(item).map(|wait| (item.position.clone(), wait))
+        })
+        .map(Parsed::Durations),
+        Kind::Table(fields) => parse_table(node, fields).map(Parsed::Table),
         Kind::Counts(least, most) => {
             parse_each(node, "200, 404", |item| parse_count(item, least, most)).map(Parsed::Counts)
         }
@@ -81,6 +88,35 @@ fn parse_conditions(node: &Node) -> Result<Vec<(Position, String, String)>, Wron
         Ok((value.position.clone(), name.clone(), text))
     };
     pairs.iter().map(condition).collect()
+}
+
+fn parse_table(
+    node: &Node,
+    fields: &'static [Field],
+) -> Result<Vec<(&'static str, Parsed)>, Wrong> {
+    let keys = || fields.iter().map(|field| field.key);
+    let Value::Table(pairs) = &node.value else {
+        let keys = keys().collect::<Vec<_>>().join(", ");
+        let remedy = format!("write {{ … }} in the file, with keys out of {keys}");
+        return Err(not_a(&node.value, "a table", &remedy));
+    };
+    let entry = |(name, value): &(String, Node)| {
+        let Some(field) = fields.iter().find(|field| field.key == name) else {
+            let remedy = match did_you_mean(name, keys()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("the keys are {}", keys().collect::<Vec<_>>().join(", ")),
+            };
+            return Err(wrong(format!("there is no key {name} in it"), remedy));
+        };
+        Ok((field.key, parse(field.kind, value)?))
+    };
+    let at = |pair: &(String, Node)| {
+        entry(pair).map_err(|wrong| Wrong {
+            position: Some(wrong.position.unwrap_or(pair.1.position.clone())),
+            ..wrong
+        })
+    };
+    pairs.iter().map(at).collect()
 }
 
 fn parse_text(node: &Node) -> Result<String, Wrong> {

@@ -51,6 +51,24 @@ impl Variation {
         }
     }
 
+    /// Says in an answer what the rule knows and the app has not said, so that browsers and caches on the way keep
+    /// apart what is kept apart here (RFC 9110 §12.5.5).
+    pub fn say(&self, response: &mut HeaderMap) {
+        let known = [
+            (ORIGIN, self.by_origin),
+            (ACCEPT_LANGUAGE, !self.languages.is_empty()),
+            (ACCEPT_ENCODING, !self.encodings.is_empty()),
+        ];
+        for (name, _) in known.into_iter().filter(|(_, is_known)| *is_known) {
+            let is_said = list_members(response, &VARY).any(|member| {
+                member == b"*" || member.eq_ignore_ascii_case(name.as_str().as_bytes())
+            });
+            if !is_said {
+                response.append(VARY, HeaderValue::from(name));
+            }
+        }
+    }
+
     /// The fields by which an answer varies, sorted, each once; `None` if no request can select it.
     fn fields(&self, response: &HeaderMap) -> Option<Vec<HeaderName>> {
         let mut names = self.said_fields(response)?;
@@ -87,12 +105,7 @@ impl Variation {
     /// The fields that all `Vary` lines name, as far as they count; `None` if `*` is among them, or a member
     /// that is no field name and so matches nothing.
     fn named_fields(&self, response: &HeaderMap) -> Option<Vec<HeaderName>> {
-        let members = response
-            .get_all(VARY)
-            .into_iter()
-            .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
-            .map(<[u8]>::trim_ascii)
-            .filter(|member| !member.is_empty());
+        let members = list_members(response, &VARY);
         // `*` is a token too. What this proxy adds to requests the app sees, and nobody can compare.
         let names = members.map(|member| {
             let name = HeaderName::from_bytes(member).ok();
@@ -123,11 +136,17 @@ pub(super) fn accepts_coding(request: &RequestHead<'_>, response: &HeaderMap) ->
 }
 
 fn codings(response: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let lines = response.get_all(CONTENT_ENCODING).into_iter();
+    list_members(response, &CONTENT_ENCODING)
+        .filter(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// The members of all lines of a list field (RFC 9110 §5.6.1).
+fn list_members<'r>(response: &'r HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
+    let lines = response.get_all(name).into_iter();
     lines
         .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
-        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+        .filter(|member| !member.is_empty())
 }
 
 /// What a request must have in common with the one that fetched a stored response.

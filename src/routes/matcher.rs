@@ -10,6 +10,8 @@ use smallvec::SmallVec;
 use path::Path;
 pub use path::PathError;
 
+use super::PathSpelling;
+
 /// Path patterns with a value each, on matchit's radix tree.
 #[derive(Clone, Debug)]
 pub struct Matcher<T> {
@@ -20,6 +22,8 @@ pub struct Matcher<T> {
     /// One path each: those with text around a parameter, as in `/img-{id}.png`. In a tree with others
     /// they hide some from matchit's backtracking.
     single: Vec<matchit::Router<usize>>,
+    /// Which spellings of a path are one.
+    spelling: PathSpelling,
 }
 
 #[derive(Clone, Debug)]
@@ -67,14 +71,26 @@ impl<T> Default for Matcher<T> {
             rules: Vec::new(),
             shared: Vec::new(),
             single: Vec::new(),
+            spelling: PathSpelling::default(),
         }
     }
 }
 
 impl<T> Matcher<T> {
+    /// A matcher without paths to which these spellings are one.
+    pub fn of(spelling: PathSpelling) -> Matcher<T> {
+        Matcher {
+            spelling,
+            ..Matcher::default()
+        }
+    }
+
     /// Adds a path; an ambiguous one (it and an earlier one match the same paths) is an error.
     pub fn insert(&mut self, path: &str, value: T) -> Result<(), PathError> {
-        let path = Path::parse(path)?;
+        let path = match self.spelling.ignore_case {
+            true => Path::parse(&path::fold(path))?,
+            false => Path::parse(path)?,
+        };
         if let Some(earlier) = self
             .rules
             .iter()
@@ -115,6 +131,41 @@ impl<T> Matcher<T> {
     /// The most specific rule that matches a path as received, not percent-decoded; `None` if none does.
     /// Segment by segment, static text wins over a parameter and that over a catch-all.
     pub fn at<'m, 'p>(&'m self, path: &'p str) -> Option<Matched<'m, 'p, T>> {
+        let trimmed = self.spelling.trimmed(path);
+        let mut found = self.find(trimmed);
+        if trimmed.len() < path.len()
+            && let Some(exact) = self.find(path)
+            && found.as_ref().is_none_or(|found| exact.is_above(found))
+        {
+            // A rule for `/feed.json` itself.
+            found = Some(exact);
+        }
+        found.map(|found| Matched {
+            value: &found.rule.value,
+            params: found.params,
+        })
+    }
+
+    fn find<'m, 'p>(&'m self, path: &'p str) -> Option<Found<'m, 'p, T>> {
+        if !self.spelling.ignore_case || !path.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.find_as_it_is(path);
+        }
+        let folded = path.to_ascii_lowercase();
+        let found = self.find_as_it_is(&folded)?;
+        let as_received = |value: &str| {
+            let start = value.as_ptr().addr() - folded.as_ptr().addr();
+            &path[start..start + value.len()]
+        };
+        let params = found.params.iter();
+        Some(Found {
+            rule: found.rule,
+            params: params
+                .map(|(name, value)| (*name, as_received(value)))
+                .collect(),
+        })
+    }
+
+    fn find_as_it_is<'m, 'p>(&'m self, path: &'p str) -> Option<Found<'m, 'p, T>> {
         self.shared
             .iter()
             .chain(&self.single)
@@ -126,9 +177,21 @@ impl<T> Matcher<T> {
                 for (name, (_, value)) in rule.path.params().iter().zip(found.params.iter()) {
                     params.push((name.as_str(), value));
                 }
-                let value = &rule.value;
-                Matched { value, params }
+                Found { rule, params }
             })
+    }
+}
+
+/// A rule that matches, with what its parameters do.
+struct Found<'m, 'p, T> {
+    rule: &'m Rule<T>,
+    params: Params<'m, 'p>,
+}
+
+impl<T> Found<'_, '_, T> {
+    fn is_above(&self, other: &Found<'_, '_, T>) -> bool {
+        let (own, other) = (&self.rule.path, &other.rule.path);
+        own.specificity().gt(other.specificity())
     }
 }
 

@@ -9,6 +9,7 @@ pub mod matcher;
 pub mod pattern;
 mod query;
 mod requester;
+mod spelling;
 mod store_when;
 pub mod target;
 pub mod template;
@@ -19,6 +20,7 @@ pub use lenient::{LenientMatcher, find_confusable};
 pub use matcher::{Matched, Matcher, PathGroup};
 pub use pattern::{Pattern, Purge, PurgeKind, Purges};
 pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed};
+pub use spelling::PathSpelling;
 pub use store_when::{StoreCondition, StoreWhen};
 pub use template::{Key, Template};
 
@@ -32,6 +34,8 @@ pub struct Scope<'a> {
     pub host: &'a str,
     /// The path as received, without the query.
     pub path: &'a str,
+    /// Which other spellings of the path mean the same to the app; `None`: none.
+    pub spelling: Option<&'a PathSpelling>,
     /// The query as received, without `?`; `None` when there is no `?`.
     pub query: Option<&'a str>,
     /// All fields as received.

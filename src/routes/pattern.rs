@@ -167,6 +167,14 @@ impl Purges {
         }
     }
 
+    /// What covers all that these cover, each pattern once.
+    pub fn joined<'p>(purges: impl Iterator<Item = &'p Purge> + Clone) -> Purges {
+        Purges {
+            hard: Purge::joined(PurgeKind::Hard, purges.clone()),
+            soft: Purge::joined(PurgeKind::Soft, purges),
+        }
+    }
+
     /// Whether they cover nothing.
     pub fn is_empty(&self) -> bool {
         self.hard.is_empty() && self.soft.is_empty()

@@ -179,7 +179,8 @@ impl Template {
         let mut text = String::with_capacity(64);
         let mut query = Query::default();
         let reading = Reading::of(self, scope, &mut query);
-        let mut usual = self.separated && reading.unnamed_params().next().is_none();
+        let mut usual =
+            self.separated && reading.unnamed_params().next().is_none() && !reading.is_respelled();
         for part in &self.parts {
             match part {
                 Part::Literal(literal) => text.push_str(literal),

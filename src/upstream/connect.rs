@@ -469,6 +469,7 @@ mod tests {
                 ca_file: None,
                 preserve_host: true,
                 http2: false,
+                paths: Default::default(),
             };
             let connector = Connector::new(&settings, HttpVersion::Http1).unwrap();
             let address = format!("http://{addr}/").parse().unwrap();

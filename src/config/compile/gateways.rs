@@ -9,11 +9,10 @@ pub(super) fn read_trusted_proxies(reader: &mut Reader<'_>) -> Networks {
     for (position, text) in reader.texts(KEY) {
         match text.parse::<Network>() {
             Ok(network) => networks.push(network),
-            Err(()) if text == "unix" => reader.reject_at(
-                position,
+            Err(()) if text == "unix" => reader.warn(
                 KEY,
-                "nobody comes by a unix socket: listen.proxy is an address and a port",
-                "leave \"unix\" out, and name the gateway's address, such as \"127.0.0.1\"",
+                "\"unix\" names nobody: listen.proxy is an address and a port, so nobody comes by a unix socket",
+                "leave it out, and name the gateway's address, such as \"127.0.0.1\"",
             ),
             Err(()) => reader.reject_at(
                 position,

@@ -24,7 +24,7 @@ use super::document::{Document, Table};
 use super::env::Env;
 use super::problem::Problems;
 use super::read::Reader;
-use crate::routes::LenientMatcher;
+use crate::routes::{LenientMatcher, Matcher};
 
 /// What is being compiled.
 #[derive(Clone, Copy)]
@@ -84,7 +84,9 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let jwt = jwt::read_jwt(&input, problems);
     let admin = tables::read_admin(&input, &listen, problems);
     let log = tables::read_log(&mut input.reader("log", problems));
-    let (routes, matcher) = rules::read_routes(&input, &defaults, problems);
+    let paths = upstream.as_ref().map(|upstream| upstream.paths.clone());
+    let matcher = Matcher::of(paths.unwrap_or_default());
+    let (routes, matcher) = rules::read_routes(&input, &defaults, matcher, problems);
     let purges = rules::read_purges(&input, problems);
     advice::advise(
         &input, &defaults, &routes, &purges, &memory, &admin, problems,

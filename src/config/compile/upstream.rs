@@ -10,7 +10,9 @@ use rustls_pki_types::pem::PemObject;
 use super::Input;
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
+use crate::config::value::Parsed;
 use crate::config::{Listen, Target, Upstream};
+use crate::routes::PathSpelling;
 
 /// The kernel's `sun_path` holds 108 bytes, the last of them NUL.
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -45,9 +47,37 @@ pub(super) fn read_upstream(
             .unwrap_or(1),
         preserve_host: reader.flag("preserve_host"),
         http2: reader.flag("http2"),
+        paths: read_paths(&mut reader),
         ca_file,
         target: target?,
     })
+}
+
+fn read_paths(reader: &mut Reader<'_>) -> PathSpelling {
+    let mut paths = PathSpelling::default();
+    for (key, value) in reader.table("paths") {
+        match (key, value) {
+            ("ignore_case", Parsed::Flag(flag)) => paths.ignore_case = flag,
+            ("trailing_slash", Parsed::Flag(flag)) => paths.trailing_slash = flag,
+            ("suffixes", Parsed::Texts(suffixes)) => {
+                for (position, suffix) in suffixes {
+                    if !is_suffix(&suffix) {
+                        let what = format!("\"{suffix}\" is no suffix");
+                        let remedy = "write a dot and a name, such as \".json\"";
+                        reader.reject_at(position, "paths", what, remedy);
+                    }
+                    paths.suffixes.push(suffix.into());
+                }
+            }
+            _ => {}
+        }
+    }
+    paths
+}
+
+fn is_suffix(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    text.len() > 1 && text.starts_with('.') && text.bytes().all(plain)
 }
 
 /// The PEM file of a `ca_file` key, if it holds certificates.

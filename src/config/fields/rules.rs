@@ -71,6 +71,12 @@ pub(super) static PURGE: &[Field] = &[
         "Whether what it purges stays, and is stale from then on: served while it refreshes, where the route allows that.",
     ),
     field(
+        "again_after",
+        Kind::Waits,
+        "",
+        "When to purge again, for an app that acts later than it answers, such as 500ms and 2s.",
+    ),
+    field(
         "acknowledge",
         Kind::ManyOf(Advice::WORDS),
         "",

@@ -189,6 +189,33 @@ pub(super) static UPSTREAM: &[Field] = &[
         "false",
         "Speak HTTP/2 to the app: by ALPN with https, else with prior knowledge.",
     ),
+    field(
+        "paths",
+        Kind::Table(PATHS),
+        "",
+        "Spellings of a path that are one to the app. Default: each is its own.",
+    ),
+];
+
+static PATHS: &[Field] = &[
+    field(
+        "ignore_case",
+        Kind::Flag,
+        "false",
+        "/API/Products is /api/products to it, as to Express and ASP.NET; what {id} matches keeps its case.",
+    ),
+    field(
+        "suffixes",
+        Kind::Texts,
+        "",
+        "Suffixes that may be left out, such as .json: /products/7.json is /products/7 to it, as to Rails.",
+    ),
+    field(
+        "trailing_slash",
+        Kind::Flag,
+        "false",
+        "/products/7/ is /products/7 to it.",
+    ),
 ];
 
 pub(super) static REDIS: &[Field] = &[

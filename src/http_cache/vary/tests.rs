@@ -291,3 +291,42 @@ fn what_the_app_forgets_to_say() {
         assert_eq!(selects, Some(*expected), "{name}");
     }
 }
+
+/// RFC 9110 §12.5.5: what selects here selects in caches on the way.
+#[test]
+fn what_the_app_does_not_say_is_said() {
+    let by_origin = Variation {
+        by_origin: true,
+        ..Variation::default()
+    };
+    let negotiated = Variation {
+        languages: vec!["en".into()],
+        encodings: vec!["gzip".into()],
+        ..Variation::default()
+    };
+    let rows: [(&str, &Variation, &[&str], &[&str]); 6] = [
+        ("nothing known", &Variation::default(), &[], &[]),
+        ("an origin", &by_origin, &[], &["origin"]),
+        ("said", &by_origin, &["Accept, Origin"], &["Accept, Origin"]),
+        (
+            "beside another",
+            &by_origin,
+            &["Accept"],
+            &["Accept", "origin"],
+        ),
+        ("any", &by_origin, &["*"], &["*"]),
+        (
+            "both",
+            &negotiated,
+            &["accept-language"],
+            &["accept-language", "accept-encoding"],
+        ),
+    ];
+    for (name, variation, said, expected) in rows {
+        let said: Vec<_> = said.iter().map(|value| ("vary", *value)).collect();
+        let mut response = headers(&said);
+        variation.say(&mut response);
+        let lines: Vec<_> = response.get_all(VARY).iter().collect();
+        assert_eq!(lines, expected, "{name}");
+    }
+}

@@ -1,5 +1,8 @@
 //! What of a request keeps it from being looked up, or from what others are answered.
 
+use http::HeaderName;
+use http::header::CONNECTION;
+
 use super::lift::{KeyStep, Lift};
 use super::obstacle::Obstacle;
 use crate::http_cache::Reason;
@@ -173,21 +176,27 @@ fn missing_variable(context: &RequestContext, index: Option<usize>) -> (String, 
 
 fn unkeyed_header(context: &RequestContext, rule: Rule<'_>) -> (String, Vec<Lift>) {
     let keyed = plan::keyed_credentials(context, rule.route);
-    let Some(name) = overrides::find_unkeyed(context, keyed) else {
-        return (String::new(), Vec::new());
-    };
-    let what = format!("{name} may make the app answer something else than the request line says");
-    if name == http::header::CONNECTION {
+    let names = overrides::all_unkeyed(context, keyed);
+    let shown: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+    let what = format!(
+        "{} may make the app answer something else than the request line says",
+        shown.join(", ")
+    );
+    // No key can have what `Connection` takes away.
+    if names.contains(&CONNECTION) {
         return (what, Vec::new());
     }
-    let believed = is_of_gateways(name.as_str()).then(|| {
+    let believed = shown.iter().all(|name| is_of_gateways(name)).then(|| {
         let gateway = format!("[\"{}\"]", context.peer);
         let means =
             "the gateway at this address is believed; what it says selects among the answers";
         Lift::set_in("[listen]", "trusted_proxies", &gateway, means)
     });
-    let steps = vec![KeyStep::Append(format!("{{header.{name}|}}"))];
-    let in_key = Lift::key(rule, steps, "each value has an answer of its own");
+    let steps = shown
+        .iter()
+        .map(|name| KeyStep::Append(format!("{{header.{name}|}}")));
+    let means = "each value has an answer of its own";
+    let in_key = Lift::key(rule, steps.collect(), means);
     (what, believed.into_iter().chain(in_key).collect())
 }
 

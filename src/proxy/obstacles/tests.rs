@@ -68,6 +68,8 @@ fn all_of_a_request_is_named_with_the_lines_that_lift_it() {
             &["request-body", "unkeyed-query", "unkeyed-header", "identity"],
             &["[[route]] p ignore_query = [\"ref\"]",
               "[[route]] p key = \"p:{path.id}:{header.x-original-url|}:{cookie.session}\""]),
+        ("two fields", PRODUCT, "GET /p/7", &[("x-original-url", "/q"), ("x-rewrite-url", "/r")], &["unkeyed-header"],
+            &["[[route]] p key = \"p:{path.id}:{header.x-original-url|}:{header.x-rewrite-url|}\""]),
         ("missing", keyed, "GET /k", &[], &["missing-variable"],
             &["[[route]] k key = \"k:{query.a|none}:{header.x|none}\""]),
         ("switched off", off, "GET /o?x=1", &[], &["disabled"], &["[[route]] o enabled = true"]),

@@ -1,6 +1,8 @@
 //! Fields with which a request says another target, scheme or meaning than its request line: what the key
 //! does not carry must not change the answer (reliability.md K4, R6).
 
+use std::ops::ControlFlow;
+
 use http::header::{CONNECTION, HOST, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -18,6 +20,30 @@ const MAX_SELECTING: usize = 1024;
 /// A field of the request that may change the answer in a way that neither key nor selector knows; such a
 /// GET passes.
 pub fn find_unkeyed(context: &RequestContext, keyed: &KeyedCredentials) -> Option<HeaderName> {
+    match each_unkeyed(context, keyed, ControlFlow::Break) {
+        ControlFlow::Break(name) => Some(name),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+/// All such fields, each once.
+pub fn all_unkeyed(context: &RequestContext, keyed: &KeyedCredentials) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    let _ = each_unkeyed(context, keyed, |name| {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        ControlFlow::Continue(())
+    });
+    names
+}
+
+/// Gives `found` each such field, as long as it wants to go on.
+fn each_unkeyed(
+    context: &RequestContext,
+    keyed: &KeyedCredentials,
+    mut found: impl FnMut(HeaderName) -> ControlFlow<HeaderName>,
+) -> ControlFlow<HeaderName> {
     let RequestContext {
         parts,
         present,
@@ -25,40 +51,30 @@ pub fn find_unkeyed(context: &RequestContext, keyed: &KeyedCredentials) -> Optio
         ..
     } = context;
     let fields = &parts.headers;
-    let unsafe_headers = &live.config.defaults.unsafe_headers;
-    let named = unsafe_headers
-        .iter()
-        .find(|name| fields.contains_key(*name) && !keyed.has_header(name));
-    if let Some(name) = named {
-        return Some(name.clone());
+    for name in &live.config.defaults.unsafe_headers {
+        if fields.contains_key(name) && !keyed.has_header(name) {
+            found(name.clone())?;
+        }
     }
-    if present.has(Present::TARGET)
-        && let Some(name) = find_override(context, keyed)
-    {
-        return Some(name.clone());
+    if present.has(Present::TARGET) {
+        let mut room = MAX_SELECTING;
+        for (name, kind, value) in overriding(context, keyed) {
+            room = room.saturating_sub(value.len() + 1);
+            if room == 0 || !selects(context, name, kind) {
+                found(name.clone())?;
+            }
+        }
     }
     if present.has(Present::SCHEME)
         && has_unknown_scheme(fields)
         && !is_list_of_schemes(fields, context.is_believed)
     {
-        return Some(FORWARDED_PROTO);
+        found(FORWARDED_PROTO)?;
     }
-    let strips = present.has(Present::CONNECTION) && strips_a_field(fields);
-    strips.then_some(CONNECTION)
-}
-
-/// A field that overrides the target, and does not select either.
-fn find_override<'c>(
-    context: &'c RequestContext,
-    keyed: &'c KeyedCredentials,
-) -> Option<&'c HeaderName> {
-    let mut room = MAX_SELECTING;
-    let mut overriding = overriding(context, keyed);
-    let unselected = overriding.find(|(name, kind, value)| {
-        room = room.saturating_sub(value.len() + 1);
-        room == 0 || !selects(context, name, *kind)
-    });
-    unselected.map(|(name, ..)| name)
+    if present.has(Present::CONNECTION) && strips_a_field(fields) {
+        found(CONNECTION)?;
+    }
+    ControlFlow::Continue(())
 }
 
 /// What selects among the key's answers beside host, scheme and path: what gateways say that is not what the request

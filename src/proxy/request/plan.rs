@@ -263,7 +263,8 @@ pub fn look_up_anyway(context: &RequestContext, rule: Option<usize>) -> Lookup {
 pub const MAX_KEY: usize = 4096;
 
 fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
-    let other = target::normalized(context.parts.uri.path());
+    let paths = &context.live.config.upstream.paths;
+    let readings = paths.readings_of_write(context.parts.uri.path());
     let purges: Vec<usize> = context
         .live
         .config
@@ -273,13 +274,7 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
         .filter(|(_, purge)| {
             methods_of(&context.parts).any(|method| purge.methods.contains(&method))
         })
-        .filter(|(_, purge)| {
-            let path = context.parts.uri.path();
-            purge.matcher.at(path).is_some()
-                || other
-                    .as_deref()
-                    .is_some_and(|other| purge.matcher.at(other).is_some())
-        })
+        .filter(|(_, purge)| readings.iter().any(|path| purge.matcher.at(path).is_some()))
         .map(|(index, _)| index)
         .collect();
     if purges.is_empty() && context.parts.method.is_safe() {

@@ -46,6 +46,7 @@ pub fn template_scope<'a>(
     Scope {
         host: &context.host,
         path: context.parts.uri.path(),
+        spelling: context.live.config.upstream.spelling(),
         query: context.parts.uri.query(),
         headers: &context.parts.headers,
         params,

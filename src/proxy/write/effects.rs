@@ -1,6 +1,8 @@
 //! What a write makes stale: its purge rules bound to it, its target (RFC 9111 §4.4), and the cache
 //! groups its answer names (RFC 9875 §3). Values in, patterns out; only the check of a token reads the clock.
 
+use std::borrow::Cow;
+
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
@@ -11,7 +13,7 @@ use crate::http_cache::invalidation;
 use crate::http_cache::origin::Origin;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::variables::{keyed_query, match_route, template_scope, verified_claims};
-use crate::routes::{Pattern, Purge, Template, target};
+use crate::routes::{Pattern, Purge, Scope, Template};
 
 /// The JSON of both sides, as far as it was read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,34 +41,50 @@ pub fn bind(
     absent_means: MissingVariable,
 ) -> (Purge, usize) {
     let rule = &context.live.config.purges[index];
-    let other = target::normalized(context.parts.uri.path());
-    let matched = rule.matcher.at(context.parts.uri.path());
-    let matched = matched.or_else(|| rule.matcher.at(other.as_deref()?));
-    let params = matched.map(|matched| matched.params).unwrap_or_default();
+    let paths = &context.live.config.upstream.paths;
+    let readings = paths.readings_of_write(context.parts.uri.path());
     let mut templates = rule.keys.iter().chain(&rule.tags);
     let claims = verified_claims(context, templates.any(Template::reads_jwt));
-    let mut scope = template_scope(context, &params, claims.as_ref());
-    scope.body = bodies.body;
-    scope.response = bodies.answer;
     let mut absent = 0;
-    let mut bind = |templates: &[Template]| -> Vec<Pattern> {
-        let mut patterns = Vec::with_capacity(templates.len());
-        for template in templates {
-            let (pattern, missing) = template.bind(&scope);
-            absent += missing;
-            if missing == 0 || absent_means == MissingVariable::MatchesAny {
-                patterns.push(pattern);
-            }
-        }
-        patterns
-    };
-    let purge = Purge {
+    let mut purge = Purge {
         kind: rule.kind,
-        everything: false,
-        keys: bind(&rule.keys),
-        tags: bind(&rule.tags),
+        ..Purge::default()
     };
+    for matched in readings.iter().filter_map(|path| rule.matcher.at(path)) {
+        let mut scope = template_scope(context, &matched.params, claims.as_ref());
+        scope.body = bodies.body;
+        scope.response = bodies.answer;
+        let mut missing = 0;
+        let keys = bind_all(&rule.keys, &scope, absent_means, &mut missing);
+        let tags = bind_all(&rule.tags, &scope, absent_means, &mut missing);
+        extend(&mut purge.keys, keys);
+        extend(&mut purge.tags, tags);
+        absent = absent.max(missing);
+    }
     (purge, absent)
+}
+
+/// The patterns of a write, and in `absent` how many variables it lacks.
+fn bind_all(
+    templates: &[Template],
+    scope: &Scope<'_>,
+    absent_means: MissingVariable,
+    absent: &mut usize,
+) -> Vec<Pattern> {
+    let bound = templates.iter().map(|template| template.bind(scope));
+    let bound = bound.inspect(|(_, missing)| *absent += missing);
+    let named =
+        bound.filter(|(_, missing)| *missing == 0 || absent_means == MissingVariable::MatchesAny);
+    named.map(|(pattern, _)| pattern).collect()
+}
+
+/// Adds those that are not there yet.
+fn extend(patterns: &mut Vec<Pattern>, more: impl IntoIterator<Item = Pattern>) {
+    for pattern in more {
+        if !patterns.contains(&pattern) {
+            patterns.push(pattern);
+        }
+    }
 }
 
 /// The keys that RFC 9111 §4.4 invalidates: of the target, and of `Location` and `Content-Location`
@@ -83,30 +101,15 @@ pub fn invalidated(
     let further = answer.map_or_else(Vec::new, |answer| {
         invalidation::further_targets(context.scheme(), &context.host, own_target(context), answer)
     });
-    let others: Vec<String> = further
-        .iter()
-        .filter_map(|target| lenient(target))
-        .collect();
-    for key in further
-        .iter()
-        .chain(&others)
-        .flat_map(|target| keys_of_target(context, target))
-    {
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
+    for target in &further {
+        extend(&mut keys, keys_of_readings(context, target));
     }
     keys
 }
 
 /// The keys of the request's own target, however the app may read it.
 pub fn own_keys(context: &RequestContext) -> Vec<Pattern> {
-    let target = own_target(context);
-    let mut keys = keys_of_target(context, target);
-    if let Some(other) = lenient(target) {
-        keys.extend(keys_of_target(context, &other));
-    }
-    keys
+    keys_of_readings(context, own_target(context))
 }
 
 /// The tags of the groups that the answer to a write invalidates, whatever its status (RFC 9875 §3).
@@ -200,11 +203,23 @@ fn hosts(context: &RequestContext) -> Vec<String> {
     hosts
 }
 
-/// The target as a lenient app might read it.
-fn lenient(target: &str) -> Option<String> {
+/// The keys of a target (path and query), however the app may read its path.
+fn keys_of_readings(context: &RequestContext, target: &str) -> Vec<Pattern> {
     let (path, query) = target
         .split_once('?')
         .map_or((target, None), |(path, query)| (path, Some(query)));
-    let path = target::normalized(path)?;
-    Some(query.map_or(path.clone(), |query| format!("{path}?{query}")))
+    let paths = &context.live.config.upstream.paths;
+    let mut readings = paths.readings_of_write(path);
+    // Where the rules are, to an app that ignores case.
+    let folded: Vec<String> = readings
+        .iter()
+        .map(|path| path.to_ascii_lowercase())
+        .collect();
+    readings.extend(folded.into_iter().map(Cow::Owned));
+    let mut keys = Vec::new();
+    for path in readings {
+        let target = query.map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
+        extend(&mut keys, keys_of_target(context, &target));
+    }
+    keys
 }

@@ -147,7 +147,9 @@ impl Write {
         let mut response = response;
         let mut purges = Purges::default();
         purges.hard.tags = effects::groups_invalidated(&self.context, response.headers());
+        let mut again_after = Vec::new();
         if status.is_success() || status.is_redirection() {
+            again_after = self.again_after();
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
                 tokio::select! {
@@ -160,7 +162,7 @@ impl Write {
             }
             self.purge(&mut purges, received, Some((status, response.headers())));
         }
-        self.carry_out(purges).await;
+        self.carry_out(purges, &again_after).await;
         Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status)
     }
 
@@ -170,7 +172,7 @@ impl Write {
         if !error.unsent() && self.progress.is_whole() {
             let mut purges = Purges::default();
             self.purge(&mut purges, None, None);
-            self.carry_out(purges).await;
+            self.carry_out(purges, &self.again_after()).await;
         }
     }
 
@@ -193,7 +195,7 @@ impl Write {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
             purges.hard.tags.extend(groups);
         }
-        self.carry_out(purges).await;
+        self.carry_out(purges, &self.again_after()).await;
     }
 
     /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
@@ -256,13 +258,28 @@ impl Write {
         purge
     }
 
-    async fn carry_out(&self, purges: Purges) {
+    /// When the app may act on it once more, by the rules that it matches.
+    fn again_after(&self) -> Vec<Duration> {
+        let rules = &self.context.live.config.purges;
+        let indexes = self.effects.purges.iter();
+        let mut after: Vec<Duration> = indexes
+            .flat_map(|index| rules[*index].again_after.iter().copied())
+            .collect();
+        after.sort_unstable();
+        after.dedup();
+        after
+    }
+
+    async fn carry_out(&self, purges: Purges, again_after: &[Duration]) {
         if purges.is_empty() {
             return;
         }
         let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purges:?}"));
         let store = self.cache.store.clone();
-        let mut purging = Box::pin(async move { store.purge_both(purges).await });
+        // Before the purge, since what is stored from now on ends with the last of them.
+        let recording = store.purge_both_again(&purges, again_after);
+        let mut purging =
+            Box::pin(async move { tokio::join!(store.purge_both(purges), recording).0 });
         // What concerns this process is done at the first look. Where Redis was waited for in vain, that is enough for
         // one request (promise I4): the purge is on its way there, or kept until it can be sent.
         let done = match poll!(purging.as_mut()) {

@@ -354,3 +354,20 @@ fn find_brace(text: &str) -> Option<usize> {
     }
     None
 }
+
+/// The path of a rule with its text in lower case; the names of its parameters stay.
+pub(super) fn fold(path: &str) -> String {
+    let mut folded = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(open) = rest.find('{') {
+        let (text, behind) = rest.split_at(open);
+        folded.push_str(&text.to_ascii_lowercase());
+        let length = match behind.starts_with("{{") {
+            true => 2,
+            false => behind.find('}').map_or(behind.len(), |close| close + 1),
+        };
+        folded.push_str(&behind[..length]);
+        rest = &behind[length..];
+    }
+    folded + &rest.to_ascii_lowercase()
+}

@@ -9,6 +9,43 @@ fn matcher(paths: &[&'static str]) -> Matcher<&'static str> {
     matcher
 }
 
+/// Text in any case; parameters as received; a suffix or a closing slash where they may be.
+#[test]
+fn spellings() {
+    let mut matcher = Matcher::of(PathSpelling {
+        ignore_case: true,
+        suffixes: vec![".json".into()],
+        trailing_slash: true,
+    });
+    for path in [
+        "/Users/me",
+        "/users/{Id}",
+        "/users/{Id}/p-{n}.png",
+        "/feed.json",
+        "/{{A}}/{x}",
+    ] {
+        matcher.insert(path, path).expect(path);
+    }
+    assert!(matcher.insert("/USERS/{other}", "").is_err(), "the same");
+    for (request, rule, params) in [
+        ("/USERS/ME", "/Users/me", &[][..]),
+        ("/users/me.json/", "/Users/me", &[]),
+        ("/Users/Éa", "/users/{Id}", &[("Id", "Éa")]),
+        ("/users/aB.JSON", "/users/{Id}", &[("Id", "aB")]),
+        (
+            "/users/aB/P-xY.PNG",
+            "/users/{Id}/p-{n}.png",
+            &[("Id", "aB"), ("n", "xY")],
+        ),
+        ("/Feed.json", "/feed.json", &[]),
+        ("/{a}/B", "/{{A}}/{x}", &[("x", "B")]),
+    ] {
+        let found = matcher.at(request).expect(request);
+        assert_eq!((*found.value, &*found.params), (rule, params), "{request}");
+    }
+    assert!(matcher.at("/feed").is_none(), "a suffix of its own");
+}
+
 #[test]
 fn the_more_specific_path_wins() {
     let paths = [

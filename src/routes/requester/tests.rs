@@ -114,6 +114,7 @@ fn key_of(
     let scope = Scope {
         host: "a",
         path: "/",
+        spelling: None,
         query: None,
         headers: fields,
         params: &[],

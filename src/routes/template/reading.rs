@@ -82,7 +82,17 @@ impl<'s, 'q> Reading<'s, 'q> {
             form.push(':');
             push(&mut form, raw.bytes(), b"");
         }
+        if self.is_respelled() {
+            form.push(':');
+            push(&mut form, self.scope.path.bytes(), b"");
+        }
         form
+    }
+
+    /// Whether the path is not spelled as the text of a key has it.
+    pub(super) fn is_respelled(&self) -> bool {
+        let Scope { spelling, path, .. } = self.scope;
+        spelling.is_some_and(|spelling| !spelling.is_usual(path))
     }
 
     /// The path parameters that the template leaves out, as received.

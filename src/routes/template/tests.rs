@@ -70,6 +70,7 @@ impl Request {
         read(&Scope {
             host: &self.host,
             path: &self.path,
+            spelling: None,
             query: self.query.as_deref(),
             headers: &self.headers,
             params: &params,

@@ -232,7 +232,8 @@ fn write_host(host: &str, out: &mut String) -> WrittenValue {
 }
 
 fn write_uri(scope: &Scope<'_>, out: &mut String) -> WrittenValue {
-    push_text(out, scope.path, b"?");
+    let path = scope.spelling.map(|spelling| spelling.usual(scope.path));
+    push_text(out, path.as_deref().unwrap_or(scope.path), b"?");
     if let Some(query) = scope.query {
         out.push('?');
         push_text(out, query, b"");

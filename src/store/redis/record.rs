@@ -48,7 +48,7 @@ struct ShardText {
 
 /// A value that the write lacked is written as `*`, and so covers more when it is read.
 #[derive(Serialize, Deserialize)]
-struct PurgeText {
+pub(super) struct PurgeText {
     /// Absent from a text that knows hard ones alone; who does not know it reads a hard one, which covers more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     soft: bool,
@@ -84,7 +84,11 @@ impl Record {
                 .iter()
                 .map(ShardText::read)
                 .collect::<Option<_>>()?,
-            failed: text.failed.iter().map(PurgeText::read).collect(),
+            failed: text
+                .failed
+                .iter()
+                .map(|purge| Arc::new(purge.read_purge()))
+                .collect(),
         })
     }
 
@@ -120,7 +124,7 @@ impl ShardText {
 }
 
 impl PurgeText {
-    fn new(purge: &Purge) -> PurgeText {
+    pub(super) fn new(purge: &Purge) -> PurgeText {
         let texts = |patterns: &[Pattern]| patterns.iter().map(Pattern::to_string).collect();
         PurgeText {
             soft: purge.kind == PurgeKind::Soft,
@@ -130,9 +134,9 @@ impl PurgeText {
         }
     }
 
-    fn read(&self) -> Arc<Purge> {
+    pub(super) fn read_purge(&self) -> Purge {
         let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text)).collect();
-        Arc::new(Purge {
+        Purge {
             kind: match self.soft {
                 true => PurgeKind::Soft,
                 false => PurgeKind::Hard,
@@ -140,7 +144,7 @@ impl PurgeText {
             everything: self.everything,
             keys: patterns(&self.keys),
             tags: patterns(&self.tags),
-        })
+        }
     }
 }
 

@@ -75,6 +75,7 @@ fn settings_for(
         ca_file: None,
         preserve_host: true,
         http2: false,
+        paths: Default::default(),
     };
     change(&mut settings);
     settings

@@ -180,10 +180,12 @@ async fn fetch(fill: &mut Fill, mut stale: Stale, mut mode: FetchMode) -> FillEn
             Some(_) => Listener::Client,
             None => Listener::Nobody,
         };
-        let arrival = match ask(request, stale.variant.as_deref(), &mode, listener).await {
+        let mut arrival = match ask(request, stale.variant.as_deref(), &mode, listener).await {
             Ok(arrival) => arrival,
             Err(failure) => return FillEnd::Failed(failure.status, failure.reason),
         };
+        let variation = &request.rule().policy.variation;
+        variation.say(arrival.response.headers_mut());
         let head = &arrival.response;
         match question(request, &stale, &mode).judge(head.status(), head.headers()) {
             Verdict::Confirms => return receive::confirm(request, stale.variant, &arrival),

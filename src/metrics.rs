@@ -38,7 +38,7 @@ pub struct Metrics {
     pub purge_variables_absent: IntCounterVec,
     /// `pannier_purge_lists_too_long_total{rule}`: those of them that were lists with too many values.
     pub purge_lists_too_long: IntCounterVec,
-    /// `pannier_purged_entries_total{tier}`
+    /// `pannier_purged_entries_total{tier,kind}`
     pub purged_entries: IntCounterVec,
     /// `pannier_evictions_total{tier,priority}`
     pub evictions: IntCounterVec,
@@ -201,8 +201,8 @@ impl Metrics {
             purged_entries: register_counters(
                 r,
                 "pannier_purged_entries_total",
-                "Entries removed by purges.",
-                &["tier"],
+                "Entries removed by purges, or made stale by soft ones.",
+                &["tier", "kind"],
             ),
             evictions: register_counters(
                 r,
@@ -315,6 +315,12 @@ impl Metrics {
             ),
             registry,
         }
+    }
+
+    /// Counts entries that a purge removed from a tier, or made stale there.
+    pub fn purged(&self, tier: &str, kind: &str, entries: usize) {
+        let purged = self.purged_entries.with_label_values(&[tier, kind]);
+        purged.inc_by(entries as u64);
     }
 
     /// Counts what was stored for rule `name`, empty for unmatched requests, and is no more.

@@ -39,6 +39,7 @@ mod rfc9111;
 mod rolling;
 mod running;
 mod slow_clients;
+mod soft_purging;
 mod store;
 mod support;
 mod tls;

@@ -42,7 +42,7 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::entry::Priority;
 use crate::http_cache::Policy;
 use crate::routes::{IgnoreQuery, KeyedCredentials, LenientMatcher};
-use crate::routes::{Matcher, PathSpelling, StoreWhen, Template};
+use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
 /// A config that cannot be wrong.
 #[derive(Clone, Debug)]
@@ -543,6 +543,8 @@ pub struct PurgeRule {
     pub methods: Vec<Method>,
     /// This rule's path alone.
     pub matcher: Matcher<()>,
+    /// Whether what it covers is removed, or stays and is stale.
+    pub kind: PurgeKind,
     /// Keys and patterns.
     pub keys: Vec<Template>,
     /// `keys` as written.

@@ -33,7 +33,7 @@
 //! | `fwd=vary-miss` | `vary-miss` |
 //! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, without a because; what was not stored: `status`, `no-store`, `private`, `set-cookie`, `vary-any`, `authorization`, `cookie`, `unaccepted-coding`, `no-freshness`, `event-stream`, `too-large`, `in-flight-full`, `fills-full`, `unwanted`, `incomplete`, `close-delimited`, `fenced`, `lease-lost`, `budget-full`, `missing-tag`, `too-many-tags`, `store-when`, `too-many-variants`, `too-many-groups` |
 //! | `fwd=request` | `request-directive`, `request-no-store` |
-//! | `fwd=stale` | `stale`, `no-cache`; `revalidated` and `stale-if-error` without a because |
+//! | `fwd=stale` | `stale`, `soft-purged`, `no-cache`; `revalidated` and `stale-if-error` without a because |
 //! | `fwd=partial` | `partial` |
 //! | neither | answered here: `only-if-cached`, `bad-request`, `max-forwards`, `ready-path` |
 
@@ -219,7 +219,7 @@ fn handling(reason: Reason) -> Handling {
         Reason::Hit | Reason::StaleWhileRevalidate | Reason::MaxStale => Handling::Hit,
         // These went forward first; only what never does is a hit.
         Reason::StaleIfError | Reason::Revalidated => STALE,
-        Reason::Stale | Reason::NoCache => STALE,
+        Reason::Stale | Reason::SoftPurged | Reason::NoCache => STALE,
         Reason::Miss | Reason::Collapsed | Reason::CoalesceTimeout => URI_MISS,
         Reason::VaryMiss => VARY_MISS,
         Reason::Partial => PARTIAL,

@@ -19,7 +19,7 @@ pub use credentials::is_credential;
 pub use ignore_query::IgnoreQuery;
 pub use lenient::{LenientMatcher, find_confusable};
 pub use matcher::{Matched, Matcher, PathGroup};
-pub use pattern::{Pattern, Purge};
+pub use pattern::{Pattern, Purge, PurgeKind, Purges};
 pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed};
 pub use shape::{is_near, shape_of};
 pub use spelling::PathSpelling;

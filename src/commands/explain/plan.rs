@@ -254,6 +254,7 @@ fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
             .collect()
     };
     Purge {
+        kind: rule.kind,
         everything: false,
         keys: bind(&rule.keys),
         tags: bind(&rule.tags),

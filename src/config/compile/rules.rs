@@ -17,7 +17,9 @@ use crate::config::{Defaults, PurgeRule, Route, show_duration};
 use crate::http_cache::directives::{Reach, ResponseDirectives};
 use crate::http_cache::vary::CookieNames;
 use crate::routes::template::{Site, Source};
-use crate::routes::{CredentialSettings, KeyedCredentials, Matcher, PathSpelling, Template};
+use crate::routes::{
+    CredentialSettings, KeyedCredentials, Matcher, PathSpelling, PurgeKind, Template,
+};
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
 /// How [`Template::default_key`] would be written.
@@ -187,6 +189,10 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
         again_after: read_again_after(reader),
         acknowledge: read_acknowledged(reader),
         matcher,
+        kind: match reader.flag("soft") {
+            true => PurgeKind::Soft,
+            false => PurgeKind::Hard,
+        },
         keys: templates.parse_all(reader, "keys", &keys, Site::Purge),
         keys_text: texts(&keys),
         tags: templates.parse_all(reader, "tags", &tags, Site::Purge),

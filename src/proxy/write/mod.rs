@@ -28,7 +28,7 @@ use crate::body::{Body, Copy, Progress};
 use crate::drain::Drain;
 use crate::http_cache::cache_status::WritePurge;
 use crate::http_cache::{Reason, remove};
-use crate::routes::{Pattern, Purge};
+use crate::routes::{Pattern, Purge, Purges};
 use crate::store::Purged;
 use crate::upstream::{Arriving, UpstreamError};
 use effects::{MissingVariable, TemplateBodies};
@@ -149,10 +149,8 @@ impl Write {
         let cap = self.context.live.config.defaults.max_variables;
         let status = response.status();
         let mut response = response;
-        let mut purge = Purge {
-            tags: effects::groups_invalidated(&self.context, response.headers()),
-            ..Purge::default()
-        };
+        let mut purges = Purges::default();
+        purges.hard.tags = effects::groups_invalidated(&self.context, response.headers());
         let mut again_after = Vec::new();
         let has_succeeded = status.is_success() || status.is_redirection();
         if has_succeeded {
@@ -167,25 +165,17 @@ impl Write {
                     }
                 }
             }
-            purge.absorb(self.purge(received, Some((status, response.headers()))));
+            self.purge(&mut purges, received, Some((status, response.headers())));
         }
         if has_succeeded && self.effects.purges.is_empty() {
             uncovered::note(&self.context, &self.cache.metrics);
         }
-        let is_empty = purge.is_empty();
-        let done = self.carry_out(purge, &again_after).await;
+        let is_empty = purges.is_empty();
+        let done = self.carry_out(purges, &again_after).await;
         let outcome = Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status);
         match is_empty {
             true => outcome,
-            false => outcome.purged(WritePurge {
-                entries: done.map(|done| done.memory.max(done.redis.unwrap_or_default())),
-                rules: if has_succeeded {
-                    self.rules()
-                } else {
-                    String::new()
-                },
-                is_pending: done.is_none_or(|done| done.pending),
-            }),
+            false => outcome.purged(self.describe(done, has_succeeded)),
         }
     }
 
@@ -193,8 +183,9 @@ impl Write {
     /// request that nobody answered says nothing, and must not be a way to empty the store.
     async fn unanswered(&self, error: &UpstreamError) {
         if !error.unsent() && self.progress.is_whole() {
-            self.carry_out(self.purge(None, None), &self.again_after())
-                .await;
+            let mut purges = Purges::default();
+            self.purge(&mut purges, None, None);
+            self.carry_out(purges, &self.again_after()).await;
         }
     }
 
@@ -211,17 +202,24 @@ impl Write {
         if answer.is_none() && !self.progress.is_whole() {
             return;
         }
-        let mut purge = self.purge(None, None);
+        let mut purges = Purges::default();
+        self.purge(&mut purges, None, None);
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
-            purge.tags.extend(groups);
+            purges.hard.tags.extend(groups);
         }
-        self.carry_out(purge, &self.again_after()).await;
+        self.carry_out(purges, &self.again_after()).await;
     }
 
     /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
-    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1).
-    fn purge(&self, received: Option<Vec<u8>>, answer: Option<(StatusCode, &HeaderMap)>) -> Purge {
+    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1). The target is removed whatever the rules say of it:
+    /// what §4.4 invalidates is not served before the app has confirmed it.
+    fn purge(
+        &self,
+        purges: &mut Purges,
+        received: Option<Vec<u8>>,
+        answer: Option<(StatusCode, &HeaderMap)>,
+    ) {
         let cap = self.context.live.config.defaults.max_variables;
         let json = |bytes: Option<Vec<u8>>| variables::read_json(bytes.as_deref(), cap);
         let sent = self.copy.as_ref().and_then(Copy::copied);
@@ -230,9 +228,8 @@ impl Write {
             body: body.as_ref(),
             answer: received.as_ref(),
         };
-        let mut purge = Purge::default();
         for index in &self.effects.purges {
-            purge.absorb(self.bind(*index, bodies));
+            purges.absorb(self.bind(*index, bodies));
         }
         let (status, fields) = match answer {
             Some((status, fields)) => (status, Some(fields)),
@@ -240,13 +237,11 @@ impl Write {
         };
         let invalidated = effects::invalidated(&self.context, status, fields);
         if !invalidated.is_empty() {
-            purge.tags.extend(self.companions.iter().cloned());
-            purge
-                .tags
-                .extend(companions::in_memory(&self.cache, &self.context));
+            let tags = &mut purges.hard.tags;
+            tags.extend(self.companions.iter().cloned());
+            tags.extend(companions::in_memory(&self.cache, &self.context));
         }
-        purge.keys.extend(invalidated);
-        purge
+        purges.hard.keys.extend(invalidated);
     }
 
     fn bind(&self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
@@ -291,28 +286,35 @@ impl Write {
         after
     }
 
-    /// The names of the rules that it matches, with commas between them.
-    fn rules(&self) -> String {
+    /// What the write's answer says of its purge.
+    fn describe(&self, done: Option<[Option<Purged>; 2]>, by_rules: bool) -> WritePurge {
         let rules = &self.context.live.config.purges;
-        let indexes = self.effects.purges.iter();
+        let indexes = self.effects.purges.iter().filter(|_| by_rules);
         let names = indexes.map(|index| rules[*index].name.as_str());
-        names.collect::<Vec<_>>().join(",")
+        let entries = |done: &Purged| done.memory.max(done.redis.unwrap_or_default());
+        let of_both = done.as_ref().map(|done| done.iter().flatten());
+        WritePurge {
+            entries: of_both.clone().map(|both| both.map(entries).sum()),
+            rules: names.collect::<Vec<_>>().join(","),
+            is_pending: of_both.is_none_or(|mut both| both.any(|done| done.pending)),
+        }
     }
 
     /// `None`: there is nothing to do, or it is not done yet.
-    async fn carry_out(&self, purge: Purge, again_after: &[Duration]) -> Option<Purged> {
-        if purge.is_empty() {
+    async fn carry_out(
+        &self,
+        purges: Purges,
+        again_after: &[Duration],
+    ) -> Option<[Option<Purged>; 2]> {
+        if purges.is_empty() {
             return None;
         }
-        let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purge:?}"));
+        let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purges:?}"));
         let store = self.cache.store.clone();
         // Before the purge, since what is stored from now on ends with the last of them.
-        let recording = (!again_after.is_empty())
-            .then(|| store.purge_again(&Arc::new(purge.clone()), again_after));
-        let mut purging = Box::pin(async move {
-            let recording = futures_util::future::OptionFuture::from(recording);
-            tokio::join!(store.purge(purge), recording).0
-        });
+        let recording = store.purge_both_again(&purges, again_after);
+        let mut purging =
+            Box::pin(async move { tokio::join!(store.purge_both(purges), recording).0 });
         // What concerns this process is done at the first look. Where Redis was waited for in vain, that is enough for
         // one request (promise I4): the purge is on its way there, or kept until it can be sent.
         let done = match poll!(purging.as_mut()) {

@@ -3,6 +3,7 @@
 mod answer_body;
 mod companions;
 pub mod effects;
+pub mod judge;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -150,7 +151,7 @@ impl Write {
             tags: effects::groups_invalidated(&self.context, response.headers()),
             ..Purge::default()
         };
-        if status.is_success() || status.is_redirection() {
+        if judge::matters(&self.context, &self.effects, status) {
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
                 tokio::select! {
@@ -207,14 +208,16 @@ impl Write {
             body: body.as_ref(),
             answer: received.as_ref(),
         };
+        let (status, fields) = answer.unzip();
+        let judgement = judge::judge(&self.context, &self.effects, bodies, status);
         let mut purge = Purge::default();
-        for index in &self.effects.purges {
-            purge.absorb(self.bind(*index, bodies));
+        for index in judgement.rules {
+            purge.absorb(self.bind(index, bodies));
         }
-        let (status, fields) = match answer {
-            Some((status, fields)) => (status, Some(fields)),
-            None => (StatusCode::OK, None),
-        };
+        if !judgement.is_write {
+            return purge;
+        }
+        let status = status.unwrap_or(StatusCode::OK);
         let invalidated = effects::invalidated(&self.context, status, fields);
         if !invalidated.is_empty() {
             purge.tags.extend(self.companions.iter().cloned());

@@ -1,7 +1,9 @@
 //! Rules as pure values: which one a request falls under, the key it renders, what a write purges.
 
+mod condition;
 mod credentials;
 mod escape;
+mod expected;
 mod ignore_query;
 pub mod json;
 mod lenient;
@@ -15,6 +17,7 @@ mod store_when;
 pub mod target;
 pub mod template;
 
+pub use condition::{Condition, ConditionError, Conditions};
 pub use credentials::is_credential;
 pub use ignore_query::IgnoreQuery;
 pub use lenient::{LenientMatcher, find_confusable};

@@ -3,6 +3,7 @@
 mod answer_body;
 mod companions;
 pub mod effects;
+pub mod judge;
 mod uncovered;
 
 use std::future::Future;
@@ -151,10 +152,8 @@ impl Write {
         let mut response = response;
         let mut purges = Purges::default();
         purges.hard.tags = effects::groups_invalidated(&self.context, response.headers());
-        let mut again_after = Vec::new();
-        let has_succeeded = status.is_success() || status.is_redirection();
-        if has_succeeded {
-            again_after = self.again_after();
+        let mut rules = Vec::new();
+        if judge::matters(&self.context, &self.effects, status) {
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
                 tokio::select! {
@@ -165,17 +164,17 @@ impl Write {
                     }
                 }
             }
-            self.purge(&mut purges, received, Some((status, response.headers())));
-        }
-        if has_succeeded && self.effects.purges.is_empty() {
-            uncovered::note(&self.context, &self.cache.metrics);
+            rules = self.purge(&mut purges, received, Some((status, response.headers())));
+            if self.effects.purges.is_empty() {
+                uncovered::note(&self.context, &self.cache.metrics);
+            }
         }
         let is_empty = purges.is_empty();
-        let done = self.carry_out(purges, &again_after).await;
+        let done = self.carry_out(purges, &rules).await;
         let outcome = Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status);
         match is_empty {
             true => outcome,
-            false => outcome.purged(self.describe(done, has_succeeded)),
+            false => outcome.purged(self.describe(done, &rules)),
         }
     }
 
@@ -184,8 +183,8 @@ impl Write {
     async fn unanswered(&self, error: &UpstreamError) {
         if !error.unsent() && self.progress.is_whole() {
             let mut purges = Purges::default();
-            self.purge(&mut purges, None, None);
-            self.carry_out(purges, &self.again_after()).await;
+            let rules = self.purge(&mut purges, None, None);
+            self.carry_out(purges, &rules).await;
         }
     }
 
@@ -203,23 +202,23 @@ impl Write {
             return;
         }
         let mut purges = Purges::default();
-        self.purge(&mut purges, None, None);
+        let rules = self.purge(&mut purges, None, None);
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
             purges.hard.tags.extend(groups);
         }
-        self.carry_out(purges, &self.again_after()).await;
+        self.carry_out(purges, &rules).await;
     }
 
     /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
     /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1). The target is removed whatever the rules say of it:
-    /// what §4.4 invalidates is not served before the app has confirmed it.
+    /// what §4.4 invalidates is not served before the app has confirmed it. Returns the rules.
     fn purge(
         &self,
         purges: &mut Purges,
         received: Option<Vec<u8>>,
         answer: Option<(StatusCode, &HeaderMap)>,
-    ) {
+    ) -> Vec<usize> {
         let cap = self.context.live.config.defaults.max_variables;
         let json = |bytes: Option<Vec<u8>>| variables::read_json(bytes.as_deref(), cap);
         let sent = self.copy.as_ref().and_then(Copy::copied);
@@ -228,13 +227,15 @@ impl Write {
             body: body.as_ref(),
             answer: received.as_ref(),
         };
-        for index in &self.effects.purges {
+        let (status, fields) = answer.unzip();
+        let judgement = judge::judge(&self.context, &self.effects, bodies, status);
+        for index in &judgement.rules {
             purges.absorb(self.bind(*index, bodies));
         }
-        let (status, fields) = match answer {
-            Some((status, fields)) => (status, Some(fields)),
-            None => (StatusCode::OK, None),
-        };
+        if !judgement.is_write {
+            return judgement.rules;
+        }
+        let status = status.unwrap_or(StatusCode::OK);
         let invalidated = effects::invalidated(&self.context, status, fields);
         if !invalidated.is_empty() {
             let tags = &mut purges.hard.tags;
@@ -242,6 +243,7 @@ impl Write {
             tags.extend(companions::in_memory(&self.cache, &self.context));
         }
         purges.hard.keys.extend(invalidated);
+        judgement.rules
     }
 
     fn bind(&self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
@@ -274,12 +276,12 @@ impl Write {
         bound.purge
     }
 
-    /// When the app may act on it once more, by the rules that it matches.
-    fn again_after(&self) -> Vec<Duration> {
-        let rules = &self.context.live.config.purges;
-        let indexes = self.effects.purges.iter();
-        let mut after: Vec<Duration> = indexes
-            .flat_map(|index| rules[*index].again_after.iter().copied())
+    /// When the app may act on it once more, by these rules.
+    fn again_after(&self, rules: &[usize]) -> Vec<Duration> {
+        let all = &self.context.live.config.purges;
+        let mut after: Vec<Duration> = rules
+            .iter()
+            .flat_map(|index| all[*index].again_after.iter().copied())
             .collect();
         after.sort_unstable();
         after.dedup();
@@ -287,10 +289,9 @@ impl Write {
     }
 
     /// What the write's answer says of its purge.
-    fn describe(&self, done: Option<[Option<Purged>; 2]>, by_rules: bool) -> WritePurge {
-        let rules = &self.context.live.config.purges;
-        let indexes = self.effects.purges.iter().filter(|_| by_rules);
-        let names = indexes.map(|index| rules[*index].name.as_str());
+    fn describe(&self, done: Option<[Option<Purged>; 2]>, rules: &[usize]) -> WritePurge {
+        let all = &self.context.live.config.purges;
+        let names = rules.iter().map(|index| all[*index].name.as_str());
         let entries = |done: &Purged| done.memory.max(done.redis.unwrap_or_default());
         let of_both = done.as_ref().map(|done| done.iter().flatten());
         WritePurge {
@@ -301,18 +302,14 @@ impl Write {
     }
 
     /// `None`: there is nothing to do, or it is not done yet.
-    async fn carry_out(
-        &self,
-        purges: Purges,
-        again_after: &[Duration],
-    ) -> Option<[Option<Purged>; 2]> {
+    async fn carry_out(&self, purges: Purges, rules: &[usize]) -> Option<[Option<Purged>; 2]> {
         if purges.is_empty() {
             return None;
         }
         let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purges:?}"));
         let store = self.cache.store.clone();
         // Before the purge, since what is stored from now on ends with the last of them.
-        let recording = store.purge_both_again(&purges, again_after);
+        let recording = store.purge_both_again(&purges, &self.again_after(rules));
         let mut purging =
             Box::pin(async move { tokio::join!(store.purge_both(purges), recording).0 });
         // What concerns this process is done at the first look. Where Redis was waited for in vain, that is enough for

@@ -37,12 +37,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
-use crate::routes::{IgnoreQuery, KeyedCredentials, LenientMatcher};
-use crate::routes::{Matcher, PathSpelling, StoreWhen, Template};
+use crate::routes::{Conditions, IgnoreQuery, KeyedCredentials, LenientMatcher};
+use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
 /// A config that cannot be wrong.
 #[derive(Clone, Debug)]
@@ -545,6 +545,14 @@ pub struct PurgeRule {
     pub methods: Vec<Method>,
     /// This rule's path alone.
     pub matcher: Matcher<()>,
+    /// Whether what it covers is removed, or stays and is stale.
+    pub kind: PurgeKind,
+    /// What the write and its answer must be.
+    pub when: Conditions,
+    /// What they must not be.
+    pub unless: Conditions,
+    /// Of the answer; `None`: 2xx and 3xx.
+    pub statuses: Option<Vec<StatusCode>>,
     /// Keys and patterns.
     pub keys: Vec<Template>,
     /// `keys` as written.
@@ -555,4 +563,23 @@ pub struct PurgeRule {
     pub tags_text: Vec<String>,
     /// When the purge is carried out again, after the first time; the soonest first.
     pub again_after: Vec<Duration>,
+}
+
+impl PurgeRule {
+    /// Whether anything of it reads the request's body.
+    pub fn reads_body(&self) -> bool {
+        let by_template = self.templates().any(Template::reads_body);
+        by_template || self.when.read_body() || self.unless.read_body()
+    }
+
+    /// Whether anything of it reads the answer's body.
+    pub fn reads_response(&self) -> bool {
+        let by_template = self.templates().any(Template::reads_response);
+        by_template || self.when.read_response() || self.unless.read_response()
+    }
+
+    /// Of keys, then of tags.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.keys.iter().chain(&self.tags)
+    }
 }

@@ -63,6 +63,7 @@ pub fn bind(
         scope.response = bodies.answer;
         let mut read = BoundRule::default();
         purges.push(Purge {
+            kind: rule.kind,
             everything: false,
             keys: bind_all(&rule.keys, &scope, absent_means, &mut read),
             tags: bind_all(&rule.tags, &scope, absent_means, &mut read),
@@ -70,7 +71,7 @@ pub fn bind(
         all.absent = all.absent.max(read.absent);
         all.too_many = all.too_many.max(read.too_many);
     }
-    all.purge = Purge::joined(purges.iter());
+    all.purge = Purge::joined(rule.kind, purges.iter());
     all
 }
 

@@ -41,5 +41,6 @@ mod slow_clients;
 mod soft_purging;
 mod store;
 mod support;
+mod tag_fields;
 mod tls;
 mod two_people;

@@ -306,6 +306,8 @@ pub struct Settings {
     pub downstream: Option<HeaderValue>,
     /// What the body must be for storing.
     pub store_when: StoreWhen,
+    /// Whether clients do not see the fields that name tags.
+    pub strips_tag_fields: bool,
     /// Whether what only the end of its connection ends may be stored.
     pub close_delimited: bool,
     /// What `%2F` in a path is.

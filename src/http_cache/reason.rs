@@ -134,6 +134,8 @@ reasons! {
     TooManyVariants = "too-many-variants",
     /// The answer names more cache groups than are tracked (RFC 9875 §2).
     TooManyGroups = "too-many-groups",
+    /// Its fields name more tags than are kept, or a longer one, so a purge could not find it.
+    TooManyTags = "too-many-tags",
     // The app failed.
     /// No connection to the app, or it broke before a response.
     UpstreamError = "upstream-error",

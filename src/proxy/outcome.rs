@@ -131,6 +131,10 @@ impl Outcome {
         {
             tell_downstream(self.response.headers_mut(), value.clone());
         }
+        if rule.settings.strips_tag_fields {
+            let named = &rule.policy.tag_fields;
+            remove(self.response.headers_mut(), |name| named.contains(name));
+        }
         if !self.has_cache_status {
             self.add_cache_status(context);
         }

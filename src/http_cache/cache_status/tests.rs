@@ -104,6 +104,7 @@ fn every_reason() {
         (Reason::StoreWhen, "miss"),
         (Reason::TooManyVariants, "miss"),
         (Reason::TooManyGroups, "miss"),
+        (Reason::TooManyTags, "miss"),
         (Reason::UpstreamError, "miss"),
         (Reason::UpstreamTimeout, "miss"),
         (Reason::BadRequest, ""),

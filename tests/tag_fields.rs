@@ -245,3 +245,90 @@ async fn a_part_is_found_by_its_tags() {
     client.json("PUT", "/users/7", "{}").await;
     assert_eq!(client.get_with("/page/1", &part).await.status, 504);
 }
+
+const WRITES: &str = r#"
+[defaults]
+any_host = true
+tag_fields = ["surrogate-key"]
+purge_fields = ["surrogate-purge", "x-purge"]
+[[route]]
+name = "page"
+path = "/page/{id}"
+key = "page:{path.id}"
+stale_while_revalidate = "10m"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_a_write_names_what_it_purges() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page/1", |_| names("1", "surrogate-key", "user:7"));
+    app.on("GET", "/page/2", |_| {
+        names("2", "surrogate-key", "user:8,9")
+    });
+    app.on("GET", "/page/3", |_| names("3", "surrogate-key", "other"));
+    app.on("GET", "/read", |_| names("r", "surrogate-purge", "other"));
+    app.on("POST", "/one", |_| {
+        names("w", "surrogate-purge", "user:7 unknown")
+    });
+    app.on("POST", "/comma", |_| names("w", "x-purge", "user:8,9"));
+    app.on("POST", "/failed", |_| {
+        names("w", "surrogate-purge", "other").with_status(500)
+    });
+    app.on("POST", "/star", |_| names("w", "surrogate-purge", "user:*"));
+    let sidecar = Sidecar::start(&app.url(), WRITES);
+    let client = sidecar.client();
+    let paths = ["/page/1", "/page/2", "/page/3"];
+    let rows = [
+        ("GET", "/read", [true, true, true]),
+        ("POST", "/star", [true, true, true]),
+        ("POST", "/one", [false, true, true]),
+        ("POST", "/comma", [true, false, true]),
+        ("POST", "/failed", [true, true, false]),
+    ];
+    for (method, path, expected) in rows {
+        fill(&client, &paths).await;
+        let reply = client.request(method, path).send().await;
+        assert_eq!(
+            reply.header("surrogate-purge"),
+            "",
+            "{path}: no client sees it"
+        );
+        assert_eq!(reply.header("x-purge"), "", "{path}: no client sees it");
+        for (page, expected) in paths.into_iter().zip(expected) {
+            assert_eq!(holds(&client, page).await, expected, "{path}: {page}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_a_write_may_purge_softly_and_more_than_it_can_name() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page/1", |seen| {
+        names(&seen.nth.to_string(), "surrogate-key", "user:7")
+    });
+    app.on("POST", "/soft", |_| {
+        names("w", "surrogate-purge", "user:7").header("soft-purge", "1")
+    });
+    let many: Vec<String> = (0..1001).map(|number| format!("t{number}")).collect();
+    app.on("POST", "/many", move |_| {
+        names("w", "surrogate-purge", &many.join(" "))
+    });
+    let sidecar = Sidecar::start(&app.url(), WRITES);
+    let client = sidecar.client();
+    fill(&client, &["/page/1"]).await;
+    let reply = client.request("POST", "/soft").send().await;
+    assert_eq!(reply.header("soft-purge"), "", "no client sees it");
+    let reply = client.get("/page/1").await;
+    assert!(
+        says(&reply, "detail=stale-while-revalidate"),
+        "{}",
+        reply.cache_status()
+    );
+    assert_eq!(reply.text(), "0");
+    eventually("it is refreshed", SHORT, || async {
+        says(&client.get("/page/1").await, "detail=hit")
+    })
+    .await;
+    client.request("POST", "/many").send().await;
+    assert!(!holds(&client, "/page/1").await, "all tags there are");
+}

@@ -265,6 +265,8 @@ pub struct Defaults {
     pub trusted_identity: Vec<HeaderName>,
     /// Fields that make the app take a request for another one.
     pub unsafe_headers: Vec<HeaderName>,
+    /// Fields by which the answer to a write names tags to purge.
+    pub purge_fields: Vec<HeaderName>,
     /// Fields that say who asks as `Authorization` does, beside those that do by their name.
     pub credential_headers: Vec<HeaderName>,
     /// What the key of unmatched requests carries of a requester.

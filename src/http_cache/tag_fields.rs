@@ -9,6 +9,12 @@ use std::fmt::Write;
 
 use http::{HeaderMap, HeaderName};
 
+/// By which an answer or a request says that its purge is a soft one.
+pub static SOFT_PURGE: [HeaderName; 2] = [
+    HeaderName::from_static("soft-purge"),
+    HeaderName::from_static("fastly-soft-purge"),
+];
+
 /// The most tags that the fields of one response may name.
 pub const MAX_TAGS: usize = 1000;
 
@@ -69,6 +75,13 @@ pub fn purged(fields: &HeaderMap, names: &[HeaderName]) -> NamedTags {
         true => NamedTags::All,
         false => NamedTags::Each(tags),
     }
+}
+
+/// Whether what these fields purge is to stay and be stale: `Soft-Purge: 1`, or Fastly's name for it.
+pub fn asks_softly(fields: &HeaderMap) -> bool {
+    SOFT_PURGE
+        .iter()
+        .any(|name| fields.get(name).is_some_and(|value| value == "1"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -147,6 +147,7 @@ impl Write {
         let mut response = response;
         let mut purges = Purges::default();
         purges.hard.tags = effects::groups_invalidated(&self.context, response.headers());
+        purges.absorb(effects::named(&self.context, response.headers()));
         let mut again_after = Vec::new();
         if status.is_success() || status.is_redirection() {
             again_after = self.again_after();
@@ -194,6 +195,7 @@ impl Write {
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
             purges.hard.tags.extend(groups);
+            purges.absorb(effects::named(&self.context, answer.headers()));
         }
         self.carry_out(purges, &self.again_after()).await;
     }

@@ -42,6 +42,7 @@ mod slow_clients;
 mod soft_purging;
 mod store;
 mod support;
+mod tag_fields;
 mod tls;
 mod two_people;
 mod uncovered;

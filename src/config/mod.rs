@@ -266,6 +266,8 @@ pub struct Defaults {
     pub trusted_identity: Vec<HeaderName>,
     /// Fields that make the app take a request for another one.
     pub unsafe_headers: Vec<HeaderName>,
+    /// Fields by which the answer to a write names tags to purge.
+    pub purge_fields: Vec<HeaderName>,
     /// Fields that say who asks as `Authorization` does, beside those that do by their name.
     pub credential_headers: Vec<HeaderName>,
     /// What the key of unmatched requests carries of a requester.
@@ -307,6 +309,8 @@ pub struct Settings {
     pub downstream: Option<HeaderValue>,
     /// What the body must be for storing.
     pub store_when: StoreWhen,
+    /// Whether clients do not see the fields that name tags.
+    pub strips_tag_fields: bool,
     /// Whether what only the end of its connection ends may be stored.
     pub close_delimited: bool,
     /// What `%2F` in a path is.

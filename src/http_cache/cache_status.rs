@@ -261,10 +261,10 @@ fn handling(reason: Reason) -> Handling {
         | Reason::LeaseLost
         | Reason::BudgetFull
         | Reason::MissingTag
-        | Reason::TooManyTags
         | Reason::StoreWhen
         | Reason::TooManyVariants
         | Reason::TooManyGroups
+        | Reason::TooManyTags
         | Reason::UpstreamError
         | Reason::UpstreamTimeout => MISS,
     }

@@ -128,7 +128,7 @@ reasons! {
     BudgetFull = "budget-full",
     /// The rule's `tags` name a variable that the answer lacks, so a purge could not find it.
     MissingTag = "missing-tag",
-    /// The rule's `tags` come to more than are kept with an answer.
+    /// The tags of the rule, or those that fields of the answer name, are more than are kept with it.
     TooManyTags = "too-many-tags",
     /// The rule's `store_when` does not hold for the body.
     StoreWhen = "store-when",

@@ -119,6 +119,7 @@ pub(super) fn read_defaults(reader: &mut Reader<'_>, jwt: Option<&Jwt>) -> Defau
         settings,
         max_variables: reader.length("max_variables").unwrap_or_default(),
         unsafe_headers: read_header_names(reader, "unsafe_headers"),
+        purge_fields: read_header_names(reader, "purge_fields"),
         trusted_identity,
         credential_headers,
         cache_status_key: reader.flag("cache_status_key"),

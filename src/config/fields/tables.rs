@@ -338,6 +338,12 @@ pub(super) static DEFAULTS: &[Field] = &[
         "Header fields by which the app takes a request for another one: with one, it passes.",
     ),
     field(
+        "purge_fields",
+        Kind::Texts,
+        "",
+        "Fields by which the answer to a write names tags to purge, such as surrogate-purge; no client sees them.",
+    ),
+    field(
         "trusted_identity",
         Kind::Texts,
         "",

@@ -261,6 +261,9 @@ fn what(response: &Exchange<'_>, reason: Reason) -> String {
         Reason::TooManyGroups => {
             "it names more than 128 cache groups, or one of more than 256 characters"
         }
+        Reason::TooManyTags => {
+            "the fields of tag_fields name more than 1,000 tags, or one of more than 1,024 characters"
+        }
         other => other.as_str(),
     };
     text.to_owned()

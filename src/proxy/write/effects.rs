@@ -11,6 +11,7 @@ use crate::config::Unmatched;
 use crate::http_cache::groups::{self, ANY_ORIGIN, Invalidated};
 use crate::http_cache::invalidation;
 use crate::http_cache::origin::Origin;
+use crate::http_cache::tag_fields::{self, NamedTags};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::variables::{keyed_query, match_route, template_scope, verified_claims};
 use crate::routes::{Pattern, Purge, Scope, Template};
@@ -141,6 +142,26 @@ pub fn groups_invalidated(context: &RequestContext, answer: &HeaderMap) -> Vec<P
             .iter()
             .map(|origin| Pattern::parse(&format!("{}*", groups::tags_of(origin))))
             .collect(),
+    }
+}
+
+/// What the answer to a write names by the fields of `[defaults] purge_fields`, whatever its status; softly, if it says so.
+pub fn named(context: &RequestContext, answer: &HeaderMap) -> Purge {
+    let names = &context.live.config.defaults.purge_fields;
+    if names.is_empty() || invalidation::is_safe(&context.parts.method) {
+        return Purge::default();
+    }
+    let tags = match tag_fields::purged(answer, names) {
+        NamedTags::Each(tags) => tags.iter().map(|tag| Pattern::literal(tag)).collect(),
+        NamedTags::All => vec![Pattern::parse("*")],
+    };
+    let purge = Purge {
+        tags,
+        ..Purge::default()
+    };
+    match tag_fields::asks_softly(answer) {
+        true => purge.into_soft(),
+        false => purge,
     }
 }
 

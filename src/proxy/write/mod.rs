@@ -152,6 +152,7 @@ impl Write {
         let mut response = response;
         let mut purges = Purges::default();
         purges.hard.tags = effects::groups_invalidated(&self.context, response.headers());
+        purges.absorb(effects::named(&self.context, response.headers()));
         let mut rules = Vec::new();
         if judge::matters(&self.context, &self.effects, status) {
             let mut received = None;
@@ -206,6 +207,7 @@ impl Write {
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
             purges.hard.tags.extend(groups);
+            purges.absorb(effects::named(&self.context, answer.headers()));
         }
         self.carry_out(purges, &rules).await;
     }

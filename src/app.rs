@@ -18,7 +18,7 @@ use crate::descriptors::Descriptors;
 use crate::in_flight::InFlight;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::proxy::{Cache, Flights, HeadCache, LateWrites, Tally, Worker};
+use crate::proxy::{Cache, Checks, Flights, HeadCache, LateWrites, Sources, Tally, Worker};
 use crate::server::{self, Shared};
 use crate::store::Store;
 
@@ -51,6 +51,7 @@ struct Parts {
     flights: Arc<Flights>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    checks: Arc<Checks>,
     late_writes: LateWrites,
     tally: Arc<Tally>,
     leaving: CancellationToken,
@@ -74,6 +75,7 @@ impl App {
             store,
             live: Arc::new(ArcSwap::from_pointee(live)),
             flights: Arc::new(Flights::new(max_fills)),
+            checks: Arc::default(),
             late_writes: LateWrites::default(),
             tally: Arc::new(Tally::default()),
             leaving: CancellationToken::new(),
@@ -194,6 +196,11 @@ impl Parts {
             index,
             live: self.live.clone(),
             cache: Arc::new(Cache {
+                sources: Arc::new(Sources {
+                    store: store.clone(),
+                    checks: self.checks.clone(),
+                    metrics: self.metrics.clone(),
+                }),
                 store,
                 flights: self.flights.clone(),
                 heads: HeadCache::default(),

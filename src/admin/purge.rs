@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::refusal::{MAX_SELECTORS, Refusal};
-use crate::routes::{Pattern, Purge};
+use crate::routes::{Pattern, Purge, identities};
 
 /// The body of `POST /purge`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,6 +17,8 @@ pub struct PurgeRequest {
     pub tags: Vec<String>,
     /// All of it.
     pub everything: bool,
+    /// What the check of `[auth]` has said of anybody.
+    pub identity: bool,
 }
 
 impl PurgeRequest {
@@ -25,11 +27,15 @@ impl PurgeRequest {
         let literal = |text: &String| Pattern::literal(text);
         let keys = self.keys.iter().map(literal);
         let patterns = self.patterns.iter().map(|glob| Pattern::parse(glob));
-        Purge {
+        let mut purge = Purge {
             everything: self.everything,
             keys: keys.chain(patterns).collect(),
             tags: self.tags.iter().map(literal).collect(),
+        };
+        if self.identity {
+            purge.absorb(identities::purge_of_all());
         }
+        purge
     }
 
     /// How many keys, patterns and tags it names.
@@ -39,7 +45,7 @@ impl PurgeRequest {
 
     /// Whether it asks for nothing.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0 && !self.everything
+        self.len() == 0 && !self.everything && !self.identity
     }
 
     fn selectors(&self) -> impl Iterator<Item = &String> {

@@ -300,7 +300,7 @@ fn every_key_is_read() {
 
 #[test]
 fn a_wrong_variable_is_named() {
-    let text = format!("{LEAST}[redis]\nurl = \"redis://r\"\n[jwt]\n");
+    let text = format!("{LEAST}[redis]\nurl = \"redis://r\"\n[jwt]\n[auth]\n");
     for (section, field, name) in overrides() {
         // Any text is right for these.
         if (field.kind == Kind::Text && field.key != "url") || field.key == "ignore_query" {

@@ -1,7 +1,9 @@
 //! Rules as pure values: which one a request falls under, the key it renders, what a write purges.
 
+mod checked;
 mod credentials;
 mod escape;
+pub mod identities;
 mod ignore_query;
 pub mod json;
 mod lenient;
@@ -14,12 +16,13 @@ mod store_when;
 pub mod target;
 pub mod template;
 
+pub use checked::CheckedCredentials;
 pub use credentials::is_credential;
 pub use ignore_query::IgnoreQuery;
 pub use lenient::{LenientMatcher, find_confusable};
 pub use matcher::{Matched, Matcher, PathGroup};
 pub use pattern::{Pattern, Purge};
-pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed};
+pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed, Verified};
 pub use spelling::PathSpelling;
 pub use store_when::{StoreCondition, StoreWhen};
 pub use template::{Key, Template};
@@ -44,6 +47,8 @@ pub struct Scope<'a> {
     pub params: &'a [(&'a str, &'a str)],
     /// Claims of a verified JWT.
     pub claims: Option<&'a Value>,
+    /// What the check of `[auth]` says of whoever asks: null of who brings nothing to be known by; `None`: not known.
+    pub auth: Option<&'a Value>,
     /// The request's JSON body.
     pub body: Option<&'a Value>,
     /// The response's JSON body.

@@ -18,7 +18,7 @@ pub(crate) use value::cookie_values;
 use http::HeaderName;
 use http::header::COOKIE;
 
-use super::credentials::may_be_secret;
+use super::credentials::{may_be_secret, names_a_person_in_auth};
 use super::pattern::PatternBuilder;
 use super::query::{Name, Query};
 use super::{Pattern, Scope};
@@ -43,6 +43,8 @@ pub enum Source {
     Uri,
     /// `{jwt.sub}`, nested by dots.
     Jwt(Vec<String>),
+    /// `{auth.user.id}`, nested by dots.
+    Auth(Vec<String>),
     /// `{body.project.id}`, nested by dots.
     Body(Vec<String>),
     /// `{response.id}`, nested by dots.
@@ -55,7 +57,8 @@ impl Source {
         match self {
             Source::Path(_) | Source::Query(_) | Source::QueryRest => true,
             Source::Host | Source::Uri => true,
-            Source::Header(_) | Source::Cookie(_) | Source::Jwt(_) => false,
+            Source::Header(_) | Source::Cookie(_) => false,
+            Source::Jwt(_) | Source::Auth(_) => false,
             Source::Body(_) | Source::Response(_) => false,
         }
     }
@@ -64,6 +67,8 @@ impl Source {
     fn is_identity(&self, fields: &[HeaderName]) -> bool {
         match self {
             Source::Cookie(_) | Source::Jwt(_) => true,
+            // A role is no person: what others of it read is not the writer's own.
+            Source::Auth(names) => names_a_person_in_auth(names),
             Source::Header(name) => fields.iter().any(|field| field == name.as_str()),
             _ => false,
         }
@@ -81,6 +86,7 @@ impl std::fmt::Display for Source {
             Source::Host => f.write_str("{host}"),
             Source::Uri => f.write_str("{uri}"),
             Source::Jwt(names) => write!(f, "{{jwt.{}}}", names.join(".")),
+            Source::Auth(names) => write!(f, "{{auth.{}}}", names.join(".")),
             Source::Body(names) => write!(f, "{{body.{}}}", names.join(".")),
             Source::Response(names) => write!(f, "{{response.{}}}", names.join(".")),
         }

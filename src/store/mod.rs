@@ -8,6 +8,7 @@ pub mod fence;
 pub mod memory;
 pub mod redis;
 
+mod decisions;
 mod gauges;
 mod inspect;
 mod ticket;
@@ -15,6 +16,7 @@ mod ticket;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use self::decisions::CheckTicket;
 pub use self::fence::{Fence, Mark, Tags};
 pub use self::inspect::{Holding, Inspection};
 pub use self::memory::Memory;
@@ -25,7 +27,7 @@ use self::redis::{
     AttachedTier, HeldLease, Lease, NotPurged, Outlives, Presence, Put, Session, Tier,
 };
 use crate::clock::Clock;
-use crate::config::{Coherence, Config, Outage};
+use crate::config::{Auth, Coherence, Config, Outage};
 use crate::entry::{Entry, Variant};
 use crate::http_cache::Reason;
 use crate::in_flight::InFlight;
@@ -66,7 +68,12 @@ impl Store {
     /// The shared parts. Never waits for Redis and never fails because of it.
     pub fn new(config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Store {
         let in_flight = InFlight::new(config.memory.in_flight, config.memory.per_body);
-        let memory = Arc::new(Memory::new(config.memory.max, in_flight.clone()));
+        let max_decisions = config
+            .auth
+            .as_ref()
+            .map_or(Auth::DEFAULT_MAX, |auth| auth.max);
+        let memory = Memory::new(config.memory.max, in_flight.clone());
+        let memory = Arc::new(memory.with_decisions(max_decisions));
         let fence = Arc::new(Fence::default());
         let tier = config.redis.as_ref().map(|redis| {
             let (memory, fence) = (Arc::clone(&memory), Arc::clone(&fence));
@@ -423,6 +430,10 @@ impl Store {
     pub async fn status(&self) -> Status {
         let memory = self.shared.memory.usage();
         gauges::set_memory(&self.shared.metrics, &memory);
+        self.shared
+            .metrics
+            .auth_decisions
+            .set(self.shared.memory.decisions().count() as i64);
         gauges::set_in_flight(&self.shared.metrics, &self.shared.in_flight);
         let redis = match (&self.shared.tier, &self.redis) {
             (Some(_), Some(redis)) => {

@@ -7,13 +7,13 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
-use crate::config::Unmatched;
+use crate::config::{PurgedIdentity, Unmatched};
 use crate::http_cache::groups::{self, ANY_ORIGIN, Invalidated};
 use crate::http_cache::invalidation;
 use crate::http_cache::origin::Origin;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::variables::{keyed_query, match_route, template_scope, verified_claims};
-use crate::routes::{Pattern, Purge, Scope, Template};
+use crate::routes::{Pattern, Purge, Scope, Template, identities};
 
 /// The JSON of both sides, as far as it was read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,7 +57,26 @@ pub fn bind(
         extend(&mut purge.tags, tags);
         absent = absent.max(missing);
     }
+    if let Some(identity) = rule.identity {
+        purge.absorb(purge_identity(context, identity, absent_means));
+    }
     (purge, absent)
+}
+
+/// What the check of `[auth]` has said and may be so no longer.
+fn purge_identity(
+    context: &RequestContext,
+    identity: PurgedIdentity,
+    absent_means: MissingVariable,
+) -> Purge {
+    let names_more = absent_means == MissingVariable::MatchesAny;
+    if identity == PurgedIdentity::All && names_more {
+        return identities::purge_of_all();
+    }
+    let own = context.credentials_digest();
+    own.map_or_else(Purge::default, |digest| {
+        identities::purge_of(&digest.name())
+    })
 }
 
 /// The patterns of a write, and in `absent` how many variables it lacks.

@@ -6,7 +6,7 @@ use super::super::escape::push;
 use super::{Part, Site, Source};
 
 /// The sources and how each is written.
-const SOURCES: [(&str, &str); 9] = [
+const SOURCES: [(&str, &str); 10] = [
     ("path", "{path.NAME}"),
     ("query", "{query.NAME} or {query}"),
     ("header", "{header.NAME}"),
@@ -14,6 +14,7 @@ const SOURCES: [(&str, &str); 9] = [
     ("host", "{host}"),
     ("uri", "{uri}"),
     ("jwt", "{jwt.CLAIM}"),
+    ("auth", "{auth.FIELD}"),
     ("body", "{body.FIELD}"),
     ("response", "{response.FIELD}"),
 ];
@@ -236,6 +237,7 @@ fn parse_source(
         ("host", None) => Ok(Source::Host),
         ("uri", None) => Ok(Source::Uri),
         ("jwt", Some(name)) => nested(name).map(Source::Jwt),
+        ("auth", Some(name)) => nested(name).map(Source::Auth),
         ("body", Some(name)) => nested(name).map(Source::Body),
         ("response", Some(name)) => nested(name).map(Source::Response),
         _ => Err(match SOURCES.iter().find(|(source, _)| *source == kind) {

@@ -114,6 +114,9 @@ impl<'s, 'q> Reading<'s, 'q> {
 /// A claim's default is for requests without a token. One whose token did not verify here may still
 /// be somebody to the app, and must not fill the answer of the anonymous (reliability K8).
 ///
+/// So it is with what a check says: who brings nothing to be known by is known to be nobody, and a check that failed, or
+/// said no, tells nothing.
+///
 /// Nor is a default for what is there and stands for no single value, such as a list of roles, or a member
 /// that is doubled.
 fn may_default(source: &Source, scope: &Scope<'_>) -> bool {
@@ -122,6 +125,7 @@ fn may_default(source: &Source, scope: &Scope<'_>) -> bool {
     match source {
         Source::Jwt(names) if scope.claims.is_some() => !json::is_unclear(scope.claims, names),
         Source::Jwt(_) => anonymous(),
+        Source::Auth(names) => scope.auth.is_some() && !json::is_unclear(scope.auth, names),
         Source::Body(names) => !json::is_unclear(scope.body, names),
         Source::Response(names) => !json::is_unclear(scope.response, names),
         _ => true,

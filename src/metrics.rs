@@ -28,8 +28,12 @@ pub struct Metrics {
     upstream_seconds: HistogramVec,
     /// `pannier_purges_total{rule}`; `admin` for those of the admin interface.
     pub purges: IntCounterVec,
+    /// `pannier_purges_again_total`: purges carried out again a while after their write.
+    pub purges_again: IntCounter,
     /// `pannier_purge_variables_absent_total{rule}`: variables a write lacked, so the purge was widened.
     pub purge_variables_absent: IntCounterVec,
+    /// `pannier_purge_lists_too_long_total{rule}`: those of them that were lists with too many values.
+    pub purge_lists_too_long: IntCounterVec,
     /// `pannier_purged_entries_total{tier}`
     pub purged_entries: IntCounterVec,
     /// `pannier_evictions_total{tier,priority}`
@@ -78,6 +82,8 @@ pub struct Metrics {
     pub auth_decisions: IntGauge,
     /// `pannier_auth_decisions_used_total`: requests whose decision was at hand.
     pub auth_used: IntCounter,
+    /// `pannier_jwks_refreshes_total{result}`: ok, error.
+    pub jwks_refreshes: IntCounterVec,
     /// `pannier_start_time_seconds`
     pub start_time: Gauge,
 }
@@ -131,10 +137,23 @@ impl Metrics {
                 "Purges carried out, by purge rule.",
                 &["rule"],
             ),
+            purges_again: register_counters(
+                r,
+                "pannier_purges_again_total",
+                "Purges carried out again a while after their write.",
+                &[],
+            )
+            .with_label_values(&[] as &[&str]),
             purge_variables_absent: register_counters(
                 r,
                 "pannier_purge_variables_absent_total",
                 "Variables a write lacked, so that its purge was widened.",
+                &["rule"],
+            ),
+            purge_lists_too_long: register_counters(
+                r,
+                "pannier_purge_lists_too_long_total",
+                "Lists of a write with too many values, so that its purge was widened.",
                 &["rule"],
             ),
             purged_entries: register_counters(
@@ -261,6 +280,12 @@ impl Metrics {
                 &[],
             )
             .with_label_values(&[] as &[&str]),
+            jwks_refreshes: register_counters(
+                r,
+                "pannier_jwks_refreshes_total",
+                "Renewals of the keys of [jwt], by result.",
+                &["result"],
+            ),
             start_time: {
                 let start = Gauge::new(
                     "pannier_start_time_seconds",

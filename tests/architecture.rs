@@ -87,6 +87,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "key_refresh",
+        &["clock", "config", "jwt", "live", "metrics"],
+    ),
+    (
         "proxy",
         &[
             "auth",
@@ -130,6 +134,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "entry",
             "http_cache",
+            "jwt",
             "live",
             "metrics",
             "proxy",

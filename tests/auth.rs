@@ -127,8 +127,8 @@ fn who(sessions: &Sessions, seen: &Seen) -> Option<(u64, &'static str)> {
 fn sid(seen: &Seen) -> Option<String> {
     let lines = seen.headers.get_all("cookie").into_iter();
     let pairs = lines.flat_map(|line| line.to_str().unwrap_or_default().split(';'));
-    let values = pairs.filter_map(|pair| pair.trim().strip_prefix("sid="));
-    values.last().map(str::to_owned)
+    let mut values = pairs.filter_map(|pair| pair.trim().strip_prefix("sid="));
+    values.next_back().map(str::to_owned)
 }
 
 /// As whoever has this session.

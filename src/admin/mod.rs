@@ -214,7 +214,9 @@ async fn answer_stats(admin: &Admin) -> Answer {
     let status = admin.status().await;
     let _turn = admin.wait_for_turn().await;
     let uptime = clock::monotonic().duration_since(admin.started);
-    let stats = stats::summarize(&admin.metrics.registry.gather(), &status, uptime);
+    let tokens = stats::Tokens::of(&admin.live.load());
+    let families = admin.metrics.registry.gather();
+    let stats = stats::summarize(&families, &status, tokens, uptime);
     answer_json(StatusCode::OK, &stats)
 }
 
@@ -258,7 +260,8 @@ async fn explain(
     authorize(admin, &head.headers)?;
     let _trusted = place.trust();
     let body = guard::read_body(&head.headers, body).await?;
-    let asked = explain::parse(&body, admin.live.load_full())?;
+    let mut asked = explain::parse(&body, admin.live.load_full())?;
+    explain::recognize(&mut asked, &admin.store);
     let account = explain::explain(&asked, &admin.store).await;
     Ok(answer_json(StatusCode::OK, &account))
 }

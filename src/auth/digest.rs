@@ -105,6 +105,9 @@ mod tests {
 
     use super::*;
 
+    /// Scheme, host, fields.
+    type Row<'r> = (&'r str, &'r str, &'r [(&'static str, &'r str)]);
+
     fn auth() -> Auth {
         Auth {
             url: PathAndQuery::from_static("/session"),
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn no_two_askers_have_the_same() {
-        let rows: [(&str, &str, &[(&str, &str)]); 13] = [
+        let rows: [Row<'_>; 13] = [
             ("http", "a", &[("cookie", "sid=1")]),
             ("https", "a", &[("cookie", "sid=1")]),
             ("http", "b", &[("cookie", "sid=1")]),
@@ -148,9 +151,8 @@ mod tests {
             ("http", "acookie", &[("authorization", "")]),
         ];
         let digester = Digester::new(&auth());
-        let digest = |(scheme, host, lines): &(&str, &str, &[_])| {
-            digester.digest(scheme, host, &fields(lines))
-        };
+        let digest =
+            |(scheme, host, lines): &Row<'_>| digester.digest(scheme, host, &fields(lines));
         let digests: HashSet<_> = rows.iter().map(digest).collect();
         assert_eq!(digests.len(), rows.len());
         assert!(!digests.contains(&None));

@@ -2,13 +2,15 @@
 
 use serde_json::{Map, Value};
 
+use crate::routes::json;
+
 /// A longer text is in no key that would be taken.
 const LONGEST_TEXT: usize = 1024;
 
 /// `document` as far as it is read at `names`, which are sorted. What stands for no single value there still does not.
 pub(super) fn extract(document: &Value, names: &[Vec<String>]) -> Value {
-    if document.is_array() {
-        return Value::Array(Vec::new());
+    if !document.is_object() {
+        return json::unknown();
     }
     let mut kept = Map::new();
     for names in names {
@@ -35,10 +37,10 @@ fn extract_one(document: &Value, names: &[String], kept: &mut Map<String, Value>
             }
         }
         Value::String(text) if text.len() > LONGEST_TEXT => {
-            kept.insert(name.clone(), Value::Array(Vec::new()));
+            kept.insert(name.clone(), json::unknown());
         }
         Value::Array(_) => {
-            kept.insert(name.clone(), Value::Array(Vec::new()));
+            kept.insert(name.clone(), json::unknown());
         }
         Value::String(_) | Value::Number(_) | Value::Bool(_) => {
             kept.insert(name.clone(), value.clone());
@@ -74,19 +76,22 @@ mod tests {
             (&["user"], json!({ "user": {} })),
             (
                 &["user.teams", "secret"],
-                json!({ "user": { "teams": [] }, "secret": [] }),
+                json!({ "user": { "teams": json::unknown() }, "secret": json::unknown() }),
             ),
             (
                 &["nothing", "absent", "role.deeper"],
                 json!({ "role": "editor" }),
             ),
-            (&["doubled.id"], json!({ "doubled": [] })),
+            (&["doubled.id"], json!({ "doubled": json::unknown() })),
         ];
         for (names, expected) in rows {
             let split = |text: &&str| text.split('.').map(str::to_owned).collect();
             let paths: Vec<Vec<String>> = names.iter().map(split).collect();
             assert_eq!(extract(&document, &paths), expected, "{names:?}");
         }
-        assert_eq!(extract(&json!([1]), &[vec!["a".to_owned()]]), json!([]));
+        assert_eq!(
+            extract(&json!([1]), &[vec!["a".to_owned()]]),
+            json::unknown()
+        );
     }
 }

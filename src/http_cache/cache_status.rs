@@ -28,7 +28,7 @@
 //! | `fwd=method` | `method` |
 //! | `fwd=uri-miss` | `miss`; `collapsed` and `coalesce-timeout` without a because |
 //! | `fwd=vary-miss` | `vary-miss` |
-//! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, without a because; what was not stored: `status`, `no-store`, `private`, `set-cookie`, `vary-any`, `authorization`, `cookie`, `unaccepted-coding`, `no-freshness`, `event-stream`, `too-large`, `in-flight-full`, `fills-full`, `unwanted`, `incomplete`, `close-delimited`, `fenced`, `lease-lost`, `budget-full`, `missing-tag`, `store-when`, `too-many-variants`, `too-many-groups` |
+//! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, without a because; what was not stored: `status`, `no-store`, `private`, `set-cookie`, `vary-any`, `authorization`, `cookie`, `unaccepted-coding`, `no-freshness`, `event-stream`, `too-large`, `in-flight-full`, `fills-full`, `unwanted`, `incomplete`, `close-delimited`, `fenced`, `lease-lost`, `budget-full`, `missing-tag`, `too-many-tags`, `store-when`, `too-many-variants`, `too-many-groups` |
 //! | `fwd=request` | `request-directive`, `request-no-store` |
 //! | `fwd=stale` | `stale`, `no-cache`; `revalidated` and `stale-if-error` without a because |
 //! | `fwd=partial` | `partial` |
@@ -229,6 +229,7 @@ fn handling(reason: Reason) -> Handling {
         | Reason::LeaseLost
         | Reason::BudgetFull
         | Reason::MissingTag
+        | Reason::TooManyTags
         | Reason::StoreWhen
         | Reason::TooManyVariants
         | Reason::TooManyGroups

@@ -130,6 +130,8 @@ reasons! {
     BudgetFull = "budget-full",
     /// The rule's `tags` name a variable that the answer lacks, so a purge could not find it.
     MissingTag = "missing-tag",
+    /// The rule's `tags` come to more than are kept with an answer.
+    TooManyTags = "too-many-tags",
     /// The rule's `store_when` does not hold for the body.
     StoreWhen = "store-when",
     /// A newer answer that varies otherwise took its place: the key holds as many as its rule lets it.

@@ -51,7 +51,7 @@ use cache::MemoryLookup;
 pub use cache::{Cache, Flights, HeadCache};
 use outcome::Outcome;
 pub use outcome::Tally;
-pub use wants::{Checks, Sources};
+pub use wants::{Checks, Sources, recall_asker};
 pub use worker::Worker;
 pub use write::LateWrites;
 

@@ -66,6 +66,14 @@ mod tests {
 
     use super::*;
 
+    /// Case, fields, what is sent of them, and with the cookies named.
+    type Row<'r> = (
+        &'r str,
+        &'r [(&'static str, &'r str)],
+        &'r [&'r str],
+        &'r [&'r str],
+    );
+
     fn sent(checked: &CheckedCredentials, fields: &[(&'static str, &str)]) -> Vec<String> {
         let headers = fields.iter().map(|(name, value)| {
             let value = HeaderValue::from_str(value).expect("a value");
@@ -89,7 +97,7 @@ mod tests {
             cookies: Some(CookieNames::only(["sid".to_owned()])),
             ..all.clone()
         };
-        let rows: [(&str, &[(&str, &str)], &[&str], &[&str]); 6] = [
+        let rows: [Row<'_>; 6] = [
             ("nothing", &[("accept", "a")], &[], &[]),
             (
                 "all kinds",

@@ -178,7 +178,7 @@ pub(super) fn names_a_person_in_auth(names: &[String]) -> bool {
 
 fn is_listed(list: &[&str], names: &[String]) -> bool {
     let is = |listed: &&str| listed.split('.').eq(names.iter().map(String::as_str));
-    list.iter().any(|listed| is(&listed))
+    list.iter().any(is)
 }
 
 /// Whether the field of this name (in lower case) may hold a secret: then its value is hashed in a key.

@@ -6,9 +6,9 @@
 
 use std::time::Instant;
 
-use super::fence::{Mark, Tags};
-use super::redis::Session;
-use super::{Shared, Store};
+use super::fence::{Fence, Mark, Tags};
+use super::memory::Memory;
+use super::redis::{AttachedTier, Session, Tier};
 use crate::auth::{Decision, Digest, Verdict};
 use crate::config::Outage;
 
@@ -34,86 +34,76 @@ enum Heard {
     Not,
 }
 
-impl Store {
-    /// What is known under `digest`, if it may be used without asking again.
-    pub fn recall_decision(
-        &self,
-        digest: &Digest,
-        outage: Option<Outage>,
-        now: Instant,
-    ) -> Option<Verdict> {
-        let (verdict, asked) = self.shared.memory.decisions().get(digest, now)?;
-        match &self.shared.tier {
-            Some(tier) if !tier.trusts_memory() => {
-                let serves = !self.can_ask() && tier.serves_in_outage(asked, outage, now);
-                serves.then_some(verdict)
-            }
-            _ => Some(verdict),
+/// What is known under `digest`, if it may be used without asking again; `can_ask`: whether Redis can be asked.
+pub(super) fn recall(
+    memory: &Memory,
+    tier: Option<&Tier>,
+    can_ask: impl FnOnce() -> bool,
+    (digest, outage, now): (&Digest, Option<Outage>, Instant),
+) -> Option<Verdict> {
+    let (verdict, asked) = memory.decisions().get(digest, now)?;
+    match tier {
+        Some(tier) if !tier.trusts_memory() => {
+            let serves = !can_ask() && tier.serves_in_outage(asked, outage, now);
+            serves.then_some(verdict)
         }
+        _ => Some(verdict),
     }
+}
 
-    /// Whether what was said of `digest` at `mark` may not be so any more: a purge has come since.
-    pub fn is_overtaken(&self, digest: &Digest, mark: Mark) -> bool {
-        // Its name is made only where something was purged.
-        self.mark() != mark && self.fenced(mark, &digest.name(), Tags::Known(&[]))
-    }
-
-    /// To be done before the app is asked of `digest`; `mark` is a moment before.
-    pub async fn begin_check(&self, digest: Digest, mark: Mark) -> CheckTicket {
+impl CheckTicket {
+    /// To be taken before the app is asked of `digest`; `mark` is a moment before.
+    pub(super) async fn take(
+        tier: Option<&Tier>,
+        redis: Option<&AttachedTier>,
+        digest: Digest,
+        mark: Mark,
+    ) -> CheckTicket {
         let name = digest.name();
+        let heard = match tier {
+            Some(tier) => hear_of_purges(tier, redis, &name).await,
+            None => Heard::Alone,
+        };
         CheckTicket {
-            heard: self.hear_of_purges(&name).await,
-            digest,
-            name,
-            mark,
-        }
-    }
-
-    /// Keeps what the app said, unless a purge has come since or would not be heard of. Returns whether it did.
-    pub fn keep_decision(
-        &self,
-        ticket: CheckTicket,
-        decision: Decision,
-        outage: Option<Outage>,
-    ) -> bool {
-        let Shared { memory, fence, .. } = &*self.shared;
-        let CheckTicket {
             digest,
             name,
             mark,
             heard,
-        } = ticket;
+        }
+    }
+
+    /// Keeps what the app said, unless a purge has come since or would not be heard of. Returns whether it did.
+    pub(super) fn keep(
+        self,
+        (memory, fence): (&Memory, &Fence),
+        (tier, redis): (Option<&Tier>, Option<&AttachedTier>),
+        decision: Decision,
+        outage: Option<Outage>,
+    ) -> bool {
         let put = || {
-            let is_fenced = || fence.covers(mark, &name, Tags::Known(&[]));
-            memory.decisions().put(digest, decision, is_fenced)
+            let is_fenced = || fence.covers(self.mark, &self.name, Tags::Known(&[]));
+            memory.decisions().put(self.digest, decision, is_fenced)
         };
-        let put = match (heard, &self.shared.tier, &self.redis) {
+        let put = match (self.heard, tier, redis) {
             (Heard::Alone, ..) => Some(put()),
             (Heard::Within(session), _, Some(redis)) => redis.put_within(session, put),
-            (Heard::Outage, Some(tier), _) => tier.put_without(&name, outage, put),
+            (Heard::Outage, Some(tier), _) => tier.put_without(&self.name, outage, put),
             _ => None,
         };
         put.unwrap_or(false)
     }
+}
 
-    async fn hear_of_purges(&self, name: &str) -> Heard {
-        let Some(tier) = &self.shared.tier else {
-            return Heard::Alone;
-        };
-        let Some((redis, session)) = self
-            .redis
-            .as_ref()
-            .and_then(|redis| Some((redis, redis.session()?)))
-        else {
-            return Heard::Outage;
-        };
-        // Redis tells a connection nothing of what it does itself, and then watches the names for it no longer.
-        if tier.journal.covers(name, &[]) {
-            return Heard::Not;
-        }
-        match redis.watch_identity(name).await {
-            Ok(()) => Heard::Within(session),
-            Err(_) => Heard::Not,
-        }
+async fn hear_of_purges(tier: &Tier, redis: Option<&AttachedTier>, name: &str) -> Heard {
+    let Some((redis, session)) = redis.and_then(|redis| Some((redis, redis.session()?))) else {
+        return Heard::Outage;
+    };
+    // Redis tells a connection nothing of what it does itself, and then watches the names for it no longer.
+    if tier.journal.covers(name, &[]) {
+        return Heard::Not;
+    }
+    match redis.watch_identity(name).await {
+        Ok(()) => Heard::Within(session),
+        Err(_) => Heard::Not,
     }
 }

@@ -150,8 +150,8 @@ impl Explanation {
         scope.response = self.answer.as_ref();
         templates
             .iter()
-            .filter_map(|tag| tag.render(&scope).ok())
-            .map(|tag| tag.text)
+            .filter_map(|tag| tag.tags(&scope).ok())
+            .flatten()
             .collect()
     }
 
@@ -164,7 +164,7 @@ impl Explanation {
             answer: self.answer.as_ref(),
         };
         for index in &effects.purges {
-            let (purge, absent) =
+            let effects::BoundRule { purge, absent, .. } =
                 effects::bind(&self.asked, *index, said, MissingVariable::MatchesAny);
             let name = &self.asked.live.config.purges[*index].name;
             let mut purges = |text: String| {
@@ -179,6 +179,9 @@ impl Explanation {
                 .tags
                 .iter()
                 .for_each(|tag| purges(format!("tag {tag}")));
+            for after in &self.asked.live.config.purges[*index].again_after {
+                purges(format!("all of it again after {}", show_duration(*after)));
+            }
             if absent > 0 {
                 purges(format!(
                     "{absent} variable(s) absent from this write: any value matches there; \
@@ -236,7 +239,7 @@ fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
     let bind = |templates: &[crate::routes::Template]| {
         templates
             .iter()
-            .map(|template| template.bind(&scope).0)
+            .flat_map(|template| template.bind(&scope).patterns)
             .collect()
     };
     Purge {

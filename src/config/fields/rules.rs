@@ -71,6 +71,12 @@ pub(super) static PURGE: &[Field] = &[
         "Drop what [auth] said: of everyone (true), or of the writer's own credentials (own).",
     ),
     field(
+        "again_after",
+        Kind::Waits,
+        "",
+        "When to purge again, for an app that acts later than it answers, such as 500ms and 2s.",
+    ),
+    field(
         "acknowledge",
         Kind::ManyOf(Advice::WORDS),
         "",

@@ -102,6 +102,7 @@ fn every_reason() {
         (Reason::LeaseLost, "miss"),
         (Reason::BudgetFull, "miss"),
         (Reason::MissingTag, "miss"),
+        (Reason::TooManyTags, "miss"),
         (Reason::StoreWhen, "miss"),
         (Reason::TooManyVariants, "miss"),
         (Reason::TooManyGroups, "miss"),

@@ -21,7 +21,7 @@ use crate::http_cache::{Identity, Reason, RequestHead};
 use crate::live::Rule;
 use crate::proxy::hop_by_hop::connection_options;
 use crate::routes::template::{Missing, Source};
-use crate::routes::{Key, KeyedCredentials, TokenField, Unkeyed, Verified, target};
+use crate::routes::{Key, KeyedCredentials, TokenField, Unkeyed, Verified, json, target};
 
 /// What to do with a request before anything is looked up.
 #[derive(Debug)]
@@ -286,7 +286,8 @@ fn find_unauthenticated(
     match context.asker.as_ref().map(|asker| &asker.verdict) {
         Some(Verdict::Allowed(document)) => {
             // No document that could be read, where something of it is wanted.
-            (document.is_array() && rule.reads_auth()).then_some(Reason::AuthFailed)
+            let is_unread = **document == json::unknown();
+            (is_unread && rule.reads_auth()).then_some(Reason::AuthFailed)
         }
         Some(Verdict::Failed) => Some(Reason::AuthFailed),
         // Whether templates have a default for nobody is theirs to say.

@@ -3,27 +3,24 @@
 
 use std::sync::Arc;
 
-use super::Sources;
 use super::check;
 use super::checks::{Leader, Role};
+use super::sources::Sources;
 use crate::auth::{Digest, Verdict};
 use crate::clock;
 use crate::config::{Auth, Outage};
 use crate::proxy::request::context::{Asker, RequestContext};
 use crate::proxy::request::variables;
-use crate::store::Mark;
+use crate::store::{Mark, Store};
 
 /// What is known already.
-pub(super) fn recall(sources: &Sources, context: &RequestContext) -> Option<Asker> {
-    let since = sources.store.mark();
+pub fn recall(store: &Store, context: &RequestContext) -> Option<Asker> {
+    let since = store.mark();
     let Some(digest) = context.credentials_digest() else {
         return Some(of_nobody(since));
     };
     let outage = outage_of(context);
-    let verdict = sources
-        .store
-        .recall_decision(&digest, outage, context.arrived)?;
-    sources.metrics.auth_used.inc();
+    let verdict = store.recall_decision(&digest, outage, context.arrived)?;
     Some(Asker {
         verdict,
         digest: Some(digest),

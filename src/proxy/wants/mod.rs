@@ -5,32 +5,27 @@
 mod asker;
 mod check;
 mod checks;
+mod sources;
 
+pub use asker::recall as recall_asker;
 pub use checks::Checks;
+pub use sources::Sources;
 
 use std::sync::Arc;
 
 use super::request::context::RequestContext;
 use super::request::plan::Wanting;
-use crate::metrics::Metrics;
-use crate::store::Store;
-
-/// What finding out takes: one for each worker.
-pub struct Sources {
-    /// Keeps what was found out.
-    pub store: Store,
-    /// Checks of who asks that are under way in the process.
-    pub checks: Arc<Checks>,
-    /// All metrics.
-    pub metrics: Arc<Metrics>,
-}
 
 /// Finds out what is at hand; whether that was all.
 pub(super) fn recall(sources: &Sources, context: &mut RequestContext, wanting: Wanting) -> bool {
     match wanting {
         Wanting::Asker => {
-            context.asker = asker::recall(sources, context);
-            context.asker.is_some()
+            context.asker = asker::recall(&sources.store, context);
+            let is_known = context.asker.is_some();
+            if is_known {
+                sources.metrics.auth_used.inc();
+            }
+            is_known
         }
     }
 }

@@ -13,6 +13,7 @@ use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
+use prometheus::IntCounterVec;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::cache::Cache;
@@ -149,7 +150,9 @@ impl Write {
             tags: effects::groups_invalidated(&self.context, response.headers()),
             ..Purge::default()
         };
+        let mut again_after = Vec::new();
         if status.is_success() || status.is_redirection() {
+            again_after = self.again_after();
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
                 tokio::select! {
@@ -162,7 +165,7 @@ impl Write {
             }
             purge.absorb(self.purge(received, Some((status, response.headers()))));
         }
-        self.carry_out(purge).await;
+        self.carry_out(purge, &again_after).await;
         Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status)
     }
 
@@ -170,7 +173,8 @@ impl Write {
     /// request that nobody answered says nothing, and must not be a way to empty the store.
     async fn unanswered(&self, error: &UpstreamError) {
         if !error.unsent() && self.progress.is_whole() {
-            self.carry_out(self.purge(None, None)).await;
+            self.carry_out(self.purge(None, None), &self.again_after())
+                .await;
         }
     }
 
@@ -192,7 +196,7 @@ impl Write {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
             purge.tags.extend(groups);
         }
-        self.carry_out(purge).await;
+        self.carry_out(purge, &self.again_after()).await;
     }
 
     /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
@@ -233,32 +237,53 @@ impl Write {
         } else {
             MissingVariable::MatchesAny
         };
-        let (purge, absent) = effects::bind(&self.context, index, bodies, missing);
+        let bound = effects::bind(&self.context, index, bodies, missing);
         let metrics = &self.cache.metrics;
         metrics.purges.with_label_values(&[rule]).inc();
-        if absent > 0 && missing == MissingVariable::MatchesAny {
-            metrics
-                .purge_variables_absent
-                .with_label_values(&[rule])
-                .inc_by(absent as u64);
+        if bound.absent > 0 && missing == MissingVariable::MatchesAny {
+            let count = |counter: &IntCounterVec, by: usize| {
+                counter.with_label_values(&[rule]).inc_by(by as u64);
+            };
+            count(&metrics.purge_variables_absent, bound.absent);
+            count(&metrics.purge_lists_too_long, bound.too_many);
             let path = self.context.parts.uri.path();
+            let (absent, too_long) = (bound.absent, bound.too_many);
             tracing::info!(
                 rule,
                 absent,
+                too_long,
                 path,
                 "purge widened: variables absent from the write"
             );
         }
-        purge
+        bound.purge
     }
 
-    async fn carry_out(&self, purge: Purge) {
+    /// When the app may act on it once more, by the rules that it matches.
+    fn again_after(&self) -> Vec<Duration> {
+        let rules = &self.context.live.config.purges;
+        let indexes = self.effects.purges.iter();
+        let mut after: Vec<Duration> = indexes
+            .flat_map(|index| rules[*index].again_after.iter().copied())
+            .collect();
+        after.sort_unstable();
+        after.dedup();
+        after
+    }
+
+    async fn carry_out(&self, purge: Purge, again_after: &[Duration]) {
         if purge.is_empty() {
             return;
         }
         let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purge:?}"));
         let store = self.cache.store.clone();
-        let mut purging = Box::pin(async move { store.purge(purge).await });
+        // Before the purge, since what is stored from now on ends with the last of them.
+        let recording = (!again_after.is_empty())
+            .then(|| store.purge_again(&Arc::new(purge.clone()), again_after));
+        let mut purging = Box::pin(async move {
+            let recording = futures_util::future::OptionFuture::from(recording);
+            tokio::join!(store.purge(purge), recording).0
+        });
         // What concerns this process is done at the first look. Where Redis was waited for in vain, that is enough for
         // one request (promise I4): the purge is on its way there, or kept until it can be sent.
         let done = match poll!(purging.as_mut()) {

@@ -262,6 +262,15 @@ fn what_counts_as_carried() {
     }
 }
 
+/// Key, `shared_by`, what the check is sent, fields, what the key lacks.
+type CheckedRow<'a> = (
+    &'a str,
+    &'a str,
+    &'a CheckedCredentials,
+    &'a [(&'a str, &'a str)],
+    Option<&'a str>,
+);
+
 #[test]
 fn what_a_check_vouches_for() {
     let said = json!({ "role": "editor", "user": { "id": 7 } });
@@ -278,13 +287,7 @@ fn what_a_check_vouches_for() {
         ("authorization", "x"),
         ("x-tenant", "t"),
     ];
-    let rows: [(
-        &str,
-        &str,
-        &CheckedCredentials,
-        &[(&str, &str)],
-        Option<&str>,
-    ); 9] = [
+    let rows: [CheckedRow<'_>; 9] = [
         ("k:{auth.user.id}", "", &all, &everything, None),
         ("k:{auth.user.id}", "", &named, &everything, None),
         (

@@ -9,6 +9,7 @@ use crate::http_cache::vary::is_coded;
 use crate::http_cache::{Reason, Stored, groups};
 use crate::proxy::cache::request::CacheRequestRef;
 use crate::proxy::request::variables;
+use crate::routes::template::{self, Untagged};
 
 /// The JSON document of an answer, if its rule reads that; of a part, or of a body that cannot be read, nothing
 /// is known.
@@ -29,7 +30,8 @@ pub(super) fn read_document(
     variables::read_tagged_json(is_whole.then_some(body), max)
 }
 
-/// The rule's tags for an answer with this document; `Err` if one cannot be rendered: it could not be purged.
+/// The rule's tags for an answer with this document; `Err` if one cannot be rendered, or they are too many: it
+/// could not be purged.
 pub(super) fn of_rule(
     request: CacheRequestRef<'_>,
     response: Option<&Value>,
@@ -45,14 +47,10 @@ pub(super) fn of_rule(
     let claims = variables::verified_claims(context, templates.iter().any(|tag| tag.reads_jwt()));
     let mut scope = variables::template_scope(context, &params, claims.as_ref());
     scope.response = response;
-    templates
-        .iter()
-        .map(|tag| {
-            tag.render(&scope)
-                .map(|tag| tag.text.into())
-                .map_err(|_| Reason::MissingTag)
-        })
-        .collect()
+    template::tags_of(templates, &scope).map_err(|untagged| match untagged {
+        Untagged::Missing(_) => Reason::MissingTag,
+        Untagged::TooMany => Reason::TooManyTags,
+    })
 }
 
 /// The tags of the groups that a response names (RFC 9875 §2).

@@ -1,0 +1,3 @@
+//! Writes as apps make them: lists of things.
+
+mod lists;

@@ -15,7 +15,7 @@ use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::config::{Jwt, JwtKey, JwtSource};
+use crate::config::{Jwt, JwtKey, JwtSource, KeyOrigin};
 use crate::routes::template::cookie_values;
 use key_set::KeySet;
 
@@ -73,7 +73,8 @@ impl Verifier {
     pub fn new(config: &Jwt) -> Result<Verifier, JwtConfigError> {
         let algorithms = algorithms(&config.algorithms)?;
         let keys = KeySet::new(&config.key, &algorithms)?;
-        if keys.is_useless() {
+        let is_fetched = matches!(config.origin, KeyOrigin::Url(_));
+        if keys.count_useful() == 0 && !is_fetched {
             return Err(JwtConfigError::Unfit(config.algorithms.join(", ")));
         }
         Ok(Verifier {
@@ -112,7 +113,12 @@ impl Verifier {
 
     /// Whether its keys are those of `key`.
     pub fn has_keys_of(&self, key: &JwtKey) -> bool {
-        self.keys.load().is_made_of(key)
+        self.keys.load().made_of() == key
+    }
+
+    /// Whether a token has named a key that is not among its keys since this was asked last.
+    pub fn take_missed_key(&self) -> bool {
+        self.keys.load().take_missed()
     }
 
     /// Puts other keys in place of its own, for all later requests; how many of them may verify tokens. After
@@ -122,6 +128,14 @@ impl Verifier {
         let useful = keys.count_useful();
         self.keys.store(Arc::new(keys));
         Ok(useful)
+    }
+
+    /// Puts the keys of another verifier in place of its own, for the algorithms that it allows itself.
+    pub fn take_keys_of(&self, other: &Verifier) {
+        if let Ok(keys) = KeySet::new(other.keys.load().made_of(), &self.algorithms) {
+            self.keys.store(Arc::new(keys));
+            *self.renewal.lock() = other.renewal();
+        }
     }
 
     /// The claims of the request's token if all of it holds at `now`.

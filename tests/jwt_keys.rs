@@ -2,6 +2,7 @@
 //! counts, and nobody gets what is another's.
 
 mod issuer;
+mod url;
 
 use std::path::Path;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::refusal::{MAX_SELECTORS, Refusal};
-use crate::routes::{Pattern, Purge, identities};
+use crate::routes::{Pattern, Purge, PurgeKind, identities};
 
 /// The body of `POST /purge`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -19,6 +19,8 @@ pub struct PurgeRequest {
     pub everything: bool,
     /// What the check of `[auth]` has said of anybody.
     pub identity: bool,
+    /// It stays, and is stale from then on.
+    pub soft: bool,
 }
 
 impl PurgeRequest {
@@ -28,6 +30,7 @@ impl PurgeRequest {
         let keys = self.keys.iter().map(literal);
         let patterns = self.patterns.iter().map(|glob| Pattern::parse(glob));
         let mut purge = Purge {
+            kind: PurgeKind::Hard,
             everything: self.everything,
             keys: keys.chain(patterns).collect(),
             tags: self.tags.iter().map(literal).collect(),
@@ -35,7 +38,10 @@ impl PurgeRequest {
         if self.identity {
             purge.absorb(identities::purge_of_all());
         }
-        purge
+        match self.soft {
+            true => purge.into_soft(),
+            false => purge,
+        }
     }
 
     /// How many keys, patterns and tags it names.

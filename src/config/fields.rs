@@ -144,6 +144,7 @@ pub(super) const JWT_KEYS: &[&str] = &[
     "public_key",
     "public_key_file",
     "jwks_file",
+    "jwks_url",
 ];
 
 /// The whole file.

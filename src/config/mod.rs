@@ -42,8 +42,10 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
-use crate::routes::{CheckedCredentials, IgnoreQuery, KeyedCredentials, LenientMatcher};
-use crate::routes::{Matcher, PathSpelling, StoreWhen, Template};
+use crate::routes::{
+    CheckedCredentials, Conditions, IgnoreQuery, KeyedCredentials, LenientMatcher,
+};
+use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
 /// A config that cannot be wrong.
 #[derive(Clone, Debug)]
@@ -435,6 +437,25 @@ pub enum KeyOrigin {
     Config,
     /// This file, which may be replaced at any time.
     File(PathBuf),
+    /// This URL; until it has been fetched there is no key.
+    Url(JwksUrl),
+}
+
+/// Where a JWKS document is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksUrl {
+    /// `https://…`, or `http://…` of this machine; never a unix socket.
+    pub target: Target,
+    /// Host and port as written.
+    pub host: String,
+    /// Path and query.
+    pub path: String,
+    /// A PEM file of further certificate authorities.
+    pub ca_file: Option<PathBuf>,
+    /// How long keys still count that could not be renewed in time. Default 1 h.
+    pub stale: Duration,
+    /// The least time between two fetches. No key of the file: 30 s, unless a test has less time.
+    pub least: Duration,
 }
 
 /// The admin interface.
@@ -576,6 +597,14 @@ pub struct PurgeRule {
     pub methods: Vec<Method>,
     /// This rule's path alone.
     pub matcher: Matcher<()>,
+    /// Whether what it covers is removed, or stays and is stale.
+    pub kind: PurgeKind,
+    /// What the write and its answer must be.
+    pub when: Conditions,
+    /// What they must not be.
+    pub unless: Conditions,
+    /// Of the answer; `None`: 2xx and 3xx.
+    pub statuses: Option<Vec<StatusCode>>,
     /// Keys and patterns.
     pub keys: Vec<Template>,
     /// `keys` as written.
@@ -597,4 +626,23 @@ pub enum PurgedIdentity {
     All,
     /// Those of the very credentials that the write brings.
     Own,
+}
+
+impl PurgeRule {
+    /// Whether anything of it reads the request's body.
+    pub fn reads_body(&self) -> bool {
+        let by_template = self.templates().any(Template::reads_body);
+        by_template || self.when.read_body() || self.unless.read_body()
+    }
+
+    /// Whether anything of it reads the answer's body.
+    pub fn reads_response(&self) -> bool {
+        let by_template = self.templates().any(Template::reads_response);
+        by_template || self.when.read_response() || self.unless.read_response()
+    }
+
+    /// Of keys, then of tags.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.keys.iter().chain(&self.tags)
+    }
 }

@@ -192,6 +192,8 @@ pub struct Stored {
     pub shareable: bool,
     /// Which part of the representation the body is; `None`: it is the whole (RFC 9111 §3.3).
     pub part: Option<Part>,
+    /// When it was purged softly (fleet time): it is stale since then, whatever its lifetime.
+    pub softened: Option<SystemTime>,
 }
 
 impl Stored {
@@ -211,7 +213,8 @@ impl Stored {
         self.must_revalidate = true;
     }
 
-    /// How long after `response_time` it is of any use: fresh, servable stale, or worth validating.
+    /// How long after `response_time` it is of any use: fresh, servable stale, or worth validating. A soft purge
+    /// makes it no longer and no shorter, since it does not reach what says so in the tiers.
     pub fn keep_for(&self) -> Duration {
         let asked_for = if self.can_be_renewed() {
             self.lifetime.clamp(LINGER, 60 * LINGER)

@@ -47,6 +47,8 @@ reasons! {
     VaryMiss = "vary-miss",
     /// A stored response is stale (RFC 9111 §4.2).
     Stale = "stale",
+    /// A stored response was purged softly, and is stale since (RFC 9111 §4.2.4 allows it to be kept).
+    SoftPurged = "soft-purged",
     /// A stored response says `no-cache` (RFC 9111 §5.2.2.4).
     NoCache = "no-cache",
     /// The request's own directives refuse what is stored (RFC 9111 §5.2.1).
@@ -200,6 +202,7 @@ impl Reason {
                 Reason::Miss
                 | Reason::VaryMiss
                 | Reason::Stale
+                | Reason::SoftPurged
                 | Reason::NoCache
                 | Reason::RequestDirective
                 | Reason::OnlyIfCached => Outcome::Miss,

@@ -306,6 +306,7 @@ pub(super) fn assembled(
         no_cache,
         shareable: directives.permit_sharing(),
         part: None,
+        softened: None,
     }
 }
 

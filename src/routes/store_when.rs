@@ -1,8 +1,11 @@
 //! `store_when`: what the JSON body of an answer must be for storing it.
 
+use std::convert::Infallible;
+
 use serde_json::Value;
 
-use super::json::{self, Member};
+use super::expected::Expected;
+use super::json;
 
 /// All of these must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,17 +16,7 @@ pub struct StoreWhen(pub Vec<StoreCondition>);
 pub struct StoreCondition {
     /// As written, without `response`.
     names: Vec<String>,
-    expected: Expected,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Expected {
-    /// Not there, or null.
-    Absent,
-    /// Anything but that.
-    Present,
-    /// This text, number or flag.
-    Text(String),
+    expected: Expected<String>,
 }
 
 impl StoreWhen {
@@ -48,25 +41,15 @@ impl StoreCondition {
             .map(str::to_owned)
             .collect();
         let is_named = names.iter().all(|name| !name.is_empty());
-        is_named.then(|| StoreCondition {
-            names,
-            expected: match expected {
-                "absent" => Expected::Absent,
-                "present" => Expected::Present,
-                text => Expected::Text(text.to_owned()),
-            },
-        })
+        let Ok(expected) = Expected::parse(expected, |text| Ok::<_, Infallible>(text.to_owned()));
+        is_named.then_some(StoreCondition { names, expected })
     }
 
     fn holds(&self, document: Option<&Value>) -> bool {
-        match (json::member(document, &self.names), &self.expected) {
-            (Member::Unknown, _) => false,
-            (Member::Absent, expected) => *expected == Expected::Absent,
-            (_, Expected::Absent) => false,
-            (_, Expected::Present) => true,
-            (Member::One(value), Expected::Text(text)) => json::text(value) == *text,
-            (Member::Composite, Expected::Text(_)) => false,
-        }
+        let found = json::member(document, &self.names).into();
+        self.expected
+            .is_met(&found, |expected, text| expected == text)
+            == Some(true)
     }
 }
 

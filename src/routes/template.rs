@@ -56,6 +56,11 @@ pub enum Source {
 }
 
 impl Source {
+    /// A source as it stands between braces; `None`: it is none.
+    pub(super) fn parse(written: &str) -> Option<Source> {
+        parse::parse_name(written, 1).ok()
+    }
+
     /// Whether the target URI alone tells its value.
     fn is_of_the_uri(&self) -> bool {
         match self {
@@ -68,7 +73,10 @@ impl Source {
     }
 
     /// Where it stands in the body of the request or of the answer, if it is of one.
-    fn place<'a>(&'a self, scope: &Scope<'a>) -> Option<(Option<&'a Value>, &'a [String])> {
+    pub(super) fn place<'a>(
+        &'a self,
+        scope: &Scope<'a>,
+    ) -> Option<(Option<&'a Value>, &'a [String])> {
         match self {
             Source::Body(names) => Some((scope.body, names)),
             Source::Response(names) => Some((scope.response, names)),

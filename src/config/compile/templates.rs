@@ -58,7 +58,7 @@ impl Templates {
                         position.clone(),
                         key,
                         what,
-                        "add a [jwt] table with secret, public_key or jwks_file",
+                        "add a [jwt] table with secret, public_key, jwks_file or jwks_url",
                     );
                 }
                 if template.reads_auth() && !self.auth {

@@ -396,6 +396,24 @@ pub(super) static JWT: &[Field] = &[
         "File of a JWKS document, taken anew when it changes.",
     ),
     field(
+        "jwks_url",
+        Kind::Text,
+        "",
+        "URL of a JWKS document (https), fetched at the start and renewed.",
+    ),
+    field(
+        "jwks_stale",
+        Kind::Duration,
+        "1h",
+        "How long keys of jwks_url still count that could not be renewed.",
+    ),
+    field(
+        "jwks_ca_file",
+        Kind::File,
+        "",
+        "PEM file of further certificate authorities, for jwks_url.",
+    ),
+    field(
         "algorithms",
         Kind::ManyOf(ALGORITHMS),
         "",

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Version};
 use serde_json::Value;
 
 use super::context::RequestContext;
+use super::methods::methods_of;
 use super::present::Present;
 use super::{overrides, variables};
 use crate::auth::Verdict;
@@ -108,11 +109,11 @@ pub fn directives_under(
 pub struct Effects {
     /// The route of the same path, for the log.
     pub rule: Option<usize>,
-    /// Indexes into `config.purges`.
+    /// The rules that name its method and path, as indexes into `config.purges`.
     pub purges: Vec<usize>,
-    /// Whether a template reads the request's JSON body.
+    /// Whether any of them reads the request's body.
     pub reads_body: bool,
-    /// Whether a template reads the answer's JSON body.
+    /// Whether any of them reads the answer's body.
     pub reads_response: bool,
     /// Whether a template reads who asks, by the check of `[auth]`.
     pub reads_auth: bool,
@@ -335,15 +336,14 @@ pub const MAX_KEY: usize = 4096;
 fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
     let paths = &context.live.config.upstream.paths;
     let readings = paths.readings_of_write(context.parts.uri.path());
+    let methods = methods_of(&context.parts);
     let purges: Vec<usize> = context
         .live
         .config
         .purges
         .iter()
         .enumerate()
-        .filter(|(_, purge)| {
-            methods_of(&context.parts).any(|method| purge.methods.contains(&method))
-        })
+        .filter(|(_, purge)| methods.iter().any(|method| purge.methods.contains(method)))
         .filter(|(_, purge)| readings.iter().any(|path| purge.matcher.at(path).is_some()))
         .map(|(index, _)| index)
         .collect();
@@ -357,33 +357,15 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
         .iter()
         .map(|index| &context.live.config.purges[*index])
         .collect();
-    let templates = || {
-        rules
-            .iter()
-            .flat_map(|rule| rule.keys.iter().chain(&rule.tags))
-    };
     Plan::Write(Effects {
         rule,
-        reads_body: templates().any(|template| template.reads_body()),
-        reads_response: templates().any(|template| template.reads_response()),
-        reads_auth: templates().any(|template| template.reads_auth()),
+        reads_body: rules.iter().any(|rule| rule.reads_body()),
+        reads_response: rules.iter().any(|rule| rule.reads_response()),
+        reads_auth: rules
+            .iter()
+            .any(|rule| rule.templates().any(|template| template.reads_auth())),
         purges,
     })
-}
-
-/// The method, and the one that frameworks let a field put in its place.
-fn methods_of(parts: &Parts) -> impl Iterator<Item = Method> {
-    const OVERRIDING: [&str; 3] = [
-        "x-http-method-override",
-        "x-http-method",
-        "x-method-override",
-    ];
-    let overriding = OVERRIDING
-        .iter()
-        .filter_map(|name| parts.headers.get(*name));
-    let overriding = overriding
-        .filter_map(|method| Method::from_bytes(&method.as_bytes().to_ascii_uppercase()).ok());
-    std::iter::once(parts.method.clone()).chain(overriding)
 }
 
 /// Which credentials the request brings and the key does not carry (promise I8).

@@ -63,6 +63,7 @@ pub fn bind(
         scope.response = bodies.answer;
         let mut read = BoundRule::default();
         purges.push(Purge {
+            kind: rule.kind,
             everything: false,
             keys: bind_all(&rule.keys, &scope, absent_means, &mut read),
             tags: bind_all(&rule.tags, &scope, absent_means, &mut read),
@@ -71,9 +72,12 @@ pub fn bind(
         all.too_many = all.too_many.max(read.too_many);
     }
     if let Some(identity) = rule.identity {
-        purges.push(purge_identity(context, identity, absent_means));
+        purges.push(Purge {
+            kind: rule.kind,
+            ..purge_identity(context, identity, absent_means)
+        });
     }
-    all.purge = Purge::joined(purges.iter());
+    all.purge = Purge::joined(rule.kind, purges.iter());
     all
 }
 

@@ -186,11 +186,7 @@ fn parse_variable(
         Some((written, default)) => (written, Some(default)),
         None => (inside, None),
     };
-    let (kind, name) = match written.split_once('.') {
-        Some((kind, name)) => (kind, Some(name)),
-        None => (written, None),
-    };
-    let source = parse_source(kind, name, position, written)?;
+    let source = parse_name(written, position)?;
     check_site(&source, site, position, written)?;
     if let Source::Path(name) = &source {
         check_param(name, position, path_params)?;
@@ -201,6 +197,14 @@ fn parse_variable(
         escaped
     });
     Ok(Part::Variable { source, default })
+}
+
+pub(super) fn parse_name(written: &str, position: usize) -> Result<Source, TemplateError> {
+    let (kind, name) = match written.split_once('.') {
+        Some((kind, name)) => (kind, Some(name)),
+        None => (written, None),
+    };
+    parse_source(kind, name, position, written)
 }
 
 fn parse_source(

@@ -83,7 +83,7 @@ impl Decisions {
     }
 
     /// Drops those that `purge` covers by name.
-    pub(super) fn purge(&self, purge: &Purge) {
+    pub(in crate::store) fn purge(&self, purge: &Purge) {
         if purge.everything {
             return self.clear();
         }

@@ -145,6 +145,8 @@ reasons! {
     BadRequest = "bad-request",
     /// `Max-Forwards: 0`: answered here, never forwarded (RFC 9110 §7.6.2).
     MaxForwards = "max-forwards",
+    /// `[admin] purge_methods`: a `PURGE` or `BAN`, answered here, never forwarded.
+    PurgeMethod = "purge-method",
     /// `[listen] ready_path`: answered here, never forwarded.
     ReadyPath = "ready-path",
     /// The wait for another request's fill timed out.
@@ -178,6 +180,7 @@ impl Reason {
             Reason::OnlyIfCached
             | Reason::BadRequest
             | Reason::MaxForwards
+            | Reason::PurgeMethod
             | Reason::ReadyPath
             | Reason::UpstreamError
             | Reason::UpstreamTimeout

@@ -16,7 +16,7 @@ use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Effects, Lookup, Plan};
 use crate::proxy::request::variables;
 use crate::proxy::write::effects::{self, MissingVariable, TemplateBodies};
-use crate::routes::Purge;
+use crate::routes::{Purge, PurgeKind};
 
 /// A request, with the JSON of both sides as far as it is given.
 pub(super) struct Explanation {
@@ -47,6 +47,12 @@ impl Explanation {
                 lines.push(Line::new("reason", remedy));
             }
             Plan::Write(effects) => self.explain_write(&effects, &mut lines),
+            Plan::Purge => {
+                let answer =
+                    "from Pannier itself: with the token what it names is purged, without it 403";
+                lines.push(Line::new("answer", answer));
+                lines.push(Line::new("reason", Reason::PurgeMethod.as_str()));
+            }
             Plan::Upgrade { rule } => {
                 let answer = "from the app; the connection is handed over after its 101";
                 lines.push(self.rule(rule));
@@ -168,7 +174,11 @@ impl Explanation {
                 effects::bind(&self.asked, *index, said, MissingVariable::MatchesAny);
             let name = &self.asked.live.config.purges[*index].name;
             let mut purges = |text: String| {
-                let text = format!("on success, by purge rule {name}: {text}");
+                let softly = match purge.kind {
+                    PurgeKind::Hard => "",
+                    PurgeKind::Soft => ", softly",
+                };
+                let text = format!("on success, by purge rule {name}{softly}: {text}");
                 lines.push(Line::new("purges", text));
             };
             purge

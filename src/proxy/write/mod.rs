@@ -3,6 +3,7 @@
 mod answer_body;
 mod companions;
 pub mod effects;
+pub(super) mod purge_method;
 
 use std::future::Future;
 use std::sync::Arc;

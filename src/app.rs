@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Listen};
 use crate::descriptors::Descriptors;
 use crate::in_flight::InFlight;
+use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::{Cache, Flights, HeadCache, LateWrites, Tally, Worker};
@@ -118,6 +119,7 @@ impl App {
         let waiting = old.config.needs_restart(&config);
         let source = old.source.clone();
         let live = Live::new(config, source, &self.metrics, &self.in_flight)?;
+        live.keep_fetched_keys(&old);
         self.live.store(Arc::new(live));
         Ok(waiting)
     }
@@ -219,12 +221,19 @@ impl Parts {
         let address = listener.local_addr()?;
         let (metrics, store, live) = (self.metrics.clone(), self.store.clone(), self.live.clone());
         let draining = self.leaving.clone();
+        let keys = key_refresh::keep_fresh(
+            self.live.clone(),
+            self.store.in_flight().clone(),
+            self.metrics.clone(),
+        );
         let (attached, is_attached) = mpsc::channel();
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach();
             let _ = attached.send(());
             let admin = Arc::new(Admin::new(metrics, store.clone(), live, draining));
             runtime.block_on(async {
+                // One a process, and with the runtime it ends.
+                tokio::spawn(keys);
                 match tokio::net::TcpListener::from_std(listener) {
                     // One task of the process does what has to be done later.
                     Ok(listener) => tokio::select! {

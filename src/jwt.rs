@@ -1,38 +1,45 @@
 //! Verified claims: a token counts only when its signature, algorithm, times, issuer and audience all
 //! hold (RFC 7519 §7.2). Anything less is as if there were no token.
 
+mod decisions;
+mod key_set;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
+use arc_swap::ArcSwap;
 use http::header::AUTHORIZATION;
-use jsonwebtoken::jwk::{Jwk, JwkSet, KeyOperations, PublicKeyUse};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Header, Validation};
+use http::{HeaderMap, HeaderName};
+use jsonwebtoken::Algorithm;
+use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::config::{Jwt, JwtKey, JwtSource};
-use crate::routes::json::Document;
+use crate::config::{Jwt, JwtKey, JwtSource, KeyOrigin};
 use crate::routes::template::cookie_values;
+use decisions::TokenDigest;
+use key_set::KeySet;
 
 /// Checks tokens against the keys and demands of `[jwt]`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Verifier {
     source: JwtSource,
-    keys: Vec<Key>,
+    algorithms: Vec<Algorithm>,
+    keys: ArcSwap<KeySet>,
     issuer: Option<String>,
-    audience: Option<String>,
+    audience: Vec<String>,
     leeway: Duration,
+    renewal: Mutex<Renewal>,
 }
 
-/// A key and the only algorithms it is used with: a public key must never verify an HMAC
-/// (RFC 8725 §3.1).
-#[derive(Clone, Debug)]
-struct Key {
-    id: Option<String>,
-    algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+/// How the keys were last renewed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewal {
+    /// When they were last found to be as they are; `None`: they were read with the config.
+    pub last_success: Option<SystemTime>,
+    /// Why they have not been renewed since.
+    pub last_error: Option<String>,
 }
 
 /// Why no verifier can be made of a `[jwt]` table.
@@ -66,70 +73,111 @@ pub enum JwtConfigError {
 impl Verifier {
     /// Reads the keys.
     pub fn new(config: &Jwt) -> Result<Verifier, JwtConfigError> {
-        let allowed = algorithms(&config.algorithms)?;
-        let keys = match &config.key {
-            JwtKey::Secret(secret) if secret.is_empty() => return Err(JwtConfigError::EmptySecret),
-            JwtKey::Secret(secret) => vec![Key::new(DecodingKey::from_secret(secret), &allowed)],
-            JwtKey::Pem(pem) => vec![Key::new(public_key(pem)?, &allowed)],
-            JwtKey::Jwks(document) => key_set(document, &allowed)?,
-        };
-        if keys.iter().all(|key| key.algorithms.is_empty()) {
+        let algorithms = algorithms(&config.algorithms)?;
+        let keys = KeySet::new(&config.key, &algorithms)?;
+        let is_fetched = matches!(config.origin, KeyOrigin::Url(_));
+        if keys.count_useful() == 0 && !is_fetched {
             return Err(JwtConfigError::Unfit(config.algorithms.join(", ")));
         }
         Ok(Verifier {
             source: config.source.clone(),
-            keys,
+            algorithms,
+            keys: ArcSwap::from_pointee(keys),
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             leeway: config.leeway,
+            renewal: Mutex::default(),
         })
     }
 
-    /// The claims of the request's token if all of it holds at `now`.
-    pub fn verify(&self, headers: &HeaderMap, now: SystemTime) -> Option<Value> {
+    /// How many keys it has that may verify a token.
+    pub fn count_keys(&self) -> usize {
+        self.keys.load().count_useful()
+    }
+
+    /// How its keys were last renewed.
+    pub fn renewal(&self) -> Renewal {
+        self.renewal.lock().clone()
+    }
+
+    /// Its keys were found to be as they are.
+    pub fn note_renewed(&self, now: SystemTime) {
+        *self.renewal.lock() = Renewal {
+            last_success: Some(now),
+            last_error: None,
+        };
+    }
+
+    /// What was found in place of its keys is of no use.
+    pub fn note_refused(&self, why: String) {
+        self.renewal.lock().last_error = Some(why);
+    }
+
+    /// Whether its keys are those of `key`.
+    pub fn has_keys_of(&self, key: &JwtKey) -> bool {
+        self.keys.load().made_of() == key
+    }
+
+    /// Whether a token has named a key that is not among its keys since this was asked last.
+    pub fn take_missed_key(&self) -> bool {
+        self.keys.load().take_missed()
+    }
+
+    /// Puts other keys in place of its own, for all later requests; how many of them may verify tokens. After
+    /// an error the old ones stay.
+    pub fn replace_keys(&self, key: &JwtKey) -> Result<usize, JwtConfigError> {
+        let keys = KeySet::new(key, &self.algorithms)?;
+        let useful = keys.count_useful();
+        self.keys.store(Arc::new(keys));
+        Ok(useful)
+    }
+
+    /// Puts the keys of another verifier in place of its own, for the algorithms that it allows itself.
+    pub fn take_keys_of(&self, other: &Verifier) {
+        if let Ok(keys) = KeySet::new(other.keys.load().made_of(), &self.algorithms) {
+            self.keys.store(Arc::new(keys));
+            *self.renewal.lock() = other.renewal();
+        }
+    }
+
+    /// The claims of the request's token if all of it holds at `now`. That a key has signed it is found out once;
+    /// whether it holds is asked each time.
+    pub fn verify(&self, headers: &HeaderMap, now: SystemTime) -> Option<Arc<Value>> {
         let token = self.token(headers)?;
-        let header = jsonwebtoken::decode_header(token).ok()?;
-        // RFC 7515 §4.1.11: what is critical and not understood makes the token invalid.
-        if header.crit.is_some() {
+        let now = since_epoch(now);
+        let digest = TokenDigest::of(token);
+        let keys = self.keys.load();
+        if let Some(claims) = keys.decisions.find(&digest, now) {
+            return self.holds(&claims, now).then_some(claims);
+        }
+        let claims = Arc::new(keys.find_claims(token)?);
+        if !self.holds(&claims, now) {
             return None;
         }
-        let claims = self
-            .candidates(&header)
-            .find_map(|key| signed_claims(token, header.alg, key))?;
-        self.holds(&claims, now).then_some(claims)
+        let until = claims["exp"].as_f64()? + self.leeway.as_secs_f64();
+        keys.decisions
+            .keep(digest, token.len(), &claims, (now, until));
+        Some(claims)
     }
 
     /// Only a single token counts: of two, the app may read the other.
     fn token<'h>(&self, headers: &'h HeaderMap) -> Option<&'h [u8]> {
         match &self.source {
-            JwtSource::Authorization => {
-                let mut lines = headers.get_all(AUTHORIZATION).iter();
-                let line = lines.next().filter(|_| lines.next().is_none())?;
-                let (scheme, token) = line.as_bytes().split_at_checked(b"Bearer ".len())?;
-                scheme
-                    .eq_ignore_ascii_case(b"Bearer ")
-                    .then(|| token.trim_ascii())
-            }
+            JwtSource::Authorization => after_bearer(only_line(headers, &AUTHORIZATION)?),
             JwtSource::Cookie(name) => {
                 let mut values = cookie_values(headers, name);
                 let value = values.next().filter(|_| values.next().is_none())?;
                 Some(value.trim_ascii_end())
             }
+            JwtSource::Header(name) => {
+                let line = only_line(headers, name)?;
+                Some(after_bearer(line).unwrap_or(line.trim_ascii()))
+            }
         }
     }
 
-    /// The key the token names, else all that its algorithm fits.
-    fn candidates(&self, header: &Header) -> impl Iterator<Item = &Key> {
-        let named = |key: &&Key| header.kid.is_some() && key.id == header.kid;
-        let is_named = self.keys.iter().any(|key| named(&key));
-        self.keys
-            .iter()
-            .filter(move |key| !is_named || named(key))
-            .filter(|key| key.algorithms.contains(&header.alg))
-    }
-
     /// RFC 7519 §4.1, in its order.
-    fn holds(&self, claims: &Value, now: SystemTime) -> bool {
+    fn holds(&self, claims: &Value, now: f64) -> bool {
         // §4.1.1 "iss"
         if let Some(issuer) = &self.issuer
             && claims["iss"].as_str() != Some(issuer)
@@ -137,16 +185,17 @@ impl Verifier {
             return false;
         }
         // §4.1.3 "aud": one string or several.
-        if let Some(audience) = &self.audience {
-            let is_audience = |value: &Value| value.as_str() == Some(audience);
-            let several = claims["aud"].as_array();
-            if !is_audience(&claims["aud"])
-                && !several.is_some_and(|several| several.iter().any(is_audience))
-            {
-                return false;
-            }
+        let is_audience = |value: &Value| {
+            let mut wanted = self.audience.iter();
+            wanted.any(|audience| value.as_str() == Some(audience))
+        };
+        let several = claims["aud"].as_array();
+        if !self.audience.is_empty()
+            && !is_audience(&claims["aud"])
+            && !several.is_some_and(|several| several.iter().any(is_audience))
+        {
+            return false;
         }
-        let now = since_epoch(now);
         let leeway = self.leeway.as_secs_f64();
         // §4.1.4 "exp": not accepted on or after it; required here, since what is stored under a
         // claim outlives the check.
@@ -159,44 +208,6 @@ impl Verifier {
             Some(nbf) => nbf.as_f64().is_some_and(|nbf| nbf <= now + leeway),
         }
     }
-}
-
-impl Key {
-    fn new(key: DecodingKey, allowed: &[Algorithm]) -> Key {
-        let fits = |algorithm: &&Algorithm| algorithm.family() == key.family();
-        Key {
-            id: None,
-            algorithms: allowed.iter().filter(fits).copied().collect(),
-            key,
-        }
-    }
-
-    /// `None` for a key that is not meant for signatures, or not of a known kind (RFC 7517 §4, §5).
-    fn from_jwk(jwk: &Jwk, allowed: &[Algorithm]) -> Option<Key> {
-        let common = &jwk.common;
-        let signs = !matches!(
-            common.public_key_use,
-            Some(PublicKeyUse::Encryption | PublicKeyUse::Other(_))
-        );
-        let verifies = common
-            .key_operations
-            .as_ref()
-            .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
-        if !signs || !verifies {
-            return None;
-        }
-        let mut key = Key::new(DecodingKey::from_jwk(jwk).ok()?, allowed);
-        key.id = common.key_id.clone();
-        if let Some(only) = common.key_algorithm {
-            let only = Algorithm::try_from(only).ok()?;
-            key.algorithms.retain(|algorithm| *algorithm == only);
-        }
-        (!is_empty_secret(&key.key)).then_some(key)
-    }
-}
-
-fn is_empty_secret(key: &DecodingKey) -> bool {
-    key.family() == AlgorithmFamily::Hmac && key.try_get_as_bytes().is_ok_and(<[u8]>::is_empty)
 }
 
 fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, JwtConfigError> {
@@ -212,41 +223,17 @@ fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, JwtConfigError> {
         .collect()
 }
 
-fn public_key(pem: &[u8]) -> Result<DecodingKey, JwtConfigError> {
-    // The library would take a private key or a certificate, and then verify nothing with it.
-    let text = std::str::from_utf8(pem).map_err(|_| JwtConfigError::Pem)?;
-    if !text.contains("PUBLIC KEY-----") {
-        return Err(JwtConfigError::Pem);
-    }
-    DecodingKey::from_rsa_pem(pem)
-        .or_else(|_| DecodingKey::from_ec_pem(pem))
-        .or_else(|_| DecodingKey::from_ed_pem(pem))
-        .map_err(|_| JwtConfigError::Pem)
+fn only_line<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next().filter(|_| lines.next().is_none())?;
+    Some(line.as_bytes())
 }
 
-fn key_set(document: &str, allowed: &[Algorithm]) -> Result<Vec<Key>, JwtConfigError> {
-    let set: JwkSet =
-        serde_json::from_str(document).map_err(|error| JwtConfigError::Jwks(error.to_string()))?;
-    Ok(set
-        .keys
-        .iter()
-        .filter_map(|jwk| Key::from_jwk(jwk, allowed))
-        .collect())
-}
-
-/// The claims if the signature is by `key`. Times are not checked here: the library would read its
-/// own clock.
-fn signed_claims(token: &[u8], algorithm: Algorithm, key: &Key) -> Option<Value> {
-    let mut validation = Validation::new(algorithm);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    let claims = jsonwebtoken::decode::<Document>(token, &key.key, &validation)
-        .ok()?
-        .claims;
-    // RFC 7519 §4: claim names are unique. Of two, the app may read the other.
-    (!claims.is_ambiguous).then_some(claims.value)
+/// RFC 6750 §2.1.
+fn after_bearer(line: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = line.split_at_checked(b"Bearer ".len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer ");
+    is_bearer.then(|| token.trim_ascii())
 }
 
 /// Seconds, as `NumericDate` counts them (RFC 7519 §2).

@@ -84,6 +84,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "key_refresh",
+        &[
+            "body",
+            "clock",
+            "config",
+            "http_cache",
+            "in_flight",
+            "jwt",
+            "live",
+            "metrics",
+            "upstream",
+        ],
+    ),
+    (
         "proxy",
         &[
             "body",
@@ -125,6 +139,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "entry",
             "http_cache",
+            "jwt",
             "live",
             "metrics",
             "proxy",

@@ -68,13 +68,15 @@ async fn kanban() -> (TestApp, Sidecar) {
     (app, sidecar)
 }
 
-async fn warm(client: &Client, paths: &[&str]) {
+/// Asks for each until it is a hit.
+pub(crate) async fn warm(client: &Client, paths: &[&str]) {
     for path in paths {
         eventually(path, SHORT, || async { client.get(path).await.is_hit() }).await;
     }
 }
 
-async fn are_hits(client: &Client, paths: &[&str]) -> Vec<bool> {
+/// Which of them are answered from the store.
+pub(crate) async fn are_hits(client: &Client, paths: &[&str]) -> Vec<bool> {
     let mut hits = Vec::new();
     for path in paths {
         // only-if-cached: to look must not fill.

@@ -9,13 +9,14 @@ mod families;
 mod tally;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::proto::MetricFamily;
 use serde::Serialize;
 
 use crate::entry::Priority;
 use crate::http_cache::Outcome;
+use crate::live::Live;
 use crate::store::Status;
 use families::{find_samples, label, sum_gauges};
 use tally::{Tally, divide, round};
@@ -32,6 +33,10 @@ pub struct Stats {
     pub memory: Usage,
     /// The Redis tier.
     pub redis: Redis,
+    /// What verifies tokens; null without `[jwt]`.
+    pub jwt: Option<Tokens>,
+    /// Successful writes near a route that no purge rule matches, the most frequent first.
+    pub uncovered_writes: Vec<UncoveredWrite>,
     /// By rule name.
     pub rules: BTreeMap<String, Traffic>,
     /// By priority.
@@ -102,6 +107,30 @@ pub struct Redis {
     pub last_error: Option<String>,
 }
 
+/// What verifies tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tokens {
+    /// Where its keys are from: `config`, or a file.
+    pub from: String,
+    /// How many of them may verify a token.
+    pub keys: usize,
+    /// When they were last found to be as they are, in seconds since 1970; null if they came with the config.
+    pub last_success: Option<u64>,
+    /// Why they have not been renewed since.
+    pub last_error: Option<String>,
+}
+
+/// Writes of one kind that no purge rule matches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct UncoveredWrite {
+    /// How many succeeded.
+    pub count: u64,
+    /// Their method.
+    pub method: String,
+    /// Their path, with `{id}` for what looks like an id.
+    pub path: String,
+}
+
 /// Whether Redis can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -151,8 +180,31 @@ impl RedisState {
     }
 }
 
+impl Tokens {
+    /// Those of the config in force.
+    pub fn of(live: &Live) -> Option<Tokens> {
+        let (config, verifier) = live.config.jwt.as_ref().zip(live.jwt.as_ref())?;
+        let renewal = verifier.renewal();
+        let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        Some(Tokens {
+            from: config.origin.to_string(),
+            keys: verifier.count_keys(),
+            last_success: renewal
+                .last_success
+                .and_then(since_epoch)
+                .map(|since| since.as_secs()),
+            last_error: renewal.last_error,
+        })
+    }
+}
+
 /// Sums up the gathered families.
-pub fn summarize(families: &[MetricFamily], status: &Status, uptime: Duration) -> Stats {
+pub fn summarize(
+    families: &[MetricFamily],
+    status: &Status,
+    jwt: Option<Tokens>,
+    uptime: Duration,
+) -> Stats {
     let rules = sum_by_rule(families);
     let mut total = Tally::default();
     rules.values().for_each(|rule| total.add(rule));
@@ -161,6 +213,8 @@ pub fn summarize(families: &[MetricFamily], status: &Status, uptime: Duration) -
         total: total.summarize(),
         memory: sum_usage(families, "memory"),
         redis: summarize_redis(families, status),
+        jwt,
+        uncovered_writes: list_uncovered(families),
         rules: rules
             .iter()
             .map(|(name, tally)| (name.clone(), tally.summarize()))
@@ -170,6 +224,19 @@ pub fn summarize(families: &[MetricFamily], status: &Status, uptime: Duration) -
             .map(|priority| (priority.as_str(), sum_priority(families, priority.as_str())))
             .collect(),
     }
+}
+
+fn list_uncovered(families: &[MetricFamily]) -> Vec<UncoveredWrite> {
+    let samples = find_samples(families, "pannier_uncovered_writes_total");
+    let mut all: Vec<_> = samples
+        .map(|metric| UncoveredWrite {
+            count: metric.get_counter().get_value() as u64,
+            method: label(metric, "method").to_owned(),
+            path: label(metric, "path").to_owned(),
+        })
+        .collect();
+    all.sort_unstable_by(|a, b| b.cmp(a));
+    all
 }
 
 fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {

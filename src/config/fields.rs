@@ -66,6 +66,8 @@ pub(crate) enum Kind {
     OneOf(&'static [&'static str]),
     /// A list of texts.
     Texts,
+    /// A text, or a list of them.
+    TextOrTexts,
     /// A list of these words.
     ManyOf(&'static [&'static str]),
     /// A list of whole numbers from the first to the second.
@@ -136,7 +138,14 @@ pub(super) const ALGORITHMS: &[&str] = &[
     "ES384", "EdDSA",
 ];
 /// The keys of `[jwt]` of which exactly one is given.
-pub(super) const JWT_KEYS: &[&str] = &["secret", "public_key", "public_key_file", "jwks_file"];
+pub(super) const JWT_KEYS: &[&str] = &[
+    "secret",
+    "secret_file",
+    "public_key",
+    "public_key_file",
+    "jwks_file",
+    "jwks_url",
+];
 
 /// The whole file.
 pub(crate) static SECTIONS: &[Section] = &[

@@ -10,6 +10,7 @@ mod document;
 mod env;
 pub(crate) mod fields;
 mod interpolate;
+pub mod jwt_key;
 mod load;
 mod networks;
 mod overrides;
@@ -36,11 +37,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
-use crate::routes::{IgnoreQuery, KeyedCredentials, LenientMatcher};
+use crate::routes::{Conditions, IgnoreQuery, KeyedCredentials, LenientMatcher};
 use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
 /// A config that cannot be wrong.
@@ -334,14 +335,16 @@ pub enum Unmatched {
 pub struct Jwt {
     /// The field that carries the token. Default `authorization` (scheme `Bearer`).
     pub source: JwtSource,
-    /// What verifies it.
+    /// What verifies it, as it was when the config was read.
     pub key: JwtKey,
+    /// Where that is from, and may have changed.
+    pub origin: KeyOrigin,
     /// Accepted algorithms, by JWA name; never `none`.
     pub algorithms: Vec<String>,
     /// Required `iss`.
     pub issuer: Option<String>,
-    /// Required `aud`.
-    pub audience: Option<String>,
+    /// `aud` has to have one of these; none: any.
+    pub audience: Vec<String>,
     /// Allowed clock difference for `exp` and `nbf`. Default 0 s.
     pub leeway: Duration,
 }
@@ -353,6 +356,8 @@ pub enum JwtSource {
     Authorization,
     /// A cookie's value.
     Cookie(String),
+    /// Another header field; the scheme `Bearer` may stand before the token.
+    Header(HeaderName),
 }
 
 /// The verifying key.
@@ -364,6 +369,45 @@ pub enum JwtKey {
     Pem(Vec<u8>),
     /// A JWKS document.
     Jwks(String),
+}
+
+/// How a verifying key is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// A shared secret.
+    Secret,
+    /// A public key in PEM.
+    Pem,
+    /// A JWKS document (RFC 7517 §5).
+    Jwks,
+}
+
+/// Where the verifying key is from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyOrigin {
+    /// Written in the config.
+    Config,
+    /// This file, which may be replaced at any time.
+    File(PathBuf),
+    /// This URL; until it has been fetched there is no key.
+    Url(JwksUrl),
+}
+
+/// Where a JWKS document is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksUrl {
+    /// `https://…`, or `http://…` of this machine; never a unix socket.
+    pub target: Target,
+    /// Host and port as written.
+    pub host: String,
+    /// Path and query.
+    pub path: String,
+    /// A PEM file of further certificate authorities.
+    pub ca_file: Option<PathBuf>,
+    /// How long keys still count that could not be renewed in time. Default 1 h.
+    pub stale: Duration,
+    /// The least time between two fetches. No key of the file: 30 s, unless a test has less time.
+    pub least: Duration,
 }
 
 /// The admin interface.
@@ -509,6 +553,12 @@ pub struct PurgeRule {
     pub matcher: Matcher<()>,
     /// Whether what it covers is removed, or stays and is stale.
     pub kind: PurgeKind,
+    /// What the write and its answer must be.
+    pub when: Conditions,
+    /// What they must not be.
+    pub unless: Conditions,
+    /// Of the answer; `None`: 2xx and 3xx.
+    pub statuses: Option<Vec<StatusCode>>,
     /// Keys and patterns.
     pub keys: Vec<Template>,
     /// `keys` as written.
@@ -519,4 +569,23 @@ pub struct PurgeRule {
     pub tags_text: Vec<String>,
     /// When the purge is carried out again, after the first time; the soonest first.
     pub again_after: Vec<Duration>,
+}
+
+impl PurgeRule {
+    /// Whether anything of it reads the request's body.
+    pub fn reads_body(&self) -> bool {
+        let by_template = self.templates().any(Template::reads_body);
+        by_template || self.when.read_body() || self.unless.read_body()
+    }
+
+    /// Whether anything of it reads the answer's body.
+    pub fn reads_response(&self) -> bool {
+        let by_template = self.templates().any(Template::reads_response);
+        by_template || self.when.read_response() || self.unless.read_response()
+    }
+
+    /// Of keys, then of tags.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.keys.iter().chain(&self.tags)
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::directives::{MAX_DELTA, ResponseDirectives, parse_delta};
+use super::directives::{MAX_DELTA, Reach, ResponseDirectives, parse_delta};
 use super::{CacheControlMode, Exchange, Policy, Reason, Stored};
 
 /// The longest lifetime guessed from `Last-Modified`.
@@ -59,6 +59,18 @@ impl Stored {
         let past = past.as_secs() + u64::from(past.subsec_nanos() > 0);
         clamp(left.as_secs()) - clamp(past)
     }
+}
+
+/// How much longer a response that has just arrived says it is fresh; `None`: it does not say.
+pub fn stated_rest(response: &Exchange<'_>) -> Option<Duration> {
+    let directives = ResponseDirectives::of(response.headers);
+    // §5.2.2.4, §5.2.2.5: each time it is to be asked for anew.
+    if directives.no_store || directives.no_cache == Reach::Whole {
+        return Some(Duration::ZERO);
+    }
+    let stated = stated(response, &directives)?;
+    let age = age_at_arrival(response, date(response.headers));
+    Some(stated.saturating_sub(age))
 }
 
 fn clamp(seconds: u64) -> i64 {
@@ -165,6 +177,10 @@ pub(super) fn initial_age(
     {
         return Duration::ZERO;
     }
+    age_at_arrival(response, date)
+}
+
+fn age_at_arrival(response: &Exchange<'_>, date: Option<SystemTime>) -> Duration {
     let apparent = date
         .and_then(|date| response.response_time.duration_since(date).ok())
         // `Date` has whole seconds; a fraction of one is not age.

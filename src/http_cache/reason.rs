@@ -128,14 +128,15 @@ reasons! {
     BudgetFull = "budget-full",
     /// The rule's `tags` name a variable that the answer lacks, so a purge could not find it.
     MissingTag = "missing-tag",
+    /// The rule's `tags` come to more than are kept with an answer, or the tags that its fields name do, or one of these is
+    /// too long: a purge could not find it.
+    TooManyTags = "too-many-tags",
     /// The rule's `store_when` does not hold for the body.
     StoreWhen = "store-when",
     /// A newer answer that varies otherwise took its place: the key holds as many as its rule lets it.
     TooManyVariants = "too-many-variants",
     /// The answer names more cache groups than are tracked (RFC 9875 §2).
     TooManyGroups = "too-many-groups",
-    /// Its fields name more tags than are kept, or a longer one, so a purge could not find it.
-    TooManyTags = "too-many-tags",
     // The app failed.
     /// No connection to the app, or it broke before a response.
     UpstreamError = "upstream-error",

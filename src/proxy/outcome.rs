@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use super::request::admit::Refusal;
 use super::request::context::RequestContext;
 use crate::body::Body;
-use crate::http_cache::cache_status::CacheStatus;
+use crate::http_cache::cache_status::{CacheStatus, WritePurge};
 use crate::http_cache::directives::TARGETS;
 use crate::http_cache::tag_fields::SOFT_PURGE;
 use crate::http_cache::{self as cache, Reason, Source, remove};
@@ -28,6 +28,8 @@ pub(super) struct Outcome {
     fwd_status: Option<StatusCode>,
     stored: Option<Result<(), Reason>>,
     collapsed: bool,
+    /// What a write took from the store.
+    purged: Option<Box<WritePurge>>,
     /// Whether `Cache-Status` is among the fields.
     has_cache_status: bool,
 }
@@ -53,6 +55,7 @@ impl Outcome {
             fwd_status: None,
             stored: None,
             collapsed: false,
+            purged: None,
             has_cache_status: false,
         }
     }
@@ -109,6 +112,14 @@ impl Outcome {
     pub(super) fn stored(self, stored: Result<(), Reason>) -> Outcome {
         Outcome {
             stored: Some(stored),
+            ..self
+        }
+    }
+
+    /// What it took from the store, as a write.
+    pub(super) fn purged(self, purged: WritePurge) -> Outcome {
+        Outcome {
+            purged: Some(Box::new(purged)),
             ..self
         }
     }
@@ -185,6 +196,7 @@ impl Outcome {
             fwd_status: self.fwd_status,
             stored: self.stored,
             collapsed: self.collapsed,
+            purged: self.purged.as_deref(),
         };
         let fields = self.response.headers_mut();
         fields.append(CACHE_STATUS, status.to_header());

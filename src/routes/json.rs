@@ -1,7 +1,7 @@
-//! JSON as templates read it: where a member is doubled, no value of it is lost.
+//! JSON as templates and conditions read it: what stands at a place, and what is in doubt.
 //!
 //! Of two members of one name some parsers take the first and others the last (RFC 8259 §4). What the app takes
-//! is not known here, so neither counts alone.
+//! is not known here, so neither counts.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
-/// A document whose doubled members are lists of all their values.
+/// A document in which what a doubled member stands for is in doubt.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
     /// What it says.
@@ -23,25 +23,109 @@ pub fn parse(bytes: &[u8]) -> Option<Document> {
     serde_json::from_slice(bytes).ok()
 }
 
-/// A document of which nothing is known: each of its members may be anything.
+/// What may be anything: a document that was not read, or a doubled member. It is a number that was rounded, since
+/// such a number is in doubt wherever one stands.
 pub fn unknown() -> Value {
-    Value::Array(Vec::new())
+    Number::from_f64(f64::MAX).map_or(Value::Null, Value::Number)
 }
 
-/// Whether `document` has something at `names` that stands for no single value: an array, an object, a number
-/// that was rounded. What is null is absent, as what is not there.
-pub(super) fn is_unclear(document: Option<&Value>, names: &[String]) -> bool {
-    let Some(mut value) = document else {
-        return false;
-    };
-    for name in names {
-        value = match value {
-            Value::Object(members) => members.get(name).unwrap_or(&Value::Null),
-            Value::Array(_) => return true,
-            _ => return false,
-        };
+/// What stands at a place of a document.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Member<'d> {
+    /// Nothing, or null.
+    Absent,
+    /// A text, a flag, or a number that is exact.
+    One(&'d Value),
+    /// An object, or a list where lists stand for nothing.
+    Composite,
+    /// What may be anything; also what is named of a list where lists stand for nothing.
+    Unknown,
+}
+
+/// What a list on the way to a place stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lists {
+    /// Nothing: a key has one value.
+    Composite,
+    /// Each of its members.
+    Each,
+}
+
+/// How a list is marked in names: `items[].id` is `items`, `[]`, `id`.
+pub(super) const EACH: &str = "[]";
+
+/// All that stands at `names`; nothing if that is a list without members.
+pub fn members<'d>(document: Option<&'d Value>, names: &[String], lists: Lists) -> Vec<Member<'d>> {
+    let mut found = Vec::new();
+    match document {
+        Some(document) => gather(document, names, lists, &mut found),
+        None => found.push(Member::Absent),
     }
-    matches!(value, Value::Array(_) | Value::Object(_) | Value::Number(_))
+    found
+}
+
+/// The one that stands at `names`.
+pub(super) fn member<'d>(document: Option<&'d Value>, names: &[String]) -> Member<'d> {
+    let found = members(document, names, Lists::Composite);
+    found.first().copied().unwrap_or(Member::Unknown)
+}
+
+fn gather<'d>(value: &'d Value, names: &[String], lists: Lists, found: &mut Vec<Member<'d>>) {
+    let mut value = value;
+    for (at, name) in names.iter().enumerate() {
+        match value {
+            Value::Array(items) => return gather_each(items, &names[at..], lists, found),
+            // Also of what is no list: a form with one field of a list spells it as if it were none.
+            _ if name == EACH => {}
+            Value::Object(members) => value = members.get(name).unwrap_or(&Value::Null),
+            Value::Number(number) if !is_exact(number) => return found.push(Member::Unknown),
+            _ => return found.push(Member::Absent),
+        }
+    }
+    found.push(match value {
+        Value::Array(items) => return gather_each(items, &[], lists, found),
+        Value::Object(_) => Member::Composite,
+        Value::Null => Member::Absent,
+        // Two may share a number that was rounded when it was read.
+        Value::Number(number) if !is_exact(number) => Member::Unknown,
+        Value::Number(_) | Value::String(_) | Value::Bool(_) => Member::One(value),
+    });
+}
+
+fn gather_each<'d>(
+    items: &'d [Value],
+    names: &[String],
+    lists: Lists,
+    found: &mut Vec<Member<'d>>,
+) {
+    let names = match names {
+        [mark, rest @ ..] if mark == EACH => rest,
+        names => names,
+    };
+    match lists {
+        Lists::Composite if names.is_empty() => found.push(Member::Composite),
+        Lists::Composite => found.push(Member::Unknown),
+        Lists::Each => items
+            .iter()
+            .for_each(|item| gather(item, names, lists, found)),
+    }
+}
+
+/// The text of a [`Member::One`], as it would stand in a URL.
+pub fn text(value: &Value) -> std::borrow::Cow<'_, str> {
+    match value {
+        Value::String(text) => text.into(),
+        other => other.to_string().into(),
+    }
+}
+
+fn is_exact(number: &Number) -> bool {
+    const LAST_EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+    number.is_i64()
+        || number.is_u64()
+        || number
+            .as_f64()
+            .is_some_and(|float| float.abs() < LAST_EXACT)
 }
 
 impl From<Value> for Document {
@@ -111,7 +195,6 @@ impl<'de> Visitor<'de> for DocumentVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Document, A::Error> {
         let (mut map, mut is_ambiguous) = (Map::new(), false);
-        let mut doubled: Vec<String> = Vec::new();
         while let Some((name, member)) = members.next_entry::<String, Document>()? {
             is_ambiguous |= member.is_ambiguous;
             match map.entry(name) {
@@ -120,14 +203,7 @@ impl<'de> Visitor<'de> for DocumentVisitor {
                 }
                 Entry::Occupied(mut place) => {
                     is_ambiguous = true;
-                    if !doubled.contains(place.key()) {
-                        doubled.push(place.key().clone());
-                        let first = place.get_mut().take();
-                        place.insert(Value::Array(vec![first]));
-                    }
-                    if let Value::Array(values) = place.get_mut() {
-                        values.push(member.value);
-                    }
+                    place.insert(unknown());
                 }
             }
         }
@@ -145,44 +221,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubled_members_keep_all_their_values() {
+    fn what_doubled_members_stand_for_is_in_doubt() {
+        #[rustfmt::skip]
         let rows = [
-            (
-                "once",
-                r#"{"a": 1, "b": "x"}"#,
-                json!({"a": 1, "b": "x"}),
-                false,
-            ),
-            (
-                "twice",
-                r#"{"a": 1, "a": "2"}"#,
-                json!({"a": [1, "2"]}),
-                true,
-            ),
-            (
-                "three times, with a list",
-                r#"{"a": [1], "a": 2, "a": 3}"#,
-                json!({"a": [[1], 2, 3]}),
-                true,
-            ),
-            (
-                "twice the same",
-                r#"{"a": 1, "a": 1}"#,
-                json!({"a": [1, 1]}),
-                true,
-            ),
-            (
-                "spelled otherwise",
-                r#"{"a": 1, "\u0061": 2}"#,
-                json!({"a": [1, 2]}),
-                true,
-            ),
-            (
-                "within",
-                r#"[{"a": {"b": true, "b": null}}]"#,
-                json!([{"a": {"b": [true, null]}}]),
-                true,
-            ),
+            ("once", r#"{"a": 1, "b": "x"}"#, json!({"a": 1, "b": "x"}), false),
+            ("twice", r#"{"a": 1, "a": "2"}"#, json!({"a": unknown()}), true),
+            ("three times, with a list", r#"{"a": [1], "a": 2, "a": 3}"#, json!({"a": unknown()}), true),
+            ("twice the same", r#"{"a": 1, "a": 1}"#, json!({"a": unknown()}), true),
+            ("spelled otherwise", r#"{"a": 1, "\u0061": 2}"#, json!({"a": unknown()}), true),
+            ("within", r#"[{"a": {"b": true, "b": null}}]"#, json!([{"a": {"b": unknown()}}]), true),
         ];
         for (name, text, value, is_ambiguous) in rows {
             let expected = Document {
@@ -203,20 +250,52 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_no_single_value() {
-        let document =
-            json!({"list": [1], "object": {"a": 1}, "null": null, "doubled": [{"a": 1}]});
-        let rows: [(&[&str], bool); 6] = [
-            (&["list"], true),
-            (&["object"], true),
-            (&["doubled", "a"], true),
-            (&["null"], false),
-            (&["absent"], false),
-            (&["object", "b"], false),
+    fn what_stands_at_a_place() {
+        use Member::{Absent, Composite, Unknown};
+        let document = json!({
+            "id": "a", "n": 7, "null": null, "object": {"a": 1}, "big": 1e300, "doubled": unknown(),
+            "ids": [1, "b"], "none": [], "mixed": [{"id": 1}, {}, {"id": [2, [3]]}, 4],
+            "groups": [{"tasks": [{"id": 1}]}, {"tasks": []}, {"tasks": [{"id": 2}, {"id": null}]}],
+        });
+        let (a, b, one, two, three, seven) = (
+            json!("a"),
+            json!("b"),
+            json!(1),
+            json!(2),
+            json!(3),
+            json!(7),
+        );
+        let one_of = |value| Member::One(value);
+        #[rustfmt::skip]
+        let rows: Vec<(&str, Vec<Member<'_>>, Member<'_>)> = vec![
+            ("id", vec![one_of(&a)], one_of(&a)),
+            ("id.[]", vec![one_of(&a)], one_of(&a)),
+            ("n", vec![one_of(&seven)], one_of(&seven)),
+            ("null", vec![Absent], Absent),
+            ("no", vec![Absent], Absent),
+            ("id.no", vec![Absent], Absent),
+            ("object", vec![Composite], Composite),
+            ("object.a", vec![one_of(&one)], one_of(&one)),
+            ("big", vec![Unknown], Unknown),
+            ("big.a", vec![Unknown], Unknown),
+            ("doubled", vec![Unknown], Unknown),
+            ("doubled.[].a", vec![Unknown], Unknown),
+            ("ids", vec![one_of(&one), one_of(&b)], Composite),
+            ("ids.[]", vec![one_of(&one), one_of(&b)], Composite),
+            ("none.[].id", vec![], Unknown),
+            ("mixed.id", vec![one_of(&one), Absent, one_of(&two), one_of(&three), Absent], Unknown),
+            ("groups.[].tasks.[].id", vec![one_of(&one), one_of(&two), Absent], Unknown),
         ];
-        for (names, expected) in rows {
-            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            assert_eq!(is_unclear(Some(&document), &names), expected, "{names:?}");
+        for (names, each, single) in rows {
+            let names: Vec<String> = names.split('.').map(str::to_owned).collect();
+            assert_eq!(
+                members(Some(&document), &names, Lists::Each),
+                each,
+                "{names:?}"
+            );
+            assert_eq!(member(Some(&document), &names), single, "{names:?}");
         }
+        assert_eq!(member(None, &[]), Absent);
+        assert_eq!(member(Some(&unknown()), &["a".to_owned()]), Unknown);
     }
 }

@@ -1,7 +1,9 @@
 //! Rules as pure values: which one a request falls under, the key it renders, what a write purges.
 
+mod condition;
 mod credentials;
 mod escape;
+mod expected;
 mod ignore_query;
 pub mod json;
 mod lenient;
@@ -9,17 +11,20 @@ pub mod matcher;
 pub mod pattern;
 mod query;
 mod requester;
+mod shape;
 mod spelling;
 mod store_when;
 pub mod target;
 pub mod template;
 
+pub use condition::{Condition, ConditionError, Conditions};
 pub use credentials::is_credential;
 pub use ignore_query::IgnoreQuery;
 pub use lenient::{LenientMatcher, find_confusable};
 pub use matcher::{Matched, Matcher, PathGroup};
 pub use pattern::{Pattern, Purge, PurgeKind, Purges};
 pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed};
+pub use shape::{is_near, shape_of};
 pub use spelling::PathSpelling;
 pub use store_when::{StoreCondition, StoreWhen};
 pub use template::{Key, Template};

@@ -80,7 +80,7 @@ impl fmt::Display for Pattern {
 }
 
 /// Puts a pattern together from left to right.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PatternBuilder {
     parts: Vec<Part>,
 }

@@ -1,7 +1,10 @@
 //! `store_when`: what the JSON body of an answer must be for storing it.
 
+use std::convert::Infallible;
+
 use serde_json::Value;
 
+use super::expected::Expected;
 use super::json;
 
 /// All of these must hold.
@@ -13,17 +16,7 @@ pub struct StoreWhen(pub Vec<StoreCondition>);
 pub struct StoreCondition {
     /// As written, without `response`.
     names: Vec<String>,
-    expected: Expected,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Expected {
-    /// Not there, or null.
-    Absent,
-    /// Anything but that.
-    Present,
-    /// This text, number or flag.
-    Text(String),
+    expected: Expected<String>,
 }
 
 impl StoreWhen {
@@ -35,9 +28,7 @@ impl StoreWhen {
     /// Whether all of it holds for an answer with this document; `None`: its body is no JSON. Of a body that
     /// could not be read nothing holds.
     pub fn holds(&self, document: Option<&Value>) -> bool {
-        self.is_empty()
-            || document != Some(&json::unknown())
-                && self.0.iter().all(|condition| condition.holds(document))
+        self.0.iter().all(|condition| condition.holds(document))
     }
 }
 
@@ -50,34 +41,15 @@ impl StoreCondition {
             .map(str::to_owned)
             .collect();
         let is_named = names.iter().all(|name| !name.is_empty());
-        is_named.then(|| StoreCondition {
-            names,
-            expected: match expected {
-                "absent" => Expected::Absent,
-                "present" => Expected::Present,
-                text => Expected::Text(text.to_owned()),
-            },
-        })
+        let Ok(expected) = Expected::parse(expected, |text| Ok::<_, Infallible>(text.to_owned()));
+        is_named.then_some(StoreCondition { names, expected })
     }
 
     fn holds(&self, document: Option<&Value>) -> bool {
-        let mut value = document;
-        for name in &self.names {
-            value = value.and_then(|value| value.get(name));
-        }
-        let value = value.filter(|value| !value.is_null());
-        match &self.expected {
-            Expected::Absent => value.is_none(),
-            Expected::Present => value.is_some(),
-            Expected::Text(text) => value.is_some_and(|value| match value {
-                Value::String(found) => found == text,
-                Value::Bool(_) | Value::Number(_) => {
-                    let shown = value.to_string();
-                    shown == *text
-                }
-                _ => false,
-            }),
-        }
+        let found = json::member(document, &self.names).into();
+        self.expected
+            .is_met(&found, |expected, text| expected == text)
+            == Some(true)
     }
 }
 
@@ -125,10 +97,12 @@ mod tests {
         }
         let when = |name, expected| StoreWhen(vec![StoreCondition::parse(name, expected).unwrap()]);
         assert!(when("response.error", "absent").holds(None), "no JSON");
-        assert!(
-            !when("response.error", "absent").holds(Some(&json::unknown())),
-            "not read"
-        );
+        for expected in ["absent", "present"] {
+            let when = when("response.error", expected);
+            assert!(!when.holds(Some(&json::unknown())), "not read");
+            let doubled = json!({"error": json::unknown()});
+            assert!(!when.holds(Some(&doubled)), "doubled");
+        }
         assert!(StoreWhen::default().holds(Some(&json::unknown())), "any");
     }
 

@@ -4,6 +4,7 @@
 //! percent-encoded query stored. The form beside it keeps what decoding, defaults and joining lose:
 //! the two together are different for any two requests that differ in a value the template names.
 
+mod lists;
 mod parse;
 mod reading;
 mod value;
@@ -12,13 +13,16 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
+pub use lists::{Bound, MAX_VALUES, Untagged, tags_of};
 pub use parse::TemplateError;
 pub(crate) use value::cookie_values;
 
 use http::HeaderName;
 use http::header::COOKIE;
+use serde_json::Value;
 
 use super::credentials::may_be_secret;
+use super::json::EACH;
 use super::pattern::PatternBuilder;
 use super::query::{Name, Query};
 use super::{Pattern, Scope};
@@ -43,13 +47,18 @@ pub enum Source {
     Uri,
     /// `{jwt.sub}`, nested by dots.
     Jwt(Vec<String>),
-    /// `{body.project.id}`, nested by dots.
+    /// `{body.project.id}`, nested by dots; `{body.ids[]}`, each of a list.
     Body(Vec<String>),
-    /// `{response.id}`, nested by dots.
+    /// `{response.id}`, nested by dots; `{response.items[].id}`, each of a list.
     Response(Vec<String>),
 }
 
 impl Source {
+    /// A source as it stands between braces; `None`: it is none.
+    pub(super) fn parse(written: &str) -> Option<Source> {
+        parse::parse_name(written, 1).ok()
+    }
+
     /// Whether the target URI alone tells its value.
     fn is_of_the_uri(&self) -> bool {
         match self {
@@ -57,6 +66,18 @@ impl Source {
             Source::Host | Source::Uri => true,
             Source::Header(_) | Source::Cookie(_) | Source::Jwt(_) => false,
             Source::Body(_) | Source::Response(_) => false,
+        }
+    }
+
+    /// Where it stands in the body of the request or of the answer, if it is of one.
+    pub(super) fn place<'a>(
+        &'a self,
+        scope: &Scope<'a>,
+    ) -> Option<(Option<&'a Value>, &'a [String])> {
+        match self {
+            Source::Body(names) => Some((scope.body, names)),
+            Source::Response(names) => Some((scope.response, names)),
+            _ => None,
         }
     }
 
@@ -81,9 +102,18 @@ impl std::fmt::Display for Source {
             Source::Host => f.write_str("{host}"),
             Source::Uri => f.write_str("{uri}"),
             Source::Jwt(names) => write!(f, "{{jwt.{}}}", names.join(".")),
-            Source::Body(names) => write!(f, "{{body.{}}}", names.join(".")),
-            Source::Response(names) => write!(f, "{{response.{}}}", names.join(".")),
+            Source::Body(names) => f.write_str(&show_place("body", names)),
+            Source::Response(names) => f.write_str(&show_place("response", names)),
         }
+    }
+}
+
+/// A place in a document as it is written.
+fn show_place(document: &str, names: &[String]) -> String {
+    let place = names.join(".").replace(&format!(".{EACH}"), EACH);
+    match place.starts_with(EACH) {
+        true => format!("{{{document}{place}}}"),
+        false => format!("{{{document}.{place}}}"),
     }
 }
 
@@ -210,34 +240,6 @@ impl Template {
             Part::Literal(_) | Part::AnyRun => None,
         });
         missing.collect()
-    }
-
-    /// The pattern that a purge template makes of a write, and how many variables the write lacks: each of
-    /// those matches any value, so that too much is purged rather than too little (promise I2), and a value
-    /// never acts as a wildcard.
-    ///
-    /// A doubled field counts as absent: which of its values the app obeyed is not known.
-    pub fn bind(&self, scope: &Scope<'_>) -> (Pattern, usize) {
-        let mut query = Query::default();
-        let reading = Reading::of(self, scope, &mut query);
-        let mut pattern = PatternBuilder::default();
-        let mut absent = 0;
-        for part in &self.parts {
-            match part {
-                Part::Literal(literal) => pattern.push_literal(literal),
-                Part::AnyRun => pattern.push_any_run(),
-                Part::Variable { source, default } => {
-                    match reading.bind(source, default.as_deref()) {
-                        Some(text) => pattern.push_literal(&text),
-                        None => {
-                            absent += 1;
-                            pattern.push_any_value();
-                        }
-                    }
-                }
-            }
-        }
-        (pattern.build(), absent)
     }
 
     /// The keys that GETs of one URI render, for a write to it; `None` if no GET of it has a key.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::show::Line;
 use crate::admin::explain::show_settings;
-use crate::config::show_duration;
+use crate::config::{PurgeRule, show_duration};
 use crate::http_cache::{CacheControlMode, Policy, Reason};
 use crate::live::{Live, Rule};
 use crate::proxy::obstacles::Obstacle;
@@ -16,7 +16,8 @@ use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Effects, Lookup, Plan};
 use crate::proxy::request::variables;
 use crate::proxy::write::effects::{self, MissingVariable, TemplateBodies};
-use crate::routes::{Purge, PurgeKind};
+use crate::proxy::write::judge;
+use crate::routes::{Purge, PurgeKind, json};
 
 /// A request, with the JSON of both sides as far as it is given.
 pub(super) struct Explanation {
@@ -82,6 +83,7 @@ impl Explanation {
             );
             lines.push(Line::new("spelling", text));
         }
+        self.add_keys(lookup, lines);
         let selects = format!("among the key's answers, those of {}", lookup.selects());
         lines.push(Line::new("selects", selects));
         lines.push(Line::new("ttl", show_ttl(rule.policy)));
@@ -127,6 +129,17 @@ impl Explanation {
         obstacles.join(", ")
     }
 
+    /// Who verifies the token that the key is made of; a URL is asked by the running sidecar alone.
+    fn add_keys(&self, lookup: &Lookup, lines: &mut Vec<Line>) {
+        let live = &self.asked.live;
+        let route = live.rule(lookup.rule).route;
+        if !route.is_some_and(|route| route.key.reads_jwt()) {
+            return;
+        }
+        let origin = live.config.jwt.as_ref().map(|jwt| &jwt.origin);
+        lines.extend(origin.map(|origin| Line::new("token keys", format!("from {origin}"))));
+    }
+
     fn add_purging_rules(&self, lookup: &Lookup, lines: &mut Vec<Line>) {
         let live = &self.asked.live;
         let before = lines.len();
@@ -152,12 +165,12 @@ impl Explanation {
         let templates = live.rule(lookup.rule).tags();
         let claims =
             variables::verified_claims(&self.asked, templates.iter().any(|tag| tag.reads_jwt()));
-        let mut scope = variables::template_scope(&self.asked, &params, claims.as_ref());
+        let mut scope = variables::template_scope(&self.asked, &params, claims.as_deref());
         scope.response = self.answer.as_ref();
         templates
             .iter()
-            .filter_map(|tag| tag.render(&scope).ok())
-            .map(|tag| tag.text)
+            .filter_map(|tag| tag.tags(&scope).ok())
+            .flatten()
             .collect()
     }
 
@@ -169,10 +182,27 @@ impl Explanation {
             body: self.body.as_ref(),
             answer: self.answer.as_ref(),
         };
-        for index in &effects.purges {
-            let (purge, absent) =
+        // What is not given may be anything: no rule is left out for it.
+        let unknown = json::unknown();
+        let given = TemplateBodies {
+            body: said.body.or(Some(&unknown)),
+            answer: said.answer.or(Some(&unknown)),
+        };
+        let judgement = judge::judge(&self.asked, effects, given, None);
+        for index in &judgement.others {
+            let rule = &self.asked.live.config.purges[*index];
+            let text = format!(
+                "nothing by purge rule {}{}",
+                rule.name,
+                show_conditions(rule)
+            );
+            lines.push(Line::new("purges", text));
+        }
+        for index in &judgement.rules {
+            let effects::BoundRule { purge, absent, .. } =
                 effects::bind(&self.asked, *index, said, MissingVariable::MatchesAny);
-            let name = &self.asked.live.config.purges[*index].name;
+            let rule = &self.asked.live.config.purges[*index];
+            let name = format!("{}{}", rule.name, show_conditions(rule));
             let mut purges = |text: String| {
                 let softly = match purge.kind {
                     PurgeKind::Hard => "",
@@ -199,10 +229,33 @@ impl Explanation {
                 ));
             }
         }
+        if !judgement.is_write {
+            let text = "nothing else: by its purge rules it is no write";
+            return lines.push(Line::new("purges", text));
+        }
         for key in effects::invalidated(&self.asked, StatusCode::OK, None) {
             let text = format!("on success, its own URL (RFC 9111 §4.4): key {key}");
             lines.push(Line::new("purges", text));
         }
+    }
+}
+
+/// ` (when body.query = …; unless …; statuses 200, 201)`
+fn show_conditions(rule: &PurgeRule) -> String {
+    let mut conditions = Vec::new();
+    if !rule.when.is_empty() {
+        conditions.push(format!("when {}", rule.when));
+    }
+    if !rule.unless.is_empty() {
+        conditions.push(format!("unless {}", rule.unless));
+    }
+    if let Some(statuses) = &rule.statuses {
+        let statuses: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
+        conditions.push(format!("statuses {}", statuses.join(", ")));
+    }
+    match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", conditions.join("; ")),
     }
 }
 
@@ -248,7 +301,7 @@ fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
     let bind = |templates: &[crate::routes::Template]| {
         templates
             .iter()
-            .map(|template| template.bind(&scope).0)
+            .flat_map(|template| template.bind(&scope).patterns)
             .collect()
     };
     Purge {

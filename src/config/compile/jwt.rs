@@ -1,68 +1,120 @@
 //! `[jwt]`: the verifying key, checked to be of use with the accepted algorithms.
 
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::uri::PathAndQuery;
+use http::{HeaderName, Uri};
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use super::Input;
-use super::readable::warn_of_readable_config;
+use super::readable::{warn_of_readable, warn_of_readable_config};
+use super::upstream::{read_ca_file, with_port};
 use crate::config::fields::JWT_KEYS;
+use crate::config::jwt_key::{KeyFault, not_public_keys};
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
-use crate::config::{Jwt, JwtKey, JwtSource};
+use crate::config::{JwksUrl, Jwt, JwtKey, JwtSource, KeyForm, KeyOrigin, Target};
 
-/// RFC 7518 §3.2: a key at least as long as the hash of HS256.
-const LEAST_SECRET: usize = 32;
+/// The key that the table gives.
+struct Given {
+    form: KeyForm,
+    /// `None`: it cannot be read, as has been reported.
+    key: Option<JwtKey>,
+    origin: KeyOrigin,
+}
+
+impl Given {
+    /// The families of algorithms that the key serves now; without it those that its form may serve.
+    fn families(&self) -> Vec<AlgorithmFamily> {
+        let served = self.key.as_ref().map(JwtKey::families);
+        let served = served.filter(|families| !families.is_empty());
+        served.unwrap_or(self.form.families())
+    }
+}
 
 pub(super) fn read_jwt(input: &Input<'_>, problems: &mut Problems) -> Option<Jwt> {
     input.document.table("jwt")?;
     let mut reader = input.reader("jwt", problems);
     let source = read_source(&mut reader);
-    let key = read_key(&mut reader, input);
-    let families = key
-        .as_ref()
-        .map_or(Vec::new(), |(_, families)| families.clone());
+    let given = read_key(&mut reader, input);
+    refuse_idle_keys(&mut reader, input);
     Some(Jwt {
         source,
-        algorithms: read_algorithms(&mut reader, &families),
+        algorithms: read_algorithms(&mut reader, given.as_ref()),
         issuer: reader.text("issuer"),
-        audience: reader.text("audience"),
+        audience: reader
+            .texts("audience")
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect(),
         leeway: reader.duration("leeway"),
-        key: key?.0,
+        key: given.as_ref()?.key.clone()?,
+        origin: given?.origin,
     })
 }
 
 fn read_source(reader: &mut Reader<'_>) -> JwtSource {
-    let cookie = reader.text("cookie");
-    match (reader.word("source").as_str(), cookie) {
-        ("cookie", Some(name)) => {
-            // RFC 6265 §4.1.1: a cookie's name is a token.
-            if name.contains(|c: char| !c.is_ascii_graphic() || "()<>@,;:\\\"/[]?={}".contains(c)) {
-                reader.reject(
-                    "cookie",
-                    format!("\"{name}\" cannot be a cookie's name"),
-                    "write such as \"session\"",
-                );
-            }
-            JwtSource::Cookie(name)
+    let (cookie, header) = (read_cookie(reader), read_header(reader));
+    let source = reader.word("source");
+    for (key, what) in [("cookie", "a cookie"), ("header", "a field of one's own")] {
+        if reader.gives(key) && source != key {
+            let remedy = format!("add source = \"{key}\", or leave {key} out");
+            reader.reject(key, format!("the token is not read from {what}"), remedy);
         }
-        ("cookie", None) => {
-            reader.reject("source", "which cookie is missing", "add cookie = \"name\"");
-            JwtSource::Authorization
-        }
-        (_, Some(_)) => {
-            reader.reject(
-                "cookie",
-                "the token is not read from a cookie",
-                "add source = \"cookie\", or leave cookie out",
+    }
+    match (source.as_str(), cookie, header) {
+        ("cookie", Some(name), _) => JwtSource::Cookie(name),
+        ("header", _, Some(name)) => JwtSource::Header(name),
+        ("cookie" | "header", ..) if !reader.gives(&source) => {
+            let (what, remedy) = (
+                format!("which {source} is missing"),
+                format!("add {source} = \"name\""),
             );
+            reader.reject("source", what, remedy);
             JwtSource::Authorization
         }
-        (_, None) => JwtSource::Authorization,
+        _ => JwtSource::Authorization,
     }
 }
 
-/// The key and the families of algorithms it serves.
-fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
+fn read_cookie(reader: &mut Reader<'_>) -> Option<String> {
+    let name = reader.text("cookie")?;
+    // RFC 6265 §4.1.1: a cookie's name is a token.
+    if name.contains(|c: char| !c.is_ascii_graphic() || "()<>@,;:\\\"/[]?={}".contains(c)) {
+        reader.reject(
+            "cookie",
+            format!("\"{name}\" cannot be a cookie's name"),
+            "write such as \"session\"",
+        );
+    }
+    Some(name)
+}
+
+fn read_header(reader: &mut Reader<'_>) -> Option<HeaderName> {
+    let text = reader.text("header")?;
+    let (what, remedy) = match text.parse::<HeaderName>() {
+        Ok(AUTHORIZATION) => (
+            "it has a source of its own",
+            "write source = \"authorization\"",
+        ),
+        Ok(COOKIE) => (
+            "it holds many",
+            "write source = \"cookie\" and cookie = \"name\"",
+        ),
+        Ok(name) => return Some(name),
+        Err(_) => (
+            "it is not the name of a header field",
+            "write such as \"x-id-token\"",
+        ),
+    };
+    reader.reject("header", what, remedy);
+    None
+}
+
+fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Given> {
     let given: Vec<&str> = JWT_KEYS
         .iter()
         .copied()
@@ -82,107 +134,161 @@ fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<(JwtKey, Vec<A
         return None;
     };
     let text = reader.required(name, "write its value, or leave the line out")?;
-    match name {
-        "secret" => {
+    let form = match name {
+        "secret" | "secret_file" => KeyForm::Secret,
+        "public_key" | "public_key_file" => KeyForm::Pem,
+        _ => KeyForm::Jwks,
+    };
+    if matches!(name, "secret" | "public_key") {
+        if form == KeyForm::Secret {
             warn_of_readable_config(reader, name, input.file());
-            Some(take_secret(reader, text))
         }
-        "public_key" => parse_pem(reader, name, text.into_bytes()),
-        "public_key_file" => {
-            let text = read_file(reader, name, input, &text)?;
-            parse_pem(reader, name, text.into_bytes())
-        }
-        _ => {
-            let text = read_file(reader, name, input, &text)?;
-            parse_jwks(reader, text)
-        }
+        return Some(Given {
+            form,
+            key: check_key(reader, name, JwtKey::parse(form, text.into_bytes())),
+            origin: KeyOrigin::Config,
+        });
     }
+    if name == "jwks_url" {
+        return Some(Given {
+            form,
+            key: Some(JwtKey::none()),
+            origin: KeyOrigin::Url(read_jwks_url(reader, input, &text)?),
+        });
+    }
+    let path = input.path(&text);
+    let text = read_file(reader, name, form, &path);
+    Some(Given {
+        form,
+        key: text.and_then(|text| check_key(reader, name, JwtKey::parse_file(form, text))),
+        origin: KeyOrigin::File(path),
+    })
 }
 
-fn take_secret(reader: &mut Reader<'_>, secret: String) -> (JwtKey, Vec<AlgorithmFamily>) {
-    if secret.len() < LEAST_SECRET {
-        let what = format!("it has {} bytes and can be guessed", secret.len());
+fn read_jwks_url(reader: &mut Reader<'_>, input: &Input<'_>, text: &str) -> Option<JwksUrl> {
+    let url = parse_jwks_url(text);
+    let url = url.map_err(|(what, remedy)| reader.reject("jwks_url", what, remedy));
+    let (ca_file, stale) = read_fetching(reader, input);
+    let url = url.ok()?;
+    if ca_file.is_some() && matches!(url.target, Target::Http(_)) {
         reader.reject(
-            "secret",
-            what,
-            format!("use at least {LEAST_SECRET} random bytes (RFC 7518, section 3.2)"),
+            "jwks_ca_file",
+            "http needs no certificate authorities",
+            "write https:// in jwks_url, or leave jwks_ca_file out",
         );
     }
+    Some(JwksUrl {
+        ca_file,
+        stale,
+        ..url
+    })
+}
+
+/// How a URL is fetched.
+fn read_fetching(reader: &mut Reader<'_>, input: &Input<'_>) -> (Option<PathBuf>, Duration) {
     (
-        JwtKey::Secret(secret.into_bytes()),
-        vec![AlgorithmFamily::Hmac],
+        read_ca_file(reader, input, "jwks_ca_file"),
+        reader.duration("jwks_stale"),
     )
 }
 
-fn read_file(reader: &mut Reader<'_>, key: &str, input: &Input<'_>, path: &str) -> Option<String> {
-    let path = input.path(path);
-    match std::fs::read_to_string(&path) {
+/// The URL, or what is wrong and what to write.
+fn parse_jwks_url(text: &str) -> Result<JwksUrl, (String, String)> {
+    let example = || "write such as https://login.example.com/.well-known/jwks.json".to_owned();
+    let uri: Uri = text
+        .parse()
+        .map_err(|_| ("it is not a URL".to_owned(), example()))?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(("it has no scheme".to_owned(), example()));
+    };
+    if authority.as_str().contains('@') {
+        let what = "a user or password in it would not be sent".to_owned();
+        return Err((what, "leave out what stands before the @".to_owned()));
+    }
+    let target = match scheme {
+        "https" => Target::Https(with_port(authority, 443)?),
+        "http" if is_loopback(authority.host()) => Target::Http(with_port(authority, 80)?),
+        // Who can change the keys on their way can sign tokens of anyone.
+        "http" => {
+            let what = "keys that come over plain http may be anyone's".to_owned();
+            return Err((
+                what,
+                "write https://; http:// is for this machine alone".to_owned(),
+            ));
+        }
+        _ => return Err((format!("{scheme}:// is not supported"), example())),
+    };
+    Ok(JwksUrl {
+        target,
+        host: authority.to_string(),
+        path: uri
+            .path_and_query()
+            .map_or("/", PathAndQuery::as_str)
+            .to_owned(),
+        ca_file: None,
+        stale: Duration::ZERO,
+        least: Duration::from_secs(30),
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| {
+        ip.is_loopback()
+    })
+}
+
+/// What says how a URL is fetched says nothing without one.
+fn refuse_idle_keys(reader: &mut Reader<'_>, input: &Input<'_>) {
+    if reader.gives("jwks_url") {
+        return;
+    }
+    read_fetching(reader, input);
+    for key in ["jwks_stale", "jwks_ca_file"] {
+        if reader.gives(key) {
+            let remedy = format!("add jwks_url, or leave {key} out");
+            reader.reject(key, "no keys are fetched", remedy);
+        }
+    }
+}
+
+fn read_file(
+    reader: &mut Reader<'_>,
+    name: &str,
+    form: KeyForm,
+    path: &PathBuf,
+) -> Option<Vec<u8>> {
+    if form == KeyForm::Secret {
+        warn_of_readable(reader, name, path, "the secret");
+    }
+    match std::fs::read(path) {
         Ok(text) => Some(text),
         Err(error) => {
             let what = format!("{} cannot be read ({error})", path.display());
-            reader.reject(key, what, "write the path of a readable text file");
+            reader.reject(name, what, "write the path of a readable text file");
             None
         }
     }
 }
 
-fn parse_pem(
-    reader: &mut Reader<'_>,
-    key: &str,
-    pem: Vec<u8>,
-) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
-    let family = DecodingKey::from_rsa_pem(&pem)
-        .or_else(|_| DecodingKey::from_ec_pem(&pem))
-        .or_else(|_| DecodingKey::from_ed_pem(&pem))
-        .map(|key| key.family());
-    match family {
-        Ok(family) => Some((JwtKey::Pem(pem), vec![family])),
-        Err(_) => {
-            reader.reject(
-                key,
-                "it is not an RSA, EC or Ed25519 public key in PEM",
-                "give the text from BEGIN PUBLIC KEY to END PUBLIC KEY",
-            );
-            None
-        }
-    }
+fn check_key(reader: &mut Reader<'_>, name: &str, key: Result<JwtKey, KeyFault>) -> Option<JwtKey> {
+    let key = key.and_then(|key| match key.families().is_empty() {
+        true => Err(not_public_keys()),
+        false => Ok(key),
+    });
+    key.map_err(|fault| reader.reject(name, fault.what, fault.remedy))
+        .ok()
 }
 
-fn parse_jwks(reader: &mut Reader<'_>, text: String) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
-    let keys = serde_json::from_str::<JwkSet>(&text)
-        .map(|set| set.keys)
-        .unwrap_or_default();
-    let mut families = Vec::new();
-    for key in keys
-        .iter()
-        .filter_map(|jwk| DecodingKey::from_jwk(jwk).ok())
-    {
-        if !families.contains(&key.family()) {
-            families.push(key.family());
-        }
-    }
-    // A shared secret among public keys invites tokens signed with what everyone may read.
-    if families.is_empty() || families.contains(&AlgorithmFamily::Hmac) {
-        reader.reject(
-            "jwks_file",
-            "it is not a JWKS document of public keys",
-            "give {\"keys\": [...]} with RSA, EC or OKP keys, or use secret",
-        );
-        return None;
-    }
-    Some((JwtKey::Jwks(text), families))
-}
-
-/// The accepted algorithms; by default all that the key serves. One of another family would let a
-/// public key be used as a secret (RFC 8725 §2.1).
-fn read_algorithms(reader: &mut Reader<'_>, families: &[AlgorithmFamily]) -> Vec<String> {
-    let served: Vec<String> = families
-        .iter()
-        .flat_map(AlgorithmFamily::algorithms)
-        .map(|algorithm: &Algorithm| format!("{algorithm:?}"))
-        .collect();
+/// The accepted algorithms; by default all that the key serves, and of one that may be replaced all that its
+/// successors may. One of another family would let a public key be used as a secret (RFC 8725 §2.1).
+fn read_algorithms(reader: &mut Reader<'_>, given: Option<&Given>) -> Vec<String> {
+    let served = given.map_or(Vec::new(), |given| names_of(&given.families()));
     if !reader.gives("algorithms") {
-        return served;
+        return match given {
+            Some(given) if given.origin != KeyOrigin::Config => names_of(&given.form.families()),
+            _ => served,
+        };
     }
     let chosen = reader.texts("algorithms");
     if chosen.is_empty() && reader.is_clean() {
@@ -200,4 +306,12 @@ fn read_algorithms(reader: &mut Reader<'_>, families: &[AlgorithmFamily]) -> Vec
         }
     }
     chosen.into_iter().map(|(_, name)| name).collect()
+}
+
+fn names_of(families: &[AlgorithmFamily]) -> Vec<String> {
+    families
+        .iter()
+        .flat_map(AlgorithmFamily::algorithms)
+        .map(|algorithm: &Algorithm| format!("{algorithm:?}"))
+        .collect()
 }

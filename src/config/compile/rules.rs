@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::Input;
 use super::groups::Groups;
 use super::names::read_names;
-use super::settings::{read_acknowledged, read_settings};
+use super::settings::{read_acknowledged, read_settings, read_status_list};
 use super::templates::{Templates, split_message};
 use super::words::read_path;
 use crate::config::problem::{Position, Problems};
@@ -16,9 +16,11 @@ use crate::config::read::Reader;
 use crate::config::{Defaults, PurgeRule, Route, show_duration};
 use crate::http_cache::directives::{Reach, ResponseDirectives};
 use crate::http_cache::vary::CookieNames;
+use crate::routes::matcher::param_names;
 use crate::routes::template::{Site, Source};
 use crate::routes::{
-    CredentialSettings, KeyedCredentials, Matcher, PathSpelling, PurgeKind, Template,
+    Condition, ConditionError, Conditions, CredentialSettings, KeyedCredentials, Matcher,
+    PathSpelling, PurgeKind, Template,
 };
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
@@ -173,15 +175,20 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
     }
     let keys = reader.texts("keys");
     let tags = reader.texts("tags");
-    if keys.is_empty() && tags.is_empty() && reader.is_clean() {
+    // `keys = []` says that the write changes nothing.
+    if keys.is_empty() && tags.is_empty() && !reader.gives("keys") && reader.is_clean() {
         reader.reject(
             "keys",
             "it purges nothing",
-            "add keys = [\"…\"] or tags = [\"…\"]",
+            "add keys = [\"…\"] or tags = [\"…\"]; keys = [] if the write changes nothing that is cached",
         );
     }
+    let params = path.as_deref().map(param_names).unwrap_or_default();
     let mut templates = Templates::new(input, path.as_deref());
     let rule = PurgeRule {
+        when: read_conditions(reader, "when", &params),
+        unless: read_conditions(reader, "unless", &params),
+        statuses: read_status_list(reader, "no answer could match"),
         name,
         path: path.unwrap_or_default(),
         methods: read_methods(reader),
@@ -203,6 +210,30 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
         keys: positions(keys),
         tags: positions(tags),
     }
+}
+
+/// `when` and `unless`.
+fn read_conditions(reader: &mut Reader<'_>, key: &str, params: &[String]) -> Conditions {
+    let mut conditions = Vec::new();
+    for (position, name, expected) in reader.conditions(key) {
+        match Condition::parse(&name, &expected, params) {
+            Ok(condition) => conditions.push(condition),
+            Err(error) => {
+                let remedy = match error {
+                    ConditionError::UnknownName(_) => {
+                        "write such as \"body.query\", \"response.ok\", \"query.id\", \"header.x-kind\", \
+                         \"path.id\" or \"method\""
+                    }
+                    ConditionError::UnknownParam(_) => "name one of the rule's path",
+                    ConditionError::BadExpression { .. } => {
+                        "write such as \"\\\\bmutation\\\\b\", \"absent\" or \"present\""
+                    }
+                };
+                reader.reject_at(position, key, error.to_string(), remedy);
+            }
+        }
+    }
+    conditions.into()
 }
 
 fn texts(written: &[(Position, String)]) -> Vec<String> {

@@ -146,20 +146,27 @@ fn judge_no_lifetime(
 }
 
 fn read_statuses(reader: &mut Reader<'_>) -> Option<Vec<StatusCode>> {
-    let counts = reader.counts("statuses")?;
     // A part of an answer (206) and an answer about another (304) do not stand on their own.
-    if let Some(bad) = counts.iter().find(|status| [206, 304].contains(*status)) {
-        reader.reject(
-            "statuses",
-            format!("{bad} cannot be stored"),
-            "leave it out",
-        );
-    } else if counts.is_empty() {
-        reader.reject(
-            "statuses",
-            "nothing could be stored",
-            "name one, such as [200], or leave the line out",
-        );
+    let statuses = read_status_list(reader, "nothing could be stored")?;
+    if let Some(bad) = statuses
+        .iter()
+        .find(|status| [206, 304].contains(&status.as_u16()))
+    {
+        let what = format!("{} cannot be stored", bad.as_str());
+        reader.reject("statuses", what, "leave it out");
+    }
+    Some(statuses)
+}
+
+/// `statuses`; a list of none is an error, since then `nothing_else`.
+pub(super) fn read_status_list(
+    reader: &mut Reader<'_>,
+    nothing_else: &str,
+) -> Option<Vec<StatusCode>> {
+    let counts = reader.counts("statuses")?;
+    if counts.is_empty() {
+        let remedy = "name one, such as [200], or leave the line out";
+        reader.reject("statuses", nothing_else, remedy);
     }
     let status = |count: u64| StatusCode::from_u16(u16::try_from(count).ok()?).ok();
     Some(counts.into_iter().filter_map(status).collect())

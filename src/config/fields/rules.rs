@@ -58,6 +58,24 @@ pub(super) static PURGE: &[Field] = &[
     ),
     field("path", Kind::Text, "", "The path of the write. Required."),
     field(
+        "when",
+        Kind::Conditions,
+        "",
+        "What the write and its answer must be, such as { \"body.query\" = \"\\\\bmutation\\\\b\" }.",
+    ),
+    field(
+        "unless",
+        Kind::Conditions,
+        "",
+        "What they must not be, all of it, in the same form.",
+    ),
+    field(
+        "statuses",
+        Kind::Counts(200, 599),
+        "",
+        "Statuses of the answer for which it holds. Default: 2xx and 3xx.",
+    ),
+    field(
         "keys",
         Kind::Texts,
         "",

@@ -366,9 +366,9 @@ pub(super) static DEFAULTS: &[Field] = &[
 pub(super) static JWT: &[Field] = &[
     field(
         "source",
-        Kind::OneOf(&["authorization", "cookie"]),
+        Kind::OneOf(&["authorization", "cookie", "header"]),
         "authorization",
-        "Where the token is: Authorization: Bearer, or a cookie.",
+        "Where the token is: Authorization: Bearer, a cookie, or another header field.",
     ),
     field(
         "cookie",
@@ -377,19 +377,54 @@ pub(super) static JWT: &[Field] = &[
         "The cookie's name, with source = \"cookie\".",
     ),
     field(
+        "header",
+        Kind::Text,
+        "",
+        "The field's name, with source = \"header\"; \"Bearer \" may stand before the token.",
+    ),
+    field(
         "secret",
         Kind::Text,
         "",
-        "Shared secret (HS256, HS384, HS512). Give exactly one of the four keys.",
+        "Shared secret (HS256, HS384, HS512). Give exactly one of the keys.",
+    ),
+    field(
+        "secret_file",
+        Kind::File,
+        "",
+        "File of a shared secret, taken anew when it changes.",
     ),
     field("public_key", Kind::Text, "", "Public key in PEM."),
     field(
         "public_key_file",
         Kind::File,
         "",
-        "File of a public key in PEM.",
+        "File of a public key in PEM, taken anew when it changes.",
     ),
-    field("jwks_file", Kind::File, "", "File of a JWKS document."),
+    field(
+        "jwks_file",
+        Kind::File,
+        "",
+        "File of a JWKS document, taken anew when it changes.",
+    ),
+    field(
+        "jwks_url",
+        Kind::Text,
+        "",
+        "URL of a JWKS document (https), fetched at the start and renewed.",
+    ),
+    field(
+        "jwks_stale",
+        Kind::Duration,
+        "1h",
+        "How long keys of jwks_url still count that could not be renewed.",
+    ),
+    field(
+        "jwks_ca_file",
+        Kind::File,
+        "",
+        "PEM file of further certificate authorities, for jwks_url.",
+    ),
     field(
         "algorithms",
         Kind::ManyOf(ALGORITHMS),
@@ -397,7 +432,12 @@ pub(super) static JWT: &[Field] = &[
         "Accepted algorithms. Default: what the key is for.",
     ),
     field("issuer", Kind::Text, "", "Required iss."),
-    field("audience", Kind::Text, "", "Required aud."),
+    field(
+        "audience",
+        Kind::TextOrTexts,
+        "",
+        "Required aud; of several one is enough.",
+    ),
     field(
         "leeway",
         Kind::Duration,

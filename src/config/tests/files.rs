@@ -49,16 +49,25 @@ fn jwt(keys: &str, files: &[(&str, &str)]) -> Result<Jwt, String> {
 
 #[test]
 fn verifying_keys() {
+    // The next key in the file may be of another family.
+    const ANY_PUBLIC: &str = "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA";
     let inline = format!("public_key = \"\"\"\n{PUBLIC_KEY}\"\"\"\n");
     let chosen = "jwks_file = \"keys.json\"\nalgorithms = [\"ES256\"]\n";
     let cases = [
         ("inline", inline.as_str(), "ES256 ES384"),
-        ("file", "public_key_file = \"key.pem\"\n", "ES256 ES384"),
-        ("JWKS", "jwks_file = \"keys.json\"\n", "ES256 ES384"),
+        ("file", "public_key_file = \"key.pem\"\n", ANY_PUBLIC),
+        ("JWKS", "jwks_file = \"keys.json\"\n", ANY_PUBLIC),
+        ("secret", "secret_file = \"secret\"\n", "HS256 HS384 HS512"),
         ("chosen", chosen, "ES256"),
     ];
     for (name, keys, algorithms) in cases {
-        let jwt = jwt(keys, &[("key.pem", PUBLIC_KEY), ("keys.json", JWKS)]);
+        let secret = "a secret of more than thirty-two bytes\n";
+        let files = [
+            ("key.pem", PUBLIC_KEY),
+            ("keys.json", JWKS),
+            ("secret", secret),
+        ];
+        let jwt = jwt(keys, &files);
         let accepted = jwt.map(|jwt| jwt.algorithms.join(" "));
         assert_eq!(accepted.as_deref(), Ok(algorithms), "{name}");
     }
@@ -80,6 +89,12 @@ fn keys_that_cannot_verify() {
             "public_key_file = \"keys.json\"\n",
             "BEGIN PUBLIC KEY",
         ),
+        (
+            "short secret",
+            "secret_file = \"short\"\n",
+            "32 random bytes",
+        ),
+        ("empty set", "jwks_file = \"none.json\"\n", "public keys"),
         ("no JWKS", "jwks_file = \"key.pem\"\n", "JWKS document"),
         (
             "secret in JWKS",
@@ -95,9 +110,106 @@ fn keys_that_cannot_verify() {
             ("key.pem", PUBLIC_KEY),
             ("keys.json", JWKS),
             ("secret.json", secret),
+            ("none.json", "{\"keys\":[]}"),
+            ("short", "secret\n"),
         ];
         let shown = jwt(keys, &files).expect_err(name);
         assert!(shown.contains(expected), "{name}: {shown}");
+    }
+}
+
+#[test]
+fn where_keys_are_fetched() {
+    for (case, url, shown) in [
+        (
+            "https",
+            "https://login.example.com/jwks.json?v=1",
+            "https://login.example.com/jwks.json?v=1",
+        ),
+        (
+            "a port",
+            "https://login:8443/keys",
+            "https://login:8443/keys",
+        ),
+        (
+            "this machine",
+            "http://127.0.0.1:80/keys",
+            "http://127.0.0.1:80/keys",
+        ),
+        (
+            "this machine by name",
+            "http://localhost/keys",
+            "http://localhost/keys",
+        ),
+        ("its IPv6", "http://[::1]:80/keys", "http://[::1]:80/keys"),
+    ] {
+        let jwt = jwt(&format!("jwks_url = \"{url}\"\njwks_stale = \"5m\"\n"), &[]).expect(case);
+        assert_eq!(jwt.origin.to_string(), shown, "{case}");
+        let KeyOrigin::Url(url) = jwt.origin else {
+            panic!("{case}: no URL");
+        };
+        assert_eq!(url.stale, Duration::from_secs(300));
+        assert!(
+            !jwt.algorithms.iter().any(|name| name.starts_with("HS")),
+            "{case}"
+        );
+    }
+    for (case, keys, expected) in [
+        (
+            "plain",
+            "jwks_url = \"http://login.example.com/keys\"",
+            "this machine alone",
+        ),
+        ("no URL", "jwks_url = \"login\"", "has no scheme"),
+        (
+            "another scheme",
+            "jwks_url = \"ftp://login/keys\"",
+            "ftp:// is not supported",
+        ),
+        (
+            "a password",
+            "jwks_url = \"https://a:b@login/keys\"",
+            "before the @",
+        ),
+        (
+            "a bad port",
+            "jwks_url = \"https://login:0/keys\"",
+            "from 1 to 65535",
+        ),
+        (
+            "two keys",
+            "jwks_url = \"https://login/keys\"\njwks_file = \"keys.json\"",
+            "are given at once",
+        ),
+        (
+            "a secret's",
+            "jwks_url = \"https://login/keys\"\nalgorithms = [\"HS256\"]",
+            "does not go with this key",
+        ),
+        (
+            "idle stale",
+            "jwks_file = \"keys.json\"\njwks_stale = \"5m\"",
+            "add jwks_url",
+        ),
+        (
+            "idle authority",
+            "jwks_file = \"keys.json\"\njwks_ca_file = \"ca.pem\"",
+            "add jwks_url",
+        ),
+        (
+            "authority",
+            "jwks_url = \"https://login/keys\"\njwks_ca_file = \"keys.json\"",
+            "holds no certificate",
+        ),
+        (
+            "authority of http",
+            "jwks_url = \"http://[::1]/keys\"\njwks_ca_file = \"ca.pem\"",
+            "write https:// in jwks_url",
+        ),
+    ] {
+        let files = [("keys.json", JWKS), ("ca.pem", CERTIFICATE)];
+        let shown = jwt(&format!("{keys}\n"), &files).expect_err(case);
+        assert!(shown.contains(expected), "{case}: {shown}");
     }
 }
 

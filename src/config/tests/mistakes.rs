@@ -103,12 +103,12 @@ fn mistakes_are_refused() {
         (
             "a list",
             "[[route]]\npath = \"/a\"\ntags = [\"item:{response.items[0].id}\"]\n",
-            "nothing is read out of a list",
+            "write items[] for each of its members",
         ),
         (
             "a place in a list",
             "[[purge]]\npath = \"/a\"\nkeys = [\"item:{body.items.0.id}\"]\n",
-            "nothing is read out of a list",
+            "write items[] for each of its members",
         ),
         (
             "no network",

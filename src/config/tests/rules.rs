@@ -344,6 +344,26 @@ fn wrong_rules_say_what_to_write() {
             "nothing could be stored",
         ),
         (
+            "condition of nothing",
+            "[[purge]]\npath = \"/a\"\nkeys = [\"k\"]\nwhen = { \"bod.y\" = \"a\" }\n",
+            "toml:6: purge.when: \"bod.y\" names nothing of a request or its answer; write such as \"body.query\"",
+        ),
+        (
+            "condition on a parameter",
+            "[[purge]]\npath = \"/a/{id}\"\nkeys = [\"k\"]\nunless = { \"path.no\" = \"a\" }\n",
+            "toml:6: purge.unless: the path has no parameter no",
+        ),
+        (
+            "bad expression",
+            "[[purge]]\npath = \"/a\"\nkeys = [\"k\"]\nwhen = { \"body.a\" = \"(a\" }\n",
+            "is no regular expression: unclosed group; write such as \"\\\\bmutation\\\\b\"",
+        ),
+        (
+            "no answer",
+            "[[purge]]\npath = \"/a\"\nkeys = [\"k\"]\nstatuses = []\n",
+            "toml:6: purge.statuses: no answer could match",
+        ),
+        (
             "star",
             "[[route]]\npath = \"/a\"\nignore_query = [\"a*b\"]\n",
             "not at its end",

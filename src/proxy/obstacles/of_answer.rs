@@ -19,6 +19,7 @@ use crate::live::Rule;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
 use crate::proxy::request::variables;
+use crate::routes::template::{self, MAX_VALUES, Missing, Untagged};
 
 /// All that stands between an answer with this head and a hit: the decision's own reason first. `body`: its JSON, if
 /// it is known, for the tags that read it.
@@ -62,16 +63,32 @@ fn missing_tag(context: &RequestContext, rule: Rule<'_>, body: &Value) -> Option
     let params = matched.map(|(_, params)| params).unwrap_or_default();
     let reads_jwt = rule.tags().iter().any(|tag| tag.reads_jwt());
     let claims = variables::verified_claims(context, reads_jwt);
-    let mut scope = variables::template_scope(context, &params, claims.as_ref());
+    let mut scope = variables::template_scope(context, &params, claims.as_deref());
     scope.response = Some(body);
-    let missing = rule.tags().iter().flat_map(|tag| tag.missing(&scope));
-    let missing: Vec<String> = missing.map(|source| source.to_string()).collect();
-    (!missing.is_empty()).then(|| Obstacle {
-        reason: Reason::MissingTag,
-        what: format!(
-            "the answer lacks {} of the rule's tags; give it a default, as {{response.id|none}}, or leave it out",
-            missing.join(", ")
+    let (reason, what) = match template::tags_of(rule.tags(), &scope) {
+        Ok(_) => return None,
+        Err(Untagged::TooMany) => (
+            Reason::TooManyTags,
+            format!(
+                "the rule's tags come to more than {MAX_VALUES} for this answer; tag it by what its list belongs to"
+            ),
         ),
+        Err(Untagged::Missing(_)) => {
+            let missing = rule.tags().iter().filter_map(|tag| match tag.tags(&scope) {
+                Err(Untagged::Missing(Missing(source))) => Some(source.to_string()),
+                _ => None,
+            });
+            let missing: Vec<String> = missing.collect();
+            let what = format!(
+                "the answer lacks {} of the rule's tags; give it a default, as {{response.id|none}}, or leave it out",
+                missing.join(", ")
+            );
+            (Reason::MissingTag, what)
+        }
+    };
+    Some(Obstacle {
+        reason,
+        what,
         lifts: Vec::new(),
     })
 }

@@ -6,6 +6,7 @@ pub mod admit;
 pub mod client;
 pub mod context;
 pub(in crate::proxy) mod forwarded;
+pub mod methods;
 mod override_names;
 pub mod overrides;
 pub mod plan;

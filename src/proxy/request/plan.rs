@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Version};
 use serde_json::Value;
 
 use super::context::RequestContext;
+use super::methods::methods_of;
 use super::present::Present;
 use super::{overrides, variables};
 use crate::config::{
@@ -101,11 +102,11 @@ pub fn directives_under(
 pub struct Effects {
     /// The route of the same path, for the log.
     pub rule: Option<usize>,
-    /// Indexes into `config.purges`.
+    /// The rules that name its method and path, as indexes into `config.purges`.
     pub purges: Vec<usize>,
-    /// Whether a template reads the request's JSON body.
+    /// Whether any of them reads the request's body.
     pub reads_body: bool,
-    /// Whether a template reads the answer's JSON body.
+    /// Whether any of them reads the answer's body.
     pub reads_response: bool,
 }
 
@@ -228,7 +229,7 @@ fn look_up(
     let template = route.map_or(&context.live.default_key, |route| &route.key);
     let claims = variables::verified_claims(context, template.reads_jwt());
     let query = variables::keyed_query(&context.live, rule, context.parts.uri.query());
-    let mut scope = variables::template_scope(context, params, claims.as_ref());
+    let mut scope = variables::template_scope(context, params, claims.as_deref());
     scope.query = query.as_deref();
     let key = template
         .render(&scope)
@@ -236,7 +237,7 @@ fn look_up(
     if key.text.len() > MAX_KEY {
         return Err(Reason::KeyTooLong);
     }
-    let identity = unkeyed_identity(context, route, claims.as_ref());
+    let identity = unkeyed_identity(context, route, claims.as_deref());
     Ok(Lookup {
         rule,
         key,
@@ -271,15 +272,14 @@ pub const MAX_KEY: usize = 4096;
 fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
     let paths = &context.live.config.upstream.paths;
     let readings = paths.readings_of_write(context.parts.uri.path());
+    let methods = methods_of(&context.parts);
     let purges: Vec<usize> = context
         .live
         .config
         .purges
         .iter()
         .enumerate()
-        .filter(|(_, purge)| {
-            methods_of(&context.parts).any(|method| purge.methods.contains(&method))
-        })
+        .filter(|(_, purge)| methods.iter().any(|method| purge.methods.contains(method)))
         .filter(|(_, purge)| readings.iter().any(|path| purge.matcher.at(path).is_some()))
         .map(|(index, _)| index)
         .collect();
@@ -293,15 +293,10 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
         .iter()
         .map(|index| &context.live.config.purges[*index])
         .collect();
-    let templates = || {
-        rules
-            .iter()
-            .flat_map(|rule| rule.keys.iter().chain(&rule.tags))
-    };
     Plan::Write(Effects {
         rule,
-        reads_body: templates().any(|template| template.reads_body()),
-        reads_response: templates().any(|template| template.reads_response()),
+        reads_body: rules.iter().any(|rule| rule.reads_body()),
+        reads_response: rules.iter().any(|rule| rule.reads_response()),
         purges,
     })
 }
@@ -309,21 +304,6 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
 /// Varnish's methods, by which no resource is changed but what caches have of it.
 fn is_purge(method: &Method) -> bool {
     matches!(method.as_str(), "PURGE" | "BAN")
-}
-
-/// The method, and the one that frameworks let a field put in its place.
-fn methods_of(parts: &Parts) -> impl Iterator<Item = Method> {
-    const OVERRIDING: [&str; 3] = [
-        "x-http-method-override",
-        "x-http-method",
-        "x-method-override",
-    ];
-    let overriding = OVERRIDING
-        .iter()
-        .filter_map(|name| parts.headers.get(*name));
-    let overriding = overriding
-        .filter_map(|method| Method::from_bytes(&method.as_bytes().to_ascii_uppercase()).ok());
-    std::iter::once(parts.method.clone()).chain(overriding)
 }
 
 /// Which credentials the request brings and the key does not carry (promise I8).
@@ -360,6 +340,7 @@ fn token_field(context: &RequestContext) -> Option<TokenField<'_>> {
     jwt.map(|jwt| match &jwt.source {
         JwtSource::Authorization => TokenField::Authorization,
         JwtSource::Cookie(name) => TokenField::Cookie(name),
+        JwtSource::Header(name) => TokenField::Header(name),
     })
 }
 
@@ -369,7 +350,7 @@ pub fn all_unkeyed(context: &RequestContext, route: Option<&Route>) -> (Vec<Stri
     let claims = variables::verified_claims(context, template.reads_jwt());
     let keyed = keyed_credentials(context, route);
     let headers = &context.parts.headers;
-    let (fields, cookies) = keyed.all_unkeyed(headers, claims.as_ref(), token_field(context));
+    let (fields, cookies) = keyed.all_unkeyed(headers, claims.as_deref(), token_field(context));
     let fields = fields.into_iter().map(ToString::to_string);
     let cookies = cookies
         .into_iter()

@@ -34,49 +34,63 @@ pub enum MissingVariable {
     Skipped,
 }
 
-/// Binds purge rule `index` to a write; also says how many variables were absent.
+/// What a purge rule makes of a write.
+#[derive(Debug, Default)]
+pub struct BoundRule {
+    /// What it purges.
+    pub purge: Purge,
+    /// Variables that were absent.
+    pub absent: usize,
+    /// Of those, lists that were too long.
+    pub too_many: usize,
+}
+
+/// Binds purge rule `index` to a write.
 pub fn bind(
     context: &RequestContext,
     index: usize,
     bodies: TemplateBodies<'_>,
     absent_means: MissingVariable,
-) -> (Purge, usize) {
+) -> BoundRule {
     let rule = &context.live.config.purges[index];
     let paths = &context.live.config.upstream.paths;
     let readings = paths.readings_of_write(context.parts.uri.path());
     let mut templates = rule.keys.iter().chain(&rule.tags);
     let claims = verified_claims(context, templates.any(Template::reads_jwt));
-    let mut absent = 0;
-    let mut purge = Purge {
-        kind: rule.kind,
-        ..Purge::default()
-    };
+    let (mut purges, mut all) = (Vec::new(), BoundRule::default());
     for matched in readings.iter().filter_map(|path| rule.matcher.at(path)) {
-        let mut scope = template_scope(context, &matched.params, claims.as_ref());
+        let mut scope = template_scope(context, &matched.params, claims.as_deref());
         scope.body = bodies.body;
         scope.response = bodies.answer;
-        let mut missing = 0;
-        let keys = bind_all(&rule.keys, &scope, absent_means, &mut missing);
-        let tags = bind_all(&rule.tags, &scope, absent_means, &mut missing);
-        extend(&mut purge.keys, keys);
-        extend(&mut purge.tags, tags);
-        absent = absent.max(missing);
+        let mut read = BoundRule::default();
+        purges.push(Purge {
+            kind: rule.kind,
+            everything: false,
+            keys: bind_all(&rule.keys, &scope, absent_means, &mut read),
+            tags: bind_all(&rule.tags, &scope, absent_means, &mut read),
+        });
+        all.absent = all.absent.max(read.absent);
+        all.too_many = all.too_many.max(read.too_many);
     }
-    (purge, absent)
+    all.purge = Purge::joined(rule.kind, purges.iter());
+    all
 }
 
-/// The patterns of a write, and in `absent` how many variables it lacks.
+/// The patterns of a write; what it lacks is counted in `read`.
 fn bind_all(
     templates: &[Template],
     scope: &Scope<'_>,
     absent_means: MissingVariable,
-    absent: &mut usize,
+    read: &mut BoundRule,
 ) -> Vec<Pattern> {
     let bound = templates.iter().map(|template| template.bind(scope));
-    let bound = bound.inspect(|(_, missing)| *absent += missing);
+    let bound = bound.inspect(|bound| {
+        read.absent += bound.absent;
+        read.too_many += bound.too_many;
+    });
     let named =
-        bound.filter(|(_, missing)| *missing == 0 || absent_means == MissingVariable::MatchesAny);
-    named.map(|(pattern, _)| pattern).collect()
+        bound.filter(|bound| bound.absent == 0 || absent_means == MissingVariable::MatchesAny);
+    named.flat_map(|bound| bound.patterns).collect()
 }
 
 /// Adds those that are not there yet.
@@ -208,7 +222,7 @@ fn keys_of_target(context: &RequestContext, target: &str, asker: Asker) -> Vec<P
     let nobody = HeaderMap::new();
     let mut keys = Vec::new();
     for host in hosts(context) {
-        let mut scope = template_scope(context, &params, claims.as_ref());
+        let mut scope = template_scope(context, &params, claims.as_deref());
         scope.host = &host;
         scope.path = uri.path();
         scope.query = query.as_deref();

@@ -3,7 +3,9 @@
 mod answer_body;
 mod companions;
 pub mod effects;
+pub mod judge;
 pub(super) mod purge_method;
+mod uncovered;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
+use prometheus::IntCounterVec;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::cache::Cache;
@@ -25,8 +28,10 @@ use super::request::plan::Effects;
 use super::request::variables;
 use crate::body::{Body, Copy, Progress};
 use crate::drain::Drain;
+use crate::http_cache::cache_status::WritePurge;
 use crate::http_cache::{Reason, remove};
 use crate::routes::{Pattern, Purge, Purges};
+use crate::store::Purged;
 use crate::upstream::{Arriving, UpstreamError};
 use effects::{MissingVariable, TemplateBodies};
 
@@ -148,10 +153,11 @@ impl Write {
         let mut response = response;
         let mut purges = Purges::default();
         purges.hard.tags = effects::groups_invalidated(&self.context, response.headers());
-        purges.absorb(effects::named(&self.context, response.headers()));
-        let mut again_after = Vec::new();
-        if status.is_success() || status.is_redirection() {
-            again_after = self.again_after();
+        let named = effects::named(&self.context, response.headers());
+        let is_named = !named.is_empty();
+        purges.absorb(named);
+        let mut rules = Vec::new();
+        if judge::matters(&self.context, &self.effects, status) {
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
                 tokio::select! {
@@ -162,10 +168,18 @@ impl Write {
                     }
                 }
             }
-            self.purge(&mut purges, received, Some((status, response.headers())));
+            rules = self.purge(&mut purges, received, Some((status, response.headers())));
+            if self.effects.purges.is_empty() && !is_named {
+                uncovered::note(&self.context, &self.cache.metrics);
+            }
         }
-        self.carry_out(purges, &again_after).await;
-        Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status)
+        let is_empty = purges.is_empty();
+        let done = self.carry_out(purges, &rules).await;
+        let outcome = Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status);
+        match is_empty {
+            true => outcome,
+            false => outcome.purged(self.describe(done, &rules)),
+        }
     }
 
     /// The app may have acted on a whole request whose answer was lost: purging too much is safe. Half a
@@ -173,8 +187,8 @@ impl Write {
     async fn unanswered(&self, error: &UpstreamError) {
         if !error.unsent() && self.progress.is_whole() {
             let mut purges = Purges::default();
-            self.purge(&mut purges, None, None);
-            self.carry_out(purges, &self.again_after()).await;
+            let rules = self.purge(&mut purges, None, None);
+            self.carry_out(purges, &rules).await;
         }
     }
 
@@ -192,24 +206,24 @@ impl Write {
             return;
         }
         let mut purges = Purges::default();
-        self.purge(&mut purges, None, None);
+        let rules = self.purge(&mut purges, None, None);
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
             purges.hard.tags.extend(groups);
             purges.absorb(effects::named(&self.context, answer.headers()));
         }
-        self.carry_out(purges, &self.again_after()).await;
+        self.carry_out(purges, &rules).await;
     }
 
     /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
     /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1). The target is removed whatever the rules say of it:
-    /// what §4.4 invalidates is not served before the app has confirmed it.
+    /// what §4.4 invalidates is not served before the app has confirmed it. Returns the rules.
     fn purge(
         &self,
         purges: &mut Purges,
         received: Option<Vec<u8>>,
         answer: Option<(StatusCode, &HeaderMap)>,
-    ) {
+    ) -> Vec<usize> {
         let cap = self.context.live.config.defaults.max_variables;
         let json = |bytes: Option<Vec<u8>>| variables::read_json(bytes.as_deref(), cap);
         let sent = self.copy.as_ref().and_then(Copy::copied);
@@ -218,13 +232,15 @@ impl Write {
             body: body.as_ref(),
             answer: received.as_ref(),
         };
-        for index in &self.effects.purges {
+        let (status, fields) = answer.unzip();
+        let judgement = judge::judge(&self.context, &self.effects, bodies, status);
+        for index in &judgement.rules {
             purges.absorb(self.bind(*index, bodies));
         }
-        let (status, fields) = match answer {
-            Some((status, fields)) => (status, Some(fields)),
-            None => (StatusCode::OK, None),
-        };
+        if !judgement.is_write {
+            return judgement.rules;
+        }
+        let status = status.unwrap_or(StatusCode::OK);
         let invalidated = effects::invalidated(&self.context, status, fields);
         if !invalidated.is_empty() {
             let tags = &mut purges.hard.tags;
@@ -232,6 +248,7 @@ impl Write {
             tags.extend(companions::in_memory(&self.cache, &self.context));
         }
         purges.hard.keys.extend(invalidated);
+        judgement.rules
     }
 
     fn bind(&self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
@@ -242,45 +259,62 @@ impl Write {
         } else {
             MissingVariable::MatchesAny
         };
-        let (purge, absent) = effects::bind(&self.context, index, bodies, missing);
+        let bound = effects::bind(&self.context, index, bodies, missing);
         let metrics = &self.cache.metrics;
         metrics.purges.with_label_values(&[rule]).inc();
-        if absent > 0 && missing == MissingVariable::MatchesAny {
-            metrics
-                .purge_variables_absent
-                .with_label_values(&[rule])
-                .inc_by(absent as u64);
+        if bound.absent > 0 && missing == MissingVariable::MatchesAny {
+            let count = |counter: &IntCounterVec, by: usize| {
+                counter.with_label_values(&[rule]).inc_by(by as u64);
+            };
+            count(&metrics.purge_variables_absent, bound.absent);
+            count(&metrics.purge_lists_too_long, bound.too_many);
             let path = self.context.parts.uri.path();
+            let (absent, too_long) = (bound.absent, bound.too_many);
             tracing::info!(
                 rule,
                 absent,
+                too_long,
                 path,
                 "purge widened: variables absent from the write"
             );
         }
-        purge
+        bound.purge
     }
 
-    /// When the app may act on it once more, by the rules that it matches.
-    fn again_after(&self) -> Vec<Duration> {
-        let rules = &self.context.live.config.purges;
-        let indexes = self.effects.purges.iter();
-        let mut after: Vec<Duration> = indexes
-            .flat_map(|index| rules[*index].again_after.iter().copied())
+    /// When the app may act on it once more, by these rules.
+    fn again_after(&self, rules: &[usize]) -> Vec<Duration> {
+        let all = &self.context.live.config.purges;
+        let mut after: Vec<Duration> = rules
+            .iter()
+            .flat_map(|index| all[*index].again_after.iter().copied())
             .collect();
         after.sort_unstable();
         after.dedup();
         after
     }
 
-    async fn carry_out(&self, purges: Purges, again_after: &[Duration]) {
+    /// What the write's answer says of its purge.
+    fn describe(&self, done: Option<[Option<Purged>; 2]>, rules: &[usize]) -> WritePurge {
+        let all = &self.context.live.config.purges;
+        let names = rules.iter().map(|index| all[*index].name.as_str());
+        let entries = |done: &Purged| done.memory.max(done.redis.unwrap_or_default());
+        let of_both = done.as_ref().map(|done| done.iter().flatten());
+        WritePurge {
+            entries: of_both.clone().map(|both| both.map(entries).sum()),
+            rules: names.collect::<Vec<_>>().join(","),
+            is_pending: of_both.is_none_or(|mut both| both.any(|done| done.pending)),
+        }
+    }
+
+    /// `None`: there is nothing to do, or it is not done yet.
+    async fn carry_out(&self, purges: Purges, rules: &[usize]) -> Option<[Option<Purged>; 2]> {
         if purges.is_empty() {
-            return;
+            return None;
         }
         let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purges:?}"));
         let store = self.cache.store.clone();
         // Before the purge, since what is stored from now on ends with the last of them.
-        let recording = store.purge_both_again(&purges, again_after);
+        let recording = store.purge_both_again(&purges, &self.again_after(rules));
         let mut purging =
             Box::pin(async move { tokio::join!(store.purge_both(purges), recording).0 });
         // What concerns this process is done at the first look. Where Redis was waited for in vain, that is enough for
@@ -303,5 +337,6 @@ impl Write {
             ?done,
             "purged"
         );
+        done
     }
 }

@@ -3,6 +3,7 @@
 use http::HeaderName;
 
 use super::super::escape::push;
+use super::super::json::EACH;
 use super::{Part, Site, Source};
 
 /// The sources and how each is written.
@@ -14,8 +15,8 @@ const SOURCES: [(&str, &str); 9] = [
     ("host", "{host}"),
     ("uri", "{uri}"),
     ("jwt", "{jwt.CLAIM}"),
-    ("body", "{body.FIELD}"),
-    ("response", "{response.FIELD}"),
+    ("body", "{body.FIELD} or {body.LIST[].FIELD}"),
+    ("response", "{response.FIELD} or {response.LIST[].FIELD}"),
 ];
 
 /// Why a template could not be parsed; each says what to write instead. Positions count characters
@@ -184,11 +185,7 @@ fn parse_variable(
         Some((written, default)) => (written, Some(default)),
         None => (inside, None),
     };
-    let (kind, name) = match written.split_once('.') {
-        Some((kind, name)) => (kind, Some(name)),
-        None => (written, None),
-    };
-    let source = parse_source(kind, name, position, written)?;
+    let source = parse_name(written, position)?;
     check_site(&source, site, position, written)?;
     if let Source::Path(name) = &source {
         check_param(name, position, path_params)?;
@@ -199,6 +196,14 @@ fn parse_variable(
         escaped
     });
     Ok(Part::Variable { source, default })
+}
+
+pub(super) fn parse_name(written: &str, position: usize) -> Result<Source, TemplateError> {
+    let (kind, name) = match written.split_once('.') {
+        Some((kind, name)) => (kind, Some(name)),
+        None => (written, None),
+    };
+    parse_source(kind, name, position, written)
 }
 
 fn parse_source(
@@ -214,12 +219,16 @@ fn parse_source(
     };
     let nested = |name: &str| {
         if name.split('.').any(str::is_empty) {
-            return Err(bad("a name between dots is empty".to_owned()));
+            return Err(bad(EMPTY_NAME.to_owned()));
         }
         if name.split('.').any(is_place_in_list) {
             return Err(bad(OF_NO_LIST.to_owned()));
         }
         Ok(name.split('.').map(str::to_owned).collect())
+    };
+    let place = |document: fn(Vec<String>) -> Source| {
+        let place = parse_place(kind.ends_with(EACH), name);
+        place.map(document).map_err(|remedy| bad(remedy.to_owned()))
     };
     match (kind, name) {
         ("path", Some(name)) if !name.is_empty() => Ok(Source::Path(name.to_owned())),
@@ -236,8 +245,8 @@ fn parse_source(
         ("host", None) => Ok(Source::Host),
         ("uri", None) => Ok(Source::Uri),
         ("jwt", Some(name)) => nested(name).map(Source::Jwt),
-        ("body", Some(name)) => nested(name).map(Source::Body),
-        ("response", Some(name)) => nested(name).map(Source::Response),
+        ("body", Some(_)) | ("body[]", _) => place(Source::Body),
+        ("response", Some(_)) | ("response[]", _) => place(Source::Response),
         _ => Err(match SOURCES.iter().find(|(source, _)| *source == kind) {
             Some((_, usage)) => bad(format!("write {usage}")),
             None => TemplateError::UnknownSource {
@@ -249,10 +258,30 @@ fn parse_source(
     }
 }
 
+/// The names of a place in a document, lists marked; or what to write instead.
+fn parse_place(is_list: bool, written: Option<&str>) -> Result<Vec<String>, &'static str> {
+    let mut names = Vec::from_iter(is_list.then(|| EACH.to_owned()));
+    for written in written.iter().flat_map(|written| written.split('.')) {
+        let name = written.strip_suffix(EACH).unwrap_or(written);
+        if name.is_empty() {
+            return Err(EMPTY_NAME);
+        }
+        if is_place_in_list(name) {
+            return Err(OF_EACH);
+        }
+        names.push(name.to_owned());
+        names.extend((name != written).then(|| EACH.to_owned()));
+    }
+    Ok(names)
+}
+
+const EMPTY_NAME: &str = "a name between dots is empty";
 const OF_NO_LIST: &str = "a variable is one text or number, so nothing is read out of a list; name a member that is \
                           no list, or put what the list belongs to into the key";
+const OF_EACH: &str =
+    "no single place of a list can be named; write items[] for each of its members";
 
-/// `items[0]`, `items[]`, `0` or `*`, as other languages have it.
+/// `items[0]`, `0` or `*`, as other languages have it.
 fn is_place_in_list(name: &str) -> bool {
     name.contains(['[', ']']) || name == "*" || name.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -1,10 +1,13 @@
 //! One request as a template reads it.
 
+use std::collections::BTreeSet;
+
 use http::header::{AUTHORIZATION, COOKIE};
+use serde_json::Value;
 
 use super::super::Scope;
 use super::super::escape::{ABSENT, push};
-use super::super::json;
+use super::super::json::{self, Lists, Member};
 use super::super::query::Query;
 use super::value::{self, Spelling};
 use super::{Missing, Source, Template};
@@ -68,6 +71,30 @@ impl<'s, 'q> Reading<'s, 'q> {
         }
     }
 
+    /// The values of a variable of a purge, each once, if there is no doubt about any: a list in a document
+    /// stands for each of its members.
+    pub(super) fn bind_each(&self, source: &Source, default: Option<&str>) -> Option<Vec<String>> {
+        match source.place(self.scope) {
+            Some((document, names)) => each_member(document, names, default),
+            None => self.bind(source, default).map(|value| vec![value]),
+        }
+    }
+
+    /// The values of a variable of a tag; as those of a key, but for lists in documents.
+    pub(super) fn render_each(
+        &self,
+        source: &Source,
+        default: Option<&str>,
+    ) -> Result<Vec<String>, Missing> {
+        if let Some((document, names)) = source.place(self.scope) {
+            let values = each_member(document, names, default);
+            return values.ok_or_else(|| Missing(source.clone()));
+        }
+        let mut value = String::new();
+        self.render(source, default, &mut value)?;
+        Ok(vec![value])
+    }
+
     /// Every value as the request spelled it, and the path parameters that the template leaves out:
     /// without them a rule on `/boards/{id}` with the key `board` would serve one board for all.
     pub(super) fn render_form(&self) -> String {
@@ -111,6 +138,28 @@ impl<'s, 'q> Reading<'s, 'q> {
     }
 }
 
+/// What stands at a place of a document, each value once. A member that lacks it takes the default, and none does
+/// that is in doubt.
+fn each_member(
+    document: Option<&Value>,
+    names: &[String],
+    default: Option<&str>,
+) -> Option<Vec<String>> {
+    let mut values = BTreeSet::new();
+    for member in json::members(document, names, Lists::Each) {
+        let mut text = String::new();
+        match member {
+            Member::One(value) => {
+                value::write_member(value, Spelling::Decoded, &mut text);
+            }
+            Member::Absent => text.push_str(default?),
+            Member::Composite | Member::Unknown => return None,
+        }
+        values.insert(text);
+    }
+    Some(values.into_iter().collect())
+}
+
 /// A claim's default is for requests without a token. One whose token did not verify here may still
 /// be somebody to the app, and must not fill the answer of the anonymous (reliability K8).
 ///
@@ -119,11 +168,12 @@ impl<'s, 'q> Reading<'s, 'q> {
 fn may_default(source: &Source, scope: &Scope<'_>) -> bool {
     let anonymous =
         || !scope.headers.contains_key(AUTHORIZATION) && !scope.headers.contains_key(COOKIE);
+    let is_absent = |document, names: &[String]| json::member(document, names) == Member::Absent;
     match source {
-        Source::Jwt(names) if scope.claims.is_some() => !json::is_unclear(scope.claims, names),
+        Source::Jwt(names) if scope.claims.is_some() => is_absent(scope.claims, names),
         Source::Jwt(_) => anonymous(),
-        Source::Body(names) => !json::is_unclear(scope.body, names),
-        Source::Response(names) => !json::is_unclear(scope.response, names),
-        _ => true,
+        _ => source
+            .place(scope)
+            .is_none_or(|(document, names)| is_absent(document, names)),
     }
 }

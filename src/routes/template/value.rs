@@ -8,6 +8,7 @@ use super::super::Scope;
 use super::super::escape::{
     NEXT, UrlPart, decode, is_simple, is_usual, push, push_digest, push_text,
 };
+use super::super::json::{self, Member};
 use super::super::query::{Field, Query};
 use super::Source;
 use super::reading::Reading;
@@ -244,44 +245,31 @@ fn write_uri(scope: &Scope<'_>, out: &mut String) -> WrittenValue {
     }
 }
 
-/// Strings, numbers and booleans are values; all else counts as absent.
+/// Texts, exact numbers and flags are values; all else counts as absent.
 fn write_json(
     document: Option<&Value>,
     names: &[String],
     spelling: Spelling,
     out: &mut String,
 ) -> Option<WrittenValue> {
-    let value = names
-        .iter()
-        .try_fold(document?, |value, name| value.as_object()?.get(name))?;
-    let text = match value {
-        Value::String(text) => {
-            if spelling == Spelling::Raw {
-                out.push('"');
-            }
-            push(out, text.bytes(), b"");
-            return Some(WrittenValue::ONE);
-        }
-        Value::Bool(value) => value.to_string(),
-        // A number that was rounded when it was read is no identity: two users may share it.
-        Value::Number(number) if is_exact(number) => number.to_string(),
-        Value::Number(_) | Value::Null | Value::Array(_) | Value::Object(_) => return None,
-    };
-    push(out, text.bytes(), b"");
-    // A purge bound to `42` is to find `"42"`; the two share a text, and the string is the usual.
-    Some(WrittenValue {
-        usual: false,
-        single: true,
-    })
+    match json::member(document, names) {
+        Member::One(value) => Some(write_member(value, spelling, out)),
+        Member::Absent | Member::Composite | Member::Unknown => None,
+    }
 }
 
-fn is_exact(number: &serde_json::Number) -> bool {
-    const LAST_EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
-    number.is_i64()
-        || number.is_u64()
-        || number
-            .as_f64()
-            .is_some_and(|float| float.abs() < LAST_EXACT)
+/// Adds one value of a document.
+pub(super) fn write_member(value: &Value, spelling: Spelling, out: &mut String) -> WrittenValue {
+    let is_text = value.is_string();
+    if is_text && spelling == Spelling::Raw {
+        out.push('"');
+    }
+    push(out, json::text(value).bytes(), b"");
+    // A purge bound to `42` is to find `"42"`; the two share a text, and the string is the usual.
+    WrittenValue {
+        usual: is_text,
+        single: true,
+    }
 }
 
 /// Writes each item, with the sign for "next value" between; returns how many there were.

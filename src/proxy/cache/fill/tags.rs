@@ -10,10 +10,11 @@ use crate::http_cache::vary::is_coded;
 use crate::http_cache::{Reason, Stored, groups, tag_fields};
 use crate::proxy::cache::request::CacheRequestRef;
 use crate::proxy::request::variables;
+use crate::routes::template::{self, Untagged};
 
-/// The most tags of what is confirmed again and again, each time with others: those of a whole answer, and a few of its
-/// rule.
-const MAX_CONFIRMED_TAGS: usize = 2 * tag_fields::MAX_TAGS;
+/// The most tags of what is confirmed again and again, each time with others: more than a whole answer, its rule and
+/// its groups have together.
+const MAX_CONFIRMED_TAGS: usize = 3 * tag_fields::MAX_TAGS;
 
 /// The JSON document of an answer, if its rule reads that; of a part, or of a body that cannot be read, nothing
 /// is known.
@@ -34,7 +35,8 @@ pub(super) fn read_document(
     variables::read_tagged_json(is_whole.then_some(body), max)
 }
 
-/// The rule's tags for an answer with this document; `Err` if one cannot be rendered: it could not be purged.
+/// The rule's tags for an answer with this document; `Err` if one cannot be rendered, or they are too many: it
+/// could not be purged.
 pub(super) fn of_rule(
     request: CacheRequestRef<'_>,
     response: Option<&Value>,
@@ -48,16 +50,12 @@ pub(super) fn of_rule(
         .map(|(_, params)| params)
         .unwrap_or_default();
     let claims = variables::verified_claims(context, templates.iter().any(|tag| tag.reads_jwt()));
-    let mut scope = variables::template_scope(context, &params, claims.as_ref());
+    let mut scope = variables::template_scope(context, &params, claims.as_deref());
     scope.response = response;
-    templates
-        .iter()
-        .map(|tag| {
-            tag.render(&scope)
-                .map(|tag| tag.text.into())
-                .map_err(|_| Reason::MissingTag)
-        })
-        .collect()
+    template::tags_of(templates, &scope).map_err(|untagged| match untagged {
+        Untagged::Missing(_) => Reason::MissingTag,
+        Untagged::TooMany => Reason::TooManyTags,
+    })
 }
 
 /// The tags that a response names by the fields which its rule says.

@@ -57,7 +57,7 @@ return run(function()
     return ended(3)
   end
   -- Beside a stub memory may hold variants that this one knows nothing of: what is stored stands for them too.
-  local tags, lasting, is_listed = { unpack(ARGV, 12) }, redis.call('PTTL', KEYS[1]), false
+  local tags, lasting, is_listed = join_tags({}), redis.call('PTTL', KEYS[1]), false
   if before and redis.pcall('STRLEN', KEYS[1]) == #generation then
     tags, is_listed = join_tags(fields)
     -- Its end is told of, too, so it may come a little early.

@@ -1,0 +1,93 @@
+//! What a write turned out to be, once both sides are known: which purge rules are for it, and whether it is one.
+
+use http::{Method, StatusCode};
+
+use super::effects::TemplateBodies;
+use crate::config::PurgeRule;
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::methods::methods_of;
+use crate::proxy::request::plan::Effects;
+use crate::proxy::request::variables::template_scope;
+
+/// The verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// The purge rules to carry out, as indexes into `config.purges`.
+    pub rules: Vec<usize>,
+    /// Rules whose conditions do not hold.
+    pub others: Vec<usize>,
+    /// Whether the target is invalidated, too (RFC 9111 §4.4).
+    pub is_write: bool,
+}
+
+/// Judges a write; `status`: of its answer, if there was one.
+///
+/// A POST need not be a write. Where rules name it, and none of their conditions hold, it is none: what they say is
+/// what a write is. All other methods are (RFC 9110 §9.3).
+pub fn judge(
+    context: &RequestContext,
+    effects: &Effects,
+    bodies: TemplateBodies<'_>,
+    status: Option<StatusCode>,
+) -> Judgement {
+    let methods = methods_of(&context.parts);
+    let holds = |index: &usize| holds(context, &methods, *index, bodies);
+    let (holding, others): (Vec<usize>, Vec<usize>) = effects.purges.iter().partition(|i| holds(i));
+    let may_be_none = !effects.purges.is_empty() && methods.iter().all(|m| m == Method::POST);
+    Judgement {
+        is_write: !holding.is_empty() || !may_be_none,
+        rules: holding
+            .into_iter()
+            .filter(|index| counts(&context.live.config.purges[*index], status))
+            .collect(),
+        others,
+    }
+}
+
+/// Whether an answer of this status makes anything stale.
+pub fn matters(context: &RequestContext, effects: &Effects, status: StatusCode) -> bool {
+    let purges = &context.live.config.purges;
+    is_success(status)
+        || effects
+            .purges
+            .iter()
+            .any(|index| counts(&purges[*index], Some(status)))
+}
+
+fn counts(rule: &PurgeRule, status: Option<StatusCode>) -> bool {
+    match (status, &rule.statuses) {
+        // It may have been any.
+        (None, _) => true,
+        (Some(status), Some(statuses)) => statuses.contains(&status),
+        (Some(status), None) => is_success(status),
+    }
+}
+
+fn is_success(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection()
+}
+
+/// Whether the conditions of rule `index` may hold, in any reading of the path.
+fn holds(
+    context: &RequestContext,
+    methods: &[Method],
+    index: usize,
+    bodies: TemplateBodies<'_>,
+) -> bool {
+    let rule = &context.live.config.purges[index];
+    if rule.when.is_empty() && rule.unless.is_empty() {
+        return true;
+    }
+    let paths = &context.live.config.upstream.paths;
+    let readings = paths.readings_of_write(context.parts.uri.path());
+    readings
+        .iter()
+        .filter_map(|path| rule.matcher.at(path))
+        .any(|matched| {
+            let mut scope = template_scope(context, &matched.params, None);
+            scope.body = bodies.body;
+            scope.response = bodies.answer;
+            let is_out = !rule.unless.is_empty() && rule.unless.surely_hold(&scope, methods);
+            rule.when.may_hold(&scope, methods) && !is_out
+        })
+}

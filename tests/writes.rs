@@ -1,0 +1,4 @@
+//! Writes as apps make them: lists of things.
+
+mod conditions;
+mod lists;

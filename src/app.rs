@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Listen};
 use crate::descriptors::Descriptors;
 use crate::in_flight::InFlight;
+use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::{Cache, Flights, HeadCache, LateWrites, Tally, Worker};
@@ -219,14 +220,21 @@ impl Parts {
         let address = listener.local_addr()?;
         let (metrics, store, live) = (self.metrics.clone(), self.store.clone(), self.live.clone());
         let draining = self.leaving.clone();
+        let keys = key_refresh::keep_fresh(self.live.clone(), self.metrics.clone());
         let (attached, is_attached) = mpsc::channel();
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach();
             let _ = attached.send(());
             let admin = Arc::new(Admin::new(metrics, store.clone(), live, draining));
             runtime.block_on(async {
+                // One a process, and with the runtime it ends.
+                tokio::spawn(keys);
                 match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => admin::serve(listener, admin, stop).await,
+                    // One task of the process does what has to be done later.
+                    Ok(listener) => tokio::select! {
+                        () = admin::serve(listener, admin, stop) => {}
+                        () = store.carry_out_later() => {}
+                    },
                     Err(error) => tracing::error!(%error, "admin interface ended"),
                 }
                 store.close().await;

@@ -1,38 +1,43 @@
 //! Verified claims: a token counts only when its signature, algorithm, times, issuer and audience all
 //! hold (RFC 7519 §7.2). Anything less is as if there were no token.
 
+mod key_set;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use jsonwebtoken::jwk::{Jwk, JwkSet, KeyOperations, PublicKeyUse};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Header, Validation};
+use jsonwebtoken::Algorithm;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::config::{Jwt, JwtKey, JwtSource};
-use crate::routes::json::Document;
 use crate::routes::template::cookie_values;
+use key_set::KeySet;
 
 /// Checks tokens against the keys and demands of `[jwt]`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Verifier {
     source: JwtSource,
-    keys: Vec<Key>,
+    algorithms: Vec<Algorithm>,
+    keys: ArcSwap<KeySet>,
     issuer: Option<String>,
     audience: Option<String>,
     leeway: Duration,
+    renewal: Mutex<Renewal>,
 }
 
-/// A key and the only algorithms it is used with: a public key must never verify an HMAC
-/// (RFC 8725 §3.1).
-#[derive(Clone, Debug)]
-struct Key {
-    id: Option<String>,
-    algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+/// How the keys were last renewed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewal {
+    /// When they were last found to be as they are; `None`: they were read with the config.
+    pub last_success: Option<SystemTime>,
+    /// Why they have not been renewed since.
+    pub last_error: Option<String>,
 }
 
 /// Why no verifier can be made of a `[jwt]` table.
@@ -66,36 +71,62 @@ pub enum JwtConfigError {
 impl Verifier {
     /// Reads the keys.
     pub fn new(config: &Jwt) -> Result<Verifier, JwtConfigError> {
-        let allowed = algorithms(&config.algorithms)?;
-        let keys = match &config.key {
-            JwtKey::Secret(secret) if secret.is_empty() => return Err(JwtConfigError::EmptySecret),
-            JwtKey::Secret(secret) => vec![Key::new(DecodingKey::from_secret(secret), &allowed)],
-            JwtKey::Pem(pem) => vec![Key::new(public_key(pem)?, &allowed)],
-            JwtKey::Jwks(document) => key_set(document, &allowed)?,
-        };
-        if keys.iter().all(|key| key.algorithms.is_empty()) {
+        let algorithms = algorithms(&config.algorithms)?;
+        let keys = KeySet::new(&config.key, &algorithms)?;
+        if keys.is_useless() {
             return Err(JwtConfigError::Unfit(config.algorithms.join(", ")));
         }
         Ok(Verifier {
             source: config.source.clone(),
-            keys,
+            algorithms,
+            keys: ArcSwap::from_pointee(keys),
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             leeway: config.leeway,
+            renewal: Mutex::default(),
         })
+    }
+
+    /// How many keys it has that may verify a token.
+    pub fn count_keys(&self) -> usize {
+        self.keys.load().count_useful()
+    }
+
+    /// How its keys were last renewed.
+    pub fn renewal(&self) -> Renewal {
+        self.renewal.lock().clone()
+    }
+
+    /// Its keys were found to be as they are.
+    pub fn note_renewed(&self, now: SystemTime) {
+        *self.renewal.lock() = Renewal {
+            last_success: Some(now),
+            last_error: None,
+        };
+    }
+
+    /// What was found in place of its keys is of no use.
+    pub fn note_refused(&self, why: String) {
+        self.renewal.lock().last_error = Some(why);
+    }
+
+    /// Whether its keys are those of `key`.
+    pub fn has_keys_of(&self, key: &JwtKey) -> bool {
+        self.keys.load().is_made_of(key)
+    }
+
+    /// Puts other keys in place of its own, for all later requests; how many of them may verify tokens. After
+    /// an error the old ones stay.
+    pub fn replace_keys(&self, key: &JwtKey) -> Result<usize, JwtConfigError> {
+        let keys = KeySet::new(key, &self.algorithms)?;
+        let useful = keys.count_useful();
+        self.keys.store(Arc::new(keys));
+        Ok(useful)
     }
 
     /// The claims of the request's token if all of it holds at `now`.
     pub fn verify(&self, headers: &HeaderMap, now: SystemTime) -> Option<Value> {
-        let token = self.token(headers)?;
-        let header = jsonwebtoken::decode_header(token).ok()?;
-        // RFC 7515 §4.1.11: what is critical and not understood makes the token invalid.
-        if header.crit.is_some() {
-            return None;
-        }
-        let claims = self
-            .candidates(&header)
-            .find_map(|key| signed_claims(token, header.alg, key))?;
+        let claims = self.keys.load().find_claims(self.token(headers)?)?;
         self.holds(&claims, now).then_some(claims)
     }
 
@@ -116,16 +147,6 @@ impl Verifier {
                 Some(value.trim_ascii_end())
             }
         }
-    }
-
-    /// The key the token names, else all that its algorithm fits.
-    fn candidates(&self, header: &Header) -> impl Iterator<Item = &Key> {
-        let named = |key: &&Key| header.kid.is_some() && key.id == header.kid;
-        let is_named = self.keys.iter().any(|key| named(&key));
-        self.keys
-            .iter()
-            .filter(move |key| !is_named || named(key))
-            .filter(|key| key.algorithms.contains(&header.alg))
     }
 
     /// RFC 7519 §4.1, in its order.
@@ -161,44 +182,6 @@ impl Verifier {
     }
 }
 
-impl Key {
-    fn new(key: DecodingKey, allowed: &[Algorithm]) -> Key {
-        let fits = |algorithm: &&Algorithm| algorithm.family() == key.family();
-        Key {
-            id: None,
-            algorithms: allowed.iter().filter(fits).copied().collect(),
-            key,
-        }
-    }
-
-    /// `None` for a key that is not meant for signatures, or not of a known kind (RFC 7517 §4, §5).
-    fn from_jwk(jwk: &Jwk, allowed: &[Algorithm]) -> Option<Key> {
-        let common = &jwk.common;
-        let signs = !matches!(
-            common.public_key_use,
-            Some(PublicKeyUse::Encryption | PublicKeyUse::Other(_))
-        );
-        let verifies = common
-            .key_operations
-            .as_ref()
-            .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
-        if !signs || !verifies {
-            return None;
-        }
-        let mut key = Key::new(DecodingKey::from_jwk(jwk).ok()?, allowed);
-        key.id = common.key_id.clone();
-        if let Some(only) = common.key_algorithm {
-            let only = Algorithm::try_from(only).ok()?;
-            key.algorithms.retain(|algorithm| *algorithm == only);
-        }
-        (!is_empty_secret(&key.key)).then_some(key)
-    }
-}
-
-fn is_empty_secret(key: &DecodingKey) -> bool {
-    key.family() == AlgorithmFamily::Hmac && key.try_get_as_bytes().is_ok_and(<[u8]>::is_empty)
-}
-
 fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, JwtConfigError> {
     if names.is_empty() {
         return Err(JwtConfigError::NoAlgorithm);
@@ -210,43 +193,6 @@ fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, JwtConfigError> {
                 .map_err(|_| JwtConfigError::UnknownAlgorithm(name.clone()))
         })
         .collect()
-}
-
-fn public_key(pem: &[u8]) -> Result<DecodingKey, JwtConfigError> {
-    // The library would take a private key or a certificate, and then verify nothing with it.
-    let text = std::str::from_utf8(pem).map_err(|_| JwtConfigError::Pem)?;
-    if !text.contains("PUBLIC KEY-----") {
-        return Err(JwtConfigError::Pem);
-    }
-    DecodingKey::from_rsa_pem(pem)
-        .or_else(|_| DecodingKey::from_ec_pem(pem))
-        .or_else(|_| DecodingKey::from_ed_pem(pem))
-        .map_err(|_| JwtConfigError::Pem)
-}
-
-fn key_set(document: &str, allowed: &[Algorithm]) -> Result<Vec<Key>, JwtConfigError> {
-    let set: JwkSet =
-        serde_json::from_str(document).map_err(|error| JwtConfigError::Jwks(error.to_string()))?;
-    Ok(set
-        .keys
-        .iter()
-        .filter_map(|jwk| Key::from_jwk(jwk, allowed))
-        .collect())
-}
-
-/// The claims if the signature is by `key`. Times are not checked here: the library would read its
-/// own clock.
-fn signed_claims(token: &[u8], algorithm: Algorithm, key: &Key) -> Option<Value> {
-    let mut validation = Validation::new(algorithm);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    let claims = jsonwebtoken::decode::<Document>(token, &key.key, &validation)
-        .ok()?
-        .claims;
-    // RFC 7519 §4: claim names are unique. Of two, the app may read the other.
-    (!claims.is_ambiguous).then_some(claims.value)
 }
 
 /// Seconds, as `NumericDate` counts them (RFC 7519 §2).

@@ -21,6 +21,7 @@
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |
 //! | [`live`] | the config in force with what is derived from it; a reload swaps it whole | config, upstream |
+//! | [`key_refresh`] | the keys of tokens, kept as their file has them | live, jwt |
 //! | [`proxy`] | the life of one request; `proxy::handle` is its table of contents | store, upstream |
 //! | [`server`] | accepting, TLS, both versions of HTTP, limits, drain | proxy |
 //! | [`admin`] | health, stats, metrics, purge, explain | proxy, store, metrics |
@@ -108,6 +109,7 @@ pub mod entry;
 pub mod http_cache;
 pub mod in_flight;
 pub mod jwt;
+pub mod key_refresh;
 pub mod live;
 pub mod metrics;
 pub mod pacing;

@@ -28,6 +28,8 @@ pub struct Metrics {
     upstream_seconds: HistogramVec,
     /// `pannier_purges_total{rule}`; `admin` for those of the admin interface.
     pub purges: IntCounterVec,
+    /// `pannier_purges_again_total`: purges carried out again a while after their write.
+    pub purges_again: IntCounter,
     /// `pannier_purge_variables_absent_total{rule}`: variables a write lacked, so the purge was widened.
     pub purge_variables_absent: IntCounterVec,
     /// `pannier_purge_lists_too_long_total{rule}`: those of them that were lists with too many values.
@@ -72,6 +74,8 @@ pub struct Metrics {
     pub connections_cut: IntCounterVec,
     /// `pannier_config_reloads_total{result}`: ok, error.
     pub config_reloads: IntCounterVec,
+    /// `pannier_jwks_refreshes_total{result}`: ok, error.
+    pub jwks_refreshes: IntCounterVec,
     /// `pannier_start_time_seconds`
     pub start_time: Gauge,
 }
@@ -125,6 +129,13 @@ impl Metrics {
                 "Purges carried out, by purge rule.",
                 &["rule"],
             ),
+            purges_again: register_counters(
+                r,
+                "pannier_purges_again_total",
+                "Purges carried out again a while after their write.",
+                &[],
+            )
+            .with_label_values(&[] as &[&str]),
             purge_variables_absent: register_counters(
                 r,
                 "pannier_purge_variables_absent_total",
@@ -234,6 +245,12 @@ impl Metrics {
                 r,
                 "pannier_config_reloads_total",
                 "Reloads of the config file, by result.",
+                &["result"],
+            ),
+            jwks_refreshes: register_counters(
+                r,
+                "pannier_jwks_refreshes_total",
+                "Renewals of the keys of [jwt], by result.",
                 &["result"],
             ),
             start_time: {

@@ -84,6 +84,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "key_refresh",
+        &["clock", "config", "jwt", "live", "metrics"],
+    ),
+    (
         "proxy",
         &[
             "body",
@@ -125,6 +129,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "entry",
             "http_cache",
+            "jwt",
             "live",
             "metrics",
             "proxy",

@@ -22,6 +22,8 @@ mod http2;
 mod interop;
 mod invalidation;
 mod journal;
+mod jwt_keys;
+mod later_effect;
 mod making_room;
 mod model;
 mod partial;

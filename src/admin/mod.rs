@@ -214,7 +214,9 @@ async fn answer_stats(admin: &Admin) -> Answer {
     let status = admin.status().await;
     let _turn = admin.wait_for_turn().await;
     let uptime = clock::monotonic().duration_since(admin.started);
-    let stats = stats::summarize(&admin.metrics.registry.gather(), &status, uptime);
+    let tokens = stats::Tokens::of(&admin.live.load());
+    let families = admin.metrics.registry.gather();
+    let stats = stats::summarize(&families, &status, tokens, uptime);
     answer_json(StatusCode::OK, &stats)
 }
 

@@ -9,13 +9,14 @@ mod families;
 mod tally;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::proto::MetricFamily;
 use serde::Serialize;
 
 use crate::entry::Priority;
 use crate::http_cache::Outcome;
+use crate::live::Live;
 use crate::store::Status;
 use families::{find_samples, label, sum_gauges};
 use tally::{Tally, divide, round};
@@ -32,6 +33,8 @@ pub struct Stats {
     pub memory: Usage,
     /// The Redis tier.
     pub redis: Redis,
+    /// What verifies tokens; null without `[jwt]`.
+    pub jwt: Option<Tokens>,
     /// By rule name.
     pub rules: BTreeMap<String, Traffic>,
     /// By priority.
@@ -102,6 +105,19 @@ pub struct Redis {
     pub last_error: Option<String>,
 }
 
+/// What verifies tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tokens {
+    /// Where its keys are from: `config`, or a file.
+    pub from: String,
+    /// How many of them may verify a token.
+    pub keys: usize,
+    /// When they were last found to be as they are, in seconds since 1970; null if they came with the config.
+    pub last_success: Option<u64>,
+    /// Why they have not been renewed since.
+    pub last_error: Option<String>,
+}
+
 /// Whether Redis can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -151,8 +167,31 @@ impl RedisState {
     }
 }
 
+impl Tokens {
+    /// Those of the config in force.
+    pub fn of(live: &Live) -> Option<Tokens> {
+        let (config, verifier) = live.config.jwt.as_ref().zip(live.jwt.as_ref())?;
+        let renewal = verifier.renewal();
+        let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        Some(Tokens {
+            from: config.origin.to_string(),
+            keys: verifier.count_keys(),
+            last_success: renewal
+                .last_success
+                .and_then(since_epoch)
+                .map(|since| since.as_secs()),
+            last_error: renewal.last_error,
+        })
+    }
+}
+
 /// Sums up the gathered families.
-pub fn summarize(families: &[MetricFamily], status: &Status, uptime: Duration) -> Stats {
+pub fn summarize(
+    families: &[MetricFamily],
+    status: &Status,
+    jwt: Option<Tokens>,
+    uptime: Duration,
+) -> Stats {
     let rules = sum_by_rule(families);
     let mut total = Tally::default();
     rules.values().for_each(|rule| total.add(rule));
@@ -161,6 +200,7 @@ pub fn summarize(families: &[MetricFamily], status: &Status, uptime: Duration) -
         total: total.summarize(),
         memory: sum_usage(families, "memory"),
         redis: summarize_redis(families, status),
+        jwt,
         rules: rules
             .iter()
             .map(|(name, tally)| (name.clone(), tally.summarize()))

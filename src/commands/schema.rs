@@ -86,6 +86,7 @@ fn describe_kind(kind: Kind) -> Value {
         Kind::Conditions => {
             json!({ "type": "object", "additionalProperties": describe_kind(Kind::Text) })
         }
+        Kind::Waits => json!({ "type": "array", "items": describe_kind(Kind::Wait) }),
         Kind::Table(fields) => {
             let properties: Map<String, Value> = fields
                 .iter()

@@ -70,6 +70,8 @@ pub(crate) enum Kind {
     ManyOf(&'static [&'static str]),
     /// A list of whole numbers from the first to the second.
     Counts(u64, u64),
+    /// A list of durations above zero.
+    Waits,
     /// A table of texts by names of any kind.
     Conditions,
     /// A table with these keys.
@@ -134,7 +136,13 @@ pub(super) const ALGORITHMS: &[&str] = &[
     "ES384", "EdDSA",
 ];
 /// The keys of `[jwt]` of which exactly one is given.
-pub(super) const JWT_KEYS: &[&str] = &["secret", "public_key", "public_key_file", "jwks_file"];
+pub(super) const JWT_KEYS: &[&str] = &[
+    "secret",
+    "secret_file",
+    "public_key",
+    "public_key_file",
+    "jwks_file",
+];
 
 /// The whole file.
 pub(crate) static SECTIONS: &[Section] = &[

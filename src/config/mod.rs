@@ -10,6 +10,7 @@ mod document;
 mod env;
 pub(crate) mod fields;
 mod interpolate;
+pub mod jwt_key;
 mod load;
 mod networks;
 mod overrides;
@@ -330,8 +331,10 @@ pub enum Unmatched {
 pub struct Jwt {
     /// The field that carries the token. Default `authorization` (scheme `Bearer`).
     pub source: JwtSource,
-    /// What verifies it.
+    /// What verifies it, as it was when the config was read.
     pub key: JwtKey,
+    /// Where that is from, and may have changed.
+    pub origin: KeyOrigin,
     /// Accepted algorithms, by JWA name; never `none`.
     pub algorithms: Vec<String>,
     /// Required `iss`.
@@ -360,6 +363,26 @@ pub enum JwtKey {
     Pem(Vec<u8>),
     /// A JWKS document.
     Jwks(String),
+}
+
+/// How a verifying key is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// A shared secret.
+    Secret,
+    /// A public key in PEM.
+    Pem,
+    /// A JWKS document (RFC 7517 §5).
+    Jwks,
+}
+
+/// Where the verifying key is from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyOrigin {
+    /// Written in the config.
+    Config,
+    /// This file, which may be replaced at any time.
+    File(PathBuf),
 }
 
 /// The admin interface.
@@ -515,6 +538,8 @@ pub struct PurgeRule {
     pub tags: Vec<Template>,
     /// `tags` as written.
     pub tags_text: Vec<String>,
+    /// When the purge is carried out again, after the first time; the soonest first.
+    pub again_after: Vec<Duration>,
 }
 
 impl PurgeRule {

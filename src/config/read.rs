@@ -225,6 +225,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Durations, each with its line.
+    pub(super) fn durations(&mut self, key: &str) -> Vec<(Position, Duration)> {
+        match self.value(key) {
+            Some(Parsed::Durations(durations)) => durations,
+            _ => Vec::new(),
+        }
+    }
+
     /// A table's values by their keys.
     pub(super) fn table(&mut self, key: &str) -> Vec<(&'static str, Parsed)> {
         match self.value(key) {

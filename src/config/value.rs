@@ -21,6 +21,7 @@ pub(super) enum Parsed {
     Counts(Vec<u64>),
     Conditions(Vec<(Position, String, String)>),
     Table(Vec<(&'static str, Parsed)>),
+    Durations(Vec<(Position, Duration)>),
 }
 
 /// Why a value cannot be taken.
@@ -55,6 +56,10 @@ pub(super) fn parse(kind: Kind, node: &Node) -> Result<Parsed, Wrong> {
         })
         .map(Parsed::Texts),
         Kind::Conditions => parse_conditions(node).map(Parsed::Conditions),
+        Kind::Waits => parse_each(node, "\"500ms\", \"2s\"", |item| {
+            parse_wait(item).map(|wait| (item.position.clone(), wait))
+        })
+        .map(Parsed::Durations),
         Kind::Table(fields) => parse_table(node, fields).map(Parsed::Table),
         Kind::Counts(least, most) => {
             parse_each(node, "200, 404", |item| parse_count(item, least, most)).map(Parsed::Counts)

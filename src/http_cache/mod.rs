@@ -202,6 +202,15 @@ impl Stored {
         self.initial_age.saturating_add(resident)
     }
 
+    /// Ends it at `end`, also for those who would take it stale; the app may confirm it then.
+    pub fn end_by(&mut self, end: SystemTime) {
+        let left = end.duration_since(self.response_time).unwrap_or_default();
+        self.lifetime = self.lifetime.min(self.initial_age.saturating_add(left));
+        self.stale_while_revalidate = Duration::ZERO;
+        self.stale_if_error = Duration::ZERO;
+        self.must_revalidate = true;
+    }
+
     /// How long after `response_time` it is of any use: fresh, servable stale, or worth validating.
     pub fn keep_for(&self) -> Duration {
         let asked_for = if self.can_be_renewed() {

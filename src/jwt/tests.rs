@@ -1,7 +1,9 @@
 use super::*;
+use crate::config::KeyOrigin;
 use http::header::COOKIE;
 use http::{HeaderName, HeaderValue};
-use jsonwebtoken::{EncodingKey, encode};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
@@ -22,6 +24,7 @@ fn config(key: JwtKey, algorithms: &[&str]) -> Jwt {
     Jwt {
         source: JwtSource::Authorization,
         key,
+        origin: KeyOrigin::Config,
         algorithms: algorithms.iter().map(|name| name.to_string()).collect(),
         issuer: None,
         audience: None,

@@ -10,6 +10,7 @@ pub mod redis;
 
 mod gauges;
 mod inspect;
+mod later;
 mod ticket;
 
 use std::sync::Arc;
@@ -21,8 +22,9 @@ pub use self::memory::Memory;
 pub use self::redis::{JournalError, Unanswered};
 pub use self::ticket::Ticket;
 
+use self::later::{LaterPurge, LaterPurges};
 use self::redis::{
-    AttachedTier, HeldLease, Lease, NotPurged, Outlives, Presence, Put, Session, Tier,
+    AttachedTier, GRACE, HeldLease, Lease, NotPurged, Outlives, Presence, Put, Session, Tier,
 };
 use crate::clock::Clock;
 use crate::config::{Coherence, Config, Outage};
@@ -44,6 +46,7 @@ struct Shared {
     memory: Arc<Memory>,
     in_flight: InFlight,
     fence: Arc<Fence>,
+    later: LaterPurges,
     /// The Redis tier, if one is configured.
     tier: Option<Arc<Tier>>,
     clock: Clock,
@@ -87,6 +90,7 @@ impl Store {
                 memory,
                 in_flight,
                 fence,
+                later: LaterPurges::new(crate::clock::monotonic()),
                 tier: tier.map(Arc::new),
                 clock,
                 metrics,
@@ -309,7 +313,7 @@ impl Store {
         coherence: Coherence,
         outage: Option<Outage>,
     ) -> Result<(), Reason> {
-        let variant = variant.into();
+        let variant = self.ended_by_later_purge(&ticket.key, variant.into());
         let Some(tier) = &self.shared.tier else {
             return self.put_in_memory(&ticket, &variant);
         };
@@ -416,6 +420,88 @@ impl Store {
             memory,
             redis: Some(sent.unwrap_or_default()),
             pending,
+        }
+    }
+
+    /// Has `purge` carried out again after each of these times from now. What this returns tells Redis, so that others
+    /// do it should this process end before ([`Store::carry_out_later`]).
+    pub fn purge_again(
+        &self,
+        purge: &Arc<Purge>,
+        after: &[Duration],
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (now, fleet_now) = (crate::clock::monotonic(), self.shared.clock.now());
+        let redis = self.redis.clone();
+        let mut records = Vec::new();
+        for after in after {
+            let redis = redis.as_ref();
+            let record = redis.map(|redis| redis.later_record(purge, fleet_now + *after));
+            records.extend(record.clone());
+            let purge = Arc::clone(purge);
+            let later = &self.shared.later;
+            later.add(LaterPurge { purge, record }, now + *after);
+        }
+        async move {
+            if let Some(redis) = redis.filter(|_| !records.is_empty()) {
+                redis.keep_later(&records).await;
+            }
+        }
+    }
+
+    /// Carries out each purge that is to be carried out again, when it is due, and what other sidecars have left undone.
+    /// Never returns: it is the work of one task of the process.
+    pub async fn carry_out_later(&self) {
+        let mut look = tokio::time::interval(GRACE);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let (purges, records) = tokio::select! {
+                due = self.shared.later.due() => {
+                    let records = due.iter().filter_map(|later| later.record.clone()).collect();
+                    let purges = due.into_iter().map(|later| later.purge).collect();
+                    (purges, records)
+                }
+                _ = look.tick(), if self.redis.is_some() => self.take_over().await,
+            };
+            self.carry_out_again(purges, records).await;
+        }
+    }
+
+    async fn take_over(&self) -> (Vec<Arc<Purge>>, Vec<Arc<str>>) {
+        let Some(redis) = &self.redis else {
+            return Default::default();
+        };
+        let overdue = redis.overdue(self.shared.clock.now() - GRACE).await;
+        let overdue = overdue.into_iter();
+        overdue
+            .map(|(record, purge)| (Arc::new(purge), record))
+            .unzip()
+    }
+
+    async fn carry_out_again(&self, purges: Vec<Arc<Purge>>, records: Vec<Arc<str>>) {
+        if purges.is_empty() {
+            return;
+        }
+        let again = &self.shared.metrics.purges_again;
+        again.inc_by(purges.len() as u64);
+        let purge = Purge::joined(purges.iter().map(|purge| &**purge));
+        let done = self.purge(purge).await;
+        tracing::debug!(purges = purges.len(), ?done, "purged again");
+        if let Some(redis) = self.redis.as_ref().filter(|_| !records.is_empty()) {
+            redis.forget_later(&records).await;
+        }
+    }
+
+    /// What was fetched between a purge and its repetition ends with that at the latest.
+    fn ended_by_later_purge(&self, key: &str, variant: Arc<Variant>) -> Arc<Variant> {
+        let now = crate::clock::monotonic();
+        let later = &self.shared.later;
+        match later.last_that_covers(key, &variant, now) {
+            None => variant,
+            Some(left) => {
+                let mut variant = Arc::unwrap_or_clone(variant);
+                variant.stored.end_by(self.shared.clock.now() + left);
+                Arc::new(variant)
+            }
         }
     }
 

@@ -7,7 +7,13 @@ use crate::store::redis::{Diagnosis, RedisStatus};
 
 fn json_of(metrics: &Metrics, status: &Status) -> Value {
     let families = metrics.registry.gather();
-    serde_json::to_value(summarize(&families, status, Duration::from_millis(61_900))).unwrap()
+    serde_json::to_value(summarize(
+        &families,
+        status,
+        None,
+        Duration::from_millis(61_900),
+    ))
+    .unwrap()
 }
 
 #[test]
@@ -21,6 +27,7 @@ fn an_idle_sidecar_has_no_rates() {
         "requests": 0, "hits": 0, "stale": 0, "revalidated": 0, "collapsed": 0,
         "misses": 0, "passes": 0, "failures": 0, "hit_rate": null, "mean_hit_ms": null, "mean_app_ms": null,
         "memory": { "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0 },
+        "jwt": null,
         "redis": {
             "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0,
             "pending_purges": 0, "tracking": false, "nearly_full": false, "last_error": null,

@@ -197,6 +197,9 @@ impl Explanation {
                 .tags
                 .iter()
                 .for_each(|tag| purges(format!("tag {tag}")));
+            for after in &self.asked.live.config.purges[*index].again_after {
+                purges(format!("all of it again after {}", show_duration(*after)));
+            }
             if absent > 0 {
                 purges(format!(
                     "{absent} variable(s) absent from this write: any value matches there; \

@@ -1,33 +1,47 @@
 //! `[jwt]`: the verifying key, checked to be of use with the accepted algorithms.
 
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+use std::path::PathBuf;
+
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use super::Input;
-use super::readable::warn_of_readable_config;
+use super::readable::{warn_of_readable, warn_of_readable_config};
 use crate::config::fields::JWT_KEYS;
+use crate::config::jwt_key::{KeyFault, not_public_keys};
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
-use crate::config::{Jwt, JwtKey, JwtSource};
+use crate::config::{Jwt, JwtKey, JwtSource, KeyForm, KeyOrigin};
 
-/// RFC 7518 §3.2: a key at least as long as the hash of HS256.
-const LEAST_SECRET: usize = 32;
+/// The key that the table gives.
+struct Given {
+    form: KeyForm,
+    /// `None`: it cannot be read, as has been reported.
+    key: Option<JwtKey>,
+    origin: KeyOrigin,
+}
+
+impl Given {
+    /// The families of algorithms that the key serves now; without it those that its form may serve.
+    fn families(&self) -> Vec<AlgorithmFamily> {
+        self.key
+            .as_ref()
+            .map_or(self.form.families(), JwtKey::families)
+    }
+}
 
 pub(super) fn read_jwt(input: &Input<'_>, problems: &mut Problems) -> Option<Jwt> {
     input.document.table("jwt")?;
     let mut reader = input.reader("jwt", problems);
     let source = read_source(&mut reader);
-    let key = read_key(&mut reader, input);
-    let families = key
-        .as_ref()
-        .map_or(Vec::new(), |(_, families)| families.clone());
+    let given = read_key(&mut reader, input);
     Some(Jwt {
         source,
-        algorithms: read_algorithms(&mut reader, &families),
+        algorithms: read_algorithms(&mut reader, given.as_ref()),
         issuer: reader.text("issuer"),
         audience: reader.text("audience"),
         leeway: reader.duration("leeway"),
-        key: key?.0,
+        key: given.as_ref()?.key.clone()?,
+        origin: given?.origin,
     })
 }
 
@@ -61,8 +75,7 @@ fn read_source(reader: &mut Reader<'_>) -> JwtSource {
     }
 }
 
-/// The key and the families of algorithms it serves.
-fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
+fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Given> {
     let given: Vec<&str> = JWT_KEYS
         .iter()
         .copied()
@@ -82,107 +95,67 @@ fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<(JwtKey, Vec<A
         return None;
     };
     let text = reader.required(name, "write its value, or leave the line out")?;
-    match name {
-        "secret" => {
+    let form = match name {
+        "secret" | "secret_file" => KeyForm::Secret,
+        "public_key" | "public_key_file" => KeyForm::Pem,
+        _ => KeyForm::Jwks,
+    };
+    if matches!(name, "secret" | "public_key") {
+        if form == KeyForm::Secret {
             warn_of_readable_config(reader, name, input.file());
-            Some(take_secret(reader, text))
         }
-        "public_key" => parse_pem(reader, name, text.into_bytes()),
-        "public_key_file" => {
-            let text = read_file(reader, name, input, &text)?;
-            parse_pem(reader, name, text.into_bytes())
-        }
-        _ => {
-            let text = read_file(reader, name, input, &text)?;
-            parse_jwks(reader, text)
-        }
+        return Some(Given {
+            form,
+            key: check_key(reader, name, JwtKey::parse(form, text.into_bytes())),
+            origin: KeyOrigin::Config,
+        });
     }
+    let path = input.path(&text);
+    let text = read_file(reader, name, form, &path);
+    Some(Given {
+        form,
+        key: text.and_then(|text| check_key(reader, name, JwtKey::parse_file(form, text))),
+        origin: KeyOrigin::File(path),
+    })
 }
 
-fn take_secret(reader: &mut Reader<'_>, secret: String) -> (JwtKey, Vec<AlgorithmFamily>) {
-    if secret.len() < LEAST_SECRET {
-        let what = format!("it has {} bytes and can be guessed", secret.len());
-        reader.reject(
-            "secret",
-            what,
-            format!("use at least {LEAST_SECRET} random bytes (RFC 7518, section 3.2)"),
-        );
+fn read_file(
+    reader: &mut Reader<'_>,
+    name: &str,
+    form: KeyForm,
+    path: &PathBuf,
+) -> Option<Vec<u8>> {
+    if form == KeyForm::Secret {
+        warn_of_readable(reader, name, path, "the secret");
     }
-    (
-        JwtKey::Secret(secret.into_bytes()),
-        vec![AlgorithmFamily::Hmac],
-    )
-}
-
-fn read_file(reader: &mut Reader<'_>, key: &str, input: &Input<'_>, path: &str) -> Option<String> {
-    let path = input.path(path);
-    match std::fs::read_to_string(&path) {
+    match std::fs::read(path) {
         Ok(text) => Some(text),
         Err(error) => {
             let what = format!("{} cannot be read ({error})", path.display());
-            reader.reject(key, what, "write the path of a readable text file");
+            reader.reject(name, what, "write the path of a readable text file");
             None
         }
     }
 }
 
-fn parse_pem(
-    reader: &mut Reader<'_>,
-    key: &str,
-    pem: Vec<u8>,
-) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
-    let family = DecodingKey::from_rsa_pem(&pem)
-        .or_else(|_| DecodingKey::from_ec_pem(&pem))
-        .or_else(|_| DecodingKey::from_ed_pem(&pem))
-        .map(|key| key.family());
-    match family {
-        Ok(family) => Some((JwtKey::Pem(pem), vec![family])),
-        Err(_) => {
-            reader.reject(
-                key,
-                "it is not an RSA, EC or Ed25519 public key in PEM",
-                "give the text from BEGIN PUBLIC KEY to END PUBLIC KEY",
-            );
-            None
-        }
-    }
+fn check_key(reader: &mut Reader<'_>, name: &str, key: Result<JwtKey, KeyFault>) -> Option<JwtKey> {
+    let key = key.and_then(|key| match key.families().is_empty() {
+        true => Err(not_public_keys()),
+        false => Ok(key),
+    });
+    key.map_err(|fault| reader.reject(name, fault.what, fault.remedy))
+        .ok()
 }
 
-fn parse_jwks(reader: &mut Reader<'_>, text: String) -> Option<(JwtKey, Vec<AlgorithmFamily>)> {
-    let keys = serde_json::from_str::<JwkSet>(&text)
-        .map(|set| set.keys)
-        .unwrap_or_default();
-    let mut families = Vec::new();
-    for key in keys
-        .iter()
-        .filter_map(|jwk| DecodingKey::from_jwk(jwk).ok())
-    {
-        if !families.contains(&key.family()) {
-            families.push(key.family());
-        }
-    }
-    // A shared secret among public keys invites tokens signed with what everyone may read.
-    if families.is_empty() || families.contains(&AlgorithmFamily::Hmac) {
-        reader.reject(
-            "jwks_file",
-            "it is not a JWKS document of public keys",
-            "give {\"keys\": [...]} with RSA, EC or OKP keys, or use secret",
-        );
-        return None;
-    }
-    Some((JwtKey::Jwks(text), families))
-}
-
-/// The accepted algorithms; by default all that the key serves. One of another family would let a
-/// public key be used as a secret (RFC 8725 §2.1).
-fn read_algorithms(reader: &mut Reader<'_>, families: &[AlgorithmFamily]) -> Vec<String> {
-    let served: Vec<String> = families
-        .iter()
-        .flat_map(AlgorithmFamily::algorithms)
-        .map(|algorithm: &Algorithm| format!("{algorithm:?}"))
-        .collect();
+/// The accepted algorithms; by default all that the key serves, and of one that may be replaced all that its
+/// successors may. One of another family would let a public key be used as a secret (RFC 8725 §2.1).
+fn read_algorithms(reader: &mut Reader<'_>, given: Option<&Given>) -> Vec<String> {
+    let served = given.map_or(Vec::new(), |given| names_of(&given.families()));
     if !reader.gives("algorithms") {
-        return served;
+        return match given {
+            Some(given) if given.origin != KeyOrigin::Config => names_of(&given.form.families()),
+            _ => served,
+        };
     }
     let chosen = reader.texts("algorithms");
     if chosen.is_empty() && reader.is_clean() {
@@ -200,4 +173,12 @@ fn read_algorithms(reader: &mut Reader<'_>, families: &[AlgorithmFamily]) -> Vec
         }
     }
     chosen.into_iter().map(|(_, name)| name).collect()
+}
+
+fn names_of(families: &[AlgorithmFamily]) -> Vec<String> {
+    families
+        .iter()
+        .flat_map(AlgorithmFamily::algorithms)
+        .map(|algorithm: &Algorithm| format!("{algorithm:?}"))
+        .collect()
 }

@@ -1,5 +1,7 @@
 //! The `[[route]]` and `[[purge]]` tables: names, paths, templates and what follows from them.
 
+use std::time::Duration;
+
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -11,7 +13,7 @@ use super::templates::{Templates, split_message};
 use super::words::read_path;
 use crate::config::problem::{Position, Problems};
 use crate::config::read::Reader;
-use crate::config::{Defaults, PurgeRule, Route};
+use crate::config::{Defaults, PurgeRule, Route, show_duration};
 use crate::http_cache::directives::{Reach, ResponseDirectives};
 use crate::http_cache::vary::CookieNames;
 use crate::routes::matcher::param_names;
@@ -133,6 +135,31 @@ fn read_route(
     }
 }
 
+/// The most repetitions of a purge, and the latest.
+const MOST_REPETITIONS: usize = 8;
+const LATEST_REPETITION: Duration = Duration::from_secs(3600);
+
+fn read_again_after(reader: &mut Reader<'_>) -> Vec<Duration> {
+    const KEY: &str = "again_after";
+    let written = reader.durations(KEY);
+    if written.len() > MOST_REPETITIONS {
+        let what = format!("it names more than {MOST_REPETITIONS} times");
+        reader.reject(KEY, what, "name fewer; the last is the one that counts");
+    }
+    for (position, after) in &written {
+        if *after > LATEST_REPETITION {
+            let what = format!("{} is too late", show_duration(*after));
+            let remedy =
+                "write 1h at most; a ttl is the way to live with an app that is later than that";
+            reader.reject_at(position.clone(), KEY, what, remedy);
+        }
+    }
+    let mut after: Vec<Duration> = written.into_iter().map(|(_, after)| after).collect();
+    after.sort_unstable();
+    after.dedup();
+    after
+}
+
 fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Written<PurgeRule> {
     let path = read_path(reader, EXAMPLE_PATH);
     // Whatever the app says: purging too much is safe.
@@ -164,6 +191,7 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
         name,
         path: path.unwrap_or_default(),
         methods: read_methods(reader),
+        again_after: read_again_after(reader),
         acknowledge: read_acknowledged(reader),
         matcher,
         keys: templates.parse_all(reader, "keys", &keys, Site::Purge),

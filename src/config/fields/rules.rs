@@ -83,6 +83,12 @@ pub(super) static PURGE: &[Field] = &[
     ),
     field("tags", Kind::Texts, "", "Tags to purge, in the same form."),
     field(
+        "again_after",
+        Kind::Waits,
+        "",
+        "When to purge again, for an app that acts later than it answers, such as 500ms and 2s.",
+    ),
+    field(
         "acknowledge",
         Kind::ManyOf(Advice::WORDS),
         "",

@@ -49,16 +49,25 @@ fn jwt(keys: &str, files: &[(&str, &str)]) -> Result<Jwt, String> {
 
 #[test]
 fn verifying_keys() {
+    // The next key in the file may be of another family.
+    const ANY_PUBLIC: &str = "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA";
     let inline = format!("public_key = \"\"\"\n{PUBLIC_KEY}\"\"\"\n");
     let chosen = "jwks_file = \"keys.json\"\nalgorithms = [\"ES256\"]\n";
     let cases = [
         ("inline", inline.as_str(), "ES256 ES384"),
-        ("file", "public_key_file = \"key.pem\"\n", "ES256 ES384"),
-        ("JWKS", "jwks_file = \"keys.json\"\n", "ES256 ES384"),
+        ("file", "public_key_file = \"key.pem\"\n", ANY_PUBLIC),
+        ("JWKS", "jwks_file = \"keys.json\"\n", ANY_PUBLIC),
+        ("secret", "secret_file = \"secret\"\n", "HS256 HS384 HS512"),
         ("chosen", chosen, "ES256"),
     ];
     for (name, keys, algorithms) in cases {
-        let jwt = jwt(keys, &[("key.pem", PUBLIC_KEY), ("keys.json", JWKS)]);
+        let secret = "a secret of more than thirty-two bytes\n";
+        let files = [
+            ("key.pem", PUBLIC_KEY),
+            ("keys.json", JWKS),
+            ("secret", secret),
+        ];
+        let jwt = jwt(keys, &files);
         let accepted = jwt.map(|jwt| jwt.algorithms.join(" "));
         assert_eq!(accepted.as_deref(), Ok(algorithms), "{name}");
     }
@@ -80,6 +89,12 @@ fn keys_that_cannot_verify() {
             "public_key_file = \"keys.json\"\n",
             "BEGIN PUBLIC KEY",
         ),
+        (
+            "short secret",
+            "secret_file = \"short\"\n",
+            "32 random bytes",
+        ),
+        ("empty set", "jwks_file = \"none.json\"\n", "public keys"),
         ("no JWKS", "jwks_file = \"key.pem\"\n", "JWKS document"),
         (
             "secret in JWKS",
@@ -95,6 +110,8 @@ fn keys_that_cannot_verify() {
             ("key.pem", PUBLIC_KEY),
             ("keys.json", JWKS),
             ("secret.json", secret),
+            ("none.json", "{\"keys\":[]}"),
+            ("short", "secret\n"),
         ];
         let shown = jwt(keys, &files).expect_err(name);
         assert!(shown.contains(expected), "{name}: {shown}");

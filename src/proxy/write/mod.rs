@@ -4,6 +4,7 @@ mod answer_body;
 mod companions;
 pub mod effects;
 pub mod judge;
+mod stale;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,9 +13,8 @@ use std::time::Duration;
 
 use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use prometheus::IntCounterVec;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::cache::Cache;
@@ -23,13 +23,12 @@ use super::forward::{expect, outgoing};
 use super::outcome::{Outcome, text};
 use super::request::context::RequestContext;
 use super::request::plan::Effects;
-use super::request::variables;
 use crate::body::{Body, Copy, Progress};
 use crate::drain::Drain;
 use crate::http_cache::{Reason, remove};
-use crate::routes::{Pattern, Purge};
+use crate::routes::Pattern;
 use crate::upstream::{Arriving, UpstreamError};
-use effects::{MissingVariable, TemplateBodies};
+use stale::Stale;
 
 /// After its client was told of a timeout, the longest wait for the app to say how a write ended.
 const LATE: Duration = Duration::from_secs(600);
@@ -147,10 +146,10 @@ impl Write {
         let cap = self.context.live.config.defaults.max_variables;
         let status = response.status();
         let mut response = response;
-        let mut purge = Purge {
-            tags: effects::groups_invalidated(&self.context, response.headers()),
-            ..Purge::default()
-        };
+        let mut stale = Stale::of_groups(effects::groups_invalidated(
+            &self.context,
+            response.headers(),
+        ));
         if judge::matters(&self.context, &self.effects, status) {
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
@@ -162,9 +161,9 @@ impl Write {
                     }
                 }
             }
-            purge.absorb(self.purge(received, Some((status, response.headers()))));
+            stale.absorb(self.stale(received, Some((status, response.headers()))));
         }
-        self.carry_out(purge).await;
+        self.carry_out(stale).await;
         Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status)
     }
 
@@ -172,7 +171,7 @@ impl Write {
     /// request that nobody answered says nothing, and must not be a way to empty the store.
     async fn unanswered(&self, error: &UpstreamError) {
         if !error.unsent() && self.progress.is_whole() {
-            self.carry_out(self.purge(None, None)).await;
+            self.carry_out(self.stale(None, None)).await;
         }
     }
 
@@ -189,83 +188,28 @@ impl Write {
         if answer.is_none() && !self.progress.is_whole() {
             return;
         }
-        let mut purge = self.purge(None, None);
+        let mut stale = self.stale(None, None);
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
-            purge.tags.extend(groups);
+            stale.absorb(Stale::of_groups(groups));
         }
-        self.carry_out(purge).await;
+        self.carry_out(stale).await;
     }
 
-    /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
-    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1).
-    fn purge(&self, received: Option<Vec<u8>>, answer: Option<(StatusCode, &HeaderMap)>) -> Purge {
-        let cap = self.context.live.config.defaults.max_variables;
-        let json = |bytes: Option<Vec<u8>>| variables::read_json(bytes.as_deref(), cap);
-        let sent = self.copy.as_ref().and_then(Copy::copied);
-        let (body, received) = (json(sent), json(received));
-        let bodies = TemplateBodies {
-            body: body.as_ref(),
-            answer: received.as_ref(),
-        };
-        let (status, fields) = answer.unzip();
-        let judgement = judge::judge(&self.context, &self.effects, bodies, status);
-        let mut purge = Purge::default();
-        for index in judgement.rules {
-            purge.absorb(self.bind(index, bodies));
-        }
-        if !judgement.is_write {
-            return purge;
-        }
-        let status = status.unwrap_or(StatusCode::OK);
-        let invalidated = effects::invalidated(&self.context, status, fields);
-        if !invalidated.is_empty() {
-            purge.tags.extend(self.companions.iter().cloned());
-            purge
-                .tags
-                .extend(companions::in_memory(&self.cache, &self.context));
-        }
-        purge.keys.extend(invalidated);
-        purge
-    }
-
-    fn bind(&self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
-        let rule = self.context.live.config.purges[index].name.as_str();
-        // Half a request must not be a way to empty the store: it purges what it names, and no more.
-        let missing = if self.progress.broke() {
-            MissingVariable::Skipped
-        } else {
-            MissingVariable::MatchesAny
-        };
-        let bound = effects::bind(&self.context, index, bodies, missing);
-        let metrics = &self.cache.metrics;
-        metrics.purges.with_label_values(&[rule]).inc();
-        if bound.absent > 0 && missing == MissingVariable::MatchesAny {
-            let count = |counter: &IntCounterVec, by: usize| {
-                counter.with_label_values(&[rule]).inc_by(by as u64);
-            };
-            count(&metrics.purge_variables_absent, bound.absent);
-            count(&metrics.purge_lists_too_long, bound.too_many);
-            let path = self.context.parts.uri.path();
-            let (absent, too_long) = (bound.absent, bound.too_many);
-            tracing::info!(
-                rule,
-                absent,
-                too_long,
-                path,
-                "purge widened: variables absent from the write"
-            );
-        }
-        bound.purge
-    }
-
-    async fn carry_out(&self, purge: Purge) {
+    async fn carry_out(&self, stale: Stale) {
+        let Stale { purge, again_after } = stale;
         if purge.is_empty() {
             return;
         }
         let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purge:?}"));
         let store = self.cache.store.clone();
-        let mut purging = Box::pin(async move { store.purge(purge).await });
+        // Before the purge, since what is stored from now on ends with the last of them.
+        let recording = (!again_after.is_empty())
+            .then(|| store.purge_again(&Arc::new(purge.clone()), &again_after));
+        let mut purging = Box::pin(async move {
+            let recording = futures_util::future::OptionFuture::from(recording);
+            tokio::join!(store.purge(purge), recording).0
+        });
         // What concerns this process is done at the first look. Where Redis was waited for in vain, that is enough for
         // one request (promise I4): the purge is on its way there, or kept until it can be sent.
         let done = match poll!(purging.as_mut()) {

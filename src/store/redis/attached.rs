@@ -33,7 +33,7 @@ pub(in crate::store) enum NotPurged {
 
 /// The tier with this runtime's own connection.
 pub(in crate::store) struct AttachedTier {
-    connection: Arc<RedisConnection>,
+    pub(super) connection: Arc<RedisConnection>,
     lookups: Lookups,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }

@@ -16,6 +16,7 @@
 //! | `:m` | hash | key to size, priority and tags of its entry |
 //! | `:tx` | zset, all scores 0 | `tag\0key`, for purges by tag |
 //! | `:tp` | zset by purge number | tags purged lately, for fills under way |
+//! | `:ag` | zset by time in ms, of the first shard | purges that are to be carried out again, with who is to do it; may be absent |
 //! | `:pl` | zset by purge number | process to the number of its last purge |
 //! | `:by` | hash | the number of the last purge `sq`, the one below which any tag counts as purged `fl`, the last one that is forgotten in `:pl` `lt`, bytes `b0`–`b2` and entries `n0`–`n2` by priority, lease bytes `l`, bytes that are void `vb`, until when somebody sweeps them, in ms `sw` |
 //!
@@ -131,6 +132,11 @@ impl Keyspace {
             1 => 0,
             count => crc32fast::hash(key.as_bytes()) as usize % count,
         }
+    }
+
+    /// The name of the record of purges that are to be carried out again.
+    pub(super) fn later_name(&self) -> String {
+        [&*self.shards[0].prefix, ":ag"].concat()
     }
 
     /// The name of `key`'s entry.

@@ -48,7 +48,7 @@ struct ShardText {
 
 /// A value that the write lacked is written as `*`, and so covers more when it is read.
 #[derive(Serialize, Deserialize)]
-struct PurgeText {
+pub(super) struct PurgeText {
     everything: bool,
     keys: Vec<String>,
     tags: Vec<String>,
@@ -81,7 +81,11 @@ impl Record {
                 .iter()
                 .map(ShardText::read)
                 .collect::<Option<_>>()?,
-            failed: text.failed.iter().map(PurgeText::read).collect(),
+            failed: text
+                .failed
+                .iter()
+                .map(|purge| Arc::new(purge.read_purge()))
+                .collect(),
         })
     }
 
@@ -117,7 +121,7 @@ impl ShardText {
 }
 
 impl PurgeText {
-    fn new(purge: &Purge) -> PurgeText {
+    pub(super) fn new(purge: &Purge) -> PurgeText {
         let texts = |patterns: &[Pattern]| patterns.iter().map(Pattern::to_string).collect();
         PurgeText {
             everything: purge.everything,
@@ -126,13 +130,13 @@ impl PurgeText {
         }
     }
 
-    fn read(&self) -> Arc<Purge> {
+    pub(super) fn read_purge(&self) -> Purge {
         let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text)).collect();
-        Arc::new(Purge {
+        Purge {
             everything: self.everything,
             keys: patterns(&self.keys),
             tags: patterns(&self.tags),
-        })
+        }
     }
 }
 

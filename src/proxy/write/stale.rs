@@ -1,0 +1,118 @@
+//! All that a write makes stale, as far as both sides are known.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use prometheus::IntCounterVec;
+
+use super::effects::{MissingVariable, TemplateBodies};
+use super::{Write, companions, effects, judge};
+use crate::body::Copy;
+use crate::proxy::request::variables;
+use crate::routes::{Pattern, Purge};
+
+/// What a write makes stale.
+#[derive(Debug, Default)]
+pub(super) struct Stale {
+    pub(super) purge: Purge,
+    /// When it does so once more, as the rules say that are for it.
+    pub(super) again_after: Vec<Duration>,
+}
+
+impl Stale {
+    /// What carries one of these tags of groups.
+    pub(super) fn of_groups(tags: Vec<Pattern>) -> Stale {
+        Stale {
+            purge: Purge {
+                tags,
+                ..Purge::default()
+            },
+            ..Stale::default()
+        }
+    }
+
+    /// Takes in what `other` has.
+    pub(super) fn absorb(&mut self, other: Stale) {
+        self.purge.absorb(other.purge);
+        self.again_after.extend(other.again_after);
+        self.again_after.sort_unstable();
+        self.again_after.dedup();
+    }
+}
+
+impl Write {
+    /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
+    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1).
+    pub(super) fn stale(
+        &self,
+        received: Option<Vec<u8>>,
+        answer: Option<(StatusCode, &HeaderMap)>,
+    ) -> Stale {
+        let cap = self.context.live.config.defaults.max_variables;
+        let json = |bytes: Option<Vec<u8>>| variables::read_json(bytes.as_deref(), cap);
+        let (body, received) = (json(self.sent()), json(received));
+        let bodies = TemplateBodies {
+            body: body.as_ref(),
+            answer: received.as_ref(),
+        };
+        let (status, fields) = answer.unzip();
+        let judgement = judge::judge(&self.context, &self.effects, bodies, status);
+        let mut stale = Stale::default();
+        for index in judgement.rules {
+            let rule = &self.context.live.config.purges[index];
+            stale.absorb(Stale {
+                purge: self.bind(index, bodies),
+                again_after: rule.again_after.clone(),
+            });
+        }
+        if !judgement.is_write {
+            return stale;
+        }
+        let status = status.unwrap_or(StatusCode::OK);
+        let invalidated = effects::invalidated(&self.context, status, fields);
+        if !invalidated.is_empty() {
+            let tags = &mut stale.purge.tags;
+            tags.extend(self.companions.iter().cloned());
+            tags.extend(companions::in_memory(&self.cache, &self.context));
+        }
+        stale.purge.keys.extend(invalidated);
+        stale
+    }
+
+    /// The body that was sent; `None`: it is over the cap, or the app answered before it had all of it, and what it
+    /// may have read further is not known.
+    fn sent(&self) -> Option<Vec<u8>> {
+        let copy = self.copy.as_ref().filter(|_| self.progress.is_whole());
+        copy.and_then(Copy::copied)
+    }
+
+    fn bind(&self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
+        let rule = self.context.live.config.purges[index].name.as_str();
+        // Half a request must not be a way to empty the store: it purges what it names, and no more.
+        let missing = if self.progress.broke() {
+            MissingVariable::Skipped
+        } else {
+            MissingVariable::MatchesAny
+        };
+        let bound = effects::bind(&self.context, index, bodies, missing);
+        let metrics = &self.cache.metrics;
+        metrics.purges.with_label_values(&[rule]).inc();
+        if bound.absent > 0 && missing == MissingVariable::MatchesAny {
+            let count = |counter: &IntCounterVec, by: usize| {
+                counter.with_label_values(&[rule]).inc_by(by as u64);
+            };
+            count(&metrics.purge_variables_absent, bound.absent);
+            count(&metrics.purge_lists_too_long, bound.too_many);
+            let path = self.context.parts.uri.path();
+            let (absent, too_long) = (bound.absent, bound.too_many);
+            tracing::info!(
+                rule,
+                absent,
+                too_long,
+                path,
+                "purge widened: variables absent from the write"
+            );
+        }
+        bound.purge
+    }
+}

@@ -1,0 +1,127 @@
+//! Apps that act later than they answer: writes whose purge is carried out again (`again_after`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::fleet::connected;
+use crate::support::app::{Answer, TestApp};
+use crate::support::client::Reply;
+use crate::support::eventually;
+use crate::support::redis::RedisServer;
+use crate::support::sidecar::Sidecar;
+
+const SHORT: Duration = Duration::from_secs(30);
+
+/// An app that acts on a write only when it is told to.
+async fn app() -> (TestApp, Arc<AtomicUsize>) {
+    let app = TestApp::start().await;
+    let version = Arc::new(AtomicUsize::new(1));
+    let shown = version.clone();
+    app.on("GET", "/orders/1", move |_| {
+        Answer::text(shown.load(Ordering::SeqCst).to_string())
+    });
+    app.on("PUT", "/orders/1", |_| Answer::status(202));
+    app.on("PUT", "/orders/refused", |_| Answer::status(409));
+    (app, version)
+}
+
+fn rules(again_after: &str) -> String {
+    format!(
+        "[[route]]\npath = \"/orders/{{id}}\"\nkey = \"order:{{path.id}}\"\nttl = \"10m\"\nany_host = true\n\
+         stale_while_revalidate = \"10m\"\n\
+         [[purge]]\nname = \"order\"\npath = \"/orders/{{id}}\"\nkeys = [\"order:1\"]\nagain_after = {again_after}\n"
+    )
+}
+
+/// Seconds of freshness left.
+fn ttl(reply: &Reply) -> u64 {
+    let status = reply.cache_status();
+    let ttl = status.split("ttl=").nth(1).expect(status);
+    let digits = ttl.split(';').next().expect(status);
+    digits.parse().expect(status)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_filled_before_the_app_has_acted_goes() {
+    let (app, version) = app().await;
+    let sidecar = Sidecar::start(&app.url(), &rules("[\"3s\", \"50ms\"]"));
+    let client = sidecar.client();
+    client.get("/orders/1").await;
+    assert_eq!(client.json("PUT", "/orders/1", "{}").await.status, 202);
+    eventually("the old answer is a hit again", SHORT, || async {
+        let reply = client.get("/orders/1").await;
+        reply.is_hit() && reply.text() == "1"
+    })
+    .await;
+    version.store(2, Ordering::SeqCst);
+    eventually("the new answer", SHORT, || async {
+        client.get("/orders/1").await.text() == "2"
+    })
+    .await;
+    let metrics = sidecar.admin().get("/metrics").await.text().to_owned();
+    let again = "pannier_purges_again_total ";
+    let again = metrics.lines().find_map(|line| line.strip_prefix(again));
+    assert!(again.is_some_and(|count| count != "0"), "{again:?}");
+}
+
+/// It could be wrong, and nothing else would end it should nobody be there to purge it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_filled_in_between_ends_with_the_last_repetition() {
+    let (app, _) = app().await;
+    let sidecar = Sidecar::start(&app.url(), &rules("[\"40s\", \"60s\"]"));
+    let client = sidecar.client();
+    let hit = || async {
+        client.get("/orders/1").await;
+        sidecar.fills_have_ended().await;
+        let hit = client.get("/orders/1").await;
+        assert!(hit.is_hit(), "{}", hit.cache_status());
+        ttl(&hit)
+    };
+    assert!(hit().await > 60);
+    assert_eq!(
+        client.json("PUT", "/orders/refused", "{}").await.status,
+        409
+    );
+    assert!(hit().await > 60, "a write that failed");
+    client.json("PUT", "/orders/1", "{}").await;
+    assert!(hit().await <= 60, "in between");
+}
+
+/// The sidecar that took the write has ended before the app acts: another one purges in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_purge_again_for_a_sidecar_that_has_ended() {
+    let redis = RedisServer::start();
+    let (app, version) = app().await;
+    let config = format!(
+        "[redis]\nurl = \"{}\"\ntimeout = \"10s\"\n{}",
+        redis.url(),
+        rules("[\"3s\"]")
+    );
+    let writer = Sidecar::start(&app.url(), &config);
+    let other = Sidecar::start(&app.url(), &config);
+    connected(&writer).await;
+    connected(&other).await;
+    let client = other.client();
+    client.get("/orders/1").await;
+    writer.client().json("PUT", "/orders/1", "{}").await;
+    writer.stop();
+    eventually("the old answer is a hit again", SHORT, || async {
+        let reply = client.get("/orders/1").await;
+        reply.is_hit() && reply.text() == "1"
+    })
+    .await;
+    version.store(2, Ordering::SeqCst);
+    eventually("the new answer", SHORT, || async {
+        client.get("/orders/1").await.text() == "2"
+    })
+    .await;
+    let admin = other.admin();
+    eventually("it is counted", SHORT, || async {
+        let metrics = admin.get("/metrics").await.text().to_owned();
+        metrics
+            .lines()
+            .any(|line| line == "pannier_purges_again_total 1")
+    })
+    .await;
+}

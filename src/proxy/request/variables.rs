@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use http::HeaderMap;
 use serde_json::Value;
 
 use super::context::RequestContext;
+use crate::http_cache::vary::is_coded;
 use crate::live::Live;
 use crate::routes::matcher::Params;
-use crate::routes::{Scope, json};
+use crate::routes::{Form, Scope, json};
 
 /// The JSON document of an answer for its tags; `None` if it is none, so that its variables are absent. Of one
 /// that is not here, or over `cap`, nothing is known.
@@ -15,6 +17,20 @@ pub(in crate::proxy) fn read_tagged_json(body: Option<&[u8]>, cap: usize) -> Opt
     match body.filter(|body| body.len() <= cap) {
         Some(body) => json::parse(body).map(|document| document.value),
         None => Some(json::unknown()),
+    }
+}
+
+/// The document in the body of a write: the fields of a form, or JSON as [`read_json`] has it.
+pub(in crate::proxy) fn read_body(
+    headers: &HeaderMap,
+    body: Option<&[u8]>,
+    cap: usize,
+) -> Option<Value> {
+    // Out of a coded one some form may be read, and not that of the app.
+    let body = body.filter(|body| body.len() <= cap && !is_coded(headers));
+    match (Form::of(headers), body.filter(|body| !body.is_empty())) {
+        (Some(form), Some(body)) => Some(form.read(body)),
+        _ => read_json(body, cap),
     }
 }
 

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use super::effects::TemplateBodies;
 use crate::config::PurgeRule;
 use crate::proxy::request::context::RequestContext;
-use crate::proxy::request::methods::methods_of;
+use crate::proxy::request::methods;
 use crate::proxy::request::plan::Effects;
 use crate::proxy::request::variables::template_scope;
 
@@ -30,15 +30,29 @@ pub fn judge(
     bodies: TemplateBodies<'_>,
     status: Option<StatusCode>,
 ) -> Judgement {
-    let methods = methods_of(&context.parts);
+    let purges = &context.live.config.purges;
+    let mut methods = methods::methods_of(&context.parts);
+    let by_form = methods::of_form(&context.parts, bodies.body);
+    let may_be_any = by_form.is_none();
+    methods.extend(by_form.unwrap_or_default());
+    let is_of_method = |index: &&usize| {
+        let named = &purges[**index].methods;
+        may_be_any || methods.iter().any(|method| named.contains(method))
+    };
+    let named: Vec<usize> = effects
+        .purges
+        .iter()
+        .filter(is_of_method)
+        .copied()
+        .collect();
     let holds = |index: &usize| holds(context, &methods, *index, bodies);
-    let (holding, others): (Vec<usize>, Vec<usize>) = effects.purges.iter().partition(|i| holds(i));
-    let may_be_none = !effects.purges.is_empty() && methods.iter().all(|m| m == Method::POST);
+    let may_be_none = !may_be_any && !named.is_empty() && methods.iter().all(|m| m == Method::POST);
+    let (holding, others): (Vec<usize>, Vec<usize>) = named.into_iter().partition(holds);
     Judgement {
         is_write: !holding.is_empty() || !may_be_none,
         rules: holding
             .into_iter()
-            .filter(|index| counts(&context.live.config.purges[*index], status))
+            .filter(|index| counts(&purges[*index], status))
             .collect(),
         others,
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -28,7 +28,7 @@ use crate::drain::Drain;
 use crate::http_cache::{Reason, remove};
 use crate::routes::Pattern;
 use crate::upstream::{Arriving, UpstreamError};
-use stale::Stale;
+use stale::{Known, Stale};
 
 /// After its client was told of a timeout, the longest wait for the app to say how a write ended.
 const LATE: Duration = Duration::from_secs(600);
@@ -194,6 +194,18 @@ impl Write {
             stale.absorb(Stale::of_groups(groups));
         }
         self.carry_out(stale).await;
+    }
+
+    fn stale(&self, received: Option<Vec<u8>>, answer: Option<(StatusCode, &HeaderMap)>) -> Stale {
+        let known = Known {
+            cache: &self.cache,
+            context: &self.context,
+            effects: &self.effects,
+            copy: self.copy.as_ref(),
+            progress: &self.progress,
+            companions: &self.companions,
+        };
+        known.stale(received, answer)
     }
 
     async fn carry_out(&self, stale: Stale) {

@@ -6,8 +6,11 @@ use http::{HeaderMap, StatusCode};
 use prometheus::IntCounterVec;
 
 use super::effects::{MissingVariable, TemplateBodies};
-use super::{Write, companions, effects, judge};
-use crate::body::Copy;
+use super::{companions, effects, judge};
+use crate::body::{Copy, Progress};
+use crate::proxy::cache::Cache;
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::plan::Effects;
 use crate::proxy::request::variables;
 use crate::routes::{Pattern, Purge};
 
@@ -40,23 +43,36 @@ impl Stale {
     }
 }
 
-impl Write {
+/// A write as far as it is known.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'w> {
+    pub(super) cache: &'w Cache,
+    pub(super) context: &'w RequestContext,
+    pub(super) effects: &'w Effects,
+    pub(super) copy: Option<&'w Copy>,
+    pub(super) progress: &'w Progress,
+    /// Tags of the groups that the target was in when the write came.
+    pub(super) companions: &'w [Pattern],
+}
+
+impl Known<'_> {
     /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
     /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1).
     pub(super) fn stale(
-        &self,
+        self,
         received: Option<Vec<u8>>,
         answer: Option<(StatusCode, &HeaderMap)>,
     ) -> Stale {
         let cap = self.context.live.config.defaults.max_variables;
-        let json = |bytes: Option<Vec<u8>>| variables::read_json(bytes.as_deref(), cap);
-        let (body, received) = (json(self.sent()), json(received));
+        let headers = &self.context.parts.headers;
+        let body = variables::read_body(headers, self.sent().as_deref(), cap);
+        let received = variables::read_json(received.as_deref(), cap);
         let bodies = TemplateBodies {
             body: body.as_ref(),
             answer: received.as_ref(),
         };
         let (status, fields) = answer.unzip();
-        let judgement = judge::judge(&self.context, &self.effects, bodies, status);
+        let judgement = judge::judge(self.context, self.effects, bodies, status);
         let mut stale = Stale::default();
         for index in judgement.rules {
             let rule = &self.context.live.config.purges[index];
@@ -69,11 +85,11 @@ impl Write {
             return stale;
         }
         let status = status.unwrap_or(StatusCode::OK);
-        let invalidated = effects::invalidated(&self.context, status, fields);
+        let invalidated = effects::invalidated(self.context, status, fields);
         if !invalidated.is_empty() {
             let tags = &mut stale.purge.tags;
             tags.extend(self.companions.iter().cloned());
-            tags.extend(companions::in_memory(&self.cache, &self.context));
+            tags.extend(companions::in_memory(self.cache, self.context));
         }
         stale.purge.keys.extend(invalidated);
         stale
@@ -81,12 +97,12 @@ impl Write {
 
     /// The body that was sent; `None`: it is over the cap, or the app answered before it had all of it, and what it
     /// may have read further is not known.
-    fn sent(&self) -> Option<Vec<u8>> {
-        let copy = self.copy.as_ref().filter(|_| self.progress.is_whole());
+    fn sent(self) -> Option<Vec<u8>> {
+        let copy = self.copy.filter(|_| self.progress.is_whole());
         copy.and_then(Copy::copied)
     }
 
-    fn bind(&self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
+    fn bind(self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
         let rule = self.context.live.config.purges[index].name.as_str();
         // Half a request must not be a way to empty the store: it purges what it names, and no more.
         let missing = if self.progress.broke() {
@@ -94,7 +110,7 @@ impl Write {
         } else {
             MissingVariable::MatchesAny
         };
-        let bound = effects::bind(&self.context, index, bodies, missing);
+        let bound = effects::bind(self.context, index, bodies, missing);
         let metrics = &self.cache.metrics;
         metrics.purges.with_label_values(&[rule]).inc();
         if bound.absent > 0 && missing == MissingVariable::MatchesAny {

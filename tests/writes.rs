@@ -2,4 +2,5 @@
 
 mod conditions;
 mod forms;
+mod kanban;
 mod lists;

@@ -54,4 +54,6 @@ pub struct Scope<'a> {
     pub body: Option<&'a Value>,
     /// The response's JSON body.
     pub response: Option<&'a Value>,
+    /// What was stored for the URL of a write before it.
+    pub before: Option<&'a Value>,
 }

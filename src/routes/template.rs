@@ -51,6 +51,8 @@ pub enum Source {
     Body(Vec<String>),
     /// `{response.id}`, nested by dots; `{response.items[].id}`, each of a list.
     Response(Vec<String>),
+    /// `{before.project.id}`: of what was stored for the write's own URL.
+    Before(Vec<String>),
 }
 
 impl Source {
@@ -65,7 +67,7 @@ impl Source {
             Source::Path(_) | Source::Query(_) | Source::QueryRest => true,
             Source::Host | Source::Uri => true,
             Source::Header(_) | Source::Cookie(_) | Source::Jwt(_) => false,
-            Source::Body(_) | Source::Response(_) => false,
+            Source::Body(_) | Source::Response(_) | Source::Before(_) => false,
         }
     }
 
@@ -77,6 +79,7 @@ impl Source {
         match self {
             Source::Body(names) => Some((scope.body, names)),
             Source::Response(names) => Some((scope.response, names)),
+            Source::Before(names) => Some((scope.before, names)),
             _ => None,
         }
     }
@@ -104,6 +107,7 @@ impl std::fmt::Display for Source {
             Source::Jwt(names) => write!(f, "{{jwt.{}}}", names.join(".")),
             Source::Body(names) => f.write_str(&show_place("body", names)),
             Source::Response(names) => f.write_str(&show_place("response", names)),
+            Source::Before(names) => f.write_str(&show_place("before", names)),
         }
     }
 }
@@ -124,7 +128,7 @@ pub enum Site {
     RouteKey,
     /// `tags` of a route; also `response`.
     RouteTag,
-    /// `keys` and `tags` of a purge rule; also `body`, `response`, and `*` as a wildcard.
+    /// `keys` and `tags` of a purge rule; also `body`, `response`, `before`, and `*` as a wildcard.
     Purge,
 }
 

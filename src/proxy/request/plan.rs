@@ -104,6 +104,8 @@ pub struct Effects {
     pub purges: Vec<usize>,
     /// Whether any of them reads the request's body.
     pub reads_body: bool,
+    /// Whether any of them reads what is stored for its own URL.
+    pub reads_before: bool,
     /// Whether any of them reads the answer's body.
     pub reads_response: bool,
 }
@@ -243,6 +245,14 @@ fn look_up(
     })
 }
 
+/// The key under which a GET with the fields of this request would be looked up.
+pub fn key_of_read(context: &RequestContext) -> Option<String> {
+    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    let (rule, params) = matched.unzip();
+    let lookup = look_up(context, rule, &params.unwrap_or_default());
+    lookup.ok().map(|lookup| lookup.key.text)
+}
+
 /// For what is said of an answer though its request is not looked up: as the rule would, under no key.
 pub fn look_up_anyway(context: &RequestContext, rule: Option<usize>) -> Lookup {
     let Rule {
@@ -302,6 +312,7 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
     Plan::Write(Effects {
         rule,
         reads_body: rules.iter().any(|rule| by_form || rule.reads_body()),
+        reads_before: rules.iter().any(|rule| rule.reads_before()),
         reads_response: rules.iter().any(|rule| rule.reads_response()),
         purges,
     })

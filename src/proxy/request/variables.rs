@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
 
 use super::context::RequestContext;
+use crate::content_coding;
+use crate::http_cache::Stored;
 use crate::http_cache::vary::is_coded;
 use crate::live::Live;
 use crate::routes::matcher::Params;
@@ -13,11 +16,22 @@ use crate::routes::{Form, Scope, json};
 
 /// The JSON document of an answer for its tags; `None` if it is none, so that its variables are absent. Of one
 /// that is not here, or over `cap`, nothing is known.
-pub(in crate::proxy) fn read_tagged_json(body: Option<&[u8]>, cap: usize) -> Option<Value> {
+fn read_tagged_json(body: Option<&[u8]>, cap: usize) -> Option<Value> {
     match body.filter(|body| body.len() <= cap) {
         Some(body) => json::parse(body).map(|document| document.value),
         None => Some(json::unknown()),
     }
+}
+
+/// The JSON document of something stored, of which a part, or what cannot be read, is nothing known; `None`: it is
+/// none.
+pub(in crate::proxy) fn read_stored(stored: &Stored, body: &Bytes, cap: usize) -> Option<Value> {
+    let is_whole = stored.part.is_none();
+    if is_whole && is_coded(&stored.headers) {
+        let decoded = content_coding::decode(&stored.headers, body, cap);
+        return read_tagged_json(decoded.as_deref(), cap);
+    }
+    read_tagged_json(is_whole.then_some(body), cap)
 }
 
 /// The document in the body of a write: the fields of a form, or JSON as [`read_json`] has it.
@@ -69,6 +83,7 @@ pub fn template_scope<'a>(
         claims,
         body: None,
         response: None,
+        before: None,
     }
 }
 

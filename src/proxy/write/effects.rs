@@ -22,6 +22,8 @@ pub struct TemplateBodies<'a> {
     pub body: Option<&'a Value>,
     /// The response's.
     pub answer: Option<&'a Value>,
+    /// What was stored for the target before.
+    pub before: Option<&'a Value>,
 }
 
 /// What a template with an absent variable covers.
@@ -61,6 +63,7 @@ pub fn bind(
         let mut scope = template_scope(context, &matched.params, claims.as_ref());
         scope.body = bodies.body;
         scope.response = bodies.answer;
+        scope.before = bodies.before;
         let mut read = BoundRule::default();
         purges.push(Purge {
             everything: false,

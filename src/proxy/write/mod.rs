@@ -1,7 +1,7 @@
 //! Writes: forwarded, and what they made stale is purged before their answer leaves (promise I2).
 
 mod answer_body;
-mod companions;
+mod before;
 pub mod effects;
 pub mod judge;
 mod stale;
@@ -15,6 +15,7 @@ use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::cache::Cache;
@@ -72,6 +73,7 @@ pub(super) async fn forward(
         copy: None,
         progress: Progress::default(),
         companions: Vec::new(),
+        before: None,
         redis_is_late: false,
     };
     tokio::spawn(write.run(body, reply));
@@ -97,6 +99,8 @@ struct Write {
     progress: Progress,
     /// Tags of the groups that the target was in when the write came (RFC 9875 §2.2.1).
     companions: Vec<Pattern>,
+    /// What was stored for the target when the write came, if a rule reads it.
+    before: Option<Value>,
     /// Whether Redis was waited for in vain when it was asked for them.
     redis_is_late: bool,
 }
@@ -122,10 +126,16 @@ impl Write {
                 () = self.drain.forced() => Err(UpstreamError::Timeout(upstream.timeout())),
             }
         });
+        let came = self.cache.clock.now();
+        let held = before::in_memory(&self.cache, &context, &self.effects);
         // Looked up beside the app's own work, so that it costs the client no time.
-        let companions = companions::in_redis(&self.cache, &context);
-        let (answer, looked) = tokio::join!(answer, companions);
-        (self.companions, self.redis_is_late) = looked;
+        let looking = before::in_redis(&self.cache, &context, &self.effects);
+        let (looked, answer) = tokio::join!(looking, answer);
+        self.companions = looked.companions(&context);
+        self.redis_is_late = looked.redis_is_late;
+        if self.effects.reads_before {
+            self.before = Some(held.and(looked).document(&self.cache, &context, came));
+        }
         match answer {
             Ok(response) => {
                 let response = expectation.answered(passed_on(response, upstream));
@@ -204,6 +214,7 @@ impl Write {
             copy: self.copy.as_ref(),
             progress: &self.progress,
             companions: &self.companions,
+            before: self.before.as_ref(),
         };
         known.stale(received, answer)
     }

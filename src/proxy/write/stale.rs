@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use prometheus::IntCounterVec;
+use serde_json::Value;
 
 use super::effects::{MissingVariable, TemplateBodies};
-use super::{companions, effects, judge};
+use super::{before, effects, judge};
 use crate::body::{Copy, Progress};
 use crate::proxy::cache::Cache;
 use crate::proxy::request::context::RequestContext;
@@ -53,6 +54,8 @@ pub(super) struct Known<'w> {
     pub(super) progress: &'w Progress,
     /// Tags of the groups that the target was in when the write came.
     pub(super) companions: &'w [Pattern],
+    /// What was stored for the target then, if a rule reads it.
+    pub(super) before: Option<&'w Value>,
 }
 
 impl Known<'_> {
@@ -70,6 +73,7 @@ impl Known<'_> {
         let bodies = TemplateBodies {
             body: body.as_ref(),
             answer: received.as_ref(),
+            before: self.before,
         };
         let (status, fields) = answer.unzip();
         let judgement = judge::judge(self.context, self.effects, bodies, status);
@@ -89,7 +93,7 @@ impl Known<'_> {
         if !invalidated.is_empty() {
             let tags = &mut stale.purge.tags;
             tags.extend(self.companions.iter().cloned());
-            tags.extend(companions::in_memory(self.cache, self.context));
+            tags.extend(before::companions_in_memory(self.cache, self.context));
         }
         stale.purge.keys.extend(invalidated);
         stale

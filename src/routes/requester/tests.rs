@@ -121,6 +121,7 @@ fn key_of(
         claims,
         body: None,
         response: None,
+        before: None,
     };
     let key = template.render(&scope).ok()?;
     Some((key.text, key.form))

@@ -78,6 +78,7 @@ impl Request {
             claims: self.claims.as_ref(),
             body: self.body.as_ref(),
             response: None,
+            before: None,
         })
     }
 }

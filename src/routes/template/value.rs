@@ -58,6 +58,7 @@ pub(super) fn write_value(
         Source::Jwt(names) => write_json(scope.claims, names, spelling, out),
         Source::Body(names) => write_json(scope.body, names, spelling, out),
         Source::Response(names) => write_json(scope.response, names, spelling, out),
+        Source::Before(names) => write_json(scope.before, names, spelling, out),
     }
 }
 

@@ -119,6 +119,7 @@ impl App {
         let waiting = old.config.needs_restart(&config);
         let source = old.source.clone();
         let live = Live::new(config, source, &self.metrics, &self.in_flight)?;
+        live.keep_fetched_keys(&old);
         self.live.store(Arc::new(live));
         Ok(waiting)
     }
@@ -220,7 +221,11 @@ impl Parts {
         let address = listener.local_addr()?;
         let (metrics, store, live) = (self.metrics.clone(), self.store.clone(), self.live.clone());
         let draining = self.leaving.clone();
-        let keys = key_refresh::keep_fresh(self.live.clone(), self.metrics.clone());
+        let keys = key_refresh::keep_fresh(
+            self.live.clone(),
+            self.store.in_flight().clone(),
+            self.metrics.clone(),
+        );
         let (attached, is_attached) = mpsc::channel();
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach();

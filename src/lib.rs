@@ -21,7 +21,7 @@
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |
 //! | [`live`] | the config in force with what is derived from it; a reload swaps it whole | config, upstream |
-//! | [`key_refresh`] | the keys of tokens, kept as their file has them | live, jwt |
+//! | [`key_refresh`] | the keys of tokens, kept as their file or URL has them | live, jwt, upstream |
 //! | [`proxy`] | the life of one request; `proxy::handle` is its table of contents | store, upstream |
 //! | [`server`] | accepting, TLS, both versions of HTTP, limits, drain | proxy |
 //! | [`admin`] | health, stats, metrics, purge, explain | proxy, store, metrics |

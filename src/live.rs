@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, Route, Settings};
+use crate::config::{Config, KeyOrigin, Route, Settings};
 use crate::http_cache::Policy;
 use crate::in_flight::InFlight;
 use crate::jwt::{JwtConfigError, Verifier};
@@ -42,7 +42,7 @@ pub struct Live {
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
     /// The connection pool.
-    #[error(transparent)]
+    #[error("[upstream]: {0}")]
     Pool(#[from] PoolError),
     /// The token verifier.
     #[error("[jwt]: {0}")]
@@ -79,6 +79,16 @@ impl Live {
             source,
             config,
         })
+    }
+
+    /// Goes on with the keys that were fetched under `old` from the same URL.
+    pub fn keep_fetched_keys(&self, old: &Live) {
+        let origin = |live: &'_ Live| live.config.jwt.as_ref().map(|jwt| jwt.origin.clone());
+        let is_same =
+            matches!(origin(self), Some(KeyOrigin::Url(_))) && origin(self) == origin(old);
+        if let Some((verifier, old)) = self.jwt.as_ref().zip(old.jwt.as_ref()).filter(|_| is_same) {
+            verifier.take_keys_of(old);
+        }
     }
 
     /// What a rule, or what stands for one where none matches, has of its own, of its groups or of the defaults.

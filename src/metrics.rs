@@ -1,8 +1,10 @@
 //! Every metric name, once. Counters are resolved when a rule is made, not per request.
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
@@ -30,11 +32,13 @@ pub struct Metrics {
     pub purges: IntCounterVec,
     /// `pannier_purges_again_total`: purges carried out again a while after their write.
     pub purges_again: IntCounter,
+    /// `pannier_uncovered_writes_total{method,path}`
+    pub uncovered_writes: UncoveredWrites,
     /// `pannier_purge_variables_absent_total{rule}`: variables a write lacked, so the purge was widened.
     pub purge_variables_absent: IntCounterVec,
     /// `pannier_purge_lists_too_long_total{rule}`: those of them that were lists with too many values.
     pub purge_lists_too_long: IntCounterVec,
-    /// `pannier_purged_entries_total{tier}`
+    /// `pannier_purged_entries_total{tier,kind}`
     pub purged_entries: IntCounterVec,
     /// `pannier_evictions_total{tier,priority}`
     pub evictions: IntCounterVec,
@@ -76,6 +80,8 @@ pub struct Metrics {
     pub config_reloads: IntCounterVec,
     /// `pannier_jwks_refreshes_total{result}`: ok, error.
     pub jwks_refreshes: IntCounterVec,
+    /// `pannier_jwks_last_success_time_seconds`: when the keys of `[jwt]` were last found to be as they are.
+    pub jwks_last_success: Gauge,
     /// `pannier_start_time_seconds`
     pub start_time: Gauge,
 }
@@ -91,6 +97,41 @@ pub struct RuleMetrics {
     /// Time from the request's head to the answer's head, by [`Source::index`].
     seconds: [Histogram; Source::ALL.len()],
     upstream_seconds: Histogram,
+}
+
+/// Writes that no purge rule covers, by method and the shape of their path.
+#[derive(Debug)]
+pub struct UncoveredWrites {
+    counters: IntCounterVec,
+    seen: Mutex<HashSet<(String, String)>>,
+}
+
+impl UncoveredWrites {
+    /// The most shapes that are told apart (promise I7); the rest is counted under [`UncoveredWrites::OTHER`].
+    pub const MAX_SHAPES: usize = 100;
+
+    /// The path of the rest.
+    pub const OTHER: &str = "other";
+
+    /// Counts one; whether it is the first of its kind.
+    pub fn note(&self, method: &str, shape: &str) -> bool {
+        let kind = (method.to_owned(), shape.to_owned());
+        let (is_told_apart, is_first) = {
+            let mut seen = self.seen.lock();
+            let is_known = seen.contains(&kind);
+            let has_room = seen.len() < Self::MAX_SHAPES;
+            if !is_known && has_room {
+                seen.insert(kind);
+            }
+            (is_known || has_room, !is_known && has_room)
+        };
+        let labels = match is_told_apart {
+            true => [method, shape],
+            false => [Self::OTHER; 2],
+        };
+        self.counters.with_label_values(&labels).inc();
+        is_first
+    }
 }
 
 impl Metrics {
@@ -129,6 +170,15 @@ impl Metrics {
                 "Purges carried out, by purge rule.",
                 &["rule"],
             ),
+            uncovered_writes: UncoveredWrites {
+                counters: register_counters(
+                    r,
+                    "pannier_uncovered_writes_total",
+                    "Successful writes near a route that no purge rule matches.",
+                    &["method", "path"],
+                ),
+                seen: Mutex::default(),
+            },
             purges_again: register_counters(
                 r,
                 "pannier_purges_again_total",
@@ -151,8 +201,8 @@ impl Metrics {
             purged_entries: register_counters(
                 r,
                 "pannier_purged_entries_total",
-                "Entries removed by purges.",
-                &["tier"],
+                "Entries removed by purges, or made stale by soft ones.",
+                &["tier", "kind"],
             ),
             evictions: register_counters(
                 r,
@@ -253,18 +303,24 @@ impl Metrics {
                 "Renewals of the keys of [jwt], by result.",
                 &["result"],
             ),
-            start_time: {
-                let start = Gauge::new(
-                    "pannier_start_time_seconds",
-                    "Start of the process, seconds since 1970.",
-                )
-                .expect("a valid name");
-                r.register(Box::new(start.clone()))
-                    .expect("registered once");
-                start
-            },
+            jwks_last_success: register_time(
+                r,
+                "pannier_jwks_last_success_time_seconds",
+                "Last renewal of the keys of [jwt], seconds since 1970.",
+            ),
+            start_time: register_time(
+                r,
+                "pannier_start_time_seconds",
+                "Start of the process, seconds since 1970.",
+            ),
             registry,
         }
+    }
+
+    /// Counts entries that a purge removed from a tier, or made stale there.
+    pub fn purged(&self, tier: &str, kind: &str, entries: usize) {
+        let purged = self.purged_entries.with_label_values(&[tier, kind]);
+        purged.inc_by(entries as u64);
     }
 
     /// Counts what was stored for rule `name`, empty for unmatched requests, and is no more.
@@ -342,6 +398,14 @@ impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+fn register_time(registry: &Registry, name: &str, help: &str) -> Gauge {
+    let metric = Gauge::new(name, help).expect("a valid name");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("registered once");
+    metric
 }
 
 fn register_counters(

@@ -85,7 +85,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "key_refresh",
-        &["clock", "config", "jwt", "live", "metrics"],
+        &[
+            "body",
+            "clock",
+            "config",
+            "http_cache",
+            "in_flight",
+            "jwt",
+            "live",
+            "metrics",
+            "upstream",
+        ],
     ),
     (
         "proxy",

@@ -237,6 +237,7 @@ async fn purge(
     tracing::info!(
         selectors = wanted.len(),
         everything = wanted.everything,
+        soft = wanted.soft,
         "admin: purge"
     );
     let purged = admin.store.purge(wanted.into_purge()).await;

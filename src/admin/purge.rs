@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::refusal::{MAX_SELECTORS, Refusal};
-use crate::routes::{Pattern, Purge};
+use crate::routes::{Pattern, Purge, PurgeKind};
 
 /// The body of `POST /purge`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,6 +17,8 @@ pub struct PurgeRequest {
     pub tags: Vec<String>,
     /// All of it.
     pub everything: bool,
+    /// It stays, and is stale from then on.
+    pub soft: bool,
 }
 
 impl PurgeRequest {
@@ -25,10 +27,15 @@ impl PurgeRequest {
         let literal = |text: &String| Pattern::literal(text);
         let keys = self.keys.iter().map(literal);
         let patterns = self.patterns.iter().map(|glob| Pattern::parse(glob));
-        Purge {
+        let purge = Purge {
+            kind: PurgeKind::Hard,
             everything: self.everything,
             keys: keys.chain(patterns).collect(),
             tags: self.tags.iter().map(literal).collect(),
+        };
+        match self.soft {
+            true => purge.into_soft(),
+            false => purge,
         }
     }
 

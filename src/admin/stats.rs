@@ -35,6 +35,8 @@ pub struct Stats {
     pub redis: Redis,
     /// What verifies tokens; null without `[jwt]`.
     pub jwt: Option<Tokens>,
+    /// Successful writes near a route that no purge rule matches, the most frequent first.
+    pub uncovered_writes: Vec<UncoveredWrite>,
     /// By rule name.
     pub rules: BTreeMap<String, Traffic>,
     /// By priority.
@@ -116,6 +118,17 @@ pub struct Tokens {
     pub last_success: Option<u64>,
     /// Why they have not been renewed since.
     pub last_error: Option<String>,
+}
+
+/// Writes of one kind that no purge rule matches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct UncoveredWrite {
+    /// How many succeeded.
+    pub count: u64,
+    /// Their method.
+    pub method: String,
+    /// Their path, with `{id}` for what looks like an id.
+    pub path: String,
 }
 
 /// Whether Redis can be used.
@@ -201,6 +214,7 @@ pub fn summarize(
         memory: sum_usage(families, "memory"),
         redis: summarize_redis(families, status),
         jwt,
+        uncovered_writes: list_uncovered(families),
         rules: rules
             .iter()
             .map(|(name, tally)| (name.clone(), tally.summarize()))
@@ -210,6 +224,19 @@ pub fn summarize(
             .map(|priority| (priority.as_str(), sum_priority(families, priority.as_str())))
             .collect(),
     }
+}
+
+fn list_uncovered(families: &[MetricFamily]) -> Vec<UncoveredWrite> {
+    let samples = find_samples(families, "pannier_uncovered_writes_total");
+    let mut all: Vec<_> = samples
+        .map(|metric| UncoveredWrite {
+            count: metric.get_counter().get_value() as u64,
+            method: label(metric, "method").to_owned(),
+            path: label(metric, "path").to_owned(),
+        })
+        .collect();
+    all.sort_unstable_by(|a, b| b.cmp(a));
+    all
 }
 
 fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {

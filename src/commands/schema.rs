@@ -79,6 +79,9 @@ fn describe_kind(kind: Kind) -> Value {
         Kind::OneOf(words) => json!({
             "anyOf": [{ "enum": words }, { "type": "string", "pattern": VARIABLE }]
         }),
+        Kind::TextOrTexts => {
+            json!({ "anyOf": [describe_kind(Kind::Text), describe_kind(Kind::Texts)] })
+        }
         Kind::Texts => json!({ "type": "array", "items": describe_kind(Kind::Text) }),
         Kind::ManyOf(words) => {
             json!({ "type": "array", "items": describe_kind(Kind::OneOf(words)) })
@@ -112,7 +115,7 @@ fn read_default(field: &Field) -> Option<Value> {
     Some(match field.kind {
         Kind::Count(..) => json!(text.parse::<u64>().ok()?),
         Kind::Flag => json!(text == "true"),
-        Kind::ManyOf(_) | Kind::Texts | Kind::Counts(..) => {
+        Kind::ManyOf(_) | Kind::Texts | Kind::TextOrTexts | Kind::Counts(..) => {
             json!(text.split(',').collect::<Vec<_>>())
         }
         _ => json!(text),

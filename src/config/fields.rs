@@ -66,6 +66,8 @@ pub(crate) enum Kind {
     OneOf(&'static [&'static str]),
     /// A list of texts.
     Texts,
+    /// A text, or a list of them.
+    TextOrTexts,
     /// A list of these words.
     ManyOf(&'static [&'static str]),
     /// A list of whole numbers from the first to the second.
@@ -142,6 +144,7 @@ pub(super) const JWT_KEYS: &[&str] = &[
     "public_key",
     "public_key_file",
     "jwks_file",
+    "jwks_url",
 ];
 
 /// The whole file.

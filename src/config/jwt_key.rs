@@ -5,7 +5,7 @@ use std::fmt;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 
-use super::{JwtKey, KeyForm, KeyOrigin};
+use super::{JwksUrl, JwtKey, KeyForm, KeyOrigin, Target};
 
 /// RFC 7518 §3.2: a key at least as long as the hash of HS256.
 const LEAST_SECRET: usize = 32;
@@ -32,7 +32,18 @@ impl fmt::Display for KeyOrigin {
         match self {
             KeyOrigin::Config => f.write_str("config"),
             KeyOrigin::File(path) => path.display().fmt(f),
+            KeyOrigin::Url(url) => url.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for JwksUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.target {
+            Target::Https(_) => "https",
+            Target::Http(_) | Target::Unix(_) => "http",
+        };
+        write!(f, "{scheme}://{}{}", self.host, self.path)
     }
 }
 

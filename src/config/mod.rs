@@ -42,7 +42,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use crate::entry::Priority;
 use crate::http_cache::Policy;
 use crate::routes::{Conditions, IgnoreQuery, KeyedCredentials, LenientMatcher};
-use crate::routes::{Matcher, PathSpelling, StoreWhen, Template};
+use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
 /// A config that cannot be wrong.
 #[derive(Clone, Debug)]
@@ -266,6 +266,8 @@ pub struct Defaults {
     pub trusted_identity: Vec<HeaderName>,
     /// Fields that make the app take a request for another one.
     pub unsafe_headers: Vec<HeaderName>,
+    /// Fields by which the answer to a write names tags to purge.
+    pub purge_fields: Vec<HeaderName>,
     /// Fields that say who asks as `Authorization` does, beside those that do by their name.
     pub credential_headers: Vec<HeaderName>,
     /// What the key of unmatched requests carries of a requester.
@@ -307,6 +309,8 @@ pub struct Settings {
     pub downstream: Option<HeaderValue>,
     /// What the body must be for storing.
     pub store_when: StoreWhen,
+    /// Whether clients do not see the fields that name tags.
+    pub strips_tag_fields: bool,
     /// Whether what only the end of its connection ends may be stored.
     pub close_delimited: bool,
     /// What `%2F` in a path is.
@@ -339,8 +343,8 @@ pub struct Jwt {
     pub algorithms: Vec<String>,
     /// Required `iss`.
     pub issuer: Option<String>,
-    /// Required `aud`.
-    pub audience: Option<String>,
+    /// `aud` has to have one of these; none: any.
+    pub audience: Vec<String>,
     /// Allowed clock difference for `exp` and `nbf`. Default 0 s.
     pub leeway: Duration,
 }
@@ -352,6 +356,8 @@ pub enum JwtSource {
     Authorization,
     /// A cookie's value.
     Cookie(String),
+    /// Another header field; the scheme `Bearer` may stand before the token.
+    Header(HeaderName),
 }
 
 /// The verifying key.
@@ -383,6 +389,25 @@ pub enum KeyOrigin {
     Config,
     /// This file, which may be replaced at any time.
     File(PathBuf),
+    /// This URL; until it has been fetched there is no key.
+    Url(JwksUrl),
+}
+
+/// Where a JWKS document is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksUrl {
+    /// `https://…`, or `http://…` of this machine; never a unix socket.
+    pub target: Target,
+    /// Host and port as written.
+    pub host: String,
+    /// Path and query.
+    pub path: String,
+    /// A PEM file of further certificate authorities.
+    pub ca_file: Option<PathBuf>,
+    /// How long keys still count that could not be renewed in time. Default 1 h.
+    pub stale: Duration,
+    /// The least time between two fetches. No key of the file: 30 s, unless a test has less time.
+    pub least: Duration,
 }
 
 /// The admin interface.
@@ -524,6 +549,8 @@ pub struct PurgeRule {
     pub methods: Vec<Method>,
     /// This rule's path alone.
     pub matcher: Matcher<()>,
+    /// Whether what it covers is removed, or stays and is stale.
+    pub kind: PurgeKind,
     /// What the write and its answer must be.
     pub when: Conditions,
     /// What they must not be.

@@ -141,6 +141,13 @@ impl Entry {
             })
     }
 
+    /// Ends the freshness of all of its variants at `at`, where no soft purge has done so before.
+    pub fn soften(&mut self, at: SystemTime) {
+        for variant in &mut self.variants {
+            Arc::make_mut(variant).stored.soften(at);
+        }
+    }
+
     /// A copy without the variants that `keep` refuses; `None` if none is left.
     pub fn retain(&self, keep: impl Fn(&Variant) -> bool) -> Option<Entry> {
         let variants: Vec<_> = self
@@ -159,6 +166,15 @@ impl Entry {
             .map(|variant| variant.keep_for(now))
             .max()
             .unwrap_or_default()
+    }
+
+    /// The tags of all variants, each once.
+    pub fn tags(&self) -> Vec<Box<str>> {
+        let all = self.variants.iter().flat_map(|variant| &variant.tags);
+        let mut tags: Vec<Box<str>> = all.cloned().collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
     }
 
     /// The highest priority of its variants.

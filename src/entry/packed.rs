@@ -3,6 +3,8 @@
 //! Texts in it, the key and each distinct tag, are named by where they begin, so that an index of
 //! them needs no copies.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 
 use super::codec::{self, Content};
@@ -10,7 +12,11 @@ use super::{Entry, weight};
 
 /// A key and its entry as bytes; clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Packed(Bytes);
+pub(crate) struct Packed {
+    bytes: Bytes,
+    /// When the entry was purged softly since it was packed.
+    softened: Option<SystemTime>,
+}
 
 impl Packed {
     /// Where the key stands.
@@ -25,48 +31,65 @@ impl Packed {
         let mut out = Vec::with_capacity(size);
         codec::write_string(&mut out, key.as_bytes());
         content.write(&mut out);
-        Packed(share(out))
+        Packed {
+            bytes: share(out),
+            softened: None,
+        }
     }
 
     /// The entry; its bodies and field values are slices of these bytes. `None` never happens to what
     /// [`Packed::new`] made.
     pub(crate) fn entry(&self) -> Option<Entry> {
-        codec::read_content(&self.0, self.behind_key())
+        let mut entry = codec::read_content(&self.bytes, self.behind_key())?;
+        if let Some(at) = self.softened {
+            entry.soften(at);
+        }
+        Some(entry)
+    }
+
+    /// The same bytes, purged softly at `at`; `None`: they have been before.
+    pub(crate) fn softened(&self, at: SystemTime) -> Option<Packed> {
+        self.softened.is_none().then(|| Packed {
+            bytes: self.bytes.clone(),
+            softened: Some(at),
+        })
     }
 
     /// The text that begins at `at`.
     pub(crate) fn text(&self, at: u32) -> &[u8] {
-        codec::read_text(&self.0, &mut (at as usize)).unwrap_or_default()
+        codec::read_text(&self.bytes, &mut (at as usize)).unwrap_or_default()
     }
 
     /// Where its distinct tags begin.
     pub(crate) fn tags(&self) -> impl Iterator<Item = u32> {
         let mut at = self.behind_key();
-        let count = codec::read_number(&self.0, &mut at).unwrap_or_default();
+        let count = codec::read_number(&self.bytes, &mut at).unwrap_or_default();
         (0..count).map_while(move |_| {
             let begin = u32::try_from(at).ok()?;
-            codec::read_text(&self.0, &mut at).map(|_| begin)
+            codec::read_text(&self.bytes, &mut at).map(|_| begin)
         })
     }
 
     /// All of it.
     pub(crate) fn bytes(&self) -> &Bytes {
-        &self.0
+        &self.bytes
     }
 
-    /// Whether these are the same bytes in memory, not only equal ones.
+    /// Whether these are the same bytes in memory, not only equal ones, and no soft purge came between.
     pub(crate) fn is(&self, other: &Packed) -> bool {
-        self.0.as_ptr() == other.0.as_ptr() && self.0.len() == other.0.len()
+        self.bytes.as_ptr() == other.bytes.as_ptr()
+            && self.bytes.len() == other.bytes.len()
+            && self.softened == other.softened
     }
 
     /// The memory it takes beside itself.
     pub(crate) fn weight(&self) -> usize {
-        weight::buffer(self.0.len())
+        weight::buffer(self.bytes.len())
     }
 
     fn behind_key(&self) -> usize {
         let mut at = Self::KEY as usize;
-        codec::read_text(&self.0, &mut at);
+        codec::read_text(&self.bytes, &mut at);
         at
     }
 }
@@ -125,7 +148,7 @@ mod tests {
         #[test]
         fn it_takes_just_its_size(held in any_entry()) {
             let packed = Packed::new("key", &held, Bytes::from);
-            let bytes = Vec::from(packed.0);
+            let bytes = Vec::from(packed.bytes);
             prop_assert_eq!(bytes.capacity(), bytes.len());
         }
     }

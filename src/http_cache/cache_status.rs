@@ -17,6 +17,9 @@
 //! | `detail` | §2.8 | the [`Reason`] |
 //! | `rule` | | the route's name |
 //! | `not-stored` | | the [`Reason`] against storing |
+//! | `purged` | | of a write: how many entries it took from the store |
+//! | `rules` | | of a write: the purge rules that did, with commas between them |
+//! | `purge-pending` | | of a write: Redis could not be reached, so its part is yet to be done |
 //!
 //! What each reason says of `hit` and `fwd`. Where a reason tells how a forward ended, and not why there
 //! was one ([`CacheStatus::because`]), that reason's own `fwd` goes first:
@@ -30,7 +33,7 @@
 //! | `fwd=vary-miss` | `vary-miss` |
 //! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, without a because; what was not stored: `status`, `no-store`, `private`, `set-cookie`, `vary-any`, `authorization`, `cookie`, `unaccepted-coding`, `no-freshness`, `event-stream`, `too-large`, `in-flight-full`, `fills-full`, `unwanted`, `incomplete`, `close-delimited`, `fenced`, `lease-lost`, `budget-full`, `missing-tag`, `too-many-tags`, `store-when`, `too-many-variants`, `too-many-groups` |
 //! | `fwd=request` | `request-directive`, `request-no-store` |
-//! | `fwd=stale` | `stale`, `no-cache`; `revalidated` and `stale-if-error` without a because |
+//! | `fwd=stale` | `stale`, `soft-purged`, `no-cache`; `revalidated` and `stale-if-error` without a because |
 //! | `fwd=partial` | `partial` |
 //! | neither | answered here: `only-if-cached`, `bad-request`, `max-forwards`, `ready-path` |
 
@@ -60,6 +63,19 @@ pub struct CacheStatus<'a> {
     pub collapsed: bool,
     /// The key, if `[defaults] cache_status_key` has it shown.
     pub key: Option<&'a str>,
+    /// What a write took from the store.
+    pub purged: Option<&'a WritePurge>,
+}
+
+/// What a write took from the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WritePurge {
+    /// How many entries, of the tier that lost more; `None`: that is not known yet.
+    pub entries: Option<usize>,
+    /// The purge rules that were carried out, with commas between them.
+    pub rules: String,
+    /// Whether Redis could not be reached, so that its part is yet to be done.
+    pub is_pending: bool,
 }
 
 impl<'a> CacheStatus<'a> {
@@ -74,6 +90,7 @@ impl<'a> CacheStatus<'a> {
             stored: None,
             collapsed: false,
             key: None,
+            purged: None,
         }
     }
 
@@ -109,6 +126,9 @@ impl<'a> CacheStatus<'a> {
             text.push_str("; not-stored=");
             text.push_str(reason.as_str());
         }
+        if let Some(purged) = self.purged {
+            push_purged(&mut text, purged);
+        }
         HeaderValue::try_from(text).expect("structured fields are visible ASCII")
     }
 
@@ -138,6 +158,20 @@ impl<'a> CacheStatus<'a> {
         if self.collapsed || self.reason == Reason::Collapsed {
             text.push_str("; collapsed");
         }
+    }
+}
+
+fn push_purged(text: &mut String, purged: &WritePurge) {
+    if let Some(entries) = purged.entries {
+        text.push_str("; purged=");
+        text.push_str(itoa::Buffer::new().format(entries));
+    }
+    if !purged.rules.is_empty() {
+        text.push_str("; rules=");
+        push_string(text, &purged.rules);
+    }
+    if purged.is_pending {
+        text.push_str("; purge-pending");
     }
 }
 
@@ -185,7 +219,7 @@ fn handling(reason: Reason) -> Handling {
         Reason::Hit | Reason::StaleWhileRevalidate | Reason::MaxStale => Handling::Hit,
         // These went forward first; only what never does is a hit.
         Reason::StaleIfError | Reason::Revalidated => STALE,
-        Reason::Stale | Reason::NoCache => STALE,
+        Reason::Stale | Reason::SoftPurged | Reason::NoCache => STALE,
         Reason::Miss | Reason::Collapsed | Reason::CoalesceTimeout => URI_MISS,
         Reason::VaryMiss => VARY_MISS,
         Reason::Partial => PARTIAL,
@@ -227,10 +261,10 @@ fn handling(reason: Reason) -> Handling {
         | Reason::LeaseLost
         | Reason::BudgetFull
         | Reason::MissingTag
-        | Reason::TooManyTags
         | Reason::StoreWhen
         | Reason::TooManyVariants
         | Reason::TooManyGroups
+        | Reason::TooManyTags
         | Reason::UpstreamError
         | Reason::UpstreamTimeout => MISS,
     }

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::directives::{MAX_DELTA, ResponseDirectives, parse_delta};
-use super::{CacheControlMode, Exchange, Policy, Stored};
+use super::directives::{MAX_DELTA, Reach, ResponseDirectives, parse_delta};
+use super::{CacheControlMode, Exchange, Policy, Reason, Stored};
 
 /// The longest lifetime guessed from `Last-Modified`.
 const MAX_HEURISTIC: Duration = Duration::from_secs(24 * 3600);
@@ -17,24 +17,60 @@ impl Stored {
         date(&self.headers).unwrap_or(self.response_time)
     }
 
-    /// Whether it is fresh (§4.2): its lifetime exceeds its age.
+    /// Whether it is fresh (§4.2): its lifetime exceeds its age, and it was not purged softly.
     pub fn is_fresh(&self, now: SystemTime) -> bool {
-        self.lifetime > self.age(now)
+        self.softened.is_none() && self.lifetime > self.age(now)
     }
 
-    /// How long past its lifetime it is; zero while fresh.
+    /// How long past its lifetime it is, or past the soft purge that ended it sooner; zero while fresh.
     pub fn staleness(&self, now: SystemTime) -> Duration {
-        self.age(now).saturating_sub(self.lifetime)
+        let past = self.age(now).saturating_sub(self.fresh_for());
+        match self.softened {
+            // The clock that the purge was stamped by may be a little ahead of this one.
+            Some(_) => past.max(Duration::from_millis(1)),
+            None => past,
+        }
+    }
+
+    /// The age at which it ceases to be fresh: at its lifetime, or sooner if it was purged softly.
+    pub(crate) fn fresh_for(&self) -> Duration {
+        let softened = self.softened.map(|at| self.age(at));
+        self.lifetime.min(softened.unwrap_or(Duration::MAX))
+    }
+
+    /// Ends its freshness at `at`, unless a soft purge has done so before.
+    pub fn soften(&mut self, at: SystemTime) {
+        self.softened = Some(self.softened.map_or(at, |before| before.min(at)));
+    }
+
+    /// Why it is not fresh, as far as that is its own doing or a soft purge's.
+    pub(crate) fn why_stale(&self, now: SystemTime) -> Reason {
+        match self.softened {
+            Some(_) if self.lifetime > self.age(now) => Reason::SoftPurged,
+            _ => Reason::Stale,
+        }
     }
 
     /// Freshness left in whole seconds, negative when stale.
     pub fn ttl(&self, now: SystemTime) -> i64 {
-        let left = self.lifetime.saturating_sub(self.age(now));
+        let left = self.fresh_for().saturating_sub(self.age(now));
         let past = self.staleness(now);
         // Both are rounded down in time: half a second past the end is −1, not 0.
         let past = past.as_secs() + u64::from(past.subsec_nanos() > 0);
         clamp(left.as_secs()) - clamp(past)
     }
+}
+
+/// How much longer a response that has just arrived says it is fresh; `None`: it does not say.
+pub fn stated_rest(response: &Exchange<'_>) -> Option<Duration> {
+    let directives = ResponseDirectives::of(response.headers);
+    // §5.2.2.4, §5.2.2.5: each time it is to be asked for anew.
+    if directives.no_store || directives.no_cache == Reach::Whole {
+        return Some(Duration::ZERO);
+    }
+    let stated = stated(response, &directives)?;
+    let age = age_at_arrival(response, date(response.headers));
+    Some(stated.saturating_sub(age))
 }
 
 fn clamp(seconds: u64) -> i64 {
@@ -141,6 +177,10 @@ pub(super) fn initial_age(
     {
         return Duration::ZERO;
     }
+    age_at_arrival(response, date)
+}
+
+fn age_at_arrival(response: &Exchange<'_>, date: Option<SystemTime>) -> Duration {
     let apparent = date
         .and_then(|date| response.response_time.duration_since(date).ok())
         // `Date` has whole seconds; a fraction of one is not age.

@@ -47,6 +47,8 @@ reasons! {
     VaryMiss = "vary-miss",
     /// A stored response is stale (RFC 9111 §4.2).
     Stale = "stale",
+    /// A stored response was purged softly, and is stale since (RFC 9111 §4.2.4 allows it to be kept).
+    SoftPurged = "soft-purged",
     /// A stored response says `no-cache` (RFC 9111 §5.2.2.4).
     NoCache = "no-cache",
     /// The request's own directives refuse what is stored (RFC 9111 §5.2.1).
@@ -126,7 +128,7 @@ reasons! {
     BudgetFull = "budget-full",
     /// The rule's `tags` name a variable that the answer lacks, so a purge could not find it.
     MissingTag = "missing-tag",
-    /// The rule's `tags` come to more than are kept with an answer.
+    /// The tags of the rule, or those that fields of the answer name, are more than are kept with it.
     TooManyTags = "too-many-tags",
     /// The rule's `store_when` does not hold for the body.
     StoreWhen = "store-when",
@@ -196,6 +198,7 @@ impl Reason {
                 Reason::Miss
                 | Reason::VaryMiss
                 | Reason::Stale
+                | Reason::SoftPurged
                 | Reason::NoCache
                 | Reason::RequestDirective
                 | Reason::OnlyIfCached => Outcome::Miss,

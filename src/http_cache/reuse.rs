@@ -28,7 +28,7 @@ pub enum Reuse {
     },
     /// Ask the app whether it still holds; on failure it may be served if `stale_on_error`.
     Validate {
-        /// `Stale`, `NoCache` or `RequestDirective`.
+        /// `Stale`, `SoftPurged`, `NoCache` or `RequestDirective`.
         reason: Reason,
         /// Whether RFC 5861 §4 or the rule lets it be served if the app fails.
         stale_on_error: bool,
@@ -93,7 +93,7 @@ pub fn until_confirmed(verdict: Reuse, stored: &Stored, now: SystemTime) -> Reus
     match verdict {
         Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. } => {
             let stale_on_error = is_within(stored.stale_if_error, stored, now);
-            validate_or_fetch(stored, Reason::Stale, stale_on_error)
+            validate_or_fetch(stored, stored.why_stale(now), stale_on_error)
         }
         other => other,
     }
@@ -133,7 +133,7 @@ fn consider(stored: &Stored, directives: &RequestDirectives, now: SystemTime) ->
     if !stale_unwished && is_within(stored.stale_while_revalidate, stored, now) {
         return Reuse::ServeAndRefresh { age, ttl };
     }
-    validate_or_fetch(stored, Reason::Stale, stale_on_error)
+    validate_or_fetch(stored, stored.why_stale(now), stale_on_error)
 }
 
 /// §5.2.1.1 and §5.2.1.3: too old for this client, or not fresh for long enough.
@@ -144,7 +144,7 @@ fn client_refuses(stored: &Stored, directives: &RequestDirectives, now: SystemTi
         .is_some_and(|limit| limit.is_zero() || stored.age(now) > limit);
     let too_short = directives
         .min_fresh
-        .is_some_and(|needed| stored.lifetime < stored.age(now).saturating_add(needed));
+        .is_some_and(|needed| stored.fresh_for() < stored.age(now).saturating_add(needed));
     too_old || too_short
 }
 

@@ -10,7 +10,9 @@ use http::{HeaderMap, Method, StatusCode};
 use super::directives::{Reach, ResponseDirectives};
 use super::fields::Storing;
 use super::vary::Selector;
-use super::{Part, Policy, Reason, RequestHead, Stored, fields, freshness, groups, vary};
+use super::{
+    Part, Policy, Reason, RequestHead, Stored, fields, freshness, groups, tag_fields, vary,
+};
 
 /// A response's head with the times around it.
 #[derive(Clone, Copy, Debug)]
@@ -216,6 +218,9 @@ fn each_refusal(
     if groups::of(response.headers).is_err() {
         found(Reason::TooManyGroups)?;
     }
+    if tag_fields::of(response.headers, &policy.tag_fields).is_err() {
+        found(Reason::TooManyTags)?;
+    }
     // Not RFC 9111 (§7.3 warns of it): a cookie is for one person unless somebody says otherwise.
     if response.headers.contains_key(SET_COOKIE) && storing.keeps_cookies() {
         found(Reason::SetCookie)?;
@@ -306,6 +311,7 @@ pub(super) fn assembled(
         no_cache,
         shareable: directives.permit_sharing(),
         part: None,
+        softened: None,
     }
 }
 

@@ -1,10 +1,13 @@
 //! The keys in force at one time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Header, Validation};
 use serde_json::Value;
 
 use super::JwtConfigError;
+use super::decisions::Decisions;
 use crate::config::JwtKey;
 use crate::routes::json::Document;
 
@@ -13,6 +16,10 @@ use crate::routes::json::Document;
 pub(super) struct KeySet {
     made_of: JwtKey,
     keys: Vec<Key>,
+    /// What they have signed.
+    pub(super) decisions: Decisions,
+    /// Whether a token named a key that is not among them.
+    missed: AtomicBool,
 }
 
 /// A key and the only algorithms it is used with: a public key must never verify an HMAC
@@ -35,22 +42,25 @@ impl KeySet {
         Ok(KeySet {
             made_of: made_of.clone(),
             keys,
+            decisions: Decisions::default(),
+            missed: AtomicBool::new(false),
         })
     }
 
-    pub(super) fn is_made_of(&self, key: &JwtKey) -> bool {
-        self.made_of == *key
+    /// Whether a token has named a key that is not among them since this was asked last.
+    pub(super) fn take_missed(&self) -> bool {
+        self.missed.swap(false, Ordering::Relaxed)
+    }
+
+    /// The text that they were made of.
+    pub(super) fn made_of(&self) -> &JwtKey {
+        &self.made_of
     }
 
     /// How many keys are for an allowed algorithm.
     pub(super) fn count_useful(&self) -> usize {
         let useful = self.keys.iter().filter(|key| !key.algorithms.is_empty());
         useful.count()
-    }
-
-    /// Whether no token could ever be verified.
-    pub(super) fn is_useless(&self) -> bool {
-        self.count_useful() == 0
     }
 
     /// The claims of a token that one of the keys has signed, whatever they say.
@@ -68,6 +78,9 @@ impl KeySet {
     fn candidates(&self, header: &Header) -> impl Iterator<Item = &Key> {
         let named = |key: &&Key| header.kid.is_some() && key.id == header.kid;
         let is_named = self.keys.iter().any(|key| named(&key));
+        if header.kid.is_some() && !is_named {
+            self.missed.store(true, Ordering::Relaxed);
+        }
         self.keys
             .iter()
             .filter(move |key| !is_named || named(key))

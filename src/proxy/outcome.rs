@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use super::request::admit::Refusal;
 use super::request::context::RequestContext;
 use crate::body::Body;
-use crate::http_cache::cache_status::CacheStatus;
+use crate::http_cache::cache_status::{CacheStatus, WritePurge};
 use crate::http_cache::directives::TARGETS;
+use crate::http_cache::tag_fields::SOFT_PURGE;
 use crate::http_cache::{self as cache, Reason, Source, remove};
 use crate::live::{Live, Rule};
 
@@ -27,6 +28,8 @@ pub(super) struct Outcome {
     fwd_status: Option<StatusCode>,
     stored: Option<Result<(), Reason>>,
     collapsed: bool,
+    /// What a write took from the store.
+    purged: Option<Box<WritePurge>>,
     /// Whether `Cache-Status` is among the fields.
     has_cache_status: bool,
 }
@@ -52,6 +55,7 @@ impl Outcome {
             fwd_status: None,
             stored: None,
             collapsed: false,
+            purged: None,
             has_cache_status: false,
         }
     }
@@ -112,6 +116,14 @@ impl Outcome {
         }
     }
 
+    /// What it took from the store, as a write.
+    pub(super) fn purged(self, purged: WritePurge) -> Outcome {
+        Outcome {
+            purged: Some(Box::new(purged)),
+            ..self
+        }
+    }
+
     /// The request waited for another one's fill.
     pub(super) fn collapsed(self) -> Outcome {
         Outcome {
@@ -130,6 +142,16 @@ impl Outcome {
             && self.may_be_kept(rule)
         {
             tell_downstream(self.response.headers_mut(), value.clone());
+        }
+        if rule.settings.strips_tag_fields {
+            let named = &rule.policy.tag_fields;
+            remove(self.response.headers_mut(), |name| named.contains(name));
+        }
+        let purge_fields = &context.live.config.defaults.purge_fields;
+        if !purge_fields.is_empty() {
+            remove(self.response.headers_mut(), |name| {
+                purge_fields.contains(name) || SOFT_PURGE.contains(name)
+            });
         }
         if !self.has_cache_status {
             self.add_cache_status(context);
@@ -174,6 +196,7 @@ impl Outcome {
             fwd_status: self.fwd_status,
             stored: self.stored,
             collapsed: self.collapsed,
+            purged: self.purged.as_deref(),
         };
         let fields = self.response.headers_mut();
         fields.append(CACHE_STATUS, status.to_header());

@@ -117,9 +117,75 @@ impl PatternBuilder {
     }
 }
 
+/// What a purge does with what it covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PurgeKind {
+    /// It is removed.
+    #[default]
+    Hard,
+    /// It is stale from then on, and stays for whoever may be served what is stale.
+    Soft,
+}
+
+impl PurgeKind {
+    /// Both.
+    pub const ALL: [PurgeKind; 2] = [PurgeKind::Hard, PurgeKind::Soft];
+
+    /// The word in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PurgeKind::Hard => "hard",
+            PurgeKind::Soft => "soft",
+        }
+    }
+}
+
+/// What one write purges, each in its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purges {
+    /// What is removed.
+    pub hard: Purge,
+    /// What becomes stale.
+    pub soft: Purge,
+}
+
+impl Default for Purges {
+    fn default() -> Purges {
+        Purges {
+            hard: Purge::default(),
+            soft: Purge::default().into_soft(),
+        }
+    }
+}
+
+impl Purges {
+    /// Takes in all that `purge` covers.
+    pub fn absorb(&mut self, purge: Purge) {
+        match purge.kind {
+            PurgeKind::Hard => self.hard.absorb(purge),
+            PurgeKind::Soft => self.soft.absorb(purge),
+        }
+    }
+
+    /// What covers all that these cover, each pattern once.
+    pub fn joined<'p>(purges: impl Iterator<Item = &'p Purge> + Clone) -> Purges {
+        Purges {
+            hard: Purge::joined(PurgeKind::Hard, purges.clone()),
+            soft: Purge::joined(PurgeKind::Soft, purges),
+        }
+    }
+
+    /// Whether they cover nothing.
+    pub fn is_empty(&self) -> bool {
+        self.hard.is_empty() && self.soft.is_empty()
+    }
+}
+
 /// One purge: all that a write, or an admin, makes stale at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purge {
+    /// What it does.
+    pub kind: PurgeKind,
     /// Everything in the namespace.
     pub everything: bool,
     /// Keys, as patterns.
@@ -137,10 +203,24 @@ impl Purge {
         }
     }
 
-    /// What covers all that these cover, each pattern once.
-    pub fn joined<'p>(purges: impl Iterator<Item = &'p Purge>) -> Purge {
-        let mut all = Purge::default();
-        for purge in purges {
+    /// The same, softly. Of everything, each entry is to be found: only a hard purge can void them unseen.
+    pub fn into_soft(mut self) -> Purge {
+        if std::mem::take(&mut self.everything) {
+            self.keys.push(Pattern::parse("*"));
+        }
+        Purge {
+            kind: PurgeKind::Soft,
+            ..self
+        }
+    }
+
+    /// What covers all that these of one kind cover, each pattern once.
+    pub fn joined<'p>(kind: PurgeKind, purges: impl Iterator<Item = &'p Purge>) -> Purge {
+        let mut all = Purge {
+            kind,
+            ..Purge::default()
+        };
+        for purge in purges.filter(|purge| purge.kind == kind) {
             all.everything |= purge.everything;
             all.keys.extend(purge.keys.iter().cloned());
             all.tags.extend(purge.tags.iter().cloned());
@@ -179,8 +259,9 @@ impl Purge {
         !self.everything && self.keys.is_empty() && self.tags.is_empty()
     }
 
-    /// Takes in all that `other` covers.
+    /// Takes in all that `other` of the same kind covers.
     pub fn absorb(&mut self, other: Purge) {
+        debug_assert_eq!(self.kind, other.kind);
         self.everything |= other.everything;
         self.keys.extend(other.keys);
         self.tags.extend(other.tags);

@@ -35,6 +35,8 @@ pub enum TokenField<'a> {
     Authorization,
     /// In this cookie.
     Cookie(&'a str),
+    /// In this field.
+    Header(&'a HeaderName),
 }
 
 /// Which credentials a key carries whole, and which do not matter to its rule.
@@ -172,6 +174,7 @@ impl KeyedCredentials {
         let is_keyed = move |name: &HeaderName| {
             self.headers.contains(name)
                 || *name == AUTHORIZATION && (vouched || token == Some(TokenField::Authorization))
+                || matches!(token, Some(TokenField::Header(of_token)) if of_token == name)
         };
         let says_who = |name: &HeaderName| {
             *name != COOKIE && (is_credential(name.as_str()) || self.further.contains(name))

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::memory::Memory;
-use super::redis::{AttachedTier, Tier};
+use super::redis::{AttachedTier, Masked, Tier};
 use crate::config::Outage;
 use crate::entry::Entry;
+use crate::routes::PurgeKind;
 
 /// What both tiers hold under one key.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +88,7 @@ pub(super) async fn look_in_redis(tier: &Tier, redis: Option<&AttachedTier>, key
     let Some(redis) = redis.filter(|redis| redis.session().is_some()) else {
         return Holding::Unreachable;
     };
-    if tier.journal.covers(key, &[]) {
+    if tier.journal.covering(key, &[]) == Some(PurgeKind::Hard) {
         return Holding::Purged;
     }
     let entry = match redis.get(key).await {
@@ -95,9 +96,8 @@ pub(super) async fn look_in_redis(tier: &Tier, redis: Option<&AttachedTier>, key
         Ok(None) => return Holding::Nothing,
         Err(_) => return Holding::Unreachable,
     };
-    let mut variants = entry.variants.iter();
-    if variants.any(|variant| tier.journal.covers(key, &variant.tags)) {
-        return Holding::Purged;
+    match tier.journal.mask(key, Arc::new(entry), tier.now()) {
+        Masked::Untouched(entry) | Masked::Stale(entry) => Holding::Entry(entry),
+        Masked::Hidden => Holding::Purged,
     }
-    Holding::Entry(Arc::new(entry))
 }

@@ -59,7 +59,8 @@ impl LaterPurges {
         let mut slots = self.slots.lock();
         let slot = slots.entry(self.slot_of(at)).or_default();
         let is_there = |other: &LaterPurge| {
-            other.purge.everything || (other.purge == later.purge && other.record == later.record)
+            *other.purge == Purge::of_everything()
+                || (other.purge == later.purge && other.record == later.record)
         };
         match self.len() < MAX_WAITING {
             _ if slot.iter().any(is_there) => {}

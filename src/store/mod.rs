@@ -24,15 +24,19 @@ pub use self::ticket::Ticket;
 
 use self::later::{LaterPurge, LaterPurges};
 use self::redis::{
-    AttachedTier, GRACE, HeldLease, Lease, NotPurged, Outlives, Presence, Put, Session, Tier,
+    AttachedTier, GRACE, HeldLease, Lease, Masked, NotPurged, Outlives, Presence, Put, Session,
+    Tier,
 };
 use crate::clock::Clock;
 use crate::config::{Coherence, Config, Outage};
 use crate::entry::{Entry, Variant};
-use crate::http_cache::Reason;
+use crate::http_cache::{Reason, tag_fields};
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::routes::Purge;
+use crate::routes::{Purge, PurgeKind, Purges};
+
+/// The most tags of an entry of several variants in Redis, each of which a script writes one by one.
+const MAX_TAGS: usize = 2 * tag_fields::MAX_TAGS;
 
 /// The store as one runtime sees it; clones share the memory tier and the fence.
 #[derive(Clone)]
@@ -56,9 +60,9 @@ struct Shared {
 /// What a purge did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purged {
-    /// Entries removed from memory.
+    /// Entries removed from memory, or become stale there.
     pub memory: usize,
-    /// Entries removed from Redis; `None`: no Redis is configured.
+    /// Entries removed from Redis, or become stale there; `None`: no Redis is configured.
     pub redis: Option<usize>,
     /// Redis could not be reached: the purge is kept, what it covers is not served from Redis until
     /// it lands.
@@ -231,7 +235,7 @@ impl Store {
         };
         let mark = tier.invalidation_fence.mark();
         let has_failed = tier.journal.failed_count() > 0;
-        if tier.journal.covers(key, &[]) {
+        if tier.journal.covering(key, &[]) == Some(PurgeKind::Hard) {
             return Ok(None);
         }
         let Some(entry) = redis.get(key).await?.map(Arc::new) else {
@@ -239,15 +243,19 @@ impl Store {
         };
         let fence = &tier.invalidation_fence;
         // A purge by tag that was pending when Redis answered may have landed since.
-        let landed = |tags: &[Box<str>]| has_failed && fence.covers(mark, key, Tags::Known(tags));
-        let covered = |variant: &Arc<Variant>| {
-            tier.journal.covers(key, &variant.tags) || landed(&variant.tags)
+        let landed = |variant: &Arc<Variant>| {
+            has_failed && fence.covers(mark, key, Tags::Known(&variant.tags))
         };
-        if entry.variants.iter().any(covered) {
+        if entry.variants.iter().any(landed) {
             return Ok(None);
         }
+        let now = self.shared.clock.now();
+        let entry = match tier.journal.mask(key, entry, now) {
+            Masked::Untouched(entry) => entry,
+            Masked::Stale(entry) => return Ok(Some(entry)),
+            Masked::Hidden => return Ok(None),
+        };
         if self.may_use_memory(coherence) {
-            let now = self.shared.clock.now();
             // What memory refuses is served all the same: it was in Redis when it was asked for.
             let _ = redis.put_within(session, || {
                 let memory = &self.shared.memory;
@@ -370,8 +378,8 @@ impl Store {
         }
     }
 
-    /// Removes all that `purge` covers from both tiers, and fences every fill under way (promises I2 and
-    /// I3). Where Redis cannot be reached the purge is kept, and what it covers is not served from Redis
+    /// Removes all that `purge` covers from both tiers, or makes it stale there, and fences every fill under way
+    /// (promises I2 and I3). Where Redis cannot be reached the purge is kept, and what it covers is not served from Redis
     /// until it has landed there (promise I4). Either way the journal's file knows of it in the end.
     ///
     /// If its future is dropped half-way, memory is purged, and Redis will be.
@@ -384,6 +392,7 @@ impl Store {
                 pending: false,
             };
         };
+        let kind = purge.kind;
         let unconfirmed = tier.journal.enter(Arc::clone(&purge));
         tier.invalidation_fence.purge(Arc::clone(&purge));
         let memory = self.purge_memory(&purge);
@@ -393,7 +402,7 @@ impl Store {
         };
         let pending = match sent {
             Ok(removed) => {
-                tier.count_purged(removed);
+                tier.count_purged(kind, removed);
                 if !purge.tags.is_empty() {
                     // A fetch in between could not know by its key that it was covered.
                     tier.invalidation_fence.purge(Arc::clone(&purge));
@@ -421,6 +430,31 @@ impl Store {
             redis: Some(sent.unwrap_or_default()),
             pending,
         }
+    }
+
+    /// As [`Store::purge`], what is removed and what becomes stale side by side.
+    pub async fn purge_both(&self, purges: Purges) -> [Option<Purged>; 2] {
+        let purge = |purge: Purge| async {
+            match purge.is_empty() {
+                true => None,
+                false => Some(self.purge(purge).await),
+            }
+        };
+        let (hard, soft) = tokio::join!(purge(purges.hard), purge(purges.soft));
+        [hard, soft]
+    }
+
+    /// As [`Store::purge_again`], for each that covers anything.
+    pub fn purge_both_again(
+        &self,
+        purges: &Purges,
+        after: &[Duration],
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let purges = [&purges.hard, &purges.soft].into_iter();
+        let some = purges.filter(|purge| !purge.is_empty() && !after.is_empty());
+        let records = some.map(|purge| self.purge_again(&Arc::new(purge.clone()), after));
+        let records = futures_util::future::join_all(records);
+        async move { drop(records.await) }
     }
 
     /// Has `purge` carried out again after each of these times from now. What this returns tells Redis, so that others
@@ -483,9 +517,9 @@ impl Store {
         }
         let again = &self.shared.metrics.purges_again;
         again.inc_by(purges.len() as u64);
-        let purge = Purge::joined(purges.iter().map(|purge| &**purge));
-        let done = self.purge(purge).await;
-        tracing::debug!(purges = purges.len(), ?done, "purged again");
+        let purges = Purges::joined(purges.iter().map(|purge| &**purge));
+        let done = self.purge_both(purges).await;
+        tracing::debug!(?done, "purged again");
         if let Some(redis) = self.redis.as_ref().filter(|_| !records.is_empty()) {
             redis.forget_later(&records).await;
         }
@@ -631,11 +665,18 @@ impl Store {
         shared.memory.add(key, variant, &shared.fence, *mark, now)
     }
 
-    /// The entry that was found with the lease, with `variant` added.
+    /// The entry that was found with the lease, with `variant` added; alone, where all together have too many tags for
+    /// one script.
     fn merge(&self, lease: &HeldLease, variant: &Arc<Variant>, now: SystemTime) -> Entry {
         let base = lease.base().cloned().unwrap_or_default();
         self.count_turned_out(&base, variant, now);
-        base.with(Arc::clone(variant), now)
+        let entry = base.with(Arc::clone(variant), now);
+        let named: usize = entry.variants.iter().map(|held| held.tags.len()).sum();
+        if named > MAX_TAGS && entry.tags().len() > MAX_TAGS {
+            let variants = vec![Arc::clone(variant)];
+            return Entry { variants };
+        }
+        entry
     }
 
     fn count_turned_out(&self, held: &Entry, variant: &Variant, now: SystemTime) {
@@ -646,13 +687,15 @@ impl Store {
         }
     }
 
-    /// Fences the fills under way and purges memory; returns how many entries went.
+    /// Fences the fills under way and purges memory; returns how many entries that removed or made stale.
     fn purge_memory(&self, purge: &Arc<Purge>) -> usize {
         self.shared.fence.purge(Arc::clone(purge));
-        let removed = self.shared.memory.purge(purge);
-        let purged = &self.shared.metrics.purged_entries;
-        purged.with_label_values(&["memory"]).inc_by(removed as u64);
-        removed
+        let Shared { memory, clock, .. } = &*self.shared;
+        let purged = memory.purge(purge, clock.now());
+        self.shared
+            .metrics
+            .purged("memory", purge.kind.as_str(), purged);
+        purged
     }
 }
 

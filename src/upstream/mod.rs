@@ -112,8 +112,8 @@ impl UpstreamError {
 /// Why a pool cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
-    /// `[upstream] ca_file` cannot be read or holds no certificate.
-    #[error("[upstream] ca_file {path}: {reason}")]
+    /// `ca_file` cannot be read or holds no certificate.
+    #[error("ca_file {path}: {reason}")]
     CaFile {
         /// The file.
         path: String,
@@ -121,9 +121,7 @@ pub enum PoolError {
         reason: String,
     },
     /// The system has no certificate authorities.
-    #[error(
-        "no certificate authorities on this system: install ca-certificates or set [upstream] ca_file"
-    )]
+    #[error("no certificate authorities on this system: install ca-certificates or set a ca_file")]
     NoRoots,
 }
 

@@ -229,6 +229,7 @@ fn variant_as(key: &str, body: &str, variation: Variation) -> Variant {
             no_cache: false,
             shareable: true,
             part: None,
+            softened: None,
         },
         body: Bytes::copy_from_slice(body.as_bytes()),
         tags: vec![format!("t:{key}").into()],

@@ -37,7 +37,18 @@ impl Sidecar {
 
     /// With the tables of `toml`, which may read `variables`.
     pub(crate) fn start_with_env(toml: &str, variables: &[(&str, &str)]) -> Sidecar {
-        let app = App::start(config(toml, variables), None).expect("it starts");
+        Sidecar::start_changed(toml, variables, |_| {})
+    }
+
+    /// With a config that is changed where no key of the file does.
+    pub(crate) fn start_changed(
+        toml: &str,
+        variables: &[(&str, &str)],
+        change: impl FnOnce(&mut Config),
+    ) -> Sidecar {
+        let mut config = config(toml, variables);
+        change(&mut config);
+        let app = App::start(config, None).expect("it starts");
         let (proxy, admin) = (app.proxy_addr(), app.admin_addr());
         Sidecar {
             app: Some(app),

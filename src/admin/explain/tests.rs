@@ -61,6 +61,7 @@ fn entry(lookup: &Lookup, ago: u64) -> Holding {
         },
         status: StatusCode::OK,
         part: None,
+        softened: None,
         headers: HeaderMap::new(),
         request_time: came,
         response_time: came,

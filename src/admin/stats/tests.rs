@@ -28,6 +28,7 @@ fn an_idle_sidecar_has_no_rates() {
         "misses": 0, "passes": 0, "failures": 0, "hit_rate": null, "mean_hit_ms": null, "mean_app_ms": null,
         "memory": { "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0 },
         "jwt": null,
+            "uncovered_writes": [],
         "redis": {
             "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0,
             "pending_purges": 0, "tracking": false, "nearly_full": false, "last_error": null,

@@ -77,6 +77,7 @@ impl Explanation {
             );
             lines.push(Line::new("spelling", text));
         }
+        self.add_keys(lookup, lines);
         let selects = format!("among the key's answers, those of {}", lookup.selects());
         lines.push(Line::new("selects", selects));
         lines.push(Line::new("ttl", show_ttl(rule.policy)));
@@ -122,6 +123,17 @@ impl Explanation {
         obstacles.join(", ")
     }
 
+    /// Who verifies the token that the key is made of; a URL is asked by the running sidecar alone.
+    fn add_keys(&self, lookup: &Lookup, lines: &mut Vec<Line>) {
+        let live = &self.asked.live;
+        let route = live.rule(lookup.rule).route;
+        if !route.is_some_and(|route| route.key.reads_jwt()) {
+            return;
+        }
+        let origin = live.config.jwt.as_ref().map(|jwt| &jwt.origin);
+        lines.extend(origin.map(|origin| Line::new("token keys", format!("from {origin}"))));
+    }
+
     fn add_purging_rules(&self, lookup: &Lookup, lines: &mut Vec<Line>) {
         let live = &self.asked.live;
         let before = lines.len();
@@ -147,7 +159,7 @@ impl Explanation {
         let templates = live.rule(lookup.rule).tags();
         let claims =
             variables::verified_claims(&self.asked, templates.iter().any(|tag| tag.reads_jwt()));
-        let mut scope = variables::template_scope(&self.asked, &params, claims.as_ref());
+        let mut scope = variables::template_scope(&self.asked, &params, claims.as_deref());
         scope.response = self.answer.as_ref();
         templates
             .iter()
@@ -286,6 +298,7 @@ fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
             .collect()
     };
     Purge {
+        kind: rule.kind,
         everything: false,
         keys: bind(&rule.keys),
         tags: bind(&rule.tags),

@@ -1,16 +1,22 @@
 //! `[jwt]`: the verifying key, checked to be of use with the accepted algorithms.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use http::header::{AUTHORIZATION, COOKIE};
+use http::uri::PathAndQuery;
+use http::{HeaderName, Uri};
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use super::Input;
 use super::readable::{warn_of_readable, warn_of_readable_config};
+use super::upstream::{read_ca_file, with_port};
 use crate::config::fields::JWT_KEYS;
 use crate::config::jwt_key::{KeyFault, not_public_keys};
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
-use crate::config::{Jwt, JwtKey, JwtSource, KeyForm, KeyOrigin};
+use crate::config::{JwksUrl, Jwt, JwtKey, JwtSource, KeyForm, KeyOrigin, Target};
 
 /// The key that the table gives.
 struct Given {
@@ -23,9 +29,9 @@ struct Given {
 impl Given {
     /// The families of algorithms that the key serves now; without it those that its form may serve.
     fn families(&self) -> Vec<AlgorithmFamily> {
-        self.key
-            .as_ref()
-            .map_or(self.form.families(), JwtKey::families)
+        let served = self.key.as_ref().map(JwtKey::families);
+        let served = served.filter(|families| !families.is_empty());
+        served.unwrap_or(self.form.families())
     }
 }
 
@@ -34,11 +40,16 @@ pub(super) fn read_jwt(input: &Input<'_>, problems: &mut Problems) -> Option<Jwt
     let mut reader = input.reader("jwt", problems);
     let source = read_source(&mut reader);
     let given = read_key(&mut reader, input);
+    refuse_idle_keys(&mut reader, input);
     Some(Jwt {
         source,
         algorithms: read_algorithms(&mut reader, given.as_ref()),
         issuer: reader.text("issuer"),
-        audience: reader.text("audience"),
+        audience: reader
+            .texts("audience")
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect(),
         leeway: reader.duration("leeway"),
         key: given.as_ref()?.key.clone()?,
         origin: given?.origin,
@@ -46,33 +57,61 @@ pub(super) fn read_jwt(input: &Input<'_>, problems: &mut Problems) -> Option<Jwt
 }
 
 fn read_source(reader: &mut Reader<'_>) -> JwtSource {
-    let cookie = reader.text("cookie");
-    match (reader.word("source").as_str(), cookie) {
-        ("cookie", Some(name)) => {
-            // RFC 6265 §4.1.1: a cookie's name is a token.
-            if name.contains(|c: char| !c.is_ascii_graphic() || "()<>@,;:\\\"/[]?={}".contains(c)) {
-                reader.reject(
-                    "cookie",
-                    format!("\"{name}\" cannot be a cookie's name"),
-                    "write such as \"session\"",
-                );
-            }
-            JwtSource::Cookie(name)
+    let (cookie, header) = (read_cookie(reader), read_header(reader));
+    let source = reader.word("source");
+    for (key, what) in [("cookie", "a cookie"), ("header", "a field of one's own")] {
+        if reader.gives(key) && source != key {
+            let remedy = format!("add source = \"{key}\", or leave {key} out");
+            reader.reject(key, format!("the token is not read from {what}"), remedy);
         }
-        ("cookie", None) => {
-            reader.reject("source", "which cookie is missing", "add cookie = \"name\"");
-            JwtSource::Authorization
-        }
-        (_, Some(_)) => {
-            reader.reject(
-                "cookie",
-                "the token is not read from a cookie",
-                "add source = \"cookie\", or leave cookie out",
-            );
-            JwtSource::Authorization
-        }
-        (_, None) => JwtSource::Authorization,
     }
+    match (source.as_str(), cookie, header) {
+        ("cookie", Some(name), _) => JwtSource::Cookie(name),
+        ("header", _, Some(name)) => JwtSource::Header(name),
+        ("cookie" | "header", ..) if !reader.gives(&source) => {
+            let (what, remedy) = (
+                format!("which {source} is missing"),
+                format!("add {source} = \"name\""),
+            );
+            reader.reject("source", what, remedy);
+            JwtSource::Authorization
+        }
+        _ => JwtSource::Authorization,
+    }
+}
+
+fn read_cookie(reader: &mut Reader<'_>) -> Option<String> {
+    let name = reader.text("cookie")?;
+    // RFC 6265 §4.1.1: a cookie's name is a token.
+    if name.contains(|c: char| !c.is_ascii_graphic() || "()<>@,;:\\\"/[]?={}".contains(c)) {
+        reader.reject(
+            "cookie",
+            format!("\"{name}\" cannot be a cookie's name"),
+            "write such as \"session\"",
+        );
+    }
+    Some(name)
+}
+
+fn read_header(reader: &mut Reader<'_>) -> Option<HeaderName> {
+    let text = reader.text("header")?;
+    let (what, remedy) = match text.parse::<HeaderName>() {
+        Ok(AUTHORIZATION) => (
+            "it has a source of its own",
+            "write source = \"authorization\"",
+        ),
+        Ok(COOKIE) => (
+            "it holds many",
+            "write source = \"cookie\" and cookie = \"name\"",
+        ),
+        Ok(name) => return Some(name),
+        Err(_) => (
+            "it is not the name of a header field",
+            "write such as \"x-id-token\"",
+        ),
+    };
+    reader.reject("header", what, remedy);
+    None
 }
 
 fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Given> {
@@ -110,6 +149,13 @@ fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Given> {
             origin: KeyOrigin::Config,
         });
     }
+    if name == "jwks_url" {
+        return Some(Given {
+            form,
+            key: Some(JwtKey::none()),
+            origin: KeyOrigin::Url(read_jwks_url(reader, input, &text)?),
+        });
+    }
     let path = input.path(&text);
     let text = read_file(reader, name, form, &path);
     Some(Given {
@@ -117,6 +163,93 @@ fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Given> {
         key: text.and_then(|text| check_key(reader, name, JwtKey::parse_file(form, text))),
         origin: KeyOrigin::File(path),
     })
+}
+
+fn read_jwks_url(reader: &mut Reader<'_>, input: &Input<'_>, text: &str) -> Option<JwksUrl> {
+    let url = parse_jwks_url(text);
+    let url = url.map_err(|(what, remedy)| reader.reject("jwks_url", what, remedy));
+    let (ca_file, stale) = read_fetching(reader, input);
+    let url = url.ok()?;
+    if ca_file.is_some() && matches!(url.target, Target::Http(_)) {
+        reader.reject(
+            "jwks_ca_file",
+            "http needs no certificate authorities",
+            "write https:// in jwks_url, or leave jwks_ca_file out",
+        );
+    }
+    Some(JwksUrl {
+        ca_file,
+        stale,
+        ..url
+    })
+}
+
+/// How a URL is fetched.
+fn read_fetching(reader: &mut Reader<'_>, input: &Input<'_>) -> (Option<PathBuf>, Duration) {
+    (
+        read_ca_file(reader, input, "jwks_ca_file"),
+        reader.duration("jwks_stale"),
+    )
+}
+
+/// The URL, or what is wrong and what to write.
+fn parse_jwks_url(text: &str) -> Result<JwksUrl, (String, String)> {
+    let example = || "write such as https://login.example.com/.well-known/jwks.json".to_owned();
+    let uri: Uri = text
+        .parse()
+        .map_err(|_| ("it is not a URL".to_owned(), example()))?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(("it has no scheme".to_owned(), example()));
+    };
+    if authority.as_str().contains('@') {
+        let what = "a user or password in it would not be sent".to_owned();
+        return Err((what, "leave out what stands before the @".to_owned()));
+    }
+    let target = match scheme {
+        "https" => Target::Https(with_port(authority, 443)?),
+        "http" if is_loopback(authority.host()) => Target::Http(with_port(authority, 80)?),
+        // Who can change the keys on their way can sign tokens of anyone.
+        "http" => {
+            let what = "keys that come over plain http may be anyone's".to_owned();
+            return Err((
+                what,
+                "write https://; http:// is for this machine alone".to_owned(),
+            ));
+        }
+        _ => return Err((format!("{scheme}:// is not supported"), example())),
+    };
+    Ok(JwksUrl {
+        target,
+        host: authority.to_string(),
+        path: uri
+            .path_and_query()
+            .map_or("/", PathAndQuery::as_str)
+            .to_owned(),
+        ca_file: None,
+        stale: Duration::ZERO,
+        least: Duration::from_secs(30),
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| {
+        ip.is_loopback()
+    })
+}
+
+/// What says how a URL is fetched says nothing without one.
+fn refuse_idle_keys(reader: &mut Reader<'_>, input: &Input<'_>) {
+    if reader.gives("jwks_url") {
+        return;
+    }
+    read_fetching(reader, input);
+    for key in ["jwks_stale", "jwks_ca_file"] {
+        if reader.gives(key) {
+            let remedy = format!("add jwks_url, or leave {key} out");
+            reader.reject(key, "no keys are fetched", remedy);
+        }
+    }
 }
 
 fn read_file(

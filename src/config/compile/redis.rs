@@ -36,7 +36,7 @@ pub(super) fn read_redis(input: &Input<'_>, problems: &mut Problems) -> Option<R
         let remedy = format!("percent-encode the password: {}", encoded('@'));
         reader.warn("url", what, remedy);
     }
-    let ca_file = read_ca_file(&mut reader, input);
+    let ca_file = read_ca_file(&mut reader, input, "ca_file");
     let is_tls = url.as_ref().is_none_or(|url| url.starts_with("rediss"));
     if ca_file.is_some() && !is_tls {
         reader.reject(

@@ -20,7 +20,7 @@ use crate::routes::matcher::param_names;
 use crate::routes::template::{Site, Source};
 use crate::routes::{
     Condition, ConditionError, Conditions, CredentialSettings, KeyedCredentials, Matcher,
-    PathSpelling, Template,
+    PathSpelling, PurgeKind, Template,
 };
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
@@ -175,11 +175,12 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
     }
     let keys = reader.texts("keys");
     let tags = reader.texts("tags");
-    if keys.is_empty() && tags.is_empty() && reader.is_clean() {
+    // `keys = []` says that the write changes nothing.
+    if keys.is_empty() && tags.is_empty() && !reader.gives("keys") && reader.is_clean() {
         reader.reject(
             "keys",
             "it purges nothing",
-            "add keys = [\"…\"] or tags = [\"…\"]",
+            "add keys = [\"…\"] or tags = [\"…\"]; keys = [] if the write changes nothing that is cached",
         );
     }
     let params = path.as_deref().map(param_names).unwrap_or_default();
@@ -194,6 +195,10 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
         again_after: read_again_after(reader),
         acknowledge: read_acknowledged(reader),
         matcher,
+        kind: match reader.flag("soft") {
+            true => PurgeKind::Soft,
+            false => PurgeKind::Hard,
+        },
         keys: templates.parse_all(reader, "keys", &keys, Site::Purge),
         keys_text: texts(&keys),
         tags: templates.parse_all(reader, "tags", &tags, Site::Purge),

@@ -56,7 +56,7 @@ impl Templates {
                         position.clone(),
                         key,
                         what,
-                        "add a [jwt] table with secret, public_key or jwks_file",
+                        "add a [jwt] table with secret, public_key, jwks_file or jwks_url",
                     );
                 }
                 Some(template)

@@ -24,7 +24,7 @@ pub(super) fn read_upstream(
 ) -> Option<Upstream> {
     let mut reader = input.reader("upstream", problems);
     let target = read_target(&mut reader, listen);
-    let ca_file = read_ca_file(&mut reader, input);
+    let ca_file = read_ca_file(&mut reader, input, "ca_file");
     if ca_file.is_some() && matches!(target, Some(Target::Http(_) | Target::Unix(_))) {
         reader.reject(
             "ca_file",
@@ -80,21 +80,25 @@ fn is_suffix(text: &str) -> bool {
     text.len() > 1 && text.starts_with('.') && text.bytes().all(plain)
 }
 
-/// The PEM file of a `ca_file` key, if it holds certificates.
-pub(super) fn read_ca_file(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<PathBuf> {
-    let path = input.path(&reader.text("ca_file")?);
+/// The PEM file that `key` names, if it holds certificates.
+pub(super) fn read_ca_file(
+    reader: &mut Reader<'_>,
+    input: &Input<'_>,
+    key: &str,
+) -> Option<PathBuf> {
+    let path = input.path(&reader.text(key)?);
     let shown = path.display();
     match std::fs::read(&path) {
         Err(error) => {
             let what = format!("{shown} cannot be read ({error})");
-            reader.reject("ca_file", what, "write the path of a PEM file");
+            reader.reject(key, what, "write the path of a PEM file");
         }
         Ok(pem) => {
             let mut certificates = CertificateDer::pem_slice_iter(&pem);
             if !matches!(certificates.next(), Some(Ok(_))) {
                 let what = format!("{shown} holds no certificate");
                 reader.reject(
-                    "ca_file",
+                    key,
                     what,
                     "write the path of a PEM file with BEGIN CERTIFICATE",
                 );
@@ -171,7 +175,10 @@ fn parse_socket(path: &str) -> Result<Target, (String, String)> {
     Ok(Target::Unix(PathBuf::from(path)))
 }
 
-fn with_port(authority: &Authority, default: u16) -> Result<Authority, (String, String)> {
+pub(super) fn with_port(
+    authority: &Authority,
+    default: u16,
+) -> Result<Authority, (String, String)> {
     let host = authority.host();
     // Not `port()`, which takes one that is out of range for none.
     let port = match authority.as_str().strip_prefix(host) {

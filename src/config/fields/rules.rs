@@ -83,6 +83,12 @@ pub(super) static PURGE: &[Field] = &[
     ),
     field("tags", Kind::Texts, "", "Tags to purge, in the same form."),
     field(
+        "soft",
+        Kind::Flag,
+        "false",
+        "Whether what it purges stays, and is stale from then on: served while it refreshes, where the route allows that.",
+    ),
+    field(
         "again_after",
         Kind::Waits,
         "",

@@ -338,6 +338,12 @@ pub(super) static DEFAULTS: &[Field] = &[
         "Header fields by which the app takes a request for another one: with one, it passes.",
     ),
     field(
+        "purge_fields",
+        Kind::Texts,
+        "",
+        "Fields by which the answer to a write names tags to purge, such as surrogate-purge; no client sees them.",
+    ),
+    field(
         "trusted_identity",
         Kind::Texts,
         "",
@@ -360,15 +366,21 @@ pub(super) static DEFAULTS: &[Field] = &[
 pub(super) static JWT: &[Field] = &[
     field(
         "source",
-        Kind::OneOf(&["authorization", "cookie"]),
+        Kind::OneOf(&["authorization", "cookie", "header"]),
         "authorization",
-        "Where the token is: Authorization: Bearer, or a cookie.",
+        "Where the token is: Authorization: Bearer, a cookie, or another header field.",
     ),
     field(
         "cookie",
         Kind::Text,
         "",
         "The cookie's name, with source = \"cookie\".",
+    ),
+    field(
+        "header",
+        Kind::Text,
+        "",
+        "The field's name, with source = \"header\"; \"Bearer \" may stand before the token.",
     ),
     field(
         "secret",
@@ -396,13 +408,36 @@ pub(super) static JWT: &[Field] = &[
         "File of a JWKS document, taken anew when it changes.",
     ),
     field(
+        "jwks_url",
+        Kind::Text,
+        "",
+        "URL of a JWKS document (https), fetched at the start and renewed.",
+    ),
+    field(
+        "jwks_stale",
+        Kind::Duration,
+        "1h",
+        "How long keys of jwks_url still count that could not be renewed.",
+    ),
+    field(
+        "jwks_ca_file",
+        Kind::File,
+        "",
+        "PEM file of further certificate authorities, for jwks_url.",
+    ),
+    field(
         "algorithms",
         Kind::ManyOf(ALGORITHMS),
         "",
         "Accepted algorithms. Default: what the key is for.",
     ),
     field("issuer", Kind::Text, "", "Required iss."),
-    field("audience", Kind::Text, "", "Required aud."),
+    field(
+        "audience",
+        Kind::TextOrTexts,
+        "",
+        "Required aud; of several one is enough.",
+    ),
     field(
         "leeway",
         Kind::Duration,

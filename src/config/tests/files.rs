@@ -119,6 +119,101 @@ fn keys_that_cannot_verify() {
 }
 
 #[test]
+fn where_keys_are_fetched() {
+    for (case, url, shown) in [
+        (
+            "https",
+            "https://login.example.com/jwks.json?v=1",
+            "https://login.example.com/jwks.json?v=1",
+        ),
+        (
+            "a port",
+            "https://login:8443/keys",
+            "https://login:8443/keys",
+        ),
+        (
+            "this machine",
+            "http://127.0.0.1:80/keys",
+            "http://127.0.0.1:80/keys",
+        ),
+        (
+            "this machine by name",
+            "http://localhost/keys",
+            "http://localhost/keys",
+        ),
+        ("its IPv6", "http://[::1]:80/keys", "http://[::1]:80/keys"),
+    ] {
+        let jwt = jwt(&format!("jwks_url = \"{url}\"\njwks_stale = \"5m\"\n"), &[]).expect(case);
+        assert_eq!(jwt.origin.to_string(), shown, "{case}");
+        let KeyOrigin::Url(url) = jwt.origin else {
+            panic!("{case}: no URL");
+        };
+        assert_eq!(url.stale, Duration::from_secs(300));
+        assert!(
+            !jwt.algorithms.iter().any(|name| name.starts_with("HS")),
+            "{case}"
+        );
+    }
+    for (case, keys, expected) in [
+        (
+            "plain",
+            "jwks_url = \"http://login.example.com/keys\"",
+            "this machine alone",
+        ),
+        ("no URL", "jwks_url = \"login\"", "has no scheme"),
+        (
+            "another scheme",
+            "jwks_url = \"ftp://login/keys\"",
+            "ftp:// is not supported",
+        ),
+        (
+            "a password",
+            "jwks_url = \"https://a:b@login/keys\"",
+            "before the @",
+        ),
+        (
+            "a bad port",
+            "jwks_url = \"https://login:0/keys\"",
+            "from 1 to 65535",
+        ),
+        (
+            "two keys",
+            "jwks_url = \"https://login/keys\"\njwks_file = \"keys.json\"",
+            "are given at once",
+        ),
+        (
+            "a secret's",
+            "jwks_url = \"https://login/keys\"\nalgorithms = [\"HS256\"]",
+            "does not go with this key",
+        ),
+        (
+            "idle stale",
+            "jwks_file = \"keys.json\"\njwks_stale = \"5m\"",
+            "add jwks_url",
+        ),
+        (
+            "idle authority",
+            "jwks_file = \"keys.json\"\njwks_ca_file = \"ca.pem\"",
+            "add jwks_url",
+        ),
+        (
+            "authority",
+            "jwks_url = \"https://login/keys\"\njwks_ca_file = \"keys.json\"",
+            "holds no certificate",
+        ),
+        (
+            "authority of http",
+            "jwks_url = \"http://[::1]/keys\"\njwks_ca_file = \"ca.pem\"",
+            "write https:// in jwks_url",
+        ),
+    ] {
+        let files = [("keys.json", JWKS), ("ca.pem", CERTIFICATE)];
+        let shown = jwt(&format!("{keys}\n"), &files).expect_err(case);
+        assert!(shown.contains(expected), "{case}: {shown}");
+    }
+}
+
+#[test]
 fn certificate_authorities() {
     let text = "[upstream]\nurl = \"https://app\"\nca_file = \"ca.pem\"\n\
                 [redis]\nurl = \"rediss://r\"\nca_file = \"ca.pem\"\n";

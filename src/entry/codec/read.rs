@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::names::{self, SENSITIVE, SPELLED_OUT};
-use super::{COMPLETE_KNOWN, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE};
+use super::{COMPLETE_KNOWN, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE, SOFTENED};
 use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::vary::Selector;
 use crate::http_cache::{Part, Stored};
@@ -35,6 +35,14 @@ pub(in crate::entry) fn entry(bytes: &Bytes, at: usize) -> Option<Entry> {
         variants.push(Arc::new(reader.variant()?));
     }
     reader.rest().is_empty().then_some(Entry { variants })
+}
+
+/// When an entry was purged softly, by its frame; the outer `None`: that is no time.
+pub(super) fn softened_time(bytes: &[u8]) -> Option<Option<SystemTime>> {
+    match u64::from_le_bytes(bytes.try_into().ok()?) {
+        0 => Some(None),
+        millis => time_of(Duration::from_millis(millis)).map(Some),
+    }
 }
 
 /// The byte string that begins at `at`, which then stands behind it.
@@ -76,6 +84,10 @@ fn long_number(bytes: &[u8], at: &mut usize) -> Option<u64> {
     None
 }
 
+fn time_of(since_1970: Duration) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(since_1970)
+}
+
 struct Reader<'a> {
     content: &'a Bytes,
     /// The distinct tags of all variants.
@@ -113,13 +125,17 @@ impl<'a> Reader<'a> {
             no_cache: false,
             shareable: false,
             part: None,
+            softened: None,
         };
         let flags = self.byte()?;
         stored.must_revalidate = flags & MUST_REVALIDATE != 0;
         stored.no_cache = flags & NO_CACHE != 0;
         stored.shareable = flags & SHAREABLE != 0;
         stored.part = self.part(flags)?;
-        let known = MUST_REVALIDATE | NO_CACHE | SHAREABLE | PARTIAL | COMPLETE_KNOWN;
+        if flags & SOFTENED != 0 {
+            stored.softened = Some(self.time()?);
+        }
+        let known = MUST_REVALIDATE | NO_CACHE | SHAREABLE | PARTIAL | COMPLETE_KNOWN | SOFTENED;
         (flags & !known == 0).then_some(stored)
     }
 
@@ -200,7 +216,7 @@ impl<'a> Reader<'a> {
     }
 
     fn time(&mut self) -> Option<SystemTime> {
-        SystemTime::UNIX_EPOCH.checked_add(self.duration()?)
+        time_of(self.duration()?)
     }
 
     fn duration(&mut self) -> Option<Duration> {

@@ -28,7 +28,14 @@ fn sample() -> Entry {
 /// `content` with the head that belongs to it.
 fn framed(content: &[u8]) -> Bytes {
     let checksum = crc32fast::hash(content).to_le_bytes();
-    [&MAGIC[..], &checksum, content].concat().into()
+    [
+        &MAGIC[..],
+        &[0; CHECKSUM_AT - SOFTENED_AT],
+        &checksum,
+        content,
+    ]
+    .concat()
+    .into()
 }
 
 #[test]
@@ -59,11 +66,38 @@ fn every_flipped_bit_is_an_error() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         let expected = if bit / 8 < MAGIC.len() {
             DecodeError::Version
+        } else if bit / 8 < CHECKSUM_AT {
+            // The time of a soft purge, which nobody could write over under a checksum: it is stale, at worst.
+            if let Ok(entry) = decode(&flipped.into()) {
+                assert!(
+                    entry
+                        .variants
+                        .iter()
+                        .all(|held| held.stored.softened.is_some())
+                );
+            }
+            continue;
         } else {
             DecodeError::Checksum
         };
         assert_eq!(decode(&flipped.into()), Err(expected), "bit {bit}");
     }
+}
+
+#[test]
+fn a_beginning_written_over_softens_all_variants_and_an_earlier_mark_stands() {
+    let (first, later) = (at(100), at(200));
+    let mut held = sample();
+    Arc::make_mut(&mut held.variants[0]).stored.soften(first);
+    let mut bytes = encode(&held);
+    assert_eq!(decode(&bytes.clone().into()), Ok(held.clone()));
+    bytes[..CHECKSUM_AT].copy_from_slice(&beginning_of_softened(later));
+    held.soften(later);
+    let found = decode(&bytes.into()).expect("it decodes");
+    assert_eq!(found, held);
+    let marks = found.variants.iter().map(|held| held.stored.softened);
+    let marks: Vec<_> = marks.take(2).collect();
+    assert_eq!(marks, [Some(first), Some(later)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName};
 
 use super::names::{self, SENSITIVE, SPELLED_OUT};
-use super::{COMPLETE_KNOWN, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE};
+use super::{COMPLETE_KNOWN, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE, SOFTENED};
 use crate::entry::{Entry, Variant};
 use crate::http_cache::Stored;
 use crate::http_cache::vary::Selector;
@@ -102,7 +102,8 @@ fn stored(out: &mut impl Sink, stored: &Stored) {
             | flag(stored.no_cache, NO_CACHE)
             | flag(stored.shareable, SHAREABLE)
             | flag(stored.part.is_some(), PARTIAL)
-            | flag(complete_known, COMPLETE_KNOWN),
+            | flag(complete_known, COMPLETE_KNOWN)
+            | flag(stored.softened.is_some(), SOFTENED),
     );
     if let Some(part) = stored.part {
         number(out, part.first);
@@ -110,6 +111,9 @@ fn stored(out: &mut impl Sink, stored: &Stored) {
         if let Some(complete) = part.complete {
             number(out, complete);
         }
+    }
+    if let Some(at) = stored.softened {
+        time(out, at);
     }
 }
 

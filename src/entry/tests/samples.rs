@@ -40,6 +40,7 @@ pub(crate) fn variant(body: &str) -> Variant {
             no_cache: false,
             shareable: true,
             part: None,
+            softened: None,
         },
         body: Bytes::copy_from_slice(body.as_bytes()),
         tags: Vec::new(),
@@ -133,7 +134,7 @@ fn any_stored() -> impl Strategy<Value = Stored> {
     let times = (any_millis(), any_millis());
     let durations = (any_millis(), any_millis(), any_millis(), any_millis());
     let head = (any_selector(), 100..1000_u16, headers);
-    (head, times, durations, any::<(bool, bool, bool)>()).prop_map(
+    (head, times, durations, any::<(bool, bool, bool, bool)>()).prop_map(
         |((selector, status, headers), times, durations, flags)| Stored {
             selector,
             status: StatusCode::from_u16(status).expect("three digits"),
@@ -148,6 +149,7 @@ fn any_stored() -> impl Strategy<Value = Stored> {
             no_cache: flags.1,
             shareable: flags.2,
             part: None,
+            softened: flags.3.then_some(SystemTime::UNIX_EPOCH + times.1),
         },
     )
 }

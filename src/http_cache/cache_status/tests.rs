@@ -62,6 +62,7 @@ fn every_reason() {
         (Reason::Miss, "uri-miss"),
         (Reason::VaryMiss, "vary-miss"),
         (Reason::Stale, "stale"),
+        (Reason::SoftPurged, "stale"),
         (Reason::NoCache, "stale"),
         (Reason::RequestDirective, "request"),
         (Reason::OnlyIfCached, ""),

@@ -80,8 +80,8 @@ fn max_stale(limit: Duration, chosen: Option<&Stored>, now: SystemTime) -> Strin
 fn min_fresh(needed: Duration, chosen: Option<&Stored>, now: SystemTime) -> String {
     let says = format!("min-fresh={}", needed.as_secs());
     let Some(stored) = chosen else { return says };
-    let left = stored.lifetime.saturating_sub(stored.age(now));
-    let verdict = if stored.lifetime < stored.age(now).saturating_add(needed) {
+    let left = stored.fresh_for().saturating_sub(stored.age(now));
+    let verdict = if stored.fresh_for() < stored.age(now).saturating_add(needed) {
         "refuses"
     } else {
         "takes"

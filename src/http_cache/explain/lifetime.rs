@@ -17,7 +17,11 @@ pub(super) fn statements(stored: &Stored, policy: &Policy, now: SystemTime) -> [
 
 fn freshness(stored: &Stored, now: SystemTime) -> Statement {
     let (age, lifetime) = (stored.age(now), stored.lifetime);
-    let text = if stored.is_fresh(now) {
+    let text = if let Some(at) = stored.softened {
+        let ago = seconds(now.duration_since(at).unwrap_or_default());
+        let past = seconds(stored.staleness(now));
+        format!("no, stale for {past}: it was purged softly {ago} ago")
+    } else if stored.is_fresh(now) {
         let left = lifetime.saturating_sub(age);
         format!(
             "yes, for {} more: the lifetime exceeds the age",

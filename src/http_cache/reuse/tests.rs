@@ -140,6 +140,44 @@ fn without_a_validator() {
     }
 }
 
+/// RFC 9111 §4.2: a soft purge ends freshness; windows, demands and `must-revalidate` count from there.
+#[test]
+fn after_a_soft_purge() {
+    use Reason::{MaxStale, NoCache, SoftPurged, Stale};
+    let (age60, swr) = ("max-age=60", "max-age=60, stale-while-revalidate=10");
+    let sie = "max-age=60, stale-if-error=10";
+    let no_words: Lines<'_> = &[];
+    // What is stored, when it was purged softly, how old it is.
+    #[rustfmt::skip]
+    let rows: &[(&str, &str, u64, u64, Lines<'_>, Reuse)] = &[
+        ("nothing allowed", age60, 5, 6, no_words, validate(SoftPurged, false)),
+        ("at once", age60, 5, 5, no_words, validate(SoftPurged, false)),
+        ("before it, by another's clock", age60, 6, 5, no_words, validate(SoftPurged, false)),
+        ("stale by itself since", age60, 5, 61, no_words, validate(Stale, false)),
+        ("swr", swr, 5, 15, no_words, refresh(15, -10)),
+        ("swr at once", swr, 5, 5, no_words, refresh(5, -1)),
+        ("swr exceeded", swr, 5, 16, no_words, validate(SoftPurged, false)),
+        ("swr, purged when it was stale", swr, 65, 69, no_words, refresh(69, -9)),
+        ("sie", sie, 5, 15, no_words, validate(SoftPurged, true)),
+        ("sie exceeded", sie, 5, 16, no_words, validate(SoftPurged, false)),
+        ("must-revalidate", "max-age=60, stale-while-revalidate=10, must-revalidate", 5, 6, no_words, validate(SoftPurged, false)),
+        ("no-cache", "max-age=60, no-cache", 5, 6, no_words, validate(NoCache, false)),
+        ("max-stale", age60, 5, 7, &[(CC, "max-stale=2")], serve(7, -2, MaxStale)),
+        ("max-stale=0", age60, 5, 5, &[(CC, "max-stale=0")], validate(SoftPurged, false)),
+        ("only-if-cached", age60, 5, 6, &[(CC, "only-if-cached")], Reuse::Unsatisfiable),
+        ("min-fresh", age60, 5, 5, &[(CC, "min-fresh=1")], validate(Reason::RequestDirective, false)),
+    ];
+    for (name, response, softened, age, request, expected) in rows {
+        let mut stored = stored(&[(CC, response), ETAG]);
+        stored.soften(later(*softened));
+        // One that is earlier stands.
+        stored.soften(later(*softened + 1));
+        let request = headers(request);
+        let found = reuse(&get(&request), Some(&stored), false, &rfc(), later(*age));
+        assert_eq!(found, *expected, "{name}");
+    }
+}
+
 /// §4: nothing stored; methods; promise I8.
 #[test]
 fn before_the_stored_response_counts() {

@@ -6,7 +6,7 @@ use http::header::CONNECTION;
 use super::lift::{KeyStep, Lift};
 use super::obstacle::Obstacle;
 use crate::http_cache::Reason;
-use crate::live::Rule;
+use crate::live::{Live, Rule};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Plan};
 use crate::proxy::request::{overrides, variables};
@@ -160,11 +160,14 @@ fn missing_variable(context: &RequestContext, index: Option<usize>) -> (String, 
     let template = rule.route.map_or(&live.default_key, |route| &route.key);
     let claims = variables::verified_claims(context, template.reads_jwt());
     let query = variables::keyed_query(live, index, context.parts.uri.query());
-    let mut scope = variables::template_scope(context, &params, claims.as_ref());
+    let mut scope = variables::template_scope(context, &params, claims.as_deref());
     scope.query = query.as_deref();
     let missing = template.missing(&scope);
     let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    let what = format!("the request lacks {} of the key", missing.join(", "));
+    let mut what = format!("the request lacks {} of the key", missing.join(", "));
+    if template.reads_jwt() && claims.is_none() {
+        what.extend(unverified(live));
+    }
     let steps = missing.into_iter().map(KeyStep::Default).collect();
     let lift = Lift::key(
         rule,
@@ -172,6 +175,16 @@ fn missing_variable(context: &RequestContext, index: Option<usize>) -> (String, 
         "requests without it share an answer of their own",
     );
     (what, lift.into_iter().collect())
+}
+
+/// Whose keys verify no token of the request; `pannier explain` fetches none.
+fn unverified(live: &Live) -> Option<String> {
+    let (jwt, verifier) = live.config.jwt.as_ref().zip(live.jwt.as_ref())?;
+    let origin = &jwt.origin;
+    Some(match verifier.count_keys() {
+        0 => format!(": no token is verified, since no key from {origin} is here"),
+        keys => format!(": no token of it is valid now by the keys from {origin} ({keys})"),
+    })
 }
 
 fn unkeyed_header(context: &RequestContext, rule: Rule<'_>) -> (String, Vec<Lift>) {

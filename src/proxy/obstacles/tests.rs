@@ -217,3 +217,23 @@ proptest! {
         prop_assert_eq!(reasons.first().copied(), expected);
     }
 }
+
+/// Whoever wonders why a token does not count is told whose keys it is checked by.
+#[test]
+fn the_keys_that_verify_no_token_are_named() {
+    let secret = "[jwt]\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
+    let url = "[jwt]\njwks_url = \"https://login.example.com/keys\"\n";
+    let route = "[[route]]\nname = \"m\"\npath = \"/m\"\nkey = \"m:{jwt.sub}\"\n";
+    for (jwt, expected) in [
+        (secret, "valid now by the keys from config (1)"),
+        (url, "no key from https://login.example.com/keys is here"),
+    ] {
+        let live = live(&format!("{jwt}{route}"));
+        let fields = [("authorization", "Bearer a.b.c")];
+        let context = asked(&live, "GET", "/m", &fields);
+        let obstacles = of_request(&context);
+        let missing = obstacles.first().expect("the key lacks its claim");
+        assert_eq!(missing.reason, Reason::MissingVariable);
+        assert!(missing.what.contains(expected), "{}", missing.what);
+    }
+}

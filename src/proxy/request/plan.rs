@@ -228,7 +228,7 @@ fn look_up(
     let template = route.map_or(&context.live.default_key, |route| &route.key);
     let claims = variables::verified_claims(context, template.reads_jwt());
     let query = variables::keyed_query(&context.live, rule, context.parts.uri.query());
-    let mut scope = variables::template_scope(context, params, claims.as_ref());
+    let mut scope = variables::template_scope(context, params, claims.as_deref());
     scope.query = query.as_deref();
     let key = template
         .render(&scope)
@@ -236,7 +236,7 @@ fn look_up(
     if key.text.len() > MAX_KEY {
         return Err(Reason::KeyTooLong);
     }
-    let identity = unkeyed_identity(context, route, claims.as_ref());
+    let identity = unkeyed_identity(context, route, claims.as_deref());
     Ok(Lookup {
         rule,
         key,
@@ -352,6 +352,7 @@ fn token_field(context: &RequestContext) -> Option<TokenField<'_>> {
     jwt.map(|jwt| match &jwt.source {
         JwtSource::Authorization => TokenField::Authorization,
         JwtSource::Cookie(name) => TokenField::Cookie(name),
+        JwtSource::Header(name) => TokenField::Header(name),
     })
 }
 
@@ -361,7 +362,7 @@ pub fn all_unkeyed(context: &RequestContext, route: Option<&Route>) -> (Vec<Stri
     let claims = variables::verified_claims(context, template.reads_jwt());
     let keyed = keyed_credentials(context, route);
     let headers = &context.parts.headers;
-    let (fields, cookies) = keyed.all_unkeyed(headers, claims.as_ref(), token_field(context));
+    let (fields, cookies) = keyed.all_unkeyed(headers, claims.as_deref(), token_field(context));
     let fields = fields.into_iter().map(ToString::to_string);
     let cookies = cookies
         .into_iter()

@@ -11,6 +11,7 @@ use crate::config::Unmatched;
 use crate::http_cache::groups::{self, ANY_ORIGIN, Invalidated};
 use crate::http_cache::invalidation;
 use crate::http_cache::origin::Origin;
+use crate::http_cache::tag_fields::{self, NamedTags};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::variables::{keyed_query, match_route, template_scope, verified_claims};
 use crate::routes::{Pattern, Purge, Scope, Template};
@@ -60,12 +61,13 @@ pub fn bind(
     let claims = verified_claims(context, templates.any(Template::reads_jwt));
     let (mut purges, mut all) = (Vec::new(), BoundRule::default());
     for matched in readings.iter().filter_map(|path| rule.matcher.at(path)) {
-        let mut scope = template_scope(context, &matched.params, claims.as_ref());
+        let mut scope = template_scope(context, &matched.params, claims.as_deref());
         scope.body = bodies.body;
         scope.response = bodies.answer;
         scope.before = bodies.before;
         let mut read = BoundRule::default();
         purges.push(Purge {
+            kind: rule.kind,
             everything: false,
             keys: bind_all(&rule.keys, &scope, absent_means, &mut read),
             tags: bind_all(&rule.tags, &scope, absent_means, &mut read),
@@ -73,7 +75,7 @@ pub fn bind(
         all.absent = all.absent.max(read.absent);
         all.too_many = all.too_many.max(read.too_many);
     }
-    all.purge = Purge::joined(purges.iter());
+    all.purge = Purge::joined(rule.kind, purges.iter());
     all
 }
 
@@ -146,6 +148,26 @@ pub fn groups_invalidated(context: &RequestContext, answer: &HeaderMap) -> Vec<P
     }
 }
 
+/// What the answer to a write names by the fields of `[defaults] purge_fields`, whatever its status; softly, if it says so.
+pub fn named(context: &RequestContext, answer: &HeaderMap) -> Purge {
+    let names = &context.live.config.defaults.purge_fields;
+    if names.is_empty() || invalidation::is_safe(&context.parts.method) {
+        return Purge::default();
+    }
+    let tags = match tag_fields::purged(answer, names) {
+        NamedTags::Each(tags) => tags.iter().map(|tag| Pattern::literal(tag)).collect(),
+        NamedTags::All => vec![Pattern::parse("*")],
+    };
+    let purge = Purge {
+        tags,
+        ..Purge::default()
+    };
+    match tag_fields::asks_softly(answer) {
+        true => purge.into_soft(),
+        false => purge,
+    }
+}
+
 /// Of the tags of something stored under the write's own target, those of groups that go with it
 /// (RFC 9875 §2.2.1).
 pub fn companions<'t>(
@@ -188,7 +210,7 @@ fn keys_of_target(context: &RequestContext, target: &str) -> Vec<Pattern> {
     let identity = identity_fields(context);
     let mut keys = Vec::new();
     for host in hosts(context) {
-        let mut scope = template_scope(context, &params, claims.as_ref());
+        let mut scope = template_scope(context, &params, claims.as_deref());
         scope.host = &host;
         scope.path = uri.path();
         scope.query = query.as_deref();

@@ -14,7 +14,7 @@ use crate::proxy::request::variables::template_scope;
 pub struct Judgement {
     /// The purge rules to carry out, as indexes into `config.purges`.
     pub rules: Vec<usize>,
-    /// Rules whose conditions do not hold.
+    /// Rules of its method and path whose conditions do not hold, or that are for other answers.
     pub others: Vec<usize>,
     /// Whether the target is invalidated, too (RFC 9111 §4.4).
     pub is_write: bool,
@@ -47,14 +47,16 @@ pub fn judge(
         .collect();
     let holds = |index: &usize| holds(context, &methods, *index, bodies);
     let may_be_none = !may_be_any && !named.is_empty() && methods.iter().all(|m| m == Method::POST);
-    let (holding, others): (Vec<usize>, Vec<usize>) = named.into_iter().partition(holds);
+    let (holding, mut others): (Vec<usize>, Vec<usize>) = named.into_iter().partition(holds);
+    let is_write = !holding.is_empty() || !may_be_none;
+    let (rules, of_other_answers): (Vec<usize>, Vec<usize>) = holding
+        .into_iter()
+        .partition(|index| counts(&purges[*index], status));
+    others.extend(of_other_answers);
     Judgement {
-        is_write: !holding.is_empty() || !may_be_none,
-        rules: holding
-            .into_iter()
-            .filter(|index| counts(&purges[*index], status))
-            .collect(),
+        rules,
         others,
+        is_write,
     }
 }
 

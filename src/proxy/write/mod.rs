@@ -5,6 +5,7 @@ mod before;
 pub mod effects;
 pub mod judge;
 mod stale;
+mod uncovered;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -26,10 +27,12 @@ use super::request::context::RequestContext;
 use super::request::plan::Effects;
 use crate::body::{Body, Copy, Progress};
 use crate::drain::Drain;
+use crate::http_cache::cache_status::WritePurge;
 use crate::http_cache::{Reason, remove};
-use crate::routes::Pattern;
+use crate::routes::{Pattern, Purges};
+use crate::store::Purged;
 use crate::upstream::{Arriving, UpstreamError};
-use stale::{Known, Stale};
+use stale::Known;
 
 /// After its client was told of a timeout, the longest wait for the app to say how a write ended.
 const LATE: Duration = Duration::from_secs(600);
@@ -156,10 +159,10 @@ impl Write {
         let cap = self.context.live.config.defaults.max_variables;
         let status = response.status();
         let mut response = response;
-        let mut stale = Stale::of_groups(effects::groups_invalidated(
-            &self.context,
-            response.headers(),
-        ));
+        let mut purges = Purges::default();
+        purges.hard.tags = effects::groups_invalidated(&self.context, response.headers());
+        purges.absorb(effects::named(&self.context, response.headers()));
+        let mut rules = Vec::new();
         if judge::matters(&self.context, &self.effects, status) {
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
@@ -171,17 +174,29 @@ impl Write {
                     }
                 }
             }
-            stale.absorb(self.stale(received, Some((status, response.headers()))));
+            let answer = Some((status, response.headers()));
+            let judgement = self.known().purge(&mut purges, received, answer);
+            if judgement.rules.is_empty() && judgement.others.is_empty() {
+                uncovered::note(&self.context, &self.cache.metrics);
+            }
+            rules = judgement.rules;
         }
-        self.carry_out(stale).await;
-        Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status)
+        let is_empty = purges.is_empty();
+        let done = self.carry_out(purges, &rules).await;
+        let outcome = Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status);
+        match is_empty {
+            true => outcome,
+            false => outcome.purged(self.describe(done, &rules)),
+        }
     }
 
     /// The app may have acted on a whole request whose answer was lost: purging too much is safe. Half a
     /// request that nobody answered says nothing, and must not be a way to empty the store.
     async fn unanswered(&self, error: &UpstreamError) {
         if !error.unsent() && self.progress.is_whole() {
-            self.carry_out(self.stale(None, None)).await;
+            let mut purges = Purges::default();
+            let rules = self.known().purge(&mut purges, None, None).rules;
+            self.carry_out(purges, &rules).await;
         }
     }
 
@@ -198,16 +213,18 @@ impl Write {
         if answer.is_none() && !self.progress.is_whole() {
             return;
         }
-        let mut stale = self.stale(None, None);
+        let mut purges = Purges::default();
+        let rules = self.known().purge(&mut purges, None, None).rules;
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
-            stale.absorb(Stale::of_groups(groups));
+            purges.hard.tags.extend(groups);
+            purges.absorb(effects::named(&self.context, answer.headers()));
         }
-        self.carry_out(stale).await;
+        self.carry_out(purges, &rules).await;
     }
 
-    fn stale(&self, received: Option<Vec<u8>>, answer: Option<(StatusCode, &HeaderMap)>) -> Stale {
-        let known = Known {
+    fn known(&self) -> Known<'_> {
+        Known {
             cache: &self.cache,
             context: &self.context,
             effects: &self.effects,
@@ -215,24 +232,45 @@ impl Write {
             progress: &self.progress,
             companions: &self.companions,
             before: self.before.as_ref(),
-        };
-        known.stale(received, answer)
+        }
     }
 
-    async fn carry_out(&self, stale: Stale) {
-        let Stale { purge, again_after } = stale;
-        if purge.is_empty() {
-            return;
+    /// When the app may act on it once more, by these rules.
+    fn again_after(&self, rules: &[usize]) -> Vec<Duration> {
+        let all = &self.context.live.config.purges;
+        let mut after: Vec<Duration> = rules
+            .iter()
+            .flat_map(|index| all[*index].again_after.iter().copied())
+            .collect();
+        after.sort_unstable();
+        after.dedup();
+        after
+    }
+
+    /// What the write's answer says of its purge.
+    fn describe(&self, done: Option<[Option<Purged>; 2]>, rules: &[usize]) -> WritePurge {
+        let all = &self.context.live.config.purges;
+        let names = rules.iter().map(|index| all[*index].name.as_str());
+        let entries = |done: &Purged| done.memory.max(done.redis.unwrap_or_default());
+        let of_both = done.as_ref().map(|done| done.iter().flatten());
+        WritePurge {
+            entries: of_both.clone().map(|both| both.map(entries).sum()),
+            rules: names.collect::<Vec<_>>().join(","),
+            is_pending: of_both.is_none_or(|mut both| both.any(|done| done.pending)),
         }
-        let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purge:?}"));
+    }
+
+    /// `None`: there is nothing to do, or it is not done yet.
+    async fn carry_out(&self, purges: Purges, rules: &[usize]) -> Option<[Option<Purged>; 2]> {
+        if purges.is_empty() {
+            return None;
+        }
+        let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purges:?}"));
         let store = self.cache.store.clone();
         // Before the purge, since what is stored from now on ends with the last of them.
-        let recording = (!again_after.is_empty())
-            .then(|| store.purge_again(&Arc::new(purge.clone()), &again_after));
-        let mut purging = Box::pin(async move {
-            let recording = futures_util::future::OptionFuture::from(recording);
-            tokio::join!(store.purge(purge), recording).0
-        });
+        let recording = store.purge_both_again(&purges, &self.again_after(rules));
+        let mut purging =
+            Box::pin(async move { tokio::join!(store.purge_both(purges), recording).0 });
         // What concerns this process is done at the first look. Where Redis was waited for in vain, that is enough for
         // one request (promise I4): the purge is on its way there, or kept until it can be sent.
         let done = match poll!(purging.as_mut()) {
@@ -253,5 +291,6 @@ impl Write {
             ?done,
             "purged"
         );
+        done
     }
 }

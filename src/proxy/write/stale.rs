@@ -1,48 +1,18 @@
 //! All that a write makes stale, as far as both sides are known.
 
-use std::time::Duration;
-
 use http::{HeaderMap, StatusCode};
 use prometheus::IntCounterVec;
 use serde_json::Value;
 
 use super::effects::{MissingVariable, TemplateBodies};
-use super::{before, effects, judge};
+use super::judge::{self, Judgement};
+use super::{before, effects};
 use crate::body::{Copy, Progress};
 use crate::proxy::cache::Cache;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Effects;
 use crate::proxy::request::variables;
-use crate::routes::{Pattern, Purge};
-
-/// What a write makes stale.
-#[derive(Debug, Default)]
-pub(super) struct Stale {
-    pub(super) purge: Purge,
-    /// When it does so once more, as the rules say that are for it.
-    pub(super) again_after: Vec<Duration>,
-}
-
-impl Stale {
-    /// What carries one of these tags of groups.
-    pub(super) fn of_groups(tags: Vec<Pattern>) -> Stale {
-        Stale {
-            purge: Purge {
-                tags,
-                ..Purge::default()
-            },
-            ..Stale::default()
-        }
-    }
-
-    /// Takes in what `other` has.
-    pub(super) fn absorb(&mut self, other: Stale) {
-        self.purge.absorb(other.purge);
-        self.again_after.extend(other.again_after);
-        self.again_after.sort_unstable();
-        self.again_after.dedup();
-    }
-}
+use crate::routes::{Pattern, Purge, Purges};
 
 /// A write as far as it is known.
 #[derive(Clone, Copy)]
@@ -60,12 +30,14 @@ pub(super) struct Known<'w> {
 
 impl Known<'_> {
     /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
-    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1).
-    pub(super) fn stale(
+    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1). The target is removed whatever the rules say of it:
+    /// what §4.4 invalidates is not served before the app has confirmed it.
+    pub(super) fn purge(
         self,
+        purges: &mut Purges,
         received: Option<Vec<u8>>,
         answer: Option<(StatusCode, &HeaderMap)>,
-    ) -> Stale {
+    ) -> Judgement {
         let cap = self.context.live.config.defaults.max_variables;
         let headers = &self.context.parts.headers;
         let body = variables::read_body(headers, self.sent().as_deref(), cap);
@@ -77,26 +49,21 @@ impl Known<'_> {
         };
         let (status, fields) = answer.unzip();
         let judgement = judge::judge(self.context, self.effects, bodies, status);
-        let mut stale = Stale::default();
-        for index in judgement.rules {
-            let rule = &self.context.live.config.purges[index];
-            stale.absorb(Stale {
-                purge: self.bind(index, bodies),
-                again_after: rule.again_after.clone(),
-            });
+        for index in &judgement.rules {
+            purges.absorb(self.bind(*index, bodies));
         }
         if !judgement.is_write {
-            return stale;
+            return judgement;
         }
         let status = status.unwrap_or(StatusCode::OK);
         let invalidated = effects::invalidated(self.context, status, fields);
         if !invalidated.is_empty() {
-            let tags = &mut stale.purge.tags;
+            let tags = &mut purges.hard.tags;
             tags.extend(self.companions.iter().cloned());
             tags.extend(before::companions_in_memory(self.cache, self.context));
         }
-        stale.purge.keys.extend(invalidated);
-        stale
+        purges.hard.keys.extend(invalidated);
+        judgement
     }
 
     /// The body that was sent; `None`: it is over the cap, or the app answered before it had all of it, and what it

@@ -2,6 +2,7 @@
 //! decoded forms of the hot ones. Every change here keeps all of these in step.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use hashbrown::HashTable;
 
@@ -193,6 +194,15 @@ impl ShardContents {
             self.take();
         }
         Some((slot.packed, decoded))
+    }
+
+    /// Makes what `slot` holds stale from `at` on; `None`: a soft purge has done so before. Returns what is to be
+    /// dropped as after [`ShardContents::remove`].
+    pub(super) fn soften(&mut self, slot: u32, at: SystemTime) -> Option<RemovedEntry> {
+        let softened = self.get(slot)?.packed.softened(at)?;
+        let decoded = self.take_decoded(slot);
+        let held = self.entries.get_mut(slot)?;
+        Some((std::mem::replace(&mut held.packed, softened), decoded))
     }
 
     /// The slots whose key or tag `pattern` matches, among the next `limit` positions of an index.

@@ -23,12 +23,12 @@ pub use self::usage::MemoryUsage;
 
 use self::contents::IndexName;
 use self::lock::LockedShard;
-use self::shard::{Hit, IncomingEntry, KeepDecoded, Shard};
+use self::shard::{Effect, Hit, IncomingEntry, KeepDecoded, Shard};
 use crate::entry::packed::Packed;
 use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::Reason;
 use crate::in_flight::InFlight;
-use crate::routes::{Pattern, Purge};
+use crate::routes::{Pattern, Purge, PurgeKind};
 use crate::store::fence::{Fence, Mark, Tags};
 
 /// A shard has at least this part of the budget, so that large entries fit small budgets.
@@ -154,26 +154,28 @@ impl Memory {
         (length as u64).saturating_add(SMALL_HEAD) <= self.max / shards / 2
     }
 
-    /// Removes every entry that `purge` covers; returns how many. Enter the purge in the fence first: an
-    /// insert that runs meanwhile is refused by the fence alone.
-    pub fn purge(&self, purge: &Purge) -> usize {
-        if purge.everything {
-            return self.empty();
-        }
+    /// Removes every entry that `purge` covers, or makes it stale from `now` on; returns how many. Enter the
+    /// purge in the fence first: an insert that runs meanwhile is refused by the fence alone.
+    pub fn purge(&self, purge: &Purge, now: SystemTime) -> usize {
+        let effect = match purge.kind {
+            PurgeKind::Hard if purge.everything => return self.empty(),
+            PurgeKind::Hard => Effect::Remove,
+            PurgeKind::Soft => Effect::Soften(now),
+        };
         let keys = purge.keys.iter().map(|pattern| match pattern.exact() {
-            Some(key) => self.remove(key),
-            None => self.purge_index(IndexName::Keys, pattern),
+            Some(key) => self.purge_exact(key, effect),
+            None => self.purge_index(IndexName::Keys, pattern, effect),
         });
         let tags = purge
             .tags
             .iter()
-            .map(|pattern| self.purge_index(IndexName::Tags, pattern));
+            .map(|pattern| self.purge_index(IndexName::Tags, pattern, effect));
         keys.chain(tags).sum()
     }
 
     /// Removes the entry under `key`.
     pub fn purge_key(&self, key: &str) {
-        self.remove(key);
+        self.purge_exact(key, Effect::Remove);
     }
 
     /// Empties the tier.
@@ -206,12 +208,12 @@ impl Memory {
         Some((self.shards.get(number)?, hash as u32))
     }
 
-    fn remove(&self, key: &str) -> usize {
+    fn purge_exact(&self, key: &str, effect: Effect) -> usize {
         let Some((shard, hash)) = self.shard_of(key) else {
             return 0;
         };
-        let removed = shard.lock().remove(hash, key);
-        usize::from(removed.is_some())
+        let purged = shard.lock().purge(hash, key, effect);
+        usize::from(purged.is_some())
     }
 
     /// Contents are dropped after the shard's lock: freeing takes longer than unlinking.
@@ -225,23 +227,51 @@ impl Memory {
             .sum()
     }
 
-    /// Purges by batches, so that a large purge holds no lock for long. What is inserted between two
-    /// batches began after the purge: the fence refuses everything else.
-    fn purge_index(&self, name: IndexName, pattern: &Pattern) -> usize {
-        let mut count = 0;
-        for shard in &self.shards {
-            let mut from = None;
-            loop {
-                let batch = shard.lock().purge_batch(name, pattern, from);
-                count += batch.removed.len();
-                from = batch.next;
-                if from.is_none() {
-                    break;
-                }
-            }
-        }
-        count
+    fn purge_index(&self, name: IndexName, pattern: &Pattern, effect: Effect) -> usize {
+        let of_shard = |shard| match effect {
+            Effect::Remove => purge_shard(shard, name, pattern, effect).entries,
+            Effect::Soften(_) => soften_shard(shard, name, pattern, effect),
+        };
+        self.shards.iter().map(of_shard).sum()
     }
+}
+
+/// What one walk through an index has purged.
+struct Walk {
+    entries: usize,
+    /// Whether the lock was let go of in between.
+    in_steps: bool,
+}
+
+/// Purges by batches, so that a large purge holds no lock for long. What is inserted between two
+/// batches began after the purge: the fence refuses everything else.
+fn purge_shard(shard: &LockedShard, name: IndexName, pattern: &Pattern, effect: Effect) -> Walk {
+    let (mut entries, mut steps, mut from) = (0, 0, None);
+    loop {
+        let batch = shard.lock().purge_batch(name, pattern, from, effect);
+        entries += batch.purged.len();
+        steps += 1;
+        from = batch.next;
+        if from.is_none() {
+            let in_steps = steps > 1;
+            return Walk { entries, in_steps };
+        }
+    }
+}
+
+/// Goes through the index again as long as there is news: between two batches a variant to be made stale may have moved
+/// behind the walk, beside one that is new. Where that does not end, all goes, which is always safe.
+fn soften_shard(shard: &LockedShard, name: IndexName, pattern: &Pattern, effect: Effect) -> usize {
+    const MAX_WALKS: usize = 4;
+    let mut entries = 0;
+    for _ in 0..MAX_WALKS {
+        let walk = purge_shard(shard, name, pattern, effect);
+        entries += walk.entries;
+        if walk.entries == 0 || !walk.in_steps {
+            return entries;
+        }
+    }
+    entries + purge_shard(shard, name, pattern, Effect::Remove).entries
 }
 
 /// Whether `held` is still the very entry `before`: an equal one that took its place is another.

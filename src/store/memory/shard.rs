@@ -67,10 +67,18 @@ pub(super) struct IncomingEntry {
     until: u64,
 }
 
-/// What one bounded step of a purge removed; drop it after the lock is released.
+/// What a purge does with the entries that it finds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    Remove,
+    /// They are stale from then on.
+    Soften(SystemTime),
+}
+
+/// What one bounded step of a purge removed, or made stale; drop it after the lock is released.
 #[derive(Debug)]
 pub(super) struct PurgeBatch {
-    pub(super) removed: Vec<RemovedEntry>,
+    pub(super) purged: Vec<RemovedEntry>,
     /// Where the next step begins; `None`: done.
     pub(super) next: Option<IndexCursor>,
 }
@@ -166,24 +174,41 @@ impl Shard {
     }
 
     pub(super) fn remove(&mut self, hash: u32, key: &str) -> Option<RemovedEntry> {
-        let number = self.contents.find(hash, key)?;
-        self.contents.remove(number)
+        self.purge(hash, key, Effect::Remove)
     }
 
-    /// Removes what `pattern` matches among the next positions of an index.
+    /// Purges the entry under `key`; drop the result after the lock is released.
+    pub(super) fn purge(&mut self, hash: u32, key: &str, effect: Effect) -> Option<RemovedEntry> {
+        let number = self.contents.find(hash, key)?;
+        self.purge_slot(number, effect)
+    }
+
+    fn purge_slot(&mut self, number: u32, effect: Effect) -> Option<RemovedEntry> {
+        match effect {
+            Effect::Remove => self.contents.remove(number),
+            Effect::Soften(at) => self.contents.soften(number, at),
+        }
+    }
+
+    /// Purges what `pattern` matches among the next positions of an index.
     pub(super) fn purge_batch(
         &mut self,
         name: IndexName,
         pattern: &Pattern,
         from: Option<IndexCursor>,
+        effect: Effect,
     ) -> PurgeBatch {
         let found = self.contents.find_matching(name, pattern, from, BATCH);
         let slots = found.slots.into_iter();
         PurgeBatch {
-            removed: slots
-                .filter_map(|slot| self.contents.remove(slot))
+            purged: slots
+                .filter_map(|slot| self.purge_slot(slot, effect))
                 .collect(),
-            next: found.next.map(|cursor| cursor.rewind_if_matched(pattern)),
+            next: found.next.map(|cursor| match effect {
+                Effect::Remove => cursor.rewind_if_matched(pattern),
+                // What it has found is still there, and an entry that takes a free slot has begun since.
+                Effect::Soften(_) => cursor,
+            }),
         }
     }
 

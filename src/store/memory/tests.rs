@@ -1,4 +1,5 @@
 mod hot;
+mod soft;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -45,7 +46,7 @@ impl Bench {
 
     fn purge(&self, purge: Purge) -> usize {
         self.fence.purge(Arc::new(purge.clone()));
-        self.memory.purge(&purge)
+        self.memory.purge(&purge, at(0))
     }
 
     fn entries(&self) -> u64 {
@@ -112,8 +113,8 @@ fn a_purge_in_batches_finds_what_moves_to_an_earlier_slot() {
         hold(&mut shard, number, "t");
     }
     let pattern = Pattern::parse("t");
-    let first = shard.purge_batch(IndexName::Tags, &pattern, None);
-    assert!(!first.removed.is_empty() && first.next.is_some());
+    let first = shard.purge_batch(IndexName::Tags, &pattern, None, Effect::Remove);
+    assert!(!first.purged.is_empty() && first.next.is_some());
     // The slot of the last is taken by another, so that it comes back in one that the batch left free.
     shard.remove(hash(599), "599");
     hold(&mut shard, 1_000, "other");
@@ -121,7 +122,7 @@ fn a_purge_in_batches_finds_what_moves_to_an_earlier_slot() {
     let mut next = first.next;
     while let Some(stop) = next {
         next = shard
-            .purge_batch(IndexName::Tags, &pattern, Some(stop))
+            .purge_batch(IndexName::Tags, &pattern, Some(stop), Effect::Remove)
             .next;
     }
     assert!(shard.peek(hash(599), "599").is_none());
@@ -386,7 +387,7 @@ fn a_fill_from_before_a_purge_is_refused() {
     bench.purge(Purge {
         keys: vec![Pattern::parse("user:*")],
         tags: vec![Pattern::parse("team:1")],
-        everything: false,
+        ..Purge::default()
     });
     let since = |key: &str, variant| bench.hold_since(mark, key, variant);
     assert_eq!(since("user:1", variant("")), Err(Reason::Fenced));
@@ -438,7 +439,7 @@ fn after_a_purge_no_older_fill_is_found() {
         for purge in purges.iter().cycle().take(1_500) {
             bench.fence.purge(Arc::new(purge.clone()));
             let since = bench.fence.mark();
-            bench.memory.purge(purge);
+            bench.memory.purge(purge, at(0));
             assert_purged(since);
         }
     });
@@ -553,7 +554,7 @@ proptest! {
             take(&bench, step);
             bench.check();
         }
-        bench.memory.purge(&keys(&["*"]));
+        bench.memory.purge(&keys(&["*"]), at(0));
         bench.check();
         prop_assert_eq!((bench.bytes(), bench.entries()), (0, 0));
     }

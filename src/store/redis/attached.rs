@@ -166,7 +166,7 @@ impl AttachedTier {
         lease::release_held(&self.connection.for_requests(), key, lease).await;
     }
 
-    /// Removes what `purge` covers, entries and leases; returns how many entries. A purge whose session has
+    /// Carries out `purge`; returns how many entries it removed or made stale. A purge whose session has
     /// ended meanwhile fails: it has to be sent again in the next one.
     pub(in crate::store) async fn purge(&self, purge: &Purge) -> Result<usize, NotPurged> {
         let session = self.session().ok_or(NotPurged::NotSent)?;

@@ -1,4 +1,5 @@
-//! Purges that Redis has not confirmed: what they cover is neither served from it nor stored in it.
+//! Purges that Redis has not confirmed: what they cover is neither served from it (after a soft one: not as fresh) nor
+//! stored in it.
 //!
 //! A purge is entered before it is sent and leaves when Redis has confirmed it, so one whose caller goes away
 //! half-way is not lost. Failed ones wait here until the supervisor sends them again (promise I4); with `[redis] journal`
@@ -7,12 +8,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::routes::Purge;
+use crate::entry::{Entry, Variant};
+use crate::routes::{Purge, PurgeKind};
 
 /// The most failed purges kept one by one; more become one of everything.
 pub(in crate::store) const MAX_FAILED: usize = 1024;
@@ -46,6 +48,17 @@ struct UnconfirmedPurge {
     is_collapsed: bool,
 }
 
+/// An entry of Redis as it may be served while purges are unconfirmed.
+#[derive(Debug)]
+pub(in crate::store) enum Masked {
+    /// As it is: none covers it.
+    Untouched(Arc<Entry>),
+    /// As stale: a soft one covers it.
+    Stale(Arc<Entry>),
+    /// Not at all: a hard one covers it.
+    Hidden,
+}
+
 /// A purge on its way; dropped before [`PurgeInFlight::confirm`], it counts as failed.
 #[derive(Debug)]
 pub(in crate::store) struct PurgeInFlight<'j> {
@@ -72,16 +85,39 @@ impl Journal {
         }
     }
 
-    /// Whether an unconfirmed purge covers `key` with `tags`: then what Redis holds under it is neither
-    /// served nor added to (promise I2). Without tags, only what covers it by its key counts.
+    /// Whether an unconfirmed purge covers `key` with `tags`: then what Redis holds under it is not added to, and is not
+    /// served, or as stale alone (promise I2). Without tags, only what covers it by its key counts.
     pub(in crate::store) fn covers(&self, key: &str, tags: &[Box<str>]) -> bool {
-        self.len.load(Ordering::Acquire) != 0
-            && self
-                .purges
-                .lock()
-                .entries
-                .iter()
-                .any(|e| e.purge.covers(key, tags))
+        self.covering(key, tags).is_some()
+    }
+
+    /// As [`Journal::covers`]: of which kind; a hard one goes before a soft one.
+    pub(in crate::store) fn covering(&self, key: &str, tags: &[Box<str>]) -> Option<PurgeKind> {
+        if self.len.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let purges = self.purges.lock();
+        let covering = purges.entries.iter().filter(|e| e.purge.covers(key, tags));
+        let mut kinds = covering.map(|entry| entry.purge.kind);
+        let first = kinds.next()?;
+        let is_hard = first == PurgeKind::Hard || kinds.any(|kind| kind == PurgeKind::Hard);
+        Some(if is_hard { PurgeKind::Hard } else { first })
+    }
+
+    /// What is left of `entry`, which Redis holds under `key`, until the purges that cover it have landed; `None`:
+    /// nothing that may be served.
+    pub(in crate::store) fn mask(&self, key: &str, entry: Arc<Entry>, now: SystemTime) -> Masked {
+        let covering = |variant: &Arc<Variant>| self.covering(key, &variant.tags);
+        let kinds: Vec<PurgeKind> = entry.variants.iter().filter_map(covering).collect();
+        if kinds.is_empty() {
+            return Masked::Untouched(entry);
+        }
+        if kinds.contains(&PurgeKind::Hard) {
+            return Masked::Hidden;
+        }
+        let mut entry = Entry::clone(&entry);
+        entry.soften(now);
+        Masked::Stale(Arc::new(entry))
     }
 
     /// The failed ones, oldest first.
@@ -224,6 +260,7 @@ impl Drop for PurgeInFlight<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::tests::samples;
     use crate::routes::Pattern;
 
     fn purge(key: &str) -> Arc<Purge> {
@@ -231,6 +268,39 @@ mod tests {
             keys: vec![Pattern::literal(key)],
             ..Purge::default()
         })
+    }
+
+    #[test]
+    fn a_hard_one_hides_an_entry_and_a_soft_one_leaves_it_as_stale() {
+        let soft = || Arc::new(Purge::clone(&purge("a")).into_soft());
+        let rows: [(&str, Vec<Arc<Purge>>, &str); 5] = [
+            ("none", vec![], "untouched"),
+            ("another's", vec![purge("b")], "untouched"),
+            ("hard", vec![purge("a")], "hidden"),
+            ("soft", vec![soft()], "stale"),
+            ("both", vec![soft(), purge("a")], "hidden"),
+        ];
+        for (name, failed, expected) in rows {
+            let journal = Journal::default();
+            journal.restore(failed);
+            let held = Arc::new(samples::entry(samples::variant("body")));
+            let masked = match journal.mask("a", held, samples::at(7)) {
+                Masked::Untouched(entry) => {
+                    assert_eq!(entry.variants[0].stored.softened, None, "{name}");
+                    "untouched"
+                }
+                Masked::Stale(entry) => {
+                    assert_eq!(
+                        entry.variants[0].stored.softened,
+                        Some(samples::at(7)),
+                        "{name}"
+                    );
+                    "stale"
+                }
+                Masked::Hidden => "hidden",
+            };
+            assert_eq!(masked, expected, "{name}");
+        }
     }
 
     #[test]

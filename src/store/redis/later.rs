@@ -120,7 +120,7 @@ mod tests {
         let purge = Purge {
             keys: vec![Pattern::parse("a b:*")],
             tags: vec![Pattern::parse("t")],
-            everything: false,
+            ..Purge::default()
         };
         let text = serde_json::to_string(&PurgeText::new(&purge)).expect("JSON");
         let record = format!("1700000000050 00c0ffee {text}");

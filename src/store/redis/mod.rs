@@ -49,6 +49,7 @@ mod void;
 pub(super) use self::attached::{AttachedTier, NotPurged};
 pub use self::diagnosis::Diagnosis;
 pub use self::error::Unanswered;
+pub(super) use self::journal::Masked;
 pub use self::journal_file::JournalError;
 pub(super) use self::journal_file::Outlives;
 pub(super) use self::later::GRACE;

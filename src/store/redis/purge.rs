@@ -1,7 +1,9 @@
-//! Purges in Redis, at a cost of what they remove: by name, or by a range of an index.
+//! Purges in Redis, at a cost of what they cover: by name, or by a range of an index.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use bytes::Bytes;
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 use futures_util::future::{join_all, try_join_all};
@@ -10,7 +12,8 @@ use super::error::Error;
 use super::lineage::Generation;
 use super::scope::CommandScope;
 use super::scripts::{Call, Reply, Script, parse_number};
-use crate::routes::{Pattern, Purge};
+use crate::entry::codec;
+use crate::routes::{Pattern, Purge, PurgeKind};
 
 /// Members of an index looked at, or removed, by one command.
 const PAGE: usize = 200;
@@ -30,6 +33,31 @@ enum Index {
     Tags,
 }
 
+/// What is done with the entries that a purge finds.
+#[derive(Clone, Debug)]
+enum Effect {
+    Remove,
+    /// They begin so afterwards, behind their generation.
+    Soften(Bytes),
+}
+
+impl Effect {
+    fn of(kind: PurgeKind, now: SystemTime) -> Effect {
+        match kind {
+            PurgeKind::Hard => Effect::Remove,
+            PurgeKind::Soft => Effect::Soften(Bytes::from_owner(codec::beginning_of_softened(now))),
+        }
+    }
+
+    /// As the script takes it.
+    fn word(&self) -> Value {
+        match self {
+            Effect::Remove => "".into(),
+            Effect::Soften(beginning) => Value::Bytes(beginning.clone()),
+        }
+    }
+}
+
 /// Whether a purge is whole with a command, which then gives it its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Landing {
@@ -37,15 +65,16 @@ enum Landing {
     NotYet,
 }
 
-/// Removes what `purge` covers, entries and leases, from every shard side by side; returns how many
-/// entries went. On an error some shards may have done their part: the purge has to be sent again.
+/// Carries out `purge` in every shard side by side: removes entries, or marks them as stale, and removes leases;
+/// returns how many entries. On an error some shards may have done their part: the purge has to be sent again.
 pub(super) async fn purge(scope: &CommandScope<'_>, purge: &Purge) -> Result<usize, Error> {
+    let effect = Effect::of(purge.kind, scope.tier.clock.now());
     let shards = 0..scope.tier.keys.shards().len();
-    let results = join_all(shards.map(|shard| purge_shard(scope, shard, purge))).await;
+    let results = join_all(shards.map(|shard| purge_shard(scope, shard, purge, &effect))).await;
     results.into_iter().sum()
 }
 
-/// Sends the purges again that failed, all as one: there may be many, and others read what they cover until they
+/// Sends the purges again that failed, all of a kind as one: there may be many, and others read what they cover until they
 /// have landed. What Redis refuses stays in the journal, and so does all if the session ends meanwhile, or the
 /// preparation of one, as `stands` says; an outage is an error.
 pub(super) async fn resend_failed(
@@ -57,16 +86,33 @@ pub(super) async fn resend_failed(
     if failed.is_empty() {
         return Ok(());
     }
-    let all = Purge::joined(failed.iter().map(|(_, purge)| &**purge));
+    for kind in PurgeKind::ALL {
+        let of_kind = failed.iter().filter(|(_, purge)| purge.kind == kind);
+        resend_as_one(scope, &stands, kind, of_kind).await?;
+    }
+    Ok(())
+}
+
+async fn resend_as_one<'p>(
+    scope: &CommandScope<'_>,
+    stands: &impl Fn() -> bool,
+    kind: PurgeKind,
+    failed: impl Iterator<Item = &'p (u64, Arc<Purge>)> + Clone,
+) -> Result<(), Error> {
+    let tier = scope.tier;
+    let all = Purge::joined(kind, failed.clone().map(|(_, purge)| &**purge));
+    if all.is_empty() {
+        return Ok(());
+    }
     match purge(scope, &all).await {
         Ok(_) if !stands() => Err(Error::Down),
-        Ok(removed) => {
+        Ok(purged) => {
             if !all.tags.is_empty() {
                 // A fetch in between could not know by its key that it was covered.
                 tier.invalidation_fence.purge(Arc::new(all));
             }
-            tier.journal.confirm(failed.iter().map(|(id, _)| *id));
-            tier.count_purged(removed);
+            tier.journal.confirm(failed.map(|(id, _)| *id));
+            tier.count_purged(kind, purged);
             Ok(())
         }
         Err(error) if error.is_outage() || error == Error::Down => Err(error),
@@ -83,7 +129,7 @@ pub(super) async fn remove_keys(
     shard: usize,
     keys: Vec<Value>,
 ) -> Result<usize, Error> {
-    remove_all(scope, shard, keys, Landing::NotYet).await
+    purge_all(scope, shard, keys, Landing::NotYet, &Effect::Remove).await
 }
 
 /// Begins another generation in a shard, and so makes void all that is stored there, if it is still in the
@@ -128,6 +174,7 @@ async fn purge_shard(
     scope: &CommandScope<'_>,
     shard: usize,
     purge: &Purge,
+    effect: &Effect,
 ) -> Result<usize, Error> {
     if purge.everything {
         let reply = send_renewal(scope, shard, "purged", "", &scope.tier.process).await?;
@@ -141,10 +188,10 @@ async fn purge_shard(
     if patterns.is_empty() && purge.tags.is_empty() {
         return match of_shard.is_empty() {
             true => Ok(0),
-            false => remove_all(scope, shard, of_shard, Landing::Whole).await,
+            false => purge_all(scope, shard, of_shard, Landing::Whole, effect).await,
         };
     }
-    let mut removed = remove_all(scope, shard, of_shard, Landing::NotYet).await?;
+    let mut purged = purge_all(scope, shard, of_shard, Landing::NotYet, effect).await?;
     if !purge.tags.is_empty() {
         fence_tags(scope, shard, &purge.tags).await?;
     }
@@ -154,31 +201,34 @@ async fn purge_shard(
     for some in indexed.chunks(AT_A_TIME) {
         let purges = some
             .iter()
-            .map(|(index, pattern)| purge_index(scope, shard, *index, pattern));
-        removed += try_join_all(purges).await?.into_iter().sum::<usize>();
+            .map(|(index, pattern)| purge_index(scope, shard, *index, pattern, effect));
+        purged += try_join_all(purges).await?.into_iter().sum::<usize>();
     }
     // An index that was lost meanwhile had nothing to show: this begins another generation then.
-    removed += remove_page(scope, shard, Index::Keys, Vec::new(), Landing::Whole).await?;
-    Ok(removed)
+    let none = Vec::new();
+    purged += purge_page(scope, shard, Index::Keys, none, Landing::Whole, effect).await?;
+    Ok(purged)
 }
 
-/// Removes `keys` of a shard, page by page; returns how many had an entry.
-async fn remove_all(
+/// Purges `keys` of a shard, page by page; returns how many had an entry.
+async fn purge_all(
     scope: &CommandScope<'_>,
     shard: usize,
     keys: Vec<Value>,
     landing: Landing,
+    effect: &Effect,
 ) -> Result<usize, Error> {
-    let mut removed = 0;
+    let mut purged = 0;
     let mut pages = keys.chunks(PAGE).peekable();
     while let Some(page) = pages.next() {
         let landing = match pages.peek() {
             Some(_) => Landing::NotYet,
             None => landing,
         };
-        removed += remove_page(scope, shard, Index::Keys, page.to_vec(), landing).await?;
+        let page = page.to_vec();
+        purged += purge_page(scope, shard, Index::Keys, page, landing, effect).await?;
     }
-    Ok(removed)
+    Ok(purged)
 }
 
 /// Pages through the part of an index that begins with the pattern's prefix.
@@ -187,8 +237,9 @@ async fn purge_index(
     shard: usize,
     index: Index,
     pattern: &Pattern,
+    effect: &Effect,
 ) -> Result<usize, Error> {
-    let mut removed = 0;
+    let mut purged = 0;
     let (mut from, to) = lexical_range(index, pattern);
     loop {
         let page = match read_page(scope, shard, index, from, &to).await {
@@ -196,12 +247,12 @@ async fn purge_index(
             Err(Error::WrongType(_)) => {
                 let known = scope.tier.lineages.generation(shard);
                 renew(scope, shard, "lost", known).await?;
-                return Ok(removed);
+                return Ok(purged);
             }
             page => page?,
         };
         let Some(last) = page.last().and_then(Value::as_bytes) else {
-            return Ok(removed);
+            return Ok(purged);
         };
         from = [b"(", last].concat();
         let is_full = page.len() == PAGE;
@@ -210,10 +261,10 @@ async fn purge_index(
             .filter(|member| pattern.matches(&matched_part(index, member)))
             .collect();
         if !covered.is_empty() {
-            removed += remove_page(scope, shard, index, covered, Landing::NotYet).await?;
+            purged += purge_page(scope, shard, index, covered, Landing::NotYet, effect).await?;
         }
         if !is_full {
-            return Ok(removed);
+            return Ok(purged);
         }
     }
 }
@@ -244,12 +295,13 @@ async fn read_page(
     scope.send(Some(latency), command).await
 }
 
-async fn remove_page(
+async fn purge_page(
     scope: &CommandScope<'_>,
     shard: usize,
     index: Index,
     members: Vec<Value>,
     landing: Landing,
+    effect: &Effect,
 ) -> Result<usize, Error> {
     let kind = match index {
         Index::Keys => "keys",
@@ -262,7 +314,8 @@ async fn remove_page(
     let last = scope.tier.lineages.known(shard).own.to_string();
     let prefix = &*scope.tier.keys.shards()[shard].prefix;
     let call = || {
-        let mut args: Vec<Value> = vec![kind.into(), process.into(), last.as_str().into()];
+        let last = last.as_str().into();
+        let mut args: Vec<Value> = vec![kind.into(), process.into(), last, effect.word()];
         args.extend(members.iter().cloned());
         Call::about_shard(prefix, args)
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::lineage::{Generation, Known};
-use crate::routes::{Pattern, Purge};
+use crate::routes::{Pattern, Purge, PurgeKind};
 
 /// The longest text; failed purges that do not fit become one of everything.
 pub(super) const MAX_BYTES: usize = 64 << 10;
@@ -49,6 +49,9 @@ struct ShardText {
 /// A value that the write lacked is written as `*`, and so covers more when it is read.
 #[derive(Serialize, Deserialize)]
 pub(super) struct PurgeText {
+    /// Absent from a text that knows hard ones alone; who does not know it reads a hard one, which covers more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    soft: bool,
     everything: bool,
     keys: Vec<String>,
     tags: Vec<String>,
@@ -124,6 +127,7 @@ impl PurgeText {
     pub(super) fn new(purge: &Purge) -> PurgeText {
         let texts = |patterns: &[Pattern]| patterns.iter().map(Pattern::to_string).collect();
         PurgeText {
+            soft: purge.kind == PurgeKind::Soft,
             everything: purge.everything,
             keys: texts(&purge.keys),
             tags: texts(&purge.tags),
@@ -133,6 +137,10 @@ impl PurgeText {
     pub(super) fn read_purge(&self) -> Purge {
         let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text)).collect();
         Purge {
+            kind: match self.soft {
+                true => PurgeKind::Soft,
+                false => PurgeKind::Hard,
+            },
             everything: self.everything,
             keys: patterns(&self.keys),
             tags: patterns(&self.tags),
@@ -156,9 +164,9 @@ mod tests {
     fn purge(keys: &[&str], tags: &[&str]) -> Arc<Purge> {
         let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text)).collect();
         Arc::new(Purge {
-            everything: false,
             keys: patterns(keys),
             tags: patterns(tags),
+            ..Purge::default()
         })
     }
 
@@ -188,6 +196,7 @@ mod tests {
             vec![
                 purge(&[""], &[]),
                 purge(&[], &["*"]),
+                Arc::new(Purge::clone(&purge(&["user:*"], &["t"])).into_soft()),
                 Arc::new(Purge::of_everything()),
             ],
         ] {

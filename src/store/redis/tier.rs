@@ -30,7 +30,7 @@ use crate::entry::codec::DecodeError;
 use crate::entry::{Entry, Variant};
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::routes::Purge;
+use crate::routes::{Purge, PurgeKind};
 use crate::store::fence::Fence;
 use crate::store::memory::Memory;
 
@@ -422,10 +422,9 @@ impl Tier {
         tracing::warn!(key, %error, "removed an entry from Redis");
     }
 
-    /// Counts entries removed from Redis.
-    pub(in crate::store) fn count_purged(&self, removed: usize) {
-        let purged = self.metrics.purged_entries.with_label_values(&["redis"]);
-        purged.inc_by(removed as u64);
+    /// Counts entries purged in Redis.
+    pub(in crate::store) fn count_purged(&self, kind: PurgeKind, purged: usize) {
+        self.metrics.purged("redis", kind.as_str(), purged);
     }
 
     /// What is known without asking Redis.
@@ -442,6 +441,11 @@ impl Tier {
             last_error: self.last_error.lock().clone(),
             ..RedisStatus::default()
         }
+    }
+
+    /// The fleet's time.
+    pub(in crate::store) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// Longest a command of a request may take.

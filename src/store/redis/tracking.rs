@@ -99,7 +99,7 @@ fn invalidate(connection: &RedisConnection, name: &str) {
             let purge = purge_of(key);
             tier.metrics.invalidations.inc();
             tier.invalidation_fence.purge(Arc::clone(&purge));
-            tier.memory.purge(&purge);
+            tier.memory.purge_key(key);
         }
         // A purge took the lease of a fill of ours: requests that come now must not join it.
         Some(Name::Lease(key)) => tier.fence.purge(purge_of(key)),

@@ -18,7 +18,7 @@ try('eval', 'EVAL', 'return 1', '1', KEYS[1])
 try('scan', 'SCAN', '0')
 local entry, alive = prefix .. ':e:', ARGV[3] .. ':alive'
 for _, command in ipairs({
-  { 'GET', entry }, { 'MGET', entry }, { 'GETRANGE', entry, '0', '1' }, { 'SET', entry, '' },
+  { 'GET', entry }, { 'MGET', entry }, { 'GETRANGE', entry, '0', '1' }, { 'SETRANGE', entry, '0', '' }, { 'SET', entry, '' },
   { 'EXISTS', entry }, { 'UNLINK', entry }, { 'TYPE', entry },
   { 'PTTL', entry }, { 'STRLEN', entry }, { 'ZREMRANGEBYRANK', fences, '0', '0' },
   { 'SADD', KEYS[1], '' }, { 'SREM', KEYS[1], '' }, { 'SMEMBERS', KEYS[1] },

@@ -281,6 +281,7 @@ fn policy(data: &[u8]) -> Policy {
     let choice = data.first().copied().unwrap_or_default();
     let seconds = |bit: u8| (choice & bit != 0).then(|| Duration::from_secs(60));
     Policy {
+        tag_fields: Vec::new(),
         error_ttl: Duration::from_secs(1),
         app_headers: match choice & 128 {
             0 => AppHeaders::Respect,

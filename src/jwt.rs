@@ -1,6 +1,7 @@
 //! Verified claims: a token counts only when its signature, algorithm, times, issuer and audience all
 //! hold (RFC 7519 §7.2). Anything less is as if there were no token.
 
+mod decisions;
 mod key_set;
 #[cfg(test)]
 mod tests;
@@ -9,14 +10,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::config::{Jwt, JwtKey, JwtSource, KeyOrigin};
 use crate::routes::template::cookie_values;
+use decisions::TokenDigest;
 use key_set::KeySet;
 
 /// Checks tokens against the keys and demands of `[jwt]`.
@@ -26,7 +28,7 @@ pub struct Verifier {
     algorithms: Vec<Algorithm>,
     keys: ArcSwap<KeySet>,
     issuer: Option<String>,
-    audience: Option<String>,
+    audience: Vec<String>,
     leeway: Duration,
     renewal: Mutex<Renewal>,
 }
@@ -138,33 +140,44 @@ impl Verifier {
         }
     }
 
-    /// The claims of the request's token if all of it holds at `now`.
-    pub fn verify(&self, headers: &HeaderMap, now: SystemTime) -> Option<Value> {
-        let claims = self.keys.load().find_claims(self.token(headers)?)?;
-        self.holds(&claims, now).then_some(claims)
+    /// The claims of the request's token if all of it holds at `now`. That a key has signed it is found out once;
+    /// whether it holds is asked each time.
+    pub fn verify(&self, headers: &HeaderMap, now: SystemTime) -> Option<Arc<Value>> {
+        let token = self.token(headers)?;
+        let now = since_epoch(now);
+        let digest = TokenDigest::of(token);
+        let keys = self.keys.load();
+        if let Some(claims) = keys.decisions.find(&digest, now) {
+            return self.holds(&claims, now).then_some(claims);
+        }
+        let claims = Arc::new(keys.find_claims(token)?);
+        if !self.holds(&claims, now) {
+            return None;
+        }
+        let until = claims["exp"].as_f64()? + self.leeway.as_secs_f64();
+        keys.decisions
+            .keep(digest, token.len(), &claims, (now, until));
+        Some(claims)
     }
 
     /// Only a single token counts: of two, the app may read the other.
     fn token<'h>(&self, headers: &'h HeaderMap) -> Option<&'h [u8]> {
         match &self.source {
-            JwtSource::Authorization => {
-                let mut lines = headers.get_all(AUTHORIZATION).iter();
-                let line = lines.next().filter(|_| lines.next().is_none())?;
-                let (scheme, token) = line.as_bytes().split_at_checked(b"Bearer ".len())?;
-                scheme
-                    .eq_ignore_ascii_case(b"Bearer ")
-                    .then(|| token.trim_ascii())
-            }
+            JwtSource::Authorization => after_bearer(only_line(headers, &AUTHORIZATION)?),
             JwtSource::Cookie(name) => {
                 let mut values = cookie_values(headers, name);
                 let value = values.next().filter(|_| values.next().is_none())?;
                 Some(value.trim_ascii_end())
             }
+            JwtSource::Header(name) => {
+                let line = only_line(headers, name)?;
+                Some(after_bearer(line).unwrap_or(line.trim_ascii()))
+            }
         }
     }
 
     /// RFC 7519 §4.1, in its order.
-    fn holds(&self, claims: &Value, now: SystemTime) -> bool {
+    fn holds(&self, claims: &Value, now: f64) -> bool {
         // §4.1.1 "iss"
         if let Some(issuer) = &self.issuer
             && claims["iss"].as_str() != Some(issuer)
@@ -172,16 +185,17 @@ impl Verifier {
             return false;
         }
         // §4.1.3 "aud": one string or several.
-        if let Some(audience) = &self.audience {
-            let is_audience = |value: &Value| value.as_str() == Some(audience);
-            let several = claims["aud"].as_array();
-            if !is_audience(&claims["aud"])
-                && !several.is_some_and(|several| several.iter().any(is_audience))
-            {
-                return false;
-            }
+        let is_audience = |value: &Value| {
+            let mut wanted = self.audience.iter();
+            wanted.any(|audience| value.as_str() == Some(audience))
+        };
+        let several = claims["aud"].as_array();
+        if !self.audience.is_empty()
+            && !is_audience(&claims["aud"])
+            && !several.is_some_and(|several| several.iter().any(is_audience))
+        {
+            return false;
         }
-        let now = since_epoch(now);
         let leeway = self.leeway.as_secs_f64();
         // §4.1.4 "exp": not accepted on or after it; required here, since what is stored under a
         // claim outlives the check.
@@ -207,6 +221,19 @@ fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, JwtConfigError> {
                 .map_err(|_| JwtConfigError::UnknownAlgorithm(name.clone()))
         })
         .collect()
+}
+
+fn only_line<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next().filter(|_| lines.next().is_none())?;
+    Some(line.as_bytes())
+}
+
+/// RFC 6750 §2.1.
+fn after_bearer(line: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = line.split_at_checked(b"Bearer ".len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer ");
+    is_bearer.then(|| token.trim_ascii())
 }
 
 /// Seconds, as `NumericDate` counts them (RFC 7519 §2).

@@ -193,3 +193,58 @@ async fn secrets_and_pem_are_followed_over_a_reload() {
         assert!(!ask(&client, &by_new).await.is_hit(), "{key}");
     }
 }
+
+/// A field that carries the token says who asks, whatever its name: what its token vouches for is shared by that
+/// claim alone, and where the key has none the request passes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_of_ones_own_carries_the_token() {
+    let secret = "s".repeat(40);
+    let issuer = Issuer::of_secret(&secret);
+    let app = TestApp::start().await;
+    for path in ["/me", "/board"] {
+        app.on("GET", path, |seen| {
+            Answer::text(seen.header("x-caller-proof"))
+        });
+    }
+    let jwt = format!("secret = {secret:?}\nsource = \"header\"\nheader = \"X-Caller-Proof\"");
+    let board = "[[route]]\npath = \"/board\"\nkey = \"board\"\nttl = \"1h\"\n";
+    let toml = format!("[jwt]\n{jwt}\naudience = [\"api\", \"web\"]\n{ROUTE}{board}");
+    let sidecar = Sidecar::start(&app.url(), &toml);
+    let client = sidecar.client();
+    let token = |sub: &str, aud: &str| {
+        issuer.sign(&serde_json::json!({"sub": sub, "aud": aud, "exp": issuer::now() + 3600}))
+    };
+    let ask = async |path: &str, fields: &[(&str, &str)]| client.get_with(path, fields).await;
+    let (ann, bob) = (token("ann", "api"), token("bob", "web"));
+    for proof in [&ann, &bob] {
+        for nth in 0..2 {
+            let bearer = format!("Bearer {proof}");
+            let said = if nth == 0 { proof } else { &bearer };
+            let reply = ask("/me", &[("x-caller-proof", said)]).await;
+            assert_eq!((reply.text(), reply.is_hit()), (proof.as_str(), nth == 1));
+        }
+    }
+    let with_another = [
+        ("x-caller-proof", ann.as_str()),
+        ("authorization", "Basic YTpi"),
+    ];
+    let elsewhere = token("ann", "elsewhere");
+    for (case, path, fields) in [
+        ("a key without it", "/board", &with_another[..1]),
+        ("a credential besides", "/me", &with_another[..]),
+        (
+            "not for us",
+            "/me",
+            &[("x-caller-proof", elsewhere.as_str())][..],
+        ),
+        (
+            "in the place of others",
+            "/me",
+            &[("authorization", ann.as_str())][..],
+        ),
+    ] {
+        for _ in 0..2 {
+            assert!(!ask(path, fields).await.is_hit(), "{case}");
+        }
+    }
+}

@@ -86,6 +86,9 @@ fn describe_kind(kind: Kind) -> Value {
         Kind::OneOf(words) => json!({
             "anyOf": [{ "enum": words }, { "type": "string", "pattern": VARIABLE }]
         }),
+        Kind::TextOrTexts => {
+            json!({ "anyOf": [describe_kind(Kind::Text), describe_kind(Kind::Texts)] })
+        }
         Kind::Texts => json!({ "type": "array", "items": describe_kind(Kind::Text) }),
         Kind::ManyOf(words) => {
             json!({ "type": "array", "items": describe_kind(Kind::OneOf(words)) })
@@ -119,7 +122,7 @@ fn read_default(field: &Field) -> Option<Value> {
     Some(match field.kind {
         Kind::Count(..) => json!(text.parse::<u64>().ok()?),
         Kind::Flag | Kind::FlagOr(_) => json!(text == "true"),
-        Kind::ManyOf(_) | Kind::Texts | Kind::Counts(..) => {
+        Kind::ManyOf(_) | Kind::Texts | Kind::TextOrTexts | Kind::Counts(..) => {
             json!(text.split(',').collect::<Vec<_>>())
         }
         _ => json!(text),

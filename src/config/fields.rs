@@ -68,6 +68,8 @@ pub(crate) enum Kind {
     OneOf(&'static [&'static str]),
     /// A list of texts.
     Texts,
+    /// A text, or a list of them.
+    TextOrTexts,
     /// A list of these words.
     ManyOf(&'static [&'static str]),
     /// A list of whole numbers from the first to the second.

@@ -271,6 +271,8 @@ pub struct Defaults {
     pub trusted_identity: Vec<HeaderName>,
     /// Fields that make the app take a request for another one.
     pub unsafe_headers: Vec<HeaderName>,
+    /// Fields by which the answer to a write names tags to purge.
+    pub purge_fields: Vec<HeaderName>,
     /// Fields that say who asks as `Authorization` does, beside those that do by their name.
     pub credential_headers: Vec<HeaderName>,
     /// What the key of unmatched requests carries of a requester.
@@ -314,6 +316,8 @@ pub struct Settings {
     pub downstream: Option<HeaderValue>,
     /// What the body must be for storing.
     pub store_when: StoreWhen,
+    /// Whether clients do not see the fields that name tags.
+    pub strips_tag_fields: bool,
     /// Whether what only the end of its connection ends may be stored.
     pub close_delimited: bool,
     /// What `%2F` in a path is.
@@ -346,8 +350,8 @@ pub struct Jwt {
     pub algorithms: Vec<String>,
     /// Required `iss`.
     pub issuer: Option<String>,
-    /// Required `aud`.
-    pub audience: Option<String>,
+    /// `aud` has to have one of these; none: any.
+    pub audience: Vec<String>,
     /// Allowed clock difference for `exp` and `nbf`. Default 0 s.
     pub leeway: Duration,
 }
@@ -359,6 +363,8 @@ pub enum JwtSource {
     Authorization,
     /// A cookie's value.
     Cookie(String),
+    /// Another header field; the scheme `Bearer` may stand before the token.
+    Header(HeaderName),
 }
 
 /// The verifying key.
@@ -461,6 +467,8 @@ pub struct JwksUrl {
 /// The admin interface.
 #[derive(Clone, PartialEq)]
 pub struct Admin {
+    /// Whether the proxy carries out `PURGE` and `BAN` with the token itself. Default false.
+    pub purge_methods: bool,
     /// The bearer token of `POST /purge` and `POST /explain`; `None`: refused.
     pub token: Option<String>,
     /// Hosts that it answers for, beside loopback names and its own address; `*` is any. Default none.

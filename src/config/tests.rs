@@ -238,6 +238,26 @@ fn one_wrong_thing_says_what_to_write() {
             "add source",
         ),
         (
+            "header unnamed",
+            "[jwt]\nsecret = \"a\"\nsource = \"header\"\n",
+            "add header",
+        ),
+        (
+            "header unused",
+            "[jwt]\nsecret = \"a\"\nheader = \"x-id-token\"\n",
+            "add source = \"header\"",
+        ),
+        (
+            "no name of a header",
+            "[jwt]\nsecret = \"a\"\nsource = \"header\"\nheader = \"a b\"\n",
+            "not the name of a header field",
+        ),
+        (
+            "a header with a source of its own",
+            "[jwt]\nsecret = \"a\"\nsource = \"header\"\nheader = \"Authorization\"\n",
+            "write source = \"authorization\"",
+        ),
+        (
             "algorithm of another key",
             "[jwt]\nsecret = \"a\"\nalgorithms = [\"RS256\"]\n",
             "HS256",
@@ -303,7 +323,8 @@ fn a_wrong_variable_is_named() {
     let text = format!("{LEAST}[redis]\nurl = \"redis://r\"\n[jwt]\n[auth]\n");
     for (section, field, name) in overrides() {
         // Any text is right for these.
-        if (field.kind == Kind::Text && field.key != "url") || field.key == "ignore_query" {
+        let is_text = matches!(field.kind, Kind::Text | Kind::TextOrTexts);
+        if (is_text && field.key != "url") || field.key == "ignore_query" {
             continue;
         }
         let shown = match parse_with(&text, &[(&name, "none/(")]) {
@@ -347,7 +368,7 @@ fn texts_are_overridden() {
         JwtKey::Secret(b"s3cret-s3cret-s3cret-s3cret-s3cret".to_vec())
     );
     assert_eq!(jwt.issuer.as_deref(), Some("me"));
-    assert_eq!(jwt.audience.as_deref(), Some("you"));
+    assert_eq!(jwt.audience, ["you"]);
     assert_eq!(jwt.algorithms, ["HS256", "HS512"]);
     assert_eq!(
         config.admin.token.as_deref(),

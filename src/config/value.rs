@@ -58,7 +58,10 @@ pub(super) fn parse(kind: Kind, node: &Node) -> Result<Parsed, Wrong> {
         Kind::Size(least) => parse_size(node, least).map(Parsed::Size),
         Kind::Rate => parse_rate(node).map(Parsed::Size),
         Kind::OneOf(words) => parse_word(node, words).map(Parsed::Text),
-        Kind::Texts => parse_each(node, "\"a\", \"b\"", |item| {
+        Kind::TextOrTexts if matches!(node.value, Value::Text(_)) => {
+            parse_text(node).map(|text| Parsed::Texts(vec![(node.position.clone(), text)]))
+        }
+        Kind::Texts | Kind::TextOrTexts => parse_each(node, "\"a\", \"b\"", |item| {
             parse_text(item).map(|text| (item.position.clone(), text))
         })
         .map(Parsed::Texts),
@@ -403,6 +406,12 @@ mod tests {
                 "\"low\", \"high\"",
             ),
             ("text for a list", Kind::Texts, text("a"), "in brackets"),
+            (
+                "number for text or a list",
+                Kind::TextOrTexts,
+                Value::Integer(1),
+                "in brackets",
+            ),
             ("empty text", Kind::Text, text(""), "leave the line out"),
             (
                 "number for text",

@@ -168,6 +168,15 @@ impl Entry {
             .unwrap_or_default()
     }
 
+    /// The tags of all variants, each once.
+    pub fn tags(&self) -> Vec<Box<str>> {
+        let all = self.variants.iter().flat_map(|variant| &variant.tags);
+        let mut tags: Vec<Box<str>> = all.cloned().collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+
     /// The highest priority of its variants.
     pub fn priority(&self) -> Priority {
         self.variants

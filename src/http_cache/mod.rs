@@ -13,6 +13,7 @@ pub mod ranges;
 pub mod reason;
 pub mod reuse;
 pub mod storable;
+pub mod tag_fields;
 pub mod validation;
 pub mod vary;
 
@@ -25,7 +26,7 @@ pub use storable::{Exchange, obstacles, storable};
 use std::time::{Duration, SystemTime};
 
 use http::header::{CACHE_CONTROL, EXPIRES};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use directives::RequestDirectives;
 use vary::Variation;
@@ -51,6 +52,8 @@ pub struct Policy {
     pub stale_while_revalidate: Option<Duration>,
     /// Served stale this long past freshness when the app fails; a response's own directive wins.
     pub stale_if_error: Option<Duration>,
+    /// Fields of a response that name its tags.
+    pub tag_fields: Vec<HeaderName>,
     /// The longest that an error which a client can provoke is fresh, if its status is not listed.
     pub error_ttl: Duration,
 }

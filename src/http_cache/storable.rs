@@ -10,7 +10,9 @@ use http::{HeaderMap, Method, StatusCode};
 use super::directives::{Reach, ResponseDirectives};
 use super::fields::Storing;
 use super::vary::Selector;
-use super::{Part, Policy, Reason, RequestHead, Stored, fields, freshness, groups, vary};
+use super::{
+    Part, Policy, Reason, RequestHead, Stored, fields, freshness, groups, tag_fields, vary,
+};
 
 /// A response's head with the times around it.
 #[derive(Clone, Copy, Debug)]
@@ -215,6 +217,9 @@ fn each_refusal(
     // RFC 9875 §2: what a group cannot find could not be invalidated with it.
     if groups::of(response.headers).is_err() {
         found(Reason::TooManyGroups)?;
+    }
+    if tag_fields::of(response.headers, &policy.tag_fields).is_err() {
+        found(Reason::TooManyTags)?;
     }
     // Not RFC 9111 (§7.3 warns of it): a cookie is for one person unless somebody says otherwise.
     if response.headers.contains_key(SET_COOKIE) && storing.keeps_cookies() {

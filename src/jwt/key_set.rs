@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Header, Validation};
 use serde_json::Value;
 
 use super::JwtConfigError;
+use super::decisions::Decisions;
 use crate::config::JwtKey;
 use crate::routes::json::Document;
 
@@ -15,6 +16,8 @@ use crate::routes::json::Document;
 pub(super) struct KeySet {
     made_of: JwtKey,
     keys: Vec<Key>,
+    /// What they have signed.
+    pub(super) decisions: Decisions,
     /// Whether a token named a key that is not among them.
     missed: AtomicBool,
 }
@@ -39,6 +42,7 @@ impl KeySet {
         Ok(KeySet {
             made_of: made_of.clone(),
             keys,
+            decisions: Decisions::default(),
             missed: AtomicBool::new(false),
         })
     }

@@ -27,7 +27,7 @@ fn config(key: JwtKey, algorithms: &[&str]) -> Jwt {
         origin: KeyOrigin::Config,
         algorithms: algorithms.iter().map(|name| name.to_string()).collect(),
         issuer: None,
-        audience: None,
+        audience: Vec::new(),
         leeway: Duration::ZERO,
     }
 }
@@ -90,7 +90,7 @@ fn claims_and_times() {
     };
     let demanding = Jwt {
         issuer: Some("me".to_owned()),
-        audience: Some("us".to_owned()),
+        audience: vec!["us".to_owned(), "all of us".to_owned()],
         ..secret()
     };
     let exp = NOW + 1;
@@ -186,6 +186,12 @@ fn claims_and_times() {
             false,
         ),
         (
+            "the other of ours",
+            &demanding,
+            json!({"exp": exp, "iss": "me", "aud": "all of us"}),
+            true,
+        ),
+        (
             "other aud",
             &demanding,
             json!({"exp": exp, "iss": "me", "aud": ["a"]}),
@@ -200,7 +206,7 @@ fn claims_and_times() {
     ] {
         let verified = verifier(config).verify(&bearer(&hs256(&claims)), at(NOW));
         let expected = expected.then_some(claims);
-        assert_eq!(verified, expected, "{name}");
+        assert_eq!(verified.as_deref(), expected.as_ref(), "{name}");
     }
 }
 
@@ -248,7 +254,8 @@ fn forgeries() {
     ] {
         assert_eq!(verifier.verify(&bearer(&token), at(NOW)), None, "{name}");
     }
-    assert_eq!(verifier.verify(&bearer(&genuine), at(NOW)), Some(claims));
+    let verified = verifier.verify(&bearer(&genuine), at(NOW));
+    assert_eq!(verified.as_deref(), Some(&claims));
 }
 
 /// RFC 7519 §4: of two claims of one name the app may read the other.
@@ -433,6 +440,12 @@ fn where_the_token_is() {
         source: JwtSource::Cookie("t".to_owned()),
         ..secret()
     };
+    const FIELD: HeaderName = HeaderName::from_static("x-id-token");
+    let header = Jwt {
+        source: JwtSource::Header(FIELD),
+        ..secret()
+    };
+    let field = |scheme: &str| (FIELD, format!("{scheme}{token}"));
     let bearer = |scheme: &str| (AUTHORIZATION, format!("{scheme}{token}"));
     let in_cookie = |before: &str, after: &str| (COOKIE, format!("{before}{token}{after}"));
     for (name, config, fields, expected) in [
@@ -461,6 +474,11 @@ fn where_the_token_is() {
             vec![in_cookie("t=", "; t=x")],
             false,
         ),
+        ("a field", &header, vec![field("")], true),
+        ("with its scheme", &header, vec![field("bearer ")], true),
+        ("another scheme", &header, vec![field("Token ")], false),
+        ("two fields", &header, vec![field(""), field("")], false),
+        ("another field", &header, vec![bearer("Bearer ")], false),
         ("not in a cookie", &cookie, vec![bearer("Bearer ")], false),
     ] {
         let fields: Vec<_> = fields
@@ -535,4 +553,159 @@ fn debug_shows_no_key() {
         !shown.contains("secret of") && shown.contains("redacted"),
         "{shown}"
     );
+}
+
+fn count_kept(verifier: &Verifier) -> usize {
+    verifier.keys.load().decisions.len()
+}
+
+/// What was found of a signature is kept, but whether the token holds is asked anew: not before `nbf`, not from
+/// `exp` on, not under another key.
+#[test]
+fn a_kept_decision_holds_no_longer_than_its_token() {
+    let leeway = Jwt {
+        leeway: Duration::from_secs(5),
+        ..secret()
+    };
+    let verifier = verifier(&leeway);
+    let token = hs256(&json!({"sub": "root", "nbf": NOW, "exp": NOW + 60}));
+    let fields = bearer(&token);
+    let verified = |seconds: u64| verifier.verify(&fields, at(seconds)).is_some();
+    assert!(verified(NOW) && count_kept(&verifier) == 1);
+    for (seconds, expected) in [
+        (NOW + 64, true),
+        (NOW - 5, true),
+        (NOW - 6, false),
+        (NOW, true),
+        (NOW + 65, false),
+    ] {
+        assert_eq!(verified(seconds), expected, "{seconds}");
+    }
+    assert_eq!(count_kept(&verifier), 0, "it has expired");
+    assert!(
+        verified(NOW) && count_kept(&verifier) == 1,
+        "the clock went back"
+    );
+
+    let (body, signature) = token.rsplit_once('.').expect("a signature");
+    let first = if signature.starts_with('A') { "B" } else { "A" };
+    let forged = bearer(&format!("{body}.{first}{}", &signature[1..]));
+    assert_eq!(verifier.verify(&forged, at(NOW)), None, "another signature");
+
+    let other = JwtKey::Secret(b"another secret of at least thirty-two bytes".to_vec());
+    assert_eq!(verifier.replace_keys(&other), Ok(1));
+    assert!(!verified(NOW), "the key was taken out");
+    assert_eq!(verifier.replace_keys(&leeway.key), Ok(1));
+    assert!(verified(NOW), "and is back");
+}
+
+/// However many tokens come, genuine or not, what is kept is bounded, and who goes on asking is not pushed out.
+#[test]
+fn floods_of_tokens_take_no_more_than_their_room() {
+    let verifier = verifier(&secret());
+    let claims = json!({"sub": "root", "exp": NOW + 60});
+    let regular = bearer(&hs256(&claims));
+    assert!(verifier.verify(&regular, at(NOW)).is_some());
+    let other = EncodingKey::from_secret(b"another secret of at least thirty-two bytes");
+    for nth in 0..1_000 {
+        let forged = signed(
+            Algorithm::HS256,
+            &other,
+            &json!({"sub": nth, "exp": NOW + 60}),
+        );
+        assert_eq!(verifier.verify(&bearer(&forged), at(NOW)), None);
+    }
+    assert_eq!(
+        count_kept(&verifier),
+        1,
+        "what no key has signed is not kept"
+    );
+    for nth in 0..30_000 {
+        let genuine = bearer(&hs256(&json!({"sub": nth, "exp": NOW + 60})));
+        assert!(verifier.verify(&genuine, at(NOW)).is_some());
+        assert!(verifier.verify(&regular, at(NOW)).is_some());
+    }
+    let kept = verifier.keys.load();
+    assert!(
+        (5_000..=16 * 1024).contains(&kept.decisions.len()),
+        "{}",
+        kept.decisions.len()
+    );
+    assert!(
+        kept.decisions.bytes() <= 16 << 20,
+        "{}",
+        kept.decisions.bytes()
+    );
+    let token = regular[AUTHORIZATION].to_str().expect("text");
+    let digest = TokenDigest::of(&token.as_bytes()[b"Bearer ".len()..]);
+    assert!(
+        kept.decisions.find(&digest, NOW as f64).is_some(),
+        "the regular one"
+    );
+    let vast = "x".repeat(100_000);
+    let vast = bearer(&hs256(&json!({"sub": vast, "exp": NOW + 60})));
+    let before = kept.decisions.len();
+    assert!(verifier.verify(&vast, at(NOW)).is_some());
+    assert!(kept.decisions.len() <= before, "too large to be kept");
+    let late = bearer(&hs256(&json!({"sub": "late", "exp": NOW + 600})));
+    for nth in 0..1_000 {
+        let late = hs256(&json!({"sub": nth, "exp": NOW + 600}));
+        assert!(verifier.verify(&bearer(&late), at(NOW + 60)).is_some());
+    }
+    assert!(verifier.verify(&late, at(NOW + 60)).is_some());
+    assert!(kept.decisions.len() <= 1_001, "what has expired gives way");
+}
+
+/// What a request pays for its token, with and without a decision that is kept.
+#[test]
+#[ignore = "a measurement: run it with --release --nocapture"]
+fn the_cost_of_a_token() {
+    const ROUNDS: u32 = 2_000;
+    let claims = json!({
+        "iss": "https://login.example.com/", "aud": "api", "sub": "auth0|5f7c8ec7c33c6c004bbafe82",
+        "iat": NOW, "exp": NOW + 60, "azp": "my_client_id", "scope": "openid profile email",
+        "role": "editor", "org": {"id": 7, "name": "Example"},
+    });
+    let pem = |pem: &[u8]| JwtKey::Pem(pem.to_vec());
+    for (algorithm, key, signer) in [
+        (
+            Algorithm::HS256,
+            secret().key,
+            EncodingKey::from_secret(SECRET),
+        ),
+        (
+            Algorithm::RS256,
+            pem(RSA_PUBLIC),
+            EncodingKey::from_rsa_pem(RSA).expect("a key"),
+        ),
+        (
+            Algorithm::ES256,
+            pem(EC_PUBLIC),
+            EncodingKey::from_ec_pem(EC).expect("a key"),
+        ),
+        (
+            Algorithm::EdDSA,
+            pem(ED_PUBLIC),
+            EncodingKey::from_ed_pem(ED).expect("a key"),
+        ),
+    ] {
+        let config = config(key, &[&format!("{algorithm:?}")]);
+        let verifier = verifier(&config);
+        let token = signed(algorithm, &signer, &claims);
+        let fields = bearer(&token);
+        let time = |what: &dyn Fn()| {
+            let start = crate::clock::monotonic();
+            (0..ROUNDS).for_each(|_| what());
+            crate::clock::monotonic().duration_since(start) / ROUNDS
+        };
+        let checked = time(&|| {
+            let claims = verifier.keys.load().find_claims(token.as_bytes());
+            assert!(claims.is_some_and(|claims| verifier.holds(&claims, NOW as f64)));
+        });
+        let kept = time(&|| assert!(verifier.verify(&fields, at(NOW)).is_some()));
+        println!(
+            "{algorithm:?}, {} bytes: {checked:?} checked, {kept:?} kept",
+            token.len()
+        );
+    }
 }

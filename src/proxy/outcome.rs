@@ -10,6 +10,7 @@ use super::request::context::RequestContext;
 use crate::body::Body;
 use crate::http_cache::cache_status::{CacheStatus, WritePurge};
 use crate::http_cache::directives::TARGETS;
+use crate::http_cache::tag_fields::SOFT_PURGE;
 use crate::http_cache::{self as cache, Reason, Source, remove};
 use crate::live::{Live, Rule};
 
@@ -141,6 +142,16 @@ impl Outcome {
             && self.may_be_kept(rule)
         {
             tell_downstream(self.response.headers_mut(), value.clone());
+        }
+        if rule.settings.strips_tag_fields {
+            let named = &rule.policy.tag_fields;
+            remove(self.response.headers_mut(), |name| named.contains(name));
+        }
+        let purge_fields = &context.live.config.defaults.purge_fields;
+        if !purge_fields.is_empty() {
+            remove(self.response.headers_mut(), |name| {
+                purge_fields.contains(name) || SOFT_PURGE.contains(name)
+            });
         }
         if !self.has_cache_status {
             self.add_cache_status(context);

@@ -17,6 +17,8 @@ pub enum TokenField<'a> {
     Authorization,
     /// In this cookie.
     Cookie(&'a str),
+    /// In this field.
+    Header(&'a HeaderName),
 }
 
 /// What is known to be true of whoever asks.
@@ -174,6 +176,7 @@ impl KeyedCredentials {
             self.headers.contains(name)
                 || *name == AUTHORIZATION
                     && (vouched || checked || token == Some(TokenField::Authorization))
+                || matches!(token, Some(TokenField::Header(of_token)) if of_token == name)
                 || checked && self.checked.fields.contains(name)
         };
         let says_who = |name: &HeaderName| {

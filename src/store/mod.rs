@@ -33,10 +33,13 @@ use crate::auth::{Decision, Digest, Verdict};
 use crate::clock::Clock;
 use crate::config::{Auth, Coherence, Config, Outage};
 use crate::entry::{Entry, Variant};
-use crate::http_cache::Reason;
+use crate::http_cache::{Reason, tag_fields};
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::routes::{Purge, PurgeKind, Purges};
+
+/// The most tags of an entry of several variants in Redis, each of which a script writes one by one.
+const MAX_TAGS: usize = 2 * tag_fields::MAX_TAGS;
 
 /// The store as one runtime sees it; clones share the memory tier and the fence.
 #[derive(Clone)]
@@ -67,6 +70,16 @@ pub struct Purged {
     /// Redis could not be reached: the purge is kept, what it covers is not served from Redis until
     /// it lands.
     pub pending: bool,
+}
+
+impl Purged {
+    /// As it is told to who asked for the purge.
+    pub fn to_json(self) -> serde_json::Value {
+        serde_json::json!({
+            "purged": { "memory": self.memory, "redis": self.redis },
+            "pending": self.pending,
+        })
+    }
 }
 
 impl Store {
@@ -709,11 +722,18 @@ impl Store {
         shared.memory.add(key, variant, &shared.fence, *mark, now)
     }
 
-    /// The entry that was found with the lease, with `variant` added.
+    /// The entry that was found with the lease, with `variant` added; alone, where all together have too many tags for
+    /// one script.
     fn merge(&self, lease: &HeldLease, variant: &Arc<Variant>, now: SystemTime) -> Entry {
         let base = lease.base().cloned().unwrap_or_default();
         self.count_turned_out(&base, variant, now);
-        base.with(Arc::clone(variant), now)
+        let entry = base.with(Arc::clone(variant), now);
+        let named: usize = entry.variants.iter().map(|held| held.tags.len()).sum();
+        if named > MAX_TAGS && entry.tags().len() > MAX_TAGS {
+            let variants = vec![Arc::clone(variant)];
+            return Entry { variants };
+        }
+        entry
     }
 
     fn count_turned_out(&self, held: &Entry, variant: &Variant, now: SystemTime) {

@@ -44,6 +44,11 @@ pub fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
         ),
         ("downstream", show_downstream(rule)),
         ("store_when", rule.settings.store_when.to_string()),
+        ("tag_fields", show_tag_fields(policy)),
+        (
+            "strip_tag_fields",
+            rule.settings.strips_tag_fields.to_string(),
+        ),
         ("close_delimited", rule.settings.close_delimited.to_string()),
         ("encoded_slash", show_encoded_slash(rule).to_owned()),
         (
@@ -86,6 +91,11 @@ fn show_vary(policy: &Policy) -> String {
         return "as the answer says".to_owned();
     };
     let names: Vec<&str> = only.iter().map(|name| name.as_str()).collect();
+    names.join(" ")
+}
+
+fn show_tag_fields(policy: &Policy) -> String {
+    let names: Vec<&str> = policy.tag_fields.iter().map(|name| name.as_str()).collect();
     names.join(" ")
 }
 

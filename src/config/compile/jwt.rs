@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::Uri;
+use http::header::{AUTHORIZATION, COOKIE};
 use http::uri::PathAndQuery;
+use http::{HeaderName, Uri};
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use super::Input;
@@ -44,7 +45,11 @@ pub(super) fn read_jwt(input: &Input<'_>, problems: &mut Problems) -> Option<Jwt
         source,
         algorithms: read_algorithms(&mut reader, given.as_ref()),
         issuer: reader.text("issuer"),
-        audience: reader.text("audience"),
+        audience: reader
+            .texts("audience")
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect(),
         leeway: reader.duration("leeway"),
         key: given.as_ref()?.key.clone()?,
         origin: given?.origin,
@@ -52,33 +57,61 @@ pub(super) fn read_jwt(input: &Input<'_>, problems: &mut Problems) -> Option<Jwt
 }
 
 fn read_source(reader: &mut Reader<'_>) -> JwtSource {
-    let cookie = reader.text("cookie");
-    match (reader.word("source").as_str(), cookie) {
-        ("cookie", Some(name)) => {
-            // RFC 6265 §4.1.1: a cookie's name is a token.
-            if name.contains(|c: char| !c.is_ascii_graphic() || "()<>@,;:\\\"/[]?={}".contains(c)) {
-                reader.reject(
-                    "cookie",
-                    format!("\"{name}\" cannot be a cookie's name"),
-                    "write such as \"session\"",
-                );
-            }
-            JwtSource::Cookie(name)
+    let (cookie, header) = (read_cookie(reader), read_header(reader));
+    let source = reader.word("source");
+    for (key, what) in [("cookie", "a cookie"), ("header", "a field of one's own")] {
+        if reader.gives(key) && source != key {
+            let remedy = format!("add source = \"{key}\", or leave {key} out");
+            reader.reject(key, format!("the token is not read from {what}"), remedy);
         }
-        ("cookie", None) => {
-            reader.reject("source", "which cookie is missing", "add cookie = \"name\"");
-            JwtSource::Authorization
-        }
-        (_, Some(_)) => {
-            reader.reject(
-                "cookie",
-                "the token is not read from a cookie",
-                "add source = \"cookie\", or leave cookie out",
-            );
-            JwtSource::Authorization
-        }
-        (_, None) => JwtSource::Authorization,
     }
+    match (source.as_str(), cookie, header) {
+        ("cookie", Some(name), _) => JwtSource::Cookie(name),
+        ("header", _, Some(name)) => JwtSource::Header(name),
+        ("cookie" | "header", ..) if !reader.gives(&source) => {
+            let (what, remedy) = (
+                format!("which {source} is missing"),
+                format!("add {source} = \"name\""),
+            );
+            reader.reject("source", what, remedy);
+            JwtSource::Authorization
+        }
+        _ => JwtSource::Authorization,
+    }
+}
+
+fn read_cookie(reader: &mut Reader<'_>) -> Option<String> {
+    let name = reader.text("cookie")?;
+    // RFC 6265 §4.1.1: a cookie's name is a token.
+    if name.contains(|c: char| !c.is_ascii_graphic() || "()<>@,;:\\\"/[]?={}".contains(c)) {
+        reader.reject(
+            "cookie",
+            format!("\"{name}\" cannot be a cookie's name"),
+            "write such as \"session\"",
+        );
+    }
+    Some(name)
+}
+
+fn read_header(reader: &mut Reader<'_>) -> Option<HeaderName> {
+    let text = reader.text("header")?;
+    let (what, remedy) = match text.parse::<HeaderName>() {
+        Ok(AUTHORIZATION) => (
+            "it has a source of its own",
+            "write source = \"authorization\"",
+        ),
+        Ok(COOKIE) => (
+            "it holds many",
+            "write source = \"cookie\" and cookie = \"name\"",
+        ),
+        Ok(name) => return Some(name),
+        Err(_) => (
+            "it is not the name of a header field",
+            "write such as \"x-id-token\"",
+        ),
+    };
+    reader.reject("header", what, remedy);
+    None
 }
 
 fn read_key(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Given> {

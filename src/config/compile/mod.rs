@@ -81,8 +81,8 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let redis = redis::read_redis(&input, problems);
     let budget = tables::read_budget(&mut input.reader("budget", problems));
     let memory = tables::read_memory(&mut input.reader("memory", problems));
-    let defaults = tables::read_defaults(&mut input.reader("defaults", problems));
     let jwt = jwt::read_jwt(&input, problems);
+    let defaults = tables::read_defaults(&mut input.reader("defaults", problems), jwt.as_ref());
     let mut auth = auth::read_auth(&input, &defaults, problems);
     let checked = auth::checked_credentials(auth.as_ref());
     let admin = tables::read_admin(&input, &listen, problems);

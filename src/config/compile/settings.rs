@@ -55,6 +55,7 @@ pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
         },
         downstream: read_downstream(reader),
         store_when: read_store_when(reader),
+        strips_tag_fields: reader.flag("strip_tag_fields"),
         close_delimited: reader.flag("close_delimited"),
         encoded_slash: match reader.word("encoded_slash").as_str() {
             "data" => EncodedSlash::Data,
@@ -128,6 +129,7 @@ fn read_policy(reader: &mut Reader<'_>, ignore_cookies: &[String]) -> Policy {
         stale_while_revalidate: reader.maybe_duration("stale_while_revalidate"),
         stale_if_error: reader.maybe_duration("stale_if_error"),
         error_ttl: reader.duration("error_ttl"),
+        tag_fields: read_header_names(reader, "tag_fields"),
     }
 }
 

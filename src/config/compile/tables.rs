@@ -15,7 +15,7 @@ use super::{Input, tls};
 use crate::config::problem::{Problems, did_you_mean};
 use crate::config::read::Reader;
 use crate::config::{
-    Admin, Budget, Defaults, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
+    Admin, Budget, Defaults, Jwt, JwtSource, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
 };
 use crate::http_cache::CacheControlMode;
 use crate::http_cache::vary::CookieNames;
@@ -91,14 +91,18 @@ pub(super) fn read_memory(reader: &mut Reader<'_>) -> Memory {
     }
 }
 
-pub(super) fn read_defaults(reader: &mut Reader<'_>) -> Defaults {
+/// `jwt`: where its token is, a credential is.
+pub(super) fn read_defaults(reader: &mut Reader<'_>, jwt: Option<&Jwt>) -> Defaults {
     let mut settings = read_settings(reader);
     // An unmatched answer is kept for as long as it says itself, unless what it says does not count.
     if settings.policy.cache_control == CacheControlMode::Respect {
         settings.policy.ttl = None;
     }
     let trusted_identity = read_trusted_identity(reader);
-    let credential_headers = read_header_names(reader, "credential_headers");
+    let mut credential_headers = read_header_names(reader, "credential_headers");
+    if let Some(JwtSource::Header(name)) = jwt.map(|jwt| &jwt.source) {
+        credential_headers.push(name.clone());
+    }
     let irrelevant = CookieNames::default().with(settings.ignore_cookies.iter().cloned());
     let identity = CredentialSettings {
         shared_by: &[],
@@ -116,6 +120,7 @@ pub(super) fn read_defaults(reader: &mut Reader<'_>) -> Defaults {
         settings,
         max_variables: reader.length("max_variables").unwrap_or_default(),
         unsafe_headers: read_header_names(reader, "unsafe_headers"),
+        purge_fields: read_header_names(reader, "purge_fields"),
         trusted_identity,
         credential_headers,
         cache_status_key: reader.flag("cache_status_key"),
@@ -148,7 +153,16 @@ pub(super) fn read_admin(input: &Input<'_>, listen: &Listen, problems: &mut Prob
         }
         _ => {}
     }
+    let purge_methods = reader.flag("purge_methods");
+    if purge_methods && token.is_none() {
+        reader.reject(
+            "purge_methods",
+            "no token is set, so that nobody may purge",
+            "set [admin] token, or PANNIER_ADMIN_TOKEN, or leave this out",
+        );
+    }
     Admin {
+        purge_methods,
         token,
         hosts: read_hosts(reader),
     }

@@ -132,6 +132,18 @@ pub(super) static SETTINGS: &[Field] = &[
         "What the JSON body must be for storing, such as { \"response.error\" = \"absent\" }.",
     ),
     field(
+        "tag_fields",
+        Kind::Texts,
+        "",
+        "Fields of the app's answers that name tags to purge by: surrogate-key, xkey, cache-tag.",
+    ),
+    field(
+        "strip_tag_fields",
+        Kind::Flag,
+        "false",
+        "Whether clients do not see the fields of tag_fields.",
+    ),
+    field(
         "close_delimited",
         Kind::Flag,
         "false",

@@ -338,6 +338,12 @@ pub(super) static DEFAULTS: &[Field] = &[
         "Header fields by which the app takes a request for another one: with one, it passes.",
     ),
     field(
+        "purge_fields",
+        Kind::Texts,
+        "",
+        "Fields by which the answer to a write names tags to purge, such as surrogate-purge; no client sees them.",
+    ),
+    field(
         "trusted_identity",
         Kind::Texts,
         "",
@@ -360,15 +366,21 @@ pub(super) static DEFAULTS: &[Field] = &[
 pub(super) static JWT: &[Field] = &[
     field(
         "source",
-        Kind::OneOf(&["authorization", "cookie"]),
+        Kind::OneOf(&["authorization", "cookie", "header"]),
         "authorization",
-        "Where the token is: Authorization: Bearer, or a cookie.",
+        "Where the token is: Authorization: Bearer, a cookie, or another header field.",
     ),
     field(
         "cookie",
         Kind::Text,
         "",
         "The cookie's name, with source = \"cookie\".",
+    ),
+    field(
+        "header",
+        Kind::Text,
+        "",
+        "The field's name, with source = \"header\"; \"Bearer \" may stand before the token.",
     ),
     field(
         "secret",
@@ -420,7 +432,12 @@ pub(super) static JWT: &[Field] = &[
         "Accepted algorithms. Default: what the key is for.",
     ),
     field("issuer", Kind::Text, "", "Required iss."),
-    field("audience", Kind::Text, "", "Required aud."),
+    field(
+        "audience",
+        Kind::TextOrTexts,
+        "",
+        "Required aud; of several one is enough.",
+    ),
     field(
         "leeway",
         Kind::Duration,
@@ -492,6 +509,12 @@ pub(super) static ADMIN: &[Field] = &[
         Kind::Text,
         "",
         "Bearer token of POST /purge and POST /explain. Default: both are refused.",
+    ),
+    field(
+        "purge_methods",
+        Kind::Flag,
+        "false",
+        "Whether the proxy carries out PURGE and BAN with the token in Pannier-Token, and forwards neither.",
     ),
     field(
         "hosts",

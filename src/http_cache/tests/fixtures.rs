@@ -80,6 +80,7 @@ pub(in crate::http_cache) fn rfc() -> Policy {
         shared: false,
         stale_while_revalidate: None,
         stale_if_error: None,
+        tag_fields: Vec::new(),
     }
 }
 

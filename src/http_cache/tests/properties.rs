@@ -101,6 +101,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     let flags = any::<[bool; 8]>();
     (flags, window(), statuses, window(), window(), any::<bool>()).prop_map(
         |(flags, ttl, statuses, stale_while_revalidate, stale_if_error, respect)| Policy {
+            tag_fields: Vec::new(),
             error_ttl: Duration::MAX,
             app_headers: match flags[7] {
                 true => AppHeaders::Ignore,

@@ -97,19 +97,23 @@ async fn store(
     if fenced || !ticket.confirms(&variant) {
         return store.abandon(ticket).await;
     }
-    let freshened = Variant {
-        tags: tags::of_confirmed(request, &variant, &stored),
-        stored,
-        ..Variant::clone(&variant)
+    let stored = match tags::of_confirmed(request, &variant, &stored) {
+        Ok(tags) => {
+            let freshened = Variant {
+                tags,
+                stored,
+                ..Variant::clone(&variant)
+            };
+            let outage = request.rule().settings.outage;
+            store
+                .commit(ticket, freshened, request.coherence(), outage)
+                .await
+        }
+        Err(reason) => {
+            store.abandon(ticket).await;
+            Err(reason)
+        }
     };
-    let stored = store
-        .commit(
-            ticket,
-            freshened,
-            request.coherence(),
-            request.rule().settings.outage,
-        )
-        .await;
     if let Err(reason) = stored {
         // It stays as it was: stale, or fresh and soon gone.
         request.rule().metrics.not_stored(reason);

@@ -66,9 +66,10 @@ impl CacheRequest {
     /// purge has overtaken).
     pub(super) fn enter(&self) -> Role {
         let request = self.by_ref();
-        // Without tags of the rule's own the answer can still name groups (RFC 9875).
+        // Without tags of the rule's own the answer can still name groups (RFC 9875), or any by its fields.
+        let names_any = || !request.rule().policy.tag_fields.is_empty();
         let tags_beginning = || match request.rule().tags() {
-            [] => groups::tags_of(&request.group_origin()),
+            [] if !names_any() => groups::tags_of(&request.group_origin()),
             _ => String::new(),
         };
         let (store, timeout) = (&self.cache.store, request.app_timeout());

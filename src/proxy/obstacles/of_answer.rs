@@ -63,7 +63,7 @@ fn missing_tag(context: &RequestContext, rule: Rule<'_>, body: &Value) -> Option
     let params = matched.map(|(_, params)| params).unwrap_or_default();
     let reads_jwt = rule.tags().iter().any(|tag| tag.reads_jwt());
     let claims = variables::verified_claims(context, reads_jwt);
-    let mut scope = variables::template_scope(context, &params, claims.as_ref());
+    let mut scope = variables::template_scope(context, &params, claims.as_deref());
     scope.response = Some(body);
     let (reason, what) = match template::tags_of(rule.tags(), &scope) {
         Ok(_) => return None,
@@ -260,6 +260,9 @@ fn what(response: &Exchange<'_>, reason: Reason) -> String {
         Reason::EventStream => "it is a stream of events, which has no end",
         Reason::TooManyGroups => {
             "it names more than 128 cache groups, or one of more than 256 characters"
+        }
+        Reason::TooManyTags => {
+            "the fields of tag_fields name more than 1,000 tags, or one of more than 1,024 characters"
         }
         other => other.as_str(),
     };

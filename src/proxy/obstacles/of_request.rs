@@ -28,7 +28,7 @@ pub fn of_request(context: &RequestContext) -> Vec<Obstacle> {
         Plan::Cache(lookup) => lookup.identity.covered(),
         // Said all the same: it would stand in the way next.
         Plan::Pass { .. } => all_unkeyed(context, rule).is_none(),
-        Plan::Write(_) | Plan::Upgrade { .. } => true,
+        Plan::Write(_) | Plan::Purge | Plan::Upgrade { .. } => true,
     };
     if !is_covered && !settings.policy.shared {
         all.extend(identity(context, rule, Reason::Identity));
@@ -180,7 +180,7 @@ fn missing_variable(context: &RequestContext, index: Option<usize>) -> (String, 
     let template = rule.route.map_or(&live.default_key, |route| &route.key);
     let claims = variables::verified_claims(context, template.reads_jwt());
     let query = variables::keyed_query(live, index, context.parts.uri.query());
-    let mut scope = variables::template_scope(context, &params, claims.as_ref());
+    let mut scope = variables::template_scope(context, &params, claims.as_deref());
     scope.query = query.as_deref();
     let missing = template.missing(&scope);
     let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();

@@ -38,6 +38,8 @@ pub enum Plan {
     },
     /// Send it to the app, then purge.
     Write(Effects),
+    /// A `PURGE` or `BAN`: carry it out, if it has the token.
+    Purge,
     /// Send it to the app, then hand over the connection.
     Upgrade {
         /// The route, if one matched.
@@ -127,6 +129,9 @@ pub fn plan(context: &RequestContext) -> Plan {
     if context.present.has(Present::UPGRADE) && is_upgrade(parts) {
         return Plan::Upgrade { rule };
     }
+    if context.live.config.admin.purge_methods && is_purge(&parts.method) {
+        return Plan::Purge;
+    }
     if parts.method != Method::GET && parts.method != Method::HEAD {
         return plan_write(context, rule);
     }
@@ -151,7 +156,7 @@ pub fn find_wanting(context: &RequestContext, plan: &Plan) -> Option<Wanting> {
             *reason == Reason::Unauthenticated && is_about_asker(context.live.rule(*rule))
         }
         Plan::Write(effects) => effects.reads_auth,
-        Plan::Cache(_) | Plan::Upgrade { .. } => false,
+        Plan::Cache(_) | Plan::Upgrade { .. } | Plan::Purge => false,
     };
     wants_asker.then_some(Wanting::Asker)
 }
@@ -162,6 +167,7 @@ pub fn obstacles(context: &RequestContext) -> Vec<Reason> {
     let mut all = match plan {
         Plan::Upgrade { .. } => vec![Reason::Upgrade],
         Plan::Write(_) => vec![Reason::Method],
+        Plan::Purge => vec![Reason::PurgeMethod],
         Plan::Pass {
             reason: Reason::Method,
             ..
@@ -249,11 +255,11 @@ fn look_up(
     let template = route.map_or(&context.live.default_key, |route| &route.key);
     let requires_jwt = settings.require == Some(Require::Jwt);
     let claims = variables::verified_claims(context, template.reads_jwt() || requires_jwt);
-    if let Some(reason) = find_unauthenticated(context, rule, claims.as_ref()) {
+    if let Some(reason) = find_unauthenticated(context, rule, claims.as_deref()) {
         return Err(reason);
     }
     let query = variables::keyed_query(&context.live, rule, context.parts.uri.query());
-    let mut scope = variables::template_scope(context, params, claims.as_ref());
+    let mut scope = variables::template_scope(context, params, claims.as_deref());
     scope.query = query.as_deref();
     let key = template
         .render(&scope)
@@ -261,7 +267,7 @@ fn look_up(
     if key.text.len() > MAX_KEY {
         return Err(Reason::KeyTooLong);
     }
-    let identity = unkeyed_identity(context, route, claims.as_ref());
+    let identity = unkeyed_identity(context, route, claims.as_deref());
     Ok(Lookup {
         rule,
         key,
@@ -368,6 +374,11 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
     })
 }
 
+/// Varnish's methods, by which no resource is changed but what caches have of it.
+fn is_purge(method: &Method) -> bool {
+    matches!(method.as_str(), "PURGE" | "BAN")
+}
+
 /// Which credentials the request brings and the key does not carry (promise I8).
 fn unkeyed_identity(
     context: &RequestContext,
@@ -410,6 +421,7 @@ fn token_field(context: &RequestContext) -> Option<TokenField<'_>> {
     jwt.map(|jwt| match &jwt.source {
         JwtSource::Authorization => TokenField::Authorization,
         JwtSource::Cookie(name) => TokenField::Cookie(name),
+        JwtSource::Header(name) => TokenField::Header(name),
     })
 }
 
@@ -419,7 +431,7 @@ pub fn all_unkeyed(context: &RequestContext, route: Option<&Route>) -> (Vec<Stri
     let claims = variables::verified_claims(context, template.reads_jwt());
     let keyed = keyed_credentials(context, route);
     let headers = &context.parts.headers;
-    let (fields, cookies) = keyed.all_unkeyed(headers, verified(context, claims.as_ref()));
+    let (fields, cookies) = keyed.all_unkeyed(headers, verified(context, claims.as_deref()));
     let fields = fields.into_iter().map(ToString::to_string);
     let cookies = cookies
         .into_iter()

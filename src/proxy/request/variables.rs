@@ -1,6 +1,7 @@
 //! What templates may read of a request: path parameters, the query, verified claims, JSON bodies.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -58,7 +59,7 @@ pub fn template_scope<'a>(
 }
 
 /// The claims of the request's token, if a template needs them and it is valid now (reliability.md K8).
-pub fn verified_claims(context: &RequestContext, needed: bool) -> Option<Value> {
+pub fn verified_claims(context: &RequestContext, needed: bool) -> Option<Arc<Value>> {
     if !needed {
         return None;
     }

@@ -11,6 +11,7 @@ use crate::config::{PurgedIdentity, Unmatched};
 use crate::http_cache::groups::{self, ANY_ORIGIN, Invalidated};
 use crate::http_cache::invalidation;
 use crate::http_cache::origin::Origin;
+use crate::http_cache::tag_fields::{self, NamedTags};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::variables::{keyed_query, match_route, template_scope, verified_claims};
 use crate::routes::{Pattern, Purge, Scope, Template, identities};
@@ -58,7 +59,7 @@ pub fn bind(
     let claims = verified_claims(context, templates.any(Template::reads_jwt));
     let (mut purges, mut all) = (Vec::new(), BoundRule::default());
     for matched in readings.iter().filter_map(|path| rule.matcher.at(path)) {
-        let mut scope = template_scope(context, &matched.params, claims.as_ref());
+        let mut scope = template_scope(context, &matched.params, claims.as_deref());
         scope.body = bodies.body;
         scope.response = bodies.answer;
         let mut read = BoundRule::default();
@@ -138,14 +139,19 @@ pub fn invalidated(
         invalidation::further_targets(context.scheme(), &context.host, own_target(context), answer)
     });
     for target in &further {
-        extend(&mut keys, keys_of_readings(context, target));
+        extend(&mut keys, keys_of_readings(context, target, Asker::Writer));
     }
     keys
 }
 
+/// The keys under which GETs of the request's target are stored, whoever asks: who sends a `PURGE` is not whom it is about.
+pub fn keys_for_anyone(context: &RequestContext) -> Vec<Pattern> {
+    keys_of_readings(context, own_target(context), Asker::Anyone)
+}
+
 /// The keys of the request's own target, however the app may read it.
 pub fn own_keys(context: &RequestContext) -> Vec<Pattern> {
-    keys_of_readings(context, own_target(context))
+    keys_of_readings(context, own_target(context), Asker::Writer)
 }
 
 /// The tags of the groups that the answer to a write invalidates, whatever its status (RFC 9875 §3).
@@ -163,6 +169,26 @@ pub fn groups_invalidated(context: &RequestContext, answer: &HeaderMap) -> Vec<P
             .iter()
             .map(|origin| Pattern::parse(&format!("{}*", groups::tags_of(origin))))
             .collect(),
+    }
+}
+
+/// What the answer to a write names by the fields of `[defaults] purge_fields`, whatever its status; softly, if it says so.
+pub fn named(context: &RequestContext, answer: &HeaderMap) -> Purge {
+    let names = &context.live.config.defaults.purge_fields;
+    if names.is_empty() || invalidation::is_safe(&context.parts.method) {
+        return Purge::default();
+    }
+    let tags = match tag_fields::purged(answer, names) {
+        NamedTags::Each(tags) => tags.iter().map(|tag| Pattern::literal(tag)).collect(),
+        NamedTags::All => vec![Pattern::parse("*")],
+    };
+    let purge = Purge {
+        tags,
+        ..Purge::default()
+    };
+    match tag_fields::asks_softly(answer) {
+        true => purge.into_soft(),
+        false => purge,
     }
 }
 
@@ -188,9 +214,17 @@ fn own_target(context: &RequestContext) -> &str {
     target.map_or("/", |target| target.as_str())
 }
 
+/// Who asked for what is stored, as far as keys say who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// Who sends the request, if it says who that is; else anyone.
+    Writer,
+    Anyone,
+}
+
 /// The keys under which GETs of `target` (path and query) are stored: §4.4 invalidates every response of
 /// a URI, so what a key takes from elsewhere is left open, but for the writer's own identity.
-fn keys_of_target(context: &RequestContext, target: &str) -> Vec<Pattern> {
+fn keys_of_target(context: &RequestContext, target: &str, asker: Asker) -> Vec<Pattern> {
     let Ok(uri) = target.parse::<http::Uri>() else {
         return Vec::new();
     };
@@ -203,15 +237,20 @@ fn keys_of_target(context: &RequestContext, target: &str) -> Vec<Pattern> {
     let route = index.map(|index| &live.config.routes[index]);
     let template = route.map_or(&live.default_key, |route| &route.key);
     let params = params.unwrap_or_default();
-    let claims = verified_claims(context, template.reads_jwt());
+    let reads_jwt = template.reads_jwt() && asker == Asker::Writer;
+    let claims = verified_claims(context, reads_jwt);
     let query = keyed_query(live, index, uri.query());
     let identity = identity_fields(context);
+    let nobody = HeaderMap::new();
     let mut keys = Vec::new();
     for host in hosts(context) {
-        let mut scope = template_scope(context, &params, claims.as_ref());
+        let mut scope = template_scope(context, &params, claims.as_deref());
         scope.host = &host;
         scope.path = uri.path();
         scope.query = query.as_deref();
+        if asker == Asker::Anyone {
+            scope.headers = &nobody;
+        }
         if let Some(key) = template.of_uri(&scope, &identity)
             && !keys.contains(&key)
         {
@@ -240,7 +279,7 @@ fn hosts(context: &RequestContext) -> Vec<String> {
 }
 
 /// The keys of a target (path and query), however the app may read its path.
-fn keys_of_readings(context: &RequestContext, target: &str) -> Vec<Pattern> {
+fn keys_of_readings(context: &RequestContext, target: &str, asker: Asker) -> Vec<Pattern> {
     let (path, query) = target
         .split_once('?')
         .map_or((target, None), |(path, query)| (path, Some(query)));
@@ -255,7 +294,7 @@ fn keys_of_readings(context: &RequestContext, target: &str) -> Vec<Pattern> {
     let mut keys = Vec::new();
     for path in readings {
         let target = query.map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
-        extend(&mut keys, keys_of_target(context, &target));
+        extend(&mut keys, keys_of_target(context, &target, asker));
     }
     keys
 }

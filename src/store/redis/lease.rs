@@ -137,7 +137,7 @@ pub(super) async fn put(
     let prefix = names.prefix_of(key);
     let bytes = [&lease.generation.text(), codec::encode(entry).as_slice()].concat();
     let bytes = Bytes::from(bytes);
-    let tags = collect_tags(entry);
+    let tags = entry.tags();
     let size = keys::cost(prefix, key, bytes.len(), &tags);
     let stub = match may_list {
         true => keys::cost(prefix, key, GENERATION_BYTES, &tags),
@@ -216,15 +216,6 @@ pub(super) async fn release_kept(scope: &CommandScope<'_>) {
     for (key, token) in scope.tier.unreleased.take() {
         release_token(scope, &key, &token).await;
     }
-}
-
-/// The tags of all variants, each once.
-fn collect_tags(entry: &Entry) -> Vec<Box<str>> {
-    let all = entry.variants.iter().flat_map(|variant| &variant.tags);
-    let mut tags: Vec<Box<str>> = all.cloned().collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags
 }
 
 fn decimal(number: u64) -> Value {

@@ -54,6 +54,9 @@ pub(super) fn complete(
     variant.tags = tags::of_rule(request, document.as_ref())?;
     variant
         .tags
+        .extend(tags::of_fields(request, &variant.stored)?);
+    variant
+        .tags
         .extend(tags::of_groups(request, &variant.stored));
     Ok(())
 }

@@ -28,14 +28,17 @@ pub(super) fn confirm(
     let policy = request.rule().policy;
     let head = request.fill_head();
     let stored = validation::freshened(&stale.stored, &head, &arrival.exchange(), policy);
+    let keepable = validation::keepable(&head, &stored, policy);
+    let tags = tags::of_confirmed(request, &stale, &stored);
+    let storable = keepable.and(tags.as_ref().map(|_| ()).map_err(|reason| *reason));
     let variant = Arc::new(Variant {
-        tags: tags::of_confirmed(request, &stale, &stored),
+        tags: tags.unwrap_or_default(),
         stored,
         ..Variant::clone(&stale)
     });
     FillEnd::Confirmed {
         personal: validation::personal(arrival.response.headers(), &stale.stored, policy),
-        storable: validation::keepable(&head, &variant.stored, policy),
+        storable,
         variant,
     }
 }

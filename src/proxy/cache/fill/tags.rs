@@ -1,4 +1,5 @@
-//! The tags of what is stored: those of its rule, and the cache groups that it names (RFC 9875).
+//! The tags of what is stored: those of its rule, those that its fields name, and the cache groups that it is in
+//! (RFC 9875).
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -6,10 +7,14 @@ use serde_json::Value;
 use crate::content_coding;
 use crate::entry::Variant;
 use crate::http_cache::vary::is_coded;
-use crate::http_cache::{Reason, Stored, groups};
+use crate::http_cache::{Reason, Stored, groups, tag_fields};
 use crate::proxy::cache::request::CacheRequestRef;
 use crate::proxy::request::variables;
 use crate::routes::template::{self, Untagged};
+
+/// The most tags of what is confirmed again and again, each time with others: more than a whole answer, its rule and
+/// its groups have together.
+const MAX_CONFIRMED_TAGS: usize = 3 * tag_fields::MAX_TAGS;
 
 /// The JSON document of an answer, if its rule reads that; of a part, or of a body that cannot be read, nothing
 /// is known.
@@ -45,12 +50,21 @@ pub(super) fn of_rule(
         .map(|(_, params)| params)
         .unwrap_or_default();
     let claims = variables::verified_claims(context, templates.iter().any(|tag| tag.reads_jwt()));
-    let mut scope = variables::template_scope(context, &params, claims.as_ref());
+    let mut scope = variables::template_scope(context, &params, claims.as_deref());
     scope.response = response;
     template::tags_of(templates, &scope).map_err(|untagged| match untagged {
         Untagged::Missing(_) => Reason::MissingTag,
         Untagged::TooMany => Reason::TooManyTags,
     })
+}
+
+/// The tags that a response names by the fields which its rule says.
+pub(super) fn of_fields(
+    request: CacheRequestRef<'_>,
+    stored: &Stored,
+) -> Result<Vec<Box<str>>, Reason> {
+    let names = &request.rule().policy.tag_fields;
+    tag_fields::of(&stored.headers, names).map_err(|_| Reason::TooManyTags)
 }
 
 /// The tags of the groups that a response names (RFC 9875 §2).
@@ -68,17 +82,24 @@ pub(super) fn of_groups(request: CacheRequestRef<'_>, stored: &Stored) -> Vec<Bo
 /// The tags of `stale` as `confirmed`, which a 304 made of it and may have put into other groups.
 ///
 /// Those it was in before are kept for once: a purge of one, while the app was being asked, covers
-/// what was confirmed.
+/// what was confirmed. So are tags that its fields named, and for good, since they cannot be told from the rule's. `Err`:
+/// in time these have become too many.
 pub(in crate::proxy::cache) fn of_confirmed(
     request: CacheRequestRef<'_>,
     stale: &Variant,
     confirmed: &Stored,
-) -> Vec<Box<str>> {
-    let ruled = stale.tags.iter().filter(|tag| !groups::is_tag(tag));
-    let mut tags: Vec<Box<str>> = ruled.cloned().collect();
+) -> Result<Vec<Box<str>>, Reason> {
+    let named = of_fields(request, confirmed)?;
+    let others = stale.tags.iter().filter(|tag| !groups::is_tag(tag));
+    let mut tags: Vec<Box<str>> = others.cloned().chain(named.iter().cloned()).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    if !named.is_empty() && tags.len() > MAX_CONFIRMED_TAGS {
+        return Err(Reason::TooManyTags);
+    }
     tags.extend(of_groups(request, confirmed));
     tags.extend(of_groups(request, &stale.stored));
     tags.sort_unstable();
     tags.dedup();
-    tags
+    Ok(tags)
 }

@@ -1,0 +1,171 @@
+//! Tokens whose signature was checked, so that it is not checked again for each request.
+//!
+//! Only what a key has signed is kept, so tokens that anyone can make up take no room; by a digest, so that no token
+//! can be read out of this memory; and within bounds.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// Workers seldom wait for each other.
+const SHARDS: usize = 16;
+
+/// Bytes of one shard, as far as they can be told; some thousand tokens in all.
+const SHARD_BYTES: usize = (16 << 20) / SHARDS;
+
+/// Tokens of one shard.
+const SHARD_TOKENS: usize = 1024;
+
+/// What a kept token takes beside its claims, and claims beside their text.
+const OVERHEAD: usize = 1024;
+
+/// How many tokens that were asked for again one search passes over.
+const MAX_LOOKS: usize = 8;
+
+/// What stands for a token: nobody can make another with the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    pub(super) fn of(token: &[u8]) -> TokenDigest {
+        TokenDigest(Sha256::digest(token).into())
+    }
+}
+
+/// Claims by token.
+#[derive(Debug)]
+pub(super) struct Decisions(Box<[Mutex<Shard>; SHARDS]>);
+
+#[derive(Debug, Default)]
+struct Shard {
+    kept: HashMap<TokenDigest, Decision, RandomState>,
+    /// The oldest first; those that were asked for again go round once more. Some are kept no more.
+    order: VecDeque<TokenDigest>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Decision {
+    claims: Arc<Value>,
+    /// Seconds since 1970: from then on it says nothing.
+    until: f64,
+    bytes: usize,
+    was_asked: bool,
+}
+
+impl Default for Decisions {
+    fn default() -> Self {
+        Decisions(Box::new(std::array::from_fn(|_| Mutex::default())))
+    }
+}
+
+impl Decisions {
+    /// The claims of a token that was kept and may still hold at `now` (seconds since 1970).
+    pub(super) fn find(&self, token: &TokenDigest, now: f64) -> Option<Arc<Value>> {
+        let mut shard = self.shard(token).lock();
+        let decision = shard.kept.get_mut(token)?;
+        if now < decision.until {
+            decision.was_asked = true;
+            return Some(decision.claims.clone());
+        }
+        shard.forget(token);
+        None
+    }
+
+    /// Keeps the claims of a token of `length` bytes.
+    pub(super) fn keep(
+        &self,
+        token: TokenDigest,
+        length: usize,
+        claims: &Arc<Value>,
+        (now, until): (f64, f64),
+    ) {
+        let bytes = 2 * length + OVERHEAD;
+        if bytes > SHARD_BYTES / 16 {
+            return;
+        }
+        let decision = Decision {
+            claims: claims.clone(),
+            until,
+            bytes,
+            was_asked: false,
+        };
+        self.shard(&token).lock().keep(token, decision, now);
+    }
+
+    /// How many tokens are kept.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(|shard| shard.lock().kept.len()).sum()
+    }
+
+    /// What they take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|shard| shard.lock().bytes).sum()
+    }
+
+    fn shard(&self, token: &TokenDigest) -> &Mutex<Shard> {
+        &self.0[usize::from(token.0[0]) % SHARDS]
+    }
+}
+
+impl Shard {
+    fn keep(&mut self, token: TokenDigest, decision: Decision, now: f64) {
+        if self.kept.contains_key(&token) {
+            return;
+        }
+        self.forget_expired(now);
+        while self.kept.len() >= SHARD_TOKENS || self.bytes + decision.bytes > SHARD_BYTES {
+            if !self.drop_one() {
+                return;
+            }
+        }
+        self.bytes += decision.bytes;
+        self.order.push_back(token);
+        self.kept.insert(token, decision);
+    }
+
+    /// From the oldest on, as far as they have expired: most tokens live equally long.
+    fn forget_expired(&mut self, now: f64) {
+        while let Some(oldest) = self.order.front().copied() {
+            if self.kept.get(&oldest).is_some_and(|kept| now < kept.until) {
+                break;
+            }
+            self.forget(&oldest);
+            self.order.pop_front();
+        }
+        // What was forgotten when it was asked for stays in the order until its turn.
+        if self.order.len() > 2 * self.kept.len() + SHARD_TOKENS {
+            self.order.retain(|token| self.kept.contains_key(token));
+        }
+    }
+
+    /// Drops the oldest that was not asked for again. False: there is none.
+    fn drop_one(&mut self) -> bool {
+        for look in 0.. {
+            let Some(oldest) = self.order.pop_front() else {
+                return false;
+            };
+            let Some(decision) = self.kept.get_mut(&oldest) else {
+                continue;
+            };
+            if !std::mem::take(&mut decision.was_asked) || look == MAX_LOOKS {
+                self.forget(&oldest);
+                return true;
+            }
+            self.order.push_back(oldest);
+        }
+        false
+    }
+
+    fn forget(&mut self, token: &TokenDigest) {
+        if let Some(decision) = self.kept.remove(token) {
+            self.bytes -= decision.bytes;
+        }
+    }
+}

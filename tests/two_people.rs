@@ -41,6 +41,10 @@ trusted_identity = ["x-user-id"]
 ignore_cookies = ["theme"]
 ignore_query = ["utm_*"]
 languages = ["en", "de"]
+[auth]
+url = "/who-asks"
+cookies = ["session", "act_as"]
+ttl = "1s"
 [jwt]
 secret = "a secret of more than thirty-two bytes, for the tests"
 [[route]]
@@ -78,6 +82,9 @@ path = "/all/{id}"
 key = "all:{path.id}:{cookie.session|}:{header.authorization|}:{header.x-api-key|}:{header.x-user-id|}:{cookie.act_as|}"
 encodings = ["gzip"]
 [[route]]
+path = "/checked/{id}"
+key = "checked:{path.id}:{auth.id}"
+[[route]]
 path = "/me"
 key = "me:{cookie.session}"
 [[purge]]
@@ -85,7 +92,8 @@ path = "/{kind}/{id}"
 keys = ["{path.kind}:{path.id}:*"]
 "#;
 
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
+    "/checked/{}",
     "/nobody/{}",
     "/cookie/{}",
     "/default/{}",
@@ -226,7 +234,7 @@ fn fields(rng: &mut Rng, path: &str) -> Vec<(&'static str, String)> {
         true => rules.iter().any(|rule| path[1..].starts_with(rule)),
         false => rng.u8(..100) < chance,
     };
-    if sends(&["cookie", "default", "me", "ME", "all"], 50) {
+    if sends(&["cookie", "default", "me", "ME", "all", "checked"], 50) {
         cookies.push(format!("session={name}"));
     }
     if sends(&["all"], 10) {
@@ -334,8 +342,25 @@ async fn start_app(seed: u64) -> SocketAddr {
     addr
 }
 
+/// The check of who asks; it fails now and then.
+fn answer_check(who: &str, turn: usize) -> Response<Full<Bytes>> {
+    let body = json!({ "id": who }).to_string();
+    let status = match turn % 20 {
+        0 => StatusCode::INTERNAL_SERVER_ERROR,
+        _ if who.is_empty() => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::OK,
+    };
+    let answer = Response::builder().status(status);
+    answer
+        .body(Full::new(body.into()))
+        .expect("a well-formed answer")
+}
+
 fn answer(request: &Request<Incoming>, turn: usize) -> Response<Full<Bytes>> {
     let who = who(request.headers());
+    if request.uri().path() == "/who-asks" {
+        return answer_check(&who, turn);
+    }
     let body = json!({"who": who, "id": turn}).to_string();
     let mut answer = Response::builder()
         .header("content-type", "application/json")

@@ -18,7 +18,7 @@ use crate::entry::Priority;
 use crate::http_cache::Outcome;
 use crate::live::Live;
 use crate::store::Status;
-use families::{find_samples, label, sum_gauges};
+use families::{find_samples, label, sum_counters, sum_gauges};
 use tally::{Tally, divide, round};
 
 /// The whole answer.
@@ -33,6 +33,8 @@ pub struct Stats {
     pub memory: Usage,
     /// The Redis tier.
     pub redis: Redis,
+    /// Who asks, by the check of `[auth]`.
+    pub auth: Auth,
     /// What verifies tokens; null without `[jwt]`.
     pub jwt: Option<Tokens>,
     /// Successful writes near a route that no purge rule matches, the most frequent first.
@@ -41,6 +43,19 @@ pub struct Stats {
     pub rules: BTreeMap<String, Traffic>,
     /// By priority.
     pub priorities: BTreeMap<&'static str, ByPriority>,
+}
+
+/// What the check of `[auth]` costs, and saves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Auth {
+    /// Requests of the app: checks.
+    pub checks: u64,
+    /// Of these, those that failed.
+    pub failed: u64,
+    /// Requests whose decision was at hand.
+    pub used: u64,
+    /// Decisions that are kept.
+    pub decisions: u64,
 }
 
 /// Requests and how they were answered.
@@ -213,6 +228,7 @@ pub fn summarize(
         total: total.summarize(),
         memory: sum_usage(families, "memory"),
         redis: summarize_redis(families, status),
+        auth: summarize_auth(families),
         jwt,
         uncovered_writes: list_uncovered(families),
         rules: rules
@@ -252,6 +268,17 @@ fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {
         nearly_full: known.is_some_and(|redis| redis.nearly_full),
         tracking: known.is_some_and(|redis| redis.tracking),
         last_error: known.and_then(|redis| redis.last_error.clone()),
+    }
+}
+
+fn summarize_auth(families: &[MetricFamily]) -> Auth {
+    const CHECKS: &str = "pannier_auth_checks_total";
+    Auth {
+        checks: sum_counters(families, CHECKS, &[])
+            - sum_counters(families, CHECKS, &[("result", "full")]),
+        failed: sum_counters(families, CHECKS, &[("result", "failed")]),
+        used: sum_counters(families, "pannier_auth_decisions_used_total", &[]),
+        decisions: sum_gauges(families, "pannier_auth_decisions", &[]),
     }
 }
 

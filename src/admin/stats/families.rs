@@ -3,16 +3,24 @@
 use prometheus::proto::{Metric, MetricFamily};
 
 pub(super) fn sum_gauges(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> u64 {
-    let wanted = |metric: &&Metric| {
-        labels
-            .iter()
-            .all(|(name, value)| label(metric, name) == *value)
-    };
     // A gauge may stand below zero for a moment while threads adjust it; `as` makes that 0.
     find_samples(families, name)
-        .filter(wanted)
+        .filter(|metric| has(metric, labels))
         .map(|metric| metric.get_gauge().get_value() as u64)
         .sum()
+}
+
+pub(super) fn sum_counters(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> u64 {
+    find_samples(families, name)
+        .filter(|metric| has(metric, labels))
+        .map(|metric| metric.get_counter().get_value() as u64)
+        .sum()
+}
+
+fn has(metric: &Metric, labels: &[(&str, &str)]) -> bool {
+    labels
+        .iter()
+        .all(|(name, value)| label(metric, name) == *value)
 }
 
 /// The samples of one family; none if nothing was observed yet.

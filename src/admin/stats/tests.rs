@@ -27,7 +27,8 @@ fn an_idle_sidecar_has_no_rates() {
         "requests": 0, "hits": 0, "stale": 0, "revalidated": 0, "collapsed": 0,
         "misses": 0, "passes": 0, "failures": 0, "hit_rate": null, "mean_hit_ms": null, "mean_app_ms": null,
         "memory": { "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0 },
-        "jwt": null,
+        "auth": { "checks": 0, "failed": 0, "used": 0, "decisions": 0 },
+            "jwt": null,
             "uncovered_writes": [],
         "redis": {
             "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0,

@@ -63,21 +63,54 @@ impl RedisServer {
 
     /// A cluster of one node that owns all slots; its URL is [`RedisServer::cluster_url`].
     pub(crate) fn start_cluster() -> RedisServer {
+        let node = RedisServer::start_node();
+        node.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        node.waits_for_cluster();
+        node
+    }
+
+    /// A cluster of three nodes that have a third of the slots each; any of them has its URL.
+    pub(crate) fn start_cluster_of_three() -> [RedisServer; 3] {
+        const SLOTS: [[&str; 2]; 3] = [["0", "5460"], ["5461", "10922"], ["10923", "16383"]];
+        let nodes = SLOTS.map(|[first, last]| {
+            let node = RedisServer::start_node();
+            node.cli(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
+            node
+        });
+        for node in &nodes[1..] {
+            let port = node.port.to_string();
+            nodes[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &port, &node.bus_port()]);
+        }
+        nodes.iter().for_each(RedisServer::waits_for_cluster);
+        nodes
+    }
+
+    /// A node of a cluster, without slots.
+    fn start_node() -> RedisServer {
         // A lone node does not know its address.
         let announced = ["--cluster-announce-ip", "127.0.0.1"];
         // The default, the port and 10,000, may be past the last port.
         let bus = free_port().to_string();
         let bus = ["--cluster-port", bus.as_str()];
         let settings = [["--cluster-enabled", "yes"], announced, bus].concat();
-        let server = RedisServer::start_with(&settings);
-        server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        RedisServer::start_with(&settings)
+    }
+
+    fn bus_port(&self) -> String {
+        self.cli(&["CONFIG", "GET", "cluster-port"])
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    fn waits_for_cluster(&self) {
         let started = clock::monotonic();
-        while server.cli(&["CLUSTER", "INFO"]).lines().next() != Some("cluster_state:ok") {
+        while self.cli(&["CLUSTER", "INFO"]).lines().next() != Some("cluster_state:ok") {
             let waited = clock::monotonic().duration_since(started);
             assert!(waited < START, "the cluster does not start");
             std::thread::sleep(Duration::from_millis(5));
         }
-        server
     }
 
     /// For `[redis] url`, as a cluster.

@@ -140,7 +140,7 @@ fn without_a_validator() {
     }
 }
 
-/// A soft purge ends freshness; windows, demands and `must-revalidate` count from there.
+/// RFC 9111 §4.2: a soft purge ends freshness; windows, demands and `must-revalidate` count from there.
 #[test]
 fn after_a_soft_purge() {
     use Reason::{MaxStale, NoCache, SoftPurged, Stale};

@@ -101,7 +101,7 @@ impl Clients {
     pub(super) fn new(settings: &Fred, config: &Redis) -> Result<Clients, fred::error::Error> {
         let plain = build_client(settings, config)?;
         let options = |timeout| Options {
-            max_attempts: Some(1),
+            max_attempts: Some(attempts(settings)),
             timeout: Some(timeout),
             fail_fast: true,
             ..Options::default()
@@ -114,13 +114,21 @@ impl Clients {
     }
 }
 
+/// How often a command is sent: once, but where a node of a cluster may name another one, which fred counts as well.
+fn attempts(settings: &Fred) -> u32 {
+    match settings.server.is_clustered() {
+        true => 3,
+        false => 1,
+    }
+}
+
 fn build_client(settings: &Fred, config: &Redis) -> Result<Client, fred::error::Error> {
     Builder::from_config(settings.clone())
         .set_policy(reconnect_policy(config))
         .set_connection_config(ConnectionConfig {
             connection_timeout: MAINTENANCE_TIMEOUT,
             internal_command_timeout: MAINTENANCE_TIMEOUT,
-            max_command_attempts: 1,
+            max_command_attempts: attempts(settings),
             reconnect_on_auth_error: false,
             ..ConnectionConfig::default()
         })

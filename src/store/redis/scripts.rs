@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fred::clients::{Client, WithOptions};
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
+use fred::util::redis_keyslot;
 
 use super::lineage::Generation;
 
@@ -189,8 +190,9 @@ async fn send(
     name: &'static str,
     words: Vec<Value>,
 ) -> Result<Value, fred::error::Error> {
-    // The first key stands behind the script and the number of keys.
-    let command = CustomCommand::new_static(name, ClusterHash::Offset(2), false);
+    // The first key stands behind the script and the number of keys. fred looks at no offset in such a command.
+    let slot = words.get(2).and_then(Value::as_bytes).map(redis_keyslot);
+    let command = CustomCommand::new_static(name, ClusterHash::from(slot), false);
     client.custom(command, words).await
 }
 

@@ -30,6 +30,7 @@ mod model;
 mod partial;
 mod privacy;
 mod proxying;
+mod purge_methods;
 mod purging;
 mod real_apps;
 mod redis_trouble;

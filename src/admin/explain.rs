@@ -87,7 +87,7 @@ pub async fn explain(context: &RequestContext, store: &Store) -> Account {
             let inspection = store.inspect(&lookup.key.text, coherence, outage).await;
             Some(HeldAccount::of(context, lookup, &inspection))
         }
-        Plan::Pass { .. } | Plan::Write(_) | Plan::Upgrade { .. } => None,
+        Plan::Pass { .. } | Plan::Write(_) | Plan::Purge | Plan::Upgrade { .. } => None,
     };
     Account {
         plan: Planned::of(context, &plan),

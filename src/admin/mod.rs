@@ -243,13 +243,7 @@ async fn purge(
     let purged = admin.store.purge(wanted.into_purge()).await;
     admin.metrics.purges.with_label_values(&["admin"]).inc();
     admin.forget_status().await;
-    Ok(answer_json(
-        StatusCode::OK,
-        &json!({
-            "purged": { "memory": purged.memory, "redis": purged.redis },
-            "pending": purged.pending,
-        }),
-    ))
+    Ok(answer_json(StatusCode::OK, &purged.to_json()))
 }
 
 async fn explain(

@@ -467,6 +467,8 @@ pub struct JwksUrl {
 /// The admin interface.
 #[derive(Clone, PartialEq)]
 pub struct Admin {
+    /// Whether the proxy carries out `PURGE` and `BAN` with the token itself. Default false.
+    pub purge_methods: bool,
     /// The bearer token of `POST /purge` and `POST /explain`; `None`: refused.
     pub token: Option<String>,
     /// Hosts that it answers for, beside loopback names and its own address; `*` is any. Default none.

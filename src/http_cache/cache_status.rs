@@ -35,7 +35,7 @@
 //! | `fwd=request` | `request-directive`, `request-no-store` |
 //! | `fwd=stale` | `stale`, `soft-purged`, `no-cache`; `revalidated` and `stale-if-error` without a because |
 //! | `fwd=partial` | `partial` |
-//! | neither | answered here: `only-if-cached`, `bad-request`, `max-forwards`, `ready-path` |
+//! | neither | answered here: `only-if-cached`, `bad-request`, `max-forwards`, `purge-method`, `ready-path` |
 
 use std::fmt::Write;
 
@@ -224,9 +224,11 @@ fn handling(reason: Reason) -> Handling {
         Reason::VaryMiss => VARY_MISS,
         Reason::Partial => PARTIAL,
         Reason::RequestDirective | Reason::RequestNoStore => REQUEST,
-        Reason::OnlyIfCached | Reason::BadRequest | Reason::MaxForwards | Reason::ReadyPath => {
-            Handling::Neither
-        }
+        Reason::OnlyIfCached
+        | Reason::BadRequest
+        | Reason::MaxForwards
+        | Reason::PurgeMethod
+        | Reason::ReadyPath => Handling::Neither,
         Reason::Method => METHOD,
         Reason::NoRule
         | Reason::Disabled
@@ -266,7 +268,6 @@ fn handling(reason: Reason) -> Handling {
         | Reason::StoreWhen
         | Reason::TooManyVariants
         | Reason::TooManyGroups
-        | Reason::TooManyTags
         | Reason::UpstreamError
         | Reason::UpstreamTimeout => MISS,
     }

@@ -132,7 +132,8 @@ reasons! {
     BudgetFull = "budget-full",
     /// The rule's `tags` name a variable that the answer lacks, so a purge could not find it.
     MissingTag = "missing-tag",
-    /// The tags of the rule, or those that fields of the answer name, are more than are kept with it.
+    /// The rule's `tags` come to more than are kept with an answer, or the tags that its fields name do, or one of these is
+    /// too long: a purge could not find it.
     TooManyTags = "too-many-tags",
     /// The rule's `store_when` does not hold for the body.
     StoreWhen = "store-when",
@@ -149,6 +150,8 @@ reasons! {
     BadRequest = "bad-request",
     /// `Max-Forwards: 0`: answered here, never forwarded (RFC 9110 §7.6.2).
     MaxForwards = "max-forwards",
+    /// `[admin] purge_methods`: a `PURGE` or `BAN`, answered here, never forwarded.
+    PurgeMethod = "purge-method",
     /// `[listen] ready_path`: answered here, never forwarded.
     ReadyPath = "ready-path",
     /// The wait for another request's fill timed out.
@@ -182,6 +185,7 @@ impl Reason {
             Reason::OnlyIfCached
             | Reason::BadRequest
             | Reason::MaxForwards
+            | Reason::PurgeMethod
             | Reason::ReadyPath
             | Reason::UpstreamError
             | Reason::UpstreamTimeout

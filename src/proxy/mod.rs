@@ -210,6 +210,7 @@ async fn carry_out(
             )
             .await
         }
+        Plan::Purge => Box::pin(write::purge_method::answer(&worker.cache, context)).await,
         Plan::Upgrade { rule } => {
             let guard = client.connection_guard.clone();
             Box::pin(upgrade::forward(context, rule, body, guard)).await

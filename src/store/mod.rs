@@ -72,6 +72,16 @@ pub struct Purged {
     pub pending: bool,
 }
 
+impl Purged {
+    /// As it is told to who asked for the purge.
+    pub fn to_json(self) -> serde_json::Value {
+        serde_json::json!({
+            "purged": { "memory": self.memory, "redis": self.redis },
+            "pending": self.pending,
+        })
+    }
+}
+
 impl Store {
     /// The shared parts. Never waits for Redis and never fails because of it.
     pub fn new(config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Store {

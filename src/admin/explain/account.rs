@@ -49,6 +49,7 @@ impl Planned {
             Plan::Cache(lookup) => (lookup.rule, Some(lookup), None),
             Plan::Pass { rule, reason } => (*rule, None, Some(*reason)),
             Plan::Write(effects) => (effects.rule, None, Some(Reason::Method)),
+            Plan::Purge => (None, None, Some(Reason::PurgeMethod)),
             Plan::Upgrade { rule } => (*rule, None, Some(Reason::Upgrade)),
         };
         let rule = context.live.rule(rule);

@@ -17,7 +17,7 @@ use crate::proxy::request::plan::{self, Effects, Lookup, Plan};
 use crate::proxy::request::variables;
 use crate::proxy::write::effects::{self, MissingVariable, TemplateBodies};
 use crate::proxy::write::judge;
-use crate::routes::{Purge, json};
+use crate::routes::{Purge, PurgeKind, json};
 
 /// A request, with the JSON of both sides as far as it is given.
 pub(super) struct Explanation {
@@ -48,6 +48,12 @@ impl Explanation {
                 lines.push(Line::new("reason", remedy));
             }
             Plan::Write(effects) => self.explain_write(&effects, &mut lines),
+            Plan::Purge => {
+                let answer =
+                    "from Pannier itself: with the token what it names is purged, without it 403";
+                lines.push(Line::new("answer", answer));
+                lines.push(Line::new("reason", Reason::PurgeMethod.as_str()));
+            }
             Plan::Upgrade { rule } => {
                 let answer = "from the app; the connection is handed over after its 101";
                 lines.push(self.rule(rule));
@@ -198,7 +204,11 @@ impl Explanation {
             let rule = &self.asked.live.config.purges[*index];
             let name = format!("{}{}", rule.name, show_conditions(rule));
             let mut purges = |text: String| {
-                let text = format!("on success, by purge rule {name}: {text}");
+                let softly = match purge.kind {
+                    PurgeKind::Hard => "",
+                    PurgeKind::Soft => ", softly",
+                };
+                let text = format!("on success, by purge rule {name}{softly}: {text}");
                 lines.push(Line::new("purges", text));
             };
             purge

@@ -35,7 +35,7 @@ pub(super) fn foresee(
     let (lookup, is_looked_up) = match plan::plan(asked) {
         Plan::Cache(lookup) => (lookup, true),
         Plan::Pass { rule, .. } => (plan::look_up_anyway(asked, rule), false),
-        Plan::Write(_) | Plan::Upgrade { .. } => return Ok(None),
+        Plan::Write(_) | Plan::Purge | Plan::Upgrade { .. } => return Ok(None),
     };
     let now = Clock::default().now();
     let response = Exchange {

@@ -153,7 +153,16 @@ pub(super) fn read_admin(input: &Input<'_>, listen: &Listen, problems: &mut Prob
         }
         _ => {}
     }
+    let purge_methods = reader.flag("purge_methods");
+    if purge_methods && token.is_none() {
+        reader.reject(
+            "purge_methods",
+            "no token is set, so that nobody may purge",
+            "set [admin] token, or PANNIER_ADMIN_TOKEN, or leave this out",
+        );
+    }
     Admin {
+        purge_methods,
         token,
         hosts: read_hosts(reader),
     }

@@ -511,6 +511,12 @@ pub(super) static ADMIN: &[Field] = &[
         "Bearer token of POST /purge and POST /explain. Default: both are refused.",
     ),
     field(
+        "purge_methods",
+        Kind::Flag,
+        "false",
+        "Whether the proxy carries out PURGE and BAN with the token in Pannier-Token, and forwards neither.",
+    ),
+    field(
         "hosts",
         Kind::Texts,
         "",

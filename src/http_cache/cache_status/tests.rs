@@ -111,6 +111,7 @@ fn every_reason() {
         (Reason::UpstreamTimeout, "miss"),
         (Reason::BadRequest, ""),
         (Reason::MaxForwards, ""),
+        (Reason::PurgeMethod, ""),
         (Reason::ReadyPath, ""),
         (Reason::CoalesceTimeout, "uri-miss"),
     ];

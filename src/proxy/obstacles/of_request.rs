@@ -28,7 +28,7 @@ pub fn of_request(context: &RequestContext) -> Vec<Obstacle> {
         Plan::Cache(lookup) => lookup.identity.covered(),
         // Said all the same: it would stand in the way next.
         Plan::Pass { .. } => all_unkeyed(context, rule).is_none(),
-        Plan::Write(_) | Plan::Upgrade { .. } => true,
+        Plan::Write(_) | Plan::Purge | Plan::Upgrade { .. } => true,
     };
     if !is_covered && !settings.policy.shared {
         all.extend(identity(context, rule, Reason::Identity));

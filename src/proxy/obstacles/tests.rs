@@ -212,6 +212,7 @@ proptest! {
             Plan::Cache(_) => Some(Reason::Identity),
             Plan::Pass { reason, .. } => Some(reason),
             Plan::Write(_) => Some(Reason::Method),
+            Plan::Purge => Some(Reason::PurgeMethod),
             Plan::Upgrade { .. } => Some(Reason::Upgrade),
         };
         prop_assert_eq!(reasons.first().copied(), expected);

@@ -38,6 +38,8 @@ pub enum Plan {
     },
     /// Send it to the app, then purge.
     Write(Effects),
+    /// A `PURGE` or `BAN`: carry it out, if it has the token.
+    Purge,
     /// Send it to the app, then hand over the connection.
     Upgrade {
         /// The route, if one matched.
@@ -127,6 +129,9 @@ pub fn plan(context: &RequestContext) -> Plan {
     if context.present.has(Present::UPGRADE) && is_upgrade(parts) {
         return Plan::Upgrade { rule };
     }
+    if context.live.config.admin.purge_methods && is_purge(&parts.method) {
+        return Plan::Purge;
+    }
     if parts.method != Method::GET && parts.method != Method::HEAD {
         return plan_write(context, rule);
     }
@@ -162,6 +167,7 @@ pub fn obstacles(context: &RequestContext) -> Vec<Reason> {
     let mut all = match plan {
         Plan::Upgrade { .. } => vec![Reason::Upgrade],
         Plan::Write(_) => vec![Reason::Method],
+        Plan::Purge => vec![Reason::PurgeMethod],
         Plan::Pass {
             reason: Reason::Method,
             ..
@@ -366,6 +372,11 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
             .any(|rule| rule.templates().any(|template| template.reads_auth())),
         purges,
     })
+}
+
+/// Varnish's methods, by which no resource is changed but what caches have of it.
+fn is_purge(method: &Method) -> bool {
+    matches!(method.as_str(), "PURGE" | "BAN")
 }
 
 /// Which credentials the request brings and the key does not carry (promise I8).

@@ -139,14 +139,19 @@ pub fn invalidated(
         invalidation::further_targets(context.scheme(), &context.host, own_target(context), answer)
     });
     for target in &further {
-        extend(&mut keys, keys_of_readings(context, target));
+        extend(&mut keys, keys_of_readings(context, target, Asker::Writer));
     }
     keys
 }
 
+/// The keys under which GETs of the request's target are stored, whoever asks: who sends a `PURGE` is not whom it is about.
+pub fn keys_for_anyone(context: &RequestContext) -> Vec<Pattern> {
+    keys_of_readings(context, own_target(context), Asker::Anyone)
+}
+
 /// The keys of the request's own target, however the app may read it.
 pub fn own_keys(context: &RequestContext) -> Vec<Pattern> {
-    keys_of_readings(context, own_target(context))
+    keys_of_readings(context, own_target(context), Asker::Writer)
 }
 
 /// The tags of the groups that the answer to a write invalidates, whatever its status (RFC 9875 §3).
@@ -209,9 +214,17 @@ fn own_target(context: &RequestContext) -> &str {
     target.map_or("/", |target| target.as_str())
 }
 
+/// Who asked for what is stored, as far as keys say who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// Who sends the request, if it says who that is; else anyone.
+    Writer,
+    Anyone,
+}
+
 /// The keys under which GETs of `target` (path and query) are stored: §4.4 invalidates every response of
 /// a URI, so what a key takes from elsewhere is left open, but for the writer's own identity.
-fn keys_of_target(context: &RequestContext, target: &str) -> Vec<Pattern> {
+fn keys_of_target(context: &RequestContext, target: &str, asker: Asker) -> Vec<Pattern> {
     let Ok(uri) = target.parse::<http::Uri>() else {
         return Vec::new();
     };
@@ -224,15 +237,20 @@ fn keys_of_target(context: &RequestContext, target: &str) -> Vec<Pattern> {
     let route = index.map(|index| &live.config.routes[index]);
     let template = route.map_or(&live.default_key, |route| &route.key);
     let params = params.unwrap_or_default();
-    let claims = verified_claims(context, template.reads_jwt());
+    let reads_jwt = template.reads_jwt() && asker == Asker::Writer;
+    let claims = verified_claims(context, reads_jwt);
     let query = keyed_query(live, index, uri.query());
     let identity = identity_fields(context);
+    let nobody = HeaderMap::new();
     let mut keys = Vec::new();
     for host in hosts(context) {
         let mut scope = template_scope(context, &params, claims.as_deref());
         scope.host = &host;
         scope.path = uri.path();
         scope.query = query.as_deref();
+        if asker == Asker::Anyone {
+            scope.headers = &nobody;
+        }
         if let Some(key) = template.of_uri(&scope, &identity)
             && !keys.contains(&key)
         {
@@ -261,7 +279,7 @@ fn hosts(context: &RequestContext) -> Vec<String> {
 }
 
 /// The keys of a target (path and query), however the app may read its path.
-fn keys_of_readings(context: &RequestContext, target: &str) -> Vec<Pattern> {
+fn keys_of_readings(context: &RequestContext, target: &str, asker: Asker) -> Vec<Pattern> {
     let (path, query) = target
         .split_once('?')
         .map_or((target, None), |(path, query)| (path, Some(query)));
@@ -276,7 +294,7 @@ fn keys_of_readings(context: &RequestContext, target: &str) -> Vec<Pattern> {
     let mut keys = Vec::new();
     for path in readings {
         let target = query.map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
-        extend(&mut keys, keys_of_target(context, &target));
+        extend(&mut keys, keys_of_target(context, &target, asker));
     }
     keys
 }

@@ -4,6 +4,7 @@ mod answer_body;
 mod companions;
 pub mod effects;
 pub mod judge;
+pub(super) mod purge_method;
 mod uncovered;
 
 use std::future::Future;
@@ -152,7 +153,9 @@ impl Write {
         let mut response = response;
         let mut purges = Purges::default();
         purges.hard.tags = effects::groups_invalidated(&self.context, response.headers());
-        purges.absorb(effects::named(&self.context, response.headers()));
+        let named = effects::named(&self.context, response.headers());
+        let is_named = !named.is_empty();
+        purges.absorb(named);
         let mut rules = Vec::new();
         if judge::matters(&self.context, &self.effects, status) {
             let mut received = None;
@@ -166,7 +169,7 @@ impl Write {
                 }
             }
             rules = self.purge(&mut purges, received, Some((status, response.headers())));
-            if self.effects.purges.is_empty() {
+            if self.effects.purges.is_empty() && !is_named {
                 uncovered::note(&self.context, &self.cache.metrics);
             }
         }

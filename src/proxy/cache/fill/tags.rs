@@ -12,9 +12,9 @@ use crate::proxy::cache::request::CacheRequestRef;
 use crate::proxy::request::variables;
 use crate::routes::template::{self, Untagged};
 
-/// The most tags of what is confirmed again and again, each time with others: those of a whole answer, and a few of its
-/// rule.
-const MAX_CONFIRMED_TAGS: usize = 2 * tag_fields::MAX_TAGS;
+/// The most tags of what is confirmed again and again, each time with others: more than a whole answer, its rule and
+/// its groups have together.
+const MAX_CONFIRMED_TAGS: usize = 3 * tag_fields::MAX_TAGS;
 
 /// The JSON document of an answer, if its rule reads that; of a part, or of a body that cannot be read, nothing
 /// is known.

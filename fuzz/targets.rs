@@ -179,6 +179,7 @@ pub(crate) fn template(data: &[u8]) {
         headers: &headers,
         params: &[("id", path)],
         claims: None,
+        auth: None,
         body: None,
         response: None,
     };

@@ -19,7 +19,7 @@ use crate::in_flight::InFlight;
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::proxy::{Cache, Flights, HeadCache, LateWrites, Tally, Worker};
+use crate::proxy::{Cache, Checks, Flights, HeadCache, LateWrites, Sources, Tally, Worker};
 use crate::server::{self, Shared};
 use crate::store::Store;
 
@@ -52,6 +52,7 @@ struct Parts {
     flights: Arc<Flights>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    checks: Arc<Checks>,
     late_writes: LateWrites,
     tally: Arc<Tally>,
     leaving: CancellationToken,
@@ -75,6 +76,7 @@ impl App {
             store,
             live: Arc::new(ArcSwap::from_pointee(live)),
             flights: Arc::new(Flights::new(max_fills)),
+            checks: Arc::default(),
             late_writes: LateWrites::default(),
             tally: Arc::new(Tally::default()),
             leaving: CancellationToken::new(),
@@ -196,6 +198,11 @@ impl Parts {
             index,
             live: self.live.clone(),
             cache: Arc::new(Cache {
+                sources: Arc::new(Sources {
+                    store: store.clone(),
+                    checks: self.checks.clone(),
+                    metrics: self.metrics.clone(),
+                }),
                 store,
                 flights: self.flights.clone(),
                 heads: HeadCache::default(),

@@ -12,6 +12,7 @@
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
 //! | [`descriptors`] | how many files may be open, and how many clients fit into that | config |
 //! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
+//! | [`auth`] | who asks, by the check of `[auth]`: what it is sent, what it says | config, routes |
 //! | [`in_flight`] | the bytes of bodies outside the tiers, and their budget | |
 //! | [`pacing`] | how much connections hold of a body that goes through | hyper |
 //! | [`secret`] | secrets compared | |
@@ -96,6 +97,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod auth;
 pub mod body;
 pub mod budget;
 pub mod cli;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::auth::Digester;
 use crate::config::{Config, KeyOrigin, Route, Settings};
 use crate::http_cache::Policy;
 use crate::in_flight::InFlight;
@@ -26,6 +27,8 @@ pub struct Live {
     pub upstreams: Vec<Upstream>,
     /// Verifies tokens, if `[jwt]` is there.
     pub jwt: Option<Verifier>,
+    /// What stands for credentials that are checked, if `[auth]` is there.
+    pub digester: Option<Digester>,
     /// One a route, in the order of `config.routes`.
     pub rules: Vec<RuleMetrics>,
     /// The fills of each route.
@@ -68,6 +71,7 @@ impl Live {
             fills: config.routes.iter().map(fills_of).collect(),
             unmatched_fills: RuleFills::new(config.defaults.settings.max_fills.unwrap_or(share)),
             jwt: config.jwt.as_ref().map(Verifier::new).transpose()?,
+            digester: config.auth.as_ref().map(Digester::new),
             rules: config
                 .routes
                 .iter()
@@ -97,6 +101,12 @@ impl Live {
             Some(index) => &self.config.routes[index].settings,
             None => &self.config.defaults.settings,
         }
+    }
+
+    /// The connections to the app of the worker with this number. A reload that changes the number of workers takes effect
+    /// at a restart; the pools of a snapshot may be fewer than the threads until then.
+    pub fn upstream_of(&self, worker: usize) -> &Upstream {
+        &self.upstreams[worker % self.upstreams.len()]
     }
 
     /// A rule with its counters, or what stands for one where none matches.
@@ -194,6 +204,12 @@ impl<'l> Rule<'l> {
     /// Whether the answer's body is read, for its tags or for whether it is stored.
     pub fn reads_answer(self) -> bool {
         !self.settings.store_when.is_empty() || self.tags().iter().any(Template::reads_response)
+    }
+
+    /// Whether its key or tags read what the check of `[auth]` says.
+    pub fn reads_auth(self) -> bool {
+        let mut templates = self.route.iter().map(|route| &route.key).chain(self.tags());
+        templates.any(Template::reads_auth)
     }
 
     /// Templates of the tags of what is stored.

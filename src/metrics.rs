@@ -78,6 +78,14 @@ pub struct Metrics {
     pub connections_cut: IntCounterVec,
     /// `pannier_config_reloads_total{result}`: ok, error.
     pub config_reloads: IntCounterVec,
+    /// `pannier_auth_checks_total{result}`: allowed, denied, failed, full.
+    pub auth_checks: IntCounterVec,
+    /// `pannier_auth_check_duration_seconds`: until the app has said who asks.
+    pub auth_seconds: Histogram,
+    /// `pannier_auth_decisions`: kept now.
+    pub auth_decisions: IntGauge,
+    /// `pannier_auth_decisions_used_total`: requests whose decision was at hand.
+    pub auth_used: IntCounter,
     /// `pannier_jwks_refreshes_total{result}`: ok, error.
     pub jwks_refreshes: IntCounterVec,
     /// `pannier_jwks_last_success_time_seconds`: when the keys of `[jwt]` were last found to be as they are.
@@ -297,6 +305,31 @@ impl Metrics {
                 "Reloads of the config file, by result.",
                 &["result"],
             ),
+            auth_checks: register_counters(
+                r,
+                "pannier_auth_checks_total",
+                "Checks of who asks, by what came of them.",
+                &["result"],
+            ),
+            auth_seconds: register_histograms(
+                r,
+                "pannier_auth_check_duration_seconds",
+                "Time until the app has said who asks.",
+                &[],
+            )
+            .with_label_values(&[] as &[&str]),
+            auth_decisions: register_gauge(
+                r,
+                "pannier_auth_decisions",
+                "Decisions on who asks that are kept.",
+            ),
+            auth_used: register_counters(
+                r,
+                "pannier_auth_decisions_used_total",
+                "Requests whose decision on who asks was at hand.",
+                &[],
+            )
+            .with_label_values(&[] as &[&str]),
             jwks_refreshes: register_counters(
                 r,
                 "pannier_jwks_refreshes_total",

@@ -45,10 +45,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("metrics", &["entry", "http_cache"]),
     ("config", &["entry", "http_cache", "in_flight", "routes"]),
     ("descriptors", &["config"]),
+    ("auth", &["clock", "config", "routes"]),
     ("jwt", &["clock", "config", "routes"]),
     (
         "store",
         &[
+            "auth",
             "budget",
             "clock",
             "config",
@@ -73,6 +75,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "live",
         &[
+            "auth",
             "config",
             "entry",
             "http_cache",
@@ -100,6 +103,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
+            "auth",
             "body",
             "clock",
             "config",
@@ -135,6 +139,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
+            "auth",
             "clock",
             "config",
             "entry",

@@ -2,6 +2,7 @@
 
 mod admin;
 mod architecture;
+mod auth;
 mod broken_answers;
 mod cache_groups;
 mod cache_status;

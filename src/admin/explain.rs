@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::refusal::Refusal;
 use crate::live::Live;
 use crate::proxy::obstacles::{self, Obstacle};
+use crate::proxy::recall_asker;
 use crate::proxy::request::admit;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Plan};
@@ -67,6 +68,13 @@ pub(super) fn parse(body: &[u8], live: Arc<Live>) -> Result<RequestContext, Refu
     let admitted =
         admit::admit(&mut parts).map_err(|refusal| Refusal::Malformed(refusal.why.into()))?;
     Ok(RequestContext::unsent(live, parts, admitted))
+}
+
+/// Adds who asks, if this sidecar knows: the app is not asked.
+pub(super) fn recognize(context: &mut RequestContext, store: &Store) {
+    if plan::find_wanting(context, &plan::plan(context)).is_some() {
+        context.asker = recall_asker(store, context);
+    }
 }
 
 /// What `store` holds for the request, and what would be done with it.

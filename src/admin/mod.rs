@@ -255,7 +255,8 @@ async fn explain(
     authorize(admin, &head.headers)?;
     let _trusted = place.trust();
     let body = guard::read_body(&head.headers, body).await?;
-    let asked = explain::parse(&body, admin.live.load_full())?;
+    let mut asked = explain::parse(&body, admin.live.load_full())?;
+    explain::recognize(&mut asked, &admin.store);
     let account = explain::explain(&asked, &admin.store).await;
     Ok(answer_json(StatusCode::OK, &account))
 }

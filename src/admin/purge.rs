@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::refusal::{MAX_SELECTORS, Refusal};
-use crate::routes::{Pattern, Purge, PurgeKind};
+use crate::routes::{Pattern, Purge, PurgeKind, identities};
 
 /// The body of `POST /purge`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,6 +17,8 @@ pub struct PurgeRequest {
     pub tags: Vec<String>,
     /// All of it.
     pub everything: bool,
+    /// What the check of `[auth]` has said of anybody.
+    pub identity: bool,
     /// It stays, and is stale from then on.
     pub soft: bool,
 }
@@ -27,12 +29,15 @@ impl PurgeRequest {
         let literal = |text: &String| Pattern::literal(text);
         let keys = self.keys.iter().map(literal);
         let patterns = self.patterns.iter().map(|glob| Pattern::parse(glob));
-        let purge = Purge {
+        let mut purge = Purge {
             kind: PurgeKind::Hard,
             everything: self.everything,
             keys: keys.chain(patterns).collect(),
             tags: self.tags.iter().map(literal).collect(),
         };
+        if self.identity {
+            purge.absorb(identities::purge_of_all());
+        }
         match self.soft {
             true => purge.into_soft(),
             false => purge,
@@ -46,7 +51,7 @@ impl PurgeRequest {
 
     /// Whether it asks for nothing.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0 && !self.everything
+        self.len() == 0 && !self.everything && !self.identity
     }
 
     fn selectors(&self) -> impl Iterator<Item = &String> {

@@ -73,6 +73,13 @@ fn describe_kind(kind: Kind) -> Value {
         Kind::Flag => json!({
             "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": VARIABLE }]
         }),
+        Kind::FlagOr(word) => json!({
+            "anyOf": [
+                { "type": "boolean" },
+                { "enum": [word] },
+                { "type": "string", "pattern": VARIABLE },
+            ]
+        }),
         Kind::Wait | Kind::Duration => match_pattern(DURATION_PATTERN),
         Kind::Size(_) => match_pattern(SIZE_PATTERN),
         Kind::Rate => match_pattern(RATE_PATTERN),
@@ -114,7 +121,7 @@ fn read_default(field: &Field) -> Option<Value> {
     }
     Some(match field.kind {
         Kind::Count(..) => json!(text.parse::<u64>().ok()?),
-        Kind::Flag => json!(text == "true"),
+        Kind::Flag | Kind::FlagOr(_) => json!(text == "true"),
         Kind::ManyOf(_) | Kind::Texts | Kind::TextOrTexts | Kind::Counts(..) => {
             json!(text.split(',').collect::<Vec<_>>())
         }

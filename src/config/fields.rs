@@ -9,7 +9,7 @@ mod tables;
 
 use rules::{GROUP, PURGE, ROUTE};
 use settings::SETTINGS;
-use tables::{ADMIN, BUDGET, DEFAULTS, JWT, LISTEN, LOG, MEMORY, REDIS, UPSTREAM};
+use tables::{ADMIN, AUTH, BUDGET, DEFAULTS, JWT, LISTEN, LOG, MEMORY, REDIS, UPSTREAM};
 
 /// A table of the file.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub(crate) enum Kind {
     Count(u64, u64),
     /// `true` or `false`.
     Flag,
+    /// `true`, `false` or this word.
+    FlagOr(&'static str),
     /// A duration above zero.
     Wait,
     /// A duration.
@@ -183,6 +185,14 @@ pub(crate) static SECTIONS: &[Section] = &[
             "jwt",
             "How tokens are verified, for {jwt.claim} in templates.",
             JWT,
+        )
+    },
+    Section {
+        created_by: &["url"],
+        ..table(
+            "auth",
+            "A check of the app's own that says who asks, for {auth.role} in templates and require = \"auth\".",
+            AUTH,
         )
     },
     table("admin", "The admin interface.", ADMIN),

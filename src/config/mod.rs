@@ -37,11 +37,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
-use crate::routes::{Conditions, IgnoreQuery, KeyedCredentials, LenientMatcher};
+use crate::routes::{
+    CheckedCredentials, Conditions, IgnoreQuery, KeyedCredentials, LenientMatcher,
+};
 use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
 /// A config that cannot be wrong.
@@ -61,6 +64,8 @@ pub struct Config {
     pub defaults: Defaults,
     /// `[jwt]`
     pub jwt: Option<Jwt>,
+    /// `[auth]`
+    pub auth: Option<Auth>,
     /// `[admin]`
     pub admin: Admin,
     /// `[log]`
@@ -289,6 +294,8 @@ pub struct Settings {
     pub ignore_query: IgnoreQuery,
     /// Cookies that do not change the answer, of all that it inherits, as written.
     pub ignore_cookies: Vec<String>,
+    /// Who alone is answered from the store; `None`: whoever the key carries whole.
+    pub require: Option<Require>,
     /// Whether all hosts share the answer.
     pub any_host: bool,
     /// How soon purges made by other sidecars are seen.
@@ -369,6 +376,53 @@ pub enum JwtKey {
     Pem(Vec<u8>),
     /// A JWKS document.
     Jwks(String),
+}
+
+/// The check of the app's own that says who asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// Its path and query.
+    pub url: PathAndQuery,
+    /// What it is sent of a request's credentials.
+    pub credentials: CheckedCredentials,
+    /// Statuses by which it says that somebody may. Default 200.
+    pub allow: Vec<StatusCode>,
+    /// How long what it says is kept. Default 30 s.
+    pub ttl: Duration,
+    /// The longest wait for it. Default 2 s.
+    pub timeout: Duration,
+    /// Decisions kept. Default 10,000.
+    pub max: usize,
+    /// Checks under way at a time. Default 256.
+    pub max_checks: usize,
+    /// The largest document. Default 64 KiB.
+    pub max_body: usize,
+    /// The names that templates read of the document, sorted.
+    pub names: Vec<Vec<String>>,
+}
+
+impl Auth {
+    /// `[auth] max` where there is no such table.
+    pub const DEFAULT_MAX: usize = 10_000;
+}
+
+/// `require` of a rule: who alone is answered from the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Require {
+    /// Whom the check of `[auth]` allows.
+    Auth,
+    /// Whoever has a valid token.
+    Jwt,
+}
+
+impl Require {
+    /// The word in the config.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Require::Auth => "auth",
+            Require::Jwt => "jwt",
+        }
+    }
 }
 
 /// How a verifying key is written.
@@ -569,6 +623,17 @@ pub struct PurgeRule {
     pub tags_text: Vec<String>,
     /// When the purge is carried out again, after the first time; the soonest first.
     pub again_after: Vec<Duration>,
+    /// Whose decisions of `[auth]` it drops.
+    pub identity: Option<PurgedIdentity>,
+}
+
+/// `identity` of a `[[purge]]`: whose decisions of `[auth]` are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgedIdentity {
+    /// Everyone's.
+    All,
+    /// Those of the very credentials that the write brings.
+    Own,
 }
 
 impl PurgeRule {

@@ -1,6 +1,6 @@
 //! Which settings a reload cannot change: sockets, threads and connections made at the start.
 
-use super::{Config, Redis};
+use super::{Auth, Config, Redis};
 
 impl Config {
     /// The settings that differ in `new` and take effect only at a restart.
@@ -34,6 +34,13 @@ impl Config {
             ),
             ("log.format", self.log.format != new.log.format),
         ];
+        let max = |config: &Config| {
+            config
+                .auth
+                .as_ref()
+                .map_or(Auth::DEFAULT_MAX, |auth| auth.max)
+        };
+        changed.push(("auth.max", max(self) != max(new)));
         match (&self.redis, &new.redis) {
             (Some(a), Some(b)) => changed.extend(compare_redis(a, b)),
             (a, b) => changed.push(("redis", a.is_some() != b.is_some())),

@@ -320,7 +320,7 @@ fn every_key_is_read() {
 
 #[test]
 fn a_wrong_variable_is_named() {
-    let text = format!("{LEAST}[redis]\nurl = \"redis://r\"\n[jwt]\n");
+    let text = format!("{LEAST}[redis]\nurl = \"redis://r\"\n[jwt]\n[auth]\n");
     for (section, field, name) in overrides() {
         // Any text is right for these.
         let is_text = matches!(field.kind, Kind::Text | Kind::TextOrTexts);

@@ -42,6 +42,17 @@ pub(super) fn parse(kind: Kind, node: &Node) -> Result<Parsed, Wrong> {
         Kind::Address => parse_address(node).map(Parsed::Address),
         Kind::Count(least, most) => parse_count(node, least, most).map(Parsed::Count),
         Kind::Flag => parse_flag(node).map(Parsed::Flag),
+        Kind::FlagOr(word) => match &node.value {
+            Value::Text(text) | Value::Given(text) if text == word => {
+                Ok(Parsed::Text(text.clone()))
+            }
+            Value::Text(_) => Err(not_a(
+                &node.value,
+                "a flag",
+                &format!("write true without quotes, or \"{word}\""),
+            )),
+            _ => parse_flag(node).map(Parsed::Flag),
+        },
         Kind::Duration => parse_duration(node).map(Parsed::Duration),
         Kind::Wait => parse_wait(node).map(Parsed::Duration),
         Kind::Size(least) => parse_size(node, least).map(Parsed::Size),

@@ -27,7 +27,7 @@
 //! | handling | reasons |
 //! | --- | --- |
 //! | `hit` (§2.1) | `hit`, `stale-while-revalidate`, `max-stale` |
-//! | `fwd=bypass` (§2.2) | passed by config or by promise, never looked up: `no-rule`, `disabled`, `request-body`, `ambiguous-path`, `ambiguous-rule`, `unkeyed-query`, `unkeyed-header`, `missing-variable`, `identity`, `upgrade`, `key-too-long` |
+//! | `fwd=bypass` (§2.2) | passed by config or by promise, never looked up: `no-rule`, `disabled`, `request-body`, `ambiguous-path`, `ambiguous-rule`, `unkeyed-query`, `unkeyed-header`, `missing-variable`, `identity`, `unauthenticated`, `auth-failed`, `upgrade`, `key-too-long` |
 //! | `fwd=method` | `method` |
 //! | `fwd=uri-miss` | `miss`; `collapsed` and `coalesce-timeout` without a because |
 //! | `fwd=vary-miss` | `vary-miss` |
@@ -239,6 +239,8 @@ fn handling(reason: Reason) -> Handling {
         | Reason::UnkeyedHeader
         | Reason::MissingVariable
         | Reason::Identity
+        | Reason::Unauthenticated
+        | Reason::AuthFailed
         | Reason::Upgrade
         | Reason::KeyTooLong => BYPASS,
         // Nothing stored could answer; whether that is the URI's or a field's doing is not known.

@@ -76,6 +76,10 @@ reasons! {
     MissingVariable = "missing-variable",
     /// `Authorization` or `Cookie` that the key does not carry (promise I8).
     Identity = "identity",
+    /// The rule needs to know who asks, and nobody is known: the check of `[auth]` says no, or there is no valid token.
+    Unauthenticated = "unauthenticated",
+    /// The rule needs to know who asks, and the check of `[auth]` could not be made or read.
+    AuthFailed = "auth-failed",
     /// `Upgrade`: handed over byte for byte.
     Upgrade = "upgrade",
     /// A `Range` request with nothing stored to cut it from.

@@ -12,6 +12,7 @@
 //! | [`request`] | what a request is: checked, its context, its plan |
 //! | `outcome` | how a request ended: counted, logged, named in `Cache-Status` |
 //! | `forward` | to the app and back: the exchange, passing through, upgrades |
+//! | `wants` | what a plan depends on, found out: who asks |
 //! | `cache` | answered from the store: looks, fills, those who wait |
 //! | [`write`](mod@write) | writes, and what they purge |
 //! | `worker` | what one runtime needs for all of these |
@@ -23,6 +24,7 @@ pub mod interim;
 pub mod obstacles;
 mod outcome;
 pub mod request;
+mod wants;
 mod worker;
 pub mod write;
 
@@ -43,12 +45,13 @@ use request::admit::{self, Admitted, Refusal};
 use request::client::Client;
 use request::context::RequestContext;
 use request::forwarded;
-use request::plan::{self, Plan};
+use request::plan::{self, Plan, Wanting};
 
 use cache::MemoryLookup;
 pub use cache::{Cache, Flights, HeadCache};
 use outcome::Outcome;
 pub use outcome::Tally;
+pub use wants::{Checks, Sources, recall_asker};
 pub use worker::Worker;
 pub use write::LateWrites;
 
@@ -72,7 +75,7 @@ pub fn handle<'a>(
         Err(refusal) => return at_hand(outcome::refuse(&worker.tally, &live, &parts, &refusal)),
     };
     let turn = client.interim_turn(&parts);
-    let context = RequestContext {
+    let mut context = RequestContext {
         live,
         pool: worker.index,
         parts,
@@ -85,6 +88,7 @@ pub fn handle<'a>(
         has_body: !body.is_end_stream(),
         arrived,
         interim: turn.as_ref().map(Turn::sink),
+        asker: None,
     };
     if max_forwards::ends_here(&context.parts) {
         let response = max_forwards::answer(&context);
@@ -97,20 +101,58 @@ pub fn handle<'a>(
         let outcome = Outcome::new(None, Reason::ReadyPath, response);
         return at_hand(outcome.finish(&worker.tally, &context));
     }
-    let plan = plan::plan(&context);
-    let mut memory = MemoryLookup::Miss;
-    if let Plan::Cache(lookup) = &plan {
-        match cache::answer_from_memory(&worker.cache, &context, lookup) {
-            Ok(outcome) => return at_hand(outcome.finish(&worker.tally, &context)),
-            Err(found) => memory = found,
-        }
+    let mut step = plan_request(worker, &context);
+    if let Step::Wants(wanting) = step
+        && wants::recall(&worker.cache.sources, &mut context, wanting)
+    {
+        step = plan_request(worker, &context);
     }
-    let context = Arc::new(context);
+    if let Step::Answered(outcome) = step {
+        return at_hand(outcome.finish(&worker.tally, &context));
+    }
+    let mut context = Arc::new(context);
     Either::Right(Box::pin(async move {
         let _turn = turn;
+        let (plan, memory) = loop {
+            match step {
+                Step::Planned(plan, memory) => break (plan, memory),
+                Step::Answered(outcome) => return outcome.finish(&worker.tally, &context),
+                // Boxed, so that a miss does not carry its size.
+                Step::Wants(wanting) => {
+                    let context = Arc::get_mut(&mut context).expect("nobody else has it yet");
+                    Box::pin(wants::find_out(&worker.cache.sources, context, wanting)).await;
+                    step = plan_request(worker, context);
+                }
+            }
+        };
         let outcome = carry_out(worker, &context, plan, memory, body, client).await;
         outcome.finish(&worker.tally, &context)
     }))
+}
+
+/// How far a request has come.
+enum Step {
+    /// Memory has answered it.
+    Answered(Outcome),
+    /// It is known what to do, and what memory holds for it.
+    Planned(Plan, MemoryLookup),
+    /// Something has to be found out first.
+    Wants(Wanting),
+}
+
+/// What to do with the request by what is known of it, or the answer that memory has at hand.
+fn plan_request(worker: &Worker, context: &RequestContext) -> Step {
+    let plan = plan::plan(context);
+    if let Some(wanting) = plan::find_wanting(context, &plan) {
+        return Step::Wants(wanting);
+    }
+    let Plan::Cache(lookup) = &plan else {
+        return Step::Planned(plan, MemoryLookup::Miss);
+    };
+    match cache::answer_from_memory(&worker.cache, context, lookup) {
+        Ok(outcome) => Step::Answered(outcome),
+        Err(found) => Step::Planned(plan, found),
+    }
 }
 
 /// What was found out about the request, and whether its sender's word on it is believed.

@@ -136,6 +136,51 @@ const HARMLESS: &[&str] = &[
     "pannier-token",
 ];
 
+/// Claims that name one person, by the registered names and those that identity providers use. Any other,
+/// such as a role, many may have.
+const PERSONAL_CLAIMS: &[&str] = &[
+    "sub",
+    "sid",
+    "jti",
+    "oid",
+    "uid",
+    "upn",
+    "email",
+    "user_id",
+    "userId",
+    "username",
+    "preferred_username",
+    "user.id",
+    "user.sub",
+    "user.email",
+];
+
+/// What the answer of an app's own check names one person by, beside these: there it is the document of a user or of a
+/// session.
+const PERSONAL_IN_AUTH: &[&str] = &[
+    "id",
+    "user.email_address",
+    "user.uid",
+    "user.userId",
+    "user.user_id",
+    "user.username",
+];
+
+/// Whether the claim of a token at `names` names one person.
+pub(super) fn names_a_person(names: &[String]) -> bool {
+    is_listed(PERSONAL_CLAIMS, names)
+}
+
+/// Whether what a check says at `names` names one person.
+pub(super) fn names_a_person_in_auth(names: &[String]) -> bool {
+    is_listed(PERSONAL_CLAIMS, names) || is_listed(PERSONAL_IN_AUTH, names)
+}
+
+fn is_listed(list: &[&str], names: &[String]) -> bool {
+    let is = |listed: &&str| listed.split('.').eq(names.iter().map(String::as_str));
+    list.iter().any(is)
+}
+
 /// Whether the field of this name (in lower case) may hold a secret: then its value is hashed in a key.
 pub(super) fn may_be_secret(name: &str) -> bool {
     has_word(name, SECRET) && !is_forgery_token(name)

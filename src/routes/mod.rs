@@ -1,9 +1,11 @@
 //! Rules as pure values: which one a request falls under, the key it renders, what a write purges.
 
+mod checked;
 mod condition;
 mod credentials;
 mod escape;
 mod expected;
+pub mod identities;
 mod ignore_query;
 pub mod json;
 mod lenient;
@@ -17,13 +19,14 @@ mod store_when;
 pub mod target;
 pub mod template;
 
+pub use checked::CheckedCredentials;
 pub use condition::{Condition, ConditionError, Conditions};
 pub use credentials::is_credential;
 pub use ignore_query::IgnoreQuery;
 pub use lenient::{LenientMatcher, find_confusable};
 pub use matcher::{Matched, Matcher, PathGroup};
 pub use pattern::{Pattern, Purge, PurgeKind, Purges};
-pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed};
+pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed, Verified};
 pub use shape::{is_near, shape_of};
 pub use spelling::PathSpelling;
 pub use store_when::{StoreCondition, StoreWhen};
@@ -49,6 +52,8 @@ pub struct Scope<'a> {
     pub params: &'a [(&'a str, &'a str)],
     /// Claims of a verified JWT.
     pub claims: Option<&'a Value>,
+    /// What the check of `[auth]` says of whoever asks: null of who brings nothing to be known by; `None`: not known.
+    pub auth: Option<&'a Value>,
     /// The request's JSON body.
     pub body: Option<&'a Value>,
     /// The response's JSON body.

@@ -5,28 +5,10 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::credentials::{cookie_names, is_credential};
+use super::checked::CheckedCredentials;
+use super::credentials::{cookie_names, is_credential, names_a_person, names_a_person_in_auth};
 use super::template::{Source, Template};
 use crate::http_cache::vary::CookieNames;
-
-/// Claims that name one person, by the registered names and those that identity providers use. Any other,
-/// such as a role, many may have.
-const PERSONAL_CLAIMS: &[&str] = &[
-    "sub",
-    "sid",
-    "jti",
-    "oid",
-    "uid",
-    "upn",
-    "email",
-    "user_id",
-    "userId",
-    "username",
-    "preferred_username",
-    "user.id",
-    "user.sub",
-    "user.email",
-];
 
 /// Where the token of verified claims was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +19,17 @@ pub enum TokenField<'a> {
     Cookie(&'a str),
     /// In this field.
     Header(&'a HeaderName),
+}
+
+/// What is known to be true of whoever asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Verified<'a> {
+    /// The claims of a verified token.
+    pub claims: Option<&'a Value>,
+    /// Where that was.
+    pub token: Option<TokenField<'a>>,
+    /// What the check of `[auth]` said of the credentials that it was sent.
+    pub auth: Option<&'a Value>,
 }
 
 /// Which credentials a key carries whole, and which do not matter to its rule.
@@ -50,6 +43,10 @@ pub struct KeyedCredentials {
     cookies: Vec<String>,
     /// Claims in the key that name a person, or that the rule says its answers are shared by.
     claims: Vec<Vec<String>>,
+    /// The same of what the check of `[auth]` says: each vouches for all that the check is sent.
+    auth: Vec<Vec<String>>,
+    /// What the check is sent.
+    checked: CheckedCredentials,
     /// Cookies that do not change the answer.
     irrelevant: CookieNames,
     /// Further fields that say who asks, beside those that do by their name.
@@ -59,7 +56,7 @@ pub struct KeyedCredentials {
 /// What a rule says of credentials.
 #[derive(Clone, Copy, Debug)]
 pub struct CredentialSettings<'s> {
-    /// `shared_by`: claims, as `jwt.role`, among whose bearers the answers are shared.
+    /// `shared_by`: claims, as `jwt.role` or `auth.role`, among whose bearers the answers are shared.
     pub shared_by: &'s [String],
     /// Cookies that do not change the answer.
     pub irrelevant: &'s CookieNames,
@@ -67,6 +64,8 @@ pub struct CredentialSettings<'s> {
     pub trusted: &'s [HeaderName],
     /// `[defaults] credential_headers`
     pub further: &'s [HeaderName],
+    /// What the check of `[auth]` is sent.
+    pub checked: &'s CheckedCredentials,
 }
 
 /// A credential of a request that the key lacks.
@@ -90,21 +89,26 @@ impl KeyedCredentials {
             .collect();
         let is_trusted = |name: &&HeaderName| settings.trusted.contains(name);
         let claims = key.sources().filter_map(|source| match source {
-            Source::Jwt(names) => Some(names.clone()),
+            Source::Jwt(names) => Some(names),
             _ => None,
         });
-        let counts = |names: &Vec<String>| {
-            let claim = names.join(".");
-            let shared_by = |text: &String| text.strip_prefix("jwt.") == Some(&claim);
-            PERSONAL_CLAIMS.contains(&claim.as_str()) || settings.shared_by.iter().any(shared_by)
+        let shares = |kind: &str, names: &Vec<String>| {
+            let claim = [kind, &names.join(".")].concat();
+            settings.shared_by.contains(&claim)
         };
+        let claims = claims.filter(|names| names_a_person(names) || shares("jwt.", names));
+        let auth = key
+            .auth_names()
+            .filter(|names| names_a_person_in_auth(names) || shares("auth.", names));
         let cookies = key.sources().filter_map(|source| match source {
             Source::Cookie(name) => Some(name.clone()),
             _ => None,
         });
         KeyedCredentials {
             vouching: headers.iter().filter(is_trusted).cloned().collect(),
-            claims: claims.filter(counts).collect(),
+            claims: claims.cloned().collect(),
+            auth: auth.cloned().collect(),
+            checked: settings.checked.clone(),
             cookies: cookies.collect(),
             irrelevant: settings.irrelevant.clone(),
             further: settings
@@ -126,7 +130,10 @@ impl KeyedCredentials {
     pub fn name_a_person(&self) -> bool {
         let says_who =
             |name: &HeaderName| is_credential(name.as_str()) || self.further.contains(name);
-        !self.cookies.is_empty() || !self.claims.is_empty() || self.headers.iter().any(says_who)
+        !self.cookies.is_empty()
+            || !self.claims.is_empty()
+            || !self.auth.is_empty()
+            || self.headers.iter().any(says_who)
     }
 
     /// Whether the request may bring a credential that its name does not show.
@@ -135,18 +142,12 @@ impl KeyedCredentials {
     }
 
     /// What the request brings that says who asks and that the key lacks. A default in the key is nobody's
-    /// identity: only what the request really has counts as carried. `claims` are those of its verified
-    /// token, which was in `token`.
-    pub fn find_unkeyed<'h>(
-        &self,
-        headers: &'h HeaderMap,
-        claims: Option<&Value>,
-        token: Option<TokenField<'_>>,
-    ) -> Unkeyed<'h> {
-        let token = token.filter(|_| self.carries_claim(claims));
+    /// identity: only what the request really has counts as carried.
+    pub fn find_unkeyed<'h>(&self, headers: &'h HeaderMap, verified: Verified<'_>) -> Unkeyed<'h> {
+        let carried = self.carried(verified);
         Unkeyed {
-            header: self.unkeyed_headers(headers, token).next(),
-            cookie: self.unkeyed_cookies(headers, token).next(),
+            header: self.unkeyed_headers(headers, carried).next(),
+            cookie: self.unkeyed_cookies(headers, carried).next(),
         }
     }
 
@@ -154,12 +155,11 @@ impl KeyedCredentials {
     pub fn all_unkeyed<'h>(
         &self,
         headers: &'h HeaderMap,
-        claims: Option<&Value>,
-        token: Option<TokenField<'_>>,
+        verified: Verified<'_>,
     ) -> (Vec<&'h HeaderName>, Vec<&'h [u8]>) {
-        let token = token.filter(|_| self.carries_claim(claims));
-        let fields = self.unkeyed_headers(headers, token).collect();
-        let mut cookies: Vec<&[u8]> = self.unkeyed_cookies(headers, token).collect();
+        let carried = self.carried(verified);
+        let fields = self.unkeyed_headers(headers, carried).collect();
+        let mut cookies: Vec<&[u8]> = self.unkeyed_cookies(headers, carried).collect();
         let mut seen = std::collections::HashSet::new();
         cookies.retain(|name| seen.insert(*name));
         (fields, cookies)
@@ -168,13 +168,16 @@ impl KeyedCredentials {
     fn unkeyed_headers<'h>(
         &self,
         headers: &'h HeaderMap,
-        token: Option<TokenField<'_>>,
+        carried: Carried<'_>,
     ) -> impl Iterator<Item = &'h HeaderName> {
+        let Carried { token, checked } = carried;
         let vouched = self.vouching.iter().any(|name| headers.contains_key(name));
         let is_keyed = move |name: &HeaderName| {
             self.headers.contains(name)
-                || *name == AUTHORIZATION && (vouched || token == Some(TokenField::Authorization))
+                || *name == AUTHORIZATION
+                    && (vouched || checked || token == Some(TokenField::Authorization))
                 || matches!(token, Some(TokenField::Header(of_token)) if of_token == name)
+                || checked && self.checked.fields.contains(name)
         };
         let says_who = |name: &HeaderName| {
             *name != COOKIE && (is_credential(name.as_str()) || self.further.contains(name))
@@ -187,30 +190,29 @@ impl KeyedCredentials {
     fn unkeyed_cookies<'h>(
         &self,
         headers: &'h HeaderMap,
-        token: Option<TokenField<'_>>,
+        carried: Carried<'_>,
     ) -> impl Iterator<Item = &'h [u8]> {
-        let of_token = match token {
+        let of_token = match carried.token {
             Some(TokenField::Cookie(name)) => Some(name),
             _ => None,
         };
         let is_keyed = move |name: &[u8]| {
+            let is_checked = carried.checked && self.checked.has_cookie(name);
             let mut keyed = self.cookies.iter().map(String::as_str).chain(of_token);
-            keyed.any(|keyed| keyed.as_bytes() == name)
+            is_checked || keyed.any(|keyed| keyed.as_bytes() == name)
         };
         let all = !self.headers.contains(&COOKIE);
         cookie_names(headers)
             .filter(move |name| all && !is_keyed(name) && !self.irrelevant.contain(name))
     }
 
-    /// Whether the key has a claim that these claims really hold.
-    fn carries_claim(&self, claims: Option<&Value>) -> bool {
-        let holds = |names: &Vec<String>| {
-            let value = names
-                .iter()
-                .try_fold(claims?, |value, name| value.as_object()?.get(name));
-            value.map(|value| value.is_string() || value.is_i64() || value.is_u64())
-        };
-        self.claims.iter().any(|names| holds(names) == Some(true))
+    /// What the key carries by what is verified.
+    fn carried<'v>(&self, verified: Verified<'v>) -> Carried<'v> {
+        let holds_a_claim = holds_any(verified.claims, &self.claims);
+        Carried {
+            token: verified.token.filter(|_| holds_a_claim),
+            checked: holds_any(verified.auth, &self.auth),
+        }
     }
 
     /// In words, among whom answers under the key are shared.
@@ -224,12 +226,36 @@ impl KeyedCredentials {
             .claims
             .iter()
             .map(|names| format!("{{jwt.{}}}", names.join(".")));
-        let same: Vec<String> = headers.chain(cookies).chain(claims).collect();
+        let auth = self
+            .auth
+            .iter()
+            .map(|names| format!("{{auth.{}}}", names.join(".")));
+        let same: Vec<String> = headers.chain(cookies).chain(claims).chain(auth).collect();
         match same.is_empty() {
             true => "requests without credentials".to_owned(),
             false => format!("requests with the same {}", same.join(", ")),
         }
     }
+}
+
+/// What stands in the key for credentials that are not in it themselves.
+#[derive(Clone, Copy, Debug)]
+struct Carried<'v> {
+    /// The field or cookie whose token the key has a claim of.
+    token: Option<TokenField<'v>>,
+    /// Whether it has something that the check said of all that it was sent.
+    checked: bool,
+}
+
+/// Whether `document` really holds something at any of these names.
+fn holds_any(document: Option<&Value>, all: &[Vec<String>]) -> bool {
+    let holds = |names: &Vec<String>| {
+        let value = names
+            .iter()
+            .try_fold(document?, |value, name| value.as_object()?.get(name));
+        value.map(|value| value.is_string() || value.is_i64() || value.is_u64())
+    };
+    all.iter().any(|names| holds(names) == Some(true))
 }
 
 #[cfg(test)]

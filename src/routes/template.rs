@@ -21,7 +21,7 @@ use http::HeaderName;
 use http::header::COOKIE;
 use serde_json::Value;
 
-use super::credentials::may_be_secret;
+use super::credentials::{may_be_secret, names_a_person_in_auth};
 use super::json::EACH;
 use super::pattern::PatternBuilder;
 use super::query::{Name, Query};
@@ -47,6 +47,8 @@ pub enum Source {
     Uri,
     /// `{jwt.sub}`, nested by dots.
     Jwt(Vec<String>),
+    /// `{auth.user.id}`, nested by dots.
+    Auth(Vec<String>),
     /// `{body.project.id}`, nested by dots; `{body.ids[]}`, each of a list.
     Body(Vec<String>),
     /// `{response.id}`, nested by dots; `{response.items[].id}`, each of a list.
@@ -64,7 +66,8 @@ impl Source {
         match self {
             Source::Path(_) | Source::Query(_) | Source::QueryRest => true,
             Source::Host | Source::Uri => true,
-            Source::Header(_) | Source::Cookie(_) | Source::Jwt(_) => false,
+            Source::Header(_) | Source::Cookie(_) => false,
+            Source::Jwt(_) | Source::Auth(_) => false,
             Source::Body(_) | Source::Response(_) => false,
         }
     }
@@ -85,6 +88,8 @@ impl Source {
     fn is_identity(&self, fields: &[HeaderName]) -> bool {
         match self {
             Source::Cookie(_) | Source::Jwt(_) => true,
+            // A role is no person: what others of it read is not the writer's own.
+            Source::Auth(names) => names_a_person_in_auth(names),
             Source::Header(name) => fields.iter().any(|field| field == name.as_str()),
             _ => false,
         }
@@ -102,6 +107,7 @@ impl std::fmt::Display for Source {
             Source::Host => f.write_str("{host}"),
             Source::Uri => f.write_str("{uri}"),
             Source::Jwt(names) => write!(f, "{{jwt.{}}}", names.join(".")),
+            Source::Auth(names) => write!(f, "{{auth.{}}}", names.join(".")),
             Source::Body(names) => f.write_str(&show_place("body", names)),
             Source::Response(names) => f.write_str(&show_place("response", names)),
         }

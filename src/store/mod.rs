@@ -8,14 +8,16 @@ pub mod fence;
 pub mod memory;
 pub mod redis;
 
+mod decisions;
 mod gauges;
 mod inspect;
 mod later;
 mod ticket;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+pub use self::decisions::CheckTicket;
 pub use self::fence::{Fence, Mark, Tags};
 pub use self::inspect::{Holding, Inspection};
 pub use self::memory::Memory;
@@ -27,8 +29,9 @@ use self::redis::{
     AttachedTier, GRACE, HeldLease, Lease, Masked, NotPurged, Outlives, Presence, Put, Session,
     Tier,
 };
+use crate::auth::{Decision, Digest, Verdict};
 use crate::clock::Clock;
-use crate::config::{Coherence, Config, Outage};
+use crate::config::{Auth, Coherence, Config, Outage};
 use crate::entry::{Entry, Variant};
 use crate::http_cache::{Reason, tag_fields};
 use crate::in_flight::InFlight;
@@ -83,7 +86,12 @@ impl Store {
     /// The shared parts. Never waits for Redis and never fails because of it.
     pub fn new(config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Store {
         let in_flight = InFlight::new(config.memory.in_flight, config.memory.per_body);
-        let memory = Arc::new(Memory::new(config.memory.max, in_flight.clone()));
+        let max_decisions = config
+            .auth
+            .as_ref()
+            .map_or(Auth::DEFAULT_MAX, |auth| auth.max);
+        let memory = Memory::new(config.memory.max, in_flight.clone());
+        let memory = Arc::new(memory.with_decisions(max_decisions));
         let fence = Arc::new(Fence::default());
         let tier = config.redis.as_ref().map(|redis| {
             let (memory, fence) = (Arc::clone(&memory), Arc::clone(&fence));
@@ -274,6 +282,41 @@ impl Store {
             });
         }
         Ok(Some(entry))
+    }
+
+    /// What is known under `digest` of whoever asks, if it may be used without asking again.
+    pub fn recall_decision(
+        &self,
+        digest: &Digest,
+        outage: Option<Outage>,
+        now: Instant,
+    ) -> Option<Verdict> {
+        let (memory, tier) = (&self.shared.memory, self.shared.tier.as_deref());
+        decisions::recall(memory, tier, || self.can_ask(), (digest, outage, now))
+    }
+
+    /// To be done before the app is asked who has the credentials of `digest`; `mark` is a moment before.
+    pub async fn begin_check(&self, digest: Digest, mark: Mark) -> CheckTicket {
+        let (tier, redis) = (self.shared.tier.as_deref(), self.redis.as_deref());
+        CheckTicket::take(tier, redis, digest, mark).await
+    }
+
+    /// Keeps what the app said, unless a purge has come since or would not be heard of. Returns whether it did.
+    pub fn keep_decision(
+        &self,
+        ticket: CheckTicket,
+        decision: Decision,
+        outage: Option<Outage>,
+    ) -> bool {
+        let Shared { memory, fence, .. } = &*self.shared;
+        let tiers = (self.shared.tier.as_deref(), self.redis.as_deref());
+        ticket.keep((memory, fence), tiers, decision, outage)
+    }
+
+    /// Whether what was said of `digest` at `mark` may not be so any more: a purge has come since.
+    pub fn is_overtaken(&self, digest: &Digest, mark: Mark) -> bool {
+        // Its name is made only where something was purged.
+        self.mark() != mark && self.fenced(mark, &digest.name(), Tags::Known(&[]))
     }
 
     /// The budget for what is held outside the tiers.
@@ -553,6 +596,10 @@ impl Store {
     pub async fn status(&self) -> Status {
         let memory = self.shared.memory.usage();
         gauges::set_memory(&self.shared.metrics, &memory);
+        self.shared
+            .metrics
+            .auth_decisions
+            .set(self.shared.memory.decisions().count() as i64);
         gauges::set_in_flight(&self.shared.metrics, &self.shared.in_flight);
         let redis = match (&self.shared.tier, &self.redis) {
             (Some(_), Some(redis)) => {

@@ -12,6 +12,7 @@ const PROXY: &[&str] = &[
     "obstacles",
     "outcome",
     "forward",
+    "wants",
     "cache",
     "write",
     "worker",

@@ -27,6 +27,12 @@ pub fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
         ("cache_control", show_mode(policy).to_owned()),
         ("store_despite", show_despite(policy)),
         ("shared", policy.shared.to_string()),
+        (
+            "require",
+            rule.settings
+                .require
+                .map_or_else(String::new, |require| require.as_str().to_owned()),
+        ),
         ("vary", show_vary(policy)),
         ("languages", policy.variation.languages.join(" ")),
         ("encodings", policy.variation.encodings.join(" ")),

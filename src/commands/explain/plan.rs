@@ -295,6 +295,7 @@ fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
         headers: &headers,
         params: &[],
         claims: None,
+        auth: None,
         body: None,
         response: None,
     };

@@ -70,7 +70,11 @@ impl StoredReport {
     /// What a running sidecar says, and where its config shows to be another.
     fn take(&mut self, account: Account, admin: &str, asked: &RequestContext) {
         let here = Planned::of(asked, &plan::plan(asked));
-        for (what, here, there) in here.differences(&account.plan) {
+        // What the sidecar knows of whoever asks is no difference of the configs.
+        let wants = plan::find_wanting(asked, &plan::plan(asked)).is_some();
+        let differences = here.differences(&account.plan).into_iter();
+        let of_config = |what: &str| !(wants && matches!(what, "key" | "selects" | "reason"));
+        for (what, here, there) in differences.filter(|(what, ..)| of_config(what)) {
             self.notes.push(format!(
                 "the running sidecar has another config: {what} is {there} there, {here} by the file"
             ));

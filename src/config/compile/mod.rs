@@ -1,6 +1,7 @@
 //! The tables made into a valid [`Config`]; every error found, not only the first.
 
 mod advice;
+mod auth;
 mod gateways;
 mod groups;
 mod jwt;
@@ -82,12 +83,17 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let memory = tables::read_memory(&mut input.reader("memory", problems));
     let jwt = jwt::read_jwt(&input, problems);
     let defaults = tables::read_defaults(&mut input.reader("defaults", problems), jwt.as_ref());
+    let mut auth = auth::read_auth(&input, &defaults, problems);
+    let checked = auth::checked_credentials(auth.as_ref());
     let admin = tables::read_admin(&input, &listen, problems);
     let log = tables::read_log(&mut input.reader("log", problems));
     let paths = upstream.as_ref().map(|upstream| upstream.paths.clone());
     let matcher = Matcher::of(paths.unwrap_or_default());
-    let (routes, matcher) = rules::read_routes(&input, &defaults, matcher, problems);
+    let (routes, matcher) = rules::read_routes(&input, &defaults, &checked, matcher, problems);
     let purges = rules::read_purges(&input, problems);
+    if let Some(auth) = &mut auth {
+        auth.names = auth::names_read(&routes, &purges);
+    }
     advice::advise(
         &input, &defaults, &routes, &purges, &memory, &admin, problems,
     );
@@ -101,6 +107,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         memory,
         defaults,
         jwt,
+        auth,
         admin,
         log,
         routes: routes.into_iter().map(|written| written.rule).collect(),

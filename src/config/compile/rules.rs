@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 
 use super::Input;
+use super::auth::{check_required, read_purged_identity};
 use super::groups::Groups;
 use super::names::read_names;
 use super::settings::{read_acknowledged, read_settings, read_status_list};
@@ -13,14 +14,14 @@ use super::templates::{Templates, split_message};
 use super::words::read_path;
 use crate::config::problem::{Position, Problems};
 use crate::config::read::Reader;
-use crate::config::{Defaults, PurgeRule, Route, show_duration};
+use crate::config::{Defaults, PurgeRule, Route, Settings, show_duration};
 use crate::http_cache::directives::{Reach, ResponseDirectives};
 use crate::http_cache::vary::CookieNames;
 use crate::routes::matcher::param_names;
 use crate::routes::template::{Site, Source};
 use crate::routes::{
-    Condition, ConditionError, Conditions, CredentialSettings, KeyedCredentials, Matcher,
-    PathSpelling, PurgeKind, Template,
+    CheckedCredentials, Condition, ConditionError, Conditions, CredentialSettings,
+    KeyedCredentials, Matcher, PathSpelling, PurgeKind, Template,
 };
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
@@ -42,6 +43,7 @@ pub(super) struct Written<T> {
 pub(super) fn read_routes(
     input: &Input<'_>,
     defaults: &Defaults,
+    checked: &CheckedCredentials,
     mut matcher: Matcher<usize>,
     problems: &mut Problems,
 ) -> (Vec<Written<Route>>, Matcher<usize>) {
@@ -55,14 +57,15 @@ pub(super) fn read_routes(
         let mut reader = reader.inheriting(groups.above(path.as_deref().unwrap_or_default()));
         let Some(path) = path else {
             // Read anyway, so that its other errors are found too.
-            read_route(&mut reader, input, defaults, name, None);
+            read_route(&mut reader, input, defaults, checked, name, None);
             continue;
         };
         if let Err(error) = matcher.insert(&path, routes.len()) {
             let (what, remedy) = split_message(&error.to_string(), EXAMPLE_PATH);
             reader.reject("path", what, remedy);
         }
-        routes.push(read_route(&mut reader, input, defaults, name, Some(path)));
+        let route = read_route(&mut reader, input, defaults, checked, name, Some(path));
+        routes.push(route);
     }
     groups.warn_of_empty(
         routes.iter().map(|route| route.rule.path.as_str()),
@@ -86,6 +89,7 @@ fn read_route(
     reader: &mut Reader<'_>,
     input: &Input<'_>,
     defaults: &Defaults,
+    checked: &CheckedCredentials,
     name: String,
     path: Option<String>,
 ) -> Written<Route> {
@@ -110,10 +114,12 @@ fn read_route(
             irrelevant: &irrelevant,
             trusted: &defaults.trusted_identity,
             further: &defaults.credential_headers,
+            checked,
         },
     );
     both_keyed_and_ignored(reader, &key);
-    refuse_sharing_downstream(reader, &name, &credentials, settings.downstream.as_ref());
+    check_required(reader, input, settings.require);
+    refuse_sharing_downstream(reader, &name, &credentials, &settings);
     let rule = Route {
         name,
         path: path.unwrap_or_default(),
@@ -175,12 +181,14 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
     }
     let keys = reader.texts("keys");
     let tags = reader.texts("tags");
+    let identity = read_purged_identity(reader, input);
     // `keys = []` says that the write changes nothing.
-    if keys.is_empty() && tags.is_empty() && !reader.gives("keys") && reader.is_clean() {
+    let purges_nothing = keys.is_empty() && tags.is_empty() && identity.is_none();
+    if purges_nothing && !reader.gives("keys") && reader.is_clean() {
         reader.reject(
             "keys",
             "it purges nothing",
-            "add keys = [\"…\"] or tags = [\"…\"]; keys = [] if the write changes nothing that is cached",
+            "add keys = [\"…\"], tags = [\"…\"] or identity = true; keys = [] if the write changes nothing that is cached",
         );
     }
     let params = path.as_deref().map(param_names).unwrap_or_default();
@@ -203,6 +211,7 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
         keys_text: texts(&keys),
         tags: templates.parse_all(reader, "tags", &tags, Site::Purge),
         tags_text: texts(&tags),
+        identity,
     };
     Written {
         rule,
@@ -263,6 +272,7 @@ fn shared_by(reader: &mut Reader<'_>, key: &Template) -> Vec<String> {
         .sources()
         .filter_map(|source| match source {
             Source::Jwt(names) => Some(format!("jwt.{}", names.join("."))),
+            Source::Auth(names) => Some(format!("auth.{}", names.join("."))),
             _ => None,
         })
         .collect();
@@ -272,7 +282,7 @@ fn shared_by(reader: &mut Reader<'_>, key: &Template) -> Vec<String> {
             let what = format!("the key has no {{{text}}}");
             let remedy = match claims.first() {
                 Some(claim) => format!("write \"{claim}\", or put {{{text}}} into the key"),
-                None => "put the claim into the key, such as {jwt.role}".to_owned(),
+                None => "put the claim into the key, such as {jwt.role} or {auth.role}".to_owned(),
             };
             reader.reject_at(place, "shared_by", what, remedy);
         }
@@ -303,17 +313,22 @@ fn refuse_sharing_downstream(
     reader: &mut Reader<'_>,
     name: &str,
     credentials: &KeyedCredentials,
-    downstream: Option<&HeaderValue>,
+    settings: &Settings,
 ) {
-    let Some(value) = downstream.filter(|_| credentials.name_a_person()) else {
+    let is_for_some = credentials.name_a_person() || settings.require.is_some();
+    let Some(value) = settings.downstream.as_ref().filter(|_| is_for_some) else {
         return;
     };
     let told = HeaderMap::from_iter([(CACHE_CONTROL, value.clone())]);
     let told = ResponseDirectives::of(&told);
     if !told.no_store && told.private != Reach::Whole {
+        let why = match credentials.name_a_person() {
+            true => format!("the key of {name} says who asks"),
+            false => format!("{name} requires to know who asks"),
+        };
         reader.reject(
             "downstream",
-            format!("the key of {name} says who asks, and caches between would keep its answers for everyone"),
+            format!("{why}, and caches between would keep its answers for everyone"),
             "write such as \"private, max-age=60\" for that route",
         );
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 
 use super::redis::parse_outage;
-use super::words::read_header_names;
+use super::words::{names_cookies, read_header_names};
 use crate::config::problem::Position;
 use crate::config::read::Reader;
-use crate::config::{Abandoned, Advice, ClientCacheControl, Coherence, EncodedSlash, Settings};
+use crate::config::{
+    Abandoned, Advice, ClientCacheControl, Coherence, EncodedSlash, Require, Settings,
+};
 use crate::entry::{Entry, Priority};
 use crate::http_cache::vary::{CookieNames, Variation};
 use crate::http_cache::{AppHeaders, CacheControlMode, Despite, Policy};
@@ -23,6 +25,11 @@ pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
         max_body: reader.length("max_body").unwrap_or_default(),
         ignore_query: read_ignore_query(reader),
         ignore_cookies,
+        require: match reader.text("require").as_deref() {
+            Some("auth") => Some(Require::Auth),
+            Some("jwt") => Some(Require::Jwt),
+            _ => None,
+        },
         any_host: reader.flag("any_host"),
         coherence: match reader.word("coherence").as_str() {
             "strict" => Coherence::Strict,
@@ -245,11 +252,7 @@ fn read_ignore_query(reader: &mut Reader<'_>) -> IgnoreQuery {
 fn read_cookie_names(reader: &mut Reader<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for (place, name) in reader.all_texts("ignore_cookies") {
-        let star_within = name.find('*').is_some_and(|star| star + 1 < name.len());
-        // RFC 6265 §4.1.1: a token; brackets besides, which PHP's arrays have.
-        let is_name =
-            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~[]:".contains(&byte);
-        if star_within || name.is_empty() || !name.bytes().all(is_name) {
+        if !names_cookies(&name) {
             let what = format!("\"{name}\" is not the name of a cookie");
             let remedy = "write whole names, \"exp_*\" or \"*\"";
             reader.reject_at(place, "ignore_cookies", what, remedy);

@@ -19,7 +19,7 @@ use crate::config::{
 };
 use crate::http_cache::CacheControlMode;
 use crate::http_cache::vary::CookieNames;
-use crate::routes::{CredentialSettings, KeyedCredentials, Template};
+use crate::routes::{CheckedCredentials, CredentialSettings, KeyedCredentials, Template};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Shorter tokens can be guessed.
@@ -109,6 +109,7 @@ pub(super) fn read_defaults(reader: &mut Reader<'_>, jwt: Option<&Jwt>) -> Defau
         irrelevant: &irrelevant,
         trusted: &trusted_identity,
         further: &credential_headers,
+        checked: &CheckedCredentials::default(),
     };
     Defaults {
         credentials: KeyedCredentials::new(&Template::default_key(), identity),

@@ -12,6 +12,7 @@ const EXAMPLE: &str = "write such as \"user:{path.id}\"";
 pub(super) struct Templates {
     params: Vec<String>,
     jwt: bool,
+    auth: bool,
     path_known: bool,
 }
 
@@ -20,6 +21,7 @@ impl Templates {
         Templates {
             params: path.map_or(Vec::new(), matcher::param_names),
             jwt: input.document.table("jwt").is_some(),
+            auth: input.document.table("auth").is_some(),
             path_known: path.is_some(),
         }
     }
@@ -58,6 +60,11 @@ impl Templates {
                         what,
                         "add a [jwt] table with secret, public_key, jwks_file or jwks_url",
                     );
+                }
+                if template.reads_auth() && !self.auth {
+                    let what = "{auth.…} needs a check that says who asks";
+                    let remedy = "add an [auth] table with url, a path of the app such as \"/api/auth/session\"";
+                    reader.reject_at(position.clone(), key, what, remedy);
                 }
                 Some(template)
             }

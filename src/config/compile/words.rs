@@ -49,3 +49,11 @@ pub(super) fn read_header_names(reader: &mut Reader<'_>, key: &str) -> Vec<Heade
     }
     names
 }
+
+/// Whether it is the name of a cookie, or the beginning of some with a `*` behind it.
+pub(super) fn names_cookies(text: &str) -> bool {
+    let star_within = text.find('*').is_some_and(|star| star + 1 < text.len());
+    // RFC 6265 §4.1.1: a token; brackets besides, which PHP's arrays have.
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~[]:".contains(&byte);
+    !star_within && !text.is_empty() && text.bytes().all(is_name)
+}

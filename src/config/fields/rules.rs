@@ -32,7 +32,7 @@ pub(super) static ROUTE: &[Field] = &[
         "shared_by",
         Kind::Texts,
         "",
-        "Claims of the key that many have, such as jwt.role: those who share one share the answers.",
+        "Claims of the key that many have, such as jwt.role or auth.role: those who share one share the answers.",
     ),
 ];
 
@@ -82,6 +82,12 @@ pub(super) static PURGE: &[Field] = &[
         "Keys to purge; * stands for anything, as does a variable that the write lacks.",
     ),
     field("tags", Kind::Texts, "", "Tags to purge, in the same form."),
+    field(
+        "identity",
+        Kind::FlagOr("own"),
+        "false",
+        "Drop what [auth] said: of everyone (true), or of the writer's own credentials (own).",
+    ),
     field(
         "soft",
         Kind::Flag,

@@ -60,6 +60,12 @@ pub(super) static SETTINGS: &[Field] = &[
         "The answer is the same for everyone, whoever asks.",
     ),
     field(
+        "require",
+        Kind::OneOf(&["auth", "jwt"]),
+        "",
+        "Answer from the store only those whom the check allows (auth) or whose token is valid (jwt).",
+    ),
+    field(
         "any_host",
         Kind::Flag,
         "false",

@@ -446,6 +446,63 @@ pub(super) static JWT: &[Field] = &[
     ),
 ];
 
+pub(super) static AUTH: &[Field] = &[
+    field(
+        "url",
+        Kind::Text,
+        "",
+        "Path of the app that says who asks, such as /api/auth/session. Required.",
+    ),
+    field(
+        "cookies",
+        Kind::Texts,
+        "",
+        "Cookies that it is sent and speaks of: names, sess_*. Default: all but those in defaults.ignore_cookies.",
+    ),
+    field(
+        "forward",
+        Kind::Texts,
+        "",
+        "Header fields that it is sent and speaks of, beside Cookie and Authorization.",
+    ),
+    field(
+        "allow",
+        Kind::Counts(200, 499),
+        "200",
+        "Statuses by which it says that somebody may.",
+    ),
+    field(
+        "ttl",
+        Kind::Duration,
+        "30s",
+        "How long what it says is kept for the same credentials.",
+    ),
+    field(
+        "timeout",
+        Kind::Wait,
+        "2s",
+        "The longest wait for it; then the request passes.",
+    ),
+    field(
+        "max",
+        Kind::Count(1, 10_000_000),
+        "10000",
+        "Decisions kept; past that the least used leave, refusals first.",
+    ),
+    field(
+        "max_checks",
+        Kind::Count(1, 1_000_000),
+        "256",
+        "Checks under way at a time; further requests pass.",
+    ),
+    field(
+        "max_body",
+        Kind::Size(1),
+        "64KiB",
+        "The largest JSON document that it may answer with.",
+    ),
+];
+
 pub(super) static ADMIN: &[Field] = &[
     field(
         "token",

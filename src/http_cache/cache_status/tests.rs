@@ -76,6 +76,8 @@ fn every_reason() {
         (Reason::UnkeyedHeader, "bypass"),
         (Reason::MissingVariable, "bypass"),
         (Reason::Identity, "bypass"),
+        (Reason::Unauthenticated, "bypass"),
+        (Reason::AuthFailed, "bypass"),
         (Reason::Upgrade, "bypass"),
         (Reason::Range, "miss"),
         (Reason::RequestNoStore, "request"),

@@ -75,6 +75,11 @@ impl Default for CookieNames {
 }
 
 impl CookieNames {
+    /// These alone.
+    pub fn only(names: impl IntoIterator<Item = String>) -> CookieNames {
+        CookieNames(names.into_iter().map(String::into_boxed_str).collect())
+    }
+
     /// These, and `further` ones.
     pub fn with(&self, further: impl IntoIterator<Item = String>) -> CookieNames {
         let further = further.into_iter().map(String::into_boxed_str);

@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::proxy::outcome::Outcome;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
+use crate::proxy::wants::Sources;
 use crate::store::Store;
 
 /// What answering from the store takes: one for each worker.
@@ -28,6 +29,8 @@ pub struct Cache {
     pub flights: Arc<Flights>,
     /// Heads of this worker's popular hits.
     pub heads: HeadCache,
+    /// What finding out who asks takes.
+    pub sources: Arc<Sources>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
     /// Fleet time.
@@ -140,6 +143,13 @@ impl<'r> CacheRequestRef<'r> {
         let (coherence, outage) = (self.coherence(), self.rule().settings.outage);
         let store = &self.cache.store;
         store.recall_unanswered(self.key(), coherence, outage, now)
+    }
+
+    /// Whether who asks may not be whom its key says: what was known of that has been purged since (promise I3).
+    pub(super) fn is_asker_overtaken(self) -> bool {
+        let asker = self.context.asker.as_ref();
+        let checked = asker.and_then(|asker| Some((asker.digest?, asker.since)));
+        checked.is_some_and(|(digest, since)| self.cache.store.is_overtaken(&digest, since))
     }
 
     /// Whose cache groups (RFC 9875) those of its answer are.

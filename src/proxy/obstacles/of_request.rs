@@ -5,6 +5,8 @@ use http::header::CONNECTION;
 
 use super::lift::{KeyStep, Lift};
 use super::obstacle::Obstacle;
+use crate::auth::Verdict;
+use crate::config::Require;
 use crate::http_cache::Reason;
 use crate::live::{Live, Rule};
 use crate::proxy::request::context::RequestContext;
@@ -74,6 +76,7 @@ fn describe(context: &RequestContext, index: Option<usize>, reason: Reason) -> O
         ),
         Reason::UnkeyedQuery => unkeyed_query(context, rule),
         Reason::MissingVariable => missing_variable(context, index),
+        Reason::Unauthenticated => (unauthenticated(context, rule).to_owned(), Vec::new()),
         Reason::UnkeyedHeader => unkeyed_header(context, rule),
         Reason::AmbiguousRule => (other_rule(context, index), Vec::new()),
         Reason::AmbiguousPath => (fixed(reason).to_owned(), encoded_slash(context, rule)),
@@ -93,12 +96,29 @@ fn fixed(reason: Reason) -> &'static str {
         Reason::AmbiguousPath => {
             "the path can be read in two ways (%2F, %2E, //, ; or a broken escape)"
         }
+        Reason::AuthFailed => "the check of [auth] failed, or what it says cannot be read",
         Reason::KeyTooLong => "the key would be longer than 4096 bytes",
         Reason::Method => {
             "the method is neither GET nor HEAD, and what it answers is nobody else's"
         }
         Reason::Upgrade => "the connection is handed over after the app's 101",
         other => other.as_str(),
+    }
+}
+
+/// What no line of the config lifts: the rule means it so.
+fn unauthenticated(context: &RequestContext, rule: Rule<'_>) -> &'static str {
+    if rule.settings.require == Some(Require::Jwt) {
+        return "the rule requires a valid token, and the request has none";
+    }
+    match context.asker.as_ref().map(|asker| &asker.verdict) {
+        Some(Verdict::Nobody) => {
+            "the rule needs to know who asks, and the request brings nothing that the check of [auth] could be asked about"
+        }
+        Some(_) => "the check of [auth] says no to what the request brings",
+        None => {
+            "the rule needs to know who asks, and the check of [auth] has not said so yet: the app is asked then"
+        }
     }
 }
 

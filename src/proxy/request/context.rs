@@ -6,15 +6,18 @@ use std::time::Instant;
 
 use http::HeaderName;
 use http::request::Parts;
+use serde_json::Value;
 
 use super::admit::Admitted;
 use super::forwarded;
 use super::present::Present;
+use crate::auth::{Digest, Verdict};
 use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::origin::Origin;
 use crate::live::Live;
 use crate::proxy::interim::Sink;
 use crate::secret::is_same_secret;
+use crate::store::Mark;
 use crate::upstream::Upstream;
 
 /// Where the admin token stands in a request to the proxy; the app never sees it.
@@ -47,6 +50,19 @@ pub struct RequestContext {
     pub arrived: Instant,
     /// Where interim answers go; `None`: nowhere.
     pub interim: Option<Sink>,
+    /// Who asks, by the check of `[auth]`; `None`: nothing needs to know, or it is not known yet.
+    pub asker: Option<Asker>,
+}
+
+/// Who asks, by the check of `[auth]`.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// What it said.
+    pub verdict: Verdict,
+    /// What stands for the credentials that it was about; `None`: there were none.
+    pub digest: Option<Digest>,
+    /// A purge of identities since then may have changed it.
+    pub since: Mark,
 }
 
 impl RequestContext {
@@ -73,6 +89,7 @@ impl RequestContext {
             peer: IpAddr::from([127, 0, 0, 1]),
             arrived: crate::clock::monotonic(),
             interim: None,
+            asker: None,
         }
     }
 
@@ -101,6 +118,18 @@ impl RequestContext {
         forwarded::client(&self.parts.headers, trusted, self.peer)
     }
 
+    /// What templates read of whoever asks, as far as it is known.
+    pub fn auth_document(&self) -> Option<&Value> {
+        self.asker.as_ref()?.verdict.document()
+    }
+
+    /// What stands for the credentials that the check of `[auth]` is sent; `None`: there is no such check, or nothing by
+    /// which anybody could be known.
+    pub fn credentials_digest(&self) -> Option<Digest> {
+        let digester = self.live.digester.as_ref()?;
+        digester.digest(self.scheme(), &self.host, &self.parts.headers)
+    }
+
     /// Whether it brings the admin token in `Pannier-Token`.
     pub(in crate::proxy) fn holds_token(&self) -> bool {
         let token = self.live.config.admin.token.as_ref();
@@ -121,8 +150,6 @@ impl RequestContext {
 
     /// The connections to the app of this request's worker.
     pub(in crate::proxy) fn upstream(&self) -> &Upstream {
-        // A reload that changes the number of workers takes effect at a restart; the pools of the
-        // snapshot may be fewer than the threads until then.
-        &self.live.upstreams[self.pool % self.live.upstreams.len()]
+        self.live.upstream_of(self.pool)
     }
 }

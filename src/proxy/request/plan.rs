@@ -13,14 +13,16 @@ use super::context::RequestContext;
 use super::methods::methods_of;
 use super::present::Present;
 use super::{overrides, variables};
+use crate::auth::Verdict;
 use crate::config::{
-    ClientCacheControl, EncodedSlash, JwtSource, PurgeRule, Route, Settings, Unmatched,
+    ClientCacheControl, EncodedSlash, JwtSource, PurgeRule, Require, Route, Settings, Unmatched,
 };
 use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::{Identity, Reason, RequestHead};
 use crate::live::Rule;
 use crate::proxy::hop_by_hop::connection_options;
-use crate::routes::{Key, KeyedCredentials, TokenField, Unkeyed, target};
+use crate::routes::template::{Missing, Source};
+use crate::routes::{Key, KeyedCredentials, TokenField, Unkeyed, Verified, json, target};
 
 /// What to do with a request before anything is looked up.
 #[derive(Debug)]
@@ -43,6 +45,13 @@ pub enum Plan {
         /// The route, if one matched.
         rule: Option<usize>,
     },
+}
+
+/// What has to be known of a request before its plan can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanting {
+    /// Who asks, by the check of `[auth]`.
+    Asker,
 }
 
 /// Where to look a GET or HEAD up, and as whom.
@@ -108,9 +117,11 @@ pub struct Effects {
     pub reads_body: bool,
     /// Whether any of them reads the answer's body.
     pub reads_response: bool,
+    /// Whether a template reads who asks, by the check of `[auth]`.
+    pub reads_auth: bool,
 }
 
-/// Decides for one admitted request.
+/// Decides for one admitted request, by what is known of it.
 pub fn plan(context: &RequestContext) -> Plan {
     let parts = &context.parts;
     let matched = variables::match_route(&context.live, parts.uri.path());
@@ -133,6 +144,21 @@ pub fn plan(context: &RequestContext) -> Plan {
         Ok(lookup) => Plan::Cache(lookup),
         Err(reason) => Plan::Pass { rule, reason },
     }
+}
+
+/// What is not known of the request and may change `plan`.
+pub fn find_wanting(context: &RequestContext, plan: &Plan) -> Option<Wanting> {
+    if context.asker.is_some() || context.live.config.auth.is_none() {
+        return None;
+    }
+    let wants_asker = match plan {
+        Plan::Pass { rule, reason } => {
+            *reason == Reason::Unauthenticated && is_about_asker(context.live.rule(*rule))
+        }
+        Plan::Write(effects) => effects.reads_auth,
+        Plan::Cache(_) | Plan::Purge | Plan::Upgrade { .. } => false,
+    };
+    wants_asker.then_some(Wanting::Asker)
 }
 
 /// Every reason why a request is not looked up, the plan's own first; none of one that is.
@@ -227,13 +253,17 @@ fn look_up(
         route, settings, ..
     } = context.live.rule(rule);
     let template = route.map_or(&context.live.default_key, |route| &route.key);
-    let claims = variables::verified_claims(context, template.reads_jwt());
+    let requires_jwt = settings.require == Some(Require::Jwt);
+    let claims = variables::verified_claims(context, template.reads_jwt() || requires_jwt);
+    if let Some(reason) = find_unauthenticated(context, rule, claims.as_deref()) {
+        return Err(reason);
+    }
     let query = variables::keyed_query(&context.live, rule, context.parts.uri.query());
     let mut scope = variables::template_scope(context, params, claims.as_deref());
     scope.query = query.as_deref();
     let key = template
         .render(&scope)
-        .map_err(|_| Reason::MissingVariable)?;
+        .map_err(|Missing(variable)| reason_for_missing(context, &variable))?;
     if key.text.len() > MAX_KEY {
         return Err(Reason::KeyTooLong);
     }
@@ -244,6 +274,46 @@ fn look_up(
         identity,
         selector: selector_of(route, settings, context),
     })
+}
+
+/// Why nothing that the store has is for whoever asks, as far as their rule has to know who that is.
+fn find_unauthenticated(
+    context: &RequestContext,
+    index: Option<usize>,
+    claims: Option<&Value>,
+) -> Option<Reason> {
+    let rule = context.live.rule(index);
+    let require = rule.settings.require;
+    if require == Some(Require::Jwt) && claims.is_none() {
+        return Some(Reason::Unauthenticated);
+    }
+    if !is_about_asker(rule) {
+        return None;
+    }
+    match context.asker.as_ref().map(|asker| &asker.verdict) {
+        Some(Verdict::Allowed(document)) => {
+            // No document that could be read, where something of it is wanted.
+            let is_unread = **document == json::unknown();
+            (is_unread && rule.reads_auth()).then_some(Reason::AuthFailed)
+        }
+        Some(Verdict::Failed) => Some(Reason::AuthFailed),
+        // Whether templates have a default for nobody is theirs to say.
+        Some(Verdict::Nobody) if require != Some(Require::Auth) => None,
+        Some(Verdict::Nobody | Verdict::Denied) | None => Some(Reason::Unauthenticated),
+    }
+}
+
+/// Whether a rule depends on who asks, by the check of `[auth]`.
+fn is_about_asker(rule: Rule<'_>) -> bool {
+    rule.settings.require == Some(Require::Auth) || rule.reads_auth()
+}
+
+fn reason_for_missing(context: &RequestContext, variable: &Source) -> Reason {
+    let asker = context.asker.as_ref().map(|asker| &asker.verdict);
+    match (variable, asker) {
+        (Source::Auth(_), Some(Verdict::Nobody)) => Reason::Unauthenticated,
+        _ => Reason::MissingVariable,
+    }
 }
 
 /// For what is said of an answer though its request is not looked up: as the rule would, under no key.
@@ -297,6 +367,9 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
         rule,
         reads_body: rules.iter().any(|rule| rule.reads_body()),
         reads_response: rules.iter().any(|rule| rule.reads_response()),
+        reads_auth: rules
+            .iter()
+            .any(|rule| rule.templates().any(|template| template.reads_auth())),
         purges,
     })
 }
@@ -330,8 +403,16 @@ pub fn find_unkeyed<'c>(
     route: Option<&Route>,
     claims: Option<&Value>,
 ) -> Unkeyed<'c> {
-    let token = token_field(context);
-    keyed_credentials(context, route).find_unkeyed(&context.parts.headers, claims, token)
+    let verified = verified(context, claims);
+    keyed_credentials(context, route).find_unkeyed(&context.parts.headers, verified)
+}
+
+fn verified<'v>(context: &'v RequestContext, claims: Option<&'v Value>) -> Verified<'v> {
+    Verified {
+        claims,
+        token: token_field(context),
+        auth: context.auth_document(),
+    }
 }
 
 /// Where the config looks for a token.
@@ -350,7 +431,7 @@ pub fn all_unkeyed(context: &RequestContext, route: Option<&Route>) -> (Vec<Stri
     let claims = variables::verified_claims(context, template.reads_jwt());
     let keyed = keyed_credentials(context, route);
     let headers = &context.parts.headers;
-    let (fields, cookies) = keyed.all_unkeyed(headers, claims.as_deref(), token_field(context));
+    let (fields, cookies) = keyed.all_unkeyed(headers, verified(context, claims.as_deref()));
     let fields = fields.into_iter().map(ToString::to_string);
     let cookies = cookies
         .into_iter()

@@ -52,6 +52,7 @@ pub fn template_scope<'a>(
         headers: &context.parts.headers,
         params,
         claims,
+        auth: context.auth_document(),
         body: None,
         response: None,
     }

@@ -7,14 +7,14 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
-use crate::config::Unmatched;
+use crate::config::{PurgedIdentity, Unmatched};
 use crate::http_cache::groups::{self, ANY_ORIGIN, Invalidated};
 use crate::http_cache::invalidation;
 use crate::http_cache::origin::Origin;
 use crate::http_cache::tag_fields::{self, NamedTags};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::variables::{keyed_query, match_route, template_scope, verified_claims};
-use crate::routes::{Pattern, Purge, Scope, Template};
+use crate::routes::{Pattern, Purge, Scope, Template, identities};
 
 /// The JSON of both sides, as far as it was read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,8 +72,30 @@ pub fn bind(
         all.absent = all.absent.max(read.absent);
         all.too_many = all.too_many.max(read.too_many);
     }
+    if let Some(identity) = rule.identity {
+        purges.push(Purge {
+            kind: rule.kind,
+            ..purge_identity(context, identity, absent_means)
+        });
+    }
     all.purge = Purge::joined(rule.kind, purges.iter());
     all
+}
+
+/// What the check of `[auth]` has said and may be so no longer.
+fn purge_identity(
+    context: &RequestContext,
+    identity: PurgedIdentity,
+    absent_means: MissingVariable,
+) -> Purge {
+    let names_more = absent_means == MissingVariable::MatchesAny;
+    if identity == PurgedIdentity::All && names_more {
+        return identities::purge_of_all();
+    }
+    let own = context.credentials_digest();
+    own.map_or_else(Purge::default, |digest| {
+        identities::purge_of(&digest.name())
+    })
 }
 
 /// The patterns of a write; what it lacks is counted in `read`.
@@ -228,6 +250,7 @@ fn keys_of_target(context: &RequestContext, target: &str, asker: Asker) -> Vec<P
         scope.query = query.as_deref();
         if asker == Asker::Anyone {
             scope.headers = &nobody;
+            scope.auth = None;
         }
         if let Some(key) = template.of_uri(&scope, &identity)
             && !keys.contains(&key)

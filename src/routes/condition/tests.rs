@@ -31,6 +31,7 @@ fn verdict(pairs: &[(&str, &str)], body: Option<&Value>) -> (bool, bool) {
         headers: &headers,
         params: &[("id", "7%2F8")],
         claims: None,
+        auth: None,
         spelling: None,
         body,
         response: Some(&response),

@@ -106,6 +106,14 @@ impl Person {
     }
 }
 
+fn verified<'v>(claims: Option<&'v Value>, token: TokenField<'v>) -> Verified<'v> {
+    Verified {
+        claims,
+        token: Some(token),
+        auth: None,
+    }
+}
+
 fn key_of(
     template: &Template,
     fields: &HeaderMap,
@@ -119,6 +127,7 @@ fn key_of(
         headers: fields,
         params: &[],
         claims,
+        auth: None,
         body: None,
         response: None,
     };
@@ -155,6 +164,7 @@ proptest! {
             irrelevant: &irrelevant,
             trusted: &trusted,
             further: &further,
+            checked: &CheckedCredentials::default(),
         });
         let token = match by_cookie {
             true => TokenField::Cookie("token"),
@@ -162,7 +172,7 @@ proptest! {
         };
         let is_covered = |person: &Person| {
             let fields = person.fields();
-            let unkeyed = keyed.find_unkeyed(&fields, person.claims.as_ref(), Some(token));
+            let unkeyed = keyed.find_unkeyed(&fields, verified(person.claims.as_ref(), token));
             unkeyed.header.is_none() && unkeyed.cookie.is_none()
         };
         let key = |person: &Person| key_of(&template, &person.fields(), person.claims.as_ref());
@@ -232,6 +242,7 @@ fn what_counts_as_carried() {
                 irrelevant: &CookieNames::default().with(["theme".to_owned()]),
                 trusted: &[HeaderName::from_static("x-user-id")],
                 further: &[],
+                checked: &CheckedCredentials::default(),
             },
         );
         let fields: HeaderMap = fields
@@ -241,12 +252,124 @@ fn what_counts_as_carried() {
                 (name, HeaderValue::from_str(value).expect("a value"))
             })
             .collect();
-        let found = keyed.find_unkeyed(&fields, Some(&claims), Some(TokenField::Authorization));
+        let found = keyed.find_unkeyed(&fields, verified(Some(&claims), TokenField::Authorization));
         let case = format!("{key} {fields:?}");
         assert_eq!(found.header.map(HeaderName::as_str), *header, "{case}");
         let named = found
             .cookie
             .map(|name| String::from_utf8_lossy(name).into_owned());
         assert_eq!(named.as_deref(), *cookie, "{case}");
+    }
+}
+
+/// Key, `shared_by`, what the check is sent, fields, what the key lacks.
+type CheckedRow<'a> = (
+    &'a str,
+    &'a str,
+    &'a CheckedCredentials,
+    &'a [(&'a str, &'a str)],
+    Option<&'a str>,
+);
+
+#[test]
+fn what_a_check_vouches_for() {
+    let said = json!({ "role": "editor", "user": { "id": 7 } });
+    let all = CheckedCredentials {
+        fields: vec![HeaderName::from_static("x-tenant")],
+        ..CheckedCredentials::default()
+    };
+    let named = CheckedCredentials {
+        cookies: Some(CookieNames::only(["sid".to_owned()])),
+        ..all.clone()
+    };
+    let everything = [
+        ("cookie", "sid=1"),
+        ("authorization", "x"),
+        ("x-tenant", "t"),
+    ];
+    let rows: [CheckedRow<'_>; 9] = [
+        ("k:{auth.user.id}", "", &all, &everything, None),
+        ("k:{auth.user.id}", "", &named, &everything, None),
+        (
+            "k:{auth.user.id}",
+            "",
+            &named,
+            &[("cookie", "sid=1; lang=de")],
+            Some("lang"),
+        ),
+        (
+            "k:{auth.user.id}",
+            "",
+            &all,
+            &[("cookie", "sid=1; lang=de")],
+            None,
+        ),
+        (
+            "k:{auth.user.id}",
+            "",
+            &all,
+            &[("x-api-key", "k")],
+            Some("x-api-key"),
+        ),
+        (
+            "k:{auth.role}",
+            "",
+            &all,
+            &[("cookie", "sid=1")],
+            Some("sid"),
+        ),
+        (
+            "k:{auth.role}",
+            "auth.role",
+            &all,
+            &[("cookie", "sid=1")],
+            None,
+        ),
+        (
+            "k:{auth.sub|none}",
+            "",
+            &all,
+            &[("cookie", "sid=1")],
+            Some("sid"),
+        ),
+        (
+            "k",
+            "",
+            &all,
+            &[("authorization", "x")],
+            Some("authorization"),
+        ),
+    ];
+    for (key, shared_by, checked, fields, expected) in rows {
+        let template = Template::parse(key, Site::RouteKey, &[]).expect("a valid template");
+        let keyed = KeyedCredentials::new(
+            &template,
+            CredentialSettings {
+                shared_by: &[shared_by.to_owned()],
+                irrelevant: &CookieNames::default(),
+                trusted: &[],
+                further: &[],
+                checked,
+            },
+        );
+        let headers: HeaderMap = fields
+            .iter()
+            .map(|(name, value)| {
+                let value = HeaderValue::from_str(value).expect("a value");
+                (name.parse::<HeaderName>().expect("a name"), value)
+            })
+            .collect();
+        let of = |auth| Verified {
+            auth,
+            ..Verified::default()
+        };
+        let found = keyed.find_unkeyed(&headers, of(Some(&said)));
+        let cookie = found
+            .cookie
+            .map(|name| std::str::from_utf8(name).expect("ASCII"));
+        let found = found.header.map(HeaderName::as_str).or(cookie);
+        assert_eq!(found, expected, "{key} {shared_by} {fields:?}");
+        let unknown = keyed.find_unkeyed(&headers, of(Some(&Value::Null)));
+        assert_ne!(unknown, Unkeyed::default(), "{key}: of nobody");
     }
 }

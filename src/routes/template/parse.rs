@@ -7,7 +7,7 @@ use super::super::json::EACH;
 use super::{Part, Site, Source};
 
 /// The sources and how each is written.
-const SOURCES: [(&str, &str); 9] = [
+const SOURCES: [(&str, &str); 10] = [
     ("path", "{path.NAME}"),
     ("query", "{query.NAME} or {query}"),
     ("header", "{header.NAME}"),
@@ -15,6 +15,7 @@ const SOURCES: [(&str, &str); 9] = [
     ("host", "{host}"),
     ("uri", "{uri}"),
     ("jwt", "{jwt.CLAIM}"),
+    ("auth", "{auth.FIELD}"),
     ("body", "{body.FIELD} or {body.LIST[].FIELD}"),
     ("response", "{response.FIELD} or {response.LIST[].FIELD}"),
 ];
@@ -245,6 +246,7 @@ fn parse_source(
         ("host", None) => Ok(Source::Host),
         ("uri", None) => Ok(Source::Uri),
         ("jwt", Some(name)) => nested(name).map(Source::Jwt),
+        ("auth", Some(name)) => nested(name).map(Source::Auth),
         ("body", Some(_)) | ("body[]", _) => place(Source::Body),
         ("response", Some(_)) | ("response[]", _) => place(Source::Response),
         _ => Err(match SOURCES.iter().find(|(source, _)| *source == kind) {

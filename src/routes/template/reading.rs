@@ -163,6 +163,9 @@ fn each_member(
 /// A claim's default is for requests without a token. One whose token did not verify here may still
 /// be somebody to the app, and must not fill the answer of the anonymous (reliability K8).
 ///
+/// So it is with what a check says: who brings nothing to be known by is known to be nobody, and a check that failed, or
+/// said no, tells nothing.
+///
 /// Nor is a default for what is there and stands for no single value, such as a list of roles, or a member
 /// that is doubled.
 fn may_default(source: &Source, scope: &Scope<'_>) -> bool {
@@ -172,6 +175,7 @@ fn may_default(source: &Source, scope: &Scope<'_>) -> bool {
     match source {
         Source::Jwt(names) if scope.claims.is_some() => is_absent(scope.claims, names),
         Source::Jwt(_) => anonymous(),
+        Source::Auth(names) => scope.auth.is_some() && is_absent(scope.auth, names),
         _ => source
             .place(scope)
             .is_none_or(|(document, names)| is_absent(document, names)),

@@ -16,6 +16,7 @@ struct Request {
     headers: HeaderMap,
     params: Vec<(&'static str, String)>,
     claims: Option<Value>,
+    auth: Option<Value>,
     body: Option<Value>,
 }
 
@@ -48,6 +49,13 @@ impl Request {
         }
     }
 
+    fn auth(auth: Value) -> Request {
+        Request {
+            auth: Some(auth),
+            ..Request::default()
+        }
+    }
+
     fn claims(claims: Value) -> Request {
         Request {
             claims: Some(claims),
@@ -76,6 +84,7 @@ impl Request {
             headers: &self.headers,
             params: &params,
             claims: self.claims.as_ref(),
+            auth: self.auth.as_ref(),
             body: self.body.as_ref(),
             response: None,
         })
@@ -742,4 +751,69 @@ fn keys_of_a_uri() {
             assert!(pattern.matches(&key.text), "{name}: its own key");
         }
     }
+}
+
+#[test]
+fn what_a_check_says() {
+    let anybody = || Request::auth(json!({"role": "editor", "user": {"id": 7}, "teams": ["a"]}));
+    let nobody = || Request::auth(Value::Null);
+    let with_cookie = |request: Request| Request {
+        headers: Request::fields(&[("cookie", b"sid=1")]).headers,
+        ..request
+    };
+    let rows = [
+        ("a text", "k:{auth.role}", anybody(), Some("k:editor")),
+        (
+            "a number, nested",
+            "k:{auth.user.id}",
+            anybody(),
+            Some("k:7"),
+        ),
+        ("absent", "k:{auth.org}", anybody(), None),
+        (
+            "absent, with a default",
+            "k:{auth.org|none}",
+            anybody(),
+            Some("k:none"),
+        ),
+        ("a list is no value", "k:{auth.teams|none}", anybody(), None),
+        ("of nobody", "k:{auth.role}", nobody(), None),
+        (
+            "of nobody, with a default",
+            "k:{auth.role|guest}",
+            nobody(),
+            Some("k:guest"),
+        ),
+        ("not known", "k:{auth.role|guest}", Request::default(), None),
+        (
+            "not known of somebody",
+            "k:{auth.role|guest}",
+            with_cookie(Request::default()),
+            None,
+        ),
+    ];
+    for (name, text, request, expected) in rows {
+        let key = render(text, &request).map(|(key, _)| key);
+        assert_eq!(key.as_deref(), expected, "{name}");
+    }
+    assert_eq!(
+        bind("k:{auth.role}", &anybody()),
+        ("k:editor".to_owned(), 0)
+    );
+    assert_eq!(
+        bind("k:{auth.role|guest}", &Request::default()),
+        ("k:*".to_owned(), 1)
+    );
+}
+
+/// A role is shared: a write to a URI makes stale what all roles see there.
+#[test]
+fn the_keys_of_a_uri_for_a_writer_whom_a_check_knows() {
+    let writer = Request::auth(json!({"role": "editor", "user": {"id": 7}}));
+    let of_uri = |text: &str| {
+        let pattern = writer.with(|scope| template(text, Site::RouteKey).of_uri(scope, &[]));
+        pattern.map(|pattern| pattern.to_string())
+    };
+    assert_eq!(of_uri("me:{auth.user.id}").as_deref(), Some("me:7"));
+    assert_eq!(of_uri("all:{auth.role}").as_deref(), Some("all:*"));
 }

@@ -56,6 +56,7 @@ pub(super) fn write_value(
         Source::Host => Some(write_host(scope.host, out)),
         Source::Uri => Some(write_uri(scope, out)),
         Source::Jwt(names) => write_json(scope.claims, names, spelling, out),
+        Source::Auth(names) => write_json(scope.auth, names, spelling, out),
         Source::Body(names) => write_json(scope.body, names, spelling, out),
         Source::Response(names) => write_json(scope.response, names, spelling, out),
     }

@@ -30,6 +30,19 @@ impl Template {
             .any(|source| matches!(source, Source::Jwt(_)))
     }
 
+    /// Whether any source is what the check of `[auth]` says.
+    pub fn reads_auth(&self) -> bool {
+        self.auth_names().next().is_some()
+    }
+
+    /// The names that are read of what that check says.
+    pub fn auth_names(&self) -> impl Iterator<Item = &Vec<String>> {
+        self.sources().filter_map(|source| match source {
+            Source::Auth(names) => Some(names),
+            _ => None,
+        })
+    }
+
     /// Whether every query field enters the key, named or not.
     pub(in crate::routes) fn takes_whole_query(&self) -> bool {
         self.sources()

@@ -6,6 +6,7 @@
 //! share of the budget goes. All of it is counted, so that the reported sum is the memory taken.
 
 mod contents;
+mod decisions;
 mod hot;
 mod index;
 mod lock;
@@ -22,8 +23,10 @@ use ahash::RandomState;
 pub use self::usage::MemoryUsage;
 
 use self::contents::IndexName;
+pub(in crate::store) use self::decisions::Decisions;
 use self::lock::LockedShard;
 use self::shard::{Effect, Hit, IncomingEntry, KeepDecoded, Shard};
+use crate::config::Auth;
 use crate::entry::packed::Packed;
 use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::Reason;
@@ -44,6 +47,7 @@ pub struct Memory {
     hasher: RandomState,
     /// A power of two of them; none if the tier holds nothing.
     shards: Box<[LockedShard]>,
+    decisions: Decisions,
 }
 
 /// What an entry with a small head takes beside its body, generously.
@@ -63,7 +67,21 @@ impl Memory {
                 .map(|_| LockedShard::new(Shard::new(max / count, in_flight.clone())))
                 .collect(),
             in_flight,
+            decisions: Decisions::new(Auth::DEFAULT_MAX),
         }
+    }
+
+    /// This tier, with at most `max` decisions on who asks beside its entries.
+    pub fn with_decisions(self, max: usize) -> Memory {
+        Memory {
+            decisions: Decisions::new(max),
+            ..self
+        }
+    }
+
+    /// What checks said of those who ask.
+    pub(in crate::store) fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     /// The entry under `key`, counted as a hit; one of no further use at `now` is dropped instead.
@@ -157,6 +175,7 @@ impl Memory {
     /// Removes every entry that `purge` covers, or makes it stale from `now` on; returns how many. Enter the
     /// purge in the fence first: an insert that runs meanwhile is refused by the fence alone.
     pub fn purge(&self, purge: &Purge, now: SystemTime) -> usize {
+        self.decisions.purge(purge);
         let effect = match purge.kind {
             PurgeKind::Hard if purge.everything => return self.empty(),
             PurgeKind::Hard => Effect::Remove,
@@ -173,13 +192,15 @@ impl Memory {
         keys.chain(tags).sum()
     }
 
-    /// Removes the entry under `key`.
+    /// Removes the entry under `key`, or the decision of that name.
     pub fn purge_key(&self, key: &str) {
+        self.decisions.remove(key);
         self.purge_exact(key, Effect::Remove);
     }
 
     /// Empties the tier.
     pub fn clear(&self) {
+        self.decisions.clear();
         self.empty();
     }
 

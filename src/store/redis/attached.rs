@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fred::interfaces::ClientLike;
+use bytes::Bytes;
+use fred::interfaces::{ClientLike, KeysInterface};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -114,6 +115,14 @@ impl AttachedTier {
                 Ok(None)
             }
         }
+    }
+
+    /// Has Redis tell this connection when what is known under `name` is purged, by others.
+    pub(in crate::store) async fn watch_identity(&self, name: &str) -> Result<(), Error> {
+        let names = self.connection.tier.keys.identity_names(name);
+        let scope = self.connection.for_requests();
+        let command = scope.client().mget::<Vec<Option<Bytes>>, _>(names);
+        scope.send(None, command).await.map(|_| ())
     }
 
     /// Whether `session` has not ended; an open breaker does not end it.

@@ -9,6 +9,8 @@
 //! | `:g` | string | the generation: 16 hexadecimal digits, later ones are greater |
 //! | `:u` | string | when a purge last met an entry that Redis had evicted; may be absent |
 //! | `:e:<key>` | string | the generation in which it was stored, the entry; nothing behind it: a stub, for an entry that is only in the memory of sidecars |
+//! | `:a` | string | when identities were purged last; gone soon after, and read to be told of the next purge |
+//! | `:a:<digest>` | string | the same of one person's credentials |
 //! | `:l:<key>` | string | the lease of the fill under way: the generation, its token |
 //! | `:ix` | zset, all scores 0 | every key with an entry or a lease, for purges by prefix |
 //! | `:ex` | zset by expiry in ms | every key with an entry |
@@ -22,7 +24,7 @@
 //!
 //! **What is stored is void once another generation has begun.** One begins whenever the bookkeeping may no
 //! longer be complete, and so purges may miss something: a structure was evicted, removed or is of another type
-//! (each but `:e:`, `:l:` and `:u` holds a member that nothing removes, so none is ever empty), or purges that a
+//! (each but `:a`, `:e:`, `:l:` and `:u` holds a member that nothing removes, so none is ever empty), or purges that a
 //! sidecar knows of have not happened (`lineage`). Who reads an entry reads the generation with it.
 //!
 //! Two names of a shard are shared by all layouts, and stand behind the tag alone. No layout may change
@@ -34,6 +36,8 @@
 //! | `:alive` | hash | layout to the time in ms until which its last beat announces it |
 
 use fred::types::Key;
+
+use crate::routes::identities;
 
 /// The version of the layout: raise it with any change by which sidecars before and after it would
 /// misread, or fail to purge, what the other stored. That is a change of a name or type in the table
@@ -149,6 +153,13 @@ impl Keyspace {
         [self.prefix_of(key), ":l:", key].concat()
     }
 
+    /// The names that are written when what is known under `name` is purged: of all identities, and of this one.
+    pub(super) fn identity_names(&self, name: &str) -> Vec<String> {
+        let prefix = self.prefix_of(name);
+        let digest = identities::digest_in(name).unwrap_or_default();
+        vec![[prefix, ":a"].concat(), [prefix, ":a:", digest].concat()]
+    }
+
     /// What is called `name`, as far as its change concerns a sidecar.
     pub(super) fn parse<'n>(&self, name: &'n str) -> Option<Name<'n>> {
         let in_shard = |shard: &ShardNames| {
@@ -162,6 +173,12 @@ impl Keyspace {
             }
             if rest == ":u" {
                 return Some(Name::Untold);
+            }
+            if rest == ":a" {
+                return Some(Name::Identities);
+            }
+            if let Some(digest) = rest.strip_prefix(":a:") {
+                return Some(Name::Identity(digest));
             }
             let entry = rest.strip_prefix(":e:").map(Name::Entry);
             entry.or_else(|| rest.strip_prefix(":l:").map(Name::Lease))
@@ -177,6 +194,10 @@ pub(super) enum Name<'n> {
     Entry(&'n str),
     /// `:l:<key>`
     Lease(&'n str),
+    /// `:a:<digest>`
+    Identity(&'n str),
+    /// `:a`
+    Identities,
     /// `:layouts`
     Layouts,
     /// `:g`
@@ -241,6 +262,8 @@ mod tests {
             ("lease", "{app}:v1:l:user:1", Some(Name::Lease("user:1"))),
             ("the layouts in use", "{app}:layouts", Some(Name::Layouts)),
             ("the generation", "{app}:v1:g", Some(Name::Generation)),
+            ("an identity", "{app}:v1:a:0f", Some(Name::Identity("0f"))),
+            ("all identities", "{app}:v1:a", Some(Name::Identities)),
             ("purges untold", "{app}:v1:u", Some(Name::Untold)),
             ("index", "{app}:v1:ix", None),
             ("another namespace", "{app2}:v1:e:user:1", None),

@@ -13,7 +13,7 @@ use super::lineage::Generation;
 use super::scope::CommandScope;
 use super::scripts::{Call, Reply, Script, parse_number};
 use crate::entry::codec;
-use crate::routes::{Pattern, Purge, PurgeKind};
+use crate::routes::{Pattern, Purge, PurgeKind, identities};
 
 /// Members of an index looked at, or removed, by one command.
 const PAGE: usize = 200;
@@ -182,9 +182,16 @@ async fn purge_shard(
     }
     let (exact, patterns): (Vec<&Pattern>, Vec<&Pattern>) =
         purge.keys.iter().partition(|key| key.exact().is_some());
+    let (identities, patterns): (Vec<_>, Vec<_>) = patterns
+        .into_iter()
+        .partition(|pattern| identities::is_of_identities(pattern));
     let exact = exact.into_iter().filter_map(Pattern::exact);
     let of_shard = exact.filter(|key| scope.tier.keys.shard_number(key) == shard);
-    let of_shard: Vec<Value> = of_shard.map(Value::from).collect();
+    let mut of_shard: Vec<Value> = of_shard.map(Value::from).collect();
+    if !identities.is_empty() {
+        // Each shard has the name that checks of its digests have read.
+        of_shard.push(identities::name_of("*").into());
+    }
     if patterns.is_empty() && purge.tags.is_empty() {
         return match of_shard.is_empty() {
             true => Ok(0),

@@ -1,7 +1,7 @@
 //! What all runtimes of the process share of the Redis tier.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use prometheus::Histogram;
@@ -194,6 +194,19 @@ impl Tier {
     /// Whether memory may answer as if it had heard of every purge.
     pub(in crate::store) fn trusts_memory(&self) -> bool {
         self.sessions.trusts_memory(clock::monotonic())
+    }
+
+    /// Whether what is known of whoever asks since `asked` still counts at `now`, where Redis cannot be asked.
+    pub(in crate::store) fn serves_in_outage(
+        &self,
+        asked: Instant,
+        outage: Option<Outage>,
+        now: Instant,
+    ) -> bool {
+        let most = self.config.outage_ttl;
+        let age = self.sessions.age_of_memory(now);
+        outage.unwrap_or(self.config.outage) == Outage::Serve
+            && (age.is_some_and(|age| age <= most) || now.saturating_duration_since(asked) <= most)
     }
 
     /// What memory may still answer with where Redis cannot be asked: of `entry`, which it holds, what was

@@ -14,8 +14,9 @@ use super::connection::RedisConnection;
 use super::error::Error;
 use super::keys::Name;
 use super::lineage::{Comparison, Generation};
+use super::tier::Tier;
 use crate::clock;
-use crate::routes::{Pattern, Purge};
+use crate::routes::{Pattern, Purge, identities};
 
 /// Carries out the invalidations that `client` receives, until it is closed.
 ///
@@ -103,6 +104,11 @@ fn invalidate(connection: &RedisConnection, name: &str) {
         }
         // A purge took the lease of a fill of ours: requests that come now must not join it.
         Some(Name::Lease(key)) => tier.fence.purge(purge_of(key)),
+        Some(Name::Identity(digest)) => {
+            let name = identities::name_of(digest);
+            drop_identities(tier, identities::purge_of(&name));
+        }
+        Some(Name::Identities) => drop_identities(tier, identities::purge_of_all()),
         // Another layout has come, or gone. Until a beat shows which, nothing of Redis is used: what
         // the other one purges is still in it.
         Some(Name::Layouts) => tier.sessions.end_all_and_wake(&connection.session),
@@ -115,4 +121,11 @@ fn invalidate(connection: &RedisConnection, name: &str) {
         }
         None => {}
     }
+}
+
+/// Who asks may have changed: what is known, and the checks under way.
+fn drop_identities(tier: &Tier, purge: Purge) {
+    let purge = Arc::new(purge);
+    tier.fence.purge(Arc::clone(&purge));
+    tier.memory.decisions().purge(&purge);
 }

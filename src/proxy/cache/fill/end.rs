@@ -145,16 +145,25 @@ impl Fill {
         let (coherence, since) = (request.coherence(), ticket.mark());
         // The client waits for Redis only where nothing but Redis can hold it.
         let (length, tags) = (variant.body.len(), Tags::Known(&variant.tags));
+        let is_overtaken = request.is_asker_overtaken();
         if store.is_shared()
+            && !is_overtaken
             && store.expects_to_keep(&ticket, length, tags, coherence)
             && let Some(answer) = self.whole.take()
         {
             reply(&mut self.client, answer.known(Ok(())));
         }
         let outage = request.rule().settings.outage;
-        let stored = store
-            .commit(ticket, variant.clone(), coherence, outage)
-            .await;
+        let stored = match is_overtaken {
+            true => {
+                store.abandon(ticket).await;
+                Err(Reason::Fenced)
+            }
+            false => {
+                let storing = store.commit(ticket, variant.clone(), coherence, outage);
+                storing.await
+            }
+        };
         if let Some(answer) = self.whole.take() {
             reply(&mut self.client, answer.known(stored));
         }

@@ -1,7 +1,7 @@
 -- KEYS: control. ARGV: prefix, generation, 'keys' or 'tags', the process if the purge is whole with this (else ''), the
 -- number of its last purge, how an entry begins that is purged softly now ('' if it is to be removed), then some hundred
 -- members of `:ix` or `:tx` at most.
--- Purges what they stand for. Returns how many entries that were, and the purge's number if it is whole.
+-- Purges what they stand for; of ' auth:<digest>', or ' auth:*', tells whoever has read its name. Returns how many entries that were, and the purge's number if it is whole.
 local softened = ARGV[6]
 
 -- The time at the end of what such an entry begins with, as one that was not purged softly has it.
@@ -27,6 +27,10 @@ return run(function()
     local member, key = ARGV[i], ARGV[i]
     if ARGV[3] == 'tags' then
       key = string.sub(member, string.find(member, '\0', 1, true) + 1)
+    end
+    if string.sub(key, 1, 6) == ' auth:' then
+      local digest = string.sub(key, 7)
+      redis.call('SET', prefix .. (digest == '*' and ':a' or ':a:' .. digest), '1', 'PX', '1000')
     end
     local name = prefix .. ':e:' .. key
     unlease(key)

@@ -1,0 +1,126 @@
+//! Who asks: by a decision that is kept, or by the check of `[auth]`, which one request makes for all that bring the
+//! same credentials.
+
+use std::sync::Arc;
+
+use super::check;
+use super::checks::{Leader, Role};
+use super::sources::Sources;
+use crate::auth::{Digest, Verdict};
+use crate::clock;
+use crate::config::{Auth, Outage};
+use crate::proxy::request::context::{Asker, RequestContext};
+use crate::proxy::request::variables;
+use crate::store::{Mark, Store};
+
+/// What is known already.
+pub fn recall(store: &Store, context: &RequestContext) -> Option<Asker> {
+    let since = store.mark();
+    let Some(digest) = context.credentials_digest() else {
+        return Some(of_nobody(since));
+    };
+    let outage = outage_of(context);
+    let verdict = store.recall_decision(&digest, outage, context.arrived)?;
+    Some(Asker {
+        verdict,
+        digest: Some(digest),
+        since,
+    })
+}
+
+/// Asks the app, or waits for the check that another request makes.
+pub(super) async fn find_out(sources: &Arc<Sources>, context: &RequestContext) -> Asker {
+    let since = sources.store.mark();
+    let digest = context.credentials_digest();
+    let (Some(digest), Some(auth)) = (digest, &context.live.config.auth) else {
+        return of_nobody(since);
+    };
+    let failed = || Asker {
+        verdict: Verdict::Failed,
+        digest: Some(digest),
+        since,
+    };
+    // What was said before a purge is not for whoever comes after it.
+    let is_overtaken = |mark| sources.store.is_overtaken(&digest, mark);
+    let mut result = match sources
+        .checks
+        .enter(digest, since, auth.max_checks, is_overtaken)
+    {
+        Role::Waiter(result) => result,
+        Role::Leader(leader, result) => {
+            lead(sources, context, auth, digest, leader);
+            result
+        }
+        Role::Full => {
+            sources
+                .metrics
+                .auth_checks
+                .with_label_values(&["full"])
+                .inc();
+            return failed();
+        }
+    };
+    let said = async {
+        let said = result.wait_for(Option::is_some).await;
+        said.ok().and_then(|said| said.clone())
+    };
+    // The check has the same limit, and that of Redis beside it.
+    let longest = auth.timeout + redis_timeout(context);
+    let said = tokio::time::timeout(longest, said).await;
+    said.ok().flatten().unwrap_or_else(failed)
+}
+
+/// Makes the check in a task of its own: whoever waits for it may be more than the client that came first.
+fn lead(
+    sources: &Arc<Sources>,
+    context: &RequestContext,
+    auth: &Auth,
+    digest: Digest,
+    leader: Leader,
+) {
+    let (request, auth) = (check::request(context, auth), auth.clone());
+    let (live, pool) = (context.live.clone(), context.pool);
+    let (sources, outage) = (sources.clone(), outage_of(context));
+    tokio::spawn(async move {
+        let since = leader.mark;
+        let ticket = sources.store.begin_check(digest, since).await;
+        let asked = clock::monotonic();
+        let verdict = check::ask(live.upstream_of(pool), &auth, request).await;
+        let took = clock::monotonic() - asked;
+        sources.metrics.auth_seconds.observe(took.as_secs_f64());
+        let result = verdict.as_str();
+        sources
+            .metrics
+            .auth_checks
+            .with_label_values(&[result])
+            .inc();
+        let decision = verdict.clone().kept(asked, &auth);
+        sources.store.keep_decision(ticket, decision, outage);
+        leader.end(Asker {
+            verdict,
+            digest: Some(digest),
+            since,
+        });
+    });
+}
+
+fn of_nobody(since: Mark) -> Asker {
+    Asker {
+        verdict: Verdict::Nobody,
+        digest: None,
+        since,
+    }
+}
+
+fn outage_of(context: &RequestContext) -> Option<Outage> {
+    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    context
+        .live
+        .settings(matched.map(|(index, _)| index))
+        .outage
+}
+
+fn redis_timeout(context: &RequestContext) -> std::time::Duration {
+    let redis = context.live.config.redis.as_ref();
+    redis.map_or_else(Default::default, |redis| redis.timeout)
+}

@@ -1,0 +1,145 @@
+//! Two sidecars on one Redis: what one purges of identities, the other hears of.
+
+use std::time::Duration;
+
+use super::{CHECK, CONFIG, get, hit, says, session_app};
+use crate::fleet::connected;
+use crate::support::app::TestApp;
+use crate::support::eventually;
+use crate::support::redis::{Data, RedisServer};
+use crate::support::sidecar::Sidecar;
+
+const SHORT: Duration = Duration::from_secs(30);
+
+fn config(redis: &RedisServer) -> String {
+    format!(
+        "[redis]\nurl = \"{}\"\ntimeout = \"10s\"\n{CONFIG}",
+        redis.url()
+    )
+}
+
+async fn start_two(app: &TestApp, redis: &RedisServer) -> [Sidecar; 2] {
+    // Each has a Host of its own, and so its own decisions.
+    let sidecars = [(); 2].map(|()| Sidecar::start(&app.url(), &config(redis)));
+    for sidecar in &sidecars {
+        connected(sidecar).await;
+    }
+    sidecars
+}
+
+/// As the browser of one person asks both.
+const HOST: &str = "app.example";
+
+async fn board(sidecar: &Sidecar, sid: &str) -> crate::support::client::Reply {
+    let cookie = format!("sid={sid}");
+    let fields = [("cookie", cookie.as_str()), ("host", HOST)];
+    sidecar.client().get_with("/board", &fields).await
+}
+
+async fn board_hit(sidecar: &Sidecar, sid: &str) {
+    eventually("a hit", SHORT, || async {
+        board(sidecar, sid).await.is_hit()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_here_is_soon_known_there() {
+    let redis = RedisServer::start();
+    let (app, sessions) = session_app().await;
+    let [here, there] = start_two(&app, &redis).await;
+    for round in 0..3 {
+        sessions
+            .lock()
+            .expect("no test panics under it")
+            .insert("a".to_owned(), (1, "admin"));
+        for sidecar in [&here, &there] {
+            // A refusal of the round before may still be kept.
+            let purge = sidecar
+                .client()
+                .request("PUT", "/users/1/role")
+                .body("admin");
+            purge.send().await;
+        }
+        for sid in ["a", "b"] {
+            board_hit(&here, sid).await;
+            board_hit(&there, sid).await;
+        }
+        let asked = app.count(CHECK);
+        let logout = here.client().request("POST", "/logout");
+        let logout = logout.header("cookie", "sid=a").header("host", HOST);
+        logout.send().await;
+        assert!(
+            says(&board(&here, "a").await, "unauthenticated"),
+            "at once here"
+        );
+        eventually("and there", SHORT, || async {
+            says(&board(&there, "a").await, "unauthenticated")
+        })
+        .await;
+        board_hit(&there, "b").await;
+        assert_eq!(app.count(CHECK), asked + 2, "round {round}: about a alone");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_drops_all_here_drops_all_there_again_and_again() {
+    let redis = RedisServer::start();
+    let (app, _) = session_app().await;
+    let [here, there] = start_two(&app, &redis).await;
+    for round in 0..5 {
+        board_hit(&there, "b").await;
+        let asked = app.count(CHECK);
+        here.client().request("PUT", "/users/1/role").send().await;
+        eventually("it is asked again", SHORT, || async {
+            board(&there, "b").await;
+            app.count(CHECK) > asked
+        })
+        .await;
+        assert_eq!(app.count(CHECK), asked + 1, "round {round}");
+    }
+}
+
+/// What Redis could not be told is kept, and told when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_of_identities_that_redis_missed_is_repeated() {
+    let mut redis = RedisServer::start();
+    let (app, _) = session_app().await;
+    let [here, there] = start_two(&app, &redis).await;
+    board_hit(&here, "a").await;
+    board_hit(&there, "a").await;
+    redis.kill();
+    let logout = here.client().request("POST", "/logout");
+    let logout = logout.header("cookie", "sid=a").header("host", HOST);
+    assert_eq!(logout.send().await.status, 204);
+    assert!(
+        says(&board(&here, "a").await, "unauthenticated"),
+        "at once here"
+    );
+    redis.restart(Data::Lost);
+    for sidecar in [&here, &there] {
+        connected(sidecar).await;
+    }
+    eventually("and there", SHORT, || async {
+        says(&board(&there, "a").await, "unauthenticated")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_a_decision_holds_as_memory_does() {
+    let mut redis = RedisServer::start();
+    let (app, _) = session_app().await;
+    let sidecar = Sidecar::start(&app.url(), &config(&redis));
+    connected(&sidecar).await;
+    let client = sidecar.client();
+    hit(&client, "/board", "a").await;
+    redis.kill();
+    let asked = app.count(CHECK);
+    assert!(get(&client, "/board", "a").await.is_hit());
+    assert_eq!(app.count(CHECK), asked);
+    // And new ones are kept.
+    hit(&client, "/board", "b").await;
+    get(&client, "/board", "b").await;
+    assert_eq!(app.count(CHECK), asked + 1);
+}

@@ -182,6 +182,7 @@ pub(crate) fn template(data: &[u8]) {
         auth: None,
         body: None,
         response: None,
+        before: None,
     };
     for site in [Site::RouteKey, Site::RouteTag, Site::Purge] {
         let Ok(template) = Template::parse(template, site, &["id".to_owned()]) else {

@@ -62,9 +62,9 @@
 //!
 //! # Life of a write
 //!
-//! It passes to the app, in a task that outlives its client and that the drain waits for. If the answer
-//! is 2xx or 3xx (or is lost after the request was sent), the purge rules it matches are bound to it and
-//! carried out in both tiers before the answer leaves, with its own target (RFC 9111 §4.4) and the cache
+//! It passes to the app, in a task that outlives its client and that the drain waits for. What is stored for its own
+//! URL is looked up meanwhile, if a rule reads that. If the answer is 2xx or 3xx (or is lost after the request was sent),
+//! the purge rules that name its method and path and whose conditions may hold are bound to it and carried out in both tiers before the answer leaves, with its own target (RFC 9111 §4.4) and the cache
 //! groups that the answer names (RFC 9875).
 //!
 //! # Why, in words

@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::proxy::obstacles::{self, Obstacle};
 use crate::proxy::request::admit;
 use crate::proxy::request::context::RequestContext;
+use crate::routes::Form;
 use crate::routes::json::Document;
 use plan::Explanation;
 use show::{Line, Report};
@@ -50,10 +51,14 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
     let report = match admit::admit(&mut parts) {
         Ok(admitted) => {
             let asked = RequestContext::unsent(live, parts, admitted);
+            let body = match (Form::of(&asked.parts.headers), &args.body) {
+                (Some(form), Some(text)) => Some(form.read(text.as_bytes())),
+                _ => parse_json(&args.body, "--body")?,
+            };
             let explanation = Explanation {
                 in_the_way: obstacles::of_request(&asked),
                 asked,
-                body: parse_json(&args.body, "--body")?,
+                body,
                 answer: parse_json(&args.response, "--response")?,
             };
             let stored = stored::look_up(args, &wanted, &explanation.asked)?;

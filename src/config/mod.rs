@@ -649,6 +649,11 @@ impl PurgeRule {
         by_template || self.when.read_response() || self.unless.read_response()
     }
 
+    /// Whether anything of it reads what was stored before the write.
+    pub fn reads_before(&self) -> bool {
+        self.templates().any(Template::reads_before)
+    }
+
     /// Of keys, then of tags.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         self.keys.iter().chain(&self.tags)

@@ -5,11 +5,13 @@ mod condition;
 mod credentials;
 mod escape;
 mod expected;
+mod form;
 pub mod identities;
 mod ignore_query;
 pub mod json;
 mod lenient;
 pub mod matcher;
+mod multipart;
 pub mod pattern;
 mod query;
 mod requester;
@@ -22,6 +24,7 @@ pub mod template;
 pub use checked::CheckedCredentials;
 pub use condition::{Condition, ConditionError, Conditions};
 pub use credentials::is_credential;
+pub use form::Form;
 pub use ignore_query::IgnoreQuery;
 pub use lenient::{LenientMatcher, find_confusable};
 pub use matcher::{Matched, Matcher, PathGroup};
@@ -58,4 +61,6 @@ pub struct Scope<'a> {
     pub body: Option<&'a Value>,
     /// The response's JSON body.
     pub response: Option<&'a Value>,
+    /// What was stored for the URL of a write before it.
+    pub before: Option<&'a Value>,
 }

@@ -53,6 +53,8 @@ pub enum Source {
     Body(Vec<String>),
     /// `{response.id}`, nested by dots; `{response.items[].id}`, each of a list.
     Response(Vec<String>),
+    /// `{before.project.id}`: of what was stored for the write's own URL.
+    Before(Vec<String>),
 }
 
 impl Source {
@@ -68,7 +70,7 @@ impl Source {
             Source::Host | Source::Uri => true,
             Source::Header(_) | Source::Cookie(_) => false,
             Source::Jwt(_) | Source::Auth(_) => false,
-            Source::Body(_) | Source::Response(_) => false,
+            Source::Body(_) | Source::Response(_) | Source::Before(_) => false,
         }
     }
 
@@ -80,6 +82,7 @@ impl Source {
         match self {
             Source::Body(names) => Some((scope.body, names)),
             Source::Response(names) => Some((scope.response, names)),
+            Source::Before(names) => Some((scope.before, names)),
             _ => None,
         }
     }
@@ -110,6 +113,7 @@ impl std::fmt::Display for Source {
             Source::Auth(names) => write!(f, "{{auth.{}}}", names.join(".")),
             Source::Body(names) => f.write_str(&show_place("body", names)),
             Source::Response(names) => f.write_str(&show_place("response", names)),
+            Source::Before(names) => f.write_str(&show_place("before", names)),
         }
     }
 }
@@ -130,7 +134,7 @@ pub enum Site {
     RouteKey,
     /// `tags` of a route; also `response`.
     RouteTag,
-    /// `keys` and `tags` of a purge rule; also `body`, `response`, and `*` as a wildcard.
+    /// `keys` and `tags` of a purge rule; also `body`, `response`, `before`, and `*` as a wildcard.
     Purge,
 }
 

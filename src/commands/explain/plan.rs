@@ -178,15 +178,17 @@ impl Explanation {
         lines.push(self.rule(effects.rule));
         lines.push(Line::new("answer", "from the app, not stored"));
         lines.push(Line::new("reason", Reason::Method.as_str()));
+        let unknown = json::unknown();
         let said = TemplateBodies {
             body: self.body.as_ref(),
             answer: self.answer.as_ref(),
+            before: Some(&unknown),
         };
         // What is not given may be anything: no rule is left out for it.
-        let unknown = json::unknown();
         let given = TemplateBodies {
             body: said.body.or(Some(&unknown)),
             answer: said.answer.or(Some(&unknown)),
+            ..said
         };
         let judgement = judge::judge(&self.asked, effects, given, None);
         for index in &judgement.others {
@@ -298,6 +300,7 @@ fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
         auth: None,
         body: None,
         response: None,
+        before: None,
     };
     let bind = |templates: &[crate::routes::Template]| {
         templates

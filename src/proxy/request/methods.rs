@@ -1,7 +1,13 @@
-//! The method of a request, and those that frameworks let it put in its place.
+//! The method of a request, and those that frameworks let it put in its place: a request counts as one of each.
 
 use http::Method;
 use http::request::Parts;
+use serde_json::Value;
+
+use super::context::RequestContext;
+use super::present::Present;
+use crate::routes::Form;
+use crate::routes::json::{self, Lists, Member};
 
 /// Fields by which frameworks take a request for one of another method.
 const OVERRIDING: [&str; 3] = [
@@ -9,15 +15,60 @@ const OVERRIDING: [&str; 3] = [
     "x-http-method",
     "x-method-override",
 ];
+/// The field of a form, or of a query, that does the same.
+const FIELD: &str = "_method";
 
-/// The method, then those that its fields say.
+/// The method, then those that fields and the query say.
 pub fn methods_of(parts: &Parts) -> Vec<Method> {
-    let overriding = OVERRIDING
+    let fields = OVERRIDING
         .iter()
         .flat_map(|name| parts.headers.get_all(*name));
-    let overriding = overriding.filter_map(|method| parse(method.as_bytes()));
+    let by_fields = fields.filter_map(|method| parse(method.as_bytes()));
     std::iter::once(parts.method.clone())
-        .chain(overriding)
+        .chain(by_fields)
+        .chain(of_query(parts.uri.query()))
+        .collect()
+}
+
+/// Whether a GET or HEAD may be something else to the app.
+pub fn is_disguised(context: &RequestContext) -> bool {
+    let may_be = context.present.has(Present::TARGET) || context.parts.uri.query().is_some();
+    let reads = [Method::GET, Method::HEAD];
+    may_be
+        && methods_of(&context.parts)
+            .iter()
+            .any(|method| !reads.contains(method))
+}
+
+/// Whether a form in the body may put another method in the place of POST.
+pub fn may_be_in_form(parts: &Parts) -> bool {
+    parts.method == Method::POST && Form::of(&parts.headers).is_some()
+}
+
+/// The methods that a form says; `None`: it could not be read, so that it may say any.
+pub fn of_form(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method>> {
+    if !may_be_in_form(parts) {
+        return Some(Vec::new());
+    }
+    let mut methods = Vec::new();
+    for member in json::members(body, &[FIELD.to_owned()], Lists::Each) {
+        match member {
+            Member::One(value) => methods.extend(parse(json::text(value).as_bytes())),
+            Member::Absent => {}
+            Member::Composite | Member::Unknown => return None,
+        }
+    }
+    Some(methods)
+}
+
+fn of_query(query: Option<&str>) -> Vec<Method> {
+    let Some(query) = query.filter(|query| query.contains(FIELD) || query.contains('%')) else {
+        return Vec::new();
+    };
+    let fields = form_urlencoded::parse(query.as_bytes());
+    let fields = fields.filter(|(name, _)| name == FIELD);
+    fields
+        .filter_map(|(_, method)| parse(method.as_bytes()))
         .collect()
 }
 

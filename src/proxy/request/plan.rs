@@ -10,9 +10,8 @@ use http::{HeaderMap, Method, Version};
 use serde_json::Value;
 
 use super::context::RequestContext;
-use super::methods::methods_of;
 use super::present::Present;
-use super::{overrides, variables};
+use super::{methods, overrides, variables};
 use crate::auth::Verdict;
 use crate::config::{
     ClientCacheControl, EncodedSlash, JwtSource, PurgeRule, Require, Route, Settings, Unmatched,
@@ -111,10 +110,13 @@ pub fn directives_under(
 pub struct Effects {
     /// The route of the same path, for the log.
     pub rule: Option<usize>,
-    /// The rules that name its method and path, as indexes into `config.purges`.
+    /// The rules that name its path, and its method or one that a form in its body may put in its place, as
+    /// indexes into `config.purges`.
     pub purges: Vec<usize>,
     /// Whether any of them reads the request's body.
     pub reads_body: bool,
+    /// Whether any of them reads what is stored for its own URL.
+    pub reads_before: bool,
     /// Whether any of them reads the answer's body.
     pub reads_response: bool,
     /// Whether a template reads who asks, by the check of `[auth]`.
@@ -134,6 +136,9 @@ pub fn plan(context: &RequestContext) -> Plan {
     }
     if parts.method != Method::GET && parts.method != Method::HEAD {
         return plan_write(context, rule);
+    }
+    if methods::is_disguised(context) {
+        return plan_disguised(context, rule);
     }
     let params = matched.map(|(_, params)| params).unwrap_or_default();
     let lookup = match find_obstacle(context, rule) {
@@ -156,7 +161,7 @@ pub fn find_wanting(context: &RequestContext, plan: &Plan) -> Option<Wanting> {
             *reason == Reason::Unauthenticated && is_about_asker(context.live.rule(*rule))
         }
         Plan::Write(effects) => effects.reads_auth,
-        Plan::Cache(_) | Plan::Purge | Plan::Upgrade { .. } => false,
+        Plan::Cache(_) | Plan::Upgrade { .. } | Plan::Purge => false,
     };
     wants_asker.then_some(Wanting::Asker)
 }
@@ -316,6 +321,14 @@ fn reason_for_missing(context: &RequestContext, variable: &Source) -> Reason {
     }
 }
 
+/// The key under which a GET with the fields of this request would be looked up.
+pub fn key_of_read(context: &RequestContext) -> Option<String> {
+    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    let (rule, params) = matched.unzip();
+    let lookup = look_up(context, rule, &params.unwrap_or_default());
+    lookup.ok().map(|lookup| lookup.key.text)
+}
+
 /// For what is said of an answer though its request is not looked up: as the rule would, under no key.
 pub fn look_up_anyway(context: &RequestContext, rule: Option<usize>) -> Lookup {
     let Rule {
@@ -339,17 +352,26 @@ pub fn look_up_anyway(context: &RequestContext, rule: Option<usize>) -> Lookup {
 /// Longer keys cost more to index than their answers save.
 pub const MAX_KEY: usize = 4096;
 
+/// What says GET and may be a write to the app: never answered from the store, and purging as the write would.
+fn plan_disguised(context: &RequestContext, rule: Option<usize>) -> Plan {
+    match (plan_write(context, rule), find_obstacle(context, rule)) {
+        (Plan::Pass { rule, .. }, Some(reason)) => Plan::Pass { rule, reason },
+        (plan, _) => plan,
+    }
+}
+
 fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
     let paths = &context.live.config.upstream.paths;
     let readings = paths.readings_of_write(context.parts.uri.path());
-    let methods = methods_of(&context.parts);
+    let methods = methods::methods_of(&context.parts);
+    let by_form = methods::may_be_in_form(&context.parts);
     let purges: Vec<usize> = context
         .live
         .config
         .purges
         .iter()
         .enumerate()
-        .filter(|(_, purge)| methods.iter().any(|method| purge.methods.contains(method)))
+        .filter(|(_, purge)| by_form || methods.iter().any(|method| purge.methods.contains(method)))
         .filter(|(_, purge)| readings.iter().any(|path| purge.matcher.at(path).is_some()))
         .map(|(index, _)| index)
         .collect();
@@ -365,7 +387,8 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
         .collect();
     Plan::Write(Effects {
         rule,
-        reads_body: rules.iter().any(|rule| rule.reads_body()),
+        reads_body: rules.iter().any(|rule| by_form || rule.reads_body()),
+        reads_before: rules.iter().any(|rule| rule.reads_before()),
         reads_response: rules.iter().any(|rule| rule.reads_response()),
         reads_auth: rules
             .iter()

@@ -3,19 +3,49 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::Value;
 
 use super::context::RequestContext;
+use crate::content_coding;
+use crate::http_cache::Stored;
+use crate::http_cache::vary::is_coded;
 use crate::live::Live;
 use crate::routes::matcher::Params;
-use crate::routes::{Scope, json};
+use crate::routes::{Form, Scope, json};
 
 /// The JSON document of an answer for its tags; `None` if it is none, so that its variables are absent. Of one
 /// that is not here, or over `cap`, nothing is known.
-pub(in crate::proxy) fn read_tagged_json(body: Option<&[u8]>, cap: usize) -> Option<Value> {
+fn read_tagged_json(body: Option<&[u8]>, cap: usize) -> Option<Value> {
     match body.filter(|body| body.len() <= cap) {
         Some(body) => json::parse(body).map(|document| document.value),
         None => Some(json::unknown()),
+    }
+}
+
+/// The JSON document of something stored, of which a part, or what cannot be read, is nothing known; `None`: it is
+/// none.
+pub(in crate::proxy) fn read_stored(stored: &Stored, body: &Bytes, cap: usize) -> Option<Value> {
+    let is_whole = stored.part.is_none();
+    if is_whole && is_coded(&stored.headers) {
+        let decoded = content_coding::decode(&stored.headers, body, cap);
+        return read_tagged_json(decoded.as_deref(), cap);
+    }
+    read_tagged_json(is_whole.then_some(body), cap)
+}
+
+/// The document in the body of a write: the fields of a form, or JSON as [`read_json`] has it.
+pub(in crate::proxy) fn read_body(
+    headers: &HeaderMap,
+    body: Option<&[u8]>,
+    cap: usize,
+) -> Option<Value> {
+    // Out of a coded one some form may be read, and not that of the app.
+    let body = body.filter(|body| body.len() <= cap && !is_coded(headers));
+    match (Form::of(headers), body.filter(|body| !body.is_empty())) {
+        (Some(form), Some(body)) => Some(form.read(body)),
+        _ => read_json(body, cap),
     }
 }
 
@@ -55,6 +85,7 @@ pub fn template_scope<'a>(
         auth: context.auth_document(),
         body: None,
         response: None,
+        before: None,
     }
 }
 

@@ -23,6 +23,8 @@ pub struct TemplateBodies<'a> {
     pub body: Option<&'a Value>,
     /// The response's.
     pub answer: Option<&'a Value>,
+    /// What was stored for the target before.
+    pub before: Option<&'a Value>,
 }
 
 /// What a template with an absent variable covers.
@@ -62,6 +64,7 @@ pub fn bind(
         let mut scope = template_scope(context, &matched.params, claims.as_deref());
         scope.body = bodies.body;
         scope.response = bodies.answer;
+        scope.before = bodies.before;
         let mut read = BoundRule::default();
         purges.push(Purge {
             kind: rule.kind,

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use super::effects::TemplateBodies;
 use crate::config::PurgeRule;
 use crate::proxy::request::context::RequestContext;
-use crate::proxy::request::methods::methods_of;
+use crate::proxy::request::methods;
 use crate::proxy::request::plan::Effects;
 use crate::proxy::request::variables::template_scope;
 
@@ -14,7 +14,7 @@ use crate::proxy::request::variables::template_scope;
 pub struct Judgement {
     /// The purge rules to carry out, as indexes into `config.purges`.
     pub rules: Vec<usize>,
-    /// Rules whose conditions do not hold.
+    /// Rules of its method and path whose conditions do not hold, or that are for other answers.
     pub others: Vec<usize>,
     /// Whether the target is invalidated, too (RFC 9111 §4.4).
     pub is_write: bool,
@@ -30,17 +30,33 @@ pub fn judge(
     bodies: TemplateBodies<'_>,
     status: Option<StatusCode>,
 ) -> Judgement {
-    let methods = methods_of(&context.parts);
+    let purges = &context.live.config.purges;
+    let mut methods = methods::methods_of(&context.parts);
+    let by_form = methods::of_form(&context.parts, bodies.body);
+    let may_be_any = by_form.is_none();
+    methods.extend(by_form.unwrap_or_default());
+    let is_of_method = |index: &&usize| {
+        let named = &purges[**index].methods;
+        may_be_any || methods.iter().any(|method| named.contains(method))
+    };
+    let named: Vec<usize> = effects
+        .purges
+        .iter()
+        .filter(is_of_method)
+        .copied()
+        .collect();
     let holds = |index: &usize| holds(context, &methods, *index, bodies);
-    let (holding, others): (Vec<usize>, Vec<usize>) = effects.purges.iter().partition(|i| holds(i));
-    let may_be_none = !effects.purges.is_empty() && methods.iter().all(|m| m == Method::POST);
+    let may_be_none = !may_be_any && !named.is_empty() && methods.iter().all(|m| m == Method::POST);
+    let (holding, mut others): (Vec<usize>, Vec<usize>) = named.into_iter().partition(holds);
+    let is_write = !holding.is_empty() || !may_be_none;
+    let (rules, of_other_answers): (Vec<usize>, Vec<usize>) = holding
+        .into_iter()
+        .partition(|index| counts(&purges[*index], status));
+    others.extend(of_other_answers);
     Judgement {
-        is_write: !holding.is_empty() || !may_be_none,
-        rules: holding
-            .into_iter()
-            .filter(|index| counts(&context.live.config.purges[*index], status))
-            .collect(),
+        rules,
         others,
+        is_write,
     }
 }
 

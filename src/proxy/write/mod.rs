@@ -1,10 +1,11 @@
 //! Writes: forwarded, and what they made stale is purged before their answer leaves (promise I2).
 
 mod answer_body;
-mod companions;
+mod before;
 pub mod effects;
 pub mod judge;
 pub(super) mod purge_method;
+mod stale;
 mod uncovered;
 
 use std::future::Future;
@@ -14,9 +15,9 @@ use std::time::Duration;
 
 use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use prometheus::IntCounterVec;
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::cache::Cache;
@@ -25,15 +26,14 @@ use super::forward::{expect, outgoing};
 use super::outcome::{Outcome, text};
 use super::request::context::RequestContext;
 use super::request::plan::Effects;
-use super::request::variables;
 use crate::body::{Body, Copy, Progress};
 use crate::drain::Drain;
 use crate::http_cache::cache_status::WritePurge;
 use crate::http_cache::{Reason, remove};
-use crate::routes::{Pattern, Purge, Purges};
+use crate::routes::{Pattern, Purges};
 use crate::store::Purged;
 use crate::upstream::{Arriving, UpstreamError};
-use effects::{MissingVariable, TemplateBodies};
+use stale::Known;
 
 /// After its client was told of a timeout, the longest wait for the app to say how a write ended.
 const LATE: Duration = Duration::from_secs(600);
@@ -77,6 +77,7 @@ pub(super) async fn forward(
         copy: None,
         progress: Progress::default(),
         companions: Vec::new(),
+        before: None,
         redis_is_late: false,
     };
     tokio::spawn(write.run(body, reply));
@@ -102,6 +103,8 @@ struct Write {
     progress: Progress,
     /// Tags of the groups that the target was in when the write came (RFC 9875 §2.2.1).
     companions: Vec<Pattern>,
+    /// What was stored for the target when the write came, if a rule reads it.
+    before: Option<Value>,
     /// Whether Redis was waited for in vain when it was asked for them.
     redis_is_late: bool,
 }
@@ -127,10 +130,16 @@ impl Write {
                 () = self.drain.forced() => Err(UpstreamError::Timeout(upstream.timeout())),
             }
         });
+        let came = self.cache.clock.now();
+        let held = before::in_memory(&self.cache, &context, &self.effects);
         // Looked up beside the app's own work, so that it costs the client no time.
-        let companions = companions::in_redis(&self.cache, &context);
-        let (answer, looked) = tokio::join!(answer, companions);
-        (self.companions, self.redis_is_late) = looked;
+        let looking = before::in_redis(&self.cache, &context, &self.effects);
+        let (looked, answer) = tokio::join!(looking, answer);
+        self.companions = looked.companions(&context);
+        self.redis_is_late = looked.redis_is_late;
+        if self.effects.reads_before {
+            self.before = Some(held.and(looked).document(&self.cache, &context, came));
+        }
         match answer {
             Ok(response) => {
                 let response = expectation.answered(passed_on(response, upstream));
@@ -168,10 +177,12 @@ impl Write {
                     }
                 }
             }
-            rules = self.purge(&mut purges, received, Some((status, response.headers())));
-            if self.effects.purges.is_empty() && !is_named {
+            let answer = Some((status, response.headers()));
+            let judgement = self.known().purge(&mut purges, received, answer);
+            if judgement.rules.is_empty() && judgement.others.is_empty() && !is_named {
                 uncovered::note(&self.context, &self.cache.metrics);
             }
+            rules = judgement.rules;
         }
         let is_empty = purges.is_empty();
         let done = self.carry_out(purges, &rules).await;
@@ -187,7 +198,7 @@ impl Write {
     async fn unanswered(&self, error: &UpstreamError) {
         if !error.unsent() && self.progress.is_whole() {
             let mut purges = Purges::default();
-            let rules = self.purge(&mut purges, None, None);
+            let rules = self.known().purge(&mut purges, None, None).rules;
             self.carry_out(purges, &rules).await;
         }
     }
@@ -206,7 +217,7 @@ impl Write {
             return;
         }
         let mut purges = Purges::default();
-        let rules = self.purge(&mut purges, None, None);
+        let rules = self.known().purge(&mut purges, None, None).rules;
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
             purges.hard.tags.extend(groups);
@@ -215,70 +226,16 @@ impl Write {
         self.carry_out(purges, &rules).await;
     }
 
-    /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
-    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1). The target is removed whatever the rules say of it:
-    /// what §4.4 invalidates is not served before the app has confirmed it. Returns the rules.
-    fn purge(
-        &self,
-        purges: &mut Purges,
-        received: Option<Vec<u8>>,
-        answer: Option<(StatusCode, &HeaderMap)>,
-    ) -> Vec<usize> {
-        let cap = self.context.live.config.defaults.max_variables;
-        let json = |bytes: Option<Vec<u8>>| variables::read_json(bytes.as_deref(), cap);
-        let sent = self.copy.as_ref().and_then(Copy::copied);
-        let (body, received) = (json(sent), json(received));
-        let bodies = TemplateBodies {
-            body: body.as_ref(),
-            answer: received.as_ref(),
-        };
-        let (status, fields) = answer.unzip();
-        let judgement = judge::judge(&self.context, &self.effects, bodies, status);
-        for index in &judgement.rules {
-            purges.absorb(self.bind(*index, bodies));
+    fn known(&self) -> Known<'_> {
+        Known {
+            cache: &self.cache,
+            context: &self.context,
+            effects: &self.effects,
+            copy: self.copy.as_ref(),
+            progress: &self.progress,
+            companions: &self.companions,
+            before: self.before.as_ref(),
         }
-        if !judgement.is_write {
-            return judgement.rules;
-        }
-        let status = status.unwrap_or(StatusCode::OK);
-        let invalidated = effects::invalidated(&self.context, status, fields);
-        if !invalidated.is_empty() {
-            let tags = &mut purges.hard.tags;
-            tags.extend(self.companions.iter().cloned());
-            tags.extend(companions::in_memory(&self.cache, &self.context));
-        }
-        purges.hard.keys.extend(invalidated);
-        judgement.rules
-    }
-
-    fn bind(&self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
-        let rule = self.context.live.config.purges[index].name.as_str();
-        // Half a request must not be a way to empty the store: it purges what it names, and no more.
-        let missing = if self.progress.broke() {
-            MissingVariable::Skipped
-        } else {
-            MissingVariable::MatchesAny
-        };
-        let bound = effects::bind(&self.context, index, bodies, missing);
-        let metrics = &self.cache.metrics;
-        metrics.purges.with_label_values(&[rule]).inc();
-        if bound.absent > 0 && missing == MissingVariable::MatchesAny {
-            let count = |counter: &IntCounterVec, by: usize| {
-                counter.with_label_values(&[rule]).inc_by(by as u64);
-            };
-            count(&metrics.purge_variables_absent, bound.absent);
-            count(&metrics.purge_lists_too_long, bound.too_many);
-            let path = self.context.parts.uri.path();
-            let (absent, too_long) = (bound.absent, bound.too_many);
-            tracing::info!(
-                rule,
-                absent,
-                too_long,
-                path,
-                "purge widened: variables absent from the write"
-            );
-        }
-        bound.purge
     }
 
     /// When the app may act on it once more, by these rules.

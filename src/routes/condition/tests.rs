@@ -35,6 +35,7 @@ fn verdict(pairs: &[(&str, &str)], body: Option<&Value>) -> (bool, bool) {
         spelling: None,
         body,
         response: Some(&response),
+        before: None,
     };
     let conditions = conditions(pairs);
     let methods = [Method::POST, Method::DELETE];

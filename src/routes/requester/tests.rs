@@ -130,6 +130,7 @@ fn key_of(
         auth: None,
         body: None,
         response: None,
+        before: None,
     };
     let key = template.render(&scope).ok()?;
     Some((key.text, key.form))

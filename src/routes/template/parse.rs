@@ -7,7 +7,7 @@ use super::super::json::EACH;
 use super::{Part, Site, Source};
 
 /// The sources and how each is written.
-const SOURCES: [(&str, &str); 10] = [
+const SOURCES: [(&str, &str); 11] = [
     ("path", "{path.NAME}"),
     ("query", "{query.NAME} or {query}"),
     ("header", "{header.NAME}"),
@@ -18,6 +18,7 @@ const SOURCES: [(&str, &str); 10] = [
     ("auth", "{auth.FIELD}"),
     ("body", "{body.FIELD} or {body.LIST[].FIELD}"),
     ("response", "{response.FIELD} or {response.LIST[].FIELD}"),
+    ("before", "{before.FIELD} or {before.LIST[].FIELD}"),
 ];
 
 /// Why a template could not be parsed; each says what to write instead. Positions count characters
@@ -249,6 +250,7 @@ fn parse_source(
         ("auth", Some(name)) => nested(name).map(Source::Auth),
         ("body", Some(_)) | ("body[]", _) => place(Source::Body),
         ("response", Some(_)) | ("response[]", _) => place(Source::Response),
+        ("before", Some(_)) | ("before[]", _) => place(Source::Before),
         _ => Err(match SOURCES.iter().find(|(source, _)| *source == kind) {
             Some((_, usage)) => bad(format!("write {usage}")),
             None => TemplateError::UnknownSource {
@@ -297,6 +299,9 @@ fn check_site(
     let reason = match (source, site) {
         (Source::Body(_), Site::RouteKey | Site::RouteTag) => {
             "a route answers GETs, which have no body; `body` is for [[purge]] rules"
+        }
+        (Source::Before(_), Site::RouteKey | Site::RouteTag) => {
+            "only a write has something before it; `before` is for [[purge]] rules"
         }
         (Source::Response(_), Site::RouteKey) => {
             "the key is needed before there is an answer; `response` is for tags and [[purge]] rules"

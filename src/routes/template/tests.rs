@@ -87,6 +87,7 @@ impl Request {
             auth: self.auth.as_ref(),
             body: self.body.as_ref(),
             response: None,
+            before: None,
         })
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn write_value(
         Source::Auth(names) => write_json(scope.auth, names, spelling, out),
         Source::Body(names) => write_json(scope.body, names, spelling, out),
         Source::Response(names) => write_json(scope.response, names, spelling, out),
+        Source::Before(names) => write_json(scope.before, names, spelling, out),
     }
 }
 

@@ -18,6 +18,12 @@ impl Template {
             .any(|source| matches!(source, Source::Response(_)))
     }
 
+    /// Whether any source is of what was stored before a write.
+    pub fn reads_before(&self) -> bool {
+        self.sources()
+            .any(|source| matches!(source, Source::Before(_)))
+    }
+
     /// Whether any source is of the request's body.
     pub fn reads_body(&self) -> bool {
         self.sources()

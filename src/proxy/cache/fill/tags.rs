@@ -4,9 +4,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::content_coding;
 use crate::entry::Variant;
-use crate::http_cache::vary::is_coded;
 use crate::http_cache::{Reason, Stored, groups, tag_fields};
 use crate::proxy::cache::request::CacheRequestRef;
 use crate::proxy::request::variables;
@@ -27,12 +25,7 @@ pub(super) fn read_document(
         return None;
     }
     let max = request.context.live.config.defaults.max_variables;
-    let is_whole = stored.part.is_none();
-    if is_whole && is_coded(&stored.headers) {
-        let decoded = content_coding::decode(&stored.headers, body, max);
-        return variables::read_tagged_json(decoded.as_deref(), max);
-    }
-    variables::read_tagged_json(is_whole.then_some(body), max)
+    variables::read_stored(stored, body, max)
 }
 
 /// The rule's tags for an answer with this document; `Err` if one cannot be rendered, or they are too many: it

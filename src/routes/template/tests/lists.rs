@@ -133,6 +133,11 @@ fn how_lists_are_written() {
         ("{body.0.id}", Site::Purge, "write items[]"),
         ("{response.*}", Site::RouteTag, "write items[]"),
         ("{response.[].id}", Site::RouteTag, "is empty"),
+        (
+            "{before.id}",
+            Site::RouteTag,
+            "only a write has something before it",
+        ),
         ("{response[]}", Site::RouteKey, "`response` is for tags"),
         (
             "{jwt.roles[]}",

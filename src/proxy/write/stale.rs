@@ -1,0 +1,105 @@
+//! All that a write makes stale, as far as both sides are known.
+
+use http::{HeaderMap, StatusCode};
+use prometheus::IntCounterVec;
+use serde_json::Value;
+
+use super::effects::{MissingVariable, TemplateBodies};
+use super::judge::{self, Judgement};
+use super::{before, effects};
+use crate::body::{Copy, Progress};
+use crate::proxy::cache::Cache;
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::plan::Effects;
+use crate::proxy::request::variables;
+use crate::routes::{Pattern, Purge, Purges};
+
+/// A write as far as it is known.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'w> {
+    pub(super) cache: &'w Cache,
+    pub(super) context: &'w RequestContext,
+    pub(super) effects: &'w Effects,
+    pub(super) copy: Option<&'w Copy>,
+    pub(super) progress: &'w Progress,
+    /// Tags of the groups that the target was in when the write came.
+    pub(super) companions: &'w [Pattern],
+    /// What was stored for the target then, if a rule reads it.
+    pub(super) before: Option<&'w Value>,
+}
+
+impl Known<'_> {
+    /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
+    /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1). The target is removed whatever the rules say of it:
+    /// what §4.4 invalidates is not served before the app has confirmed it.
+    pub(super) fn purge(
+        self,
+        purges: &mut Purges,
+        received: Option<Vec<u8>>,
+        answer: Option<(StatusCode, &HeaderMap)>,
+    ) -> Judgement {
+        let cap = self.context.live.config.defaults.max_variables;
+        let headers = &self.context.parts.headers;
+        let body = variables::read_body(headers, self.sent().as_deref(), cap);
+        let received = variables::read_json(received.as_deref(), cap);
+        let bodies = TemplateBodies {
+            body: body.as_ref(),
+            answer: received.as_ref(),
+            before: self.before,
+        };
+        let (status, fields) = answer.unzip();
+        let judgement = judge::judge(self.context, self.effects, bodies, status);
+        for index in &judgement.rules {
+            purges.absorb(self.bind(*index, bodies));
+        }
+        if !judgement.is_write {
+            return judgement;
+        }
+        let status = status.unwrap_or(StatusCode::OK);
+        let invalidated = effects::invalidated(self.context, status, fields);
+        if !invalidated.is_empty() {
+            let tags = &mut purges.hard.tags;
+            tags.extend(self.companions.iter().cloned());
+            tags.extend(before::companions_in_memory(self.cache, self.context));
+        }
+        purges.hard.keys.extend(invalidated);
+        judgement
+    }
+
+    /// The body that was sent; `None`: it is over the cap, or the app answered before it had all of it, and what it
+    /// may have read further is not known.
+    fn sent(self) -> Option<Vec<u8>> {
+        let copy = self.copy.filter(|_| self.progress.is_whole());
+        copy.and_then(Copy::copied)
+    }
+
+    fn bind(self, index: usize, bodies: TemplateBodies<'_>) -> Purge {
+        let rule = self.context.live.config.purges[index].name.as_str();
+        // Half a request must not be a way to empty the store: it purges what it names, and no more.
+        let missing = if self.progress.broke() {
+            MissingVariable::Skipped
+        } else {
+            MissingVariable::MatchesAny
+        };
+        let bound = effects::bind(self.context, index, bodies, missing);
+        let metrics = &self.cache.metrics;
+        metrics.purges.with_label_values(&[rule]).inc();
+        if bound.absent > 0 && missing == MissingVariable::MatchesAny {
+            let count = |counter: &IntCounterVec, by: usize| {
+                counter.with_label_values(&[rule]).inc_by(by as u64);
+            };
+            count(&metrics.purge_variables_absent, bound.absent);
+            count(&metrics.purge_lists_too_long, bound.too_many);
+            let path = self.context.parts.uri.path();
+            let (absent, too_long) = (bound.absent, bound.too_many);
+            tracing::info!(
+                rule,
+                absent,
+                too_long,
+                path,
+                "purge widened: variables absent from the write"
+            );
+        }
+        bound.purge
+    }
+}

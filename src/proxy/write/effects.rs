@@ -253,6 +253,7 @@ fn keys_of_target(context: &RequestContext, target: &str, asker: Asker) -> Vec<P
         scope.query = query.as_deref();
         if asker == Asker::Anyone {
             scope.headers = &nobody;
+            scope.auth = None;
         }
         if let Some(key) = template.of_uri(&scope, &identity)
             && !keys.contains(&key)

@@ -154,6 +154,7 @@ mod tests {
         tags.iter().map(|tag| &**tag).collect()
     }
 
+    /// RFC 9110 §5.6.1 separates by commas; these fields, which no RFC defines, by blanks as well or alone.
     #[test]
     fn each_field_has_its_separators() {
         #[rustfmt::skip]

@@ -1,6 +1,7 @@
 //! Who is answered from the store, and with what.
 
 use super::{CHECK, CONFIG, get, hit, says, session_app};
+use crate::support::Gate;
 use crate::support::app::Answer;
 use crate::support::client::Fields;
 use crate::support::sidecar::Sidecar;
@@ -19,7 +20,7 @@ async fn each_person_has_what_is_theirs_and_is_asked_about_once() {
         assert_eq!(hit(&client, "/inquiries", sid).await.text(), text);
     }
     assert_eq!(app.count("/inquiries"), 3);
-    assert_eq!(app.count(CHECK), 3, "once for each");
+    assert_eq!(app.count(CHECK), 6, "once for each, and for what is stored");
     let check = app.last(CHECK);
     assert_eq!(check.header("cookie"), "sid=c");
     assert_eq!(check.header("accept"), "application/json");
@@ -62,8 +63,8 @@ async fn only_whoever_is_logged_in_gets_what_all_of_them_share() {
     }
     assert_eq!(
         app.count(CHECK),
-        4,
-        "a, b, and the two who brought something"
+        5,
+        "a, b, the two who brought something, and for what is stored"
     );
 }
 
@@ -111,7 +112,7 @@ async fn a_cookie_that_the_check_is_not_sent_counts_as_ever() {
     assert!(says(&reply, "identity"), "{}", reply.cache_status());
     let known = [("cookie", "_ga=1; sid=a; _gid=2")];
     assert!(client.get_with("/inquiries", &known).await.is_hit());
-    assert_eq!(app.count(CHECK), 1, "the same session");
+    assert_eq!(app.count(CHECK), 2, "the same session, and what is stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +146,7 @@ async fn the_check_itself_is_an_ordinary_request_to_clients() {
     let reply = get(&client, CHECK, "a").await;
     assert_eq!(reply.value()["role"], "admin");
     assert!(says(&reply, "no-rule"), "{}", reply.cache_status());
-    assert_eq!(app.count(CHECK), 2);
+    assert_eq!(app.count(CHECK), 3, "by the client, and for what is stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +170,7 @@ async fn a_crowd_with_one_session_costs_one_check() {
     for reply in asking {
         assert_eq!(reply.await.expect("it answers").text(), "for user 1, admin");
     }
-    assert_eq!(app.count(CHECK), 1);
+    assert_eq!(app.count(CHECK), 2, "and for what is stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,4 +211,66 @@ shared = true
         let reply = client.get_with("/board", fields).await;
         assert!(says(&reply, "unauthenticated"), "{}", reply.cache_status());
     }
+}
+
+/// The app has made somebody an admin, or a session another's, and no purge says so: what it answers is of the new role,
+/// while what is known of them is of the old one. Nobody of the old role may get it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_to_a_role_that_has_changed_is_nobodys() {
+    let (app, sessions) = session_app().await;
+    let sidecar = Sidecar::start(&app.url(), CONFIG);
+    let client = sidecar.client();
+    get(&client, "/inquiries", "b").await;
+    sidecar.fills_have_ended().await;
+    let become_admin = || {
+        let mut sessions = sessions.lock().expect("no test panics under it");
+        sessions.insert("b".to_owned(), (2, "admin"));
+    };
+    become_admin();
+    let of_b = get(&client, "/role", "b").await;
+    assert_eq!(of_b.text(), "for role admin");
+    sidecar.fills_have_ended().await;
+    let of_c = get(&client, "/role", "c").await;
+    assert_eq!(of_c.text(), "for role editor", "{}", of_c.cache_status());
+    assert_eq!(hit(&client, "/role", "b").await.text(), "for role admin");
+    assert_eq!(hit(&client, "/role", "a").await.text(), "for role admin");
+}
+
+/// As above, while another of the old role waits for that very answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_an_answer_to_a_role_that_has_changed_asks_again() {
+    let (app, sessions) = session_app().await;
+    let sidecar = Sidecar::start(&app.url(), CONFIG);
+    let client = sidecar.client();
+    for sid in ["b", "c"] {
+        get(&client, "/inquiries", sid).await;
+    }
+    sidecar.fills_have_ended().await;
+    let gate = Gate::new();
+    let (held, of) = (gate.clone(), sessions.clone());
+    app.on("GET", "/role", move |seen| {
+        super::answer(&of, seen).behind(&held)
+    });
+    sessions
+        .lock()
+        .expect("no test panics under it")
+        .insert("b".to_owned(), (2, "admin"));
+    let ask = |sid: &'static str| {
+        let client = client.clone();
+        tokio::spawn(async move { get(&client, "/role", sid).await })
+    };
+    let of_b = ask("b");
+    gate.reached(1).await;
+    let of_c = ask("c");
+    let admin = sidecar.admin();
+    crate::support::eventually("c waits", std::time::Duration::from_secs(30), || async {
+        let metrics = admin.get("/metrics").await;
+        let waits = "pannier_coalesced_waiters 1";
+        metrics.text().lines().any(|line| line == waits)
+    })
+    .await;
+    gate.open();
+    assert_eq!(of_b.await.expect("it answers").text(), "for role admin");
+    let of_c = of_c.await.expect("it answers");
+    assert_eq!(of_c.text(), "for role editor", "{}", of_c.cache_status());
 }

@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::proxy::outcome::Outcome;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
-use crate::proxy::wants::Sources;
+use crate::proxy::wants::{self, Sources};
 use crate::store::Store;
 
 /// What answering from the store takes: one for each worker.
@@ -143,6 +143,15 @@ impl<'r> CacheRequestRef<'r> {
         let (coherence, outage) = (self.coherence(), self.rule().settings.outage);
         let store = &self.cache.store;
         store.recall_unanswered(self.key(), coherence, outage, now)
+    }
+
+    /// Whether who asks is whom its key says, as far as that was found out by a check of `[auth]`: the app is asked once
+    /// more, since its answer is of the time after that check.
+    pub(super) async fn is_asker_confirmed(self) -> bool {
+        match self.context.asker {
+            Some(_) => Box::pin(wants::is_confirmed(&self.cache.sources, self.context)).await,
+            None => true,
+        }
     }
 
     /// Whether who asks may not be whom its key says: what was known of that has been purged since (promise I3).

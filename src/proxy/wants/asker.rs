@@ -30,6 +30,35 @@ pub fn recall(store: &Store, context: &RequestContext) -> Option<Asker> {
 
 /// Asks the app, or waits for the check that another request makes.
 pub(super) async fn find_out(sources: &Arc<Sources>, context: &RequestContext) -> Asker {
+    ask(sources, context, Joining::ChecksUnderWay).await
+}
+
+/// Whether the app still says what the request was planned by, so that what it has answered meanwhile was for the same
+/// person in the same role: a session may have become another's since, or a role have changed, without a word.
+pub(in crate::proxy) async fn is_confirmed(
+    sources: &Arc<Sources>,
+    context: &RequestContext,
+) -> bool {
+    let checked = context
+        .asker
+        .as_ref()
+        .filter(|asker| asker.digest.is_some());
+    match checked {
+        Some(asker) => ask(sources, context, Joining::Nobody).await.verdict == asker.verdict,
+        None => true,
+    }
+}
+
+/// Whose check may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joining {
+    /// Any that no purge has overtaken.
+    ChecksUnderWay,
+    /// None that has begun already.
+    Nobody,
+}
+
+async fn ask(sources: &Arc<Sources>, context: &RequestContext, joining: Joining) -> Asker {
     let since = sources.store.mark();
     let digest = context.credentials_digest();
     let (Some(digest), Some(auth)) = (digest, &context.live.config.auth) else {
@@ -41,7 +70,8 @@ pub(super) async fn find_out(sources: &Arc<Sources>, context: &RequestContext) -
         since,
     };
     // What was said before a purge is not for whoever comes after it.
-    let is_overtaken = |mark| sources.store.is_overtaken(&digest, mark);
+    let is_overtaken =
+        |mark| joining == Joining::Nobody || sources.store.is_overtaken(&digest, mark);
     let mut result = match sources
         .checks
         .enter(digest, since, auth.max_checks, is_overtaken)

@@ -7,6 +7,7 @@ mod check;
 mod checks;
 mod sources;
 
+pub(super) use asker::is_confirmed;
 pub use asker::recall as recall_asker;
 pub use checks::Checks;
 pub use sources::Sources;

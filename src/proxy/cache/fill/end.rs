@@ -108,8 +108,11 @@ impl Fill {
             FillEnd::Unstorable(variant, reason) => {
                 // Without Redis every purge is this process's own, and nobody joins a fill that one covers.
                 let shared = self.request.cache.store.is_shared();
-                let ready = self.ready(variant, (!shared).then(Instant::now));
-                self.settle(Some(reason), ready, None).await;
+                let result = match self.request.by_ref().is_asker_confirmed().await {
+                    true => self.ready(variant, (!shared).then(Instant::now)),
+                    false => FillResult::Again,
+                };
+                self.settle(Some(reason), result, None).await;
             }
             FillEnd::Unwanted => {
                 self.settle(Some(Reason::Unwanted), FillResult::Again, None)
@@ -145,14 +148,16 @@ impl Fill {
         let (coherence, since) = (request.coherence(), ticket.mark());
         // The client waits for Redis only where nothing but Redis can hold it.
         let (length, tags) = (variant.body.len(), Tags::Known(&variant.tags));
-        let is_overtaken = request.is_asker_overtaken();
-        if store.is_shared()
+        let mut is_overtaken = request.is_asker_overtaken();
+        let asker_is_asked_again = request.context.asker.is_some();
+        if (store.is_shared() || asker_is_asked_again)
             && !is_overtaken
             && store.expects_to_keep(&ticket, length, tags, coherence)
             && let Some(answer) = self.whole.take()
         {
             reply(&mut self.client, answer.known(Ok(())));
         }
+        is_overtaken |= !request.is_asker_confirmed().await;
         let outage = request.rule().settings.outage;
         let stored = match is_overtaken {
             true => {
@@ -172,6 +177,10 @@ impl Fill {
             if matches!(reason, Reason::Fenced | Reason::LeaseLost) {
                 self.note(Memo::Overtaken);
             }
+        }
+        if is_overtaken {
+            // It may be another's, or of another role than the key says.
+            return self.tell_waiters(FillResult::Again);
         }
         // Nobody joins a fill that a purge covers which is known here. Without Redis there are no others; with
         // it, what takes a lease is told at once, and purges by tag are told with the answer to the store alone.

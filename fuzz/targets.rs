@@ -180,11 +180,12 @@ pub(crate) fn template(data: &[u8]) {
         params: &[("id", path)],
         claims: None,
         auth: None,
+        body_digest: None,
         body: None,
         response: None,
         before: None,
     };
-    for site in [Site::RouteKey, Site::RouteTag, Site::Purge] {
+    for site in [Site::RouteKey, Site::TagWithBody, Site::Purge] {
         let Ok(template) = Template::parse(template, site, &["id".to_owned()]) else {
             continue;
         };

@@ -1,12 +1,13 @@
 //! Bodies: whole from the store, or streamed; never gathered here.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -149,6 +150,79 @@ impl Streamed {
             Some(Err(_)) => {}
         }
         Poll::Ready(frame)
+    }
+}
+
+/// The body of a message that has arrived, as far as it was read.
+#[derive(Debug)]
+pub enum Received {
+    /// Nothing of it.
+    Unread(Incoming),
+    /// All of it, which had no trailers.
+    Whole(Bytes),
+    /// Its beginning.
+    Begun(Begun),
+}
+
+/// A body whose beginning was read: that again, and then the rest.
+#[derive(Debug)]
+pub struct Begun {
+    read: VecDeque<Result<Frame<Bytes>, BoxError>>,
+    rest: Timed,
+}
+
+impl Received {
+    /// Whether there is none, or nothing of it left.
+    pub fn is_end_stream(&self) -> bool {
+        match self {
+            Received::Unread(body) => body.is_end_stream(),
+            Received::Whole(bytes) => bytes.is_empty(),
+            Received::Begun(_) => false,
+        }
+    }
+}
+
+impl Begun {
+    /// Reads all of `body`, unless it breaks, has trailers, or is longer than `fits` says of the length so far.
+    pub async fn read_whole(
+        mut body: Timed,
+        mut fits: impl FnMut(usize) -> bool,
+    ) -> Result<Bytes, Begun> {
+        let mut gathered = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let piece = frame.as_ref().ok().and_then(Frame::data_ref);
+            match piece {
+                Some(piece) if fits(gathered.len() + piece.len()) => {
+                    gathered.extend_from_slice(piece);
+                }
+                _ => {
+                    return Err(Begun {
+                        read: VecDeque::from([Ok(Frame::data(gathered.freeze())), frame]),
+                        rest: body,
+                    });
+                }
+            }
+        }
+        Ok(gathered.freeze())
+    }
+}
+
+impl HttpBody for Begun {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.read.pop_front() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_empty() && self.rest.is_end_stream()
     }
 }
 

@@ -47,6 +47,9 @@
 //!    has come between (the [`store::Fence`]). However a fill ends, it comes to one `FillEnd` and leaves by
 //!    one exit (`proxy/cache/fill/end.rs`), which tells those who wait, counts and settles its ticket.
 //!
+//! A POST or QUERY that its route answers by the body waits for that first (`proxy/wants`), and goes the same way then,
+//! under a key that stands for the body. What may be a write is one ([`proxy::request::reads`]).
+//!
 //! # Where new things go
 //!
 //! | what | where |

@@ -1,5 +1,6 @@
 //! `pannier explain` for what is stored: told by a running sidecar, or read from Redis.
 
+mod by_body;
 mod first_hit;
 mod log;
 

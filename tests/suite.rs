@@ -32,6 +32,7 @@ mod privacy;
 mod proxying;
 mod purge_methods;
 mod purging;
+mod reads_by_body;
 mod real_apps;
 mod redis_trouble;
 mod reliability;

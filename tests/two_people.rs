@@ -85,14 +85,20 @@ encodings = ["gzip"]
 path = "/checked/{id}"
 key = "checked:{path.id}:{auth.id}"
 [[route]]
+path = "/posted/{id}"
+methods = ["POST"]
+key = "posted:{path.id}:{cookie.session}:{body}"
+[[route]]
 path = "/me"
 key = "me:{cookie.session}"
 [[purge]]
+methods = ["PUT"]
 path = "/{kind}/{id}"
 keys = ["{path.kind}:{path.id}:*"]
 "#;
 
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 16] = [
+    "/posted/{}",
     "/checked/{}",
     "/nobody/{}",
     "/cookie/{}",
@@ -184,6 +190,7 @@ async fn ask(client: &Client, rng: &mut Rng, nth: usize) -> bool {
     let method = match rng.u8(..40) {
         0 => "PUT",
         1 => "HEAD",
+        _ if path.starts_with("/posted") => "POST",
         _ => "GET",
     };
     let mut request = client.request(method, &path);
@@ -234,7 +241,10 @@ fn fields(rng: &mut Rng, path: &str) -> Vec<(&'static str, String)> {
         true => rules.iter().any(|rule| path[1..].starts_with(rule)),
         false => rng.u8(..100) < chance,
     };
-    if sends(&["cookie", "default", "me", "ME", "all", "checked"], 50) {
+    if sends(
+        &["cookie", "default", "me", "ME", "all", "checked", "posted"],
+        50,
+    ) {
         cookies.push(format!("session={name}"));
     }
     if sends(&["all"], 10) {

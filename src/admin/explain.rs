@@ -19,6 +19,7 @@ use crate::proxy::recall_asker;
 use crate::proxy::request::admit;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Plan};
+use crate::proxy::request::whole_body;
 use crate::store::Store;
 
 pub use account::{Account, HeldAccount, Planned, Tier, VariantAccount};
@@ -34,6 +35,9 @@ pub struct Wanted {
     pub target: String,
     /// Name and value of each field, `Host` among them.
     pub headers: Vec<(String, String)>,
+    /// The body, for a route that answers by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 impl Wanted {
@@ -67,7 +71,11 @@ pub(super) fn parse(body: &[u8], live: Arc<Live>) -> Result<RequestContext, Refu
     let mut parts = wanted.parts().map_err(Refusal::Malformed)?;
     let admitted =
         admit::admit(&mut parts).map_err(|refusal| Refusal::Malformed(refusal.why.into()))?;
-    Ok(RequestContext::unsent(live, parts, admitted))
+    let mut asked = RequestContext::unsent(live, parts, admitted);
+    if let Some(body) = wanted.body {
+        whole_body::note(&mut asked, body.into());
+    }
+    Ok(asked)
 }
 
 /// Adds who asks, if this sidecar knows: the app is not asked.

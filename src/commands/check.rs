@@ -7,6 +7,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use http::Method;
+
 use crate::config::{Config, Env, Loaded, show_duration};
 use crate::descriptors::Descriptors;
 use crate::routes::find_confusable;
@@ -72,7 +74,7 @@ fn report(loaded: &Loaded, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     print_table(
         out,
-        ["route", "path", "key", "ttl", "priority"],
+        ["route", "methods", "path", "key", "ttl", "priority"],
         route_rows(config),
     )?;
     print_table(
@@ -115,12 +117,12 @@ fn print_audiences(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
              should the app answer them differently"
         )?;
     }
-    let paths: Vec<&str> = config
-        .routes
-        .iter()
-        .map(|route| route.path.as_str())
+    let paths = config.routes.iter().enumerate();
+    let paths = paths.filter(|(_, route)| route.methods.contains(&Method::GET));
+    let paths: Vec<(usize, &str)> = paths
+        .map(|(index, route)| (index, route.path.as_str()))
         .collect();
-    for (taken, meant) in find_confusable(&paths, &config.matcher) {
+    for (taken, meant) in find_confusable(&paths, config.matcher.of_get()) {
         let (taken, meant) = (&config.routes[taken], &config.routes[meant]);
         writeln!(
             out,
@@ -131,7 +133,7 @@ fn print_audiences(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn route_rows(config: &Config) -> Vec<[String; 5]> {
+fn route_rows(config: &Config) -> Vec<[String; 6]> {
     let row = |route: &crate::config::Route| {
         let ttl = route
             .settings
@@ -143,8 +145,10 @@ fn route_rows(config: &Config) -> Vec<[String; 5]> {
             true => ttl,
             false => "off".to_owned(),
         };
+        let methods: Vec<&str> = route.methods.iter().map(|method| method.as_str()).collect();
         [
             route.name.clone(),
+            methods.join(" "),
             route.path.clone(),
             route.key_text.clone(),
             ttl,
@@ -169,15 +173,15 @@ fn purge_rows(config: &Config) -> Vec<[String; 5]> {
 }
 
 /// Columns as wide as their widest cell; nothing without rows.
-fn print_table(
+fn print_table<const COLUMNS: usize>(
     out: &mut dyn Write,
-    header: [&str; 5],
-    rows: Vec<[String; 5]>,
+    header: [&str; COLUMNS],
+    rows: Vec<[String; COLUMNS]>,
 ) -> anyhow::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let widths: [usize; 5] = std::array::from_fn(|column| {
+    let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([header[column].len()]).max().unwrap_or(0)
     });
@@ -230,9 +234,9 @@ mod tests {
 ok: 2 routes, 1 purge rule
 no [redis]: memory only
 
-route  path         key          ttl    priority
-user   /users/{id}  user         1m30s  medium
-off    /off         {host}{uri}  off    medium
+route  methods  path         key          ttl    priority
+user   GET      /users/{id}  user         1m30s  medium
+off    GET      /off         {host}{uri}  off    medium
 
 purge    methods                path         keys   tags
 written  POST PUT PATCH DELETE  /users/{id}  user*

@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::proxy::obstacles::{self, Obstacle};
 use crate::proxy::request::admit;
 use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::whole_body;
 use crate::routes::Form;
 use crate::routes::json::Document;
 use plan::Explanation;
@@ -50,10 +51,15 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
     let live = Arc::new(Live::new(config, source, &Metrics::new(), &in_flight)?);
     let report = match admit::admit(&mut parts) {
         Ok(admitted) => {
-            let asked = RequestContext::unsent(live, parts, admitted);
+            let mut asked = RequestContext::unsent(live, parts, admitted);
+            if let Some(body) = &wanted.body {
+                whole_body::note(&mut asked, body.clone().into());
+            }
             let body = match (Form::of(&asked.parts.headers), &args.body) {
                 (Some(form), Some(text)) => Some(form.read(text.as_bytes())),
-                _ => parse_json(&args.body, "--body")?,
+                (None, Some(_)) => parse_json(&args.body, "--body")?,
+                // Of a command it may be anything.
+                (_, None) => asked.sent.as_whole().and_then(|body| body.document.clone()),
             };
             let explanation = Explanation {
                 in_the_way: obstacles::of_request(&asked),
@@ -126,11 +132,18 @@ fn read_request(args: &cli::Explain) -> anyhow::Result<Wanted> {
             .map_or("localhost", |authority| authority.as_str());
         headers.push(("host".to_owned(), host.to_owned()));
     }
+    let body = args.body.clone();
+    let body = body.or_else(|| from_curl.as_ref().and_then(|curl| curl.body.clone()));
+    let names_kind = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
+    if body.is_some() && !headers.iter().any(names_kind) {
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
     let target = uri.path_and_query();
     Ok(Wanted {
         method: method.to_owned(),
         target: target.map_or("/", |target| target.as_str()).to_owned(),
         headers,
+        body,
     })
 }
 

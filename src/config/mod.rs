@@ -42,9 +42,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
-use crate::routes::{
-    CheckedCredentials, Conditions, IgnoreQuery, KeyedCredentials, LenientMatcher,
-};
+use crate::routes::{CheckedCredentials, Conditions, IgnoreQuery, KeyedCredentials, RouteMatcher};
 use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
 /// A config that cannot be wrong.
@@ -72,10 +70,8 @@ pub struct Config {
     pub log: Log,
     /// The `[[route]]` tables, in file order.
     pub routes: Vec<Route>,
-    /// Path to index into `routes`.
-    pub matcher: Matcher<usize>,
-    /// What more lenient readings of a path fall under.
-    pub lenient: LenientMatcher,
+    /// Method and path to index into `routes`.
+    pub matcher: RouteMatcher,
     /// The `[[purge]]` tables, in file order. Every one that matches a write is carried out.
     pub purges: Vec<PurgeRule>,
 }
@@ -496,12 +492,18 @@ pub enum LogFormat {
 }
 
 /// One `[[route]]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// Unique; appears in `Cache-Status`, logs and labels.
     pub name: String,
     /// The path as written.
     pub path: String,
+    /// What it answers of GET (HEAD with it), POST and QUERY.
+    pub methods: Vec<Method>,
+    /// What a request must surely be, to be answered by it.
+    pub when: Conditions,
+    /// What a request must surely not be.
+    pub unless: Conditions,
     /// What to cache under.
     pub key: Template,
     /// `key` as written, or as the default is.
@@ -516,6 +518,18 @@ pub struct Route {
     pub shared_by: Vec<String>,
     /// Which of a requester's credentials `key` carries.
     pub credentials: KeyedCredentials,
+}
+
+impl Route {
+    /// Whether it answers requests of `method` by their bodies.
+    pub fn reads_body_of(&self, method: &Method) -> bool {
+        [Method::POST, Method::QUERY].contains(method) && self.methods.contains(method)
+    }
+
+    /// Whether it answers any requests by their bodies.
+    pub fn reads_bodies(&self) -> bool {
+        self.methods.iter().any(|method| self.reads_body_of(method))
+    }
 }
 
 /// `client_cache_control` of a rule: whether what a client says by `Cache-Control` or `Pragma` can make the app be

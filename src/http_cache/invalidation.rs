@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::origin::Origin;
 
 /// Methods registered as safe; all others, unknown ones above all, are not.
-const SAFE: [&str; 7] = [
-    "GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH",
+const SAFE: [&str; 8] = [
+    "GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "QUERY", "REPORT", "SEARCH",
 ];
 
 /// Whether `method` is known to be safe (RFC 9110 §9.2.1).

@@ -62,7 +62,7 @@ reasons! {
     Disabled = "disabled",
     /// The method is not GET or HEAD.
     Method = "method",
-    /// A GET with a body.
+    /// A GET with a body; or a body that the rule answers by, and that could not be read.
     RequestBody = "request-body",
     /// The path can be read in two ways.
     AmbiguousPath = "ambiguous-path",

@@ -12,7 +12,7 @@
 //! | [`request`] | what a request is: checked, its context, its plan |
 //! | `outcome` | how a request ended: counted, logged, named in `Cache-Status` |
 //! | `forward` | to the app and back: the exchange, passing through, upgrades |
-//! | `wants` | what a plan depends on, found out: who asks |
+//! | `wants` | what a plan depends on, found out: the body, who asks |
 //! | `cache` | answered from the store: looks, fills, those who wait |
 //! | [`write`](mod@write) | writes, and what they purge |
 //! | `worker` | what one runtime needs for all of these |
@@ -35,7 +35,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 
-use crate::body::Body;
+use crate::body::{Body, Received};
 use crate::config::Underscores;
 use crate::http_cache::Reason;
 use crate::live::Live;
@@ -46,6 +46,7 @@ use request::client::Client;
 use request::context::RequestContext;
 use request::forwarded;
 use request::plan::{self, Plan, Wanting};
+use request::sent_body::SentBody;
 
 use cache::MemoryLookup;
 pub use cache::{Cache, Flights, HeadCache};
@@ -88,6 +89,7 @@ pub fn handle<'a>(
         has_body: !body.is_end_stream(),
         arrived,
         interim: turn.as_ref().map(Turn::sink),
+        sent: SentBody::Unread,
         asker: None,
     };
     if max_forwards::ends_here(&context.parts) {
@@ -111,6 +113,7 @@ pub fn handle<'a>(
         return at_hand(outcome.finish(&worker.tally, &context));
     }
     let mut context = Arc::new(context);
+    let mut body = Received::Unread(body);
     Either::Right(Box::pin(async move {
         let _turn = turn;
         let (plan, memory) = loop {
@@ -120,7 +123,13 @@ pub fn handle<'a>(
                 // Boxed, so that a miss does not carry its size.
                 Step::Wants(wanting) => {
                     let context = Arc::get_mut(&mut context).expect("nobody else has it yet");
-                    Box::pin(wants::find_out(&worker.cache.sources, context, wanting)).await;
+                    Box::pin(wants::find_out(
+                        &worker.cache.sources,
+                        context,
+                        wanting,
+                        &mut body,
+                    ))
+                    .await;
                     step = plan_request(worker, context);
                 }
             }
@@ -184,7 +193,7 @@ async fn carry_out(
     context: &Arc<RequestContext>,
     plan: Plan,
     memory: MemoryLookup,
-    body: Incoming,
+    body: Received,
     client: &Client,
 ) -> Outcome {
     match plan {

@@ -9,48 +9,50 @@ use super::matcher::Matcher;
 
 /// The rules of a config by what lenient apps take their paths for.
 #[derive(Clone, Debug, Default)]
-pub struct LenientMatcher {
-    /// Empty where there are no two rules to be mistaken for each other.
-    matcher: Option<Matcher<usize>>,
+pub(super) struct LenientMatcher {
+    matcher: Matcher<usize>,
+    count: usize,
     /// Whether a rule's own path is one that others may be read as, such as one in upper case.
     has_odd_rule: bool,
 }
 
 impl LenientMatcher {
     /// Of the paths of all rules, in their order.
-    pub fn new<'p>(paths: impl Iterator<Item = &'p str>) -> LenientMatcher {
-        let mut matcher = Matcher::default();
-        let (mut count, mut has_odd_rule) = (0, false);
+    #[cfg(test)]
+    fn new<'p>(paths: impl Iterator<Item = &'p str>) -> LenientMatcher {
+        let mut matcher = LenientMatcher::default();
         for (index, path) in paths.enumerate() {
-            let folded = fold_pattern(path);
-            has_odd_rule |= folded != path;
-            // Two that differ in case alone are one here: the first stands for both.
-            let _ = matcher.insert(&folded, index);
-            count = index + 1;
+            matcher.insert(path, index);
         }
-        LenientMatcher {
-            matcher: (count > 1).then_some(matcher),
-            has_odd_rule,
-        }
+        matcher
+    }
+
+    /// Adds the path of a rule.
+    pub(super) fn insert(&mut self, path: &str, index: usize) {
+        let folded = fold_pattern(path);
+        self.has_odd_rule |= folded != path;
+        self.count += 1;
+        // Two that differ in case alone are one here: the first stands for both.
+        let _ = self.matcher.insert(&folded, index);
     }
 
     /// A rule other than `strict`, the one of the path as received, that the path falls under in a more
     /// lenient reading; `None`: there is no doubt.
-    pub fn find_other(&self, path: &str, strict: Option<usize>) -> Option<usize> {
-        let matcher = self.matcher.as_ref()?;
-        if !self.has_odd_rule && is_plain(path) {
+    pub(super) fn find_other(&self, path: &str, strict: Option<usize>) -> Option<usize> {
+        // One alone is mistaken for no other.
+        if self.count < 2 || !self.has_odd_rule && is_plain(path) {
             return None;
         }
-        let rule = |reading: String| matcher.at(&reading).map(|matched| *matched.value);
+        let rule = |reading: String| self.matcher.at(&reading).map(|matched| *matched.value);
         let mut others = readings(path).filter_map(rule);
         others.find(|other| Some(*other) != strict)
     }
 }
 
 /// Pairs of rules, by their indexes: other spellings of the second one's path fall under the first.
-pub fn find_confusable(paths: &[&str], strict: &Matcher<usize>) -> Vec<(usize, usize)> {
+pub fn find_confusable(paths: &[(usize, &str)], strict: &Matcher<usize>) -> Vec<(usize, usize)> {
     let mut pairs = Vec::new();
-    for (meant, path) in paths.iter().enumerate() {
+    for (meant, path) in paths {
         let segments: Vec<&str> = path.split('/').collect();
         for odd in 1..segments.len() {
             if segments[odd].contains('{') {
@@ -68,8 +70,8 @@ pub fn find_confusable(paths: &[&str], strict: &Matcher<usize>) -> Vec<(usize, u
             let taken = strict.at(&spelled).map(|matched| *matched.value);
             pairs.extend(
                 taken
-                    .filter(|taken| *taken != meant)
-                    .map(|taken| (taken, meant)),
+                    .filter(|taken| taken != meant)
+                    .map(|taken| (taken, *meant)),
             );
         }
     }
@@ -280,7 +282,7 @@ mod tests {
         for (index, path) in PATHS.iter().enumerate() {
             strict.insert(path, index).expect("distinct paths");
         }
-        let pairs = find_confusable(&PATHS, &strict);
+        let pairs = find_confusable(&PATHS.into_iter().enumerate().collect::<Vec<_>>(), &strict);
         let pairs: Vec<_> = pairs.iter().map(|(a, b)| (PATHS[*a], PATHS[*b])).collect();
         assert_eq!(pairs, [("/api/users/{id}", "/api/users/me")]);
     }

@@ -1,5 +1,6 @@
 //! Rules as pure values: which one a request falls under, the key it renders, what a write purges.
 
+pub mod body_digest;
 mod checked;
 mod condition;
 mod credentials;
@@ -15,6 +16,7 @@ mod multipart;
 pub mod pattern;
 mod query;
 mod requester;
+mod route_matcher;
 mod shape;
 mod spelling;
 mod store_when;
@@ -26,10 +28,11 @@ pub use condition::{Condition, ConditionError, Conditions};
 pub use credentials::is_credential;
 pub use form::Form;
 pub use ignore_query::IgnoreQuery;
-pub use lenient::{LenientMatcher, find_confusable};
+pub use lenient::find_confusable;
 pub use matcher::{Matched, Matcher, PathGroup};
 pub use pattern::{Pattern, Purge, PurgeKind, Purges};
 pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed, Verified};
+pub use route_matcher::RouteMatcher;
 pub use shape::{is_near, shape_of};
 pub use spelling::PathSpelling;
 pub use store_when::{StoreCondition, StoreWhen};
@@ -57,6 +60,8 @@ pub struct Scope<'a> {
     pub claims: Option<&'a Value>,
     /// What the check of `[auth]` says of whoever asks: null of who brings nothing to be known by; `None`: not known.
     pub auth: Option<&'a Value>,
+    /// What stands for the request's whole body; `None`: it was not read.
+    pub body_digest: Option<&'a str>,
     /// The request's JSON body.
     pub body: Option<&'a Value>,
     /// The response's JSON body.

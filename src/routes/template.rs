@@ -49,6 +49,8 @@ pub enum Source {
     Jwt(Vec<String>),
     /// `{auth.user.id}`, nested by dots.
     Auth(Vec<String>),
+    /// `{body}`: the whole body, as its digest.
+    WholeBody,
     /// `{body.project.id}`, nested by dots; `{body.ids[]}`, each of a list.
     Body(Vec<String>),
     /// `{response.id}`, nested by dots; `{response.items[].id}`, each of a list.
@@ -70,7 +72,8 @@ impl Source {
             Source::Host | Source::Uri => true,
             Source::Header(_) | Source::Cookie(_) => false,
             Source::Jwt(_) | Source::Auth(_) => false,
-            Source::Body(_) | Source::Response(_) | Source::Before(_) => false,
+            Source::WholeBody | Source::Body(_) => false,
+            Source::Response(_) | Source::Before(_) => false,
         }
     }
 
@@ -111,6 +114,7 @@ impl std::fmt::Display for Source {
             Source::Uri => f.write_str("{uri}"),
             Source::Jwt(names) => write!(f, "{{jwt.{}}}", names.join(".")),
             Source::Auth(names) => write!(f, "{{auth.{}}}", names.join(".")),
+            Source::WholeBody => f.write_str("{body}"),
             Source::Body(names) => f.write_str(&show_place("body", names)),
             Source::Response(names) => f.write_str(&show_place("response", names)),
             Source::Before(names) => f.write_str(&show_place("before", names)),
@@ -134,6 +138,10 @@ pub enum Site {
     RouteKey,
     /// `tags` of a route; also `response`.
     RouteTag,
+    /// `key` of a route that answers requests with a body; also `body`, and the whole of it.
+    KeyWithBody,
+    /// `tags` of such a route.
+    TagWithBody,
     /// `keys` and `tags` of a purge rule; also `body`, `response`, `before`, and `*` as a wildcard.
     Purge,
 }
@@ -269,6 +277,13 @@ impl Template {
                     let mut text = String::new();
                     reading.render(source, default.as_deref(), &mut text).ok()?;
                     pattern.push_literal(&text);
+                }
+                // Of those that have no body by their method, where the scope says so.
+                Part::Variable {
+                    source: Source::WholeBody,
+                    ..
+                } if scope.body_digest.is_some() => {
+                    pattern.push_literal(scope.body_digest.unwrap_or_default());
                 }
                 Part::Variable { source, .. } => {
                     let own = source.is_identity(identity);

@@ -175,7 +175,7 @@ impl Upstream {
         self.wait_for_head(&mut sending, progress).await
     }
 
-    /// Sends a request without a body once, and waits for the answer's head at most `[upstream] timeout`.
+    /// Sends a request without a body, or with one at hand, once, and waits for the answer's head at most `[upstream] timeout`.
     pub async fn send_once(
         &self,
         request: Request<Body>,
@@ -344,9 +344,9 @@ fn unite_lengths(fields: &mut HeaderMap) -> Result<(), UpstreamError> {
     Ok(())
 }
 
-/// A copy of the request, if it is safe and its body is not streamed.
+/// A copy of the request, if it is safe and has no body.
 fn copy_if_repeatable(request: &Request<Body>) -> Option<Request<Body>> {
-    if !request.method().is_safe() || request.body().is_streamed() {
+    if !request.method().is_safe() || !request.body().is_end_stream() {
         return None;
     }
     let mut copy = Request::new(Body::empty());

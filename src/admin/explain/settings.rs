@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::{Coherence, EncodedSlash, Outage, Route, show_duration, show_size};
 use crate::http_cache::{AppHeaders, CacheControlMode, Policy};
 use crate::live::Rule;
+use crate::routes::Conditions;
 
 /// Each key of `[[route]]` that no other member of the account tells of, with its value in the file's
 /// spelling; of `[defaults]` where no rule matches.
@@ -18,6 +19,9 @@ pub fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
     [
         ("ttl", show_time(policy.ttl)),
         ("priority", rule.settings.priority.as_str().to_owned()),
+        ("methods", rule.route.map_or_else(String::new, show_methods)),
+        ("when", show_conditions(rule, |route| &route.when)),
+        ("unless", show_conditions(rule, |route| &route.unless)),
         ("tags", listed(|route| &route.tags_text)),
         ("ignore_cookies", rule.settings.ignore_cookies.join(" ")),
         ("shared_by", listed(|route| &route.shared_by)),
@@ -136,6 +140,16 @@ fn show_coherence(rule: Rule<'_>) -> &'static str {
         Coherence::Tracked => "tracked",
         Coherence::Strict => "strict",
     }
+}
+
+fn show_methods(route: &Route) -> String {
+    let methods: Vec<&str> = route.methods.iter().map(|method| method.as_str()).collect();
+    methods.join(" ")
+}
+
+fn show_conditions(rule: Rule<'_>, of: fn(&Route) -> &Conditions) -> String {
+    rule.route
+        .map_or_else(String::new, |route| of(route).to_string())
 }
 
 fn show_outage(rule: Rule<'_>) -> &'static str {

@@ -32,6 +32,7 @@ fn get(live: &Arc<Live>, target: &str) -> RequestContext {
         method: "GET".to_owned(),
         target: target.to_owned(),
         headers: vec![("host".to_owned(), "a".to_owned())],
+        body: None,
     };
     RequestContext::unsent(
         live.clone(),

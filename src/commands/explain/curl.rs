@@ -9,6 +9,8 @@ pub(super) struct CurlRequest {
     pub(super) url: String,
     /// Name and value of each field.
     pub(super) headers: Vec<(String, String)>,
+    /// The body, unless it is a form of several parts.
+    pub(super) body: Option<String>,
 }
 
 /// Flags without an argument that change nothing of a request.
@@ -243,10 +245,12 @@ impl Read {
                 }
             }
         }
+        let body = (has_body && !self.is_form).then(|| self.data.join("&"));
         Ok(CurlRequest {
             method,
             url,
             headers: self.headers,
+            body,
         })
     }
 }

@@ -66,6 +66,10 @@ impl Explanation {
 
     fn rule(&self, rule: Option<usize>) -> Line {
         let text = match self.asked.live.rule(rule).route {
+            Some(route) if route.reads_bodies() => {
+                let methods: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+                format!("{} ({} {})", route.name, methods.join("|"), route.path)
+            }
             Some(route) => format!("{} ({})", route.name, route.path),
             None => "none".to_owned(),
         };
@@ -160,7 +164,8 @@ impl Explanation {
 
     fn render_tags(&self, lookup: &Lookup) -> Vec<String> {
         let live = &self.asked.live;
-        let matched = variables::match_route(live, self.asked.parts.uri.path());
+        let matched =
+            variables::match_route(live, &self.asked.parts.method, self.asked.parts.uri.path());
         let params = matched.map(|(_, params)| params).unwrap_or_default();
         let templates = live.rule(lookup.rule).tags();
         let claims =
@@ -235,7 +240,8 @@ impl Explanation {
             let text = "nothing else: by its purge rules it is no write";
             return lines.push(Line::new("purges", text));
         }
-        for key in effects::invalidated(&self.asked, StatusCode::OK, None) {
+        let answers = effects::Answers::of_write(&self.asked, &judgement.rules);
+        for key in effects::invalidated(&self.asked, StatusCode::OK, None, answers) {
             let text = format!("on success, its own URL (RFC 9111 §4.4): key {key}");
             lines.push(Line::new("purges", text));
         }
@@ -298,6 +304,7 @@ fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
         params: &[],
         claims: None,
         auth: None,
+        body_digest: None,
         body: None,
         response: None,
         before: None,

@@ -35,14 +35,16 @@ pub(super) struct StoredReport {
     pub(super) held: Option<HeldAccount>,
 }
 
-/// What is stored for the request; `None` if nobody is to be asked, or it is no GET or HEAD.
+/// What is stored for the request; `None` if nobody is to be asked, or it is no read.
 pub(super) fn look_up(
     args: &cli::Explain,
     wanted: &Wanted,
     asked: &RequestContext,
 ) -> anyhow::Result<Option<StoredReport>> {
     let method = &asked.parts.method;
-    if args.offline || !(method == Method::GET || method == Method::HEAD) {
+    let is_get = method == Method::GET || method == Method::HEAD;
+    let is_read = is_get || matches!(plan::plan(asked), Plan::Cache(_));
+    if args.offline || !is_read {
         return Ok(None);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -9,6 +9,7 @@ mod machine;
 mod mistakes;
 mod names;
 mod readable;
+mod reads;
 mod redis;
 mod rules;
 mod settings;
@@ -25,7 +26,7 @@ use super::document::{Document, Table};
 use super::env::Env;
 use super::problem::Problems;
 use super::read::Reader;
-use crate::routes::{LenientMatcher, Matcher};
+use crate::routes::RouteMatcher;
 
 /// What is being compiled.
 #[derive(Clone, Copy)]
@@ -88,7 +89,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let admin = tables::read_admin(&input, &listen, problems);
     let log = tables::read_log(&mut input.reader("log", problems));
     let paths = upstream.as_ref().map(|upstream| upstream.paths.clone());
-    let matcher = Matcher::of(paths.unwrap_or_default());
+    let matcher = RouteMatcher::of(&paths.unwrap_or_default());
     let (routes, matcher) = rules::read_routes(&input, &defaults, &checked, matcher, problems);
     let purges = rules::read_purges(&input, problems);
     if let Some(auth) = &mut auth {
@@ -98,7 +99,6 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         &input, &defaults, &routes, &purges, &memory, &admin, problems,
     );
     mistakes::warn_of_mistakes(&input, &memory, &purges, problems);
-    let lenient = LenientMatcher::new(routes.iter().map(|route| route.rule.path.as_str()));
     let config = Config {
         listen,
         upstream: upstream?,
@@ -112,7 +112,6 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         log,
         routes: routes.into_iter().map(|written| written.rule).collect(),
         matcher,
-        lenient,
         purges: purges.into_iter().map(|written| written.rule).collect(),
     };
     (problems.errors() == 0).then_some(config)

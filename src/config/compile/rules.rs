@@ -9,6 +9,7 @@ use super::Input;
 use super::auth::{check_required, read_purged_identity};
 use super::groups::Groups;
 use super::names::read_names;
+use super::reads::Reads;
 use super::settings::{read_acknowledged, read_settings, read_status_list};
 use super::templates::{Templates, split_message};
 use super::words::read_path;
@@ -21,7 +22,7 @@ use crate::routes::matcher::param_names;
 use crate::routes::template::{Site, Source};
 use crate::routes::{
     CheckedCredentials, Condition, ConditionError, Conditions, CredentialSettings,
-    KeyedCredentials, Matcher, PathSpelling, PurgeKind, Template,
+    KeyedCredentials, Matcher, PathSpelling, PurgeKind, RouteMatcher, Template,
 };
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
@@ -44,9 +45,9 @@ pub(super) fn read_routes(
     input: &Input<'_>,
     defaults: &Defaults,
     checked: &CheckedCredentials,
-    mut matcher: Matcher<usize>,
+    mut matcher: RouteMatcher,
     problems: &mut Problems,
-) -> (Vec<Written<Route>>, Matcher<usize>) {
+) -> (Vec<Written<Route>>, RouteMatcher) {
     let groups = Groups::read(input, problems);
     let tables = input.document.list("route");
     let names = read_names(input, "route", tables, problems);
@@ -57,14 +58,24 @@ pub(super) fn read_routes(
         let mut reader = reader.inheriting(groups.above(path.as_deref().unwrap_or_default()));
         let Some(path) = path else {
             // Read anyway, so that its other errors are found too.
-            read_route(&mut reader, input, defaults, checked, name, None);
+            let reads = Reads::of(&mut reader, None);
+            read_route(&mut reader, input, defaults, checked, name, None, reads);
             continue;
         };
-        if let Err(error) = matcher.insert(&path, routes.len()) {
+        let reads = Reads::of(&mut reader, Some(&path));
+        if let Err(error) = matcher.insert(&path, &reads.methods, routes.len()) {
             let (what, remedy) = split_message(&error.to_string(), EXAMPLE_PATH);
             reader.reject("path", what, remedy);
         }
-        let route = read_route(&mut reader, input, defaults, checked, name, Some(path));
+        let route = read_route(
+            &mut reader,
+            input,
+            defaults,
+            checked,
+            name,
+            Some(path),
+            reads,
+        );
         routes.push(route);
     }
     groups.warn_of_empty(
@@ -92,16 +103,25 @@ fn read_route(
     checked: &CheckedCredentials,
     name: String,
     path: Option<String>,
+    reads: Reads,
 ) -> Written<Route> {
     let mut templates = Templates::new(input, path.as_deref());
     let key_text = reader
         .text("key")
         .map(|text| (reader.position("key"), text));
     let key = match &key_text {
-        Some(written) => templates.parse(reader, "key", written, Site::RouteKey),
+        Some(written) => templates.parse(reader, "key", written, reads.key_site()),
         None => None,
     };
+    let is_readable = key.is_some() || key_text.is_none();
     let key = key.unwrap_or_else(Template::default_key);
+    if is_readable {
+        reads.check(
+            reader,
+            &key,
+            key_text.as_ref().map(|(position, _)| position),
+        );
+    }
     let tag_texts = reader.texts("tags");
     let key = key.hashing(&defaults.credential_headers);
     let settings = read_settings(reader);
@@ -123,11 +143,14 @@ fn read_route(
     let rule = Route {
         name,
         path: path.unwrap_or_default(),
+        tags: templates.parse_all(reader, "tags", &tag_texts, reads.tag_site()),
+        methods: reads.methods,
+        when: reads.when,
+        unless: reads.unless,
         key_text: key_text
             .as_ref()
             .map_or(DEFAULT_KEY.to_owned(), |(_, text)| text.clone()),
         tags_text: texts(&tag_texts),
-        tags: templates.parse_all(reader, "tags", &tag_texts, Site::RouteTag),
         settings,
         shared_by,
         credentials,
@@ -199,7 +222,7 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
         statuses: read_status_list(reader, "no answer could match"),
         name,
         path: path.unwrap_or_default(),
-        methods: read_methods(reader),
+        methods: read_methods(reader, "no write could match"),
         again_after: read_again_after(reader),
         acknowledge: read_acknowledged(reader),
         matcher,
@@ -222,7 +245,7 @@ fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Writt
 }
 
 /// `when` and `unless`.
-fn read_conditions(reader: &mut Reader<'_>, key: &str, params: &[String]) -> Conditions {
+pub(super) fn read_conditions(reader: &mut Reader<'_>, key: &str, params: &[String]) -> Conditions {
     let mut conditions = Vec::new();
     for (position, name, expected) in reader.conditions(key) {
         match Condition::parse(&name, &expected, params) {
@@ -253,14 +276,11 @@ fn positions(written: Vec<(Position, String)>) -> Vec<Position> {
     written.into_iter().map(|(position, _)| position).collect()
 }
 
-fn read_methods(reader: &mut Reader<'_>) -> Vec<Method> {
+/// `methods`; a list of none is an error, since then `nothing_else`.
+pub(super) fn read_methods(reader: &mut Reader<'_>, nothing_else: &str) -> Vec<Method> {
     let words = reader.texts("methods");
     if words.is_empty() && reader.is_clean() {
-        reader.reject(
-            "methods",
-            "no write could match",
-            "name one, or leave the line out",
-        );
+        reader.reject("methods", nothing_else, "name one, or leave the line out");
     }
     let method = |word: &str| Method::from_bytes(word.as_bytes()).ok();
     words.iter().filter_map(|(_, word)| method(word)).collect()

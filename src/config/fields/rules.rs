@@ -17,6 +17,24 @@ pub(super) static ROUTE: &[Field] = &[
         "The path, such as /api/users/{id} or /files/{*rest}. Required.",
     ),
     field(
+        "methods",
+        Kind::ManyOf(&["GET", "POST", "QUERY"]),
+        "GET",
+        "Methods of the reads that it answers; GET is HEAD as well. POST and QUERY need {body} in the key, and a ttl.",
+    ),
+    field(
+        "when",
+        Kind::Conditions,
+        "",
+        "What a request must surely be, such as { \"body.query\" = \"^\\\\s*(query|\\\\{)\" }; any other passes.",
+    ),
+    field(
+        "unless",
+        Kind::Conditions,
+        "",
+        "What a request must surely not be, all of it, in the same form.",
+    ),
+    field(
         "key",
         Kind::Text,
         "",

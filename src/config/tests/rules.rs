@@ -93,7 +93,11 @@ fn the_sample_loads() {
         config.routes[2].settings.policy.ttl,
         Some(Duration::from_secs(300))
     );
-    let found = config.matcher.at("/api/users/me").expect("a route");
+    let found = config
+        .matcher
+        .of_get()
+        .at("/api/users/me")
+        .expect("a route");
     assert_eq!(config.routes[*found.value].name, "me");
     assert_eq!(config.purges[1].methods, ["POST", "PUT", "PATCH", "DELETE"]);
     assert!(config.purges[0].matcher.at("/api/kanban/tasks/7").is_some());
@@ -342,6 +346,54 @@ fn wrong_rules_say_what_to_write() {
             "no status",
             "[[route]]\npath = \"/a\"\nstatuses = []\n",
             "nothing could be stored",
+        ),
+        (
+            "a body not in the key",
+            "[[route]]\npath = \"/a\"\nmethods = [\"POST\"]\nkey = \"a:{uri}\"\nttl = \"1s\"\n",
+            "toml:6: route.key: it lacks {body}, and requests that differ in their bodies would share an answer; \
+             write such as key = \"search:{body}\"",
+        ),
+        (
+            "a body and the usual key",
+            "[[route]]\npath = \"/a\"\nmethods = [\"GET\", \"QUERY\"]\nttl = \"1s\"\n",
+            "toml:5: route.key: it lacks {body}",
+        ),
+        (
+            "an answer to a body for as long as nobody says",
+            "[[route]]\npath = \"/a\"\nmethods = [\"POST\"]\nkey = \"a:{body}\"\n",
+            "route.ttl: it is missing, and an answer to POST or QUERY is kept for no longer than the route says; \
+             write such as ttl = \"30s\"",
+        ),
+        (
+            "the body of a GET",
+            "[[route]]\npath = \"/a\"\nkey = \"a:{body}\"\n",
+            "for routes with methods = [\"POST\"] or [\"QUERY\"]",
+        ),
+        (
+            "a condition on the body of a GET",
+            "[[route]]\npath = \"/a\"\nwhen = { \"body.a\" = \"b\" }\n",
+            "toml:5: route.when: a GET has no body",
+        ),
+        (
+            "a condition on the answer",
+            "[[route]]\npath = \"/a\"\nunless = { \"response.a\" = \"b\" }\n",
+            "toml:5: route.unless: a request is judged before there is an answer",
+        ),
+        (
+            "two routes of one path and method",
+            "[[route]]\npath = \"/a\"\nmethods = [\"POST\", \"GET\"]\nkey = \"a:{body}\"\nttl = \"1s\"\n\
+             [[route]]\npath = \"/a\"\n",
+            "toml:9: route.path",
+        ),
+        (
+            "no method",
+            "[[route]]\npath = \"/a\"\nmethods = []\n",
+            "toml:5: route.methods: no request could match",
+        ),
+        (
+            "the body of a read in a purge",
+            "[[purge]]\npath = \"/a\"\nkeys = [\"a:{body}\"]\n",
+            "no write has the body of a read",
         ),
         (
             "condition of nothing",

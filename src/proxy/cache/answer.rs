@@ -276,7 +276,7 @@ fn missing_range(request: CacheRequestRef<'_>, stale: &Stale) -> Option<FetchMod
 
 /// Hands the request to the app as it is.
 async fn forward(request: CacheRequestRef<'_>, reason: Reason) -> Outcome {
-    pass::forward_bodiless(request.context, request.lookup.rule, reason).await
+    pass::forward_at_hand(request.context, request.lookup.rule, reason).await
 }
 
 /// What a request needs beyond the whole response, if the store cannot answer it.

@@ -28,7 +28,7 @@ pub(super) async fn answer(
     let request = owned.by_ref();
     let (context, rule) = (request.context, request.lookup.rule);
     let Some(variant) = stale.variant.clone() else {
-        return pass::forward_bodiless(context, rule, reason).await;
+        return pass::forward_at_hand(context, rule, reason).await;
     };
     let upstream = context.upstream();
     let mut to_app = outgoing::request(context, Body::empty(), &Expectation::default());

@@ -45,7 +45,7 @@ pub(super) async fn ask_alone(owned: &CacheRequest, reason: Reason, stale: Stale
 async fn without_place(request: CacheRequestRef<'_>, reason: Reason, stale: &Stale) -> Outcome {
     request.rule().metrics.not_stored(Reason::FillsFull);
     let rule = request.lookup.rule;
-    let outcome = pass::forward_bodiless(request.context, rule, reason).await;
+    let outcome = pass::forward_at_hand(request.context, rule, reason).await;
     match &stale.variant {
         Some(variant) if stale.on_error && is_failure(outcome.response().status()) => {
             stale_if_error(request, variant).because(reason)

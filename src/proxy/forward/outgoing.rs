@@ -2,11 +2,11 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 
 use super::expect::Expectation;
 use super::{headers, max_forwards, trace};
-use crate::body::{Body, Copy, Progress, Timed, Watched};
+use crate::body::{Body, Copy, Progress, Received, Timed, Watched};
 use crate::http_cache::remove;
 use crate::proxy::hop_by_hop::strip_hop_by_hop;
 use crate::proxy::interim::Sink;
@@ -71,17 +71,31 @@ pub(in crate::proxy) fn origin_form(uri: &Uri) -> Uri {
 /// told of each piece, and `copy` gets it.
 pub(in crate::proxy) fn body(
     context: &RequestContext,
-    body: Incoming,
+    body: Received,
     progress: &Progress,
     copy: Option<Copy>,
 ) -> Body {
     if body.is_end_stream() {
         return Body::empty();
     }
+    match body {
+        Received::Unread(body) => {
+            let timed = timed(context, body);
+            Body::stream(Watched::new(timed, progress.clone(), copy))
+        }
+        Received::Begun(body) => Body::stream(Watched::new(body, progress.clone(), copy)),
+        Received::Whole(bytes) => {
+            copy.iter().for_each(|copy| copy.push(&bytes));
+            Body::whole(bytes)
+        }
+    }
+}
+
+/// The client's body within the time that it has.
+pub(in crate::proxy) fn timed(context: &RequestContext, body: Incoming) -> Timed {
     let listen = &context.live.config.listen;
     let timed = Timed::new(body, Some(listen.body_timeout)).at_least(listen.min_rate);
-    let timed = timed.of(context.parts.version);
-    Body::stream(Watched::new(timed, progress.clone(), copy))
+    timed.of(context.parts.version)
 }
 
 /// The answer to a request whose body `progress` has watched. On HTTP/1 it is the last of its connection if

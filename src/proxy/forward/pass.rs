@@ -1,11 +1,10 @@
 //! Requests that go to the app and back without touching the store.
 
 use http::{Method, Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::exchange::{exchange, passed_on};
 use super::{expect, outgoing};
-use crate::body::{Body, Progress};
+use crate::body::{Body, Progress, Received};
 use crate::http_cache::Reason;
 use crate::proxy::outcome::{Outcome, text};
 use crate::proxy::request::context::RequestContext;
@@ -15,20 +14,20 @@ pub(in crate::proxy) async fn forward(
     context: &RequestContext,
     rule: Option<usize>,
     reason: Reason,
-    body: Incoming,
+    body: Received,
 ) -> Outcome {
     let progress = Progress::default();
     let body = outgoing::body(context, body, &progress, None);
     send(context, rule, reason, body, progress).await
 }
 
-/// Forwards a request that has no body.
-pub(in crate::proxy) async fn forward_bodiless(
+/// Forwards a request that has no body, or whose body was read.
+pub(in crate::proxy) async fn forward_at_hand(
     context: &RequestContext,
     rule: Option<usize>,
     reason: Reason,
 ) -> Outcome {
-    let (body, progress) = (Body::empty(), Progress::default());
+    let (body, progress) = (context.body_at_hand(), Progress::default());
     send(context, rule, reason, body, progress).await
 }
 

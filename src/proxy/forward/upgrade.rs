@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, TE, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::exchange::{exchange, passed_on};
 use super::{expect, outgoing};
-use crate::body::{Body, Droppable, Progress};
+use crate::body::{Body, Droppable, Progress, Received};
 use crate::http_cache::{Reason, remove};
 use crate::proxy::outcome::Outcome;
 use crate::proxy::request::context::RequestContext;
@@ -20,7 +19,7 @@ use crate::upstream::Arriving;
 pub(in crate::proxy) async fn forward(
     context: &RequestContext,
     rule: Option<usize>,
-    body: Incoming,
+    body: Received,
     connection_guard: Arc<dyn Droppable>,
 ) -> Outcome {
     let progress = Progress::default();

@@ -59,7 +59,11 @@ fn policy_of<'l>(context: &RequestContext, rule: Rule<'l>) -> Cow<'l, Policy> {
 
 /// What the answer lacks of the rule's tags, without which no purge would find it.
 fn missing_tag(context: &RequestContext, rule: Rule<'_>, body: &Value) -> Option<Obstacle> {
-    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    let matched = variables::match_route(
+        &context.live,
+        &context.parts.method,
+        context.parts.uri.path(),
+    );
     let params = matched.map(|(_, params)| params).unwrap_or_default();
     let reads_jwt = rule.tags().iter().any(|tag| tag.reads_jwt());
     let claims = variables::verified_claims(context, reads_jwt);

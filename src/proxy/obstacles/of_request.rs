@@ -7,17 +7,22 @@ use super::lift::{KeyStep, Lift};
 use super::obstacle::Obstacle;
 use crate::auth::Verdict;
 use crate::config::Require;
+use crate::config::show_size;
 use crate::http_cache::Reason;
 use crate::live::{Live, Rule};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Plan};
-use crate::proxy::request::{overrides, variables};
+use crate::proxy::request::{overrides, reads, variables};
 use crate::routes::target;
 
 /// All that stands between the request and an answer from the store, whatever the app answers: the plan's own
 /// reason first.
 pub fn of_request(context: &RequestContext) -> Vec<Obstacle> {
-    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    let matched = variables::match_route(
+        &context.live,
+        &context.parts.method,
+        context.parts.uri.path(),
+    );
     let rule = matched.map(|(index, _)| index);
     let mut all: Vec<Obstacle> = plan::obstacles(context)
         .into_iter()
@@ -69,7 +74,10 @@ fn no_tier(context: &RequestContext) -> Option<Obstacle> {
 fn describe(context: &RequestContext, index: Option<usize>, reason: Reason) -> Obstacle {
     let rule = context.live.rule(index);
     let (what, lifts) = match reason {
+        Reason::NoRule if rule.route.is_some() => (NOT_MET.to_owned(), Vec::new()),
         Reason::NoRule => no_rule(context),
+        Reason::Method if reads::is_by_body(context, index) => (MAY_WRITE.to_owned(), Vec::new()),
+        Reason::RequestBody if reads::is_by_body(context, index) => unread_body(context),
         Reason::Disabled => (
             "the rule says enabled = false".to_owned(),
             vec![Lift::set(rule, "enabled", "true", "the path is cached")],
@@ -101,6 +109,9 @@ fn fixed(reason: Reason) -> &'static str {
         Reason::Method => {
             "the method is neither GET nor HEAD, and what it answers is nobody else's"
         }
+        Reason::Range | Reason::RequestDirective => {
+            "a POST or QUERY with a condition or a Range is the app's to answer"
+        }
         Reason::Upgrade => "the connection is handed over after the app's 101",
         other => other.as_str(),
     }
@@ -120,6 +131,19 @@ fn unauthenticated(context: &RequestContext, rule: Rule<'_>) -> &'static str {
             "the rule needs to know who asks, and the check of [auth] has not said so yet: the app is asked then"
         }
     }
+}
+
+const NOT_MET: &str = "the rule's when does not surely hold, or its unless may";
+const MAY_WRITE: &str = "it may be a write: a purge rule may be for it, it names another method, or the rule's when \
+                         and unless are not sure";
+
+/// Of a rule that answers by the body.
+fn unread_body(context: &RequestContext) -> (String, Vec<Lift>) {
+    let most = show_size(context.live.config.defaults.max_variables as u64);
+    let what = format!(
+        "its body is longer than defaults.max_variables ({most}), is not whole, or has trailers"
+    );
+    (what, Vec::new())
 }
 
 fn no_rule(context: &RequestContext) -> (String, Vec<Lift>) {
@@ -175,7 +199,7 @@ fn unkeyed_query(context: &RequestContext, rule: Rule<'_>) -> (String, Vec<Lift>
 fn missing_variable(context: &RequestContext, index: Option<usize>) -> (String, Vec<Lift>) {
     let live = &context.live;
     let rule = live.rule(index);
-    let matched = variables::match_route(live, context.parts.uri.path());
+    let matched = variables::match_route(live, &context.parts.method, context.parts.uri.path());
     let params = matched.map(|(_, params)| params).unwrap_or_default();
     let template = rule.route.map_or(&live.default_key, |route| &route.key);
     let claims = variables::verified_claims(context, template.reads_jwt());
@@ -248,10 +272,10 @@ fn encoded_slash(context: &RequestContext, rule: Rule<'_>) -> Vec<Lift> {
 
 fn other_rule(context: &RequestContext, index: Option<usize>) -> String {
     let live = &context.live;
-    let other = live
-        .config
-        .lenient
-        .find_other(context.parts.uri.path(), index);
+    let other =
+        live.config
+            .matcher
+            .find_other(&context.parts.method, context.parts.uri.path(), index);
     let other = live.rule(other).name().unwrap_or_default();
     format!(
         "an app that decodes, trims or folds the path, or takes a suffix off it, would answer what rule {other} \

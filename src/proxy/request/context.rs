@@ -11,7 +11,9 @@ use serde_json::Value;
 use super::admit::Admitted;
 use super::forwarded;
 use super::present::Present;
+use super::sent_body::SentBody;
 use crate::auth::{Digest, Verdict};
+use crate::body::Body;
 use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::origin::Origin;
 use crate::live::Live;
@@ -46,6 +48,8 @@ pub struct RequestContext {
     pub secure: bool,
     /// Whether there is a body, which HTTP/2 need not announce in a field.
     pub has_body: bool,
+    /// That body, where a rule needs to know it.
+    pub sent: SentBody,
     /// When the head had arrived.
     pub arrived: Instant,
     /// Where interim answers go; `None`: nowhere.
@@ -81,6 +85,7 @@ impl RequestContext {
             secure: live.config.listen.tls.is_some(),
             pool: 0,
             has_body: false,
+            sent: SentBody::Unreadable,
             live,
             parts,
             host: admitted.host,
@@ -91,6 +96,12 @@ impl RequestContext {
             interim: None,
             asker: None,
         }
+    }
+
+    /// The body as the app gets it, of a request that has none or whose body was read.
+    pub(in crate::proxy) fn body_at_hand(&self) -> Body {
+        let body = self.sent.as_whole().map(|body| body.bytes.clone());
+        body.map_or_else(Body::empty, Body::whole)
     }
 
     /// `https` or `http`: what the gateway in front says, or else the client's connection.

@@ -11,4 +11,8 @@ mod override_names;
 pub mod overrides;
 pub mod plan;
 pub mod present;
+pub(in crate::proxy) mod purge_rules;
+pub mod reads;
+pub mod sent_body;
 pub mod variables;
+pub mod whole_body;

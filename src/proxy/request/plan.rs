@@ -4,14 +4,15 @@
 
 use std::ops::ControlFlow;
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, RANGE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
 use serde_json::Value;
 
 use super::context::RequestContext;
 use super::present::Present;
-use super::{methods, overrides, variables};
+use super::sent_body::SentBody;
+use super::{methods, overrides, purge_rules, reads, variables};
 use crate::auth::Verdict;
 use crate::config::{
     ClientCacheControl, EncodedSlash, JwtSource, PurgeRule, Require, Route, Settings, Unmatched,
@@ -49,11 +50,13 @@ pub enum Plan {
 /// What has to be known of a request before its plan can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanting {
+    /// The body.
+    Body,
     /// Who asks, by the check of `[auth]`.
     Asker,
 }
 
-/// Where to look a GET or HEAD up, and as whom.
+/// Where to look a read up, and as whom.
 #[derive(Clone, Debug)]
 pub struct Lookup {
     /// The route; `None`: unmatched, by RFC 9111.
@@ -62,8 +65,8 @@ pub struct Lookup {
     pub key: Key,
     /// What the key carries of the requester.
     pub identity: Identity,
-    /// What selects among the key's answers: host (unless `any_host`), scheme, the rule's path, and what gateways
-    /// say beside.
+    /// What selects among the key's answers: host (unless `any_host`), scheme, the rule's path, the method if it has a
+    /// body, and what gateways say beside.
     pub selector: String,
 }
 
@@ -73,11 +76,16 @@ impl Lookup {
         self.selector.trim().replace('\n', ", ")
     }
 
-    /// The request as RFC 9111 sees it.
+    /// The request as RFC 9111 sees it: one that is answered by its body is as a GET of the key and the selector, which
+    /// have all that it is more than that.
     pub fn head<'a>(&'a self, context: &'a RequestContext) -> RequestHead<'a> {
+        static GET: Method = Method::GET;
         let settings = context.live.settings(self.rule);
         RequestHead {
-            method: &context.parts.method,
+            method: match context.sent {
+                SentBody::Whole(_) => &GET,
+                SentBody::Unread | SentBody::Unreadable => &context.parts.method,
+            },
             headers: &context.parts.headers,
             directives: directives_under(settings.client_cache_control, context),
             identity: self.identity,
@@ -126,7 +134,7 @@ pub struct Effects {
 /// Decides for one admitted request, by what is known of it.
 pub fn plan(context: &RequestContext) -> Plan {
     let parts = &context.parts;
-    let matched = variables::match_route(&context.live, parts.uri.path());
+    let matched = variables::match_route(&context.live, &parts.method, parts.uri.path());
     let rule = matched.as_ref().map(|(index, _)| *index);
     if context.present.has(Present::UPGRADE) && is_upgrade(parts) {
         return Plan::Upgrade { rule };
@@ -134,13 +142,16 @@ pub fn plan(context: &RequestContext) -> Plan {
     if context.live.config.admin.purge_methods && is_purge(&parts.method) {
         return Plan::Purge;
     }
-    if parts.method != Method::GET && parts.method != Method::HEAD {
+    let params = matched.map(|(_, params)| params).unwrap_or_default();
+    let has_body_by_method = parts.method != Method::GET && parts.method != Method::HEAD;
+    if has_body_by_method
+        && (!reads::is_by_body(context, rule) || reads::may_be_write(context, rule, &params))
+    {
         return plan_write(context, rule);
     }
-    if methods::is_disguised(context) {
+    if !has_body_by_method && methods::is_disguised(context) {
         return plan_disguised(context, rule);
     }
-    let params = matched.map(|(_, params)| params).unwrap_or_default();
     let lookup = match find_obstacle(context, rule) {
         Some(reason) => Err(reason),
         None => look_up(context, rule, &params),
@@ -153,6 +164,9 @@ pub fn plan(context: &RequestContext) -> Plan {
 
 /// What is not known of the request and may change `plan`.
 pub fn find_wanting(context: &RequestContext, plan: &Plan) -> Option<Wanting> {
+    if matches!(context.sent, SentBody::Unread) && wants_body(context) {
+        return Some(Wanting::Body);
+    }
     if context.asker.is_some() || context.live.config.auth.is_none() {
         return None;
     }
@@ -164,6 +178,19 @@ pub fn find_wanting(context: &RequestContext, plan: &Plan) -> Option<Wanting> {
         Plan::Cache(_) | Plan::Upgrade { .. } | Plan::Purge => false,
     };
     wants_asker.then_some(Wanting::Asker)
+}
+
+/// Whether nothing but its body, which was not read, keeps the request from being looked up.
+fn wants_body(context: &RequestContext) -> bool {
+    let (method, path) = (&context.parts.method, context.parts.uri.path());
+    if ![Method::POST, Method::QUERY].contains(method) {
+        return false;
+    }
+    let matched = variables::match_route(&context.live, method, path);
+    let rule = matched.map(|(index, _)| index);
+    reads::is_by_body(context, rule)
+        && methods::methods_of(&context.parts).len() == 1
+        && find_obstacle(context, rule) == Some(Reason::RequestBody)
 }
 
 /// Every reason why a request is not looked up, the plan's own first; none of one that is.
@@ -179,7 +206,11 @@ pub fn obstacles(context: &RequestContext) -> Vec<Reason> {
         } => vec![Reason::Method],
         Plan::Cache(_) | Plan::Pass { .. } => Vec::new(),
     };
-    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    let matched = variables::match_route(
+        &context.live,
+        &context.parts.method,
+        context.parts.uri.path(),
+    );
     let rule = matched.as_ref().map(|(index, _)| *index);
     let _ = each_obstacle(context, rule, |reason| {
         all.push(reason);
@@ -212,12 +243,13 @@ fn each_obstacle(
     } = context;
     let (path, query) = (parts.uri.path(), parts.uri.query());
     let announced = || present.has(Present::FRAMING) && has_body(&parts.headers);
-    if context.has_body || announced() {
-        found(Reason::RequestBody)?;
-    }
     let Rule {
         route, settings, ..
     } = live.rule(rule);
+    let is_by_body = reads::is_by_body_of(context, route);
+    if !is_by_body && (context.has_body || announced()) {
+        found(Reason::RequestBody)?;
+    }
     // To such an app `%2F` is a letter of a value. What is odd even then, such as `a%2F..`, passes as ever.
     let replaced = |letter| {
         let is_data = settings.encoded_slash == EncodedSlash::Data;
@@ -238,17 +270,32 @@ fn each_obstacle(
     if settings.ignore_query.find_unkeyed(key, query).is_some() {
         found(Reason::UnkeyedQuery)?;
     }
-    if live.config.lenient.find_other(path, rule).is_some() {
+    let matcher = &live.config.matcher;
+    if matcher.find_other(&parts.method, path, rule).is_some() {
         found(Reason::AmbiguousRule)?;
     }
     let keyed = keyed_credentials(context, route);
     if overrides::find_unkeyed(context, keyed).is_some() {
         found(Reason::UnkeyedHeader)?;
     }
+    if is_by_body {
+        // Conditions and ranges are of GET (RFC 9110 §13.1, §14.2).
+        if present.has(Present::SELECTING) {
+            let is_ranged = parts.headers.contains_key(RANGE);
+            found(match is_ranged {
+                true => Reason::Range,
+                false => Reason::RequestDirective,
+            })?;
+        }
+        // The last, so that no body is read for what would pass anyway.
+        if context.sent.as_whole().is_none() {
+            found(Reason::RequestBody)?;
+        }
+    }
     ControlFlow::Continue(())
 }
 
-/// The key of a GET or HEAD, or what it lacks.
+/// The key of a read, or what it lacks.
 fn look_up(
     context: &RequestContext,
     rule: Option<usize>,
@@ -257,6 +304,9 @@ fn look_up(
     let Rule {
         route, settings, ..
     } = context.live.rule(rule);
+    if !reads::meets_conditions(context, rule, params) {
+        return Err(Reason::NoRule);
+    }
     let template = route.map_or(&context.live.default_key, |route| &route.key);
     let requires_jwt = settings.require == Some(Require::Jwt);
     let claims = variables::verified_claims(context, template.reads_jwt() || requires_jwt);
@@ -323,7 +373,7 @@ fn reason_for_missing(context: &RequestContext, variable: &Source) -> Reason {
 
 /// The key under which a GET with the fields of this request would be looked up.
 pub fn key_of_read(context: &RequestContext) -> Option<String> {
-    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    let matched = variables::match_route(&context.live, &Method::GET, context.parts.uri.path());
     let (rule, params) = matched.unzip();
     let lookup = look_up(context, rule, &params.unwrap_or_default());
     lookup.ok().map(|lookup| lookup.key.text)
@@ -361,20 +411,9 @@ fn plan_disguised(context: &RequestContext, rule: Option<usize>) -> Plan {
 }
 
 fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
-    let paths = &context.live.config.upstream.paths;
-    let readings = paths.readings_of_write(context.parts.uri.path());
     let methods = methods::methods_of(&context.parts);
     let by_form = methods::may_be_in_form(&context.parts);
-    let purges: Vec<usize> = context
-        .live
-        .config
-        .purges
-        .iter()
-        .enumerate()
-        .filter(|(_, purge)| by_form || methods.iter().any(|method| purge.methods.contains(method)))
-        .filter(|(_, purge)| readings.iter().any(|path| purge.matcher.at(path).is_some()))
-        .map(|(index, _)| index)
-        .collect();
+    let purges = purge_rules::matching(context, &methods, by_form);
     if purges.is_empty() && context.parts.method.is_safe() {
         return Plan::Pass {
             rule,
@@ -471,8 +510,8 @@ pub fn keyed_credentials<'c>(
     route.map_or(of_defaults, |route| &route.credentials)
 }
 
-/// What selects among the stored responses of one key: scheme, host (unless `any_host`) and the rule's
-/// path.
+/// What selects among the stored responses of one key: scheme, host (unless `any_host`), the rule's path and the
+/// method, if it is one with a body.
 ///
 /// An app behind a TLS gateway may answer `https` and `http` differently (redirects, links). Two rules
 /// may render the same key, so that one purge covers both, but their answers differ. What gateways say beside
@@ -491,6 +530,10 @@ fn selector_of(route: Option<&Route>, settings: &Settings, context: &RequestCont
     if route.is_some() {
         selector.push(' ');
         selector.push_str(path);
+    }
+    if reads::is_by_body_of(context, route) {
+        selector.push('\n');
+        selector.push_str(context.parts.method.as_str());
     }
     let by_gateways = Present::TARGET.or(Present::SCHEME);
     if context.is_believed || context.present.has(by_gateways) {

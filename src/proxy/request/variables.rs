@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::context::RequestContext;
@@ -13,7 +13,7 @@ use crate::http_cache::Stored;
 use crate::http_cache::vary::is_coded;
 use crate::live::Live;
 use crate::routes::matcher::Params;
-use crate::routes::{Form, Scope, json};
+use crate::routes::{Form, Scope, body_digest, json};
 
 /// The JSON document of an answer for its tags; `None` if it is none, so that its variables are absent. Of one
 /// that is not here, or over `cap`, nothing is known.
@@ -60,20 +60,25 @@ pub(in crate::proxy) fn read_json(body: Option<&[u8]>, cap: usize) -> Option<Val
     Some(document.map_or_else(json::unknown, |document| document.value))
 }
 
-/// The route of a path with its raw parameters.
-pub fn match_route<'l, 'p>(live: &'l Live, path: &'p str) -> Option<(usize, Params<'l, 'p>)> {
+/// The route of a method and a path with its raw parameters.
+pub fn match_route<'l, 'p>(
+    live: &'l Live,
+    method: &Method,
+    path: &'p str,
+) -> Option<(usize, Params<'l, 'p>)> {
     live.config
         .matcher
-        .at(path)
+        .at(method, path)
         .map(|matched| (*matched.value, matched.params))
 }
 
-/// What templates may read of a request; bodies are added by who has them.
+/// What templates may read of a request; the bodies of writes and answers are added by who has them.
 pub fn template_scope<'a>(
     context: &'a RequestContext,
     params: &'a [(&'a str, &'a str)],
     claims: Option<&'a Value>,
 ) -> Scope<'a> {
+    let is_bodiless = [Method::GET, Method::HEAD].contains(&context.parts.method);
     Scope {
         host: &context.host,
         path: context.parts.uri.path(),
@@ -83,7 +88,11 @@ pub fn template_scope<'a>(
         params,
         claims,
         auth: context.auth_document(),
-        body: None,
+        body_digest: match &context.sent {
+            _ if is_bodiless => Some(body_digest::NONE),
+            sent => sent.as_whole().map(|body| body.digest.as_str()),
+        },
+        body: context.sent.document().filter(|_| !is_bodiless),
         response: None,
         before: None,
     }

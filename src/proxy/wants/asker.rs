@@ -143,7 +143,11 @@ fn of_nobody(since: Mark) -> Asker {
 }
 
 fn outage_of(context: &RequestContext) -> Option<Outage> {
-    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    let matched = variables::match_route(
+        &context.live,
+        &context.parts.method,
+        context.parts.uri.path(),
+    );
     context
         .live
         .settings(matched.map(|(index, _)| index))

@@ -5,6 +5,7 @@
 mod asker;
 mod check;
 mod checks;
+mod sent;
 mod sources;
 
 pub(super) use asker::is_confirmed;
@@ -16,10 +17,12 @@ use std::sync::Arc;
 
 use super::request::context::RequestContext;
 use super::request::plan::Wanting;
+use crate::body::Received;
 
 /// Finds out what is at hand; whether that was all.
 pub(super) fn recall(sources: &Sources, context: &mut RequestContext, wanting: Wanting) -> bool {
     match wanting {
+        Wanting::Body => false,
         Wanting::Asker => {
             context.asker = asker::recall(&sources.store, context);
             let is_known = context.asker.is_some();
@@ -36,8 +39,10 @@ pub(super) async fn find_out(
     sources: &Arc<Sources>,
     context: &mut RequestContext,
     wanting: Wanting,
+    body: &mut Received,
 ) {
     match wanting {
+        Wanting::Body => sent::read(sources, context, body).await,
         Wanting::Asker => {
             context.asker = Some(asker::find_out(sources, context).await);
         }

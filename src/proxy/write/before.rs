@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::future::join_all;
+use http::Method;
 use serde_json::Value;
 
 use super::effects;
@@ -53,7 +54,7 @@ pub(super) fn in_memory(cache: &Cache, context: &RequestContext, effects: &Effec
     if !effects.reads_before {
         return Before::default();
     }
-    let matched = variables::match_route(&context.live, context.parts.uri.path());
+    let matched = variables::match_route(&context.live, &Method::GET, context.parts.uri.path());
     let settings = context.live.settings(matched.map(|(rule, _)| rule));
     let (coherence, outage, now) = (settings.coherence, settings.outage, cache.clock.now());
     let recall = |key: &String| cache.store.recall(key, coherence, outage, now);

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use http::header::{AUTHORIZATION, COOKIE};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde_json::Value;
 
 use crate::config::{PurgedIdentity, Unmatched};
@@ -14,6 +14,7 @@ use crate::http_cache::origin::Origin;
 use crate::http_cache::tag_fields::{self, NamedTags};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::variables::{keyed_query, match_route, template_scope, verified_claims};
+use crate::routes::body_digest::NONE;
 use crate::routes::{Pattern, Purge, Scope, Template, identities};
 
 /// The JSON of both sides, as far as it was read.
@@ -127,34 +128,63 @@ fn extend(patterns: &mut Vec<Pattern>, more: impl IntoIterator<Item = Pattern>) 
     }
 }
 
+/// Which of the answers of a target a write makes stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// Those to GET.
+    OfGet,
+    /// Those to POST and QUERY as well.
+    All,
+}
+
+impl Answers {
+    /// Of a write that `rules` are for. Where reads and writes are POSTs to one URL, as in GraphQL, rules say what each
+    /// write changes, and all answers would be too many; where none does, all of them may be stale.
+    pub fn of_write(context: &RequestContext, rules: &[usize]) -> Answers {
+        match context.parts.method == Method::POST && !rules.is_empty() {
+            true => Answers::OfGet,
+            false => Answers::All,
+        }
+    }
+}
+
 /// The keys that RFC 9111 §4.4 invalidates: of the target, and of `Location` and `Content-Location`
 /// on the same origin.
 pub fn invalidated(
     context: &RequestContext,
     status: StatusCode,
     answer: Option<&HeaderMap>,
+    answers: Answers,
 ) -> Vec<Pattern> {
     if !invalidation::invalidates(&context.parts.method, status) {
         return Vec::new();
     }
-    let mut keys = own_keys(context);
+    let sought = Sought {
+        asker: Asker::Writer,
+        answers,
+    };
+    let mut keys = keys_of_readings(context, own_target(context), sought);
     let further = answer.map_or_else(Vec::new, |answer| {
         invalidation::further_targets(context.scheme(), &context.host, own_target(context), answer)
     });
     for target in &further {
-        extend(&mut keys, keys_of_readings(context, target, Asker::Writer));
+        extend(&mut keys, keys_of_readings(context, target, sought));
     }
     keys
 }
 
 /// The keys under which GETs of the request's target are stored, whoever asks: who sends a `PURGE` is not whom it is about.
 pub fn keys_for_anyone(context: &RequestContext) -> Vec<Pattern> {
-    keys_of_readings(context, own_target(context), Asker::Anyone)
+    let sought = Sought {
+        asker: Asker::Anyone,
+        answers: Answers::All,
+    };
+    keys_of_readings(context, own_target(context), sought)
 }
 
 /// The keys of the request's own target, however the app may read it.
 pub fn own_keys(context: &RequestContext) -> Vec<Pattern> {
-    keys_of_readings(context, own_target(context), Asker::Writer)
+    keys_of_readings(context, own_target(context), Sought::ALL_OF_WRITER)
 }
 
 /// The tags of the groups that the answer to a write invalidates, whatever its status (RFC 9875 §3).
@@ -217,6 +247,20 @@ fn own_target(context: &RequestContext) -> &str {
     target.map_or("/", |target| target.as_str())
 }
 
+/// Which stored answers of a target are sought.
+#[derive(Clone, Copy, Debug)]
+struct Sought {
+    asker: Asker,
+    answers: Answers,
+}
+
+impl Sought {
+    const ALL_OF_WRITER: Sought = Sought {
+        asker: Asker::Writer,
+        answers: Answers::All,
+    };
+}
+
 /// Who asked for what is stored, as far as keys say who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asker {
@@ -225,21 +269,44 @@ enum Asker {
     Anyone,
 }
 
-/// The keys under which GETs of `target` (path and query) are stored: §4.4 invalidates every response of
-/// a URI, so what a key takes from elsewhere is left open, but for the writer's own identity.
-fn keys_of_target(context: &RequestContext, target: &str, asker: Asker) -> Vec<Pattern> {
+/// The keys under which answers of `target` (path and query) are stored.
+fn keys_of_target(context: &RequestContext, target: &str, sought: Sought) -> Vec<Pattern> {
     let Ok(uri) = target.parse::<http::Uri>() else {
         return Vec::new();
     };
     let live = &context.live;
-    let matched = match_route(live, uri.path());
-    if matched.is_none() && live.config.defaults.unmatched == Unmatched::Pass {
-        return Vec::new();
+    let mut keys = Vec::new();
+    let of_get = match_route(live, &Method::GET, uri.path());
+    if of_get.is_some() || live.config.defaults.unmatched != Unmatched::Pass {
+        let (index, params) = of_get.unzip();
+        let params = params.unwrap_or_default();
+        keys = keys_of_route(context, &uri, index, &params, Some(NONE), sought.asker);
     }
-    let (index, params) = matched.unzip();
+    if sought.answers == Answers::All {
+        for matched in live.config.matcher.reading_bodies(uri.path()) {
+            let (index, params) = (Some(*matched.value), matched.params);
+            extend(
+                &mut keys,
+                keys_of_route(context, &uri, index, &params, None, sought.asker),
+            );
+        }
+    }
+    keys
+}
+
+/// The keys of a URI under one route: §4.4 invalidates every response of a URI, so what a key takes from elsewhere
+/// is left open, but for the writer's own identity.
+fn keys_of_route(
+    context: &RequestContext,
+    uri: &http::Uri,
+    index: Option<usize>,
+    params: &[(&str, &str)],
+    body_digest: Option<&str>,
+    asker: Asker,
+) -> Vec<Pattern> {
+    let live = &context.live;
     let route = index.map(|index| &live.config.routes[index]);
     let template = route.map_or(&live.default_key, |route| &route.key);
-    let params = params.unwrap_or_default();
     let reads_jwt = template.reads_jwt() && asker == Asker::Writer;
     let claims = verified_claims(context, reads_jwt);
     let query = keyed_query(live, index, uri.query());
@@ -247,19 +314,16 @@ fn keys_of_target(context: &RequestContext, target: &str, asker: Asker) -> Vec<P
     let nobody = HeaderMap::new();
     let mut keys = Vec::new();
     for host in hosts(context) {
-        let mut scope = template_scope(context, &params, claims.as_deref());
+        let mut scope = template_scope(context, params, claims.as_deref());
         scope.host = &host;
         scope.path = uri.path();
         scope.query = query.as_deref();
+        scope.body_digest = body_digest;
         if asker == Asker::Anyone {
             scope.headers = &nobody;
             scope.auth = None;
         }
-        if let Some(key) = template.of_uri(&scope, &identity)
-            && !keys.contains(&key)
-        {
-            keys.push(key);
-        }
+        extend(&mut keys, template.of_uri(&scope, &identity));
     }
     keys
 }
@@ -283,7 +347,7 @@ fn hosts(context: &RequestContext) -> Vec<String> {
 }
 
 /// The keys of a target (path and query), however the app may read its path.
-fn keys_of_readings(context: &RequestContext, target: &str, asker: Asker) -> Vec<Pattern> {
+fn keys_of_readings(context: &RequestContext, target: &str, sought: Sought) -> Vec<Pattern> {
     let (path, query) = target
         .split_once('?')
         .map_or((target, None), |(path, query)| (path, Some(query)));
@@ -298,7 +362,7 @@ fn keys_of_readings(context: &RequestContext, target: &str, asker: Asker) -> Vec
     let mut keys = Vec::new();
     for path in readings {
         let target = query.map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
-        extend(&mut keys, keys_of_target(context, &target, asker));
+        extend(&mut keys, keys_of_target(context, &target, sought));
     }
     keys
 }

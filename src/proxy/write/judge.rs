@@ -7,7 +7,7 @@ use crate::config::PurgeRule;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::methods;
 use crate::proxy::request::plan::Effects;
-use crate::proxy::request::variables::template_scope;
+use crate::proxy::request::purge_rules;
 
 /// The verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,9 @@ pub fn judge(
         .filter(is_of_method)
         .copied()
         .collect();
-    let holds = |index: &usize| holds(context, &methods, *index, bodies);
+    let holds = |index: &usize| {
+        purge_rules::may_hold(context, &methods, *index, bodies.body, bodies.answer)
+    };
     let may_be_none = !may_be_any && !named.is_empty() && methods.iter().all(|m| m == Method::POST);
     let (holding, mut others): (Vec<usize>, Vec<usize>) = named.into_iter().partition(holds);
     let is_write = !holding.is_empty() || !may_be_none;
@@ -81,29 +83,4 @@ fn counts(rule: &PurgeRule, status: Option<StatusCode>) -> bool {
 
 fn is_success(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()
-}
-
-/// Whether the conditions of rule `index` may hold, in any reading of the path.
-fn holds(
-    context: &RequestContext,
-    methods: &[Method],
-    index: usize,
-    bodies: TemplateBodies<'_>,
-) -> bool {
-    let rule = &context.live.config.purges[index];
-    if rule.when.is_empty() && rule.unless.is_empty() {
-        return true;
-    }
-    let paths = &context.live.config.upstream.paths;
-    let readings = paths.readings_of_write(context.parts.uri.path());
-    readings
-        .iter()
-        .filter_map(|path| rule.matcher.at(path))
-        .any(|matched| {
-            let mut scope = template_scope(context, &matched.params, None);
-            scope.body = bodies.body;
-            scope.response = bodies.answer;
-            let is_out = !rule.unless.is_empty() && rule.unless.surely_hold(&scope, methods);
-            rule.when.may_hold(&scope, methods) && !is_out
-        })
 }

@@ -16,7 +16,6 @@ use std::time::Duration;
 use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -26,7 +25,7 @@ use super::forward::{expect, outgoing};
 use super::outcome::{Outcome, text};
 use super::request::context::RequestContext;
 use super::request::plan::Effects;
-use crate::body::{Body, Copy, Progress};
+use crate::body::{Body, Copy, Progress, Received};
 use crate::drain::Drain;
 use crate::http_cache::cache_status::WritePurge;
 use crate::http_cache::{Reason, remove};
@@ -63,7 +62,7 @@ pub(super) async fn forward(
     late_writes: &LateWrites,
     context: &Arc<RequestContext>,
     effects: Effects,
-    body: Incoming,
+    body: Received,
     drain: Drain,
 ) -> Outcome {
     let rule = effects.rule;
@@ -110,7 +109,7 @@ struct Write {
 }
 
 impl Write {
-    async fn run(mut self, body: Incoming, reply: oneshot::Sender<Outcome>) {
+    async fn run(mut self, body: Received, reply: oneshot::Sender<Outcome>) {
         let context = self.context.clone();
         let rule = self.effects.rule;
         let cap = context.live.config.defaults.max_variables;

@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use prometheus::IntCounterVec;
 use serde_json::Value;
 
-use super::effects::{MissingVariable, TemplateBodies};
+use super::effects::{Answers, MissingVariable, TemplateBodies};
 use super::judge::{self, Judgement};
 use super::{before, effects};
 use crate::body::{Copy, Progress};
@@ -56,7 +56,8 @@ impl Known<'_> {
             return judgement;
         }
         let status = status.unwrap_or(StatusCode::OK);
-        let invalidated = effects::invalidated(self.context, status, fields);
+        let answers = Answers::of_write(self.context, &judgement.rules);
+        let invalidated = effects::invalidated(self.context, status, fields, answers);
         if !invalidated.is_empty() {
             let tags = &mut purges.hard.tags;
             tags.extend(self.companions.iter().cloned());

@@ -33,6 +33,7 @@ fn verdict(pairs: &[(&str, &str)], body: Option<&Value>) -> (bool, bool) {
         claims: None,
         auth: None,
         spelling: None,
+        body_digest: None,
         body,
         response: Some(&response),
         before: None,

@@ -128,6 +128,7 @@ fn key_of(
         params: &[],
         claims,
         auth: None,
+        body_digest: None,
         body: None,
         response: None,
         before: None,

@@ -16,7 +16,7 @@ const SOURCES: [(&str, &str); 11] = [
     ("uri", "{uri}"),
     ("jwt", "{jwt.CLAIM}"),
     ("auth", "{auth.FIELD}"),
-    ("body", "{body.FIELD} or {body.LIST[].FIELD}"),
+    ("body", "{body}, {body.FIELD} or {body.LIST[].FIELD}"),
     ("response", "{response.FIELD} or {response.LIST[].FIELD}"),
     ("before", "{before.FIELD} or {before.LIST[].FIELD}"),
 ];
@@ -248,6 +248,7 @@ fn parse_source(
         ("uri", None) => Ok(Source::Uri),
         ("jwt", Some(name)) => nested(name).map(Source::Jwt),
         ("auth", Some(name)) => nested(name).map(Source::Auth),
+        ("body", None) => Ok(Source::WholeBody),
         ("body", Some(_)) | ("body[]", _) => place(Source::Body),
         ("response", Some(_)) | ("response[]", _) => place(Source::Response),
         ("before", Some(_)) | ("before[]", _) => place(Source::Before),
@@ -297,13 +298,18 @@ fn check_site(
     written: &str,
 ) -> Result<(), TemplateError> {
     let reason = match (source, site) {
-        (Source::Body(_), Site::RouteKey | Site::RouteTag) => {
-            "a route answers GETs, which have no body; `body` is for [[purge]] rules"
+        (Source::WholeBody | Source::Body(_), Site::RouteKey | Site::RouteTag) => {
+            "a route answers GETs, which have no body; `body` is for [[purge]] rules, and for routes with \
+             methods = [\"POST\"] or [\"QUERY\"]"
         }
-        (Source::Before(_), Site::RouteKey | Site::RouteTag) => {
-            "only a write has something before it; `before` is for [[purge]] rules"
+        (Source::WholeBody, Site::Purge) => {
+            "no write has the body of a read; write `*` for any, and {body.FIELD} for what the write says"
         }
-        (Source::Response(_), Site::RouteKey) => {
+        (
+            Source::Before(_),
+            Site::RouteKey | Site::RouteTag | Site::KeyWithBody | Site::TagWithBody,
+        ) => "only a write has something before it; `before` is for [[purge]] rules",
+        (Source::Response(_), Site::RouteKey | Site::KeyWithBody) => {
             "the key is needed before there is an answer; `response` is for tags and [[purge]] rules"
         }
         _ => return Ok(()),

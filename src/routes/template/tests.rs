@@ -85,6 +85,7 @@ impl Request {
             params: &params,
             claims: self.claims.as_ref(),
             auth: self.auth.as_ref(),
+            body_digest: None,
             body: self.body.as_ref(),
             response: None,
             before: None,
@@ -640,7 +641,7 @@ fn sources_read_back() {
 
 #[test]
 fn errors_say_where_and_what_instead() {
-    use Site::{Purge, RouteKey, RouteTag};
+    use Site::{KeyWithBody, Purge, RouteKey, RouteTag, TagWithBody};
     for (text, site, expected) in [
         ("", RouteKey, "the template is empty"),
         (
@@ -700,6 +701,9 @@ fn errors_say_where_and_what_instead() {
         ),
         ("{body.a}", RouteKey, "`body` is for [[purge]] rules"),
         ("{body.a}", RouteTag, "`body` is for [[purge]] rules"),
+        ("{body}", RouteKey, "for routes with methods = [\"POST\"]"),
+        ("{body}", Purge, "write `*` for any"),
+        ("{response.a}", KeyWithBody, "before there is an answer"),
         ("k:{response.a}", RouteKey, "`{response.a}` at position 3"),
     ] {
         let params = ["id", "rest"].map(str::to_owned);
@@ -711,6 +715,8 @@ fn errors_say_where_and_what_instead() {
     assert!(error.to_string().contains("has no parameters"), "{error}");
     assert!(Template::parse("{response.a}", RouteTag, NO_PARAMS).is_ok());
     assert!(Template::parse("*:{body.a}", Purge, NO_PARAMS).is_ok());
+    assert!(Template::parse("{body}:{body.a}", KeyWithBody, NO_PARAMS).is_ok());
+    assert!(Template::parse("{body}:{response.a}", TagWithBody, NO_PARAMS).is_ok());
 }
 
 /// RFC 9111 §4.4: whoever wrote, and whatever a GET of the same URI carries besides.

@@ -57,6 +57,10 @@ pub(super) fn write_value(
         Source::Uri => Some(write_uri(scope, out)),
         Source::Jwt(names) => write_json(scope.claims, names, spelling, out),
         Source::Auth(names) => write_json(scope.auth, names, spelling, out),
+        Source::WholeBody => {
+            out.push_str(scope.body_digest?);
+            Some(WrittenValue::ONE)
+        }
         Source::Body(names) => write_json(scope.body, names, spelling, out),
         Source::Response(names) => write_json(scope.response, names, spelling, out),
         Source::Before(names) => write_json(scope.before, names, spelling, out),

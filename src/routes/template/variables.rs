@@ -30,6 +30,11 @@ impl Template {
             .any(|source| matches!(source, Source::Body(_)))
     }
 
+    /// Whether the whole of the request's body is in it.
+    pub fn has_whole_body(&self) -> bool {
+        self.sources().any(|source| *source == Source::WholeBody)
+    }
+
     /// Whether any source is a JWT claim.
     pub fn reads_jwt(&self) -> bool {
         self.sources()

@@ -16,6 +16,7 @@ use crate::proxy::cache::request::CacheRequestRef;
 use crate::proxy::forward::exchange::{NoAnswer, body_timeout, end_to_end, exchange};
 use crate::proxy::forward::expect::Expectation;
 use crate::proxy::forward::outgoing;
+use crate::proxy::request::sent_body::SentBody;
 use crate::upstream::{Arriving, UpstreamError};
 
 /// The app's answer with the times around its head.
@@ -81,7 +82,7 @@ fn build(
         (FetchMode::MissingRange(rest), Some(part)) => {
             ranges::add_rest(&mut fields, &part.stored, rest);
         }
-        (_, Some(stale)) if stale.stored.can_be_validated() => {
+        (_, Some(stale)) if may_validate(request, stale) => {
             validation::add_conditions(&mut fields, &stale.stored);
         }
         (FetchMode::Conditional, _) => validation::strip_range(&mut fields),
@@ -96,8 +97,12 @@ fn build(
         let readable = content_coding::restrict_to_readable(accepted);
         fields.insert(ACCEPT_ENCODING, readable);
     }
-    let mut to_app = Request::new(Body::empty());
-    *to_app.method_mut() = Method::GET;
+    let mut to_app = Request::new(context.body_at_hand());
+    *to_app.method_mut() = match context.sent {
+        // HEAD or GET.
+        SentBody::Unread | SentBody::Unreadable => Method::GET,
+        SentBody::Whole(_) => context.parts.method.clone(),
+    };
     *to_app.uri_mut() = outgoing::origin_form(&context.parts.uri);
     *to_app.headers_mut() = fields;
     if listener == Listener::Client {
@@ -105,6 +110,11 @@ fn build(
         outgoing::hand_on_interim(&mut to_app, sink, Expectation::default());
     }
     to_app
+}
+
+/// Whether the app can be asked if `stale` still holds; conditions are of GET (RFC 9110 §13.1).
+pub(super) fn may_validate(request: CacheRequestRef<'_>, stale: &Variant) -> bool {
+    request.context.sent.as_whole().is_none() && stale.stored.can_be_validated()
 }
 
 /// The app's answer as the client gets it: its head and its body.

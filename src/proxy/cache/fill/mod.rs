@@ -29,7 +29,7 @@ use crate::http_cache::{Reason, Reuse, validation};
 use crate::metrics::GaugeGuard;
 use crate::proxy::request::present::Present;
 use crate::store::{Tags, Ticket};
-use ask::{Listener, ask};
+use ask::{Listener, ask, may_validate};
 use claim::{Claim, claim};
 use end::{Fill, FillEnd};
 use enduring::Enduring;
@@ -224,11 +224,12 @@ fn question<'a>(
     let context = request.context;
     let is_conditional = context.present.has(Present::SELECTING)
         && validation::is_conditional(&context.parts.headers);
-    let stored = stale.variant.as_deref().map(|variant| &variant.stored);
+    let validated = stale.variant.as_deref();
+    let validated = validated.filter(|variant| may_validate(request, variant));
     Question {
         mode,
-        stale: stored.filter(|stored| stored.can_be_validated()),
-        on_failure: if stale.on_error && stored.is_some() {
+        stale: validated.map(|variant| &variant.stored),
+        on_failure: if stale.on_error && stale.variant.is_some() {
             OnFailure::ServeStale
         } else {
             OnFailure::PassOn

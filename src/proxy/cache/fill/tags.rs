@@ -39,9 +39,13 @@ pub(super) fn of_rule(
     if templates.is_empty() {
         return Ok(Vec::new());
     }
-    let params = variables::match_route(&context.live, context.parts.uri.path())
-        .map(|(_, params)| params)
-        .unwrap_or_default();
+    let params = variables::match_route(
+        &context.live,
+        &context.parts.method,
+        context.parts.uri.path(),
+    )
+    .map(|(_, params)| params)
+    .unwrap_or_default();
     let claims = variables::verified_claims(context, templates.iter().any(|tag| tag.reads_jwt()));
     let mut scope = variables::template_scope(context, &params, claims.as_deref());
     scope.response = response;

@@ -288,7 +288,7 @@ proptest! {
 
     #[test]
     fn parsing_never_panics(text in "[{}|.*:a-z \\PC]{0,20}") {
-        for site in [Site::RouteKey, Site::RouteTag, Site::Purge] {
+        for site in [Site::RouteKey, Site::TagWithBody, Site::Purge] {
             let parsed = Template::parse(&text, site, &["a".to_owned()]);
             if let Err(error) = parsed {
                 prop_assert!(!error.to_string().is_empty());

@@ -1,0 +1,142 @@
+//! What passes although its route answers by the body: whole, and as it came.
+
+use super::{SEARCH, is_hit, search_app, until_hit};
+use crate::caching::SHORT;
+use crate::support::app::Answer;
+use crate::support::eventually;
+use crate::support::raw_client::RawClient;
+use crate::support::sidecar::Sidecar;
+
+fn head(sidecar: &Sidecar, more: &str) -> String {
+    format!(
+        "POST /search HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n{more}\r\n\r\n",
+        sidecar.addr()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_over_the_cap_reaches_the_app_whole() {
+    let app = search_app().await;
+    let sidecar = Sidecar::start(&app.url(), SEARCH);
+    let client = sidecar.client();
+    let long = format!("[\"{}\"]", "x".repeat(9_000));
+    for asked in 1..=2 {
+        let reply = client.json("POST", "/search", &long).await;
+        assert!(
+            reply.cache_status().contains("request-body"),
+            "{}",
+            reply.cache_status()
+        );
+        assert_eq!(
+            (app.count("/search"), app.last("/search").body.len()),
+            (asked, 9_004)
+        );
+    }
+    // Of unknown length: what was read goes first.
+    let mut raw = RawClient::connect(sidecar.addr()).await;
+    raw.send(&head(&sidecar, "Transfer-Encoding: chunked"))
+        .await;
+    for _ in 0..3 {
+        raw.send(&format!("bb8\r\n{}\r\n", "y".repeat(3_000))).await;
+    }
+    raw.send("0\r\n\r\n").await;
+    let answer = raw.head().await;
+    assert!(answer.contains("request-body"), "{answer}");
+    assert_eq!(app.last("/search").body, "y".repeat(9_000));
+    // Trailers belong to it as well.
+    let mut raw = RawClient::connect(sidecar.addr()).await;
+    raw.send(&head(
+        &sidecar,
+        "Transfer-Encoding: chunked\r\nTrailer: x-sum",
+    ))
+    .await;
+    raw.send("3\r\n[1]\r\n0\r\nx-sum: 1\r\n\r\n").await;
+    let answer = raw.head().await;
+    assert!(answer.contains("request-body"), "{answer}");
+    assert_eq!(app.last("/search").body, "[1]");
+    assert!(!is_hit(&client, "POST", "/search", "[1]").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_whole_leaves_nothing() {
+    let app = search_app().await;
+    let tables = format!("[listen]\nbody_timeout = \"300ms\"\n{SEARCH}");
+    let sidecar = Sidecar::start(&app.url(), &tables);
+    let mut slow = RawClient::connect(sidecar.addr()).await;
+    slow.send(&head(&sidecar, "Content-Length: 3")).await;
+    slow.send("[1").await;
+    let answer = slow.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let mut gone = RawClient::connect(sidecar.addr()).await;
+    gone.send(&head(&sidecar, "Content-Length: 3")).await;
+    gone.send("[1").await;
+    gone.end().await;
+    let client = sidecar.client();
+    assert!(!is_hit(&client, "POST", "/search", "[1").await);
+    assert_eq!(
+        until_hit(&client, "POST", "/search", "[1]").await.value()["body"],
+        "[1]"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conditions_and_ranges_are_the_apps_to_judge() {
+    let app = search_app().await;
+    let sidecar = Sidecar::start(&app.url(), SEARCH);
+    let client = sidecar.client();
+    until_hit(&client, "POST", "/search", "[1]").await;
+    for (name, value, reason) in [
+        ("if-none-match", "\"1\"", "request-directive"),
+        ("range", "bytes=0-1", "range"),
+    ] {
+        let asked = app.count("/search");
+        let request = client
+            .request("POST", "/search")
+            .header("content-type", "application/json")
+            .header(name, value);
+        let reply = request.body("[1]").send().await;
+        assert!(
+            reply.cache_status().contains(reason),
+            "{}",
+            reply.cache_status()
+        );
+        assert_eq!(app.count("/search"), asked + 1, "{name}");
+        assert_eq!(app.last("/search").header(name), value);
+        assert_eq!(app.last("/search").body, "[1]");
+    }
+    assert!(is_hit(&client, "POST", "/search", "[1]").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_is_no_write_and_a_post_is_one_where_a_rule_is_for_it() {
+    let app = search_app().await;
+    let tables = format!(
+        "{SEARCH}[[purge]]\nname = \"saved\"\npath = \"/search\"\nmethods = [\"POST\"]\n\
+         when = {{ \"body.save\" = \"true\" }}\nkeys = [\"search:*\"]\n"
+    );
+    let sidecar = Sidecar::start(&app.url(), &tables);
+    let client = sidecar.client();
+    until_hit(&client, "POST", "/search", "{}").await;
+    let long = format!("{{\"save\": true, \"pad\": \"{}\"}}", "x".repeat(5_000));
+    for body in [r#"{"save": true}"#, &long] {
+        client.json("QUERY", "/search", body).await;
+        assert!(is_hit(&client, "POST", "/search", "{}").await, "{body:.20}");
+        let reply = client.json("POST", "/search", body).await;
+        assert!(
+            reply.cache_status().contains("rules=\"saved\""),
+            "{}",
+            reply.cache_status()
+        );
+        assert!(
+            !is_hit(&client, "POST", "/search", "{}").await,
+            "{body:.20}"
+        );
+        until_hit(&client, "POST", "/search", "{}").await;
+    }
+    // Without a body at all.
+    app.on("POST", "/search", |_| Answer::text("nothing"));
+    eventually("an empty body has an answer", SHORT, || async {
+        client.request("POST", "/search").send().await.is_hit()
+    })
+    .await;
+}

@@ -58,10 +58,11 @@ impl Verdict {
         };
         match json::parse(body).map(|document| document.value) {
             // Auth.js and its kind: 200 for everyone, with nobody in it.
-            Some(Value::Null | Value::Bool(false)) => Verdict::Denied,
-            Some(Value::Object(members)) if members.is_empty() => Verdict::Denied,
+            Some(document) if is_nobody(&document) => Verdict::Denied,
             Some(document) => Verdict::Allowed(Arc::new(document::extract(&document, &auth.names))),
-            None => Verdict::Allowed(Arc::new(json::unknown())),
+            // 204: the status says it all. A page to log in by says nothing.
+            None if body.is_empty() => Verdict::Allowed(Arc::new(json::unknown())),
+            None => Verdict::Failed,
         }
     }
 
@@ -98,6 +99,20 @@ impl Verdict {
     }
 }
 
+/// Whether a document is of nobody, though the status says yes, as Auth.js and its kind have it: nothing in it but what is
+/// null, false or empty, or no user and no session.
+fn is_nobody(document: &Value) -> bool {
+    match document {
+        Value::Null | Value::Bool(false) => true,
+        Value::Object(members) => {
+            let is_none = |name| members.get(name).is_some_and(is_nobody);
+            members.values().all(is_nobody) || is_none("user") || is_none("session")
+        }
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::uri::PathAndQuery;
@@ -120,7 +135,7 @@ mod tests {
             names: vec![vec!["role".to_owned()]],
         };
         let allowed = |document| Verdict::Allowed(Arc::new(document));
-        let rows: [(u16, Option<&str>, Verdict); 15] = [
+        let rows: [(u16, Option<&str>, Verdict); 18] = [
             (
                 200,
                 Some(r#"{"role": "a", "x": 1}"#),
@@ -134,7 +149,18 @@ mod tests {
             ),
             (200, Some("[1]"), allowed(json::unknown())),
             (204, Some(""), allowed(json::unknown())),
-            (200, Some("<html>"), allowed(json::unknown())),
+            (200, Some("<html>"), Verdict::Failed),
+            (200, Some(r#"{"user": null, "csrf": "x"}"#), Verdict::Denied),
+            (
+                200,
+                Some(r#"{"authenticated": false, "roles": []}"#),
+                Verdict::Denied,
+            ),
+            (
+                200,
+                Some(r#"{"session": {}, "role": "a"}"#),
+                Verdict::Denied,
+            ),
             (200, Some("{}"), Verdict::Denied),
             (200, Some("null"), Verdict::Denied),
             (200, Some("false"), Verdict::Denied),

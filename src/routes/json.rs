@@ -3,6 +3,7 @@
 //! Of two members of one name some parsers take the first and others the last (RFC 8259 §4). What the app takes
 //! is not known here, so neither counts.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -207,11 +208,32 @@ impl<'de> Visitor<'de> for DocumentVisitor {
                 }
             }
         }
+        is_ambiguous |= doubt_names_in_two_cases(&mut map);
         Ok(Document {
             value: Value::Object(map),
             is_ambiguous,
         })
     }
+}
+
+/// Puts what may be anything in place of members whose names differ in case alone, which many apps take for one; whether
+/// there are any.
+fn doubt_names_in_two_cases(map: &mut Map<String, Value>) -> bool {
+    let has_upper_case = |name: &String| name.bytes().any(|byte| byte.is_ascii_uppercase());
+    if !map.keys().any(has_upper_case) {
+        return false;
+    }
+    let mut spellings: HashMap<String, Vec<String>> = HashMap::new();
+    for name in map.keys() {
+        let folded = spellings.entry(name.to_ascii_lowercase()).or_default();
+        folded.push(name.clone());
+    }
+    let doubled = spellings.into_values().filter(|names| names.len() > 1);
+    let doubled: Vec<String> = doubled.flatten().collect();
+    for name in &doubled {
+        map.insert(name.clone(), unknown());
+    }
+    !doubled.is_empty()
 }
 
 #[cfg(test)]
@@ -229,6 +251,7 @@ mod tests {
             ("three times, with a list", r#"{"a": [1], "a": 2, "a": 3}"#, json!({"a": unknown()}), true),
             ("twice the same", r#"{"a": 1, "a": 1}"#, json!({"a": unknown()}), true),
             ("spelled otherwise", r#"{"a": 1, "\u0061": 2}"#, json!({"a": unknown()}), true),
+            ("in two cases", r#"{"query": 1, "Query": 2, "x": 3}"#, json!({"query": unknown(), "Query": unknown(), "x": 3}), true),
             ("within", r#"[{"a": {"b": true, "b": null}}]"#, json!([{"a": {"b": unknown()}}]), true),
         ];
         for (name, text, value, is_ambiguous) in rows {

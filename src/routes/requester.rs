@@ -45,6 +45,8 @@ pub struct KeyedCredentials {
     claims: Vec<Vec<String>>,
     /// The same of what the check of `[auth]` says: each vouches for all that the check is sent.
     auth: Vec<Vec<String>>,
+    /// Those of them that name a person.
+    personal_auth: Vec<Vec<String>>,
     /// What the check is sent.
     checked: CheckedCredentials,
     /// Cookies that do not change the answer.
@@ -107,6 +109,11 @@ impl KeyedCredentials {
         KeyedCredentials {
             vouching: headers.iter().filter(is_trusted).cloned().collect(),
             claims: claims.cloned().collect(),
+            personal_auth: key
+                .auth_names()
+                .filter(|names| names_a_person_in_auth(names))
+                .cloned()
+                .collect(),
             auth: auth.cloned().collect(),
             checked: settings.checked.clone(),
             cookies: cookies.collect(),
@@ -170,12 +177,14 @@ impl KeyedCredentials {
         headers: &'h HeaderMap,
         carried: Carried<'_>,
     ) -> impl Iterator<Item = &'h HeaderName> {
-        let Carried { token, checked } = carried;
+        let Carried { token, checked, .. } = carried;
+        // Which of two credentials the check went by is its own affair, and the route may go by the other.
+        let alone = checked && !cookie_names(headers).any(|name| self.checked.has_cookie(name));
         let vouched = self.vouching.iter().any(|name| headers.contains_key(name));
         let is_keyed = move |name: &HeaderName| {
             self.headers.contains(name)
                 || *name == AUTHORIZATION
-                    && (vouched || checked || token == Some(TokenField::Authorization))
+                    && (vouched || alone || token == Some(TokenField::Authorization))
                 || matches!(token, Some(TokenField::Header(of_token)) if of_token == name)
                 || checked && self.checked.fields.contains(name)
         };
@@ -197,7 +206,7 @@ impl KeyedCredentials {
             _ => None,
         };
         let is_keyed = move |name: &[u8]| {
-            let is_checked = carried.checked && self.checked.has_cookie(name);
+            let is_checked = carried.cookies && self.checked.has_cookie(name);
             let mut keyed = self.cookies.iter().map(String::as_str).chain(of_token);
             is_checked || keyed.any(|keyed| keyed.as_bytes() == name)
         };
@@ -209,9 +218,12 @@ impl KeyedCredentials {
     /// What the key carries by what is verified.
     fn carried<'v>(&self, verified: Verified<'v>) -> Carried<'v> {
         let holds_a_claim = holds_any(verified.claims, &self.claims);
+        let checked = holds_any(verified.auth, &self.auth);
+        let are_named = self.checked.cookies.is_some();
         Carried {
             token: verified.token.filter(|_| holds_a_claim),
-            checked: holds_any(verified.auth, &self.auth),
+            checked,
+            cookies: checked && (are_named || holds_any(verified.auth, &self.personal_auth)),
         }
     }
 
@@ -243,8 +255,11 @@ impl KeyedCredentials {
 struct Carried<'v> {
     /// The field or cookie whose token the key has a claim of.
     token: Option<TokenField<'v>>,
-    /// Whether it has something that the check said of all that it was sent.
+    /// Whether it has something that the check said of what it was sent.
     checked: bool,
+    /// Whether that stands for the cookies: what many have does so for those alone that the config names, since others
+    /// may tell apart what they get.
+    cookies: bool,
 }
 
 /// Whether `document` really holds something at any of these names.

@@ -274,3 +274,18 @@ async fn whoever_waits_for_an_answer_to_a_role_that_has_changed_asks_again() {
     let of_c = of_c.await.expect("it answers");
     assert_eq!(of_c.text(), "for role editor", "{}", of_c.cache_status());
 }
+
+/// The check went by one of two credentials, and the route may go by the other: nobody else gets that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_beside_the_session_is_not_covered() {
+    let (app, _) = session_app().await;
+    let sidecar = Sidecar::start(&app.url(), CONFIG);
+    let client = sidecar.client();
+    for path in ["/role", "/inquiries"] {
+        let both = [("cookie", "sid=b"), ("authorization", "Bearer x")];
+        let reply = client.get_with(path, &both).await;
+        assert!(says(&reply, "identity"), "{}", reply.cache_status());
+        sidecar.fills_have_ended().await;
+        assert!(!get(&client, path, "b").await.is_hit(), "{path}");
+    }
+}

@@ -289,9 +289,14 @@ fn what_a_check_vouches_for() {
         ("authorization", "x"),
         ("x-tenant", "t"),
     ];
-    let rows: [CheckedRow<'_>; 9] = [
-        ("k:{auth.user.id}", "", &all, &everything, None),
-        ("k:{auth.user.id}", "", &named, &everything, None),
+    let without_token = [("cookie", "sid=1"), ("x-tenant", "t")];
+    let both = Some("authorization");
+    let rows: [CheckedRow<'_>; 13] = [
+        ("k:{auth.user.id}", "", &all, &everything, both),
+        ("k:{auth.user.id}", "", &named, &everything, both),
+        ("k:{auth.user.id}", "", &all, &without_token, None),
+        ("k:{auth.role}", "auth.role", &named, &without_token, None),
+        ("k:{auth.role}", "auth.role", &named, &everything, both),
         (
             "k:{auth.user.id}",
             "",
@@ -325,6 +330,13 @@ fn what_a_check_vouches_for() {
             "auth.role",
             &all,
             &[("cookie", "sid=1")],
+            Some("sid"),
+        ),
+        (
+            "k:{auth.role}",
+            "auth.role",
+            &all,
+            &[("authorization", "x")],
             None,
         ),
         (

@@ -595,14 +595,13 @@ async fn spellings_that_are_one_to_the_app() {
         let expected = reads.map(|path| path.to_lowercase().starts_with("/api") != product);
         assert_eq!(are_hits(&client, &reads).await, expected, "{write}");
     }
-    app.on("POST", "/publish", |_| Answer::text("ok"));
-    warm(&client, &["/feed.json"]).await;
-    client.json("POST", "/publish", "{}").await;
-    assert_eq!(
-        are_hits(&client, &["/feed.json"]).await,
-        [false],
-        "a rule of its own"
-    );
+    for (method, path) in [("POST", "/publish"), ("PUT", "/feed")] {
+        app.on(method, path, |_| Answer::text("ok"));
+        warm(&client, &["/feed.json"]).await;
+        client.json(method, path, "{}").await;
+        let hits = are_hits(&client, &["/feed.json"]).await;
+        assert_eq!(hits, [false], "a rule with a suffix: {path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

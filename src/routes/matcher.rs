@@ -87,6 +87,8 @@ impl<T> Matcher<T> {
 
     /// Adds a path; an ambiguous one (it and an earlier one match the same paths) is an error.
     pub fn insert(&mut self, path: &str, value: T) -> Result<(), PathError> {
+        // A rule for `/feed.json` is one for all spellings of that.
+        let path = self.spelling.trimmed(path);
         let path = match self.spelling.ignore_case {
             true => Path::parse(&path::fold(path))?,
             false => Path::parse(path)?,

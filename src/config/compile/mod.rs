@@ -91,7 +91,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let paths = upstream.as_ref().map(|upstream| upstream.paths.clone());
     let matcher = RouteMatcher::of(&paths.unwrap_or_default());
     let (routes, matcher) = rules::read_routes(&input, &defaults, &checked, matcher, problems);
-    let purges = rules::read_purges(&input, problems);
+    let purges = rules::read_purges(&input, upstream.as_ref(), problems);
     if let Some(auth) = &mut auth {
         auth.names = auth::names_read(&routes, &purges);
     }

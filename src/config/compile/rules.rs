@@ -15,7 +15,7 @@ use super::templates::{Templates, split_message};
 use super::words::read_path;
 use crate::config::problem::{Position, Problems};
 use crate::config::read::Reader;
-use crate::config::{Defaults, PurgeRule, Route, Settings, show_duration};
+use crate::config::{Defaults, PurgeRule, Route, Settings, Upstream, show_duration};
 use crate::http_cache::directives::{Reach, ResponseDirectives};
 use crate::http_cache::vary::CookieNames;
 use crate::routes::matcher::param_names;
@@ -86,12 +86,21 @@ pub(super) fn read_routes(
 }
 
 /// The purge rules in file order.
-pub(super) fn read_purges(input: &Input<'_>, problems: &mut Problems) -> Vec<Written<PurgeRule>> {
+pub(super) fn read_purges(
+    input: &Input<'_>,
+    upstream: Option<&Upstream>,
+    problems: &mut Problems,
+) -> Vec<Written<PurgeRule>> {
+    let spelling = PathSpelling {
+        // Whatever the app says: purging too much is safe.
+        ignore_case: true,
+        ..upstream.map_or_else(PathSpelling::default, |upstream| upstream.paths.clone())
+    };
     let tables = input.document.list("purge");
     let names = read_names(input, "purge", tables, problems);
     let rules = tables.iter().zip(names).map(|(table, name)| {
         let mut reader = input.rule_reader("purge", table, problems);
-        read_purge(&mut reader, input, name)
+        read_purge(&mut reader, input, &spelling, name)
     });
     rules.collect()
 }
@@ -189,13 +198,14 @@ fn read_again_after(reader: &mut Reader<'_>) -> Vec<Duration> {
     after
 }
 
-fn read_purge(reader: &mut Reader<'_>, input: &Input<'_>, name: String) -> Written<PurgeRule> {
+fn read_purge(
+    reader: &mut Reader<'_>,
+    input: &Input<'_>,
+    spelling: &PathSpelling,
+    name: String,
+) -> Written<PurgeRule> {
     let path = read_path(reader, EXAMPLE_PATH);
-    // Whatever the app says: purging too much is safe.
-    let mut matcher = Matcher::of(PathSpelling {
-        ignore_case: true,
-        ..PathSpelling::default()
-    });
+    let mut matcher = Matcher::of(spelling.clone());
     if let Some(path) = &path
         && let Err(error) = matcher.insert(path, ())
     {

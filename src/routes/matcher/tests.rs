@@ -38,12 +38,13 @@ fn spellings() {
             &[("Id", "aB"), ("n", "xY")],
         ),
         ("/Feed.json", "/feed.json", &[]),
+        ("/feed/", "/feed.json", &[]),
         ("/{a}/B", "/{{A}}/{x}", &[("x", "B")]),
     ] {
         let found = matcher.at(request).expect(request);
         assert_eq!((*found.value, &*found.params), (rule, params), "{request}");
     }
-    assert!(matcher.at("/feed").is_none(), "a suffix of its own");
+    assert!(matcher.insert("/feed/", "").is_err(), "the same");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{CHECK, CONFIG, get, hit, says, session_app};
+use super::{CHECK, CONFIG, Sessions, get, hit, says, session_app};
 use crate::support::Gate;
 use crate::support::app::Answer;
+use crate::support::client::Client;
 use crate::support::sidecar::{Sidecar, TOKEN};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,6 +61,16 @@ async fn an_admin_drops_what_is_known_of_anybody() {
     drop(sessions);
 }
 
+/// Nothing of another role is stored under theirs.
+async fn another_admin_gets_what_is_for_admins(client: &Client, sessions: &Sessions) {
+    sessions
+        .lock()
+        .expect("no test panics under it")
+        .insert("d".to_owned(), (4, "admin"));
+    let reply = get(client, "/role", "d").await;
+    assert_eq!(reply.text(), "for role admin", "{}", reply.cache_status());
+}
+
 /// The check's answer is made before the purge, and comes after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_check_under_way_says_is_not_kept_behind_a_purge() {
@@ -91,12 +102,7 @@ async fn what_a_check_under_way_says_is_not_kept_behind_a_purge() {
     let overtaken = asking.await.expect("it answers");
     assert_eq!(overtaken.text(), "for role viewer");
     sidecar.fills_have_ended().await;
-    sessions
-        .lock()
-        .expect("no test panics under it")
-        .insert("d".to_owned(), (4, "admin"));
-    let reply = get(&client, "/role", "d").await;
-    assert_eq!(reply.text(), "for role admin", "{}", reply.cache_status());
+    another_admin_gets_what_is_for_admins(&client, &sessions).await;
 }
 
 /// A fill that began for a role leaves nothing under it once the role may have changed (promise I3).
@@ -135,12 +141,7 @@ async fn an_answer_under_way_is_not_stored_for_a_role_that_was_purged() {
     gate.open();
     assert_eq!(asking.await.expect("it answers").text(), "for role viewer");
     sidecar.fills_have_ended().await;
-    sessions
-        .lock()
-        .expect("no test panics under it")
-        .insert("d".to_owned(), (4, "admin"));
-    let reply = get(&client, "/role", "d").await;
-    assert_eq!(reply.text(), "for role admin", "{}", reply.cache_status());
+    another_admin_gets_what_is_for_admins(&client, &sessions).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -241,6 +241,8 @@ pub struct Budget {
     /// Bytes at which the stats and the log begin to warn, and no more than that: nothing is evicted yet.
     /// Default 90 % of `max`.
     pub evict_at: u64,
+    /// Longer bodies are kept compressed. Default 4 KB.
+    pub compress_over: usize,
 }
 
 /// The tier in this process.
@@ -286,6 +288,8 @@ pub struct Settings {
     pub priority: Priority,
     /// The largest body stored. Default 1 MiB.
     pub max_body: usize,
+    /// Whether Redis keeps long bodies compressed.
+    pub compress: bool,
     /// Query fields that do not change the answer, of all that it inherits.
     pub ignore_query: IgnoreQuery,
     /// Cookies that do not change the answer, of all that it inherits, as written.

@@ -74,7 +74,8 @@ fn defaults_are_as_documented() {
         config.budget,
         Budget {
             max: 20_000_000,
-            evict_at: 18_000_000
+            evict_at: 18_000_000,
+            compress_over: 4_000,
         }
     );
     assert_eq!(config.memory.max, 64 << 20);

@@ -75,7 +75,12 @@ pub(super) fn read_budget(reader: &mut Reader<'_>) -> Budget {
             "write about 90 % of max",
         );
     }
-    Budget { max, evict_at }
+    let compress_over = reader.length("compress_over").unwrap_or_default();
+    Budget {
+        max,
+        evict_at,
+        compress_over,
+    }
 }
 
 fn take_percent(bytes: u64, percent: u64) -> u64 {

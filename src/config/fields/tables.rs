@@ -300,6 +300,12 @@ pub(super) static BUDGET: &[Field] = &[
         "",
         "Bytes at which stats and the log begin to warn; nothing is evicted yet. Default: 90 % of max.",
     ),
+    field(
+        "compress_over",
+        Kind::Size(0),
+        "4KB",
+        "Bodies longer than this are kept in zstd if that saves a fifth.",
+    ),
 ];
 
 pub(super) static MEMORY: &[Field] = &[

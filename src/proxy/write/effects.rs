@@ -215,10 +215,10 @@ pub fn named(context: &RequestContext, answer: &HeaderMap) -> Purge {
         NamedTags::Each(tags) => tags.iter().map(|tag| Pattern::literal(tag)).collect(),
         NamedTags::All => vec![Pattern::parse("*")],
     };
-    let purge = Purge {
+    let purge = context.live.config.upstream.paths.purge(Purge {
         tags,
         ..Purge::default()
-    };
+    });
     match tag_fields::asks_softly(answer) {
         true => purge.into_soft(),
         false => purge,

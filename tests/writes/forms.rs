@@ -127,6 +127,7 @@ async fn a_method_in_disguise_is_that_method_too() {
         ("POST", "/cards/2", form, "_method=delete&a=1", false),
         ("POST", "/cards/2", form, "%5Fmethod=DELETE", false),
         ("POST", "/cards/2", form, "_method=PUT", true),
+        ("POST", "/cards/2", form, "_method=POST", true),
         (
             "POST",
             "/cards/2",

@@ -141,7 +141,8 @@ const MAY_WRITE: &str = "it may be a write: a purge rule may be for it, it names
 fn unread_body(context: &RequestContext) -> (String, Vec<Lift>) {
     let most = show_size(context.live.config.defaults.max_variables as u64);
     let what = format!(
-        "its body is longer than defaults.max_variables ({most}), is not whole, or has trailers"
+        "its body is longer than defaults.max_variables ({most}), is not whole, has trailers, or is a form that may be \
+         read in two ways"
     );
     (what, Vec::new())
 }

@@ -18,15 +18,15 @@ const OVERRIDING: [&str; 3] = [
 /// The field of a form, or of a query, that does the same.
 const FIELD: &str = "_method";
 
-/// The method, then those that fields and the query say.
+/// The method, then those that fields and the query say in its place.
 pub fn methods_of(parts: &Parts) -> Vec<Method> {
     let fields = OVERRIDING
         .iter()
         .flat_map(|name| parts.headers.get_all(*name));
     let by_fields = fields.filter_map(|method| parse(method.as_bytes()));
+    let others = by_fields.chain(of_query(parts.uri.query()));
     std::iter::once(parts.method.clone())
-        .chain(by_fields)
-        .chain(of_query(parts.uri.query()))
+        .chain(others.filter(|method| *method != parts.method))
         .collect()
 }
 
@@ -45,7 +45,7 @@ pub fn may_be_in_form(parts: &Parts) -> bool {
     parts.method == Method::POST && Form::of(&parts.headers).is_some()
 }
 
-/// The methods that a form says; `None`: it could not be read, so that it may say any.
+/// The methods that a form says in place of the request's own; `None`: it could not be read, so that it may say any.
 pub fn of_form(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method>> {
     if !may_be_in_form(parts) {
         return Some(Vec::new());
@@ -58,6 +58,7 @@ pub fn of_form(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method>> {
             Member::Composite | Member::Unknown => return None,
         }
     }
+    methods.retain(|method| *method != parts.method);
     Some(methods)
 }
 

@@ -287,8 +287,10 @@ fn each_obstacle(
                 false => Reason::RequestDirective,
             })?;
         }
-        // The last, so that no body is read for what would pass anyway.
-        if context.sent.as_whole().is_none() {
+        // The last, so that no body is read for what would pass anyway. A form that could not be read may name another
+        // method.
+        let body = context.sent.as_whole();
+        if body.is_none_or(|body| methods::of_form(parts, body.document.as_ref()).is_none()) {
             found(Reason::RequestBody)?;
         }
     }

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::{CHECK, CONFIG, Sessions, get, hit, says, session_app};
 use crate::support::Gate;
 use crate::support::app::Answer;
 use crate::support::client::Client;
+use crate::support::eventually;
 use crate::support::sidecar::{Sidecar, TOKEN};
+
+const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_is_seen_at_once_and_asks_about_nobody_else() {
@@ -25,6 +29,41 @@ async fn a_logout_is_seen_at_once_and_asks_about_nobody_else() {
     assert_eq!(reply.text(), "please log in");
     assert!(get(&client, "/board", "b").await.is_hit());
     assert_eq!(app.count(CHECK), asked + 1, "about a alone");
+}
+
+/// One person's browser has one session for several hosts of the app, and a tenant of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_at_one_host_is_one_at_all() {
+    let (app, _) = session_app().await;
+    let sidecar = Sidecar::start(&app.url(), CONFIG);
+    let client = sidecar.client();
+    let board = |host: &'static str, sid: &'static str| {
+        let request = client.request("GET", "/board").header("host", host);
+        let request = request.header("cookie", &format!("sid={sid}"));
+        request.header("x-tenant", host).send()
+    };
+    let hosts = ["one.example", "two.example", "three.example:81"];
+    let fill = || async {
+        for (host, sid) in hosts.iter().flat_map(|host| [(*host, "a"), (*host, "b")]) {
+            eventually(host, LONG, || async { board(host, sid).await.is_hit() }).await;
+        }
+    };
+    fill().await;
+    let asked = app.count(CHECK);
+    fill().await;
+    assert_eq!(app.count(CHECK), asked, "all are known");
+    let logout = client.request("POST", "/logout").header("host", hosts[0]);
+    logout.header("cookie", "sid=a").send().await;
+    for host in hosts {
+        let reply = board(host, "a").await;
+        assert!(
+            says(&reply, "unauthenticated"),
+            "{host}: {}",
+            reply.cache_status()
+        );
+        assert!(board(host, "b").await.is_hit(), "{host}");
+    }
+    assert_eq!(app.count(CHECK), asked + 3, "of a alone, by each host");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -230,3 +230,34 @@ async fn a_writer_who_is_not_known_yet_is_asked_about_before_the_write() {
     assert_eq!(paths[paths.len() - 2..], [CHECK, "/inquiries/new"]);
     assert!(get(&client, "/inquiries", "b").await.is_hit());
 }
+
+/// A link ends the session; so does a HEAD of it, in most apps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_by_get_is_seen_at_once() {
+    let by_get = CONFIG.replace(
+        "path = \"/logout\"\n",
+        "path = \"/logout\"\nmethods = [\"GET\", \"POST\"]\n",
+    );
+    for method in ["GET", "HEAD"] {
+        let (app, sessions) = session_app().await;
+        app.on(method, "/logout", move |seen| {
+            let mut sessions = sessions.lock().expect("no test panics under it");
+            super::sid(seen).map(|sid| sessions.remove(&sid));
+            Answer::text("good bye").cache_control("max-age=60")
+        });
+        let sidecar = Sidecar::start(&app.url(), &by_get);
+        let client = sidecar.client();
+        for sid in ["a", "b"] {
+            hit(&client, "/board", sid).await;
+        }
+        let logout = client.request(method, "/logout").header("cookie", "sid=a");
+        assert_eq!(logout.send().await.status, 200);
+        let reply = get(&client, "/board", "a").await;
+        assert!(
+            says(&reply, "unauthenticated"),
+            "{method}: {}",
+            reply.cache_status()
+        );
+        assert!(get(&client, "/board", "b").await.is_hit(), "{method}");
+    }
+}

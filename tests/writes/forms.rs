@@ -198,6 +198,7 @@ async fn what_says_get_and_may_be_a_write_is_never_answered_from_the_store() {
         assert!(!reply.is_hit(), "{path}: {}", reply.cache_status());
     }
     assert_eq!(app.count("/boards/1"), asked + 2);
+    warm(&client, &BOARDS).await;
     assert!(client.get("/boards/1?_method=GET").await.is_hit());
     assert!(client.get("/boards/1?method=DELETE").await.is_hit());
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::context::RequestContext;
 use super::present::Present;
+use crate::http_cache::invalidation;
 use crate::routes::Form;
 use crate::routes::json::{self, Lists, Member};
 
@@ -38,6 +39,22 @@ pub fn is_disguised(context: &RequestContext) -> bool {
         && methods_of(&context.parts)
             .iter()
             .any(|method| !reads.contains(method))
+}
+
+/// The method, or the first that is not safe of those in its place: what the request may be at worst.
+pub fn acting_method(parts: &Parts) -> Method {
+    let mut all = methods_of(parts).into_iter();
+    let unsafe_one = all.find(|method| !invalidation::is_safe(method));
+    unsafe_one.unwrap_or_else(|| parts.method.clone())
+}
+
+/// The query without the fields that say a method; `None`: there are none.
+pub fn query_without_method(query: &str) -> Option<String> {
+    let says_method =
+        |field: &&str| form_urlencoded::parse(field.as_bytes()).any(|(name, _)| name == FIELD);
+    let fields = query.split('&');
+    let rest: Vec<&str> = fields.clone().filter(|field| !says_method(field)).collect();
+    (rest.len() < fields.count()).then(|| rest.join("&"))
 }
 
 /// Whether a form in the body may put another method in the place of POST.

@@ -543,67 +543,6 @@ async fn a_write_in_another_spelling_purges_as_well() {
     );
 }
 
-/// An app that reads many spellings of a path as one: what is stored under any of them goes with a write to any other,
-/// by rules and by its own URL, and none is answered with what another fetched.
-#[tokio::test(flavor = "multi_thread")]
-async fn spellings_that_are_one_to_the_app() {
-    const RULES: &str = "[defaults]\nunmatched = \"rfc9111\"\n\
-        [[route]]\npath = \"/api/Products/{id}\"\nkey = \"product:{path.id}\"\n\
-        [[route]]\npath = \"/feed.json\"\nkey = \"feed\"\n\
-        [[purge]]\npath = \"/api/products/{id}\"\nkeys = [\"product:{path.id}\"]\n\
-        [[purge]]\npath = \"/publish\"\nkeys = [\"feed\"]\n";
-    let reads = [
-        "/api/products/aB",
-        "/API/PRODUCTS/aB",
-        "/api/products/aB.json",
-        "/api/products/aB/",
-        "/api/Products/aB.JSON/",
-        "/plain/x",
-        "/PLAIN/x.json",
-        "/plain/x/",
-    ];
-    let app = TestApp::start().await;
-    for path in reads.into_iter().chain(["/feed.json"]) {
-        app.on("GET", path, move |seen| {
-            Answer::text(format!("{path} {}", seen.nth)).cache_control("max-age=600")
-        });
-    }
-    let url = app.url();
-    let paths = "{ ignore_case = true, suffixes = [\".json\"], trailing_slash = true }";
-    let upstream = format!("[upstream]\nurl = \"{url}\"\npaths = {paths}\n");
-    let sidecar = Sidecar::start_with_env(&format!("{upstream}{RULES}"), &[]);
-    let client = sidecar.client();
-    for (write, product) in [
-        ("/api/products/aB", true),
-        ("/api/PRODUCTS/aB.json", true),
-        ("/API/products/aB/", true),
-        ("/plain/x.json", false),
-        ("/Plain/X", false),
-    ] {
-        app.on("PUT", write, |_| Answer::text("ok"));
-        warm(&client, &reads).await;
-        for path in reads {
-            let reply = client.get(path).await;
-            assert!(reply.is_hit(), "{path}: {}", reply.cache_status());
-            assert!(
-                reply.text().starts_with(&format!("{path} ")),
-                "{path}: {}",
-                reply.text()
-            );
-        }
-        assert_eq!(client.json("PUT", write, "{}").await.status, 200, "{write}");
-        let expected = reads.map(|path| path.to_lowercase().starts_with("/api") != product);
-        assert_eq!(are_hits(&client, &reads).await, expected, "{write}");
-    }
-    for (method, path) in [("POST", "/publish"), ("PUT", "/feed")] {
-        app.on(method, path, |_| Answer::text("ok"));
-        warm(&client, &["/feed.json"]).await;
-        client.json(method, path, "{}").await;
-        let hits = are_hits(&client, &["/feed.json"]).await;
-        assert_eq!(hits, [false], "a rule with a suffix: {path}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_offers_an_upgrade_purges_as_well() {
     let (app, sidecar) = kanban().await;

@@ -44,6 +44,7 @@ mod rolling;
 mod running;
 mod slow_clients;
 mod soft_purging;
+mod spellings;
 mod store;
 mod support;
 mod tag_fields;

@@ -240,7 +240,14 @@ async fn purge(
         soft = wanted.soft,
         "admin: purge"
     );
-    let purged = admin.store.purge(wanted.into_purge()).await;
+    let purge = admin
+        .live
+        .load()
+        .config
+        .upstream
+        .paths
+        .purge(wanted.into_purge());
+    let purged = admin.store.purge(purge).await;
     admin.metrics.purges.with_label_values(&["admin"]).inc();
     admin.forget_status().await;
     Ok(answer_json(StatusCode::OK, &purged.to_json()))

@@ -1,15 +1,29 @@
 //! What stands for the credentials of a request: a digest of all that the check is sent.
 
-use http::header::HOST;
-use http::{HeaderMap, HeaderValue};
+use std::ops::RangeInclusive;
+
+use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Auth;
 use crate::routes::{CheckedCredentials, identities};
 
-/// Half a SHA-256: no secret can be read from it, and no two of them are found that have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Digest([u8; Digest::BYTES]);
+/// Who asks, and where: no secret can be read from it, and no two requests are found that have the same. Ordered by who.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest {
+    credentials: Credentials,
+    /// Of all that the check is sent.
+    whole: Half,
+}
+
+/// Of what a person brings to every host, by every scheme: the cookies and the authorization that the check is sent; of who
+/// has neither, all fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Credentials(Half);
+
+/// Half a SHA-256.
+type Half = [u8; 16];
 
 /// Makes digests under one `[auth]` table.
 #[derive(Clone, Debug)]
@@ -20,34 +34,58 @@ pub struct Digester {
 }
 
 impl Digest {
-    const BYTES: usize = 16;
+    /// The name by which purges reach what is kept under it, and under all others of the same credentials.
+    pub fn name(&self) -> String {
+        self.credentials.name()
+    }
 
-    /// The name by which purges reach what is kept under it.
+    /// Who asks.
+    pub fn credentials(&self) -> Credentials {
+        self.credentials
+    }
+
+    /// One of `count` parts of all digests; the same for all of the same credentials.
+    pub fn part_of(&self, count: usize) -> usize {
+        self.credentials.part_of(count)
+    }
+}
+
+impl Credentials {
+    /// Their name.
     pub fn name(&self) -> String {
         use std::fmt::Write;
-        let mut digits = String::with_capacity(2 * Self::BYTES);
+        let mut digits = String::with_capacity(2 * self.0.len());
         for byte in self.0 {
             write!(digits, "{byte:02x}").expect("a String takes all");
         }
         identities::name_of(&digits)
     }
 
-    /// The digest of such a name.
-    pub fn of_name(name: &str) -> Option<Digest> {
+    /// Those of such a name.
+    pub fn of_name(name: &str) -> Option<Credentials> {
         let digits = identities::digest_in(name)?;
-        let mut bytes = [0; Self::BYTES];
-        if digits.len() != 2 * Self::BYTES || !digits.is_ascii() {
+        let mut bytes = Half::default();
+        if digits.len() != 2 * bytes.len() || !digits.is_ascii() {
             return None;
         }
         for (at, byte) in bytes.iter_mut().enumerate() {
             *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
         }
-        Some(Digest(bytes))
+        Some(Credentials(bytes))
     }
 
-    /// One of `count` parts of all digests.
+    /// One of `count` parts.
     pub fn part_of(&self, count: usize) -> usize {
         usize::from(self.0[0]) % count
+    }
+
+    /// From the first to the last digest of theirs.
+    pub fn digests(self) -> RangeInclusive<Digest> {
+        let with = |whole| Digest {
+            credentials: self,
+            whole,
+        };
+        with([0; 16])..=with([u8::MAX; 16])
     }
 }
 
@@ -72,21 +110,54 @@ impl Digester {
 
     /// Of a request for `host` by `scheme`; `None`: it brings nothing by which anybody could be known.
     pub fn digest(&self, scheme: &str, host: &str, headers: &HeaderMap) -> Option<Digest> {
-        let mut hash = self.about.clone();
-        push(&mut hash, scheme.as_bytes());
-        push(&mut hash, host.as_bytes());
+        let mut whole = self.about.clone();
+        push(&mut whole, scheme.as_bytes());
+        push(&mut whole, host.as_bytes());
         let named = headers.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
-        push(&mut hash, named);
-        let mut is_anybody = false;
+        push(&mut whole, named);
+        let mut everywhere = Sha256::new();
+        let (mut is_anybody, mut is_known_everywhere) = (false, false);
+        for (name, value) in self.checked.of(headers) {
+            for piece in [name.as_str().as_bytes(), &value] {
+                push(&mut whole, piece);
+                if is_of_person(name) {
+                    push(&mut everywhere, piece);
+                }
+            }
+            is_anybody = true;
+            is_known_everywhere |= is_of_person(name);
+        }
+        let credentials = match is_known_everywhere {
+            true => everywhere,
+            false => self.fields(headers),
+        };
+        is_anybody.then(|| Digest {
+            credentials: Credentials(half(credentials)),
+            whole: half(whole),
+        })
+    }
+
+    /// All that is sent of a request, whatever it is to.
+    fn fields(&self, headers: &HeaderMap) -> Sha256 {
+        let mut hash = Sha256::new();
         for (name, value) in self.checked.of(headers) {
             push(&mut hash, name.as_str().as_bytes());
             push(&mut hash, &value);
-            is_anybody = true;
         }
-        let mut digest = [0; Digest::BYTES];
-        digest.copy_from_slice(&hash.finalize()[..Digest::BYTES]);
-        is_anybody.then_some(Digest(digest))
+        hash
     }
+}
+
+/// What further fields say, such as a tenant, may differ between two requests of one person.
+fn is_of_person(name: &HeaderName) -> bool {
+    *name == COOKIE || *name == AUTHORIZATION
+}
+
+fn half(hash: Sha256) -> Half {
+    let mut half = Half::default();
+    let len = half.len();
+    half.copy_from_slice(&hash.finalize()[..len]);
+    half
 }
 
 /// With its length in front, so that no end of one piece is taken for the beginning of the next.
@@ -100,8 +171,8 @@ mod tests {
     use std::collections::HashSet;
     use std::time::Duration;
 
+    use http::StatusCode;
     use http::uri::PathAndQuery;
-    use http::{HeaderName, StatusCode};
 
     use super::*;
 
@@ -158,7 +229,56 @@ mod tests {
         assert!(!digests.contains(&None));
         let again = digest(&rows[0]).expect("somebody");
         assert!(digests.contains(&Some(again)));
-        assert_eq!(Digest::of_name(&again.name()), Some(again));
+        let name = again.name();
+        assert_eq!(Credentials::of_name(&name), Some(again.credentials()));
+    }
+
+    #[test]
+    fn a_person_is_the_same_at_every_host() {
+        let digester = Digester::new(&auth());
+        let of = |(scheme, host, lines): Row<'_>| {
+            let digest = digester.digest(scheme, host, &fields(lines));
+            digest.expect("somebody")
+        };
+        let one = of(("http", "a", &[("cookie", "sid=1")]));
+        let rows: [(&str, Row<'_>, bool); 8] = [
+            ("a scheme", ("https", "a", &[("cookie", "sid=1")]), true),
+            ("a host", ("http", "b", &[("cookie", "sid=1")]), true),
+            (
+                "Host",
+                ("http", "a", &[("cookie", "sid=1"), ("host", "c")]),
+                true,
+            ),
+            (
+                "a tenant",
+                ("http", "a", &[("cookie", "sid=1"), ("x-tenant", "x")]),
+                true,
+            ),
+            ("another", ("http", "a", &[("cookie", "sid=2")]), false),
+            (
+                "two",
+                ("http", "a", &[("cookie", "sid=1"), ("authorization", "x")]),
+                false,
+            ),
+            ("a field", ("http", "a", &[("x-tenant", "sid=1")]), false),
+            (
+                "a token",
+                ("http", "a", &[("authorization", "sid=1")]),
+                false,
+            ),
+        ];
+        for (case, row, is_one) in rows {
+            let other = of(row);
+            assert_ne!(other, one, "{case}: decisions stay apart");
+            assert_eq!(other.credentials() == one.credentials(), is_one, "{case}");
+            assert_eq!(
+                one.credentials().digests().contains(&other),
+                is_one,
+                "{case}"
+            );
+        }
+        let tenants = ["x", "y"].map(|tenant| of(("http", "a", &[("x-tenant", tenant)])));
+        assert_ne!(tenants[0].credentials(), tenants[1].credentials());
     }
 
     #[test]
@@ -201,7 +321,7 @@ mod tests {
             " auth:*",
             " auth:zz000000000000000000000000000000",
         ] {
-            assert_eq!(Digest::of_name(name), None, "{name}");
+            assert_eq!(Credentials::of_name(name), None, "{name}");
         }
     }
 }

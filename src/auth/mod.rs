@@ -7,5 +7,5 @@ mod digest;
 mod document;
 mod verdict;
 
-pub use digest::{Digest, Digester};
+pub use digest::{Credentials, Digest, Digester};
 pub use verdict::{Decision, Verdict};

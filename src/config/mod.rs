@@ -74,6 +74,8 @@ pub struct Config {
     pub matcher: RouteMatcher,
     /// The `[[purge]]` tables, in file order. Every one that matches a write is carried out.
     pub purges: Vec<PurgeRule>,
+    /// Whether any of them is for GET or HEAD.
+    pub has_purges_of_reads: bool,
 }
 
 /// Where the proxy and the admin interface listen, and the limits on clients.
@@ -655,6 +657,12 @@ pub enum PurgedIdentity {
 }
 
 impl PurgeRule {
+    /// Whether it is for requests of this method; to apps a HEAD is a GET.
+    pub fn is_for(&self, method: &Method) -> bool {
+        let is_as_get = *method == Method::HEAD && self.methods.contains(&Method::GET);
+        is_as_get || self.methods.contains(method)
+    }
+
     /// Whether anything of it reads the request's body.
     pub fn reads_body(&self) -> bool {
         let by_template = self.templates().any(Template::reads_body);

@@ -69,3 +69,11 @@ pub struct Scope<'a> {
     /// What was stored for the URL of a write before it.
     pub before: Option<&'a Value>,
 }
+
+impl Scope<'_> {
+    /// Whether the texts of keys, tags and purges have one case: an id is in the case that the app stored it in, and in
+    /// whichever the one or the other request has.
+    fn ignores_case(&self) -> bool {
+        self.spelling.is_some_and(|spelling| spelling.ignore_case)
+    }
+}

@@ -7,6 +7,8 @@ mod tests;
 
 use std::fmt;
 
+use super::Scope;
+
 /// A glob over rendered keys or tags.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pattern {
@@ -44,6 +46,26 @@ impl Pattern {
         let mut pattern = PatternBuilder::default();
         pattern.push_literal(key);
         pattern.build()
+    }
+
+    /// The same in lower case, as keys and tags are to an app that ignores case ([`PathSpelling::ignore_case`]).
+    ///
+    /// [`PathSpelling::ignore_case`]: super::PathSpelling
+    pub fn folded(mut self) -> Pattern {
+        for part in &mut self.parts {
+            if let Part::Literal(literal) = part {
+                literal.make_ascii_lowercase();
+            }
+        }
+        self
+    }
+
+    /// As what is rendered in this scope.
+    pub(super) fn in_case_of(self, scope: &Scope<'_>) -> Pattern {
+        match scope.ignores_case() {
+            true => self.folded(),
+            false => self,
+        }
     }
 
     /// Whether `key` is covered; linear in the key for any pattern.

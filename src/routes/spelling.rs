@@ -5,12 +5,13 @@
 
 use std::borrow::Cow;
 
-use super::target;
+use super::{Pattern, Purge, target};
 
 /// What `[upstream] paths` says of the app.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathSpelling {
-    /// `/API/Products` is `/api/products` to it, as to Express and ASP.NET; what a parameter matches keeps its case.
+    /// `/API/Products` is `/api/products` to it, as to Express and ASP.NET. So are ids in paths, bodies and tags: what is
+    /// stored for `AB-CD` goes with a write to `ab-cd`.
     pub ignore_case: bool,
     /// `/products/7.json` is `/products/7` to it, as to Rails.
     pub suffixes: Vec<Box<str>>,
@@ -49,6 +50,35 @@ impl PathSpelling {
     /// Whether the path is spelled so.
     pub fn is_usual(&self, path: &str) -> bool {
         self.trimmed(path).len() == path.len() && !(self.ignore_case && has_upper_case(path))
+    }
+
+    /// A tag in the case in which they are compared.
+    pub fn tag(&self, tag: Box<str>) -> Box<str> {
+        match self.ignore_case && has_upper_case(&tag) {
+            true => tag.to_ascii_lowercase().into(),
+            false => tag,
+        }
+    }
+
+    /// The pattern in the case in which keys and tags are compared.
+    pub fn pattern(&self, pattern: Pattern) -> Pattern {
+        match self.ignore_case {
+            true => pattern.folded(),
+            false => pattern,
+        }
+    }
+
+    /// What somebody wrote of keys and tags, in that case.
+    pub fn purge(&self, purge: Purge) -> Purge {
+        let fold = |patterns: Vec<Pattern>| {
+            let patterns = patterns.into_iter();
+            patterns.map(|pattern| self.pattern(pattern)).collect()
+        };
+        Purge {
+            keys: fold(purge.keys),
+            tags: fold(purge.tags),
+            ..purge
+        }
     }
 
     /// The path of a write as this app, or one that is lenient, may read it, the path itself first: reading it in
@@ -93,7 +123,7 @@ fn without_suffix<'p, 's>(
     })
 }
 
-fn has_upper_case(path: &str) -> bool {
+pub(super) fn has_upper_case(path: &str) -> bool {
     path.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 

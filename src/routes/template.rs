@@ -149,7 +149,7 @@ pub enum Site {
 /// A rendered key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The key: what purges match.
+    /// The key: what purges match; in lower case where the app ignores that of paths.
     pub text: String,
     /// How the request spelled its values where that is not the usual spelling (`%61` for `a`), so
     /// that requests the app could tell apart never share an answer; empty usually.
@@ -238,6 +238,9 @@ impl Template {
                 }
             }
         }
+        if scope.ignores_case() {
+            text.make_ascii_lowercase();
+        }
         let form = match usual {
             true => String::new(),
             false => reading.render_form(),
@@ -294,7 +297,7 @@ impl Template {
                 }
             }
         }
-        Some(pattern.build())
+        Some(pattern.build().in_case_of(scope))
     }
 }
 

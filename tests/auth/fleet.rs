@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{CHECK, CONFIG, get, hit, says, session_app};
 use crate::fleet::connected;
 use crate::support::app::TestApp;
+use crate::support::client::Reply;
 use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
 use crate::support::sidecar::Sidecar;
@@ -30,9 +31,13 @@ async fn start_two(app: &TestApp, redis: &RedisServer) -> [Sidecar; 2] {
 /// As the browser of one person asks both.
 const HOST: &str = "app.example";
 
-async fn board(sidecar: &Sidecar, sid: &str) -> crate::support::client::Reply {
+async fn board(sidecar: &Sidecar, sid: &str) -> Reply {
+    board_at(sidecar, HOST, sid).await
+}
+
+async fn board_at(sidecar: &Sidecar, host: &str, sid: &str) -> Reply {
     let cookie = format!("sid={sid}");
-    let fields = [("cookie", cookie.as_str()), ("host", HOST)];
+    let fields = [("cookie", cookie.as_str()), ("host", host)];
     sidecar.client().get_with("/board", &fields).await
 }
 
@@ -65,6 +70,11 @@ async fn a_logout_here_is_soon_known_there() {
             board_hit(&here, sid).await;
             board_hit(&there, sid).await;
         }
+        const OTHER: &str = "other.example";
+        eventually("a hit at another host", SHORT, || async {
+            board_at(&there, OTHER, "a").await.is_hit()
+        })
+        .await;
         let asked = app.count(CHECK);
         let logout = here.client().request("POST", "/logout");
         let logout = logout.header("cookie", "sid=a").header("host", HOST);
@@ -77,8 +87,10 @@ async fn a_logout_here_is_soon_known_there() {
             says(&board(&there, "a").await, "unauthenticated")
         })
         .await;
+        let other = board_at(&there, OTHER, "a").await;
+        assert!(says(&other, "unauthenticated"), "{}", other.cache_status());
         board_hit(&there, "b").await;
-        assert_eq!(app.count(CHECK), asked + 2, "round {round}: about a alone");
+        assert_eq!(app.count(CHECK), asked + 3, "round {round}: about a alone");
     }
 }
 

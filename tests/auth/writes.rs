@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::{CHECK, CONFIG, Sessions, get, hit, says, session_app};
 use crate::support::Gate;
 use crate::support::app::Answer;
 use crate::support::client::Client;
+use crate::support::eventually;
 use crate::support::sidecar::{Sidecar, TOKEN};
+
+const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_is_seen_at_once_and_asks_about_nobody_else() {
@@ -25,6 +29,41 @@ async fn a_logout_is_seen_at_once_and_asks_about_nobody_else() {
     assert_eq!(reply.text(), "please log in");
     assert!(get(&client, "/board", "b").await.is_hit());
     assert_eq!(app.count(CHECK), asked + 1, "about a alone");
+}
+
+/// One person's browser has one session for several hosts of the app, and a tenant of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_at_one_host_is_one_at_all() {
+    let (app, _) = session_app().await;
+    let sidecar = Sidecar::start(&app.url(), CONFIG);
+    let client = sidecar.client();
+    let board = |host: &'static str, sid: &'static str| {
+        let request = client.request("GET", "/board").header("host", host);
+        let request = request.header("cookie", &format!("sid={sid}"));
+        request.header("x-tenant", host).send()
+    };
+    let hosts = ["one.example", "two.example", "three.example:81"];
+    let fill = || async {
+        for (host, sid) in hosts.iter().flat_map(|host| [(*host, "a"), (*host, "b")]) {
+            eventually(host, LONG, || async { board(host, sid).await.is_hit() }).await;
+        }
+    };
+    fill().await;
+    let asked = app.count(CHECK);
+    fill().await;
+    assert_eq!(app.count(CHECK), asked, "all are known");
+    let logout = client.request("POST", "/logout").header("host", hosts[0]);
+    logout.header("cookie", "sid=a").send().await;
+    for host in hosts {
+        let reply = board(host, "a").await;
+        assert!(
+            says(&reply, "unauthenticated"),
+            "{host}: {}",
+            reply.cache_status()
+        );
+        assert!(board(host, "b").await.is_hit(), "{host}");
+    }
+    assert_eq!(app.count(CHECK), asked + 3, "of a alone, by each host");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,4 +229,35 @@ async fn a_writer_who_is_not_known_yet_is_asked_about_before_the_write() {
     let paths: Vec<&str> = seen.iter().map(|seen| seen.path.as_str()).collect();
     assert_eq!(paths[paths.len() - 2..], [CHECK, "/inquiries/new"]);
     assert!(get(&client, "/inquiries", "b").await.is_hit());
+}
+
+/// A link ends the session; so does a HEAD of it, in most apps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_by_get_is_seen_at_once() {
+    let by_get = CONFIG.replace(
+        "path = \"/logout\"\n",
+        "path = \"/logout\"\nmethods = [\"GET\", \"POST\"]\n",
+    );
+    for method in ["GET", "HEAD"] {
+        let (app, sessions) = session_app().await;
+        app.on(method, "/logout", move |seen| {
+            let mut sessions = sessions.lock().expect("no test panics under it");
+            super::sid(seen).map(|sid| sessions.remove(&sid));
+            Answer::text("good bye").cache_control("max-age=60")
+        });
+        let sidecar = Sidecar::start(&app.url(), &by_get);
+        let client = sidecar.client();
+        for sid in ["a", "b"] {
+            hit(&client, "/board", sid).await;
+        }
+        let logout = client.request(method, "/logout").header("cookie", "sid=a");
+        assert_eq!(logout.send().await.status, 200);
+        let reply = get(&client, "/board", "a").await;
+        assert!(
+            says(&reply, "unauthenticated"),
+            "{method}: {}",
+            reply.cache_status()
+        );
+        assert!(get(&client, "/board", "b").await.is_hit(), "{method}");
+    }
 }

@@ -140,3 +140,89 @@ async fn a_query_is_no_write_and_a_post_is_one_where_a_rule_is_for_it() {
     })
     .await;
 }
+
+/// Nobody empties the answers of a path by what a read has beside its body.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_is_not_looked_up_is_no_write() {
+    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+    let app = search_app().await;
+    app.on("POST", "/edit", |_| Answer::text("ok"));
+    let edit = "[[route]]\npath = \"/edit\"\nmethods = [\"POST\"]\nkey = \"edit:{body}\"\nttl = \"1m\"\n\
+                [[purge]]\nname = \"deleted\"\npath = \"/edit\"\nmethods = [\"DELETE\"]\nkeys = [\"search:*\"]\n";
+    let sidecar = Sidecar::start(&app.url(), &format!("{SEARCH}{edit}"));
+    let client = sidecar.client();
+    let send = |path: &'static str, field: (&'static str, &'static str), body: &str| {
+        let request = client.request("POST", path).header(FORM.0, FORM.1);
+        request.header(field.0, field.1).body(body).send()
+    };
+    let none = ("accept", "*/*");
+    let kept = || async {
+        until_hit(&client, "POST", "/search", "[1]").await;
+        eventually("a form is a read", SHORT, || async {
+            send("/search", none, "q=1").await.is_hit()
+        })
+        .await;
+    };
+    let long = format!("q={}", "x".repeat(9_000));
+    let rows = [
+        ("a range", "/search", ("range", "bytes=0-1"), "q=1", "range"),
+        (
+            "a condition",
+            "/search",
+            ("if-none-match", "\"1\""),
+            "q=1",
+            "request-directive",
+        ),
+        ("over the cap", "/search", none, &long, "request-body"),
+        ("unkeyed", "/search?x=1", none, "q=1", "unkeyed-query"),
+        ("two readings", "/search", none, "q=1;r=2", "request-body"),
+        (
+            "no other method",
+            "/search?_method=POST",
+            none,
+            "q=1",
+            "unkeyed-query",
+        ),
+    ];
+    for (case, path, field, body, reason) in rows {
+        kept().await;
+        for _ in 0..2 {
+            let asked = app.count("/search");
+            let reply = send(path, field, body).await;
+            let status = reply.cache_status().to_owned();
+            assert!(status.contains(reason), "{case}: {status}");
+            assert_eq!(app.count("/search"), asked + 1, "{case}");
+            assert_eq!(app.last("/search").body, body.as_bytes(), "{case}");
+        }
+        assert!(is_hit(&client, "POST", "/search", "[1]").await, "{case}");
+        assert!(send("/search", none, "q=1").await.is_hit(), "{case}");
+    }
+    eventually("no other method in a form", SHORT, || async {
+        send("/search", none, "_method=POST&q=1").await.is_hit()
+    })
+    .await;
+    assert!(is_hit(&client, "POST", "/search", "[1]").await);
+    // What may name the method of a rule.
+    for (case, field, body, hit) in [
+        ("none", none, "q=1", true),
+        ("that method", none, "_method=DELETE", false),
+        ("another", none, "_method=PATCH", true),
+        ("two readings", none, "q=1;r=2", false),
+        ("unread, and none", ("range", "bytes=0-1"), "q=1", true),
+        (
+            "unread, and that",
+            ("range", "bytes=0-1"),
+            "_method=DELETE",
+            false,
+        ),
+        ("over the cap", none, &long, false),
+    ] {
+        kept().await;
+        assert_eq!(send("/edit", field, body).await.status, 200);
+        assert_eq!(
+            is_hit(&client, "POST", "/search", "[1]").await,
+            hit,
+            "{case}"
+        );
+    }
+}

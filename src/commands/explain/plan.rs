@@ -298,7 +298,7 @@ fn bind_widest(live: &Arc<Live>, index: usize) -> Purge {
     let scope = crate::routes::Scope {
         host: "",
         path: "/",
-        spelling: None,
+        spelling: live.config.upstream.spelling(),
         query: None,
         headers: &headers,
         params: &[],

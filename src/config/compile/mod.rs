@@ -21,6 +21,8 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+use http::Method;
+
 use super::Config;
 use super::document::{Document, Table};
 use super::env::Env;
@@ -112,6 +114,9 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         log,
         routes: routes.into_iter().map(|written| written.rule).collect(),
         matcher,
+        has_purges_of_reads: purges
+            .iter()
+            .any(|written| written.rule.is_for(&Method::HEAD)),
         purges: purges.into_iter().map(|written| written.rule).collect(),
     };
     (problems.errors() == 0).then_some(config)

@@ -70,9 +70,9 @@ pub(super) static PURGE: &[Field] = &[
     ),
     field(
         "methods",
-        Kind::ManyOf(&["POST", "PUT", "PATCH", "DELETE"]),
+        Kind::ManyOf(&["POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"]),
         "POST,PUT,PATCH,DELETE",
-        "Methods of the write.",
+        "Methods of the write; GET (and HEAD with it) of what changes something all the same, such as /logout.",
     ),
     field("path", Kind::Text, "", "The path of the write. Required."),
     field(

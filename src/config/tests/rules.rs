@@ -437,8 +437,8 @@ fn wrong_rules_say_what_to_write() {
         ),
         (
             "safe method",
-            "[[purge]]\npath = \"/a\"\nkeys = [\"a\"]\nmethods = [\"GET\"]\n",
-            "purge.methods",
+            "[[purge]]\npath = \"/a\"\nkeys = [\"a\"]\nmethods = [\"OPTIONS\"]\n",
+            "purge.methods: \"OPTIONS\" is not known here; write one of \"POST\", \"PUT\", \"PATCH\", \"DELETE\", \"GET\", \"HEAD\"",
         ),
         (
             "no method",

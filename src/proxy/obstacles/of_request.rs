@@ -1,7 +1,7 @@
 //! What of a request keeps it from being looked up, or from what others are answered.
 
-use http::HeaderName;
 use http::header::CONNECTION;
+use http::{HeaderName, Method};
 
 use super::lift::{KeyStep, Lift};
 use super::obstacle::Obstacle;
@@ -77,6 +77,9 @@ fn describe(context: &RequestContext, index: Option<usize>, reason: Reason) -> O
         Reason::NoRule if rule.route.is_some() => (NOT_MET.to_owned(), Vec::new()),
         Reason::NoRule => no_rule(context),
         Reason::Method if reads::is_by_body(context, index) => (MAY_WRITE.to_owned(), Vec::new()),
+        Reason::Method if [Method::GET, Method::HEAD].contains(&context.parts.method) => {
+            (WRITES.to_owned(), Vec::new())
+        }
         Reason::RequestBody if reads::is_by_body(context, index) => unread_body(context),
         Reason::Disabled => (
             "the rule says enabled = false".to_owned(),
@@ -134,6 +137,7 @@ fn unauthenticated(context: &RequestContext, rule: Rule<'_>) -> &'static str {
 }
 
 const NOT_MET: &str = "the rule's when does not surely hold, or its unless may";
+const WRITES: &str = "a purge rule is for it, or it names another method: it is a write";
 const MAY_WRITE: &str = "it may be a write: a purge rule may be for it, it names another method, or the rule's when \
                          and unless are not sure";
 
@@ -141,7 +145,8 @@ const MAY_WRITE: &str = "it may be a write: a purge rule may be for it, it names
 fn unread_body(context: &RequestContext) -> (String, Vec<Lift>) {
     let most = show_size(context.live.config.defaults.max_variables as u64);
     let what = format!(
-        "its body is longer than defaults.max_variables ({most}), is not whole, or has trailers"
+        "its body is longer than defaults.max_variables ({most}), is not whole, has trailers, or is a form that may be \
+         read in two ways"
     );
     (what, Vec::new())
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::context::RequestContext;
 use super::present::Present;
+use crate::http_cache::invalidation;
 use crate::routes::Form;
 use crate::routes::json::{self, Lists, Member};
 
@@ -18,15 +19,15 @@ const OVERRIDING: [&str; 3] = [
 /// The field of a form, or of a query, that does the same.
 const FIELD: &str = "_method";
 
-/// The method, then those that fields and the query say.
+/// The method, then those that fields and the query say in its place.
 pub fn methods_of(parts: &Parts) -> Vec<Method> {
     let fields = OVERRIDING
         .iter()
         .flat_map(|name| parts.headers.get_all(*name));
     let by_fields = fields.filter_map(|method| parse(method.as_bytes()));
+    let others = by_fields.chain(of_query(parts.uri.query()));
     std::iter::once(parts.method.clone())
-        .chain(by_fields)
-        .chain(of_query(parts.uri.query()))
+        .chain(others.filter(|method| *method != parts.method))
         .collect()
 }
 
@@ -40,12 +41,28 @@ pub fn is_disguised(context: &RequestContext) -> bool {
             .any(|method| !reads.contains(method))
 }
 
+/// The method, or the first that is not safe of those in its place: what the request may be at worst.
+pub fn acting_method(parts: &Parts) -> Method {
+    let mut all = methods_of(parts).into_iter();
+    let unsafe_one = all.find(|method| !invalidation::is_safe(method));
+    unsafe_one.unwrap_or_else(|| parts.method.clone())
+}
+
+/// The query without the fields that say a method; `None`: there are none.
+pub fn query_without_method(query: &str) -> Option<String> {
+    let says_method =
+        |field: &&str| form_urlencoded::parse(field.as_bytes()).any(|(name, _)| name == FIELD);
+    let fields = query.split('&');
+    let rest: Vec<&str> = fields.clone().filter(|field| !says_method(field)).collect();
+    (rest.len() < fields.count()).then(|| rest.join("&"))
+}
+
 /// Whether a form in the body may put another method in the place of POST.
 pub fn may_be_in_form(parts: &Parts) -> bool {
     parts.method == Method::POST && Form::of(&parts.headers).is_some()
 }
 
-/// The methods that a form says; `None`: it could not be read, so that it may say any.
+/// The methods that a form says in place of the request's own; `None`: it could not be read, so that it may say any.
 pub fn of_form(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method>> {
     if !may_be_in_form(parts) {
         return Some(Vec::new());
@@ -58,6 +75,7 @@ pub fn of_form(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method>> {
             Member::Composite | Member::Unknown => return None,
         }
     }
+    methods.retain(|method| *method != parts.method);
     Some(methods)
 }
 

@@ -136,6 +136,14 @@ pub fn plan(context: &RequestContext) -> Plan {
     let parts = &context.parts;
     let matched = variables::match_route(&context.live, &parts.method, parts.uri.path());
     let rule = matched.as_ref().map(|(index, _)| *index);
+    let has_body_by_method = parts.method != Method::GET && parts.method != Method::HEAD;
+    // Before the offer of an upgrade, which the app may decline.
+    if !has_body_by_method && methods::is_disguised(context) {
+        return plan_disguised(context, rule);
+    }
+    if !has_body_by_method && purge_rules::may_be_for_read(context) {
+        return plan_write(context, rule);
+    }
     if context.present.has(Present::UPGRADE) && is_upgrade(parts) {
         return Plan::Upgrade { rule };
     }
@@ -143,14 +151,10 @@ pub fn plan(context: &RequestContext) -> Plan {
         return Plan::Purge;
     }
     let params = matched.map(|(_, params)| params).unwrap_or_default();
-    let has_body_by_method = parts.method != Method::GET && parts.method != Method::HEAD;
     if has_body_by_method
         && (!reads::is_by_body(context, rule) || reads::may_be_write(context, rule, &params))
     {
         return plan_write(context, rule);
-    }
-    if !has_body_by_method && methods::is_disguised(context) {
-        return plan_disguised(context, rule);
     }
     let lookup = match find_obstacle(context, rule) {
         Some(reason) => Err(reason),
@@ -287,8 +291,10 @@ fn each_obstacle(
                 false => Reason::RequestDirective,
             })?;
         }
-        // The last, so that no body is read for what would pass anyway.
-        if context.sent.as_whole().is_none() {
+        // The last, so that no body is read for what would pass anyway. A form that could not be read may name another
+        // method.
+        let body = context.sent.as_whole();
+        if body.is_none_or(|body| methods::of_form(parts, body.document.as_ref()).is_none()) {
             found(Reason::RequestBody)?;
         }
     }
@@ -402,7 +408,7 @@ pub fn look_up_anyway(context: &RequestContext, rule: Option<usize>) -> Lookup {
 /// Longer keys cost more to index than their answers save.
 pub const MAX_KEY: usize = 4096;
 
-/// What says GET and may be a write to the app: never answered from the store, and purging as the write would.
+/// What says GET and may be another method to the app: never answered from the store, and purging as that would.
 fn plan_disguised(context: &RequestContext, rule: Option<usize>) -> Plan {
     match (plan_write(context, rule), find_obstacle(context, rule)) {
         (Plan::Pass { rule, .. }, Some(reason)) => Plan::Pass { rule, reason },
@@ -414,7 +420,7 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
     let methods = methods::methods_of(&context.parts);
     let by_form = methods::may_be_in_form(&context.parts);
     let purges = purge_rules::matching(context, &methods, by_form);
-    if purges.is_empty() && context.parts.method.is_safe() {
+    if purges.is_empty() && methods::acting_method(&context.parts).is_safe() {
         return Plan::Pass {
             rule,
             reason: Reason::Method,

@@ -4,7 +4,9 @@ use http::Method;
 use serde_json::Value;
 
 use super::context::RequestContext;
+use super::methods::methods_of;
 use super::variables::template_scope;
+use crate::routes::json;
 
 /// The rules that name one of the methods, or all where it may be any, and the path in any reading of it, as indexes into
 /// `config.purges`.
@@ -20,11 +22,19 @@ pub(in crate::proxy) fn matching(
         .readings_of_write(context.parts.uri.path());
     let rules = config.purges.iter().enumerate();
     let rules = rules
-        .filter(|(_, purge)| {
-            may_be_any || methods.iter().any(|method| purge.methods.contains(method))
-        })
+        .filter(|(_, purge)| may_be_any || methods.iter().any(|method| purge.is_for(method)))
         .filter(|(_, purge)| readings.iter().any(|path| purge.matcher.at(path).is_some()));
     rules.map(|(index, _)| index).collect()
+}
+
+/// Whether a rule for GETs may hold for this one, so that it is a write.
+pub(in crate::proxy) fn may_be_for_read(context: &RequestContext) -> bool {
+    if !context.live.config.has_purges_of_reads {
+        return false;
+    }
+    let (methods, unknown) = (methods_of(&context.parts), json::unknown());
+    let may_hold = |index| may_hold(context, &methods, index, None, Some(&unknown));
+    matching(context, &methods, false).into_iter().any(may_hold)
 }
 
 /// Whether the conditions of rule `index` may hold, in any reading of the path.

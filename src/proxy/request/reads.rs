@@ -19,9 +19,9 @@ pub fn is_by_body_of(context: &RequestContext, route: Option<&Route>) -> bool {
     route.is_some_and(|route| route.reads_body_of(&context.parts.method))
 }
 
-/// Whether a request that its route answers by the body may be a write all the same: it may be taken for another
-/// method, the route's conditions do not surely hold, or a purge rule may be for it. A QUERY is none by its method
-/// (draft-ietf-httpbis-safe-method-w-body §2).
+/// Whether a request that its route answers by the body may be a write all the same: it is to be taken for another
+/// method, the route's conditions do not surely hold, or a purge rule may be for it: of what could not be read any rule
+/// whose conditions may hold. A QUERY is none by its method (draft-ietf-httpbis-safe-method-w-body §2).
 pub fn may_be_write(
     context: &RequestContext,
     rule: Option<usize>,
@@ -29,7 +29,8 @@ pub fn may_be_write(
 ) -> bool {
     let methods = methods_of(&context.parts);
     let by_form = of_form(&context.parts, context.sent.document());
-    if methods.len() > 1 || by_form != Some(Vec::new()) {
+    let may_be_any = by_form.is_none();
+    if methods.len() > 1 || by_form.is_some_and(|methods| !methods.is_empty()) {
         return true;
     }
     if context.parts.method == Method::QUERY {
@@ -39,7 +40,7 @@ pub fn may_be_write(
     let (body, answer) = (context.sent.document(), Some(&unknown));
     let may_hold = |index| purge_rules::may_hold(context, &methods, index, body, answer);
     !meets_conditions(context, rule, params)
-        || purge_rules::matching(context, &methods, false)
+        || purge_rules::matching(context, &methods, may_be_any)
             .into_iter()
             .any(may_hold)
 }

@@ -114,11 +114,12 @@ impl Drop for Leader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Verdict;
+    use crate::auth::{Credentials, Verdict};
     use crate::routes::identities;
 
     fn digest(number: u8) -> Digest {
-        Digest::of_name(&identities::name_of(&format!("{number:032x}"))).expect("a name")
+        let credentials = Credentials::of_name(&identities::name_of(&format!("{number:032x}")));
+        *credentials.expect("a name").digests().start()
     }
 
     fn asker() -> Asker {

@@ -14,6 +14,7 @@ use crate::entry::Entry;
 use crate::http_cache::invalidation;
 use crate::proxy::cache::Cache;
 use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::methods::acting_method;
 use crate::proxy::request::plan::{self, Effects};
 use crate::proxy::request::variables;
 use crate::routes::{Pattern, json};
@@ -29,7 +30,7 @@ pub(super) struct Before {
 
 /// As Redis holds the target now.
 pub(super) async fn in_redis(cache: &Cache, context: &RequestContext, effects: &Effects) -> Before {
-    if invalidation::is_safe(&context.parts.method) && !effects.reads_before {
+    if invalidation::is_safe(&acting_method(&context.parts)) && !effects.reads_before {
         return Before::default();
     }
     let keys = keys(context, effects);

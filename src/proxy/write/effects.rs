@@ -13,6 +13,7 @@ use crate::http_cache::invalidation;
 use crate::http_cache::origin::Origin;
 use crate::http_cache::tag_fields::{self, NamedTags};
 use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::methods::{acting_method, query_without_method};
 use crate::proxy::request::variables::{keyed_query, match_route, template_scope, verified_claims};
 use crate::routes::body_digest::NONE;
 use crate::routes::{Pattern, Purge, Scope, Template, identities};
@@ -156,14 +157,14 @@ pub fn invalidated(
     answer: Option<&HeaderMap>,
     answers: Answers,
 ) -> Vec<Pattern> {
-    if !invalidation::invalidates(&context.parts.method, status) {
+    if !invalidation::invalidates(&acting_method(&context.parts), status) {
         return Vec::new();
     }
     let sought = Sought {
         asker: Asker::Writer,
         answers,
     };
-    let mut keys = keys_of_readings(context, own_target(context), sought);
+    let mut keys = keys_of_own(context, sought);
     let further = answer.map_or_else(Vec::new, |answer| {
         invalidation::further_targets(context.scheme(), &context.host, own_target(context), answer)
     });
@@ -184,7 +185,21 @@ pub fn keys_for_anyone(context: &RequestContext) -> Vec<Pattern> {
 
 /// The keys of the request's own target, however the app may read it.
 pub fn own_keys(context: &RequestContext) -> Vec<Pattern> {
-    keys_of_readings(context, own_target(context), Sought::ALL_OF_WRITER)
+    keys_of_own(context, Sought::ALL_OF_WRITER)
+}
+
+/// Where the query says the method, the target is what the rest of it names.
+fn keys_of_own(context: &RequestContext, sought: Sought) -> Vec<Pattern> {
+    let mut keys = keys_of_readings(context, own_target(context), sought);
+    let uri = &context.parts.uri;
+    if let Some(query) = uri.query().and_then(query_without_method) {
+        let target = match query.is_empty() {
+            true => uri.path().to_owned(),
+            false => format!("{}?{query}", uri.path()),
+        };
+        extend(&mut keys, keys_of_readings(context, &target, sought));
+    }
+    keys
 }
 
 /// The tags of the groups that the answer to a write invalidates, whatever its status (RFC 9875 §3).
@@ -192,7 +207,7 @@ pub fn groups_invalidated(context: &RequestContext, answer: &HeaderMap) -> Vec<P
     let origin = context.origin();
     // What a rule with `any_host` stored is of this origin too.
     let origins = [origin.as_str(), ANY_ORIGIN];
-    match groups::invalidated(&context.parts.method, answer) {
+    match groups::invalidated(&acting_method(&context.parts), answer) {
         Invalidated::Named(groups) => groups
             .iter()
             .flat_map(|group| origins.map(|origin| groups::tag(origin, group)))
@@ -208,17 +223,17 @@ pub fn groups_invalidated(context: &RequestContext, answer: &HeaderMap) -> Vec<P
 /// What the answer to a write names by the fields of `[defaults] purge_fields`, whatever its status; softly, if it says so.
 pub fn named(context: &RequestContext, answer: &HeaderMap) -> Purge {
     let names = &context.live.config.defaults.purge_fields;
-    if names.is_empty() || invalidation::is_safe(&context.parts.method) {
+    if names.is_empty() || invalidation::is_safe(&acting_method(&context.parts)) {
         return Purge::default();
     }
     let tags = match tag_fields::purged(answer, names) {
         NamedTags::Each(tags) => tags.iter().map(|tag| Pattern::literal(tag)).collect(),
         NamedTags::All => vec![Pattern::parse("*")],
     };
-    let purge = Purge {
+    let purge = context.live.config.upstream.paths.purge(Purge {
         tags,
         ..Purge::default()
-    };
+    });
     match tag_fields::asks_softly(answer) {
         true => purge.into_soft(),
         false => purge,

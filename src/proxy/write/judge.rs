@@ -36,8 +36,8 @@ pub fn judge(
     let may_be_any = by_form.is_none();
     methods.extend(by_form.unwrap_or_default());
     let is_of_method = |index: &&usize| {
-        let named = &purges[**index].methods;
-        may_be_any || methods.iter().any(|method| named.contains(method))
+        let rule = &purges[**index];
+        may_be_any || methods.iter().any(|method| rule.is_for(method))
     };
     let named: Vec<usize> = effects
         .purges

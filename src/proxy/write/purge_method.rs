@@ -93,6 +93,7 @@ fn read(context: &RequestContext) -> Result<Purge, Refusal> {
     if purge.is_empty() {
         return Err(Refusal::NotStored);
     }
+    let purge = context.live.config.upstream.paths.purge(purge);
     match tag_fields::asks_softly(fields) {
         true => Ok(purge.into_soft()),
         false => Ok(purge),

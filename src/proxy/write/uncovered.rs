@@ -1,11 +1,16 @@
 //! Writes that succeed, match no purge rule and lie near what a route caches: a rule may be missing.
 
+use crate::http_cache::invalidation;
 use crate::metrics::Metrics;
 use crate::proxy::request::context::RequestContext;
 use crate::routes::{is_near, shape_of};
 
 /// Counts such a write by the shape of its path, and tells of each shape once.
 pub(super) fn note(context: &RequestContext, metrics: &Metrics) {
+    // A GET that names another method need not be one to the app.
+    if invalidation::is_safe(&context.parts.method) {
+        return;
+    }
     let path = context.parts.uri.path();
     let routes = &context.live.config.routes;
     let near = routes

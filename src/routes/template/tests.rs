@@ -1,4 +1,5 @@
 use super::*;
+use crate::routes::PathSpelling;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
@@ -18,9 +19,21 @@ struct Request {
     claims: Option<Value>,
     auth: Option<Value>,
     body: Option<Value>,
+    spelling: Option<PathSpelling>,
 }
 
 impl Request {
+    /// The same, to an app that ignores case.
+    fn ignoring_case(&self) -> Request {
+        Request {
+            spelling: Some(PathSpelling {
+                ignore_case: true,
+                ..PathSpelling::default()
+            }),
+            ..self.clone()
+        }
+    }
+
     fn query(query: &str) -> Request {
         Request {
             query: Some(query.to_owned()),
@@ -79,7 +92,7 @@ impl Request {
         read(&Scope {
             host: &self.host,
             path: &self.path,
-            spelling: None,
+            spelling: self.spelling.as_ref(),
             query: self.query.as_deref(),
             headers: &self.headers,
             params: &params,
@@ -823,4 +836,65 @@ fn the_keys_of_a_uri_for_a_writer_whom_a_check_knows() {
     };
     assert_eq!(of_uri("me:{auth.user.id}").as_deref(), Some("me:7"));
     assert_eq!(of_uri("all:{auth.role}").as_deref(), Some("all:*"));
+}
+
+/// To an app that ignores case: one text for all cases of a value, wherever it comes from, and a form for each.
+#[test]
+fn values_in_another_case_are_purged_together_and_kept_apart() {
+    let rows = [
+        (
+            "a parameter",
+            "P:{path.id}",
+            Request::path_param("id", "aB-9"),
+            Request::path_param("id", "Ab-9"),
+        ),
+        (
+            "an escape",
+            "P:{path.id}",
+            Request::path_param("id", "a%42-9"),
+            Request::path_param("id", "aB-9"),
+        ),
+        (
+            "a query",
+            "P:{query.id}",
+            Request::query("id=AB-9"),
+            Request::query("id=ab-9"),
+        ),
+        (
+            "a claim",
+            "P:{jwt.sub}",
+            Request::claims(json!({"sub": "AB-9"})),
+            Request::claims(json!({"sub": "aB-9"})),
+        ),
+        (
+            "a default",
+            "P:{query.id|AB-9}",
+            Request::query("id=ab-9"),
+            Request::default(),
+        ),
+    ];
+    for (case, text, one, other) in rows {
+        let (strict_one, strict_other) = (one.clone(), other.clone());
+        let key = |request: &Request| {
+            let key = request.with(|scope| template(text, Site::RouteKey).render(scope));
+            key.unwrap_or_else(|missing| panic!("{case}: {missing:?}"))
+        };
+        let (one, other) = (key(&one.ignoring_case()), key(&other.ignoring_case()));
+        assert_eq!(
+            (one.text.as_str(), other.text.as_str()),
+            ("p:ab-9", "p:ab-9"),
+            "{case}"
+        );
+        assert_ne!(one.form, other.form, "{case}");
+        assert!(key(&strict_one).text.starts_with("P:"), "{case}");
+        assert!(key(&strict_other).text.starts_with("P:"), "{case}");
+    }
+    let body = Request::body(json!({"id": "AB-9"})).ignoring_case();
+    let bound = body.with(|scope| template("P:{body.id}:*", Site::Purge).bind(scope));
+    assert_eq!(bound.patterns, [Pattern::parse("p:ab-9:*")]);
+    let tags = body.with(|scope| template("P:{body.id}", Site::TagWithBody).tags(scope));
+    assert_eq!(tags, Ok(vec!["p:ab-9".to_owned()]));
+    let of_uri = Request::path_param("id", "AB-9").ignoring_case();
+    let of_uri = of_uri.with(|scope| template("P:{path.id}", Site::RouteKey).of_uri(scope, &[]));
+    assert_eq!(of_uri, Some(Pattern::literal("p:ab-9")));
 }

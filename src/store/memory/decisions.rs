@@ -3,13 +3,13 @@
 //! Whoever has many credentials, or invents them, turns out what was not asked for again: SIEVE keeps what is in use,
 //! and refusals go before what was allowed.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ahash::AHashMap;
 use parking_lot::Mutex;
 
 use super::sieve::Sieve;
-use crate::auth::{Decision, Digest, Verdict};
+use crate::auth::{Credentials, Decision, Digest, Verdict};
 use crate::entry::Priority;
 use crate::routes::{Purge, identities};
 
@@ -26,7 +26,8 @@ pub(in crate::store) struct Decisions {
 
 #[derive(Debug, Default)]
 struct Shard {
-    slots: AHashMap<Digest, u32>,
+    /// Those of the same credentials beside each other.
+    slots: BTreeMap<Digest, u32>,
     sieve: Sieve<(Digest, Decision)>,
 }
 
@@ -99,10 +100,11 @@ impl Decisions {
         }
     }
 
-    /// Drops the one of this name, if it is the name of one.
+    /// Drops those of this name, if it is that of credentials.
     pub(super) fn remove(&self, name: &str) {
-        if let Some(digest) = Digest::of_name(name) {
-            self.shard(&digest).lock().remove(&digest);
+        if let Some(credentials) = Credentials::of_name(name) {
+            let shard = credentials.part_of(self.shards.len());
+            self.shards[shard].lock().remove_all(credentials);
         }
     }
 
@@ -131,6 +133,14 @@ impl Shard {
     fn remove(&mut self, digest: &Digest) {
         if let Some(slot) = self.slots.remove(digest) {
             self.sieve.remove(slot);
+        }
+    }
+
+    fn remove_all(&mut self, credentials: Credentials) {
+        let digests = self.slots.range(credentials.digests());
+        let digests: Vec<Digest> = digests.map(|(digest, _)| *digest).collect();
+        for digest in digests {
+            self.remove(&digest);
         }
     }
 
@@ -166,8 +176,12 @@ mod tests {
     use super::*;
     use crate::clock;
 
+    fn credentials(number: usize) -> Credentials {
+        Credentials::of_name(&identities::name_of(&format!("{number:032x}"))).expect("a name")
+    }
+
     fn digest(number: usize) -> Digest {
-        Digest::of_name(&identities::name_of(&format!("{number:032x}"))).expect("a name")
+        *credentials(number).digests().start()
     }
 
     fn decision(verdict: Verdict) -> Decision {
@@ -237,8 +251,12 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         fill();
+        // At another host.
+        let elsewhere = *credentials(1).digests().end();
+        decisions.put(elsewhere, decision(allowed(1)), || false);
         decisions.purge(&identities::purge_of(&digest(1).name()));
         assert_eq!(held(), [true, false, true]);
+        assert_eq!((decisions.count(), elsewhere == digest(1)), (2, false));
         decisions.purge(&identities::purge_of_all());
         assert_eq!(held(), [false; 3]);
         fill();

@@ -61,7 +61,9 @@ pub(super) fn of_fields(
     stored: &Stored,
 ) -> Result<Vec<Box<str>>, Reason> {
     let names = &request.rule().policy.tag_fields;
-    tag_fields::of(&stored.headers, names).map_err(|_| Reason::TooManyTags)
+    let tags = tag_fields::of(&stored.headers, names).map_err(|_| Reason::TooManyTags)?;
+    let paths = &request.context.live.config.upstream.paths;
+    Ok(tags.into_iter().map(|tag| paths.tag(tag)).collect())
 }
 
 /// The tags of the groups that a response names (RFC 9875 §2).

@@ -32,6 +32,7 @@ pub struct App {
     proxy_addr: SocketAddr,
     admin_addr: SocketAddr,
     live: Arc<ArcSwap<Live>>,
+    store: Store,
     in_flight: InFlight,
     metrics: Arc<Metrics>,
     /// Says that the process is about to end.
@@ -93,6 +94,7 @@ impl App {
             proxy_addr,
             admin_addr,
             live: parts.live,
+            store: parts.store,
             in_flight,
             metrics: parts.metrics,
             leaving: parts.leaving,
@@ -122,6 +124,7 @@ impl App {
         let source = old.source.clone();
         let live = Live::new(config, source, &self.metrics, &self.in_flight)?;
         live.keep_fetched_keys(&old);
+        self.store.reload(&live.config);
         self.live.store(Arc::new(live));
         Ok(waiting)
     }

@@ -158,7 +158,7 @@ pub(crate) static SECTIONS: &[Section] = &[
     ),
     table("upstream", "The app.", UPSTREAM),
     Section {
-        created_by: &["url"],
+        created_by: &["url", "host", "nodes", "sentinels"],
         ..table(
             "redis",
             "The shared Redis; leave the table out for memory only.",

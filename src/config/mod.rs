@@ -17,6 +17,7 @@ mod overrides;
 mod problem;
 mod read;
 mod redacted;
+mod redis;
 mod restart;
 pub(crate) mod units;
 mod usual_redis;
@@ -30,6 +31,10 @@ pub use env::Env;
 pub use load::Loaded;
 pub use networks::{Network, Networks};
 pub use problem::{ConfigErrors, Position, Problem, Warning};
+pub use redis::{
+    ClientCertificate, Redis, RedisAccess, RedisLogin, RedisPassword, RedisServer, RedisServers,
+    RedisTls,
+};
 pub use units::{show_duration, show_size};
 
 use std::net::SocketAddr;
@@ -202,37 +207,6 @@ pub enum Target {
     Https(http::uri::Authority),
     /// A unix socket.
     Unix(PathBuf),
-}
-
-/// The shared Redis.
-#[derive(Clone, PartialEq)]
-pub struct Redis {
-    /// `redis://`, `rediss://`, `redis-cluster://`, `redis-sentinel://` as fred parses them; user and
-    /// password inside.
-    pub url: String,
-    /// What every key begins with. Default `pannier`.
-    pub namespace: String,
-    /// Per command. Default 50 ms.
-    pub timeout: Duration,
-    /// Longest wait between two attempts to reconnect. Default 2 s.
-    pub reconnect_max: Duration,
-    /// Failures in a row that open the circuit breaker. Default 5.
-    pub breaker_failures: u32,
-    /// How often an open breaker lets one probe through. Default 250 ms.
-    pub breaker_probe: Duration,
-    /// How long memory answers without having heard of Redis. Default 1 s.
-    pub staleness: Duration,
-    /// What memory does after that, while Redis cannot be asked either.
-    pub outage: Outage,
-    /// The oldest that memory serves then, from its last confirmation. Default 30 s.
-    pub outage_ttl: Duration,
-    /// A PEM file of further certificate authorities for `rediss://`.
-    pub ca_file: Option<PathBuf>,
-    /// The file that says after a restart which purges this sidecar knows of.
-    pub journal: Option<PathBuf>,
-    /// The version of the stored layout. No key of the file: `None`, this program's own, unless a test
-    /// starts sidecars of two layouts side by side.
-    pub layout: Option<u32>,
 }
 
 /// What Pannier may use of the shared Redis.

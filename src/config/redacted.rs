@@ -2,17 +2,26 @@
 
 use std::fmt::{Debug, Formatter, Result};
 
-use super::{Admin, JwtKey, Redis, Tls};
+use super::{Admin, JwtKey, Redis, RedisPassword, Tls};
 
 const HIDDEN: &str = "(hidden)";
 
 impl Debug for Redis {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.debug_struct("Redis")
-            .field("url", &HIDDEN)
+            .field("servers", &self.servers)
             .field("namespace", &self.namespace)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
+    }
+}
+
+impl Debug for RedisPassword {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            RedisPassword::Text(_) => f.write_str(HIDDEN),
+            RedisPassword::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
     }
 }
 

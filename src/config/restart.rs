@@ -50,9 +50,17 @@ impl Config {
     }
 }
 
-fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 11] {
+/// Where Redis is, by whichever key.
+const SERVERS: &str = "redis.url, host, nodes or sentinels";
+
+fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 12] {
     [
-        ("redis.url", a.url != b.url),
+        (SERVERS, a.servers != b.servers),
+        ("redis.database", a.database != b.database),
+        (
+            "redis.tls",
+            a.access.tls.is_some() != b.access.tls.is_some(),
+        ),
         ("redis.namespace", a.namespace != b.namespace),
         ("redis.timeout", a.timeout != b.timeout),
         ("redis.reconnect_max", a.reconnect_max != b.reconnect_max),
@@ -64,7 +72,6 @@ fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 11] {
         ("redis.staleness", a.staleness != b.staleness),
         ("redis.outage", a.outage != b.outage),
         ("redis.outage_ttl", a.outage_ttl != b.outage_ttl),
-        ("redis.ca_file", a.ca_file != b.ca_file),
         ("redis.journal", a.journal != b.journal),
     ]
 }

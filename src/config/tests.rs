@@ -13,6 +13,7 @@ mod advice;
 mod documents;
 mod files;
 mod mistakes;
+mod redis;
 mod rules;
 mod tls;
 
@@ -360,7 +361,8 @@ fn texts_are_overridden() {
     );
     assert_eq!(config.upstream.target, Target::Unix("/run/app.sock".into()));
     let redis = config.redis.expect("created by its url");
-    assert_eq!(redis.url, "redis://me:pa$$word@host");
+    let password = RedisPassword::Text("pa$$word".to_owned());
+    assert_eq!(redis.access.login.password, Some(password));
     assert_eq!(redis.namespace, "shop");
     let jwt = config.jwt.expect("in the file");
     assert_eq!(jwt.source, JwtSource::Cookie("token".into()));
@@ -508,7 +510,7 @@ fn what_needs_a_restart() {
             "Redis moved",
             redis.into(),
             "[redis]\nurl = \"redis://b\"\n".into(),
-            vec!["redis.url"],
+            vec!["redis.url, host, nodes or sentinels"],
         ),
         (
             "a journal",

@@ -1,8 +1,6 @@
 //! `REDIS_URL`, or `REDIS_HOST` and its like, as deployments have them for the app: they count where neither the file
 //! nor a variable of Pannier's own says anything of Redis.
 
-use std::fmt::Write;
-
 use super::document::Document;
 use super::env::Env;
 
@@ -35,9 +33,16 @@ impl Document {
         let password = named("REDIS_PASSWORD");
         // Kubernetes sets `tcp://10.0.0.1:6379` for a service named `redis`.
         let port = get("REDIS_PORT").filter(|port| !port.starts_with("tcp://"));
-        let port = port.and_then(|_| named("REDIS_PORT")).unwrap_or("6379");
-        let url = format!("redis://{}{}:{port}", userinfo(password), bracketed(host));
-        self.set("redis", "url", &url, "REDIS_HOST");
+        let port = port.and_then(|_| named("REDIS_PORT"));
+        self.set("redis", "host", host, "REDIS_HOST");
+        for (key, value, source) in [
+            ("port", port, "REDIS_PORT"),
+            ("password", password, "REDIS_PASSWORD"),
+        ] {
+            if let Some(value) = value {
+                self.set("redis", key, value, source);
+            }
+        }
         Some(told(&names))
     }
 }
@@ -50,31 +55,4 @@ fn told(names: &str) -> String {
 
 fn is_no(value: &str) -> bool {
     ["false", "0", "no", "off"].contains(&value.to_ascii_lowercase().as_str())
-}
-
-fn userinfo(password: Option<&str>) -> String {
-    let mut userinfo = String::new();
-    let Some(password) = password else {
-        return userinfo;
-    };
-    userinfo.push(':');
-    for byte in password.bytes() {
-        // RFC 3986 §2.3
-        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            true => userinfo.push(char::from(byte)),
-            false => {
-                let _ = write!(userinfo, "%{byte:02X}");
-            }
-        }
-    }
-    userinfo.push('@');
-    userinfo
-}
-
-/// RFC 3986 §3.2.2: an address of IPv6 stands in brackets.
-fn bracketed(host: &str) -> String {
-    match host.contains(':') && !host.starts_with('[') {
-        true => format!("[{host}]"),
-        false => host.to_owned(),
-    }
 }

@@ -133,6 +133,13 @@ impl Store {
         Ok(self)
     }
 
+    /// Connections to Redis that are made from now on are let in as `config` says.
+    pub fn reload(&self, config: &Config) {
+        if let (Some(tier), Some(redis)) = (&self.shared.tier, &config.redis) {
+            tier.take_access(&redis.access);
+        }
+    }
+
     /// This store with a Redis connection of this runtime's own, which is made in the background. Call it
     /// inside the runtime.
     pub fn attach(&self) -> Store {

@@ -1,50 +1,27 @@
 //! `[redis]`: the shared store.
 
+mod access;
+mod servers;
+mod url;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Access, access};
 
 use super::Input;
-use super::readable::warn_of_readable_config;
-use super::upstream::read_ca_file;
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
 use crate::config::{Outage, Redis};
 
-const SCHEMES: [&str; 6] = [
-    "redis",
-    "rediss",
-    "redis-cluster",
-    "rediss-cluster",
-    "redis-sentinel",
-    "rediss-sentinel",
-];
 const LONGEST_NAMESPACE: usize = 64;
 const SHORTEST_STALENESS: Duration = Duration::from_millis(100);
 
 pub(super) fn read_redis(input: &Input<'_>, problems: &mut Problems) -> Option<Redis> {
     input.document.table("redis")?;
     let mut reader = input.reader("redis", problems);
-    let url = read_url(&mut reader);
-    // `user:password@host`
-    if url.as_ref().is_some_and(|url| url.contains('@')) {
-        warn_of_readable_config(&mut reader, "url", input.file());
-    }
-    if url.as_deref().is_some_and(has_plain_at) {
-        let what = "its password has an @, which other programs take for the end of the password";
-        let remedy = format!("percent-encode the password: {}", encoded('@'));
-        reader.warn("url", what, remedy);
-    }
-    let ca_file = read_ca_file(&mut reader, input, "ca_file");
-    let is_tls = url.as_ref().is_none_or(|url| url.starts_with("rediss"));
-    if ca_file.is_some() && !is_tls {
-        reader.reject(
-            "ca_file",
-            "url does not use TLS",
-            "write rediss:// in url, or leave ca_file out",
-        );
-    }
+    let found = servers::read_servers(&mut reader);
+    let access = access::read_access(&mut reader, input, found.as_ref());
     let breaker_failures = reader.count("breaker_failures").unwrap_or_default();
     Some(Redis {
         namespace: read_namespace(&mut reader),
@@ -55,10 +32,11 @@ pub(super) fn read_redis(input: &Input<'_>, problems: &mut Problems) -> Option<R
         staleness: read_staleness(&mut reader),
         outage: parse_outage(&reader.word("outage")),
         outage_ttl: reader.duration("outage_ttl"),
-        ca_file,
         journal: read_journal(&mut reader, input),
         layout: None,
-        url: url?,
+        database: found.as_ref().map_or(0, |found| found.database),
+        servers: found?.servers,
+        access,
     })
 }
 
@@ -105,72 +83,6 @@ pub(super) fn parse_outage(word: &str) -> Outage {
         "pass" => Outage::Pass,
         _ => Outage::Serve,
     }
-}
-
-/// The URL, if fred takes it. Messages never show it: it may hold a password.
-fn read_url(reader: &mut Reader<'_>) -> Option<String> {
-    let url = reader.required(
-        "url",
-        "write redis://host:6379, or leave out [redis] for memory only",
-    )?;
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    if !SCHEMES.contains(&scheme) {
-        let remedy = "write redis://, rediss://, redis-cluster:// or redis-sentinel://, \
-                      then user:password@host:port";
-        reader.reject("url", "it is not a Redis URL", remedy);
-    } else if let Some(character) = unescaped(&url) {
-        let what = format!("its password has a {character}, at which the address would end");
-        let remedy = format!("percent-encode the password: {}", encoded(character));
-        reader.reject("url", what, remedy);
-    } else if let Err(error) = fred::types::config::Config::from_url(&url) {
-        let what = format!("it cannot be read ({})", error.details());
-        let remedy = "write redis://user:password@host:port/database, special characters of the \
-                      password percent-encoded";
-        reader.reject("url", what, remedy);
-    }
-    Some(url)
-}
-
-fn has_plain_at(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.matches('@').count() > 1
-}
-
-/// The character of the password that ends the authority (RFC 3986 §3.2): what the user took for the host then stands
-/// behind it, after an `@`.
-fn unescaped(url: &str) -> Option<char> {
-    let (_, rest) = url.split_once("://")?;
-    let at = rest.find(['/', '?', '#'])?;
-    let (authority, behind) = rest.split_at(at);
-    let end = behind.chars().next()?;
-    let behind = &behind[1..];
-    // A query may have an `@`, in its values (`sentinelPassword`).
-    let path = match end {
-        '/' => behind.split('?').next()?,
-        '?' => behind.split('=').next()?,
-        _ => behind,
-    };
-    let is_cut = path.contains('@') && (end == '#' || !authority.contains('@'));
-    is_cut.then_some(end)
-}
-
-/// The most likely characters, the found one first.
-fn encoded(found: char) -> String {
-    let known = [
-        ('#', "%23"),
-        ('@', "%40"),
-        ('/', "%2F"),
-        ('?', "%3F"),
-        ('%', "%25"),
-    ];
-    let others = known.iter().filter(|(character, _)| *character != found);
-    let own = known.iter().filter(|(character, _)| *character == found);
-    let words: Vec<String> = own
-        .chain(others)
-        .map(|(character, code)| format!("{character} as {code}"))
-        .collect();
-    words.join(", ")
 }
 
 /// Part of every key and pattern in Redis: nothing in it may be a wildcard or a hash tag, and no

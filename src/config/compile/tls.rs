@@ -1,9 +1,10 @@
-//! `tls_cert` and `tls_key` of `[listen]`: read, and tried together, so that a handshake cannot fail for
-//! them.
+//! A certificate and its private key, as `[listen]` and `[redis]` name them: read, and tried together, so that a
+//! handshake cannot fail for them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, InconsistentKeys, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject};
@@ -17,30 +18,21 @@ use crate::config::read::Reader;
 /// What clients may choose from (RFC 7301), the first that both know.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// The files of a certificate and of its private key, as two keys of a table name them, and what they hold.
+pub(super) struct KeyPair {
+    names: [&'static str; 2],
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+    chain: Vec<CertificateDer<'static>>,
+    private: PrivateKeyDer<'static>,
+}
+
 /// `None`: plain HTTP, or an error that has been reported.
 pub(super) fn read_tls(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Tls> {
     let only_newest = reader.word("tls_min_version") == "1.3";
-    let cert = reader.text("tls_cert").map(|path| input.path(&path));
-    let key = reader.text("tls_key").map(|path| input.path(&path));
-    let (cert, key) = match (cert, key) {
-        (Some(cert), Some(key)) => (cert, key),
-        (Some(_), None) if !reader.gives("tls_key") => {
-            let remedy = "write tls_key = \"key.pem\", the file of the certificate's private key";
-            reader.reject("tls_cert", "tls_key is missing", remedy);
-            return None;
-        }
-        (None, Some(_)) if !reader.gives("tls_cert") => {
-            let remedy = "write tls_cert = \"cert.pem\", the file of the key's certificate";
-            reader.reject("tls_key", "tls_cert is missing", remedy);
-            return None;
-        }
-        _ => return None,
-    };
-    // Both are read, so that both are reported.
-    let chain = read_chain(reader, &cert);
-    let private = read_private_key(reader, &key);
-    warn_of_readable(reader, "tls_key", &key, "a private key");
-    let server = build_server(reader, (&cert, chain?), (&key, private?), only_newest)?;
+    let pair = read_key_pair(reader, input, ["tls_cert", "tls_key"])?;
+    let (cert, key) = (pair.cert.clone(), pair.key.clone());
+    let server = build_server(reader, pair, only_newest)?;
     Some(Tls {
         cert: make_absolute(cert),
         key: make_absolute(key),
@@ -48,22 +40,68 @@ pub(super) fn read_tls(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Tls
     })
 }
 
-fn read_chain(reader: &mut Reader<'_>, path: &Path) -> Option<Vec<CertificateDer<'static>>> {
-    let pem = read_file(reader, "tls_cert", path)?;
+/// The certificate and key that the keys `names` give; `None`: neither is given, or an error has been reported.
+pub(super) fn read_key_pair(
+    reader: &mut Reader<'_>,
+    input: &Input<'_>,
+    names: [&'static str; 2],
+) -> Option<KeyPair> {
+    let [cert_name, key_name] = names;
+    let [cert, key] = names.map(|name| reader.text(name).map(|path| input.path(&path)));
+    let (cert, key) = match (cert, key) {
+        (Some(cert), Some(key)) => (cert, key),
+        (Some(_), None) if !reader.gives(key_name) => {
+            let remedy = format!(
+                "write {key_name} = \"key.pem\", the file of the certificate's private key"
+            );
+            reader.reject(cert_name, format!("{key_name} is missing"), remedy);
+            return None;
+        }
+        (None, Some(_)) if !reader.gives(cert_name) => {
+            let remedy =
+                format!("write {cert_name} = \"cert.pem\", the file of the key's certificate");
+            reader.reject(key_name, format!("{cert_name} is missing"), remedy);
+            return None;
+        }
+        _ => return None,
+    };
+    // Both are read, so that both are reported.
+    let chain = read_chain(reader, cert_name, &cert);
+    let private = read_private_key(reader, key_name, &key);
+    warn_of_readable(reader, key_name, &key, "a private key");
+    Some(KeyPair {
+        names,
+        chain: chain?,
+        private: private?,
+        cert,
+        key,
+    })
+}
+
+fn read_chain(
+    reader: &mut Reader<'_>,
+    name: &str,
+    path: &Path,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let pem = read_file(reader, name, path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Some(certificates),
         _ => {
             let what = format!("{} holds no certificate", path.display());
             let remedy = "write the path of a PEM file with BEGIN CERTIFICATE, yours first";
-            reader.reject("tls_cert", what, remedy);
+            reader.reject(name, what, remedy);
             None
         }
     }
 }
 
-fn read_private_key(reader: &mut Reader<'_>, path: &Path) -> Option<PrivateKeyDer<'static>> {
-    let pem = read_file(reader, "tls_key", path)?;
+fn read_private_key(
+    reader: &mut Reader<'_>,
+    name: &str,
+    path: &Path,
+) -> Option<PrivateKeyDer<'static>> {
+    let pem = read_file(reader, name, path)?;
     let shown = path.display();
     let what = match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(key) => return Some(key),
@@ -74,7 +112,7 @@ fn read_private_key(reader: &mut Reader<'_>, path: &Path) -> Option<PrivateKeyDe
         Err(error) => format!("{shown} is broken ({error})"),
     };
     let remedy = "write the path of a PEM file with BEGIN PRIVATE KEY, without a password";
-    reader.reject("tls_key", what, remedy);
+    reader.reject(name, what, remedy);
     None
 }
 
@@ -98,12 +136,7 @@ fn read_file(reader: &mut Reader<'_>, key: &str, path: &Path) -> Option<Vec<u8>>
     }
 }
 
-fn build_server(
-    reader: &mut Reader<'_>,
-    (cert, chain): (&Path, Vec<CertificateDer<'static>>),
-    (key, private): (&Path, PrivateKeyDer<'static>),
-    only_newest: bool,
-) -> Option<ServerConfig> {
+fn build_server(reader: &mut Reader<'_>, pair: KeyPair, only_newest: bool) -> Option<ServerConfig> {
     let versions = if only_newest {
         &[&TLS13][..]
     } else {
@@ -114,34 +147,44 @@ fn build_server(
         .with_protocol_versions(versions)
         .expect("ring serves TLS 1.2 and 1.3")
         .with_no_client_auth()
-        .with_single_cert(chain, private);
+        .with_single_cert(pair.chain.clone(), pair.private.clone_key());
     match made {
         Ok(mut server) => {
             server.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
             Some(server)
         }
         Err(error) => {
-            refuse(reader, cert, key, &error);
+            refuse(reader, &pair, &error);
             None
         }
     }
 }
 
-fn refuse(reader: &mut Reader<'_>, cert: &Path, key: &Path, error: &rustls::Error) {
-    let (cert, key) = (cert.display(), key.display());
+/// Reports a pair with which no client could show who it is.
+pub(super) fn check_for_client(reader: &mut Reader<'_>, pair: &KeyPair) {
+    let provider = rustls::crypto::ring::default_provider();
+    let made = CertifiedKey::from_der(pair.chain.clone(), pair.private.clone_key(), &provider);
+    if let Err(error) = made {
+        refuse(reader, pair, &error);
+    }
+}
+
+fn refuse(reader: &mut Reader<'_>, pair: &KeyPair, error: &rustls::Error) {
+    let (cert, key) = (pair.cert.display(), pair.key.display());
+    let [cert_name, key_name] = pair.names;
     match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => reader.reject(
-            "tls_key",
+            key_name,
             format!("the key in {key} does not belong to the first certificate in {cert}"),
             "write the paths of a certificate and the key it was made for",
         ),
         rustls::Error::InvalidCertificate(CertificateError::BadEncoding) => reader.reject(
-            "tls_cert",
+            cert_name,
             format!("the first certificate in {cert} is broken"),
             "write the path of a PEM file with BEGIN CERTIFICATE, yours first",
         ),
         error => reader.reject(
-            "tls_key",
+            key_name,
             format!("the key in {key} cannot be used ({error})"),
             "write the path of an RSA key of 2048 bits or more, an ECDSA key or an Ed25519 key",
         ),

@@ -222,7 +222,8 @@ fn certificate_authorities() {
         .config;
     let ca_file = config.upstream.ca_file.expect("given");
     assert!(ca_file.is_absolute() && ca_file.ends_with("ca.pem"));
-    assert_eq!(config.redis.expect("given").ca_file, Some(ca_file));
+    let tls = config.redis.expect("given").access.tls.expect("rediss");
+    assert_eq!(tls.ca_file, Some(ca_file));
     let errors = load(text, &[("ca.pem", PUBLIC_KEY)]).expect_err("no certificate");
     assert_eq!(errors.all().len(), 2, "{errors}");
     assert!(

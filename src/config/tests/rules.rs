@@ -77,7 +77,8 @@ fn route(keys: &str) -> Route {
 #[test]
 fn the_sample_loads() {
     let config = config(SAMPLE, REDIS);
-    assert_eq!(config.redis.expect("given").url, "redis://127.0.0.1:6379");
+    let named = config.redis.expect("given").servers.named().to_vec();
+    assert_eq!(named[0].to_string(), "127.0.0.1:6379");
     let names: Vec<&str> = config
         .routes
         .iter()

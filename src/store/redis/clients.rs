@@ -11,14 +11,17 @@ use fred::interfaces::ClientLike;
 use fred::types::Builder;
 use fred::types::RespVersion;
 use fred::types::config::{
-    Config as Fred, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TlsConnector,
+    ClusterDiscoveryPolicy, Config as Fred, ConnectionConfig, Options, PerformanceConfig,
+    ReconnectPolicy, Server, ServerConfig, TlsConnector,
 };
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::diagnosis::{Address, Diagnosis};
-use crate::config::Redis;
+use crate::config::{
+    Redis, RedisAccess, RedisLogin, RedisPassword, RedisServer, RedisServers, RedisTls,
+};
 
 /// For connecting and for the supervisor's commands; requests have the shorter `[redis] timeout`.
 const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -29,37 +32,34 @@ const INVALIDATIONS: usize = 1024;
 /// Why no connection can be configured.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Misconfigured {
-    #[error("url: {0}")]
-    Url(fred::error::Error),
-    #[error("ca_file: {0}")]
-    Authorities(String),
+    #[error("the password's file cannot be read: {0}")]
+    Password(std::io::Error),
+    #[error("TLS cannot be used: {0}")]
+    Tls(String),
+    #[error("{0}")]
+    Refused(fred::error::Error),
 }
 
 impl Misconfigured {
     pub(super) fn diagnose(&self) -> Diagnosis {
         Diagnosis {
             cause: self.to_string(),
-            remedy: "mend [redis], and start anew".to_owned(),
+            remedy: "mend [redis], or the file that it names".to_owned(),
         }
     }
 }
 
-/// How `settings` address Redis, in words.
-pub(super) fn address(settings: &Fred, namespace: &str) -> Address {
-    let hosts = settings.server.hosts();
-    let hosts: Vec<String> = hosts
-        .iter()
-        .map(|server| format!("{}:{}", server.host, server.port))
-        .collect();
-    let is_cluster = settings.server.is_clustered();
+/// How `config` addresses Redis, in words.
+pub(super) fn address(config: &Redis) -> Address {
+    let namespace = &config.namespace;
+    let hosts = config.servers.named().iter().map(RedisServer::to_string);
+    let is_cluster = config.servers.is_cluster();
+    let user = config.access.login.user.clone();
     Address {
-        hosts: hosts.join(","),
-        is_tls: settings.tls.is_some(),
+        hosts: hosts.collect::<Vec<_>>().join(","),
+        is_tls: config.access.tls.is_some(),
         is_cluster,
-        user: settings
-            .username
-            .clone()
-            .unwrap_or_else(|| "default".to_owned()),
+        user: user.unwrap_or_else(|| "default".to_owned()),
         names: match is_cluster {
             true => format!("~{{{namespace}.*"),
             false => format!("~{{{namespace}}}*"),
@@ -67,23 +67,55 @@ pub(super) fn address(settings: &Fred, namespace: &str) -> Address {
     }
 }
 
-/// fred's settings for `config`.
-pub(super) fn parse_settings(config: &Redis) -> Result<Fred, Misconfigured> {
-    let mut settings = match &config.ca_file {
-        // Parsed without TLS first: fred would insist on the system's authorities.
-        Some(file) if config.url.starts_with("rediss") => {
-            let url = config.url.replacen("rediss", "redis", 1);
-            let mut settings = Fred::from_url(&url).map_err(Misconfigured::Url)?;
-            settings.tls = Some(load_authorities(file)?.into());
-            settings
+/// fred's settings for `config`, let in by `access`, whose files are read now.
+fn build_settings(config: &Redis, access: &RedisAccess) -> Result<Fred, Misconfigured> {
+    let (username, password) = read_login(&access.login)?;
+    Ok(Fred {
+        server: build_servers(config, access)?,
+        username,
+        password,
+        database: Some(config.database).filter(|number| *number > 0),
+        tls: access
+            .tls
+            .as_ref()
+            .map(build_tls)
+            .transpose()?
+            .map(Into::into),
+        // Only RESP3 carries invalidations beside replies.
+        version: RespVersion::RESP3,
+        // The first connection is tried for ever like any other.
+        fail_fast: false,
+        ..Fred::default()
+    })
+}
+
+fn build_servers(config: &Redis, access: &RedisAccess) -> Result<ServerConfig, Misconfigured> {
+    let of_fred = |server: &RedisServer| Server::new(server.bracketed_host(), server.port);
+    Ok(match &config.servers {
+        RedisServers::Single(server) => ServerConfig::Centralized {
+            server: of_fred(server),
+        },
+        RedisServers::Cluster(nodes) => ServerConfig::Clustered {
+            hosts: nodes.iter().map(of_fred).collect(),
+            policy: ClusterDiscoveryPolicy::default(),
+        },
+        RedisServers::Sentinel { sentinels, master } => {
+            let (username, password) = read_login(&access.sentinel_login)?;
+            ServerConfig::Sentinel {
+                hosts: sentinels.iter().map(of_fred).collect(),
+                service_name: master.clone(),
+                username,
+                password,
+            }
         }
-        _ => Fred::from_url(&config.url).map_err(Misconfigured::Url)?,
-    };
-    // Only RESP3 carries invalidations beside replies.
-    settings.version = RespVersion::RESP3;
-    // The first connection is tried for ever like any other.
-    settings.fail_fast = false;
-    Ok(settings)
+    })
+}
+
+/// User and password, as they are now.
+fn read_login(login: &RedisLogin) -> Result<(Option<String>, Option<String>), Misconfigured> {
+    let password = login.password.as_ref().map(RedisPassword::read);
+    let password = password.transpose().map_err(Misconfigured::Password)?;
+    Ok((login.user.clone(), password))
 }
 
 /// fred's client, as each kind of command uses it.
@@ -98,10 +130,11 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Not connected yet.
-    pub(super) fn new(settings: &Fred, config: &Redis) -> Result<Clients, fred::error::Error> {
-        let plain = build_client(settings, config)?;
+    pub(super) fn new(config: &Redis, access: &RedisAccess) -> Result<Clients, Misconfigured> {
+        let settings = build_settings(config, access)?;
+        let plain = build_client(settings, config).map_err(Misconfigured::Refused)?;
         let options = |timeout| Options {
-            max_attempts: Some(attempts(settings)),
+            max_attempts: Some(attempts(config)),
             timeout: Some(timeout),
             fail_fast: true,
             ..Options::default()
@@ -115,20 +148,20 @@ impl Clients {
 }
 
 /// How often a command is sent: once, but where a node of a cluster may name another one, which fred counts as well.
-fn attempts(settings: &Fred) -> u32 {
-    match settings.server.is_clustered() {
+fn attempts(config: &Redis) -> u32 {
+    match config.servers.is_cluster() {
         true => 3,
         false => 1,
     }
 }
 
-fn build_client(settings: &Fred, config: &Redis) -> Result<Client, fred::error::Error> {
-    Builder::from_config(settings.clone())
+fn build_client(settings: Fred, config: &Redis) -> Result<Client, fred::error::Error> {
+    Builder::from_config(settings)
         .set_policy(reconnect_policy(config))
         .set_connection_config(ConnectionConfig {
             connection_timeout: MAINTENANCE_TIMEOUT,
             internal_command_timeout: MAINTENANCE_TIMEOUT,
-            max_command_attempts: attempts(settings),
+            max_command_attempts: attempts(config),
             reconnect_on_auth_error: false,
             ..ConnectionConfig::default()
         })
@@ -151,23 +184,38 @@ fn reconnect_policy(config: &Redis) -> ReconnectPolicy {
     policy
 }
 
-fn load_authorities(file: &Path) -> Result<TlsConnector, Misconfigured> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        Misconfigured::Authorities(format!("{}: {error}", file.display()))
+/// The system's authorities, those of `ca_file`, and what Pannier shows of itself.
+fn build_tls(tls: &RedisTls) -> Result<TlsConnector, Misconfigured> {
+    let wrong = |error: &dyn std::fmt::Display| Misconfigured::Tls(error.to_string());
+    let of_file = |file: &Path, error: &dyn std::fmt::Display| {
+        Misconfigured::Tls(format!("{}: {error}", file.display()))
     };
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| wrong(&e))? {
-        let certificate = certificate.map_err(|e| wrong(&e))?;
-        roots.add(certificate).map_err(|e| wrong(&e))?;
+    if let Some(file) = &tls.ca_file {
+        for certificate in read_certificates(file).map_err(|e| of_file(file, &e))? {
+            roots.add(certificate).map_err(|e| of_file(file, &e))?;
+        }
     }
     let provider = rustls::crypto::ring::default_provider();
-    let tls = ClientConfig::builder_with_provider(provider.into())
+    let builder = ClientConfig::builder_with_provider(provider.into())
         .with_safe_default_protocol_versions()
         .map_err(|e| wrong(&e))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(tls.into())
+        .with_root_certificates(roots);
+    let Some(client) = &tls.client else {
+        return Ok(builder.with_no_client_auth().into());
+    };
+    let (cert, key) = (&client.cert_file, &client.key_file);
+    let chain = read_certificates(cert).map_err(|e| of_file(cert, &e))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|e| of_file(key, &e))?;
+    let built = builder.with_client_auth_cert(chain, key);
+    Ok(built.map_err(|e| wrong(&e))?.into())
+}
+
+fn read_certificates(
+    file: &Path,
+) -> Result<Vec<CertificateDer<'static>>, rustls_pki_types::pem::Error> {
+    CertificateDer::pem_file_iter(file)?.collect()
 }
 
 #[cfg(test)]
@@ -175,9 +223,11 @@ mod tests {
     use super::*;
     use crate::config::Outage;
 
-    fn config(url: &str) -> Redis {
+    fn config(servers: RedisServers) -> Redis {
         Redis {
-            url: url.to_owned(),
+            servers,
+            access: RedisAccess::default(),
+            database: 0,
             namespace: "pannier".to_owned(),
             timeout: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(2),
@@ -186,62 +236,84 @@ mod tests {
             staleness: Duration::from_secs(1),
             outage: Outage::Serve,
             outage_ttl: Duration::from_secs(30),
-            ca_file: None,
             journal: None,
             layout: None,
         }
     }
 
-    #[test]
-    fn urls() {
-        for (case, url, clustered, sentinel, tls) in [
-            ("plain", "redis://127.0.0.1:6379/1", false, false, false),
-            (
-                "tls",
-                "rediss://user:secret@cache.example:6380",
-                false,
-                false,
-                true,
-            ),
-            (
-                "cluster",
-                "redis-cluster://a:1?node=b:2",
-                true,
-                false,
-                false,
-            ),
-            (
-                "sentinel",
-                "redis-sentinel://s:26379?sentinelServiceName=main",
-                false,
-                true,
-                false,
-            ),
-        ] {
-            let settings = parse_settings(&config(url)).expect(case);
-            assert_eq!(settings.server.is_clustered(), clustered, "{case}");
-            assert_eq!(settings.server.is_sentinel(), sentinel, "{case}");
-            assert_eq!(settings.tls.is_some(), tls, "{case}");
+    fn server(host: &str) -> RedisServer {
+        RedisServer {
+            host: host.to_owned(),
+            port: 6379,
         }
-        assert!(matches!(
-            parse_settings(&config("nonsense")),
-            Err(Misconfigured::Url(_))
-        ));
     }
 
     #[test]
-    fn an_unreadable_ca_file_is_an_error() {
-        let mut config = config("rediss://cache.example:6380");
-        config.ca_file = Some("/nonexistent/ca.pem".into());
+    fn each_topology_is_told_to_fred() {
+        let access = RedisAccess {
+            login: RedisLogin {
+                user: Some("app".to_owned()),
+                password: Some(RedisPassword::Text("a".to_owned())),
+            },
+            sentinel_login: RedisLogin {
+                user: None,
+                password: Some(RedisPassword::Text("b".to_owned())),
+            },
+            tls: None,
+        };
+        let single = config(RedisServers::Single(server("::1")));
+        let settings = build_settings(&single, &access).expect("all is there");
+        assert_eq!(
+            settings.server,
+            ServerConfig::new_centralized("[::1]", 6379)
+        );
+        assert_eq!(settings.password.as_deref(), Some("a"));
+        let sentinel = config(RedisServers::Sentinel {
+            sentinels: vec![server("s")],
+            master: "m".to_owned(),
+        });
+        let settings = build_settings(&sentinel, &access).expect("all is there");
+        let ServerConfig::Sentinel { password, .. } = settings.server else {
+            panic!("{:?}", settings.server);
+        };
+        assert_eq!(password.as_deref(), Some("b"));
+        let cluster = config(RedisServers::Cluster(vec![server("a"), server("b")]));
+        let settings = build_settings(&cluster, &access).expect("all is there");
+        assert!(settings.server.is_clustered() && settings.server.hosts().len() == 2);
+        assert_eq!((attempts(&single), attempts(&cluster)), (1, 3));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_an_error() {
+        let single = config(RedisServers::Single(server("a")));
+        let gone = std::path::PathBuf::from("/nonexistent/file");
+        let tls = RedisAccess {
+            tls: Some(RedisTls {
+                ca_file: Some(gone.clone()),
+                client: None,
+            }),
+            ..RedisAccess::default()
+        };
         assert!(matches!(
-            parse_settings(&config),
-            Err(Misconfigured::Authorities(_))
+            build_settings(&single, &tls),
+            Err(Misconfigured::Tls(_))
+        ));
+        let password = RedisAccess {
+            login: RedisLogin {
+                user: None,
+                password: Some(RedisPassword::File(gone)),
+            },
+            ..RedisAccess::default()
+        };
+        assert!(matches!(
+            build_settings(&single, &password),
+            Err(Misconfigured::Password(_))
         ));
     }
 
     #[test]
     fn reconnection_never_ends_nor_exceeds_the_maximum() {
-        let mut policy = reconnect_policy(&config("redis://127.0.0.1"));
+        let mut policy = reconnect_policy(&config(RedisServers::Single(server("a"))));
         for _ in 0..100 {
             assert!(policy.next_delay().is_some_and(|delay| delay <= 2000));
         }

@@ -24,9 +24,7 @@ pub(super) struct RedisConnection {
 impl RedisConnection {
     /// Not connected yet; `None` if the settings allow no connection.
     pub(super) fn new(tier: Arc<Tier>, presence: Presence) -> Option<RedisConnection> {
-        let clients = Clients::new(tier.settings.as_ref()?, &tier.config)
-            .inspect_err(|error| tracing::error!(%error, "[redis] cannot be used"))
-            .ok()?;
+        let clients = tier.make_clients()?;
         Some(RedisConnection {
             clients: ArcSwap::from_pointee(clients),
             deadlines: Deadlines::default(),
@@ -57,12 +55,8 @@ impl RedisConnection {
     /// Replaces the client by a new one, which has nothing of the old one's state and is not connected
     /// yet.
     pub(super) fn renew_clients(&self) -> Arc<Clients> {
-        let settings = self.tier.settings.as_ref();
-        match settings.map(|settings| Clients::new(settings, &self.tier.config)) {
-            Some(Ok(clients)) => self.clients.store(Arc::new(clients)),
-            // The same settings made the client before.
-            Some(Err(error)) => tracing::error!(%error, "[redis] cannot be used"),
-            None => {}
+        if let Some(clients) = self.tier.make_clients() {
+            self.clients.store(Arc::new(clients));
         }
         self.clients()
     }

@@ -41,7 +41,7 @@ pub(super) fn diagnose(error: &Error, address: &Address) -> Diagnosis {
             "it does not answer in time",
             match address.is_tls {
                 true => {
-                    "see whether it runs and is not overloaded; if it speaks no TLS, write redis:// in [redis] url"
+                    "see whether it runs and is not overloaded; if it speaks no TLS, write redis:// in [redis] url, or tls = false"
                 }
                 false => {
                     "see whether it runs and is not overloaded, and whether a firewall is in between"
@@ -49,15 +49,15 @@ pub(super) fn diagnose(error: &Error, address: &Address) -> Diagnosis {
             },
         ),
         Error::Login(words) if words.starts_with("NOAUTH") => Diagnosis::new(
-            "it demands a password, and [redis] url has none",
-            "write it into [redis] url, as in redis://user:password@host",
+            "it demands a password, and [redis] has none",
+            "write it into [redis] password, or into url as in redis://user:password@host",
         ),
         Error::Login(_) => Diagnosis::new(
             format!(
                 "it refuses the login of the user {:?}: wrong password, no such user, or one that is off",
                 address.user
             ),
-            "mend user and password in [redis] url, or the user in Redis (ACL SETUSER)",
+            "mend user and password in [redis] and reload, or the user in Redis (ACL SETUSER)",
         ),
         Error::Rights(rights) => diagnose_rights(rights, address),
         Error::Cluster(words) => diagnose_cluster(words, address),
@@ -91,12 +91,12 @@ const CONNECTIONS: &[(&str, &str, &str)] = &[
     (
         "refused",
         "nothing listens there",
-        "start Redis there, or mend host and port in [redis] url",
+        "start Redis there, or mend host and port in [redis]",
     ),
     (
         "lookup address",
         "its name cannot be resolved",
-        "mend the host in [redis] url, or the DNS",
+        "mend the host in [redis], or the DNS",
     ),
     (
         "CaUsedAsEndEntity",
@@ -111,7 +111,7 @@ const CONNECTIONS: &[(&str, &str, &str)] = &[
     (
         "NotValidForName",
         "its TLS certificate is for other names",
-        "write a name of the certificate as the host in [redis] url",
+        "write a name of the certificate as the host in [redis]",
     ),
     (
         "Expired",
@@ -121,22 +121,22 @@ const CONNECTIONS: &[(&str, &str, &str)] = &[
     (
         "InvalidContentType",
         "it does not speak TLS",
-        "write redis:// in [redis] url, or the port where it does",
+        "write redis:// in [redis] url (tls = false beside host), or the port where it does",
     ),
     (
         "CertificateRequired",
         "it demands a TLS certificate of its clients, and Pannier has none",
-        "set tls-auth-clients no in Redis",
+        "name one that its authority has signed in [redis] cert_file and key_file",
     ),
     (
         "unreachable",
         "there is no way to its address",
-        "mend the host in [redis] url, or the network",
+        "mend the host in [redis], or the network",
     ),
     (
         "No route",
         "there is no way to its address",
-        "mend the host in [redis] url, or the network",
+        "mend the host in [redis], or the network",
     ),
 ];
 
@@ -146,8 +146,8 @@ fn diagnose_connection(words: &str, address: &Address) -> Diagnosis {
         return Diagnosis::new(format!("{cause} ({words})"), *remedy);
     }
     let remedy = match address.is_tls {
-        true => "see its log; if it speaks no TLS, write redis:// in [redis] url",
-        false => "see its log; if it expects TLS, write rediss:// in [redis] url",
+        true => "see its log; if it speaks no TLS, write redis:// in [redis] url, or tls = false",
+        false => "see its log; if it expects TLS, write rediss:// in [redis] url, or tls = true",
     };
     Diagnosis::new(format!("the connection broke ({words})"), remedy)
 }
@@ -169,7 +169,10 @@ fn diagnose_rights(rights: &str, address: &Address) -> Diagnosis {
 
 fn diagnose_cluster(words: &str, address: &Address) -> Diagnosis {
     if words.contains("cluster support disabled") {
-        return Diagnosis::new("it is no cluster", "write redis:// in [redis] url");
+        return Diagnosis::new(
+            "it is no cluster",
+            "write redis:// in [redis] url, or host in place of nodes",
+        );
     }
     if address.is_cluster {
         return Diagnosis::new(
@@ -179,7 +182,7 @@ fn diagnose_cluster(words: &str, address: &Address) -> Diagnosis {
     }
     Diagnosis::new(
         format!("it is a node of a cluster, asked as a single Redis ({words})"),
-        "write redis-cluster:// in [redis] url",
+        "write redis-cluster:// in [redis] url, or nodes = [\"host:port\"] in place of host",
     )
 }
 
@@ -196,7 +199,7 @@ fn diagnose_refusal(words: &str) -> Diagnosis {
         ),
         _ => Diagnosis::new(
             "it takes no purges, since it is a replica (READONLY)",
-            "let [redis] url lead to the primary; redis-sentinel:// and redis-cluster:// follow it by themselves",
+            "let [redis] lead to the primary; with sentinels or nodes it is followed by itself",
         ),
     }
 }
@@ -206,19 +209,19 @@ fn diagnose_other(words: &str) -> Diagnosis {
     if words.contains("DB index") {
         return Diagnosis::new(
             format!("it has no database of that number ({words})"),
-            "mend the number behind the host in [redis] url",
+            "mend the number behind the host in [redis] url, or database",
         );
     }
     if words.starts_with("Decode Error") {
         return Diagnosis::new(
             format!("what answers there is not Redis ({words})"),
-            "mend host and port in [redis] url",
+            "mend host and port in [redis]",
         );
     }
     if words.contains("sentinel") {
         return Diagnosis::new(
             format!("no sentinel answers well ({words})"),
-            "mend the sentinels' hosts and ports, and sentinelServiceName, in [redis] url",
+            "mend sentinels and master in [redis]",
         );
     }
     if words.contains("unknown command") || words.starts_with("NOPROTO") {

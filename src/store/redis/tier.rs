@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus::Histogram;
 
 use super::breaker::CircuitBreaker;
-use super::clients;
+use super::clients::{self, Clients};
 use super::diagnosis::{self, Address};
 use super::error::Error;
 use super::health::{Health, News};
@@ -25,7 +26,7 @@ use super::unreleased::Unreleased;
 use super::usage::ByteBudget;
 use super::void::Sweeps;
 use crate::clock::{self, Clock};
-use crate::config::{self, Outage};
+use crate::config::{self, Outage, RedisAccess};
 use crate::entry::codec::DecodeError;
 use crate::entry::{Entry, Variant};
 use crate::in_flight::InFlight;
@@ -43,8 +44,8 @@ pub(in crate::store) struct Tier {
     pub(in crate::store) invalidation_fence: Fence,
     pub(super) sessions: Sessions,
     pub(super) config: config::Redis,
-    /// fred's form of `config`; absent if it cannot be used.
-    pub(super) settings: Option<fred::types::config::Config>,
+    /// How new connections are let in.
+    access: ArcSwap<RedisAccess>,
     pub(super) budget: ByteBudget,
     pub(super) keys: Keyspace,
     pub(super) scripts: Scripts,
@@ -89,30 +90,20 @@ impl Tier {
         metrics: Arc<Metrics>,
     ) -> Tier {
         let health = Health::new(clock::monotonic());
-        let settings = clients::parse_settings(config)
-            .inspect_err(|error| {
-                tracing::error!(%error, "[redis] cannot be used");
-                health.blame(error.diagnose());
-            })
-            .ok();
-        let clustered = settings.as_ref().is_some_and(|s| s.server.is_clustered());
         let keys = Keyspace::new(
             &config.namespace,
-            clustered,
+            config.servers.is_cluster(),
             config.layout.unwrap_or(LAYOUT),
         );
         let shards = keys.shards().len();
         let breaker = CircuitBreaker::new(config.breaker_failures, config.breaker_probe);
         metrics.redis_breaker_open.set(1);
-        let address = settings
-            .as_ref()
-            .map(|settings| clients::address(settings, &config.namespace));
         Tier {
             journal: Arc::default(),
             invalidation_fence: Fence::default(),
             sessions: Sessions::new(breaker, config.staleness),
+            access: ArcSwap::from_pointee(config.access.clone()),
             config: config.clone(),
-            settings,
             budget: ByteBudget::new(budget, shards),
             keys,
             scripts: Scripts::new(),
@@ -131,9 +122,24 @@ impl Tier {
             recorder: None,
             other_layout: OtherLayout::default(),
             last_error: Mutex::new(None),
-            address: address.unwrap_or_default(),
+            address: clients::address(config),
             health,
         }
+    }
+
+    /// fred's client, let in as it is said now; `None` if that cannot be, which the operator is told.
+    pub(super) fn make_clients(&self) -> Option<Clients> {
+        Clients::new(&self.config, &self.access.load())
+            .inspect_err(|error| {
+                tracing::error!(%error, "[redis] cannot be used");
+                self.health.blame(error.diagnose());
+            })
+            .ok()
+    }
+
+    /// New connections are let in as `access` says; those that stand have been let in.
+    pub(in crate::store) fn take_access(&self, access: &RedisAccess) {
+        self.access.store(Arc::new(access.clone()));
     }
 
     /// Takes in what the file of `[redis] journal` says, if one is configured, and keeps it from now on. To be done
@@ -157,9 +163,8 @@ impl Tier {
 
     /// What another server, database, namespace or layout has otherwise.
     fn describe_store(&self) -> String {
-        let database = self.settings.as_ref().and_then(|s| s.database);
         let (hosts, namespace) = (&self.address.hosts, &self.config.namespace);
-        let (database, layout) = (database.unwrap_or_default(), self.keys.layout());
+        let (database, layout) = (self.config.database, self.keys.layout());
         format!("{hosts}/{database} {namespace} v{layout}")
     }
 
@@ -286,14 +291,14 @@ impl Tier {
 
     /// Whether it is known why Redis cannot be used.
     pub(super) fn is_diagnosed(&self) -> bool {
-        self.settings.is_none() || self.health.describe(clock::monotonic()).1.is_some()
+        self.health.describe(clock::monotonic()).1.is_some()
     }
 
     /// Sees whether Redis is up, sets the gauges that say so, and tells the operator what is new.
     pub(super) fn observe(&self) {
-        let is_up = self.settings.is_some() && self.sessions.all_usable();
+        let is_up = self.sessions.all_usable();
         self.metrics.redis_up.set(is_up.into());
-        let is_open = self.settings.is_none() || !self.sessions.any_usable();
+        let is_open = !self.sessions.any_usable();
         self.metrics.redis_breaker_open.set(is_open.into());
         if let Some(news) = self.health.observe(is_up, clock::monotonic()) {
             self.tell(news);
@@ -445,7 +450,7 @@ impl Tier {
         self.observe();
         let (since, diagnosis) = self.health.describe(clock::monotonic());
         RedisStatus {
-            up: self.settings.is_some() && self.sessions.all_usable(),
+            up: self.sessions.all_usable(),
             since,
             diagnosis,
             hosts: self.address.hosts.clone(),

@@ -74,7 +74,10 @@ fn defaults_are_as_documented() {
         config.budget,
         Budget {
             max: 20_000_000,
-            evict_at: 18_000_000
+            evict_at: 18_000_000,
+            check_every: Duration::from_secs(30),
+            evict_percent: 15,
+            evict_percent_on_store: 20,
         }
     );
     assert_eq!(config.memory.max, 64 << 20);
@@ -526,6 +529,17 @@ fn what_needs_a_restart() {
             String::new(),
             "[budget]\nmax = \"1MB\"\n".into(),
             vec!["budget.max", "budget.evict_at"],
+        ),
+        (
+            "eviction",
+            String::new(),
+            "[budget]\ncheck_every = \"9s\"\nevict_percent = 5\nevict_percent_on_store = 6\n"
+                .into(),
+            vec![
+                "budget.check_every",
+                "budget.evict_percent",
+                "budget.evict_percent_on_store",
+            ],
         ),
     ];
     for (name, old, new, expected) in cases {

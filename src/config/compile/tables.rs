@@ -75,7 +75,13 @@ pub(super) fn read_budget(reader: &mut Reader<'_>) -> Budget {
             "write about 90 % of max",
         );
     }
-    Budget { max, evict_at }
+    Budget {
+        max,
+        evict_at,
+        check_every: reader.duration("check_every"),
+        evict_percent: reader.count("evict_percent").unwrap_or(1),
+        evict_percent_on_store: reader.count("evict_percent_on_store").unwrap_or(1),
+    }
 }
 
 fn take_percent(bytes: u64, percent: u64) -> u64 {

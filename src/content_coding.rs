@@ -1,4 +1,6 @@
-//! Content codings undone (RFC 9110 §8.4.1), to read what a compressed body says.
+//! Content codings undone (RFC 9110 §8.4.1), to read what a compressed body says; and the one of the store.
+
+pub mod zstd;
 
 use std::io::Read;
 

@@ -16,7 +16,7 @@
 //! | [`in_flight`] | the bytes of bodies outside the tiers, and their budget | |
 //! | [`pacing`] | how much connections hold of a body that goes through | hyper |
 //! | [`secret`] | secrets compared | |
-//! | [`content_coding`] | compressed bodies read, up to a cap | flate2, brotli |
+//! | [`content_coding`] | compressed bodies read, up to a cap; those of the store | flate2, brotli, zstd |
 //! | [`rate_timeout`] | a timeout that bytes buy back: how slow a client may be | tokio |
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |

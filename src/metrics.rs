@@ -42,6 +42,8 @@ pub struct Metrics {
     pub purged_entries: IntCounterVec,
     /// `pannier_evictions_total{tier,priority}`
     pub evictions: IntCounterVec,
+    /// `pannier_compression_bytes_total{form}`: of bodies on their way to Redis, plain, and as stored.
+    compression_bytes: IntCounterVec,
     /// `pannier_store_bytes{tier,priority}`
     pub store_bytes: IntGaugeVec,
     /// `pannier_store_entries{tier,priority}`
@@ -212,6 +214,12 @@ impl Metrics {
                 "Entries removed by purges, or made stale by soft ones.",
                 &["tier", "kind"],
             ),
+            compression_bytes: register_counters(
+                r,
+                "pannier_compression_bytes_total",
+                "Bytes of long bodies on their way to Redis: as they are (plain), and as stored.",
+                &["form"],
+            ),
             evictions: register_counters(
                 r,
                 "pannier_evictions_total",
@@ -354,6 +362,14 @@ impl Metrics {
     pub fn purged(&self, tier: &str, kind: &str, entries: usize) {
         let purged = self.purged_entries.with_label_values(&[tier, kind]);
         purged.inc_by(entries as u64);
+    }
+
+    /// Counts the bytes of a body that was to be compressed, and those that it is stored in.
+    pub fn compressed(&self, plain: usize, stored: usize) {
+        for (form, bytes) in [("plain", plain), ("stored", stored)] {
+            let counter = self.compression_bytes.with_label_values(&[form]);
+            counter.inc_by(bytes as u64);
+        }
     }
 
     /// Counts what was stored for rule `name`, empty for unmatched requests, and is no more.

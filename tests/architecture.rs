@@ -40,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("content_coding", &[]),
     ("routes", &["http_cache"]),
-    ("entry", &["http_cache"]),
+    ("entry", &["content_coding", "http_cache"]),
     ("budget", &["entry"]),
     ("metrics", &["entry", "http_cache"]),
     ("config", &["entry", "http_cache", "in_flight", "routes"]),

@@ -8,6 +8,7 @@ mod cache_groups;
 mod cache_status;
 mod caching;
 mod coalescing;
+mod compression;
 mod conformance;
 mod corpus;
 mod crowds;

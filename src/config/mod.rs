@@ -246,6 +246,8 @@ pub struct Budget {
     pub evict_percent: u64,
     /// The same of a store that would pass `evict_at`. Default 20.
     pub evict_percent_on_store: u64,
+    /// Longer bodies are kept compressed. Default 4 KB.
+    pub compress_over: usize,
 }
 
 /// The tier in this process.
@@ -291,6 +293,8 @@ pub struct Settings {
     pub priority: Priority,
     /// The largest body stored. Default 1 MiB.
     pub max_body: usize,
+    /// Whether Redis keeps long bodies compressed.
+    pub compress: bool,
     /// Query fields that do not change the answer, of all that it inherits.
     pub ignore_query: IgnoreQuery,
     /// Cookies that do not change the answer, of all that it inherits, as written.

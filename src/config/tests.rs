@@ -78,6 +78,7 @@ fn defaults_are_as_documented() {
             check_every: Duration::from_secs(30),
             evict_percent: 15,
             evict_percent_on_store: 20,
+            compress_over: 4_000,
         }
     );
     assert_eq!(config.memory.max, 64 << 20);

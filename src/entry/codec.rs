@@ -3,7 +3,7 @@
 //! The format: `PANN`, a version byte, when the entry was purged softly (milliseconds since 1970, eight bytes,
 //! little-endian; zero: it was not), the CRC-32 of the rest (little-endian), then the content: the
 //! distinct tags of all variants, sorted, and the variants, which name their tags by their place in that
-//! list. Numbers are LEB128, texts and byte strings follow their length, times are milliseconds since
+//! list, and have their body behind a byte that says in which forms. Numbers are LEB128, texts and byte strings follow their length, times are milliseconds since
 //! 1970, durations milliseconds, well-known field names one byte. [`VERSION`] rises with any change, so
 //! an older entry is a miss and no migration is needed.
 //!
@@ -19,11 +19,11 @@ use bytes::Bytes;
 
 pub(super) use self::names::is_well_known;
 pub(super) use self::read::{entry as read_content, number as read_number, text as read_text};
-pub(super) use self::write::{Content, string as write_string};
+pub(super) use self::write::{Bodies, Content, string as write_string};
 use super::Entry;
 
 /// The version of the format.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 const MAGIC: [u8; 5] = [b'P', b'A', b'N', b'N', VERSION];
 const SOFTENED_AT: usize = MAGIC.len();
@@ -36,6 +36,11 @@ const SHAREABLE: u8 = 1 << 2;
 const PARTIAL: u8 = 1 << 3;
 const COMPLETE_KNOWN: u8 = 1 << 4;
 const SOFTENED: u8 = 1 << 5;
+
+/// The forms of a body: as it is; its length, and compressed; as it is and compressed.
+const PLAIN: u8 = 0;
+const COMPRESSED: u8 = 1;
+const BOTH: u8 = 2;
 
 /// Why bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,9 +68,9 @@ pub fn beginning_of_softened(at: SystemTime) -> [u8; CHECKSUM_AT] {
     beginning
 }
 
-/// The bytes of `entry`; of more than [`Entry::MAX_VARIANTS`] variants the newest.
+/// The bytes of `entry`, its bodies compressed where they are; of more than [`Entry::MAX_VARIANTS`] variants the newest.
 pub fn encode(entry: &Entry) -> Vec<u8> {
-    let content = Content::of(entry);
+    let content = Content::of(entry, Bodies::Short);
     let mut out = Vec::with_capacity(HEAD + content.size());
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; HEAD - MAGIC.len()]);
@@ -75,7 +80,7 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
     out
 }
 
-/// The entry in `bytes`; bodies and field values are slices of it, not copies.
+/// The entry in `bytes`; bodies that are not compressed and field values are slices of it, not copies.
 pub fn decode(bytes: &Bytes) -> Result<Entry, DecodeError> {
     if !bytes.starts_with(&MAGIC) {
         return Err(DecodeError::Version);

@@ -1,5 +1,6 @@
 //! What is stored under one key: the variants, newest first, and their bytes.
 
+pub mod body;
 pub mod codec;
 pub(crate) mod packed;
 pub(crate) mod weight;
@@ -9,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+pub use self::body::StoredBody;
 use crate::http_cache::{RequestHead, Stored, ranges};
 
 /// How much an entry is worth when the budget runs out.
@@ -49,7 +51,7 @@ pub struct Variant {
     pub stored: Stored,
     /// The body, as the app sent it (its content coding untouched): all of it, or the part that
     /// `stored` says.
-    pub body: Bytes,
+    pub body: StoredBody,
     /// Rendered tags.
     pub tags: Vec<Box<str>>,
     /// From the rule.
@@ -58,6 +60,8 @@ pub struct Variant {
     pub rule: Box<str>,
     /// From the rule: the most variants that its key may hold once it is added. It is not kept with it.
     pub max_variants: u8,
+    /// From the rule: a longer body is compressed for Redis; `usize::MAX`: none. It is not kept with it.
+    pub compress_over: usize,
 }
 
 impl Variant {
@@ -67,6 +71,14 @@ impl Variant {
             .duration_since(self.stored.response_time)
             .unwrap_or_default();
         self.stored.keep_for().saturating_sub(since)
+    }
+
+    /// Whether its body is to be compressed, and is not yet.
+    pub fn wants_compression(&self) -> bool {
+        self.body.len() > self.compress_over
+            && self.body.compressed().is_none()
+            && self.stored.part.is_none()
+            && body::is_compressible(&self.stored.headers)
     }
 }
 
@@ -145,6 +157,15 @@ impl Entry {
     pub fn soften(&mut self, at: SystemTime) {
         for variant in &mut self.variants {
             Arc::make_mut(variant).stored.soften(at);
+        }
+    }
+
+    /// Has `count` replace the bodies that are no slices of what it was decoded from.
+    pub fn count_apart(&mut self, count: impl Fn(Bytes) -> Bytes) {
+        for variant in &mut self.variants {
+            if variant.body.compressed().is_some() {
+                Arc::make_mut(variant).body.count_apart(&count);
+            }
         }
     }
 

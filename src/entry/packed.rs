@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::codec::{self, Content};
+use super::codec::{self, Bodies, Content};
 use super::{Entry, weight};
 
 /// A key and its entry as bytes; clones share them.
@@ -25,7 +25,7 @@ impl Packed {
     /// `entry` as it is kept under `key`; of times what a millisecond holds.
     /// `share` makes bytes of them that can be shared.
     pub(crate) fn new(key: &str, entry: &Entry, share: impl FnOnce(Vec<u8>) -> Bytes) -> Packed {
-        let content = Content::of(entry);
+        let content = Content::of(entry, Bodies::Both);
         let mut size = content.size();
         codec::write_string(&mut size, key.as_bytes());
         let mut out = Vec::with_capacity(size);

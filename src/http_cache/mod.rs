@@ -11,6 +11,7 @@ pub mod invalidation;
 pub mod origin;
 pub mod ranges;
 pub mod reason;
+pub mod recoding;
 pub mod reuse;
 pub mod storable;
 pub mod tag_fields;

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::RequestHead;
 pub use cookies::CookieNames;
+pub(super) use negotiate::prefers_zstd;
 use normal::normalised;
 
 /// What a rule says of the fields by which its answers vary.
@@ -141,7 +142,10 @@ fn codings(response: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The members of all lines of a list field (RFC 9110 §5.6.1).
-fn list_members<'r>(response: &'r HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
+pub(super) fn list_members<'r>(
+    response: &'r HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'r [u8]> {
     let lines = response.get_all(name).into_iter();
     lines
         .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))

@@ -8,6 +8,7 @@ pub mod fence;
 pub mod memory;
 pub mod redis;
 
+mod compression;
 mod decisions;
 mod gauges;
 mod inspect;
@@ -384,6 +385,15 @@ impl Store {
             self.abandon(ticket).await;
             return Err(Reason::Fenced);
         }
+        let variant = match ticket.lease {
+            Lease::Held(_) => {
+                let Shared {
+                    in_flight, metrics, ..
+                } = &*self.shared;
+                compression::compressed(variant, in_flight, metrics).await
+            }
+            _ => variant,
+        };
         let may_list = self.may_use_memory(coherence) && self.shared.memory.usage().max > 0;
         match self.put_in_redis(tier, &ticket, &variant, may_list).await {
             Ok((session, place)) if self.may_use_memory(coherence) => {

@@ -237,11 +237,12 @@ fn variant_as(key: &str, body: &str, variation: Variation) -> Variant {
             part: None,
             softened: None,
         },
-        body: Bytes::copy_from_slice(body.as_bytes()),
+        body: Bytes::copy_from_slice(body.as_bytes()).into(),
         tags: vec![format!("t:{key}").into()],
         priority: variation.priority,
         rule: "test".into(),
         max_variants: Entry::DEFAULT_VARIANTS,
+        compress_over: usize::MAX,
     }
 }
 

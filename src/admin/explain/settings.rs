@@ -27,6 +27,7 @@ pub fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
         ("shared_by", listed(|route| &route.shared_by)),
         ("statuses", show_statuses(policy)),
         ("max_body", show_size(rule.settings.max_body as u64)),
+        ("compress", rule.settings.compress.to_string()),
         ("app_headers", show_app_headers(policy).to_owned()),
         ("cache_control", show_mode(policy).to_owned()),
         ("store_despite", show_despite(policy)),

@@ -76,11 +76,12 @@ fn entry(lookup: &Lookup, ago: u64) -> Holding {
     };
     let variant = Variant {
         stored,
-        body: Bytes::from_static(b"secret body"),
+        body: Bytes::from_static(b"secret body").into(),
         tags: Vec::new(),
         priority: Priority::Medium,
         rule: "board".into(),
         max_variants: Entry::DEFAULT_VARIANTS,
+        compress_over: usize::MAX,
     };
     Holding::Entry(Arc::new(Entry {
         variants: vec![Arc::new(variant)],

@@ -23,6 +23,7 @@ pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
         policy: read_policy(reader, &ignore_cookies),
         priority: parse_priority(&reader.word("priority")),
         max_body: reader.length("max_body").unwrap_or_default(),
+        compress: reader.flag("compress"),
         ignore_query: read_ignore_query(reader),
         ignore_cookies,
         require: match reader.text("require").as_deref() {

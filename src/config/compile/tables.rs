@@ -81,6 +81,7 @@ pub(super) fn read_budget(reader: &mut Reader<'_>) -> Budget {
         check_every: reader.duration("check_every"),
         evict_percent: reader.count("evict_percent").unwrap_or(1),
         evict_percent_on_store: reader.count("evict_percent_on_store").unwrap_or(1),
+        compress_over: reader.length("compress_over").unwrap_or_default(),
     }
 }
 

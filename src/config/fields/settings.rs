@@ -54,6 +54,12 @@ pub(super) static SETTINGS: &[Field] = &[
         "The largest body stored.",
     ),
     field(
+        "compress",
+        Kind::Flag,
+        "true",
+        "Whether Redis keeps bodies over budget.compress_over compressed.",
+    ),
+    field(
         "shared",
         Kind::Flag,
         "false",

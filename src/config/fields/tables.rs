@@ -318,6 +318,12 @@ pub(super) static BUDGET: &[Field] = &[
         "20",
         "Percentage of what is used that leaves for a store that would pass evict_at.",
     ),
+    field(
+        "compress_over",
+        Kind::Size(0),
+        "4KB",
+        "Bodies longer than this are kept in zstd if that saves a fifth.",
+    ),
 ];
 
 pub(super) static MEMORY: &[Field] = &[

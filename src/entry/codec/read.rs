@@ -7,8 +7,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::names::{self, SENSITIVE, SPELLED_OUT};
-use super::{COMPLETE_KNOWN, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE, SOFTENED};
-use crate::entry::{Entry, Priority, Variant};
+use super::{
+    BOTH, COMPLETE_KNOWN, COMPRESSED, MUST_REVALIDATE, NO_CACHE, PARTIAL, PLAIN, SHAREABLE,
+    SOFTENED,
+};
+use crate::content_coding::zstd;
+use crate::entry::{Entry, Priority, StoredBody, Variant};
 use crate::http_cache::vary::Selector;
 use crate::http_cache::{Part, Stored};
 
@@ -102,12 +106,27 @@ impl<'a> Reader<'a> {
             priority: *Priority::ALL.get(usize::from(self.byte()?))?,
             rule: self.text()?,
             tags: self.tags()?,
-            body: self.shared()?,
+            body: self.body()?,
             max_variants: Entry::DEFAULT_VARIANTS,
+            compress_over: usize::MAX,
         };
         let length = variant.body.len() as u64;
         let fits = |part: Part| part.length() == length;
         variant.stored.part.is_none_or(fits).then_some(variant)
+    }
+
+    fn body(&mut self) -> Option<StoredBody> {
+        match self.byte()? {
+            PLAIN => self.shared().map(StoredBody::from),
+            COMPRESSED => {
+                let length = usize::try_from(self.number()?).ok()?;
+                let compressed = self.shared()?;
+                let plain = zstd::decompress(&compressed, length)?;
+                Some(StoredBody::of_both(plain.into(), compressed))
+            }
+            BOTH => Some(StoredBody::of_both(self.shared()?, self.shared()?)),
+            _ => None,
+        }
     }
 
     fn stored(&mut self) -> Option<Stored> {

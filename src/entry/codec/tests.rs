@@ -199,10 +199,35 @@ fn a_tag_that_is_not_in_the_list_is_malformed() {
     let mut content = encode(&entry).split_off(HEAD);
     // Tags and an empty body stand last.
     let end = content.len();
-    assert_eq!(content[end - 5..], [3, 0, 1, 0, 0]);
+    assert_eq!(content[end - 6..], [3, 0, 1, 0, PLAIN, 0]);
     assert_eq!(decode(&framed(&content)), Ok(entry));
-    content[end - 3] = 2;
+    content[end - 4] = 2;
     assert_eq!(decode(&framed(&content)), Err(DecodeError::Malformed));
+}
+
+#[test]
+fn a_compressed_body_that_is_not_what_it_says_is_malformed() {
+    let mut held = variant(&"word ".repeat(1000));
+    held.body.compress(|bytes| bytes);
+    let entry = entry(held);
+    let content = encode(&entry).split_off(HEAD);
+    assert!(content.len() < 1000, "only the short form is written");
+    assert_eq!(decode(&framed(&content)), Ok(entry.clone()));
+    let compressed = entry.variants[0].body.compressed().expect("it is shorter");
+    let begin = content.len() - compressed.len();
+    // The form, the plain length and the compressed one, a byte or two each.
+    let rows = [
+        ("an unknown form", begin - 4, 3),
+        ("another length", begin - 3, content[begin - 3] ^ 1),
+        ("no frame", begin, 0),
+    ];
+    assert_eq!(content[begin - 4], COMPRESSED);
+    for (name, at, byte) in rows {
+        let mut changed = content.clone();
+        changed[at] = byte;
+        let read = decode(&framed(&changed));
+        assert_eq!(read, Err(DecodeError::Malformed), "{name}");
+    }
 }
 
 #[test]

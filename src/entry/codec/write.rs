@@ -6,8 +6,11 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName};
 
 use super::names::{self, SENSITIVE, SPELLED_OUT};
-use super::{COMPLETE_KNOWN, MUST_REVALIDATE, NO_CACHE, PARTIAL, SHAREABLE, SOFTENED};
-use crate::entry::{Entry, Variant};
+use super::{
+    BOTH, COMPLETE_KNOWN, COMPRESSED, MUST_REVALIDATE, NO_CACHE, PARTIAL, PLAIN, SHAREABLE,
+    SOFTENED,
+};
+use crate::entry::{Entry, StoredBody, Variant};
 use crate::http_cache::Stored;
 use crate::http_cache::vary::Selector;
 
@@ -38,22 +41,36 @@ impl Sink for usize {
     }
 }
 
+/// Which forms of a body are written that is there in two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::entry) enum Bodies {
+    /// The compressed one.
+    Short,
+    /// Both, so that nothing has to be made of the other.
+    Both,
+}
+
 /// An entry about to be written.
 pub(in crate::entry) struct Content<'a> {
+    bodies: Bodies,
     variants: &'a [Arc<Variant>],
     /// The distinct tags, sorted.
     tags: Vec<&'a str>,
 }
 
 impl<'a> Content<'a> {
-    pub(in crate::entry) fn of(entry: &'a Entry) -> Content<'a> {
+    pub(in crate::entry) fn of(entry: &'a Entry, bodies: Bodies) -> Content<'a> {
         let count = entry.variants.len().min(Entry::MAX_VARIANTS);
         let variants = &entry.variants[..count];
         let all = variants.iter().flat_map(|variant| &variant.tags);
         let mut tags: Vec<&str> = all.map(|tag| &**tag).collect();
         tags.sort_unstable();
         tags.dedup();
-        Content { variants, tags }
+        Content {
+            bodies,
+            variants,
+            tags,
+        }
     }
 
     pub(in crate::entry) fn size(&self) -> usize {
@@ -81,7 +98,26 @@ impl<'a> Content<'a> {
         for tag in &variant.tags {
             length(out, self.tags.partition_point(|held| *held < &**tag));
         }
-        string(out, &variant.body);
+        self.body(out, &variant.body);
+    }
+
+    fn body(&self, out: &mut impl Sink, body: &StoredBody) {
+        match (body.compressed(), self.bodies) {
+            (None, _) => {
+                out.push(PLAIN);
+                string(out, body);
+            }
+            (Some(compressed), Bodies::Short) => {
+                out.push(COMPRESSED);
+                length(out, body.len());
+                string(out, compressed);
+            }
+            (Some(compressed), Bodies::Both) => {
+                out.push(BOTH);
+                string(out, body);
+                string(out, compressed);
+            }
+        }
     }
 }
 

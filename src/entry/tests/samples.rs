@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::entry::{Entry, Priority, Variant};
+use crate::entry::{Entry, Priority, StoredBody, Variant};
 use crate::http_cache::vary::Selector;
 use crate::http_cache::{Part, Stored};
 
@@ -42,11 +42,12 @@ pub(crate) fn variant(body: &str) -> Variant {
             part: None,
             softened: None,
         },
-        body: Bytes::copy_from_slice(body.as_bytes()),
+        body: Bytes::copy_from_slice(body.as_bytes()).into(),
         tags: Vec::new(),
         priority: Priority::Medium,
         rule: "sample".into(),
         max_variants: Entry::DEFAULT_VARIANTS,
+        compress_over: usize::MAX,
     }
 }
 
@@ -72,7 +73,10 @@ pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
 
 fn any_variant() -> impl Strategy<Value = Variant> {
     let rest = (
-        vec(any::<u8>(), 0..200).prop_map(Bytes::from),
+        prop_oneof![
+            vec(any::<u8>(), 0..200).prop_map(Bytes::from),
+            (any::<u8>(), 0..200_usize).prop_map(|(byte, times)| vec![byte; times].into()),
+        ],
         vec(any::<String>().prop_map(Box::from), 0..4),
         prop::sample::select(&Priority::ALL[..]),
         any::<String>().prop_map(Box::from),
@@ -83,13 +87,21 @@ fn any_variant() -> impl Strategy<Value = Variant> {
                 part: place.and_then(|place| part_at(place, &body)),
                 ..stored
             },
-            body,
+            body: compressed_or_not(body),
             tags,
             priority,
             rule,
             max_variants: Entry::DEFAULT_VARIANTS,
+            compress_over: usize::MAX,
         }
     })
+}
+
+/// Compressed where that is worth it: what any body is may be, a part too.
+fn compressed_or_not(body: Bytes) -> StoredBody {
+    let mut body = StoredBody::from(body);
+    body.compress(|bytes| bytes);
+    body
 }
 
 /// Where a part begins, and how much follows it; `None`: that is not known.

@@ -59,6 +59,20 @@ pub(super) fn accepts(headers: &HeaderMap, coding: &[u8]) -> bool {
         || weight(&preferences(headers, &ACCEPT_ENCODING), coding) > 0
 }
 
+/// Whether the request names zstd as a coding that it likes at least as well as none.
+pub(in crate::http_cache) fn prefers_zstd(headers: &HeaderMap) -> bool {
+    if !headers.contains_key(ACCEPT_ENCODING) {
+        return false;
+    }
+    let accepted = preferences(headers, &ACCEPT_ENCODING);
+    let named = |name: &[u8]| {
+        let member = accepted.iter().find(|member| member.text == name);
+        member.map_or(0, |member| member.weight)
+    };
+    let zstd = named(b"zstd");
+    zstd > 0 && zstd >= named(b"identity")
+}
+
 fn weight(accepted: &[Weighed], name: &[u8]) -> u16 {
     let is = |member: &&Weighed| member.text.strip_prefix(b"x-").unwrap_or(&member.text) == name;
     let named = accepted.iter().find(is);

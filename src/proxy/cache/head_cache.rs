@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
+use super::respond::Form;
 use crate::entry::Variant;
 use crate::http_cache::Reason;
 
@@ -44,6 +45,8 @@ pub(super) struct HeadKey {
     pub(super) reason: Reason,
     /// Whether `Cache-Status` shows the cache key.
     pub(super) shows_key: bool,
+    /// The form of the body under it.
+    pub(super) form: Form,
 }
 
 impl HeadCache {
@@ -136,6 +139,7 @@ mod tests {
         ttl: 59,
         reason: Reason::Hit,
         shows_key: false,
+        form: Form::AsSent,
     };
 
     #[test]
@@ -179,6 +183,15 @@ mod tests {
                 "the key besides",
                 HeadKey {
                     shows_key: true,
+                    ..KEY
+                },
+                Some("rule"),
+                false,
+            ),
+            (
+                "in another form",
+                HeadKey {
+                    form: Form::Compressed,
                     ..KEY
                 },
                 Some("rule"),

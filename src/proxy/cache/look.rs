@@ -50,17 +50,19 @@ pub(in crate::proxy) fn answer_from_memory(
         drop(entry);
         return Ok(outcome(serve_variant(request, variant, age)));
     }
+    let form = request.form_of(variant);
     let head_key = HeadKey {
         age: age.as_secs(),
         ttl,
         reason,
         shows_key: context.live.config.defaults.cache_status_key,
+        form,
     };
     let rule = request.rule().name();
     if let Some(fields) = cache.heads.find(variant, head_key, rule) {
-        return Ok(outcome(respond::under(fields, variant)).with_cache_status());
+        return Ok(outcome(respond::under(fields, variant, form)).with_cache_status());
     }
-    let mut outcome = outcome(respond::whole(Arc::clone(variant), age));
+    let mut outcome = outcome(respond::whole(Arc::clone(variant), age, form));
     outcome.add_cache_status(context);
     let fields = outcome.response().headers();
     cache.heads.note(variant, head_key, rule, fields);
@@ -75,7 +77,8 @@ pub(super) fn serve_variant(
 ) -> Response<Body> {
     // `reuse` has decided against a part already; it must never look like the whole.
     if takes_the_whole(request) && variant.stored.part.is_none() {
-        respond::whole(variant, age)
+        let form = request.form_of(&variant);
+        respond::whole(variant, age, form)
     } else {
         respond::stored(&request.head(), variant, age)
     }

@@ -7,7 +7,7 @@ use http::{Method, Response};
 
 use super::coalesce::{Flights, Role};
 use super::head_cache::HeadCache;
-use super::respond;
+use super::respond::{self, Form};
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Coherence;
@@ -173,6 +173,14 @@ impl<'r> CacheRequestRef<'r> {
         let key = self.context.live.config.defaults.cache_status_key;
         let outcome = Outcome::new(self.lookup.rule, reason, response);
         outcome.key(key.then(|| self.lookup.key.text.clone()))
+    }
+
+    /// The form in which the body of `variant` goes out.
+    pub(super) fn form_of(self, variant: &Variant) -> Form {
+        match variant.body.compressed() {
+            Some(_) => Form::of(&self.head(), variant),
+            None => Form::AsSent,
+        }
     }
 
     /// `variant` as the answer, with its age and the freshness left.

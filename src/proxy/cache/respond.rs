@@ -3,14 +3,39 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{AGE, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::body::Body;
-use crate::entry::Variant;
+use crate::entry::{StoredBody, Variant};
 use crate::http_cache::ranges::{self, Cut};
-use crate::http_cache::{RequestHead, validation};
+use crate::http_cache::{RequestHead, recoding, validation};
 use crate::proxy::outcome::text;
+
+/// In which form a stored body goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As the app sent it.
+    AsSent,
+    /// As Redis keeps it.
+    Compressed,
+}
+
+impl Form {
+    pub(super) fn of(head: &RequestHead<'_>, variant: &Variant) -> Form {
+        let is_there = variant.body.compressed().is_some();
+        match is_there && recoding::may_recode(head, &variant.stored) {
+            true => Form::Compressed,
+            false => Form::AsSent,
+        }
+    }
+
+    fn bytes_of(self, body: &StoredBody) -> Bytes {
+        let compressed = body.compressed().filter(|_| self == Form::Compressed);
+        Bytes::clone(compressed.unwrap_or(body))
+    }
+}
 
 /// The stored response as an answer to `head`: 304 if its conditions are met, a part if that is asked
 /// for, no body for HEAD. Fields that nobody else holds move into it.
@@ -20,16 +45,21 @@ pub(super) fn stored(
     age: Duration,
 ) -> Response<Body> {
     let kept = &variant.stored;
+    let form = Form::of(head, &variant);
     if validation::not_modified(head, kept) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.headers_mut() = validation::not_modified_headers(&kept.headers);
+        if form == Form::Compressed {
+            recoding::vary_on_coding(response.headers_mut());
+        }
         return aged(response, age);
     }
-    let length = variant.body.len();
-    match ranges::cut(head, kept, length as u64) {
-        Cut::Whole if head.method == Method::HEAD => bodiless(whole(variant, age), length),
-        Cut::Whole => whole(variant, age),
+    let length = form.bytes_of(&variant.body).len();
+    match ranges::cut(head, kept, variant.body.len() as u64) {
+        Cut::Whole if head.method == Method::HEAD => bodiless(whole(variant, age, form), length),
+        Cut::Whole => whole(variant, age, form),
+        _ if form == Form::Compressed && recoding::ignores_range(head) => whole(variant, age, form),
         // `reuse` has decided against it already; a piece must never look like the whole.
         Cut::Lacking => text(
             StatusCode::BAD_GATEWAY,
@@ -40,21 +70,25 @@ pub(super) fn stored(
 }
 
 /// The whole stored response as the answer; fields that nobody else holds move into it.
-pub(super) fn whole(variant: Arc<Variant>, age: Duration) -> Response<Body> {
+pub(super) fn whole(variant: Arc<Variant>, age: Duration, form: Form) -> Response<Body> {
     let status = variant.stored.status;
-    let (fields, body) = match Arc::try_unwrap(variant) {
-        Ok(variant) => (variant.stored.headers, variant.body),
-        Err(shared) => (shared.stored.headers.clone(), shared.body.clone()),
+    let body = form.bytes_of(&variant.body);
+    let fields = match Arc::try_unwrap(variant) {
+        Ok(variant) => variant.stored.headers,
+        Err(shared) => shared.stored.headers.clone(),
     };
     let mut response = Response::new(Body::whole(body));
     *response.status_mut() = status;
     *response.headers_mut() = fields;
+    if form == Form::Compressed {
+        recoding::recode(response.headers_mut());
+    }
     aged(response, age)
 }
 
 /// The whole stored response under a head that was made before.
-pub(super) fn under(fields: HeaderMap, variant: &Variant) -> Response<Body> {
-    let mut response = Response::new(Body::whole(variant.body.clone()));
+pub(super) fn under(fields: HeaderMap, variant: &Variant, form: Form) -> Response<Body> {
+    let mut response = Response::new(Body::whole(form.bytes_of(&variant.body)));
     *response.status_mut() = variant.stored.status;
     *response.headers_mut() = fields;
     response

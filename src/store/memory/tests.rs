@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::entry::tests::samples::{at, entry, variant, variant_for};
 use crate::in_flight::InFlight;
@@ -95,7 +97,7 @@ fn tagged(tags: &[&str]) -> Variant {
 
 fn sized(bytes: usize, priority: Priority) -> Variant {
     let mut variant = variant("");
-    variant.body = vec![0; bytes].into();
+    variant.body = Bytes::from(vec![0; bytes]).into();
     variant.priority = priority;
     variant
 }
@@ -155,7 +157,7 @@ fn what_was_held_is_found_and_counted() {
     let bench = Bench::new(64 * MIB);
     bench.hold("a", variant("one")).unwrap();
     let found = bench.memory.get("a", at(0)).unwrap();
-    assert_eq!(found.variants[0].body, "one");
+    assert_eq!(*found.variants[0].body, "one");
     assert!(!bench.holds("b"));
     let usage = bench.memory.usage();
     assert_eq!(usage.entries, [0, 1, 0]);
@@ -415,7 +417,7 @@ fn after_a_purge_no_older_fill_is_found() {
             let mark = bench.fence.mark();
             // The fill carries the moment it began, so that a reader can tell.
             let mut variant = tagged(&["users"]);
-            variant.body = mark.0.to_string().into();
+            variant.body = Bytes::from(mark.0.to_string()).into();
             std::thread::yield_now();
             let _ = bench.hold_since(mark, &key(round), variant);
         }
@@ -565,7 +567,7 @@ fn a_fill_keeps_nothing_of_the_buffer_it_came_in() {
     let bench = Bench::new(MIB);
     let read_buffer = bytes::Bytes::from(vec![b'x'; 100_000]);
     let mut slice = variant("");
-    slice.body = read_buffer.slice(10..20);
+    slice.body = read_buffer.slice(10..20).into();
     bench.hold("replaced", slice.clone()).unwrap();
     bench.add("added", slice, at(0)).unwrap();
     assert!(read_buffer.is_unique());

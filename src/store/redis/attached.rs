@@ -109,7 +109,10 @@ impl AttachedTier {
             Err(_) => return Err(unanswered(&found)),
         };
         match decoded {
-            Ok(entry) => Ok(Some(entry)),
+            Ok(mut entry) => {
+                entry.count_apart(|plain| self.connection.tier.in_flight.count(plain));
+                Ok(Some(entry))
+            }
             Err(error) => {
                 self.remove_undecodable(key, error).await;
                 Ok(None)

@@ -119,9 +119,11 @@ fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Reply) -> Le
             purges: parse_number(&next()),
             base: next().into_bytes().and_then(|bytes| {
                 let bytes = tier.in_flight.count(bytes);
-                codec::decode(&bytes)
+                let mut entry = codec::decode(&bytes)
                     .inspect_err(|error| tier.note_undecodable(key, *error))
-                    .ok()
+                    .ok()?;
+                entry.count_apart(|plain| tier.in_flight.count(plain));
+                Some(entry)
             }),
         }),
         _ => Lease::Full,

@@ -26,11 +26,15 @@ pub(super) fn new_variant(request: CacheRequestRef<'_>, stored: Stored, body: By
     let rule = request.rule();
     Variant {
         stored,
-        body,
+        body: body.into(),
         tags: Vec::new(),
         priority: rule.settings.priority,
         rule: rule.name().unwrap_or_default().into(),
         max_variants: rule.settings.max_variants,
+        compress_over: match rule.settings.compress {
+            true => request.context.live.config.budget.compress_over,
+            false => usize::MAX,
+        },
     }
 }
 
@@ -43,7 +47,7 @@ pub(super) fn complete(
     body: Bytes,
     base: Option<&Variant>,
 ) -> Result<(), Reason> {
-    variant.body = body;
+    variant.body = body.into();
     if let Some(base) = base {
         join_parts(variant, base, request.rule().settings.max_body);
     }
@@ -71,6 +75,6 @@ fn join_parts(part: &mut Variant, base: &Variant, max_body: usize) {
     if let Some((stored, body)) = joined
         && body.len() <= max_body
     {
-        (part.stored, part.body) = (stored, body);
+        (part.stored, part.body) = (stored, body.into());
     }
 }

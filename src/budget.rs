@@ -1,6 +1,6 @@
 //! Who leaves so that N bytes fit: low priority before medium before high, and never one above the
-//! newcomer's own (promise I5). The memory tier evicts by it; the Redis tier evicts nothing yet, and its
-//! eviction will go by it too.
+//! newcomer's own (promise I5). The memory tier evicts by it; the Redis tier does the same in a script, where the account
+//! is (`store/redis/scripts/evict.lua`).
 
 use crate::entry::Priority;
 

@@ -96,6 +96,8 @@ pub struct Usage {
     pub percent: Option<f64>,
     /// Keys with something stored.
     pub entries: u64,
+    /// Entries that this sidecar has had leave for space.
+    pub evictions: u64,
 }
 
 /// The Redis tier and the way to it.
@@ -116,6 +118,8 @@ pub struct Redis {
     pub pending_purges: u64,
     /// Whether its invalidations arrive.
     pub tracking: bool,
+    /// Millions of bytes that the server's own memory leaves for Pannier; null if that is not bounded.
+    pub server_limit_mb: Option<f64>,
     /// Whether the bytes are past `[budget] evict_at`.
     pub nearly_full: bool,
     /// In words.
@@ -265,6 +269,9 @@ fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {
         remedy: diagnosis.map(|diagnosis| diagnosis.remedy.clone()),
         usage: sum_usage(families, "redis"),
         pending_purges: sum_gauges(families, "pannier_redis_pending_purges", &[]),
+        server_limit_mb: known
+            .and_then(|redis| redis.server_limit)
+            .map(|limit| round(limit as f64 / 1e6, 3)),
         nearly_full: known.is_some_and(|redis| redis.nearly_full),
         tracking: known.is_some_and(|redis| redis.tracking),
         last_error: known.and_then(|redis| redis.last_error.clone()),
@@ -286,7 +293,11 @@ fn sum_usage(families: &[MetricFamily], tier: &str) -> Usage {
     let tier = [("tier", tier)];
     let used = sum_gauges(families, "pannier_store_bytes", &tier);
     let limit = sum_gauges(families, "pannier_store_limit_bytes", &tier);
+    let evictions = find_samples(families, "pannier_evictions_total")
+        .filter(|metric| label(metric, "tier") == tier[0].1)
+        .map(|metric| metric.get_counter().get_value() as u64);
     Usage {
+        evictions: evictions.sum(),
         used_mb: round(used as f64 / 1e6, 3),
         limit_mb: round(limit as f64 / 1e6, 3),
         percent: divide(100.0 * used as f64, limit as f64, 1),

@@ -214,9 +214,14 @@ pub enum Target {
 pub struct Budget {
     /// Bytes never exceeded. Default 20 MB.
     pub max: u64,
-    /// Bytes at which the stats and the log begin to warn, and no more than that: nothing is evicted yet.
-    /// Default 90 % of `max`.
+    /// Bytes from which on entries are evicted. Default 90 % of `max`.
     pub evict_at: u64,
+    /// How often the budget is checked. Default 30 s.
+    pub check_every: Duration,
+    /// The percentage of what is used that a check evicts. Default 15.
+    pub evict_percent: u64,
+    /// The same of a store that would pass `evict_at`. Default 20.
+    pub evict_percent_on_store: u64,
     /// Longer bodies are kept compressed. Default 4 KB.
     pub compress_over: usize,
 }

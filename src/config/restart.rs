@@ -1,6 +1,6 @@
 //! Which settings a reload cannot change: sockets, threads and connections made at the start.
 
-use super::{Auth, Config, Redis};
+use super::{Auth, Budget, Config, Redis};
 
 impl Config {
     /// The settings that differ in `new` and take effect only at a restart.
@@ -17,11 +17,6 @@ impl Config {
             (
                 "upstream.max_fills",
                 self.upstream.max_fills != new.upstream.max_fills,
-            ),
-            ("budget.max", self.budget.max != new.budget.max),
-            (
-                "budget.evict_at",
-                self.budget.evict_at != new.budget.evict_at,
             ),
             ("memory.max", self.memory.max != new.memory.max),
             (
@@ -41,6 +36,7 @@ impl Config {
                 .map_or(Auth::DEFAULT_MAX, |auth| auth.max)
         };
         changed.push(("auth.max", max(self) != max(new)));
+        changed.extend(compare_budget(&self.budget, &new.budget));
         match (&self.redis, &new.redis) {
             (Some(a), Some(b)) => changed.extend(compare_redis(a, b)),
             (a, b) => changed.push(("redis", a.is_some() != b.is_some())),
@@ -52,6 +48,19 @@ impl Config {
 
 /// Where Redis is, by whichever key.
 const SERVERS: &str = "redis.url, host, nodes or sentinels";
+
+fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 5] {
+    [
+        ("budget.max", a.max != b.max),
+        ("budget.evict_at", a.evict_at != b.evict_at),
+        ("budget.check_every", a.check_every != b.check_every),
+        ("budget.evict_percent", a.evict_percent != b.evict_percent),
+        (
+            "budget.evict_percent_on_store",
+            a.evict_percent_on_store != b.evict_percent_on_store,
+        ),
+    ]
+}
 
 fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 12] {
     [

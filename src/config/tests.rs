@@ -76,6 +76,9 @@ fn defaults_are_as_documented() {
         Budget {
             max: 20_000_000,
             evict_at: 18_000_000,
+            check_every: Duration::from_secs(30),
+            evict_percent: 15,
+            evict_percent_on_store: 20,
             compress_over: 4_000,
         }
     );
@@ -529,6 +532,17 @@ fn what_needs_a_restart() {
             String::new(),
             "[budget]\nmax = \"1MB\"\n".into(),
             vec!["budget.max", "budget.evict_at"],
+        ),
+        (
+            "eviction",
+            String::new(),
+            "[budget]\ncheck_every = \"9s\"\nevict_percent = 5\nevict_percent_on_store = 6\n"
+                .into(),
+            vec![
+                "budget.check_every",
+                "budget.evict_percent",
+                "budget.evict_percent_on_store",
+            ],
         ),
     ];
     for (name, old, new, expected) in cases {

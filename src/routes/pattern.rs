@@ -82,6 +82,14 @@ impl Pattern {
         }
     }
 
+    /// Whether it matches every key that begins with its [`Pattern::prefix`].
+    pub fn is_prefix(&self) -> bool {
+        matches!(
+            self.parts.as_slice(),
+            [Part::AnyRun] | [Part::Literal(_), Part::AnyRun]
+        )
+    }
+
     /// The text before the first wildcard: every key it matches begins so.
     pub fn prefix(&self) -> &str {
         match self.parts.first() {

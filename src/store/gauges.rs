@@ -29,7 +29,7 @@ pub(super) fn set_redis(metrics: &Metrics, status: &RedisStatus, counters: &Coun
         set_usage(
             metrics,
             "redis",
-            counters.bytes,
+            counters.bytes_with_overhead(),
             counters.entries,
             status.max,
         );

@@ -11,23 +11,50 @@ use super::store_under_test::{SHORT, Sidecar, Variation, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::RedisServer;
 
-const INDEXES: [(&str, &str); 5] = [
-    ("ZCARD", "{test}:v2:ix"),
-    ("ZCARD", "{test}:v2:ex"),
-    ("ZCARD", "{test}:v2:lx"),
-    ("ZCARD", "{test}:v2:tx"),
-    ("HLEN", "{test}:v2:m"),
+const INDEXES: [&str; 5] = [
+    "{test}:v3:ix",
+    "{test}:v3:x0",
+    "{test}:v3:x1",
+    "{test}:v3:x2",
+    "{test}:v3:tx",
 ];
 
+/// How many members a paged set has, but for the one that stays.
+fn members(redis: &RedisServer, set: &str) -> u64 {
+    let generation = redis.cli(&["GET", "{test}:v3:g"]);
+    let bounds = redis.number(&["ZCARD", set]);
+    let pages = redis.cli(&["KEYS", &format!("{set}:{generation}:*")]);
+    let pages: Vec<&str> = pages.lines().collect();
+    assert_eq!(pages.len() as u64, bounds, "{set}: a page for each bound");
+    let members = pages.iter().map(|page| redis.number(&["HLEN", page]));
+    members.sum::<u64>() - 1
+}
+
 fn assert_empty(redis: &RedisServer, when: &str) {
-    for (command, name) in INDEXES {
-        let members = redis.number(&[command, name]);
-        assert_eq!(members, 1, "{name} {when}: none but the one that stays");
+    for set in INDEXES {
+        assert_eq!(members(redis, set), 0, "{set} {when}");
     }
-    for field in ["b0", "b1", "b2", "n0", "n1", "n2", "l"] {
-        let counter = redis.number(&["HGET", "{test}:v2:by", field]);
+    assert_eq!(redis.number(&["ZCARD", "{test}:v3:lx"]), 1, "{when}");
+    for field in ["b0", "b1", "b2", "n0", "n1", "n2", "k", "l"] {
+        let counter = redis.number(&["HGET", "{test}:v3:by", field]);
         assert_eq!(counter, 0, "{field} {when}");
     }
+}
+
+fn with_priority(priority: Priority) -> Variation {
+    Variation {
+        priority,
+        ..Variation::default()
+    }
+}
+
+/// Which of `keys` have an entry.
+fn held(redis: &RedisServer, keys: impl Iterator<Item = String>) -> Vec<String> {
+    let is_held = |key: &String| {
+        let name = format!("{{test}}:v3:e:{key}");
+        redis.number(&["EXISTS", &name]) == 1
+    };
+    keys.filter(is_held).collect()
 }
 
 fn everything() -> Purge {
@@ -52,11 +79,11 @@ async fn counts_by_priority() {
         };
         a.fill_as(key, "x", variation).await.expect("stored");
     }
-    let counts = ["n0", "n1", "n2"].map(|field| redis.number(&["HGET", "{test}:v2:by", field]));
+    let counts = ["n0", "n1", "n2"].map(|field| redis.number(&["HGET", "{test}:v3:by", field]));
     assert_eq!(counts, [1, 0, 2]);
     let status = a.redis_status().await;
     assert_eq!(status.entries, 3);
-    assert!(status.bytes > 3 * 300, "{}", status.bytes);
+    assert!(status.bytes > 3 * 150, "{}", status.bytes);
 }
 
 #[tokio::test]
@@ -79,14 +106,22 @@ async fn memory_has_what_redis_has_no_room_for() {
     let redis = RedisServer::start();
     let a = Sidecar::with_budget(&redis, MAX).await;
     let b = Sidecar::with_budget(&redis, MAX).await;
-    let body = "x".repeat(10_000);
+    for i in 0..17 {
+        let high = with_priority(Priority::High);
+        a.fill_as(&format!("high:{i}"), &"x".repeat(10_000), high)
+            .await
+            .expect("there is room");
+    }
+    let (body, low) = ("x".repeat(20_000), with_priority(Priority::Low));
     for i in 0..30 {
-        a.fill(&format!("a:{i}"), &body).await.expect("somewhere");
+        a.fill_as(&format!("a:{i}"), &body, low.clone())
+            .await
+            .expect("somewhere");
     }
     let bytes = a.redis_status().await.bytes;
     assert!(bytes <= MAX, "{bytes}");
-    let in_redis = redis.cli(&["KEYS", "{test}:v2:e:*"]);
-    assert_eq!(in_redis.lines().count(), 30, "entries and stubs");
+    let in_redis = redis.cli(&["KEYS", "{test}:v3:e:*"]);
+    assert_eq!(in_redis.lines().count(), 47, "entries and stubs");
     assert_eq!(b.fetched("a:29").await, None, "a stub is nothing");
     for i in 0..30 {
         let key = format!("a:{i}");
@@ -94,7 +129,9 @@ async fn memory_has_what_redis_has_no_room_for() {
     }
 
     // Two that have it do not take it from each other.
-    b.fill("a:29", &body).await.expect("in memory");
+    b.fill_as("a:29", &body, low.clone())
+        .await
+        .expect("in memory");
     a.redis_status().await;
     assert_eq!(a.remembered("a:29"), Some(body.clone()));
     assert_eq!(b.remembered("a:29"), Some(body.clone()));
@@ -113,9 +150,12 @@ async fn memory_has_what_redis_has_no_room_for() {
     }
     // Two hosts under one key, each with tags of its own: one purge by tag takes both from memory.
     for host in ["one.example", "two.example"] {
-        a.fill_as("a:26", &body, Variation::of(host))
-            .await
-            .expect("in memory");
+        let variation = Variation {
+            priority: Priority::Low,
+            ..Variation::of(host)
+        };
+        let stored = a.fill_as("a:26", &body, variation);
+        stored.await.expect("in memory");
     }
     assert!(a.remembered("a:26").is_some());
     let strict = a.store.begin("a:29", SHORT).await;
@@ -154,7 +194,7 @@ async fn nothing_remains_of_leases_given_up() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     let ticket = a.store.begin("a", SHORT).await;
-    assert_eq!(redis.number(&["ZCARD", "{test}:v2:ix"]), 2);
+    assert_eq!(members(&redis, "{test}:v3:ix"), 1);
     assert!(a.redis_status().await.bytes > 0, "a lease costs, too");
     a.store.abandon(ticket).await;
     assert_empty(&redis, "after abandon");
@@ -186,27 +226,283 @@ async fn nothing_remains_of_what_is_purged() {
 async fn the_budget_holds() {
     const MAX: u64 = 200_000;
     let redis = RedisServer::start();
+    redis.cli(&["SET", "theirs", "x"]);
     let a = Sidecar::with_budget(&redis, MAX).await;
     let body = "x".repeat(2000);
-    let mut refused = 0;
     for i in 0..200 {
-        match a.fill(&format!("a:{i}"), &body).await {
-            Ok(()) => {}
-            Err(Reason::BudgetFull) => refused += 1,
-            Err(other) => panic!("{other:?}"),
-        }
-        assert!(a.redis_status().await.bytes <= MAX);
+        let stored = a.fill(&format!("a:{i}"), &body).await;
+        stored.expect("others leave");
+        let bytes = a.redis_status().await.bytes;
+        assert!(bytes <= MAX * 9 / 10, "{bytes} of {MAX}");
     }
-    assert!(refused > 50, "{refused}");
-    let stored = a.redis_status().await.entries;
-    assert!(stored > 50, "{stored}");
-    assert_eq!(
-        a.remembered("a:199"),
-        None,
-        "nor in memory: no purge would reach it"
+    let status = a.redis_status().await;
+    assert!(status.entries > 50, "{}", status.entries);
+    assert_eq!(a.evictions(Priority::Medium), 200 - status.entries);
+    let held = held(&redis, (0..200).map(|i| format!("a:{i}")));
+    assert_eq!(held.len() as u64, status.entries);
+    assert_eq!(held.last().map(String::as_str), Some("a:199"), "the newest");
+    assert_eq!(members(&redis, "{test}:v3:tx"), status.entries);
+    assert_eq!(redis.cli(&["GET", "theirs"]), "x");
+}
+
+#[tokio::test]
+async fn low_leaves_before_medium_before_high() {
+    use Priority::{High, Low, Medium};
+    const MAX: u64 = 200_000;
+    let body = "x".repeat(2000);
+    let keys = |word: &'static str, count| (0..count).map(move |i| format!("{word}:{i}"));
+    // Filled to the last place by both, then one more comes. Who is untouched, and whether the newcomer is stored.
+    for (case, before, newcomer, spared, stored) in [
+        (
+            "high takes low",
+            [(Low, 40), (High, 40)],
+            High,
+            Some("high"),
+            true,
+        ),
+        (
+            "high takes medium",
+            [(Medium, 40), (High, 40)],
+            High,
+            Some("high"),
+            true,
+        ),
+        (
+            "medium takes low",
+            [(Low, 40), (Medium, 40)],
+            Medium,
+            Some("medium"),
+            true,
+        ),
+        (
+            "low takes low",
+            [(Low, 40), (High, 40)],
+            Low,
+            Some("high"),
+            true,
+        ),
+        (
+            "high takes high",
+            [(High, 40), (High, 40)],
+            High,
+            None,
+            true,
+        ),
+        (
+            "low leaves medium",
+            [(Medium, 80), (Medium, 80)],
+            Low,
+            Some("medium"),
+            false,
+        ),
+        (
+            "low leaves high",
+            [(High, 80), (High, 80)],
+            Low,
+            Some("high"),
+            false,
+        ),
+    ] {
+        let redis = RedisServer::start();
+        let a = Sidecar::with_budget(&redis, MAX).await;
+        for (priority, count) in before {
+            for key in keys(priority.as_str(), count) {
+                let variation = with_priority(priority);
+                a.fill_as(&key, &body, variation).await.expect(case);
+            }
+        }
+        let untouched = |word: &'static str| held(&redis, keys(word, 80));
+        let spared = spared.map(|word| (word, untouched(word)));
+        // The place that is left is too small for this one.
+        let large = match stored {
+            true => "x".repeat(20_000),
+            false => "x".repeat(30_000),
+        };
+        let result = a.fill_as("new", &large, with_priority(newcomer)).await;
+        let in_redis = redis.number(&["STRLEN", "{test}:v3:e:new"]) > 1000;
+        assert_eq!(in_redis, stored, "{case}: {result:?}");
+        if let Some((word, before)) = spared {
+            assert!(!before.is_empty(), "{case}");
+            assert_eq!(untouched(word), before, "{case}");
+        }
+        assert!(a.redis_status().await.bytes <= MAX, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn what_expires_first_leaves_first() {
+    const MAX: u64 = 200_000;
+    let redis = RedisServer::start();
+    let a = Sidecar::with_budget(&redis, MAX).await;
+    // The order of their names, of their times of storing and of their expiries are three.
+    for i in 0..80_u64 {
+        let variation = Variation {
+            lifetime: Some(Duration::from_secs(1000 + i * 37 % 80)),
+            ..Variation::default()
+        };
+        let key = format!("a:{i}");
+        a.fill_as(&key, &"x".repeat(2000), variation)
+            .await
+            .expect("stored");
+    }
+    let longest = Variation {
+        lifetime: Some(Duration::from_secs(9000)),
+        ..Variation::default()
+    };
+    a.fill_as("new", &"x".repeat(20_000), longest)
+        .await
+        .expect("stored");
+    let expiry = |i: u64| i * 37 % 80;
+    let held = held(&redis, (0..80).map(|i| format!("a:{i}")));
+    let mut left: Vec<u64> = held
+        .iter()
+        .map(|key| expiry(key[2..].parse().expect("a number")))
+        .collect();
+    left.sort_unstable();
+    assert!(left.len() > 30 && left.len() < 75, "{}", left.len());
+    let last: Vec<u64> = (80 - left.len() as u64..80).collect();
+    assert_eq!(left, last);
+}
+
+/// Promise I2: what has left Redis is told of no more, so no memory has it either.
+#[tokio::test]
+async fn what_is_evicted_leaves_every_memory() {
+    const MAX: u64 = 200_000;
+    let redis = RedisServer::start();
+    let a = Sidecar::with_budget(&redis, MAX).await;
+    let b = Sidecar::with_budget(&redis, MAX).await;
+    let body = "x".repeat(2000);
+    for i in 0..80 {
+        a.fill(&format!("a:{i}"), &body).await.expect("stored");
+        assert_eq!(b.fetched(&format!("a:{i}")).await, Some(body.clone()));
+    }
+    a.fill("new", &"x".repeat(20_000)).await.expect("stored");
+    assert!(a.evictions(Priority::Medium) > 0);
+    let in_redis = held(&redis, (0..80).map(|i| format!("a:{i}")));
+    eventually("all are told", SHORT, || async {
+        [&a, &b].iter().all(|sidecar| {
+            let remembers = |key: &String| sidecar.remembered(key).is_some();
+            (0..80)
+                .map(|i| format!("a:{i}"))
+                .filter(remembers)
+                .eq(in_redis.iter().cloned())
+        })
+    })
+    .await;
+    // And what it has is told of.
+    b.store.purge(purge_key("a:*")).await;
+    eventually("the purge is told", SHORT, || async {
+        in_redis.iter().all(|key| a.remembered(key).is_none())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_larger_than_the_budget_makes_nobody_leave() {
+    const MAX: u64 = 200_000;
+    let redis = RedisServer::start();
+    let a = Sidecar::with_budget(&redis, MAX).await;
+    for i in 0..60 {
+        let low = with_priority(Priority::Low);
+        a.fill_as(&format!("a:{i}"), &"x".repeat(2000), low)
+            .await
+            .expect("stored");
+    }
+    let ticket = a.store.begin("new", SHORT).await;
+    let large = variant("new", &"x".repeat(190_000));
+    let put = a.store.commit(ticket, large, Strict, None).await;
+    assert_eq!(put, Err(Reason::BudgetFull));
+    assert_eq!(held(&redis, (0..60).map(|i| format!("a:{i}"))).len(), 60);
+    assert_eq!(a.evictions(Priority::Low), 0);
+}
+
+/// Another tenant fills the server: its bytes count as soon as they are nearer to its end than `max` is to ours.
+#[tokio::test]
+async fn others_in_the_same_redis_have_their_room() {
+    let redis = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]);
+    let a = Sidecar::with_budget(&redis, 4_000_000).await;
+    let used: u64 = redis.info("used_memory").parse().expect("a number");
+    let most = used + 3_000_000;
+    redis.cli(&["CONFIG", "SET", "maxmemory", &most.to_string()]);
+    let body = "x".repeat(5000);
+    for i in 0..1000 {
+        let stored = a.fill(&format!("a:{i}"), &body).await;
+        stored.expect("ours leave");
+    }
+    let used: u64 = redis.info("used_memory").parse().expect("a number");
+    assert!(used < most, "{used} of {most}");
+    let before = a.redis_status().await;
+    assert!(before.server_limit.is_some_and(|limit| limit < 4_000_000));
+    assert!(before.bytes > 1_000_000, "{before:?}");
+    // The other one takes all that is left.
+    let mut theirs = 0;
+    while redis.cli(&["SET", &format!("theirs:{theirs}"), &"y".repeat(50_000)]) == "OK" {
+        theirs += 1;
+    }
+    assert!(theirs > 1);
+    for i in 0..20 {
+        let stored = a.fill(&format!("b:{i}"), &body).await;
+        stored.expect("ours leave for ours");
+    }
+    let after = a.redis_status().await.bytes;
+    assert!(
+        after < before.bytes * 9 / 10,
+        "{after} after {}",
+        before.bytes
     );
-    a.store.purge(purge_key("a:0")).await;
-    a.fill("a:0", &body).await.expect("there is room again");
+    assert_eq!(redis.cli(&["SET", "more", &"y".repeat(50_000)]), "OK");
+    for i in 0..theirs {
+        let theirs = redis.number(&["STRLEN", &format!("theirs:{i}")]);
+        assert_eq!(theirs, 50_000, "{i}");
+    }
+}
+
+/// Promise I5, with several sidecars that store at once.
+#[tokio::test]
+async fn four_sidecars_at_once_never_pass_the_budget() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    const MAX: u64 = 400_000;
+    let redis = RedisServer::start();
+    let mut sidecars = Vec::new();
+    for _ in 0..4 {
+        sidecars.push(Sidecar::with_budget(&redis, MAX).await);
+    }
+    let done = AtomicBool::new(false);
+    let fill = |number: usize| {
+        let sidecar = &sidecars[number];
+        async move {
+            for i in 0..150_usize {
+                let priority = Priority::ALL[(i + number) % 3];
+                let body = "x".repeat(500 + i * 97 % 9000);
+                let key = format!("{}:{number}:{i}", priority.as_str());
+                let stored = sidecar.fill_as(&key, &body, with_priority(priority)).await;
+                assert!(
+                    matches!(stored, Ok(()) | Err(Reason::BudgetFull)),
+                    "{stored:?}"
+                );
+            }
+        }
+    };
+    let watch = async {
+        let mut most = 0;
+        while !done.load(Ordering::Acquire) {
+            most = most.max(sidecars[0].redis_status().await.bytes);
+        }
+        most
+    };
+    let fills = async {
+        futures_util::future::join_all((0..4).map(fill)).await;
+        done.store(true, Ordering::Release);
+    };
+    let (most, ()) = tokio::join!(watch, fills);
+    assert!(most <= MAX && most > MAX / 2, "{most}");
+    let of = |priority| -> u64 { sidecars.iter().map(|a| a.evictions(priority)).sum() };
+    assert!(of(Priority::Low) > 0);
+    // What they left is whole: a purge finds all of it.
+    let entries = sidecars[0].redis_status().await.entries;
+    let purged = sidecars[1].store.purge(purge_key("*")).await;
+    assert_eq!(purged.redis, Some(entries as usize));
+    assert_empty(&redis, "after the purge");
 }
 
 #[tokio::test]
@@ -215,22 +511,54 @@ async fn what_is_accounted_is_what_redis_takes() {
     for (case, key, body) in [
         ("small", "k:", 10),
         ("typical", "kanban:board:project-1234:team-5678:", 900),
+        (
+            "long keys",
+            "kanban:board:project-1234:team-5678:of-the-long-names-that-some-apps-have:",
+            900,
+        ),
         ("large", "analytics:", 20_000),
     ] {
         let redis = RedisServer::start();
         let a = Sidecar::start(&redis).await;
         let body = "x".repeat(body);
-        let before: u64 = redis.info("used_memory").parse().expect("a number");
         for i in 0..ENTRIES {
             a.fill(&format!("{key}{i}"), &body).await.expect("stored");
         }
-        let after: u64 = redis.info("used_memory").parse().expect("a number");
-        let real = after - before;
+        // What stands beside entries is corrected by a check, which the first beat has had done before they came.
+        redis.cli(&["HDEL", "{test}:v3:by", "cw"]);
+        eventually("the account is corrected", SHORT, || async {
+            a.redis_status().await;
+            redis.number(&["HGET", "{test}:v3:by", "f"]) > 0
+        })
+        .await;
         let accounted = a.redis_status().await.bytes;
-        let each = (accounted / ENTRIES, real / ENTRIES);
-        assert!(accounted * 10 >= real * 9, "{case}: {each:?}");
-        assert!(accounted * 2 <= real * 3, "{case}: {each:?}");
+        let (all, entries) = measured(&redis);
+        let case = format!("{case}: {accounted} for {all}");
+        assert!(accounted.abs_diff(all) * 20 <= all, "{case}");
+        let beside = (all - entries) / ENTRIES;
+        // One tag each, which has the key in its name; such names are of ordinary length in two of the cases.
+        assert!(
+            beside <= 150 + 60 || key.len() > 20,
+            "{case}: {beside} beside each"
+        );
     }
+}
+
+/// The sum of `MEMORY USAGE` of all that the namespace has, and of the entries alone.
+fn measured(redis: &RedisServer) -> (u64, u64) {
+    let sums = redis.cli(&[
+        "EVAL",
+        "local all, entries = 0, 0 \
+         for _, name in ipairs(redis.call('KEYS', '{test}:*')) do \
+             local bytes = redis.call('MEMORY', 'USAGE', name, 'SAMPLES', '0') \
+             all = all + bytes \
+             if string.find(name, '^{test}:v3:e:') then entries = entries + bytes end \
+         end \
+         return { all, entries }",
+        "0",
+    ]);
+    let mut sums = sums.lines().map(|sum| sum.parse().expect("a number"));
+    (sums.next().expect("all"), sums.next().expect("entries"))
 }
 
 #[tokio::test]
@@ -245,7 +573,7 @@ async fn a_full_redis_refuses_stores_and_not_purges() {
     assert_eq!(
         a.fill("user:3", "x").await,
         Err(Reason::BudgetFull),
-        "no lease"
+        "there is no room"
     );
     let variant = super::variant("user:2", "x");
     let put = a

@@ -10,7 +10,7 @@ use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
 
 /// A layout that this program has not.
-const OTHER: u32 = 3;
+const OTHER: u32 = 4;
 
 impl Sidecar {
     /// Waits until its beat has found sidecars of `layout`.
@@ -67,7 +67,7 @@ async fn a_purge_by_the_new_layout_is_never_answered_from_redis_by_the_old() {
     }
     assert!(old.fetched_strictly("user:1").await.is_some());
     let new = Sidecar::of_layout(&redis.url(), OTHER);
-    new.found(2).await;
+    new.found(3).await;
     // From here on without waiting for anything.
     assert!(new.store.purge(purge_key("user:*")).await.pending);
     for key in ["user:1", "user:2"] {
@@ -87,7 +87,7 @@ async fn while_two_layouts_are_in_use_memory_goes_on_and_redis_takes_nothing() {
     let old = Sidecar::start(&redis).await;
     old.fill("user:1", "stored").await.expect("stored");
     let new = Sidecar::of_layout(&redis.url(), OTHER);
-    new.found(2).await;
+    new.found(3).await;
     old.found(OTHER).await;
     assert_eq!(old.remembered("user:1"), Some("stored".into()));
     for sidecar in [&old, &new] {
@@ -101,8 +101,8 @@ async fn while_two_layouts_are_in_use_memory_goes_on_and_redis_takes_nothing() {
         assert!(purged.pending && purged.memory == 1);
         assert_eq!(sidecar.remembered("user:2"), None, "its own purge");
     }
-    assert_eq!(redis.cli(&["KEYS", "{test}:v2:e:*"]), "{test}:v2:e:user:1");
-    assert_eq!(redis.cli(&["KEYS", "{test}:v3:[el]:*"]), "");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v3:e:*"]), "{test}:v3:e:user:1");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v4:[el]:*"]), "");
     assert_eq!(new.redis_status().await.pending_purges, 1, "it is kept");
 }
 
@@ -115,24 +115,24 @@ async fn what_is_under_way_when_another_layout_comes_is_not_used() {
     a.fill("user:1", "stored").await.expect("stored");
     let before = a.store.begin("user:2", SHORT).await;
 
-    announce(&redis, "3");
+    announce(&redis, "4");
     assert_eq!(a.fetched_strictly("user:1").await, None, "a lookup");
     a.found(OTHER).await;
-    end(&redis, "3");
+    end(&redis, "4");
     a.connected().await;
 
     a.fill("user:1", "stored").await.expect("stored");
-    announce(&redis, "3");
+    announce(&redis, "4");
     let ticket = a.store.begin("user:1", SHORT).await;
     assert_eq!(ticket.found(), None, "a lease");
     a.store.abandon(ticket).await;
     a.found(OTHER).await;
-    end(&redis, "3");
+    end(&redis, "4");
     a.connected().await;
 
-    announce(&redis, "3");
+    announce(&redis, "4");
     assert!(a.store.purge(purge_key("user:1")).await.pending, "a purge");
-    end(&redis, "3");
+    end(&redis, "4");
     a.connected().await;
     assert_eq!(a.redis_status().await.pending_purges, 0);
     let late = a
@@ -151,7 +151,7 @@ async fn the_new_layout_takes_over_when_the_old_one_stops() {
         old.fill(key, "stored").await.expect("stored");
     }
     let new = Sidecar::of_layout(&redis.url(), OTHER);
-    new.found(2).await;
+    new.found(3).await;
     new.fill("user:2", "kept").await.expect("in memory");
     new.store.purge(purge_key("user:1")).await;
     old.store.close().await;
@@ -163,9 +163,9 @@ async fn the_new_layout_takes_over_when_the_old_one_stops() {
         new.fill(key, "new").await.expect("stored");
         assert_eq!(new.fetched_strictly(key).await, Some("new".into()));
     }
-    assert_eq!(redis.cli(&["KEYS", "{test}:v2:*"]), "", "nothing is left");
-    assert_eq!(layouts(&redis), "3");
-    assert_eq!(redis.cli(&["HKEYS", "{test}:alive"]), "3");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v3:*"]), "", "nothing is left");
+    assert_eq!(layouts(&redis), "4");
+    assert_eq!(redis.cli(&["HKEYS", "{test}:alive"]), "4");
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn after_a_rollback_the_old_layout_serves_nothing_that_the_new_one_purged(
         old.fill(key, "stored").await.expect("stored");
     }
     let new = Sidecar::of_layout(&redis.url(), OTHER);
-    new.found(2).await;
+    new.found(3).await;
     new.store.purge(purge_key("user:1")).await;
     new.store.close().await;
     old.connected().await;
@@ -184,10 +184,10 @@ async fn after_a_rollback_the_old_layout_serves_nothing_that_the_new_one_purged(
         assert_eq!(old.remembered(key), None, "{key}");
         assert_eq!(old.fetched(key).await, None, "{key}");
     }
-    swept(&redis, "{test}:v[23]:[el]:*").await;
+    swept(&redis, "{test}:v[34]:[el]:*").await;
     old.fill("user:1", "new").await.expect("stored");
     assert_eq!(old.fetched_strictly("user:1").await, Some("new".into()));
-    assert_eq!(layouts(&redis), "2");
+    assert_eq!(layouts(&redis), "3");
 }
 
 /// No sidecar of the one layout ever saw one of the other: all were stopped before the others started.
@@ -197,12 +197,12 @@ async fn a_layout_that_came_and_went_meanwhile_is_found_by_its_name() {
     let before = Sidecar::start(&redis).await;
     before.fill("user:1", "stored").await.expect("stored");
     before.store.close().await;
-    redis.cli(&["SET", "{test}:v3:e:user:1", "theirs"]);
-    redis.cli(&["SADD", "{test}:layouts", "3"]);
+    redis.cli(&["SET", "{test}:v4:e:user:1", "theirs"]);
+    redis.cli(&["SADD", "{test}:layouts", "4"]);
     let after = Sidecar::start(&redis).await;
     assert_eq!(after.fetched("user:1").await, None, "purged by them, maybe");
-    swept(&redis, "{test}:v[23]:e:*").await;
-    assert_eq!(layouts(&redis), "2");
+    swept(&redis, "{test}:v[34]:e:*").await;
+    assert_eq!(layouts(&redis), "3");
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn without_the_names_of_the_layouts_nothing_stored_is_trusted() {
     a.connected().await;
     assert_eq!(a.fetched("user:1").await, None);
     a.fill("user:1", "new").await.expect("stored");
-    assert_eq!(layouts(&redis), "2");
+    assert_eq!(layouts(&redis), "3");
 }
 
 #[tokio::test]
@@ -230,11 +230,11 @@ async fn sidecars_of_one_layout_take_over_side_by_side() {
             a.fill(key, &body).await.expect("stored");
             assert_eq!(b.fetched(key).await, Some(body.clone()));
         }
-        announce(&redis, "3");
+        announce(&redis, "4");
         for sidecar in [&a, &b] {
             sidecar.found(OTHER).await;
         }
-        end(&redis, "3");
+        end(&redis, "4");
         // Whoever comes first stores at once, while the others may still remove.
         eventually("all are back", SHORT, || async {
             for sidecar in [&a, &b, &c] {
@@ -262,16 +262,16 @@ async fn a_sidecar_of_the_same_layout_disturbs_nobody() {
     a.fill("user:1", "stored").await.expect("stored");
     let b = Sidecar::start(&redis).await;
     for _ in 0..3 {
-        let last = redis.number(&["HGET", "{test}:alive", "2"]);
+        let last = redis.number(&["HGET", "{test}:alive", "3"]);
         eventually("another beat", SHORT, || async {
-            redis.number(&["HGET", "{test}:alive", "2"]) > last
+            redis.number(&["HGET", "{test}:alive", "3"]) > last
         })
         .await;
     }
     b.store.close().await;
     assert_eq!(a.remembered("user:1"), Some("stored".into()));
     assert_eq!(a.fetched_strictly("user:1").await, Some("stored".into()));
-    assert_eq!(layouts(&redis), "2");
+    assert_eq!(layouts(&redis), "3");
 }
 
 /// `pannier explain` of another version reads Redis where no sidecar answers.
@@ -281,24 +281,24 @@ async fn a_process_that_only_looks_disturbs_no_fleet_of_another_layout() {
     let a = Sidecar::start(&redis).await;
     a.fill("user:1", "stored").await.expect("stored");
     let looking = Sidecar::looking_by_layout(&redis.url(), OTHER);
-    looking.found(2).await;
+    looking.found(3).await;
     assert_eq!(looking.fetched("user:1").await, None);
     assert_eq!(a.remembered("user:1"), Some("stored".into()));
     assert_eq!(a.fetched_strictly("user:1").await, Some("stored".into()));
-    assert_eq!(layouts(&redis), "2");
+    assert_eq!(layouts(&redis), "3");
 
-    let same = Sidecar::looking_by_layout(&redis.url(), 2);
+    let same = Sidecar::looking_by_layout(&redis.url(), 3);
     same.connected().await;
     assert_eq!(same.fetched("user:1").await, Some("stored".into()));
     a.store.close().await;
-    redis.cli(&["SADD", "{test}:layouts", "3"]);
-    let later = Sidecar::looking_by_layout(&redis.url(), 2);
+    redis.cli(&["SADD", "{test}:layouts", "4"]);
+    let later = Sidecar::looking_by_layout(&redis.url(), 3);
     eventually("it has looked", SHORT, || async {
         later.store.fetch("user:1", Strict).await.is_none() && !later.redis_status().await.up
     })
     .await;
     assert_eq!(
-        redis.cli(&["EXISTS", "{test}:v2:e:user:1"]),
+        redis.cli(&["EXISTS", "{test}:v3:e:user:1"]),
         "1",
         "it takes nothing over"
     );
@@ -312,13 +312,13 @@ async fn older_data_do_not_hide_that_another_layout_was_there() {
     old.fill("user:1", "stored").await.expect("stored");
     redis.cli(&["SAVE"]);
     let new = Sidecar::of_layout(&redis.url(), OTHER);
-    new.found(2).await;
+    new.found(3).await;
     old.found(OTHER).await;
     new.store.purge(purge_key("user:1")).await;
     new.store.close().await;
     redis.restart(Data::Snapshot);
-    assert_eq!(redis.cli(&["EXISTS", "{test}:v2:e:user:1"]), "1");
-    assert_eq!(layouts(&redis), "2", "the snapshot is of before");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:v3:e:user:1"]), "1");
+    assert_eq!(layouts(&redis), "3", "the snapshot is of before");
     eventually("connected anew", SHORT, || async {
         assert_eq!(old.fetched("user:1").await, None, "although purged");
         old.redis_status().await.up
@@ -330,14 +330,14 @@ async fn older_data_do_not_hide_that_another_layout_was_there() {
 #[tokio::test]
 async fn in_a_cluster_every_shard_knows_of_the_other_layout() {
     let redis = RedisServer::start_cluster();
-    let old = Sidecar::of_layout(&redis.cluster_url(), 2);
+    let old = Sidecar::of_layout(&redis.cluster_url(), 3);
     old.connected().await;
     let keys: Vec<String> = (0..64).map(|n| format!("user:{n}")).collect();
     for key in &keys {
         old.fill(key, "stored").await.expect("stored");
     }
     let new = Sidecar::of_layout(&redis.cluster_url(), OTHER);
-    new.found(2).await;
+    new.found(3).await;
     new.store.purge(purge_key("user:*")).await;
     let found = join_all(keys.iter().map(|key| old.fetched_strictly(key))).await;
     assert!(found.iter().all(Option::is_none), "{found:?}");
@@ -346,8 +346,8 @@ async fn in_a_cluster_every_shard_knows_of_the_other_layout() {
     old.connected().await;
     let found = join_all(keys.iter().map(|key| old.fetched(key))).await;
     assert!(found.iter().all(Option::is_none), "{found:?}");
-    swept(&redis, "{test.*}:v[23]:e:*").await;
-    assert_eq!(redis.cli(&["SMEMBERS", "{test.7}:layouts"]), "2");
+    swept(&redis, "{test.*}:v[34]:e:*").await;
+    assert_eq!(redis.cli(&["SMEMBERS", "{test.7}:layouts"]), "3");
     old.fill("user:1", "new").await.expect("stored");
 }
 
@@ -356,18 +356,22 @@ async fn in_a_cluster_every_shard_knows_of_the_other_layout() {
 async fn a_takeover_that_comes_late_changes_nothing() {
     const SCRIPT: &str = concat!(
         include_str!("../../src/store/redis/scripts/common.lua"),
+        include_str!("../../src/store/redis/scripts/pages.lua"),
+        include_str!("../../src/store/redis/scripts/account.lua"),
+        include_str!("../../src/store/redis/scripts/entries.lua"),
+        include_str!("../../src/store/redis/scripts/room.lua"),
         include_str!("../../src/store/redis/scripts/renew.lua"),
     );
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
-    let generation = || redis.cli(&["GET", "{test}:v2:g"]);
+    let generation = || redis.cli(&["GET", "{test}:v3:g"]);
     let renew = |ending: &str| {
         let first = [
             "EVAL",
             SCRIPT,
             "1",
-            "{test}:v2:by",
-            "{test}:v2",
+            "{test}:v3:by",
+            "{test}:v3",
             &"0".repeat(16),
         ];
         let reply = redis.cli(&[first.as_slice(), &["layout", ending, "", "0"]].concat());

@@ -198,6 +198,12 @@ impl Sidecar {
         self.metrics.redis_up.get() == 1
     }
 
+    /// Entries that it has had leave Redis.
+    pub(super) fn evictions(&self, priority: Priority) -> u64 {
+        let labels = ["redis", priority.as_str()];
+        self.metrics.evictions.with_label_values(&labels).get()
+    }
+
     /// Failed commands of a kind.
     pub(super) fn errors(&self, kind: &str) -> u64 {
         self.metrics.redis_errors.with_label_values(&[kind]).get()

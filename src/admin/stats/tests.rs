@@ -26,13 +26,13 @@ fn an_idle_sidecar_has_no_rates() {
         "uptime": 61,
         "requests": 0, "hits": 0, "stale": 0, "revalidated": 0, "collapsed": 0,
         "misses": 0, "passes": 0, "failures": 0, "hit_rate": null, "mean_hit_ms": null, "mean_app_ms": null,
-        "memory": { "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0 },
+        "memory": { "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0, "evictions": 0 },
         "auth": { "checks": 0, "failed": 0, "used": 0, "decisions": 0 },
             "jwt": null,
             "uncovered_writes": [],
         "redis": {
-            "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0,
-            "pending_purges": 0, "tracking": false, "nearly_full": false, "last_error": null,
+            "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0, "evictions": 0,
+            "pending_purges": 0, "tracking": false, "server_limit_mb": null, "nearly_full": false, "last_error": null,
         },
         "rules": {},
         "priorities": { "low": none, "medium": none, "high": none },
@@ -99,10 +99,17 @@ fn tiers_are_read_from_the_gauges() {
         .with_label_values(&["redis"])
         .set(20_000_000);
     metrics.redis_pending_purges.set(2);
+    let evictions = |tier, priority| metrics.evictions.with_label_values(&[tier, priority]);
+    evictions("memory", "low").inc_by(3);
+    evictions("redis", "low").inc_by(4);
+    evictions("redis", "high").inc_by(1);
 
     let stats = json_of(&metrics, &Status::default());
-    let memory = json!({ "used_mb": 3.5, "limit_mb": 7.0, "percent": 50.0, "entries": 15 });
+    let memory = json!({
+        "used_mb": 3.5, "limit_mb": 7.0, "percent": 50.0, "entries": 15, "evictions": 3,
+    });
     assert_eq!(stats["memory"], memory);
+    assert_eq!(stats["redis"]["evictions"], 5);
     assert_eq!(stats["redis"]["percent"], 90.0);
     assert_eq!(stats["redis"]["pending_purges"], 2);
     let low = json!({ "bytes": 1_000_000, "entries": 10 });

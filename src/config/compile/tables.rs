@@ -75,11 +75,13 @@ pub(super) fn read_budget(reader: &mut Reader<'_>) -> Budget {
             "write about 90 % of max",
         );
     }
-    let compress_over = reader.length("compress_over").unwrap_or_default();
     Budget {
         max,
         evict_at,
-        compress_over,
+        check_every: reader.duration("check_every"),
+        evict_percent: reader.count("evict_percent").unwrap_or(1),
+        evict_percent_on_store: reader.count("evict_percent_on_store").unwrap_or(1),
+        compress_over: reader.length("compress_over").unwrap_or_default(),
     }
 }
 

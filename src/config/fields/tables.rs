@@ -383,7 +383,25 @@ pub(super) static BUDGET: &[Field] = &[
         "evict_at",
         Kind::Size(1),
         "",
-        "Bytes at which stats and the log begin to warn; nothing is evicted yet. Default: 90 % of max.",
+        "Bytes from which on entries leave, low priority first. Default: 90 % of max.",
+    ),
+    field(
+        "check_every",
+        Kind::Wait,
+        "30s",
+        "How often the budget is checked, by one sidecar for all.",
+    ),
+    field(
+        "evict_percent",
+        Kind::Count(1, 90),
+        "15",
+        "Percentage of what is used that leaves when a check finds evict_at passed.",
+    ),
+    field(
+        "evict_percent_on_store",
+        Kind::Count(1, 90),
+        "20",
+        "Percentage of what is used that leaves for a store that would pass evict_at.",
     ),
     field(
         "compress_over",

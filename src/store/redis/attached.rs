@@ -203,6 +203,7 @@ impl AttachedTier {
         let counters = counters.unwrap_or_default();
         let bytes = counters.total_bytes();
         let status = RedisStatus {
+            server_limit: counters.server_limit,
             nearly_full: tier.budget.is_nearly_full(bytes),
             tracking: tier.sessions.all_current(),
             bytes,

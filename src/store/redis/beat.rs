@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use fred::types::Value;
 
+use super::chores::{Chore, Sweep};
 use super::error::Error;
 use super::layouts::{ANNOUNCED, Presence};
 use super::lineage::Generation;
@@ -42,6 +43,10 @@ struct Beat {
     left: Vec<String>,
     /// Whether this process is to sweep.
     sweeps: bool,
+    /// Whether it is to tidy.
+    tidies: bool,
+    /// Whether it is to check the budget.
+    checks: bool,
     /// Changes when the server has forgotten what it was to tell.
     history: String,
 }
@@ -104,7 +109,14 @@ async fn beat_shard(
         return Err(Error::Void);
     }
     if beat.sweeps {
-        tier.sweeps.begin(number, generation);
+        tier.chores
+            .begin(Chore::Sweep(Sweep::new(number, generation)));
+    }
+    if beat.tidies {
+        tier.chores.begin(Chore::Tidy(number));
+    }
+    if beat.checks {
+        tier.chores.begin(Chore::Check(number));
     }
     Ok(beat)
 }
@@ -143,6 +155,7 @@ async fn send_beat(
             known.number.to_string().into(),
             known.own.to_string().into(),
             if known.is_void { "1" } else { "0" }.into(),
+            tier.budget.check_every.as_millis().to_string().into(),
         ],
     };
     let reply = scope.run_script(None, Script::Beat, number, call).await?;
@@ -164,11 +177,14 @@ fn read_beat(reply: &[Value]) -> Beat {
         counters: Counters {
             bytes: three(3),
             entries: three(6),
-            leases: parse_number(at(9)),
+            beside: parse_number(at(9)),
+            server_limit: Some(parse_number(at(16))).filter(|limit| *limit > 0),
         },
         in_use: texts(10),
         left: texts(11),
         sweeps: parse_number(at(12)) == 1,
+        tidies: parse_number(at(14)) == 1,
+        checks: parse_number(at(15)) == 1,
         history: at(13).as_string().unwrap_or_default(),
     }
 }

@@ -1,7 +1,7 @@
 //! The names of Pannier's keys in Redis, and what an entry costs there.
 //!
 //! All names of a shard begin with its prefix: a cluster hash tag, `{ns}` or `{ns.3}`, and the version of
-//! the layout, as in `{ns}:v2`. So a shard is in one slot and its scripts may touch all of it, and sidecars
+//! the layout, as in `{ns}:v3`. So a shard is in one slot and its scripts may touch all of it, and sidecars
 //! of two layouts do not touch each other's keys. After the prefix:
 //!
 //! | name | type | holds |
@@ -12,19 +12,29 @@
 //! | `:a` | string | when identities were purged last; gone soon after, and read to be told of the next purge |
 //! | `:a:<digest>` | string | the same of one person's credentials |
 //! | `:l:<key>` | string | the lease of the fill under way: the generation, its token |
-//! | `:ix` | zset, all scores 0 | every key with an entry or a lease, for purges by prefix |
-//! | `:ex` | zset by expiry in ms | every key with an entry |
+//! | `:ix` | paged set | every key with an entry or a lease; of an entry its priority, expiry, size and tags |
+//! | `:x0`–`:x2` | paged set | every key with an entry of a priority, behind its expiry in ms (6 bytes) |
+//! | `:tx` | paged set | `tag\0key`, for purges by tag |
 //! | `:lx` | zset by expiry in ms | every key with a lease |
-//! | `:m` | hash | key to size, priority and tags of its entry |
-//! | `:tx` | zset, all scores 0 | `tag\0key`, for purges by tag |
 //! | `:tp` | zset by purge number | tags purged lately, for fills under way |
 //! | `:ag` | zset by time in ms, of the first shard | purges that are to be carried out again, with who is to do it; may be absent |
 //! | `:pl` | zset by purge number | process to the number of its last purge |
-//! | `:by` | hash | the number of the last purge `sq`, the one below which any tag counts as purged `fl`, the last one that is forgotten in `:pl` `lt`, bytes `b0`–`b2` and entries `n0`–`n2` by priority, lease bytes `l`, bytes that are void `vb`, until when somebody sweeps them, in ms `sw` |
+//! | `:by` | hash | the account, below |
+//!
+//! A paged set (`pages.lua`) is a sorted set of the bounds of its pages, and a hash for each page:
+//! `:ix:<generation>:<bound>` has the members of `:ix` from `<bound>` on. Redis keeps so small a hash in one piece of
+//! memory, so that a member costs some 10 bytes beside its own, and not the hundred that a large sorted set takes.
+//!
+//! Fields of `:by`, in bytes where nothing else is said: `b0`–`b2` entries with their names by priority, `n0`–`n2` how many,
+//! `k` estimated of the bookkeeping beside them, `f` by how many thousandths of it that is right, `l` leases, `vb` and `vn`
+//! what is void and how many entries that is; `sl` and `se` how much the account may come to, and where eviction begins, by
+//! what the server has left, `sb` the account when that was looked at; the number of the last purge `sq`, the one below
+//! which any tag counts as purged `fl`, the last one that is forgotten in `:pl` `lt`; and times in ms: until when somebody
+//! sweeps what is void `sw`, tidies `tw` or has checked the budget `cw`, and from when on stores tidy `tn`.
 //!
 //! **What is stored is void once another generation has begun.** One begins whenever the bookkeeping may no
 //! longer be complete, and so purges may miss something: a structure was evicted, removed or is of another type
-//! (each but `:a`, `:e:`, `:l:` and `:u` holds a member that nothing removes, so none is ever empty), or purges that a
+//! (each but `:a`, `:e:`, `:l:` and `:u` holds a member that nothing removes, and no page is empty), or purges that a
 //! sidecar knows of have not happened (`lineage`). Who reads an entry reads the generation with it.
 //!
 //! Two names of a shard are shared by all layouts, and stand behind the tag alone. No layout may change
@@ -46,7 +56,7 @@ use crate::routes::identities;
 ///
 /// The bytes of an entry have a version of their own ([`crate::entry::codec`]): one that does not decode
 /// is a miss.
-pub(super) const LAYOUT: u32 = 2;
+pub(super) const LAYOUT: u32 = 3;
 
 /// A single server takes all in one shard; a cluster spreads this many over its nodes.
 const CLUSTER_SHARDS: usize = 16;
@@ -66,7 +76,7 @@ pub(super) struct Keyspace {
 pub(super) struct ShardNames {
     /// `{ns}` or `{ns.3}`: common to all layouts.
     pub(super) tag: Box<str>,
-    /// `{ns}:v2` or `{ns.3}:v2`: the layout's own.
+    /// `{ns}:v3` or `{ns.3}:v3`: the layout's own.
     pub(super) prefix: Box<str>,
     /// The name of the generation.
     pub(super) generation: Key,
@@ -206,26 +216,24 @@ pub(super) enum Name<'n> {
     Untold,
 }
 
-/// The bytes an entry takes in Redis with its name and its places in the indexes, as Redis 7 on
-/// jemalloc allocates them.
-pub(super) fn cost(prefix: &str, key: &str, value: usize, tags: &[Box<str>]) -> u64 {
-    // A hash table's cell and its part of the table.
-    const CELL: usize = 32 + 12;
-    // A skip list's node with its levels.
-    const NODE: usize = 56;
+/// The bytes an entry takes in Redis with its name, as `MEMORY USAGE` has them on Redis 7 with jemalloc. What stands
+/// beside it is counted by the scripts (`entries.lua`).
+pub(super) fn cost(prefix: &str, key: &str, value: usize) -> u64 {
+    const DICT_ENTRY: usize = 24;
     const OBJECT: usize = 16;
-    // What Redis keeps to tell one connection of a change.
-    const TRACKED: usize = 176;
-    let text = |len: usize| allocated(len + 4);
-    let tag_bytes: usize = tags.iter().map(|tag| tag.len() + 2).sum();
-    let in_index = |len: usize| text(len) + NODE + CELL;
-    let entry = text(prefix.len() + 3 + key.len()) + OBJECT + allocated(value + 10) + 2 * CELL;
-    let meta = text(key.len()) + text(tag_bytes + 12) + CELL;
-    let tagged: usize = tags
-        .iter()
-        .map(|tag| in_index(tag.len() + 1 + key.len()))
-        .sum();
-    (TRACKED + entry + meta + 2 * in_index(key.len()) + tagged) as u64
+    // With the header of its length, and the byte that ends it.
+    let text = |len: usize| match len {
+        0..=31 => allocated(len + 2),
+        32..=255 => allocated(len + 4),
+        256..=65_535 => allocated(len + 6),
+        _ => allocated(len + 10),
+    };
+    let value = match value {
+        // Object and text in one.
+        0..=44 => allocated(OBJECT + value + 4),
+        _ => OBJECT + text(value),
+    };
+    (text(prefix.len() + 3 + key.len()) + DICT_ENTRY + value) as u64
 }
 
 /// What jemalloc takes for `bytes`: four size classes a doubling.
@@ -312,9 +320,9 @@ mod tests {
     }
 
     #[test]
-    fn tags_and_bytes_cost() {
-        let plain = cost("{app}:v1", "user:1", 100, &[]);
-        assert!(cost("{app}:v1", "user:1", 300, &[]) > plain + 150);
-        assert!(cost("{app}:v1", "user:1", 100, &["user:1".into()]) > plain + 100);
+    fn bytes_cost() {
+        let plain = cost("{app}:v1", "user:1", 100);
+        assert_eq!(plain, 32 + 24 + 16 + 112);
+        assert!(cost("{app}:v1", "user:1", 300) > plain + 150);
     }
 }

@@ -6,16 +6,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::types::Value;
 
+use super::chores::{Chore, RoomRequest};
 use super::error::Error;
 use super::keys;
 use super::lineage::{GENERATION_BYTES, Generation};
+use super::room::Step;
 use super::scope::CommandScope;
 use super::scripts::{Call, Reply, Script, parse_number};
 use super::tier::Tier;
-use crate::entry::{Entry, codec};
+use crate::clock;
+use crate::entry::{Entry, Priority, codec};
 
 /// A lease outlives its fill's deadline by this, for the store that follows.
 const MARGIN: Duration = Duration::from_secs(2);
+
+/// A year; an expiry has six bytes in the index.
+const MAX_TTL_MS: u64 = 365 * 24 * 3600 * 1000;
 
 /// The answer to asking for a lease.
 #[derive(Debug)]
@@ -88,7 +94,7 @@ pub(super) async fn take(scope: &CommandScope<'_>, key: &str, deadline: Duration
             key.into(),
             (&*token).into(),
             decimal(millis),
-            decimal(scope.tier.budget.per_shard),
+            decimal(scope.tier.budget.per_shard()),
         ],
     };
     let latency = &scope.tier.latency.lease;
@@ -124,9 +130,37 @@ fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Reply) -> Le
     }
 }
 
+/// A store, as it is sent, perhaps more than once.
+struct Store<'s> {
+    key: &'s str,
+    lease: &'s HeldLease,
+    /// With the generation of the lease in front.
+    bytes: Bytes,
+    tags: Vec<Box<str>>,
+    priority: Priority,
+    ttl: Duration,
+    /// Whether a stub is wanted where there is no room.
+    may_list: bool,
+}
+
+/// What is done where there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IfFull {
+    /// The script says how much is to be made.
+    MakeRoom,
+    /// The entry is not stored, or a stub is.
+    GiveUp,
+}
+
+/// What the script has done.
+enum PutReply {
+    Done(Put),
+    NeedsRoom(u64),
+}
+
 /// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was purged
-/// since (promise I3); where there is no room for it, a stub instead if `may_list`. The lease is gone afterwards,
-/// unless the answer is an error.
+/// since (promise I3). Others leave for it as far as their priority is no higher; where there is no room even so, a stub
+/// is stored instead if `may_list`. The lease is gone afterwards, unless the answer is an error.
 pub(super) async fn put(
     scope: &CommandScope<'_>,
     key: &str,
@@ -135,39 +169,27 @@ pub(super) async fn put(
     ttl: Duration,
     may_list: bool,
 ) -> Result<Put, Error> {
-    let names = &scope.tier.keys;
-    let prefix = names.prefix_of(key);
     let bytes = [&lease.generation.text(), codec::encode(entry).as_slice()].concat();
-    let bytes = Bytes::from(bytes);
-    let tags = entry.tags();
-    let size = keys::cost(prefix, key, bytes.len(), &tags);
-    let stub = match may_list {
-        true => keys::cost(prefix, key, GENERATION_BYTES, &tags),
-        false => 0,
+    let store = Store {
+        key,
+        lease,
+        bytes: Bytes::from(bytes),
+        tags: entry.tags(),
+        priority: entry.priority(),
+        ttl,
+        may_list,
     };
-    let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-    let call = || {
-        let mut args = vec![
-            key.into(),
-            (&*lease.token).into(),
-            decimal(lease.purges),
-            decimal(ttl.clamp(1, u64::MAX >> 12)),
-            decimal(size),
-            decimal(entry.priority() as u64),
-            decimal(scope.tier.budget.per_shard),
-            decimal(stub),
-            Value::Bytes(bytes.clone()),
-        ];
-        args.extend(tags.iter().map(|tag| Value::from(&**tag)));
-        let keys = vec![names.entry_name(key), names.lease_name(key)];
-        Call { keys, args }
+    let need = match store.send(scope, IfFull::MakeRoom).await {
+        Ok(PutReply::Done(put)) => return Ok(put),
+        Ok(PutReply::NeedsRoom(need)) => need,
+        // The server's memory is full, and some of it is ours.
+        Err(Error::Full(_)) => store.size(scope.tier, store.bytes.len()),
+        Err(error) => return Err(error),
     };
-    let latency = &scope.tier.latency.put;
-    let shard = names.shard_number(key);
-    let reply = scope.run_script(Some(latency), Script::Put, shard, call);
-    match reply.await {
-        Ok(reply) => Ok(read_put_reply(&reply.value)),
-        Err(Error::Full(_)) => {
+    store.make_room(scope, need).await?;
+    match store.send(scope, IfFull::GiveUp).await {
+        Ok(PutReply::Done(put)) => Ok(put),
+        Ok(PutReply::NeedsRoom(_)) | Err(Error::Full(_)) => {
             release_held(scope, key, lease).await;
             Ok(Put::Full)
         }
@@ -175,14 +197,74 @@ pub(super) async fn put(
     }
 }
 
-fn read_put_reply(reply: &Value) -> Put {
-    match parse_number(reply) {
+impl Store<'_> {
+    /// What it takes with its name, if the value has so many bytes.
+    fn size(&self, tier: &Tier, value: usize) -> u64 {
+        keys::cost(tier.keys.prefix_of(self.key), self.key, value)
+    }
+
+    /// Has others leave until `need` more bytes fit, or nobody is left who may go; what else is to leave then does so later.
+    async fn make_room(&self, scope: &CommandScope<'_>, need: u64) -> Result<(), Error> {
+        let shard = scope.tier.keys.shard_number(self.key);
+        let mut room = RoomRequest::for_store(scope.tier, shard, self.priority, need);
+        let until = clock::monotonic() + MARGIN / 2;
+        while clock::monotonic() < until {
+            match room.step(scope).await? {
+                Step::Short => {}
+                Step::Done | Step::Never => return Ok(()),
+                Step::Fits => break,
+            }
+        }
+        scope.tier.chores.begin(Chore::Evict(room));
+        Ok(())
+    }
+
+    async fn send(&self, scope: &CommandScope<'_>, if_full: IfFull) -> Result<PutReply, Error> {
+        let (tier, names) = (scope.tier, &scope.tier.keys);
+        let size = self.size(tier, self.bytes.len());
+        let stub = match self.may_list {
+            true => self.size(tier, GENERATION_BYTES),
+            false => 0,
+        };
+        let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
+        let call = || {
+            let mut args = vec![
+                self.key.into(),
+                (&*self.lease.token).into(),
+                decimal(self.lease.purges),
+                decimal(ttl.clamp(1, MAX_TTL_MS)),
+                decimal(size),
+                decimal(self.priority as u64),
+            ];
+            args.extend(tier.budget.arguments());
+            args.push(match if_full {
+                IfFull::MakeRoom => "0".into(),
+                IfFull::GiveUp => "1".into(),
+            });
+            args.push(decimal(stub));
+            args.push(Value::Bytes(self.bytes.clone()));
+            args.extend(self.tags.iter().map(|tag| Value::from(&**tag)));
+            let keys = vec![names.entry_name(self.key), names.lease_name(self.key)];
+            Call { keys, args }
+        };
+        let latency = &tier.latency.put;
+        let shard = names.shard_number(self.key);
+        let reply = scope.run_script(Some(latency), Script::Put, shard, call);
+        Ok(read_put_reply(reply.await?.value))
+    }
+}
+
+fn read_put_reply(reply: Value) -> PutReply {
+    let parts = reply.into_array();
+    let at = |index: usize| parts.get(index).map_or(0, parse_number);
+    PutReply::Done(match at(0) {
         1 => Put::Stored,
         2 => Put::Full,
         3 => Put::Purged,
         4 => Put::Listed,
+        5 => return PutReply::NeedsRoom(at(1)),
         _ => Put::Lost,
-    }
+    })
 }
 
 /// Gives a lease back, so that another fill need not wait for its end.

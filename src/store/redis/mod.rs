@@ -5,13 +5,14 @@
 //! within a session (`session`).
 //!
 //! Files use each other downwards only: `attached` and `supervisor` use the commands (`lookups`,
-//! `lease`, `purge`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
+//! `lease`, `purge`, `room`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
 //! `connection`, which knows the `tier`; the rest stands alone, but for the `recorder`, which keeps a `record` of the
 //! `journal` and the `lineage` in the `journal_file`.
 
 mod attached;
 mod beat;
 mod breaker;
+mod chores;
 mod clients;
 mod connection;
 mod deadlines;
@@ -31,6 +32,7 @@ mod record;
 mod recorder;
 mod recovery;
 mod rights;
+mod room;
 mod scope;
 mod scripts;
 mod session;
@@ -44,7 +46,6 @@ mod trust;
 mod unlisted;
 mod unreleased;
 mod usage;
-mod void;
 
 pub(super) use self::attached::{AttachedTier, NotPurged};
 pub use self::diagnosis::Diagnosis;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use fred::interfaces::ClientLike;
-use fred::types::{ClusterHash, CustomCommand, Value};
+use fred::types::Value;
 use futures_util::future::{join_all, try_join_all};
 
 use super::error::Error;
@@ -15,8 +14,8 @@ use super::scripts::{Call, Reply, Script, parse_number};
 use crate::entry::codec;
 use crate::routes::{Pattern, Purge, PurgeKind, identities};
 
-/// Members of an index looked at, or removed, by one command.
-const PAGE: usize = 200;
+/// Members of an index that one command is told to purge.
+const PAGE: usize = 160;
 
 /// Patterns that are purged side by side.
 const AT_A_TIME: usize = 16;
@@ -31,6 +30,16 @@ enum Index {
     Keys,
     /// Members are `tag\0key`.
     Tags,
+}
+
+impl Index {
+    /// As the scripts take it.
+    fn word(self) -> Value {
+        match self {
+            Index::Keys => "keys".into(),
+            Index::Tags => "tags".into(),
+        }
+    }
 }
 
 /// What is done with the entries that a purge finds.
@@ -238,7 +247,7 @@ async fn purge_all(
     Ok(purged)
 }
 
-/// Pages through the part of an index that begins with the pattern's prefix.
+/// Purges what an index has for the pattern, page by page.
 async fn purge_index(
     scope: &CommandScope<'_>,
     shard: usize,
@@ -246,62 +255,61 @@ async fn purge_index(
     pattern: &Pattern,
     effect: &Effect,
 ) -> Result<usize, Error> {
-    let mut purged = 0;
-    let (mut from, to) = lexical_range(index, pattern);
+    let beginning = common_beginning(index, pattern);
+    let covers_all = match index {
+        Index::Keys => pattern.is_prefix(),
+        Index::Tags => pattern.is_prefix() || pattern.exact().is_some(),
+    };
+    let (mut purged, mut from) = (0, beginning.clone().into_bytes());
     loop {
-        let page = match read_page(scope, shard, index, from, &to).await {
-            // No index: what is stored cannot be found by it.
-            Err(Error::WrongType(_)) => {
-                let known = scope.tier.lineages.generation(shard);
-                renew(scope, shard, "lost", known).await?;
-                return Ok(purged);
+        let rest = if covers_all {
+            let all = Members::All {
+                from,
+                beginning: &beginning,
+            };
+            let done = send_purge(scope, shard, index, all, Landing::NotYet, effect).await?;
+            purged += done.removed;
+            done.rest
+        } else {
+            let (members, rest) = list_page(scope, shard, index, from, &beginning).await?;
+            let members = members.into_iter();
+            let covered = members.filter(|member| pattern.matches(&matched_part(index, member)));
+            let covered: Vec<Value> = covered.collect();
+            if !covered.is_empty() {
+                purged += purge_page(scope, shard, index, covered, Landing::NotYet, effect).await?;
             }
-            page => page?,
+            rest
         };
-        let Some(last) = page.last().and_then(Value::as_bytes) else {
-            return Ok(purged);
-        };
-        from = [b"(", last].concat();
-        let is_full = page.len() == PAGE;
-        let covered: Vec<Value> = page
-            .into_iter()
-            .filter(|member| pattern.matches(&matched_part(index, member)))
-            .collect();
-        if !covered.is_empty() {
-            purged += purge_page(scope, shard, index, covered, Landing::NotYet, effect).await?;
-        }
-        if !is_full {
+        if rest.is_empty() {
             return Ok(purged);
         }
+        from = rest;
     }
 }
 
-async fn read_page(
+/// Members of one page of an index that begin so, and where the next page begins; empty: that was the last.
+async fn list_page(
     scope: &CommandScope<'_>,
     shard: usize,
     index: Index,
     from: Vec<u8>,
-    to: &[u8],
-) -> Result<Vec<Value>, Error> {
-    let prefix = &scope.tier.keys.shards()[shard].prefix;
-    let name = match index {
-        Index::Keys => format!("{prefix}:ix"),
-        Index::Tags => format!("{prefix}:tx"),
+    beginning: &str,
+) -> Result<(Vec<Value>, Vec<u8>), Error> {
+    let prefix = &*scope.tier.keys.shards()[shard].prefix;
+    let call = || {
+        let from = Value::Bytes(from.clone().into());
+        let args = vec![index.word(), from, beginning.into()];
+        Call::about_shard(prefix, args)
     };
-    let command = CustomCommand::new_static("ZRANGEBYLEX", ClusterHash::FirstKey, false);
-    let args: Vec<Value> = vec![
-        name.into(),
-        Value::Bytes(from.into()),
-        Value::Bytes(to.to_vec().into()),
-        "LIMIT".into(),
-        "0".into(),
-        (PAGE as i64).into(),
-    ];
     let latency = &scope.tier.latency.purge;
-    let command = scope.client().custom(command, args);
-    scope.send(Some(latency), command).await
+    let reply = scope.run_script(Some(latency), Script::List, shard, call);
+    let mut parts = reply.await?.value.into_array().into_iter();
+    let mut next = || parts.next().unwrap_or(Value::Null);
+    let rest = next().as_bytes().unwrap_or_default().to_vec();
+    Ok((next().into_array(), rest))
 }
 
+/// Purges these members of an index; returns how many entries went.
 async fn purge_page(
     scope: &CommandScope<'_>,
     shard: usize,
@@ -310,10 +318,51 @@ async fn purge_page(
     landing: Landing,
     effect: &Effect,
 ) -> Result<usize, Error> {
-    let kind = match index {
-        Index::Keys => "keys",
-        Index::Tags => "tags",
-    };
+    let members = Members::These(&members);
+    let done = send_purge(scope, shard, index, members, landing, effect).await?;
+    Ok(done.removed)
+}
+
+/// What one command purges.
+enum Members<'m> {
+    /// Some hundred at most.
+    These(&'m [Value]),
+    /// Some pages of all that begin so, the first of which is that of `from`.
+    All { from: Vec<u8>, beginning: &'m str },
+}
+
+impl Members<'_> {
+    fn words(&self) -> Vec<Value> {
+        match self {
+            Members::These(members) => {
+                let these = Value::from("these");
+                std::iter::once(these)
+                    .chain(members.iter().cloned())
+                    .collect()
+            }
+            Members::All { from, beginning } => {
+                let from = Value::Bytes(from.clone().into());
+                vec!["all".into(), from, (*beginning).into()]
+            }
+        }
+    }
+}
+
+/// What one command has purged.
+struct PurgedSome {
+    removed: usize,
+    /// Where to go on; empty: done.
+    rest: Vec<u8>,
+}
+
+async fn send_purge(
+    scope: &CommandScope<'_>,
+    shard: usize,
+    index: Index,
+    members: Members<'_>,
+    landing: Landing,
+    effect: &Effect,
+) -> Result<PurgedSome, Error> {
     let process = match landing {
         Landing::Whole => &*scope.tier.process,
         Landing::NotYet => "",
@@ -322,13 +371,19 @@ async fn purge_page(
     let prefix = &*scope.tier.keys.shards()[shard].prefix;
     let call = || {
         let last = last.as_str().into();
-        let mut args: Vec<Value> = vec![kind.into(), process.into(), last, effect.word()];
-        args.extend(members.iter().cloned());
+        let mut args: Vec<Value> = vec![index.word(), process.into(), last, effect.word()];
+        args.extend(members.words());
         Call::about_shard(prefix, args)
     };
     let latency = &scope.tier.latency.purge;
-    let reply = scope.run_script(Some(latency), Script::Purge, shard, call);
-    Ok(note_landing(scope, shard, reply.await?))
+    let reply = scope
+        .run_script(Some(latency), Script::Purge, shard, call)
+        .await?;
+    let rest = reply.value.clone().into_array().into_iter().nth(2);
+    let rest = rest.as_ref().and_then(Value::as_bytes).unwrap_or_default();
+    let rest = rest.to_vec();
+    let removed = note_landing(scope, shard, reply);
+    Ok(PurgedSome { removed, rest })
 }
 
 /// Remembers the purge's number, by which data that lack it are known; returns how many entries went.
@@ -358,19 +413,12 @@ async fn fence_tags(scope: &CommandScope<'_>, shard: usize, tags: &[Pattern]) ->
     Ok(())
 }
 
-/// The lexical range that holds all an index has for `pattern`.
-fn lexical_range(index: Index, pattern: &Pattern) -> (Vec<u8>, Vec<u8>) {
-    let prefix = match (index, pattern.exact()) {
+/// How all members of an index begin that the pattern may match.
+fn common_beginning(index: Index, pattern: &Pattern) -> String {
+    match (index, pattern.exact()) {
         (Index::Tags, Some(tag)) => format!("{tag}\0"),
         _ => pattern.prefix().to_owned(),
-    };
-    if prefix.is_empty() {
-        // Behind the empty member, which nothing removes.
-        return (b"(".to_vec(), b"+".to_vec());
     }
-    // No UTF-8 text holds the byte 0xff, so this is past all that begin with the prefix.
-    let to = [b"(", prefix.as_bytes(), b"\xff"].concat();
-    ([b"[", prefix.as_bytes()].concat(), to)
 }
 
 /// The part of an index's member that a pattern is matched against: the key, or the tag.

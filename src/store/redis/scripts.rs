@@ -10,13 +10,21 @@ use fred::util::redis_keyslot;
 
 use super::lineage::Generation;
 
-/// Runs although `maxmemory` is reached: it only removes, counts or announces.
+/// Runs although `maxmemory` is reached: it removes, counts or announces, or what it writes is little and soon gone, as a
+/// lease, whose store is what makes room.
 const ALWAYS: &str = "#!lua flags=allow-oom\n";
 /// Refused with `OOM` when `maxmemory` is reached.
 const WITH_ROOM: &str = "#!lua\n";
 /// Runs wherever it is sent, since it writes nothing.
 const READS_ONLY: &str = "#!lua flags=no-writes,allow-stale\n";
-const COMMON: &str = include_str!("scripts/common.lua");
+/// Before each script that writes, in this order.
+const COMMON: &str = concat!(
+    include_str!("scripts/common.lua"),
+    include_str!("scripts/pages.lua"),
+    include_str!("scripts/account.lua"),
+    include_str!("scripts/entries.lua"),
+    include_str!("scripts/room.lua"),
+);
 
 /// One script.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +33,11 @@ pub(super) enum Script {
     Put,
     Release,
     Purge,
+    List,
     Fence,
+    Evict,
+    Tidy,
+    Sample,
     Sweep,
     Renew,
     Beat,
@@ -36,12 +48,16 @@ pub(super) enum Script {
 }
 
 impl Script {
-    const ALL: [Script; 12] = [
+    const ALL: [Script; 16] = [
         Script::Lease,
         Script::Put,
         Script::Release,
         Script::Purge,
+        Script::List,
         Script::Fence,
+        Script::Evict,
+        Script::Tidy,
+        Script::Sample,
         Script::Sweep,
         Script::Renew,
         Script::Beat,
@@ -53,11 +69,15 @@ impl Script {
 
     fn text(self) -> String {
         let (flags, body) = match self {
-            Script::Lease => (WITH_ROOM, include_str!("scripts/lease.lua")),
+            Script::Lease => (ALWAYS, include_str!("scripts/lease.lua")),
             Script::Put => (WITH_ROOM, include_str!("scripts/put.lua")),
             Script::Release => (ALWAYS, include_str!("scripts/release.lua")),
             Script::Purge => (ALWAYS, include_str!("scripts/purge.lua")),
+            Script::List => (ALWAYS, include_str!("scripts/list.lua")),
             Script::Fence => (ALWAYS, include_str!("scripts/fence.lua")),
+            Script::Evict => (ALWAYS, include_str!("scripts/evict.lua")),
+            Script::Tidy => (ALWAYS, include_str!("scripts/tidy.lua")),
+            Script::Sample => (ALWAYS, include_str!("scripts/sample.lua")),
             Script::Sweep => (ALWAYS, include_str!("scripts/sweep.lua")),
             Script::Renew => (ALWAYS, include_str!("scripts/renew.lua")),
             Script::Beat => (ALWAYS, include_str!("scripts/beat.lua")),

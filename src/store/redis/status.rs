@@ -23,6 +23,8 @@ pub struct RedisStatus {
     pub entries: u64,
     /// `[budget] max`.
     pub max: u64,
+    /// The most that the server's memory leaves for `bytes`, if it is bounded.
+    pub server_limit: Option<u64>,
     /// Whether `bytes` is past `[budget] evict_at`.
     pub nearly_full: bool,
     /// Purges kept until Redis can be reached.

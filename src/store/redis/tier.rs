@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use prometheus::Histogram;
 
 use super::breaker::CircuitBreaker;
+use super::chores::Chores;
 use super::clients::{self, Clients};
 use super::diagnosis::{self, Address};
 use super::error::Error;
@@ -24,7 +25,6 @@ use super::status::RedisStatus;
 use super::unlisted::Unlisted;
 use super::unreleased::Unreleased;
 use super::usage::ByteBudget;
-use super::void::Sweeps;
 use crate::clock::{self, Clock};
 use crate::config::{self, Outage, RedisAccess};
 use crate::entry::codec::DecodeError;
@@ -58,7 +58,7 @@ pub(in crate::store) struct Tier {
     /// One connection at a time finds out what was missed.
     pub(super) recovery: tokio::sync::Mutex<()>,
     pub(super) lineages: Arc<Lineages>,
-    pub(super) sweeps: Sweeps,
+    pub(super) chores: Chores,
     /// Tells this process's purges from those of others.
     pub(super) process: Box<str>,
     pub(super) unreleased: Unreleased,
@@ -115,7 +115,7 @@ impl Tier {
             metrics,
             recovery: tokio::sync::Mutex::new(()),
             lineages: Arc::new(Lineages::new(shards)),
-            sweeps: Sweeps::default(),
+            chores: Chores::default(),
             process: format!("{:016x}", fastrand::u64(..)).into(),
             unreleased: Unreleased::default(),
             unlisted: Unlisted::default(),

@@ -1,6 +1,9 @@
 //! The bytes in Redis: how many there are, and how many there may be.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fred::types::Value;
 
 use crate::config;
 
@@ -9,8 +12,10 @@ use crate::config;
 pub(in crate::store) struct Counters {
     pub(in crate::store) bytes: [u64; 3],
     pub(in crate::store) entries: [u64; 3],
-    /// Bytes of the leases.
-    pub(in crate::store) leases: u64,
+    /// Bytes of what stands beside the entries: indexes, tags, leases.
+    pub(in crate::store) beside: u64,
+    /// The most that the server's memory leaves, if it is bounded.
+    pub(in crate::store) server_limit: Option<u64>,
 }
 
 impl Counters {
@@ -20,12 +25,23 @@ impl Counters {
             self.bytes[priority] += shard.bytes[priority];
             self.entries[priority] += shard.entries[priority];
         }
-        self.leases += shard.leases;
+        self.beside += shard.beside;
+        if let Some(limit) = shard.server_limit {
+            *self.server_limit.get_or_insert_default() += limit;
+        }
+    }
+
+    /// Bytes by priority, each with its entries' part of what stands beside.
+    pub(in crate::store) fn bytes_with_overhead(&self) -> [u64; 3] {
+        let all = self.entries.iter().sum::<u64>().max(1);
+        std::array::from_fn(|priority| {
+            self.bytes[priority] + self.beside * self.entries[priority] / all
+        })
     }
 
     /// All bytes that count against the budget.
     pub(super) fn total_bytes(&self) -> u64 {
-        self.bytes.iter().sum::<u64>() + self.leases
+        self.bytes.iter().sum::<u64>() + self.beside
     }
 }
 
@@ -34,11 +50,12 @@ impl Counters {
 pub(super) struct ByteBudget {
     /// `[budget] max`: the scripts refuse what would exceed it.
     pub(super) max: u64,
-    /// What each shard may hold of it.
-    pub(super) per_shard: u64,
-    /// `[budget] evict_at`, which only warns so far: nothing is evicted from Redis for space, entries
-    /// stay until they expire or are purged.
+    /// `[budget] evict_at`: what would pass it makes others leave.
     evict_at: u64,
+    pub(super) check_every: Duration,
+    pub(super) evict_percent: u64,
+    pub(super) evict_percent_on_store: u64,
+    shards: u64,
     /// Whether the log has warned since the bytes were last below `evict_at`.
     warned: AtomicBool,
 }
@@ -47,10 +64,24 @@ impl ByteBudget {
     pub(super) fn new(budget: &config::Budget, shards: usize) -> ByteBudget {
         ByteBudget {
             max: budget.max,
-            per_shard: budget.max / shards as u64,
             evict_at: budget.evict_at,
+            check_every: budget.check_every,
+            evict_percent: budget.evict_percent,
+            evict_percent_on_store: budget.evict_percent_on_store,
+            shards: shards as u64,
             warned: AtomicBool::new(false),
         }
+    }
+
+    /// What each shard may hold of `max`.
+    pub(super) fn per_shard(&self) -> u64 {
+        self.max / self.shards
+    }
+
+    /// As scripts take it: what a shard may hold, where eviction begins there, and how many shards there are.
+    pub(super) fn arguments(&self) -> [Value; 3] {
+        let evict_at = self.evict_at / self.shards;
+        [self.per_shard(), evict_at, self.shards].map(|number| number.to_string().into())
     }
 
     /// Whether the stats call Redis nearly full at `bytes`.
@@ -58,7 +89,7 @@ impl ByteBudget {
         bytes >= self.evict_at
     }
 
-    /// Warns once each time the bytes in Redis pass `[budget] evict_at`.
+    /// Warns once each time the bytes in Redis pass `[budget] evict_at` and stay there.
     pub(super) fn warn_if_nearly_full(&self, bytes: u64) {
         if !self.is_nearly_full(bytes) {
             self.warned.store(false, Ordering::Release);
@@ -67,7 +98,8 @@ impl ByteBudget {
                 bytes,
                 evict_at = self.evict_at,
                 max = self.max,
-                "Pannier's part of Redis is nearly full: shorten TTLs or raise [budget] max"
+                "Pannier's part of Redis is nearly full: entries leave it, low priority first; \
+                 [budget] max says how large it is"
             );
         }
     }

@@ -1,8 +1,10 @@
 -- KEYS: generation, layouts. ARGV: prefix, generation, tag, layout, ms for which this beat announces the layout
 -- (0: not at all), process, the last purge number seen in that generation, the number of the process's last
--- purge in it, '1' if that generation is known to be void.
--- Returns Redis's time (s, µs), the purge number, the counters b0 b1 b2 n0 n1 n2 l, which other layouts are
--- in use, which were, 1 if this process is to sweep (sweep.lua), and what changes when tracking was forgotten.
+-- purge in it, '1' if that generation is known to be void, ms from one check of the budget to the next.
+-- Returns Redis's time (s, µs), the purge number, the counters b0 b1 b2 n0 n1 n2, the bytes beside them, which other
+-- layouts are in use, which were, 1 if this process is to sweep (sweep.lua), what changes when tracking was forgotten,
+-- 1 if this process is to tidy (tidy.lua), 1 if it is to check the budget (sample.lua, evict.lua), the most that the
+-- server leaves (0: it has no bound).
 local layouts, alive, own = KEYS[2], ARGV[3] .. ':alive', ARGV[4]
 local announced, process, seen, last = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
@@ -49,11 +51,12 @@ end
 -- Who only looks begins nothing.
 if announced == 0 and redis.call('EXISTS', unpack(bookkeeping)) < #bookkeeping then
   local time, in_use, left = redis.call('TIME'), find_others()
-  return { known, '', { tonumber(time[1]), tonumber(time[2]), 0, 0, 0, 0, 0, 0, 0, 0, in_use, left, 0, find_history() } }
+  local nothing = { tonumber(time[1]), tonumber(time[2]), 0, 0, 0, 0, 0, 0, 0, 0, in_use, left, 0, find_history(), 0, 0, 0 }
+  return { known, '', nothing }
 end
 
 return run(function()
-  tidy(100)
+  local is_untidy = tidy(100)
   local is_new = false
   if announced > 0 then
     ensure_type(layouts, 'set')
@@ -73,19 +76,27 @@ return run(function()
     begin_generation('layout')
   end
 
-  local sweeps = 0
-  local swept_until = redis.call('HGET', control, 'sw')
-  if announced > 0 and swept_until and tonumber(swept_until) < now_ms() then
-    redis.call('HSET', control, 'sw', now_ms() + 10000)
-    sweeps = 1
+  -- One process does it until then, or until it is done.
+  local function takes(field, lasting)
+    local taken_until = tonumber(redis.call('HGET', control, field) or 0)
+    if announced == 0 or taken_until > now_ms() then
+      return 0
+    end
+    redis.call('HSET', control, field, now_ms() + lasting)
+    return 1
   end
+  local sweeps = redis.call('HGET', control, 'sw') and takes('sw', 10000) or 0
+  local tidies = is_untidy and takes('tw', 3000) or 0
+  local checks = takes('cw', tonumber(ARGV[10]))
 
   local time = redis.call('TIME')
-  local counters = redis.call('HMGET', control, 'sq', 'b0', 'b1', 'b2', 'n0', 'n1', 'n2', 'l')
-  local reply = { tonumber(time[1]), tonumber(time[2]) }
-  for i = 1, 8 do
-    reply[i + 2] = tonumber(counters[i] or 0)
+  local purge_number = tonumber(redis.call('HGET', control, 'sq'))
+  local reply = { tonumber(time[1]), tonumber(time[2]), purge_number }
+  for i, field in ipairs({ 'b0', 'b1', 'b2', 'n0', 'n1', 'n2' }) do
+    reply[i + 3] = counter(field)
   end
-  reply[11], reply[12], reply[13], reply[14] = in_use, left, sweeps, find_history()
+  local beside = total() - counter('b0') - counter('b1') - counter('b2') - counter('vb')
+  reply[10], reply[11], reply[12], reply[13], reply[14] = beside, in_use, left, sweeps, find_history()
+  reply[15], reply[16], reply[17] = tidies, checks, counter('sl')
   return reply
 end)

@@ -3,15 +3,16 @@
 -- entry's bytes.
 local key, token, lasting, max = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 
-local function full()
-  return redis.call('HEXISTS', meta, key) == 0 and total() + lease_cost(key) > max
-end
-
 return run(function()
+  local line = value_of(index, key)
   local entry = read(KEYS[1])
   if not entry then
-    if forget(key) then
-      tell_of_eviction()
+    if line and line ~= '' then
+      local _, alive = forget({ key })
+      line = value_of(index, key)
+      if alive > 0 then
+        tell_of_eviction()
+      end
     end
   elseif entry == '' then
     -- A stub (put.lua).
@@ -24,9 +25,10 @@ return run(function()
     return { 0, holder }
   end
   -- Every store tidies as well (put.lua).
-  if full() then
+  if (not line or line == '') and total() + lease_cost(key) > max then
     tidy(20)
-    if full() then
+    line = value_of(index, key)
+    if total() + lease_cost(key) > max then
       settle(key)
       return { 2, purges, entry }
     end
@@ -35,7 +37,9 @@ return run(function()
   if redis.call('ZADD', leases, now_ms() + lasting, key) == 1 then
     add('l', lease_cost(key))
   end
-  redis.call('ZADD', index, 0, key)
+  if not line then
+    insert(index, key, '')
+  end
   redis.call('EXISTS', KEYS[2])
   return { 1, purges, entry }
 end)

@@ -1,8 +1,12 @@
 -- KEYS: control. ARGV: prefix, generation, 'keys' or 'tags', the process if the purge is whole with this (else ''), the
--- number of its last purge, how an entry begins that is purged softly now ('' if it is to be removed), then some hundred
--- members of `:ix` or `:tx` at most.
--- Purges what they stand for; of ' auth:<digest>', or ' auth:*', tells whoever has read its name. Returns how many entries that were, and the purge's number if it is whole.
-local softened = ARGV[6]
+-- number of its last purge, how an entry begins that is purged softly now ('' if it is to be removed), then either 'these'
+-- and some hundred members of `:ix` or `:tx` at most, or 'all', where to begin and how all members begin that are meant.
+-- Purges what they stand for; of ' auth:<digest>', or ' auth:*', tells whoever has read its name. Returns how many
+-- entries that were, the purge's number if it is whole, and where to go on ('': done).
+local is_of_tags, softened = ARGV[3] == 'tags', ARGV[6]
+
+-- Members looked at before the next call has its turn.
+local ENOUGH = 160
 
 -- The time at the end of what such an entry begins with, as one that was not purged softly has it.
 local never = string.rep('\0', 8)
@@ -21,34 +25,104 @@ local function soften(name)
   return is_news and 1 or 0
 end
 
-return run(function()
-  local removed = 0
-  for i = 7, #ARGV do
-    local member, key = ARGV[i], ARGV[i]
-    if ARGV[3] == 'tags' then
-      key = string.sub(member, string.find(member, '\0', 1, true) + 1)
-    end
-    if string.sub(key, 1, 6) == ' auth:' then
-      local digest = string.sub(key, 7)
-      redis.call('SET', prefix .. (digest == '*' and ':a' or ':a:' .. digest), '1', 'PX', '1000')
-    end
-    local name = prefix .. ':e:' .. key
-    unlease(key)
-    local marked = softened ~= '' and soften(name)
-    if marked then
-      removed = removed + marked
+local function tell_of_identity(digest)
+  redis.call('SET', prefix .. (digest == '*' and ':a' or ':a:' .. digest), '1', 'PX', '1000')
+end
+
+-- Those of `keys` that cannot be made stale, and so are to be removed; and how many have become stale.
+local function soften_all(keys)
+  local hard, marked = {}, 0
+  for _, key in ipairs(keys) do
+    local is_news = soften(prefix .. ':e:' .. key)
+    if is_news then
+      marked = marked + is_news
     else
-      if ARGV[3] == 'tags' then
-        redis.call('ZREM', tagged, member)
-      end
-      local gone = redis.call('UNLINK', name)
-      removed = removed + gone
-      if forget(key) and gone == 0 then
-        tell_of_eviction()
-      end
-      redis.call('ZREM', index, key)
+      hard[#hard + 1] = key
     end
   end
-  local number = ARGV[4] ~= '' and land(ARGV[4], ARGV[5]) or 0
-  return { removed + voided, number }
+  return hard, marked
+end
+
+-- Purges `keys`, each of which is there once. Returns how many had an entry.
+local function purge(keys, untagged)
+  local hard, removed = keys, 0
+  for i = 1, #keys do
+    if string.byte(keys[i]) == 32 and string.sub(keys[i], 1, 6) == ' auth:' then
+      tell_of_identity(string.sub(keys[i], 7))
+    end
+  end
+  if softened ~= '' then
+    hard, removed = soften_all(keys)
+  end
+  unlease(keys)
+  if #hard > 0 then
+    local gone = redis.call('UNLINK', unpack(names_of(':e:', hard)))
+    local _, alive = forget(hard, untagged)
+    removed = removed + gone
+    if alive > gone then
+      tell_of_eviction()
+    end
+  end
+  return removed
+end
+
+local function purge_members(members)
+  local keys, is_known = {}, {}
+  for _, member in ipairs(members) do
+    local key = is_of_tags and string.sub(member, string.find(member, '\0', 1, true) + 1) or member
+    if not is_known[key] then
+      keys[#keys + 1], is_known[key] = key, true
+    end
+  end
+  return #keys > 0 and purge(keys) or 0
+end
+
+-- Purges what the members of a page stand for that begin with `beginning`. Returns how many entries that were, and how
+-- many were looked at.
+local function purge_page(set, bound, beginning)
+  local found = {}
+  for _, member in ipairs(members_of(set, bound)) do
+    if member ~= '' and string.sub(member, 1, #beginning) == beginning then
+      found[#found + 1] = member
+    end
+  end
+  if #found == 0 then
+    return 0, 0
+  end
+  -- Members that have one tag have one key each, and all of them go.
+  if is_of_tags and softened == '' and string.sub(beginning, -1) == '\0' then
+    remove_from(set, bound, found)
+    for i = 1, #found do
+      found[i] = string.sub(found[i], #beginning + 1)
+    end
+    return purge(found, string.sub(beginning, 1, -2)), #found
+  end
+  return purge_members(found), #found
+end
+
+-- Purges all members that begin with `beginning`, from the page of `from` on. Returns how many entries that were, and
+-- where to go on.
+local function purge_pages(set, from, beginning)
+  local removed, looked = 0, 0
+  repeat
+    local bound = find_bound(set, from)
+    from = next_bound(set, bound)
+    if from and string.sub(from, 1, #beginning) ~= beginning then
+      from = nil
+    end
+    local some, members = purge_page(set, bound, beginning)
+    removed, looked = removed + some, looked + members
+  until not from or looked >= ENOUGH
+  return removed, from or ''
+end
+
+return run(function()
+  local removed, rest = 0, ''
+  if ARGV[7] == 'these' then
+    removed = purge_members({ unpack(ARGV, 8) })
+  else
+    removed, rest = purge_pages(is_of_tags and tagged or index, ARGV[8], ARGV[9])
+  end
+  local number = ARGV[4] ~= '' and rest == '' and land(ARGV[4], ARGV[5]) or 0
+  return { removed + voided, number, rest }
 end)

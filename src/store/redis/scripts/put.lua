@@ -1,20 +1,22 @@
 -- KEYS: entry, lease. ARGV: prefix, generation, key, token, purge number at the lease, ttl in ms, size, priority,
--- budget, size of a stub (0: none is wanted), the generation of the lease and the bytes, tags.
+-- budget, where eviction begins, shards, '1' if no room is to be made for it any more, size of a stub (0: none is wanted),
+-- the generation of the lease and the bytes, tags.
 -- Returns 0 lease lost, 1 stored, 2 no room, 3 purged by tag since the lease, 4 a stub is stored: what memory
--- holds beside it is told of purges.
+-- holds beside it is told of purges, 5 room is to be made (evict.lua), and the bytes that are needed.
 local key, token, purges, ttl = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local size, priority, max = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
-local stub, bytes = tonumber(ARGV[10]), ARGV[11]
+local size, priority, max, evict_at = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
+local shards, is_last, stub, bytes = tonumber(ARGV[11]), ARGV[12] == '1', tonumber(ARGV[13]), ARGV[14]
+local FIRST_TAG = 15
 
 -- A fill has no tags while it runs, so a purge by tag cannot find its lease; it leaves its number.
 local function purged_by_tag()
-  if #ARGV == 11 then
+  if #ARGV < FIRST_TAG then
     return false
   end
   if tonumber(redis.call('HGET', control, 'fl') or 0) > purges then
     return true
   end
-  for i = 12, #ARGV do
+  for i = FIRST_TAG, #ARGV do
     if tonumber(redis.call('ZSCORE', fences, ARGV[i]) or 0) > purges then
       return true
     end
@@ -26,52 +28,100 @@ end
 -- read after this would leave the lease tracked, and whoever takes it next would look like a purge.
 local function ended(result)
   redis.call('UNLINK', KEYS[2])
-  return result
+  return { result, 0 }
 end
 
--- The tags of `fields` and those of the variant, each once; and whether the first have them all.
-local function join_tags(fields)
-  local tags, known, has_all = {}, {}, true
-  for i = 3, #fields do
-    tags[#tags + 1], known[fields[i]] = fields[i], true
+-- The tags of the entry that is there and those of the variant, each once; and whether the first have them all.
+local function join_tags(held)
+  local tags, known_tags, has_all = {}, {}, true
+  for _, tag in ipairs(held) do
+    tags[#tags + 1], known_tags[tag] = tag, true
   end
-  for i = 12, #ARGV do
-    if not known[ARGV[i]] then
-      tags[#tags + 1], has_all = ARGV[i], false
+  for i = FIRST_TAG, #ARGV do
+    local tag = ARGV[i]
+    if not known_tags[tag] and tag ~= '' then
+      tags[#tags + 1], known_tags[tag], has_all = tag, true, false
     end
   end
   return tags, has_all
 end
 
+-- Writes what stands beside the entry, and takes out what stood beside the one before.
+local function list(before, line, tags)
+  local member = expiry_member(key, line)
+  local gone, is_known = {}, {}
+  if before then
+    local former = string.sub(before, 1, 1)
+    if expiry_member(key, before) ~= member or former ~= priority then
+      remove(expiry[former], { expiry_member(key, before) })
+      insert(expiry[priority], member, '')
+    end
+    for _, tag in ipairs(tags_of(before)) do
+      is_known[tag] = true
+    end
+    add('b' .. former, -size_of(before))
+    add('n' .. former, -1)
+    add('k', -upkeep(key, before))
+  else
+    insert(expiry[priority], member, '')
+  end
+  for _, tag in ipairs(tags) do
+    if not is_known[tag] then
+      insert(tagged, tag .. '\0' .. key, '')
+    end
+    is_known[tag] = nil
+  end
+  for tag in pairs(is_known) do
+    gone[#gone + 1] = tag .. '\0' .. key
+  end
+  remove(tagged, gone)
+  insert(index, key, line)
+  add('b' .. priority, size)
+  add('n' .. priority, 1)
+  add('k', upkeep(key, line))
+end
+
 return run(function()
   if read(KEYS[2]) ~= token then
-    return 0
+    return { 0, 0 }
   end
-  tidy(20)
-  local before = redis.call('HGET', meta, key)
-  local fields = before and cmsgpack.unpack(before) or { 0 }
-  local old = fields[1]
-  unlist(key)
+  if counter('tn') <= now_ms() then
+    tidy(16)
+  end
+  local before = value_of(index, key)
+  before = before ~= '' and before
+  local old = before and size_of(before) + upkeep(key, before) or 0
   if purged_by_tag() then
+    unlist({ key })
     settle(key)
     return ended(3)
   end
   -- Beside a stub memory may hold variants that this one knows nothing of: what is stored stands for them too.
-  local tags, lasting, is_listed = join_tags({}), redis.call('PTTL', KEYS[1]), false
-  if before and redis.pcall('STRLEN', KEYS[1]) == #generation then
-    tags, is_listed = join_tags(fields)
-    -- Its end is told of, too, so it may come a little early.
-    is_listed = is_listed and 2 * lasting >= ttl
-    ttl = math.max(ttl, lasting)
-    if #tags > 1000 then
-      settle(key)
-      return ended(2)
+  local tags, lasting, is_listed = join_tags({}), -2, false
+  if before then
+    lasting = redis.call('PTTL', KEYS[1])
+    if redis.pcall('STRLEN', KEYS[1]) == #generation then
+      tags, is_listed = join_tags(tags_of(before))
+      -- Its end is told of, too, so it may come a little early.
+      is_listed = is_listed and 2 * lasting >= ttl
+      ttl = math.max(ttl, lasting)
     end
   end
+  local line = pack_line(priority, now_ms() + ttl, size, tags)
+  local most_now = counter('sl') > 0 and math.min(counter('sl'), max) or max
+  if counter('sb') == 0 or math.abs(total() - counter('sb')) > most_now / 32 then
+    look_at_server(max, evict_at, shards)
+  end
+  local at, most = thresholds(max, evict_at)
+  local grows = size + upkeep(key, line) - old
   local stored = 1
-  -- The rest is for leases and stubs.
-  if total() - old + size > max - math.floor(max / 16) then
-    if stub == 0 or total() - old + stub > max then
+  if #tags > 1000 or total() + grows > (is_last and most or at) then
+    if #tags <= 1000 and not is_last then
+      return { 5, grows }
+    end
+    unlist({ key })
+    local fits = stub > 0 and #tags <= 1000 and total() + grows - size + stub <= max
+    if not fits then
       settle(key)
       return ended(2)
     end
@@ -80,22 +130,16 @@ return run(function()
       return ended(4)
     end
     stored, size, bytes = 4, stub, generation
+    line = pack_line(priority, now_ms() + ttl, size, tags)
+  else
+    unlist({ key })
   end
 
-  if before and forget(key) and lasting == -2 then
+  if before and lasting == -2 and expires_of(before) > now_ms() then
     tell_of_eviction()
   end
   redis.call('SET', KEYS[1], bytes, 'PX', ttl)
-  redis.call('ZADD', index, 0, key)
-  redis.call('ZADD', expiry, now_ms() + ttl, key)
-  fields = { size, priority }
-  for _, tag in ipairs(tags) do
-    redis.call('ZADD', tagged, 0, tag .. '\0' .. key)
-    fields[#fields + 1] = tag
-  end
-  redis.call('HSET', meta, key, cmsgpack.pack(fields))
-  add('b' .. priority, size)
-  add('n' .. priority, 1)
+  list(before, line, tags)
   -- A read, so that client tracking remembers the entry for this connection.
   redis.call('EXISTS', KEYS[1])
   return ended(stored)

@@ -22,10 +22,11 @@ for _, command in ipairs({
   { 'EXISTS', entry }, { 'UNLINK', entry }, { 'TYPE', entry },
   { 'PTTL', entry }, { 'STRLEN', entry }, { 'ZREMRANGEBYRANK', fences, '0', '0' },
   { 'SADD', KEYS[1], '' }, { 'SREM', KEYS[1], '' }, { 'SMEMBERS', KEYS[1] },
-  { 'HSET', alive, '', '' }, { 'HGET', meta, '' }, { 'HMGET', control, '' },
-  { 'HDEL', meta, '' }, { 'HEXISTS', meta, '' }, { 'HINCRBY', control, '', '1' },
-  { 'ZADD', index, '0', '' }, { 'ZREM', index, '' }, { 'ZSCORE', index, '' }, { 'ZCARD', fences },
-  { 'ZRANGE', fences, '0', '0' }, { 'ZRANGEBYSCORE', expiry, '0', '0' }, { 'ZRANGEBYLEX', index, '-', '+' },
+  { 'HSET', alive, '', '' }, { 'HGET', control, '' }, { 'HMGET', control, '' }, { 'HGETALL', alive }, { 'HKEYS', alive },
+  { 'HLEN', alive }, { 'HDEL', alive, '' }, { 'HINCRBY', control, '', '1' },
+  { 'ZADD', index, '0', '' }, { 'ZREM', index, '' }, { 'ZSCORE', landed, '' }, { 'ZMSCORE', leases, '' },
+  { 'ZCARD', fences }, { 'ZRANGE', fences, '0', '0' }, { 'ZRANGEBYSCORE', leases, '0', '0' },
+  { 'ZRANGEBYLEX', index, '-', '+' }, { 'ZREVRANGEBYLEX', index, '+', '-' }, { 'ZRANDMEMBER', index, '1' },
 }) do
   try(string.lower(command[1]), unpack(command))
 end

@@ -1,0 +1,89 @@
+//! What this process is to do in Redis for all, bit by bit (`sweep`).
+
+use fred::types::Value;
+use parking_lot::Mutex;
+
+use super::lineage::Generation;
+use crate::entry::Priority;
+
+#[derive(Debug, Default)]
+pub(super) struct Chores(Mutex<Vec<Chore>>);
+
+#[derive(Debug)]
+pub(super) enum Chore {
+    /// What is void is to be removed.
+    Sweep(Sweep),
+    /// Bookkeeping of what has expired is to be removed, in this shard.
+    Tidy(usize),
+    /// The account of this shard is to be corrected, and the budget to be checked.
+    Check(usize),
+    /// Entries are to leave.
+    Evict(RoomRequest),
+}
+
+/// What is to be made room for in a shard, and how far that has come.
+#[derive(Clone, Debug)]
+pub(super) struct RoomRequest {
+    pub(super) shard: usize,
+    /// The highest priority that may go.
+    pub(super) ceiling: Priority,
+    /// Bytes that are to fit; 0: none in particular.
+    pub(super) need: u64,
+    /// Of what is used, so much is to go.
+    pub(super) percent: u64,
+    /// Bytes at which it ends, as the first step has found it.
+    pub(super) goal: Option<String>,
+}
+
+/// How far one shard has been swept.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    pub(super) shard: usize,
+    /// In which it began.
+    pub(super) generation: Generation,
+    pub(super) cursor: Value,
+}
+
+impl Sweep {
+    /// From the beginning.
+    pub(super) fn new(shard: usize, generation: Generation) -> Sweep {
+        Sweep {
+            shard,
+            generation,
+            cursor: Value::from("0"),
+        }
+    }
+}
+
+impl Chore {
+    /// Whether the other does the same in the same shard.
+    fn is_as(&self, other: &Chore) -> bool {
+        let (shards, kinds) = (
+            (self.shard(), other.shard()),
+            (std::mem::discriminant(self), std::mem::discriminant(other)),
+        );
+        shards.0 == shards.1 && kinds.0 == kinds.1
+    }
+
+    fn shard(&self) -> usize {
+        match self {
+            Chore::Sweep(sweep) => sweep.shard,
+            Chore::Tidy(shard) | Chore::Check(shard) => *shard,
+            Chore::Evict(room) => room.shard,
+        }
+    }
+}
+
+impl Chores {
+    /// Adds one, in place of one of the kind in the same shard.
+    pub(super) fn begin(&self, chore: Chore) {
+        let mut chores = self.0.lock();
+        chores.retain(|other| !other.is_as(&chore));
+        chores.insert(0, chore);
+    }
+
+    /// Taken out, so that two connections do not do the same.
+    pub(super) fn take(&self) -> Option<Chore> {
+        self.0.lock().pop()
+    }
+}

@@ -1,0 +1,89 @@
+-- KEYS: control. ARGV: prefix, generation, the highest priority that may go, bytes that are to fit (0: a check), the
+-- goal ('' to begin with), the percentage of what is used that is to go, budget, where eviction begins, shards.
+-- Makes room: of each priority from low on, what expires first (`budget::plan`). Returns 0 done, 1 there is more to do
+-- or 2 the bytes cannot fit, and nothing went; the goal, for the next call; how many entries of each priority went;
+-- their keys, which Redis does not tell this connection of.
+local ceiling, need, goal = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local percent, max, evict_at, shards = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+
+-- Entries removed by one call at most, and by one step of it.
+local ENOUGH, STEP = 160, 80
+
+local gone, evicted = { 0, 0, 0 }, {}
+
+-- What may go in all, with what stands beside it.
+local function evictable()
+  local bytes, entries, all = 0, 0, 0
+  for priority = 0, 2 do
+    all = all + counter('n' .. priority)
+    if priority <= ceiling then
+      bytes, entries = bytes + counter('b' .. priority), entries + counter('n' .. priority)
+    end
+  end
+  return bytes + (all > 0 and upkeep_total() * entries / all or 0)
+end
+
+-- Of `keys`, in this order, as many as bring the account down to the goal.
+local function choose(keys)
+  local freed, chosen = 0, {}
+  for _, key in ipairs(keys) do
+    if total() - freed <= goal then
+      break
+    end
+    local line = value_of(index, key)
+    if not line or line == '' then
+      lose()
+    end
+    freed = freed + size_of(line) + upkeep(key, line)
+    chosen[#chosen + 1] = key
+  end
+  return chosen
+end
+
+-- Removes some of a priority; returns whether there were any.
+local function evict_some(priority)
+  local keys = choose(find_first(tostring(priority), math.huge, STEP))
+  if #keys == 0 then
+    return false
+  end
+  local there = redis.call('UNLINK', unpack(names_of(':e:', keys)))
+  local _, alive = forget(keys)
+  if alive > there then
+    tell_of_eviction()
+  end
+  gone[priority + 1] = gone[priority + 1] + #keys
+  for _, key in ipairs(keys) do
+    evicted[#evicted + 1] = key
+  end
+  return true
+end
+
+local function reply(status)
+  return { status, tostring(goal or 0), gone[1], gone[2], gone[3], evicted }
+end
+
+return run(function()
+  gone, evicted = { 0, 0, 0 }, {}
+  local has_expired = tidy(40)
+  if not goal then
+    look_at_server(max, evict_at, shards)
+    local at = thresholds(max, evict_at)
+    if total() + need <= at then
+      return reply(0)
+    end
+    local own = max - math.floor(max / 16)
+    if need > 0 and total() - evictable() + need > own then
+      return reply(2)
+    end
+    goal = math.floor(math.min(total() * (100 - percent) / 100, math.min(evict_at, own) - need))
+  end
+  -- What has expired goes first.
+  local priority = has_expired and 3 or 0
+  while priority <= ceiling and #evicted < ENOUGH and total() > goal do
+    if not evict_some(priority) then
+      priority = priority + 1
+    end
+  end
+  local is_done = total() <= goal or (priority > ceiling and not has_expired)
+  return reply(is_done and 0 or 1)
+end)

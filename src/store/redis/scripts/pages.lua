@@ -1,0 +1,237 @@
+-- Paged sets: ordered sets of which a member costs a few bytes beside its own, and not a hundred. A directory, a sorted
+-- set with all scores 0, has the lower bound of each page: the page of a member is that of the last bound which is not
+-- behind it. A page is a hash, of so few fields that Redis keeps it in one piece of memory. None is ever empty: the
+-- first one, below which nothing is, has the field ''. So a page that is not there was lost.
+--
+-- Lua compares texts by the server's locale, so whatever has to be in order is asked of Redis, or compared as numbers.
+local PAGE_MEMBERS, SMALL_PAGE = 120, 16
+
+local function lose()
+  error('lost')
+end
+
+local function page_name(set, bound)
+  return set .. ':' .. generation .. ':' .. bound
+end
+
+local function begin_set(set)
+  redis.call('ZADD', set, 0, '')
+  redis.call('HSET', page_name(set, ''), '', '')
+end
+
+-- The bound of the page in which `member` is, or would be.
+local function find_bound(set, member)
+  return redis.call('ZREVRANGEBYLEX', set, '[' .. member, '-', 'LIMIT', 0, 1)[1] or lose()
+end
+
+local function next_bound(set, bound)
+  return redis.call('ZRANGEBYLEX', set, '(' .. bound, '+', 'LIMIT', 0, 1)[1]
+end
+
+local function ensure_page(page)
+  if redis.call('EXISTS', page) == 0 then
+    lose()
+  end
+end
+
+-- The members of a page, in no order.
+local function members_of(set, bound)
+  local members = redis.call('HKEYS', page_name(set, bound))
+  return #members > 0 and members or lose()
+end
+
+-- What stands with `member`; false if it is not there.
+local function value_of(set, member)
+  local page = page_name(set, find_bound(set, member))
+  local value = redis.call('HGET', page, member)
+  if not value then
+    ensure_page(page)
+  end
+  return value
+end
+
+-- Where a page may be parted: behind what all its members begin with, the next six bytes of each as a number.
+local function weigh(fields)
+  local first = fields[1] ~= '' and fields[1] or fields[3]
+  local alike = #first
+  for i = 1, #fields, 2 do
+    while fields[i] ~= '' and string.sub(fields[i], 1, alike) ~= string.sub(first, 1, alike) do
+      alike = alike - 1
+    end
+  end
+  local weights, sorted = {}, {}
+  for i = 1, #fields, 2 do
+    local weight = -1
+    if fields[i] ~= '' then
+      weight = 0
+      local bytes = { string.byte(fields[i], alike + 1, alike + 6) }
+      for at = 1, 6 do
+        weight = weight * 256 + (bytes[at] or 0)
+      end
+    end
+    weights[i], sorted[#sorted + 1] = weight, weight
+  end
+  table.sort(sorted)
+  return weights, sorted, alike
+end
+
+-- Moves the upper half of a page that is full into one of its own; of members that come in order, the last one alone.
+local function split(set, page, newest)
+  local fields = redis.call('HGETALL', page)
+  local weights, sorted, alike = weigh(fields)
+  local from = math.floor(#sorted / 2) + 1
+  for i = 1, #fields, 2 do
+    if fields[i] == newest and weights[i] == sorted[#sorted] and sorted[#sorted - 1] < weights[i] then
+      from = #sorted
+    end
+  end
+  while sorted[from] == sorted[1] and from < #sorted do
+    from = from + 1
+  end
+  local pivot, moved, names, bound = sorted[from], {}, {}, nil
+  for i = 1, #fields, 2 do
+    if weights[i] >= pivot then
+      moved[#moved + 1], moved[#moved + 2] = fields[i], fields[i + 1]
+      names[#names + 1] = fields[i]
+      if weights[i] == pivot then
+        bound = string.sub(fields[i], 1, alike + 6)
+      end
+    end
+  end
+  if #names * 2 == #fields or redis.call('ZADD', set, 0, bound) == 0 then
+    lose()
+  end
+  redis.call('HSET', page_name(set, bound), unpack(moved))
+  redis.call('HDEL', page, unpack(names))
+end
+
+-- `member` is there afterwards, with `value`.
+local function insert(set, member, value)
+  local page = page_name(set, find_bound(set, member))
+  if redis.call('HSET', page, member, value) == 0 then
+    return
+  end
+  local members = redis.call('HLEN', page)
+  if members == 1 then
+    lose()
+  elseif members > PAGE_MEMBERS then
+    split(set, page, member)
+  end
+end
+
+-- After members were removed: a page without any goes, and what is left of a small one moves to the page before it.
+local function shrink(set, bound, page)
+  local left = redis.call('HLEN', page)
+  if left == 0 then
+    redis.call('ZREM', set, bound)
+  elseif left <= SMALL_PAGE and bound ~= '' then
+    local before = redis.call('ZREVRANGEBYLEX', set, '(' .. bound, '-', 'LIMIT', 0, 1)[1] or lose()
+    local target = page_name(set, before)
+    local held = redis.call('HLEN', target)
+    if held == 0 then
+      lose()
+    elseif held + left <= PAGE_MEMBERS * 3 / 4 then
+      redis.call('HSET', target, unpack(redis.call('HGETALL', page)))
+      redis.call('UNLINK', page)
+      redis.call('ZREM', set, bound)
+    end
+  end
+end
+
+-- Whether Lua's order of texts is Redis's: that of their bytes, as the locale of most servers has it.
+local is_bytewise = 'B' < 'a' and 'a' < 'b' and '-' < '0' and 'a-b' < 'aab' and 'z' < '\195\164'
+
+-- The bounds from that of `first` to that of `last`, in order; nothing if there are more than `most`.
+local function bounds_between(set, first, last, most)
+  local bounds = redis.call('ZRANGEBYLEX', set, '[' .. find_bound(set, first), '[' .. last, 'LIMIT', 0, most + 1)
+  return #bounds <= most and bounds or nil
+end
+
+-- `members`, each of which is there once, by the bounds of their pages.
+local function by_page(set, members)
+  local pages, bounds = {}, nil
+  if #members > 4 and is_bytewise then
+    table.sort(members)
+    bounds = bounds_between(set, members[1], members[#members], 2 * #members)
+  end
+  local at, bound = 1, nil
+  for i = 1, #members do
+    local member = members[i]
+    if bounds then
+      while bounds[at + 1] and bounds[at + 1] <= member do
+        at = at + 1
+      end
+      bound = bounds[at] or lose()
+    else
+      bound = find_bound(set, member)
+    end
+    local page = pages[bound]
+    if page then
+      page[#page + 1] = member
+    else
+      pages[bound] = { member }
+    end
+  end
+  return pages
+end
+
+-- From so many members on, a page is looked at as a whole.
+local MANY = 24
+
+-- Removes `members` from their page, all of which have to be there.
+local function remove_from(set, bound, members)
+  local page = page_name(set, bound)
+  if #members >= MANY and redis.call('HLEN', page) == #members then
+    -- The first page has the member that stays, too.
+    local is_there = {}
+    for _, member in ipairs(redis.call('HKEYS', page)) do
+      is_there[member] = true
+    end
+    for i = 1, #members do
+      if not is_there[members[i]] then
+        lose()
+      end
+    end
+    redis.call('UNLINK', page)
+    redis.call('ZREM', set, bound)
+    return
+  end
+  if redis.call('HDEL', page, unpack(members)) < #members then
+    lose()
+  end
+  shrink(set, bound, page)
+end
+
+-- Removes `members`, all of which have to be there.
+local function remove(set, members)
+  for bound, some in pairs(by_page(set, members)) do
+    remove_from(set, bound, some)
+  end
+end
+
+-- What stands with each of `members` that is in this page, and whether there is nothing else in it.
+local function values_of(set, bound, members)
+  local page, values, count = page_name(set, bound), {}, 0
+  if #members < MANY then
+    local found = redis.call('HMGET', page, unpack(members))
+    for i = 1, #members do
+      values[members[i]] = found[i] or nil
+      count = count + (found[i] and 1 or 0)
+    end
+    if count == 0 then
+      ensure_page(page)
+    end
+    return values
+  end
+  local fields, all = redis.call('HGETALL', page), {}
+  if #fields == 0 then
+    lose()
+  end
+  for i = 1, #fields, 2 do
+    all[fields[i]] = fields[i + 1]
+  end
+  for i = 1, #members do
+    values[members[i]] = all[members[i]]
+  end
+  return values
+end

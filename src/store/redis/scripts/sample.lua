@@ -1,0 +1,36 @@
+-- KEYS: control. ARGV: prefix, generation, budget, where eviction begins, shards.
+-- Corrects the account by what some structures really take, and looks at the server.
+local SAMPLES = 12
+
+-- What a paged set takes: its directory, and as much for each page as some take. Nothing if Redis does not say.
+local function measure(set)
+  local directory = redis.pcall('MEMORY', 'USAGE', set)
+  if type(directory) ~= 'number' then
+    return nil
+  end
+  local bytes, bounds = 0, redis.call('ZRANDMEMBER', set, SAMPLES)
+  for _, bound in ipairs(bounds) do
+    bytes = bytes + (redis.call('MEMORY', 'USAGE', page_name(set, bound)) or lose())
+  end
+  return directory + bytes * redis.call('ZCARD', set) / #bounds
+end
+
+return run(function()
+  look_at_server(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+  local entries = counter('n0') + counter('n1') + counter('n2')
+  -- Of few entries what is there anyway would count too much.
+  if entries < 500 or counter('k') <= 0 then
+    return 0
+  end
+  local bytes = 0
+  for _, set in ipairs(paged) do
+    local taken = measure(set)
+    if not taken then
+      return 0
+    end
+    bytes = bytes + taken
+  end
+  local factor = math.floor(bytes * 1000 / counter('k'))
+  note('f', math.max(500, math.min(4000, factor)))
+  return counter('f')
+end)

@@ -413,10 +413,10 @@ async fn check_connect_tries_the_app_and_redis() {
 async fn the_rights_of_the_readme_are_enough() {
     let readme = include_str!("../README.md");
     let (_, command) = readme
-        .split_once("ACL SETUSER pannier")
+        .split_once("ACL SETUSER pannier on")
         .expect("it is there");
     let (command, _) = command.split_once("```").expect("its end");
-    let words = ["ACL", "SETUSER", "pannier", "resetkeys", "nocommands"];
+    let words = ["ACL", "SETUSER", "pannier", "resetkeys", "nocommands", "on"];
     let words: Vec<&str> = words
         .into_iter()
         .chain(command.split_whitespace())

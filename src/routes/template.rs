@@ -25,6 +25,7 @@ use super::credentials::{may_be_secret, names_a_person_in_auth};
 use super::json::EACH;
 use super::pattern::PatternBuilder;
 use super::query::{Name, Query};
+use super::spelling::has_upper_case;
 use super::{Pattern, Scope};
 use reading::Reading;
 
@@ -239,6 +240,8 @@ impl Template {
             }
         }
         if scope.ignores_case() {
+            // The form keeps apart what the text does not.
+            usual &= !has_upper_case(&text);
             text.make_ascii_lowercase();
         }
         let form = match usual {

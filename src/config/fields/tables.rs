@@ -266,7 +266,7 @@ pub(super) static REDIS: &[Field] = &[
         "password_file",
         Kind::File,
         "",
-        "File of that password, read anew for each connection.",
+        "File of that password, read at the start.",
     ),
     field(
         "sentinel_user",
@@ -284,7 +284,7 @@ pub(super) static REDIS: &[Field] = &[
         "sentinel_password_file",
         Kind::File,
         "",
-        "File of the sentinels' password, read anew for each connection.",
+        "File of the sentinels' password, read at the start.",
     ),
     field(
         "database",

@@ -62,7 +62,8 @@ impl Template {
                 }
             }
         }
-        bound.patterns = patterns.into_iter().map(PatternBuilder::build).collect();
+        let patterns = patterns.into_iter().map(PatternBuilder::build);
+        bound.patterns = patterns.map(|pattern| pattern.in_case_of(scope)).collect();
         bound
     }
 
@@ -85,6 +86,9 @@ impl Template {
                     tags = combine(&tags, &values, String::push_str);
                 }
             }
+        }
+        if scope.ignores_case() {
+            tags.iter_mut().for_each(|tag| tag.make_ascii_lowercase());
         }
         Ok(tags)
     }

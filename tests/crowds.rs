@@ -245,10 +245,7 @@ async fn without_room_a_long_entry_is_not_read_from_redis_and_a_short_one_is() {
     app.on("GET", "/kept/long", |_| Answer::text("x".repeat(100_000)));
     app.on("GET", "/kept/short", |_| Answer::text("x".repeat(1000)));
     let redis = RedisServer::start();
-    let config = format!(
-        "[redis]\nurl = \"{}\"\n[budget]\ncompress_over = \"1MB\"\n{KEPT}",
-        redis.url()
-    );
+    let config = format!("[redis]\nurl = \"{}\"\n{KEPT}", redis.url());
     let writer = Sidecar::start(&app.url(), &config);
     for path in ["/kept/long", "/kept/short"] {
         eventually("stored", SHORT, || async {

@@ -160,6 +160,13 @@ impl Entry {
         }
     }
 
+    /// The longest body that is no slice of what it was decoded from.
+    pub fn bytes_apart(&self) -> usize {
+        let apart = self.variants.iter().map(|variant| &variant.body);
+        let apart = apart.filter(|body| body.compressed().is_some());
+        apart.map(|body| body.len()).max().unwrap_or_default()
+    }
+
     /// Has `count` replace the bodies that are no slices of what it was decoded from.
     pub fn count_apart(&mut self, count: impl Fn(Bytes) -> Bytes) {
         for variant in &mut self.variants {

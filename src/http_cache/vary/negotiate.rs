@@ -61,7 +61,13 @@ pub(super) fn accepts(headers: &HeaderMap, coding: &[u8]) -> bool {
 
 /// Whether the request names zstd as a coding that it likes at least as well as none.
 pub(in crate::http_cache) fn prefers_zstd(headers: &HeaderMap) -> bool {
-    if !headers.contains_key(ACCEPT_ENCODING) {
+    let mut lines = headers.get_all(ACCEPT_ENCODING).iter();
+    // Asked of each hit, and few clients name it.
+    let names_it = |line: &[u8]| {
+        line.windows(4)
+            .any(|word| word.eq_ignore_ascii_case(b"zstd"))
+    };
+    if !lines.any(|line| names_it(line.as_bytes())) {
         return false;
     }
     let accepted = preferences(headers, &ACCEPT_ENCODING);

@@ -21,6 +21,7 @@ use super::usage::Counters;
 use super::{beat, purge, supervisor};
 use crate::clock;
 use crate::entry::{Entry, codec};
+use crate::in_flight;
 use crate::routes::Purge;
 
 /// Why a purge is not known to have landed.
@@ -109,6 +110,10 @@ impl AttachedTier {
             Err(_) => return Err(unanswered(&found)),
         };
         match decoded {
+            // Short as Redis keeps it, and long as it is.
+            Ok(entry) if self.has_no_room_for(&entry) => {
+                Err(unanswered(&Err::<(), _>(Error::NoRoom)))
+            }
             Ok(mut entry) => {
                 entry.count_apart(|plain| self.connection.tier.in_flight.count(plain));
                 Ok(Some(entry))
@@ -118,6 +123,10 @@ impl AttachedTier {
                 Ok(None)
             }
         }
+    }
+
+    fn has_no_room_for(&self, entry: &Entry) -> bool {
+        self.connection.tier.in_flight.room() == 0 && in_flight::is_counted(entry.bytes_apart())
     }
 
     /// Has Redis tell this connection when what is known under `name` is purged, by others.

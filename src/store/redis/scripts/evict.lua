@@ -1,7 +1,7 @@
 -- KEYS: control. ARGV: prefix, generation, the highest priority that may go, bytes that are to fit (0: a check), the
 -- goal ('' to begin with), the percentage of what is used that is to go, budget, where eviction begins, shards.
 -- Makes room: of each priority from low on, what expires first (`budget::plan`). Returns 0 done, 1 there is more to do
--- or 2 the bytes cannot fit, and nothing went; the goal, for the next call; how many entries of each priority went;
+-- before the bytes fit, 2 they cannot, and nothing went, or 3 they fit, and there is more to do; the goal, for the next call; how many entries of each priority went;
 -- their keys, which Redis does not tell this connection of.
 local ceiling, need, goal = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local percent, max, evict_at, shards = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -84,6 +84,9 @@ return run(function()
       priority = priority + 1
     end
   end
-  local is_done = total() <= goal or (priority > ceiling and not has_expired)
-  return reply(is_done and 0 or 1)
+  if total() <= goal or (priority > ceiling and not has_expired) then
+    return reply(0)
+  end
+  local at = thresholds(max, evict_at)
+  return reply(need > 0 and total() + need <= at and 3 or 1)
 end)

@@ -40,6 +40,23 @@ local function members_of(set, bound)
   return #members > 0 and members or lose()
 end
 
+-- Those of a page that begin with `beginning`, but for the member that stays.
+local function members_from(set, bound, beginning)
+  local found = {}
+  for _, member in ipairs(members_of(set, bound)) do
+    if member ~= '' and string.sub(member, 1, #beginning) == beginning then
+      found[#found + 1] = member
+    end
+  end
+  return found
+end
+
+-- The bound of the next page that may have members that begin with `beginning`; nothing if there is none.
+local function next_bound_from(set, bound, beginning)
+  local following = next_bound(set, bound)
+  return following and string.sub(following, 1, #beginning) == beginning and following or nil
+end
+
 -- What stands with `member`; false if it is not there.
 local function value_of(set, member)
   local page = page_name(set, find_bound(set, member))

@@ -80,12 +80,7 @@ end
 -- Purges what the members of a page stand for that begin with `beginning`. Returns how many entries that were, and how
 -- many were looked at.
 local function purge_page(set, bound, beginning)
-  local found = {}
-  for _, member in ipairs(members_of(set, bound)) do
-    if member ~= '' and string.sub(member, 1, #beginning) == beginning then
-      found[#found + 1] = member
-    end
-  end
+  local found = members_from(set, bound, beginning)
   if #found == 0 then
     return 0, 0
   end
@@ -106,10 +101,7 @@ local function purge_pages(set, from, beginning)
   local removed, looked = 0, 0
   repeat
     local bound = find_bound(set, from)
-    from = next_bound(set, bound)
-    if from and string.sub(from, 1, #beginning) ~= beginning then
-      from = nil
-    end
+    from = next_bound_from(set, bound, beginning)
     local some, members = purge_page(set, bound, beginning)
     removed, looked = removed + some, looked + members
   until not from or looked >= ENOUGH

@@ -195,16 +195,18 @@ fn certificates_need_tls_and_go_together() {
 }
 
 #[test]
-fn a_login_is_taken_on_a_reload() {
+fn what_a_reload_does_not_take_is_named() {
     let before = config(&format!("{LEAST}[redis]\nurl = \"redis://:a@r\"\n"), &[]);
     let after = config(
         &format!("{LEAST}[redis]\nhost = \"r\"\npassword = \"b\"\n"),
         &[],
     );
-    assert!(before.needs_restart(&after).is_empty());
+    let login = "redis.user, password or certificates";
+    assert_eq!(before.needs_restart(&after), [login]);
+    assert!(before.needs_restart(&before).is_empty());
     let by_tls = config(&format!("{LEAST}[redis]\nurl = \"rediss://r/1\"\n"), &[]);
     assert_eq!(
         before.needs_restart(&by_tls),
-        ["redis.database", "redis.tls"]
+        ["redis.database", login, "redis.tls"]
     );
 }

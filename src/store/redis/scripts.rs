@@ -45,10 +45,11 @@ pub(super) enum Script {
     ForgetLayouts,
     Short,
     Rights,
+    Switch,
 }
 
 impl Script {
-    const ALL: [Script; 16] = [
+    const ALL: [Script; 17] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -65,6 +66,7 @@ impl Script {
         Script::ForgetLayouts,
         Script::Short,
         Script::Rights,
+        Script::Switch,
     ];
 
     fn text(self) -> String {
@@ -85,6 +87,7 @@ impl Script {
             Script::ForgetLayouts => (ALWAYS, include_str!("scripts/forget_layouts.lua")),
             Script::Short => (READS_ONLY, include_str!("scripts/short.lua")),
             Script::Rights => (READS_ONLY, include_str!("scripts/rights.lua")),
+            Script::Switch => (ALWAYS, include_str!("scripts/switch.lua")),
         };
         format!("{flags}{COMMON}{body}")
     }

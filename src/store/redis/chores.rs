@@ -3,6 +3,7 @@
 use fred::types::Value;
 use parking_lot::Mutex;
 
+use super::hits::HitReport;
 use super::lineage::Generation;
 use crate::entry::Priority;
 
@@ -19,6 +20,8 @@ pub(super) enum Chore {
     Check(usize),
     /// Entries are to leave.
     Evict(RoomRequest),
+    /// Which entries were hit is to be told.
+    TellHits(HitReport),
 }
 
 /// What is to be made room for in a shard, and how far that has come.
@@ -70,6 +73,7 @@ impl Chore {
             Chore::Sweep(sweep) => sweep.shard,
             Chore::Tidy(shard) | Chore::Check(shard) => *shard,
             Chore::Evict(room) => room.shard,
+            Chore::TellHits(report) => report.shard,
         }
     }
 }

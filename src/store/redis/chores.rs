@@ -3,7 +3,6 @@
 use fred::types::Value;
 use parking_lot::Mutex;
 
-use super::hits::HitReport;
 use super::lineage::Generation;
 use crate::entry::Priority;
 
@@ -36,6 +35,13 @@ pub(super) struct RoomRequest {
     pub(super) percent: u64,
     /// Bytes at which it ends, as the first step has found it.
     pub(super) goal: Option<String>,
+}
+
+/// Keys of one shard with their hits, to be told.
+#[derive(Debug)]
+pub(super) struct HitReport {
+    pub(super) shard: usize,
+    pub(super) hits: Vec<(String, u32)>,
 }
 
 /// How far one shard has been swept.

@@ -1,74 +1,19 @@
 //! Which entries are hit: counted here and in memory, and told to Redis some at a time, never one write a hit, so that what
 //! is worth least leaves it first (`[budget] order = "value"`). While there is room for all, nothing is told.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fred::types::Value;
-use parking_lot::Mutex;
 
-use super::chores::Chore;
+use super::chores::{Chore, HitReport};
 use super::error::Error;
+use super::hit_counts::MAX_KEYS;
 use super::scope::CommandScope;
 use super::scripts::{Call, Script};
 use super::tier::Tier;
 
-/// From one report to the next, at most: no longer than from one check of the budget to the next.
-const EVERY: Duration = Duration::from_secs(10);
-
-/// The keys of one report; hits in memory beyond it are told with the next.
-const MAX_KEYS: usize = 8_192;
-
 /// The keys of one call.
 const KEYS_PER_CALL: usize = 64;
-
-/// Hits that were not told yet, by key; those in memory are counted there.
-#[derive(Debug)]
-pub(in crate::store) struct HitCounts(Mutex<Counted>);
-
-#[derive(Debug)]
-struct Counted {
-    in_redis: HashMap<String, u32>,
-    tell_at: Instant,
-    every: Duration,
-}
-
-/// Keys of one shard with their hits, to be told.
-#[derive(Debug)]
-pub(super) struct HitReport {
-    pub(super) shard: usize,
-    hits: Vec<(String, u32)>,
-}
-
-impl HitCounts {
-    pub(super) fn new(check_every: Duration, now: Instant) -> HitCounts {
-        let every = check_every.min(EVERY);
-        HitCounts(Mutex::new(Counted {
-            in_redis: HashMap::new(),
-            tell_at: now + every,
-            every,
-        }))
-    }
-
-    /// Redis has answered for `key`. Past the bound further keys are not counted.
-    fn note(&self, key: &str) {
-        let counts = &mut self.0.lock().in_redis;
-        if let Some(count) = counts.get_mut(key) {
-            *count = count.saturating_add(1);
-        } else if counts.len() < MAX_KEYS {
-            counts.insert(key.to_owned(), 1);
-        }
-    }
-
-    /// What Redis has answered for, if a report is due.
-    fn take_due(&self, now: Instant) -> Option<HashMap<String, u32>> {
-        let mut counted = self.0.lock();
-        (counted.tell_at <= now).then(|| {
-            counted.tell_at = now + counted.every;
-            std::mem::take(&mut counted.in_redis)
-        })
-    }
-}
 
 impl Tier {
     /// Redis has answered for `key`.

@@ -13,7 +13,7 @@ use super::clients::{self, Clients};
 use super::diagnosis::{self, Address};
 use super::error::Error;
 use super::health::{Health, News};
-use super::hits::HitCounts;
+use super::hit_counts::HitCounts;
 use super::journal::Journal;
 use super::journal_file::{JournalError, JournalFile, Outlives};
 use super::keys::{Keyspace, LAYOUT};

@@ -296,6 +296,7 @@ impl Store {
             Masked::Stale(entry) => return Ok(Some(entry)),
             Masked::Hidden => return Ok(None),
         };
+        tier.note_hit(key);
         if self.may_use_memory(coherence) {
             // What memory refuses is served all the same: it was in Redis when it was asked for.
             let _ = redis.put_within(session, || {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use pannier::clock::{self, Clock};
 use pannier::config::Coherence::{Strict, Tracked};
-use pannier::config::{self, Config, Env, Outage};
+use pannier::config::{self, Config, Env, EvictionOrder, Outage};
 use pannier::entry::{Entry, Priority, Variant};
 use pannier::http_cache::vary::Selector;
 use pannier::http_cache::{Reason, Stored};
@@ -60,6 +60,16 @@ impl Sidecar {
     /// Connected, with a budget of `max` bytes.
     pub(super) async fn with_budget(redis: &RedisServer, max: u64) -> Sidecar {
         let sidecar = Sidecar::with(&redis.url(), max, LONG_TIMEOUT, None);
+        sidecar.connected().await;
+        sidecar
+    }
+
+    /// Connected, with a budget of `max` bytes that makes room in this order.
+    pub(super) async fn evicting(redis: &RedisServer, max: u64, order: EvictionOrder) -> Sidecar {
+        let mut config = config(&redis.url(), max, LONG_TIMEOUT, None);
+        config.budget.order = order;
+        config.budget.check_every = Duration::from_millis(200);
+        let sidecar = Sidecar::of(&config);
         sidecar.connected().await;
         sidecar
     }

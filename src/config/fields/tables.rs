@@ -410,6 +410,12 @@ pub(super) static BUDGET: &[Field] = &[
         "Percentage of what is used that leaves for a store that would pass evict_at.",
     ),
     field(
+        "order",
+        Kind::OneOf(&["value", "expiry"]),
+        "value",
+        "What leaves first of one priority: what saves the fewest hits for each byte, or what expires first.",
+    ),
+    field(
         "compress_over",
         Kind::Size(0),
         "4KB",

@@ -19,6 +19,8 @@ mod deadlines;
 mod diagnosis;
 mod error;
 mod health;
+mod hit_counts;
+mod hits;
 mod journal;
 mod journal_file;
 mod keys;

@@ -36,6 +36,7 @@ pub(super) enum Script {
     List,
     Fence,
     Evict,
+    Hits,
     Tidy,
     Sample,
     Sweep,
@@ -49,7 +50,7 @@ pub(super) enum Script {
 }
 
 impl Script {
-    const ALL: [Script; 17] = [
+    const ALL: [Script; 18] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -57,6 +58,7 @@ impl Script {
         Script::List,
         Script::Fence,
         Script::Evict,
+        Script::Hits,
         Script::Tidy,
         Script::Sample,
         Script::Sweep,
@@ -78,6 +80,7 @@ impl Script {
             Script::List => (ALWAYS, include_str!("scripts/list.lua")),
             Script::Fence => (ALWAYS, include_str!("scripts/fence.lua")),
             Script::Evict => (ALWAYS, include_str!("scripts/evict.lua")),
+            Script::Hits => (ALWAYS, include_str!("scripts/hits.lua")),
             Script::Tidy => (ALWAYS, include_str!("scripts/tidy.lua")),
             Script::Sample => (ALWAYS, include_str!("scripts/sample.lua")),
             Script::Sweep => (ALWAYS, include_str!("scripts/sweep.lua")),

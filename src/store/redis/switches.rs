@@ -1,8 +1,11 @@
 //! What was switched at run time, as Redis keeps it for the fleet (`scripts/switch.lua`).
 
+use std::sync::Arc;
+
 use fred::types::Value;
 
 use super::attached::AttachedTier;
+use super::connection::RedisConnection;
 use super::error::Error;
 use super::scripts::{Call, Script};
 use crate::rollout::{Subject, Switch, Switches};
@@ -23,29 +26,41 @@ impl AttachedTier {
     /// connection of later changes.
     pub(in crate::store) async fn keep_switches(
         &self,
-        switches: &[SwitchToKeep],
+        switches: Vec<SwitchToKeep>,
     ) -> Result<Switches, Error> {
-        let scope = self.connection.for_requests();
-        let name = self.connection.tier.keys.switches_name();
-        let call = || {
-            let most = Switches::MAX.to_string();
-            let each = switches.iter().flat_map(|kept| {
-                let new = if kept.is_new { "1" } else { "0" };
-                [
-                    kept.subject.to_field().into(),
-                    kept.switch.at.to_string().into(),
-                    new.into(),
-                    kept.switch.body().into(),
-                ]
-            });
-            Call {
-                keys: vec![name.clone()],
-                args: std::iter::once(most.into()).chain(each).collect(),
-            }
+        let connection = Arc::clone(&self.connection);
+        let kept = self
+            .runner
+            .run(async move { connection.keep_switches(&switches).await });
+        kept.await.unwrap_or(Err(Error::Down))
+    }
+}
+
+impl RedisConnection {
+    async fn keep_switches(&self, switches: &[SwitchToKeep]) -> Result<Switches, Error> {
+        let scope = self.for_requests();
+        let name = self.tier.keys.switches_name();
+        let call = || Call {
+            keys: vec![name.clone()],
+            args: words(switches),
         };
         let reply = scope.run_plain(None, Script::Switch, 0, call).await?;
         Ok(read(&reply.into_array()))
     }
+}
+
+/// As the script takes them.
+fn words(switches: &[SwitchToKeep]) -> Vec<Value> {
+    let mut words = vec![Switches::MAX.to_string().into()];
+    for kept in switches {
+        words.extend([
+            kept.subject.to_field().into(),
+            kept.switch.at.to_string().into(),
+            if kept.is_new { "1" } else { "0" }.into(),
+            kept.switch.body().into(),
+        ]);
+    }
+    words
 }
 
 /// What cannot be read is left aside, and stays for whoever wrote it.

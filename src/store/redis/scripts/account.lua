@@ -1,5 +1,5 @@
 -- The account: read once a script, and written at its end.
-local FIELDS = { 'b0', 'b1', 'b2', 'n0', 'n1', 'n2', 'l', 'k', 'f', 'vb', 'vn', 'sl', 'se', 'sb', 'tn' }
+local FIELDS = { 'b0', 'b1', 'b2', 'n0', 'n1', 'n2', 'l', 'k', 'f', 'vb', 'vn', 'sl', 'se', 'sb', 'tn', 'a0', 'a1', 'a2' }
 local counters, changes = nil, {}
 
 local function counter(field)
@@ -22,7 +22,7 @@ end
 -- Of what nothing is added to.
 local function note(field, value)
   if counters then
-    counters[field] = value
+    counters[field] = tonumber(value)
   end
   redis.call('HSET', control, field, value)
 end

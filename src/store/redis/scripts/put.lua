@@ -48,13 +48,13 @@ end
 
 -- Writes what stands beside the entry, and takes out what stood beside the one before.
 local function list(before, line, tags)
-  local member = expiry_member(key, line)
+  local member, hits = expiry_member(key, line), 1
   local gone, is_known = {}, {}
   if before then
-    local former = string.sub(before, 1, 1)
-    if expiry_member(key, before) ~= member or former ~= priority then
-      remove(expiry[former], { expiry_member(key, before) })
-      insert(expiry[priority], member, '')
+    local former, former_member = string.sub(before, 1, 1), expiry_member(key, before)
+    hits = unpack_worth(value_of(expiry[former], former_member) or lose()) + 1
+    if former_member ~= member or former ~= priority then
+      remove(expiry[former], { former_member })
     end
     for _, tag in ipairs(tags_of(before)) do
       is_known[tag] = true
@@ -62,9 +62,8 @@ local function list(before, line, tags)
     add('b' .. former, -size_of(before))
     add('n' .. former, -1)
     add('k', -upkeep(key, before))
-  else
-    insert(expiry[priority], member, '')
   end
+  insert(expiry[priority], member, pack_worth(priority, key, line, hits))
   for _, tag in ipairs(tags) do
     if not is_known[tag] then
       insert(tagged, tag .. '\0' .. key, '')

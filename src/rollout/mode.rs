@@ -61,7 +61,8 @@ impl Default for Rollout {
 /// Whether `key` is in the first `percent` of all keys. The same on every sidecar, whatever its version, and what is
 /// in stays in as the share grows.
 pub fn is_within(key: &str, percent: u8) -> bool {
-    let place = u64::from(scatter(crc32fast::hash(key.as_bytes()))) * 100 >> 32;
+    let hash = scatter(crc32fast::hash(key.as_bytes()));
+    let place = (u64::from(hash) * 100) >> 32;
     place < u64::from(percent)
 }
 

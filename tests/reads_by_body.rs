@@ -2,6 +2,7 @@
 
 mod graphql;
 mod passing;
+mod persisted;
 
 use serde_json::{Value, json};
 

@@ -66,7 +66,7 @@ fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 6] {
     ]
 }
 
-fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 13] {
+fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 14] {
     [
         (SERVERS, a.servers != b.servers),
         ("redis.database", a.database != b.database),
@@ -76,6 +76,7 @@ fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 13] {
             a.access.tls.is_some() != b.access.tls.is_some(),
         ),
         ("redis.namespace", a.namespace != b.namespace),
+        ("redis.connections", a.connections != b.connections),
         ("redis.timeout", a.timeout != b.timeout),
         ("redis.reconnect_max", a.reconnect_max != b.reconnect_max),
         (

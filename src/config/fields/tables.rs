@@ -305,6 +305,12 @@ pub(super) static REDIS: &[Field] = &[
         "What every key begins with; sidecars that share it share the cache.",
     ),
     field(
+        "connections",
+        Kind::Count(1, 1024),
+        "2",
+        "Most connections for requests, shared by all workers; as many as workers: one each. One more is for the rest.",
+    ),
+    field(
         "timeout",
         Kind::Wait,
         "50ms",

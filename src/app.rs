@@ -1,5 +1,8 @@
 //! A config made into running parts: worker threads, the admin interface; reload; drain.
 
+mod redis_threads;
+mod thread;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -11,6 +14,8 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::redis_threads::RedisThreads;
+use self::thread::spawn;
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
@@ -42,6 +47,7 @@ pub struct App {
     /// Ends the admin interface when it is dropped, for the same reason.
     stop_admin: DropGuard,
     workers: Vec<JoinHandle<()>>,
+    redis: RedisThreads,
     admin_thread: JoinHandle<()>,
 }
 
@@ -68,7 +74,7 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         metrics.start_time.set(unix_seconds());
         let clock = Clock::default();
-        let listen = config.listen.clone();
+        let (listen, redis) = (config.listen.clone(), config.redis.clone());
         let max_fills = config.upstream.max_fills;
         let store = Store::new(&config, clock.clone(), metrics.clone()).keeping_journal()?;
         let in_flight = store.in_flight().clone();
@@ -87,7 +93,8 @@ impl App {
         let (stop, admin_stop) = (CancellationToken::new(), CancellationToken::new());
         let stop_workers = stop.clone().drop_guard();
         let stop_admin = admin_stop.clone().drop_guard();
-        let (proxy_addr, workers) = parts.start_workers(&listen, &stop)?;
+        let redis = RedisThreads::start(&parts.store, redis.as_ref(), listen.workers)?;
+        let (proxy_addr, workers) = parts.start_workers(&listen, &redis, &stop)?;
         let (admin_addr, admin_thread) = parts.start_admin(listen.admin, admin_stop)?;
         Ok(App {
             descriptors,
@@ -101,6 +108,7 @@ impl App {
             stop_workers,
             stop_admin,
             workers,
+            redis,
             admin_thread,
         })
     }
@@ -151,6 +159,7 @@ impl App {
         for worker in self.workers {
             let _ = worker.join();
         }
+        self.redis.end();
         drop(self.stop_admin);
         let _ = self.admin_thread.join();
     }
@@ -161,6 +170,7 @@ impl Parts {
     fn start_workers(
         &self,
         listen: &Listen,
+        redis: &RedisThreads,
         stop: &CancellationToken,
     ) -> anyhow::Result<(SocketAddr, Vec<JoinHandle<()>>)> {
         let shared = Shared::new(listen.max_connections, stop.clone());
@@ -176,8 +186,9 @@ impl Parts {
             // Port 0 is settled by the first listener.
             address = listener.local_addr()?;
             let (parts, shared, attached) = (self.clone(), shared.clone(), attached.clone());
+            let attachment = redis.attachment(&self.store, index);
             workers.push(spawn(&format!("pannier-{index}"), move |runtime| {
-                let store = parts.store.attach();
+                let store = attachment.attach();
                 let settled = store.clone();
                 let worker = Arc::new(parts.worker(index, store.clone()));
                 let _ = attached.send(());
@@ -238,7 +249,7 @@ impl Parts {
         );
         let (attached, is_attached) = mpsc::channel();
         let thread = spawn("pannier-admin", move |runtime| {
-            let store = store.attach();
+            let store = store.attach_for_upkeep();
             let _ = attached.send(());
             let admin = Arc::new(Admin::new(metrics, store.clone(), live, draining));
             runtime.block_on(async {
@@ -283,24 +294,6 @@ fn serve(runtime: &Runtime, listener: TcpListener, worker: Arc<Worker>, shared: 
     if let Err(error) = runtime.block_on(server::serve(listener, worker, shared)) {
         tracing::error!(%error, "worker {index} ended");
     }
-}
-
-/// A thread with a single-threaded runtime of its own.
-fn spawn(
-    name: &str,
-    body: impl FnOnce(&Runtime) + Send + 'static,
-) -> anyhow::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make a runtime")?;
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    let handle = thread.spawn(move || {
-        let entered = runtime.enter();
-        body(&runtime);
-        drop(entered);
-    });
-    handle.context("cannot start a thread")
 }
 
 fn unix_seconds() -> f64 {

@@ -297,9 +297,19 @@ async fn a_head_that_is_under_way_holds_no_lease() {
 /// Promise I4: no request fails, whatever becomes of Redis.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_hangs_dies_and_returns_under_load() {
+    hangs_dies_and_returns("").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_hangs_dies_and_returns_under_load_over_connections_that_workers_share() {
+    hangs_dies_and_returns("[listen]\nworkers = 4\n").await;
+}
+
+async fn hangs_dies_and_returns(listen: &str) {
     let mut redis = RedisServer::start();
     let (app, version) = app().await;
-    let sidecar = Sidecar::start(&app.url(), &config_with(&redis, "50ms"));
+    let config = listen.to_owned() + &config_with(&redis, "50ms");
+    let sidecar = Sidecar::start(&app.url(), &config);
     connected(&sidecar).await;
     let stop = Arc::new(AtomicBool::new(false));
     let load: Vec<_> = (0..8)

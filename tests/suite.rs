@@ -10,6 +10,7 @@ mod caching;
 mod coalescing;
 mod compression;
 mod conformance;
+mod connections;
 mod corpus;
 mod crowds;
 mod examples;

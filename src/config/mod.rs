@@ -222,8 +222,20 @@ pub struct Budget {
     pub evict_percent: u64,
     /// The same of a store that would pass `evict_at`. Default 20.
     pub evict_percent_on_store: u64,
+    /// Who leaves first of one priority.
+    pub order: EvictionOrder,
     /// Longer bodies are kept compressed. Default 4 KB.
     pub compress_over: usize,
+}
+
+/// `[budget] order`: who leaves Redis first, of one priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EvictionOrder {
+    /// What has saved the fewest hits for each byte, those of long ago counting less.
+    #[default]
+    Value,
+    /// What expires first.
+    Expiry,
 }
 
 /// The tier in this process.

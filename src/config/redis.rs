@@ -18,6 +18,8 @@ pub struct Redis {
     pub database: u8,
     /// What every key begins with. Default `pannier`.
     pub namespace: String,
+    /// The most connections for requests, which workers share; one more is for the rest. Default 2.
+    pub connections: usize,
     /// Per command. Default 50 ms.
     pub timeout: Duration,
     /// Longest wait between two attempts to reconnect. Default 2 s.

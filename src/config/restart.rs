@@ -52,7 +52,7 @@ const SERVERS: &str = "redis.url, host, nodes or sentinels";
 /// What lets Pannier in.
 const LOGIN: &str = "redis.user, password or certificates";
 
-fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 5] {
+fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 6] {
     [
         ("budget.max", a.max != b.max),
         ("budget.evict_at", a.evict_at != b.evict_at),
@@ -62,10 +62,11 @@ fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 5] {
             "budget.evict_percent_on_store",
             a.evict_percent_on_store != b.evict_percent_on_store,
         ),
+        ("budget.order", a.order != b.order),
     ]
 }
 
-fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 13] {
+fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 14] {
     [
         (SERVERS, a.servers != b.servers),
         ("redis.database", a.database != b.database),
@@ -75,6 +76,7 @@ fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 13] {
             a.access.tls.is_some() != b.access.tls.is_some(),
         ),
         ("redis.namespace", a.namespace != b.namespace),
+        ("redis.connections", a.connections != b.connections),
         ("redis.timeout", a.timeout != b.timeout),
         ("redis.reconnect_max", a.reconnect_max != b.reconnect_max),
         (

@@ -79,6 +79,7 @@ fn defaults_are_as_documented() {
             check_every: Duration::from_secs(30),
             evict_percent: 15,
             evict_percent_on_store: 20,
+            order: EvictionOrder::Value,
             compress_over: 4_000,
         }
     );
@@ -536,12 +537,13 @@ fn what_needs_a_restart() {
         (
             "eviction",
             String::new(),
-            "[budget]\ncheck_every = \"9s\"\nevict_percent = 5\nevict_percent_on_store = 6\n"
+            "[budget]\ncheck_every = \"9s\"\nevict_percent = 5\nevict_percent_on_store = 6\norder = \"expiry\"\n"
                 .into(),
             vec![
                 "budget.check_every",
                 "budget.evict_percent",
                 "budget.evict_percent_on_store",
+                "budget.order",
             ],
         ),
     ];

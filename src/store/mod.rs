@@ -27,8 +27,8 @@ pub use self::ticket::Ticket;
 
 use self::later::{LaterPurge, LaterPurges};
 use self::redis::{
-    AttachedTier, GRACE, HeldLease, Lease, Masked, NotPurged, Outlives, Presence, Put, Session,
-    Tier,
+    AttachedTier, GRACE, HeldLease, Lease, Masked, NotPurged, Outlives, Presence, Purpose, Put,
+    Session, Tier,
 };
 use crate::auth::{Decision, Digest, Verdict};
 use crate::clock::Clock;
@@ -46,7 +46,7 @@ const MAX_TAGS: usize = 2 * tag_fields::MAX_TAGS;
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    /// The Redis tier with this runtime's connection; absent before [`Store::attach`] and without Redis.
+    /// The Redis tier with the connection that this runtime uses; absent before [`Store::attach`] and without Redis.
     redis: Option<Arc<AttachedTier>>,
 }
 
@@ -140,21 +140,36 @@ impl Store {
         }
     }
 
-    /// This store with a Redis connection of this runtime's own, which is made in the background. Call it
-    /// inside the runtime.
+    /// This store with a Redis connection of this runtime's own, which is made in the background; other runtimes may use
+    /// it, too ([`Store::attach_through`]). Call it inside the runtime.
     pub fn attach(&self) -> Store {
-        self.attach_as(Presence::Announced)
+        self.attach_as(Presence::Announced, Purpose::Requests)
+    }
+
+    /// As [`Store::attach`], for what is done beside requests.
+    pub fn attach_for_upkeep(&self) -> Store {
+        self.attach_as(Presence::Announced, Purpose::Upkeep)
     }
 
     /// As [`Store::attach`], for a process that only looks: it does not announce its stored layout, which
     /// would stop a fleet of another layout from using Redis.
     pub fn attach_silently(&self) -> Store {
-        self.attach_as(Presence::Silent)
+        self.attach_as(Presence::Silent, Purpose::Look)
     }
 
-    fn attach_as(&self, presence: Presence) -> Store {
+    /// This store with the Redis connection that `owner` has on another runtime, which must outlive this one's requests.
+    /// Call it inside the runtime.
+    pub fn attach_through(&self, owner: &Store) -> Store {
+        let redis = owner.redis.as_deref().and_then(AttachedTier::through);
+        self.with_redis(redis)
+    }
+
+    fn attach_as(&self, presence: Presence, purpose: Purpose) -> Store {
         let tier = self.shared.tier.clone();
-        let redis = tier.and_then(|tier| AttachedTier::new(tier, presence));
+        self.with_redis(tier.and_then(|tier| AttachedTier::new(tier, presence, purpose)))
+    }
+
+    fn with_redis(&self, redis: Option<AttachedTier>) -> Store {
         Store {
             shared: Arc::clone(&self.shared),
             redis: redis.map(Arc::new),
@@ -281,6 +296,7 @@ impl Store {
             Masked::Stale(entry) => return Ok(Some(entry)),
             Masked::Hidden => return Ok(None),
         };
+        tier.note_hit(key);
         if self.may_use_memory(coherence) {
             // What memory refuses is served all the same: it was in Redis when it was asked for.
             let _ = redis.put_within(session, || {

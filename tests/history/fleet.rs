@@ -155,7 +155,7 @@ impl Fleet {
         std::fs::write(&file, settings.to_toml()).expect("a writable folder");
         let file = file.display().to_string();
         let members = std::array::from_fn(|number| {
-            let running = spawn(&file, &app, &settings.redis[number]);
+            let running = spawn(&file, &app, &settings.redis[number], number);
             Mutex::new(Member {
                 reached: Reached::new(&running, number, 0),
                 running: Some(running),
@@ -238,7 +238,7 @@ impl Fleet {
 
     /// Another life; clients go to it at once.
     pub(crate) fn start_again(&self, number: usize) {
-        let running = spawn(&self.file, &self.app, &self.redis[number]);
+        let running = spawn(&self.file, &self.app, &self.redis[number], number);
         let mut member = self.members[number].lock();
         member.life += 1;
         member.reached = Reached::new(&running, number, member.life);
@@ -263,7 +263,13 @@ impl Reached {
     }
 }
 
-fn spawn(file: &str, app: &str, redis: &str) -> Running {
-    let variables = [("PANNIER_ADMIN_TOKEN", TOKEN), ("PANNIER_REDIS_URL", redis)];
+/// The workers of the first one have a connection each, those of the others share theirs.
+fn spawn(file: &str, app: &str, redis: &str, number: usize) -> Running {
+    let workers = if number == 0 { "2" } else { "4" };
+    let variables = [
+        ("PANNIER_ADMIN_TOKEN", TOKEN),
+        ("PANNIER_REDIS_URL", redis),
+        ("PANNIER_LISTEN_WORKERS", workers),
+    ];
     Running::start_with(&["run", "--config", file], app, &variables)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pannier::config::Coherence::Strict;
+use pannier::config::EvictionOrder;
 use pannier::entry::Priority;
 use pannier::http_cache::Reason;
 use pannier::routes::{Pattern, Purge};
@@ -314,10 +315,8 @@ async fn low_leaves_before_medium_before_high() {
         let untouched = |word: &'static str| held(&redis, keys(word, 80));
         let spared = spared.map(|word| (word, untouched(word)));
         // The place that is left is too small for this one.
-        let large = match stored {
-            true => "x".repeat(20_000),
-            false => "x".repeat(30_000),
-        };
+        let free = (MAX / 10 * 9).saturating_sub(a.redis_status().await.bytes);
+        let large = "x".repeat(free as usize + 4_000);
         let result = a.fill_as("new", &large, with_priority(newcomer)).await;
         let in_redis = redis.number(&["STRLEN", "{test}:v3:e:new"]) > 1000;
         assert_eq!(in_redis, stored, "{case}: {result:?}");
@@ -333,7 +332,7 @@ async fn low_leaves_before_medium_before_high() {
 async fn what_expires_first_leaves_first() {
     const MAX: u64 = 200_000;
     let redis = RedisServer::start();
-    let a = Sidecar::with_budget(&redis, MAX).await;
+    let a = Sidecar::evicting(&redis, MAX, EvictionOrder::Expiry).await;
     // The order of their names, of their times of storing and of their expiries are three.
     for i in 0..80_u64 {
         let variation = Variation {
@@ -362,6 +361,65 @@ async fn what_expires_first_leaves_first() {
     assert!(left.len() > 30 && left.len() < 75, "{}", left.len());
     let last: Vec<u64> = (80 - left.len() as u64..80).collect();
     assert_eq!(left, last);
+}
+
+/// Which of `a:0` to `a:59` are there.
+fn numbers_held(redis: &RedisServer) -> Vec<u64> {
+    let held = held(redis, (0..60).map(|i| format!("a:{i}")));
+    let number = |key: &String| key[2..].parse().expect("a number");
+    held.iter().map(number).collect()
+}
+
+/// How often `a:i` was stored or hit, as Redis was told.
+fn hits(redis: &RedisServer, i: u64) -> u64 {
+    let script = "local hits = 0
+        for _, page in ipairs(redis.call('KEYS', '{test}:v3:x1:*')) do
+            local fields = redis.call('HGETALL', page)
+            for i = 1, #fields, 2 do
+                if string.sub(fields[i], 7) == ARGV[1] then
+                    hits = hits + struct.unpack('>I2', fields[i + 1])
+                end
+            end
+        end
+        return hits";
+    redis.number(&["EVAL", script, "0", &format!("a:{i}")])
+}
+
+/// Hits are told together, by whichever sidecar had them, from memory or from Redis.
+#[tokio::test]
+async fn what_saves_few_hits_leaves_first() {
+    const MAX: u64 = 200_000;
+    let redis = RedisServer::start();
+    let a = Sidecar::evicting(&redis, MAX, EvictionOrder::Value).await;
+    let b = Sidecar::evicting(&redis, MAX, EvictionOrder::Value).await;
+    let body = "x".repeat(2000);
+    for i in 0..60_u64 {
+        // What is hit expires first: by the other order it would leave.
+        let variation = Variation {
+            lifetime: Some(Duration::from_secs(if i % 4 < 2 { 1000 } else { 9000 })),
+            ..Variation::default()
+        };
+        let key = format!("a:{i}");
+        a.fill_as(&key, &body, variation).await.expect("stored");
+    }
+    let is_hit = |i: &u64| i % 4 < 2;
+    eventually("the hits are told", SHORT, || async {
+        for i in (0..60).filter(is_hit) {
+            let key = format!("a:{i}");
+            match i % 4 {
+                0 => assert!(a.remembered(&key).is_some()),
+                _ => assert!(b.fetched(&key).await.is_some()),
+            }
+        }
+        (0..60).filter(is_hit).all(|i| hits(&redis, i) > 3)
+    })
+    .await;
+    a.fill("new", &"x".repeat(40_000)).await.expect("stored");
+    let left = numbers_held(&redis);
+    assert!(left.len() >= 30 && left.len() < 60, "{}", left.len());
+    for i in (0..60).filter(is_hit) {
+        assert!(left.contains(&i), "{i} was hit: {left:?}");
+    }
 }
 
 /// Promise I2: what has left Redis is told of no more, so no memory has it either.

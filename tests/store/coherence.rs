@@ -107,6 +107,34 @@ async fn the_runtimes_of_one_process_agree() {
     assert_eq!(late, Err(Reason::Fenced));
 }
 
+/// What Redis tells comes before the answers that it concerns, on whatever thread these are wanted (promise I2): what was
+/// read through the connection of another thread is never what a purge of everything made void before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_void_is_not_read_through_the_connection_of_another_thread() {
+    let redis = RedisServer::start();
+    let x = Sidecar::start(&redis).await;
+    let (y, _end) = x.through_another_thread();
+    let writer = Sidecar::start(&redis).await;
+    y.connected().await;
+    let everything = || Purge {
+        everything: true,
+        ..Purge::default()
+    };
+    let gets = || redis.info("cmdstat_get");
+    for round in 0..40 {
+        let body = round.to_string();
+        writer.fill("a", &body).await.expect("stored");
+        eventually("the generation is watched, not read", SHORT, || async {
+            let before = gets();
+            assert_eq!(y.fetched_strictly("a").await.as_ref(), Some(&body));
+            gets() != before
+        })
+        .await;
+        writer.store.purge(everything()).await;
+        assert_eq!(y.fetched_strictly("a").await, None, "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn an_expiry_does_not_fence_the_fill_that_renews_the_entry() {
     let redis = RedisServer::start();

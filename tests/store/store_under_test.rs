@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use pannier::clock::Clock;
+use pannier::clock::{self, Clock};
 use pannier::config::Coherence::{Strict, Tracked};
-use pannier::config::{self, Config, Env, Outage};
+use pannier::config::{self, Config, Env, EvictionOrder, Outage};
 use pannier::entry::{Entry, Priority, Variant};
 use pannier::http_cache::vary::Selector;
 use pannier::http_cache::{Reason, Stored};
@@ -60,6 +60,16 @@ impl Sidecar {
     /// Connected, with a budget of `max` bytes.
     pub(super) async fn with_budget(redis: &RedisServer, max: u64) -> Sidecar {
         let sidecar = Sidecar::with(&redis.url(), max, LONG_TIMEOUT, None);
+        sidecar.connected().await;
+        sidecar
+    }
+
+    /// Connected, with a budget of `max` bytes that makes room in this order.
+    pub(super) async fn evicting(redis: &RedisServer, max: u64, order: EvictionOrder) -> Sidecar {
+        let mut config = config(&redis.url(), max, LONG_TIMEOUT, None);
+        config.budget.order = order;
+        config.budget.check_every = Duration::from_millis(200);
+        let sidecar = Sidecar::of(&config);
         sidecar.connected().await;
         sidecar
     }
@@ -128,6 +138,34 @@ impl Sidecar {
             store: self.store.attach(),
             metrics: Arc::clone(&self.metrics),
         }
+    }
+
+    /// This sidecar's store as a runtime has it that uses the connection of another thread, which has much else to do.
+    /// That ends with what is returned beside it.
+    pub(super) fn through_another_thread(&self) -> (Sidecar, std::sync::mpsc::Sender<()>) {
+        let store = self.store.clone();
+        let (attached, owner) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                attached.send(store.attach()).expect("it is waited for");
+                while ended.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    let since = clock::monotonic();
+                    while clock::monotonic() - since < Duration::from_micros(500) {}
+                    tokio::task::yield_now().await;
+                }
+            });
+        });
+        let owner = owner.recv().expect("it attaches");
+        let sidecar = Sidecar {
+            store: self.store.attach_through(&owner),
+            metrics: Arc::clone(&self.metrics),
+        };
+        (sidecar, end)
     }
 
     /// Waits until Redis is in use.

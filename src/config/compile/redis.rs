@@ -25,6 +25,7 @@ pub(super) fn read_redis(input: &Input<'_>, problems: &mut Problems) -> Option<R
     let breaker_failures = reader.count("breaker_failures").unwrap_or_default();
     Some(Redis {
         namespace: read_namespace(&mut reader),
+        connections: reader.count("connections").unwrap_or(1) as usize,
         timeout: reader.duration("timeout"),
         reconnect_max: reader.duration("reconnect_max"),
         breaker_failures: u32::try_from(breaker_failures).unwrap_or(u32::MAX),

@@ -15,7 +15,8 @@ use super::{Input, tls};
 use crate::config::problem::{Problems, did_you_mean};
 use crate::config::read::Reader;
 use crate::config::{
-    Admin, Budget, Defaults, Jwt, JwtSource, Listen, Log, LogFormat, Memory, Underscores, Unmatched,
+    Admin, Budget, Defaults, EvictionOrder, Jwt, JwtSource, Listen, Log, LogFormat, Memory,
+    Underscores, Unmatched,
 };
 use crate::http_cache::CacheControlMode;
 use crate::http_cache::vary::CookieNames;
@@ -81,6 +82,10 @@ pub(super) fn read_budget(reader: &mut Reader<'_>) -> Budget {
         check_every: reader.duration("check_every"),
         evict_percent: reader.count("evict_percent").unwrap_or(1),
         evict_percent_on_store: reader.count("evict_percent_on_store").unwrap_or(1),
+        order: match reader.word("order").as_str() {
+            "expiry" => EvictionOrder::Expiry,
+            _ => EvictionOrder::Value,
+        },
         compress_over: reader.length("compress_over").unwrap_or_default(),
     }
 }

@@ -305,6 +305,12 @@ pub(super) static REDIS: &[Field] = &[
         "What every key begins with; sidecars that share it share the cache.",
     ),
     field(
+        "connections",
+        Kind::Count(1, 1024),
+        "2",
+        "Most connections for requests, shared by all workers; as many as workers: one each. One more is for the rest.",
+    ),
+    field(
         "timeout",
         Kind::Wait,
         "50ms",
@@ -402,6 +408,12 @@ pub(super) static BUDGET: &[Field] = &[
         Kind::Count(1, 90),
         "20",
         "Percentage of what is used that leaves for a store that would pass evict_at.",
+    ),
+    field(
+        "order",
+        Kind::OneOf(&["value", "expiry"]),
+        "value",
+        "What leaves first of one priority: what saves the fewest hits for each byte, or what expires first.",
     ),
     field(
         "compress_over",

@@ -145,6 +145,13 @@ impl ShardContents {
         self.hot.hit(position)
     }
 
+    /// The key of `slot` and its hits since they were last taken, if there were any.
+    pub(super) fn take_hits(&mut self, slot: u32) -> Option<(String, u16)> {
+        let hits = self.entries.take_hits(slot);
+        let key = self.get(slot)?.packed.text(Packed::KEY);
+        (hits > 0).then(|| (String::from_utf8_lossy(key).into_owned(), hits))
+    }
+
     /// The slot of `priority` that leaves next.
     pub(super) fn next_victim(&mut self, priority: Priority) -> Option<u32> {
         self.entries.next_victim(priority)

@@ -198,6 +198,27 @@ impl Memory {
         self.purge_exact(key, Effect::Remove);
     }
 
+    /// Keys with their hits since they were last taken; not many more than `most`, and of others the next time.
+    pub fn take_hits(&self, most: usize) -> Vec<(String, u16)> {
+        let mut taken = Vec::new();
+        let first = fastrand::usize(..self.shards.len().max(1));
+        for shard in self
+            .shards
+            .iter()
+            .cycle()
+            .skip(first)
+            .take(self.shards.len())
+        {
+            let mut from = Some(0);
+            while let Some(slot) = from.filter(|_| taken.len() < most) {
+                let (some, next) = shard.lock().take_hits(slot);
+                taken.extend(some);
+                from = next;
+            }
+        }
+        taken
+    }
+
     /// Empties the tier.
     pub fn clear(&self) {
         self.decisions.clear();

@@ -217,6 +217,15 @@ impl Shard {
         self.contents.take()
     }
 
+    /// The keys of some slots, from `slot` on, with their hits since they were last taken; and where the next step begins,
+    /// `None`: done.
+    pub(super) fn take_hits(&mut self, slot: u32) -> (Vec<(String, u16)>, Option<u32>) {
+        let end = self.contents.slots().min(slot.saturating_add(BATCH as u32));
+        let taken = (slot..end).filter_map(|slot| self.contents.take_hits(slot));
+        let taken = taken.collect();
+        (taken, (end < self.contents.slots()).then_some(end))
+    }
+
     /// Its part of the tier's usage.
     pub(super) fn usage(&self) -> MemoryUsage {
         MemoryUsage {

@@ -23,6 +23,8 @@ struct Node<T> {
     older: SlotLink,
     priority: Priority,
     hit: bool,
+    /// Hits that were not taken yet ([`Sieve::take_hits`]).
+    hits: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +73,14 @@ impl<T> Sieve<T> {
     pub(super) fn hit(&mut self, slot: u32) {
         if let Some(node) = self.slots.get_mut(slot) {
             node.hit = true;
+            node.hits = node.hits.saturating_add(1);
         }
+    }
+
+    /// The hits on `slot` since they were last taken.
+    pub(super) fn take_hits(&mut self, slot: u32) -> u16 {
+        let node = self.slots.get_mut(slot);
+        node.map_or(0, |node| std::mem::take(&mut node.hits))
     }
 
     /// Takes in `value` as the newest of its priority; `None` where all numbers are taken.
@@ -83,6 +92,7 @@ impl<T> Sieve<T> {
             older,
             priority,
             hit: false,
+            hits: 0,
         })?;
         match older.get().and_then(|older| self.slots.get_mut(older)) {
             Some(older) => older.newer = SlotLink::to(slot),

@@ -102,6 +102,36 @@ fn sized(bytes: usize, priority: Priority) -> Variant {
     variant
 }
 
+/// What is told to Redis of hits here (`store/redis/hits.rs`).
+#[test]
+fn hits_are_taken_once_and_by_key() {
+    let bench = Bench::new(64 * MIB);
+    for i in 0..2_000 {
+        bench.hold(&format!("k:{i}"), variant("body")).unwrap();
+    }
+    let hit = |key: &str, times| (0..times).for_each(|_| assert!(bench.holds(key)));
+    hit("k:7", 3);
+    hit("k:1999", 1);
+    assert!(bench.memory.peek("k:8", at(0)).is_some(), "no hit");
+    let taken = |most| {
+        let mut taken = bench.memory.take_hits(most);
+        taken.sort();
+        taken
+    };
+    let expected = [("k:1999".to_owned(), 1), ("k:7".to_owned(), 3)];
+    assert_eq!(taken(9_000), expected);
+    assert_eq!(taken(9_000), [], "they were taken");
+
+    hit("k:7", 70_000);
+    assert_eq!(taken(9_000), [("k:7".to_owned(), u16::MAX)]);
+    for i in 0..2_000 {
+        hit(&format!("k:{i}"), 1);
+    }
+    let first = taken(100).len();
+    assert!((100..2_000).contains(&first), "{first}: bounded by steps");
+    assert_eq!(first + taken(9_000).len(), 2_000, "the rest is not lost");
+}
+
 #[test]
 fn a_purge_in_batches_finds_what_moves_to_an_earlier_slot() {
     let mut shard = Shard::new(64 * MIB, InFlight::new(0, 0));

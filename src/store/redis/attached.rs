@@ -1,53 +1,74 @@
-//! The Redis tier as one runtime uses it: its connection, and the tasks that serve it.
+//! The Redis tier as one runtime uses it: a connection of its own, or another runtime's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use fred::interfaces::{ClientLike, KeysInterface};
+use fred::interfaces::ClientLike;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::connection::RedisConnection;
 use super::error::{Error, Unanswered};
-use super::journal_file::Outlives;
 use super::layouts::Presence;
 use super::lease::{self, HeldLease, Lease, Put};
 use super::lookups::Lookups;
+use super::purpose::Purpose;
+use super::requests::NotPurged;
+use super::runner::{Errands, Runner};
 use super::session::Session;
 use super::status::RedisStatus;
+use super::supervisor;
 use super::tier::Tier;
 use super::usage::Counters;
-use super::{beat, purge, supervisor};
 use crate::clock;
 use crate::entry::{Entry, codec};
 use crate::in_flight;
 use crate::routes::Purge;
 
-/// Why a purge is not known to have landed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum NotPurged {
-    /// There was no session, or it has ended: the next one may be there soon.
-    NotSent,
-    /// Redis refused it, or did not answer in time.
-    Refused,
-}
-
-/// The tier with this runtime's own connection.
+/// The tier with the connection that this runtime uses.
 pub(in crate::store) struct AttachedTier {
     pub(super) connection: Arc<RedisConnection>,
+    pub(super) runner: Runner,
     lookups: Lookups,
+    /// Of the connection, if it is this runtime's own.
+    own: Option<OwnTasks>,
+}
+
+/// The tasks that serve a connection where it is.
+struct OwnTasks {
+    errands: Errands,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl AttachedTier {
     /// Connects in the background; `None` if the settings allow no connection. Call it inside the
     /// runtime.
-    pub(in crate::store) fn new(tier: Arc<Tier>, presence: Presence) -> Option<AttachedTier> {
-        let connection = Arc::new(RedisConnection::new(tier, presence)?);
+    pub(in crate::store) fn new(
+        tier: Arc<Tier>,
+        presence: Presence,
+        purpose: Purpose,
+    ) -> Option<AttachedTier> {
+        let connection = Arc::new(RedisConnection::new(tier, presence, purpose)?);
         Some(AttachedTier {
-            lookups: Lookups::start(&connection),
-            supervisor: Mutex::new(Some(supervisor::start(&connection))),
+            lookups: Lookups::start(&connection, &Runner::Here),
+            runner: Runner::Here,
+            own: Some(OwnTasks {
+                errands: Errands::start(),
+                supervisor: Mutex::new(Some(supervisor::start(&connection))),
+            }),
+            connection,
+        })
+    }
+
+    /// As this runtime uses a connection that is another runtime's own; `None` if `owner` has none either. Call it inside
+    /// the runtime.
+    pub(in crate::store) fn through(owner: &AttachedTier) -> Option<AttachedTier> {
+        let (connection, own) = (Arc::clone(&owner.connection), owner.own.as_ref()?);
+        let runner = own.errands.runner();
+        Some(AttachedTier {
+            lookups: Lookups::start(&connection, &runner),
+            runner,
+            own: None,
             connection,
         })
     }
@@ -100,7 +121,7 @@ impl AttachedTier {
             // A beat sees to it that what is void is so for all.
             connection.tier.sessions.wake(&connection.session);
         }
-        if !self.stands(session) {
+        if !connection.stands(session) {
             return Err(unanswered(&found));
         }
         let decoded = match found {
@@ -129,38 +150,31 @@ impl AttachedTier {
         self.connection.tier.in_flight.room() == 0 && in_flight::is_counted(entry.bytes_apart())
     }
 
+    async fn remove_undecodable(&self, key: &str, error: codec::DecodeError) {
+        self.connection.tier.note_undecodable(key, error);
+        let (connection, key) = (Arc::clone(&self.connection), Box::<str>::from(key));
+        self.runner
+            .run(async move { connection.remove(&key).await })
+            .await;
+    }
+
     /// Has Redis tell this connection when what is known under `name` is purged, by others.
     pub(in crate::store) async fn watch_identity(&self, name: &str) -> Result<(), Error> {
-        let names = self.connection.tier.keys.identity_names(name);
-        let scope = self.connection.for_requests();
-        let command = scope.client().mget::<Vec<Option<Bytes>>, _>(names);
-        scope.send(None, command).await.map(|_| ())
+        let connection = Arc::clone(&self.connection);
+        let names = connection.tier.keys.identity_names(name);
+        let watched = self
+            .runner
+            .run(async move { connection.watch(names).await });
+        watched.await.unwrap_or(Err(Error::Down))
     }
 
-    /// Whether `session` has not ended; an open breaker does not end it.
-    fn stands(&self, session: Session) -> bool {
-        self.connection.current_session() == Some(session)
-    }
-
-    async fn remove_undecodable(&self, key: &str, error: codec::DecodeError) {
-        let tier = &self.connection.tier;
-        tier.note_undecodable(key, error);
-        let scope = self.connection.for_requests();
-        // Whether it works or not, the lookup is a miss.
-        let _ = purge::remove_keys(&scope, tier.keys.shard_number(key), vec![key.into()]).await;
-    }
-
-    /// Asks for the lease of `key` for a fill of at most `deadline`. Neither the lease nor the entry that
-    /// came with it is used if the session has ended meanwhile.
+    /// Asks for the lease of `key` for a fill of at most `deadline`.
     pub(in crate::store) async fn lease(&self, key: &str, deadline: Duration) -> Lease {
-        let Some(session) = self.session() else {
-            return Lease::Unknown(None);
-        };
-        let lease = lease::take(&self.connection.for_requests(), key, deadline).await;
-        match self.stands(session) {
-            true => lease,
-            false => lease.distrust(),
-        }
+        let (connection, key) = (Arc::clone(&self.connection), Box::<str>::from(key));
+        let lease = self
+            .runner
+            .run(async move { connection.lease(&key, deadline).await });
+        lease.await.unwrap_or(Lease::Unknown(None))
     }
 
     /// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was
@@ -173,30 +187,38 @@ impl AttachedTier {
         ttl: Duration,
         may_list: bool,
     ) -> Result<Put, Error> {
-        let scope = self.connection.for_requests();
-        lease::put(&scope, key, lease, entry, ttl, may_list).await
+        let connection = Arc::clone(&self.connection);
+        let store = lease::Store::new(key, lease, entry, ttl, may_list);
+        let put = self.runner.run(async move { connection.put(&store).await });
+        put.await.unwrap_or(Err(Error::Down))
     }
 
     /// Gives a lease back, so that another fill need not wait for its end.
     pub(in crate::store) async fn release(&self, key: &str, lease: Lease) {
-        lease::release(&self.connection.for_requests(), key, lease).await;
+        if let Some(token) = lease.into_token() {
+            self.release_token(key, token).await;
+        }
     }
 
     /// Gives a lease of ours back, so that another fill need not wait for its end.
     pub(in crate::store) async fn release_held(&self, key: &str, lease: &HeldLease) {
-        lease::release_held(&self.connection.for_requests(), key, lease).await;
+        self.release_token(key, lease.token().into()).await;
     }
 
-    /// Carries out `purge`; returns how many entries it removed or made stale. A purge whose session has
-    /// ended meanwhile fails: it has to be sent again in the next one.
-    pub(in crate::store) async fn purge(&self, purge: &Purge) -> Result<usize, NotPurged> {
-        let session = self.session().ok_or(NotPurged::NotSent)?;
-        let removed = purge::purge(&self.connection.for_requests(), purge).await;
-        match removed {
-            Ok(removed) if self.stands(session) => Ok(removed),
-            Ok(_) | Err(Error::Down | Error::Connection(_)) => Err(NotPurged::NotSent),
-            Err(_) => Err(NotPurged::Refused),
-        }
+    async fn release_token(&self, key: &str, token: Box<str>) {
+        let (connection, key) = (Arc::clone(&self.connection), Box::<str>::from(key));
+        self.runner
+            .run(async move { connection.release(&key, &token).await })
+            .await;
+    }
+
+    /// Carries out `purge`; returns how many entries it removed or made stale.
+    pub(in crate::store) async fn purge(&self, purge: &Arc<Purge>) -> Result<usize, NotPurged> {
+        let (connection, purge) = (Arc::clone(&self.connection), Arc::clone(purge));
+        let purged = self
+            .runner
+            .run(async move { connection.purge(&purge).await });
+        purged.await.unwrap_or(Err(NotPurged::NotSent))
     }
 
     /// What is known of Redis, and what its counters say by priority.
@@ -204,12 +226,12 @@ impl AttachedTier {
         let tier = &self.connection.tier;
         let counters = match self.session() {
             Some(_) => {
-                let scope = self.connection.for_requests();
-                beat::read_counters(&scope, self.connection.presence).await
+                let connection = Arc::clone(&self.connection);
+                let counters = self.runner.run(async move { connection.counters().await });
+                counters.await.and_then(Result::ok).unwrap_or_default()
             }
-            None => Ok(Counters::default()),
+            None => Counters::default(),
         };
-        let counters = counters.unwrap_or_default();
         let bytes = counters.total_bytes();
         let status = RedisStatus {
             server_limit: counters.server_limit,
@@ -222,18 +244,17 @@ impl AttachedTier {
         (status, counters)
     }
 
-    /// Sends what is pending, then ends the connection and its tasks.
+    /// Sends what is pending, then ends the connection and its tasks. Nothing for a runtime that uses another's.
     pub(in crate::store) async fn close(&self) {
-        let connection = &self.connection;
-        if let Some(session) = self.session() {
-            let stands = || self.stands(session);
-            let _ = purge::resend_failed(&connection.for_requests(), stands).await;
-        }
-        connection.tier.record(Outlives::Machine).await;
+        let (connection, Some(own)) = (&self.connection, &self.own) else {
+            return;
+        };
+        connection.flush().await;
         connection.end_session();
         let clients = connection.clients();
         let _ = tokio::time::timeout(connection.tier.timeout(), clients.plain.quit()).await;
-        if let Some(supervisor) = self.supervisor.lock().take() {
+        own.errands.stop();
+        if let Some(supervisor) = own.supervisor.lock().take() {
             supervisor.abort();
         }
     }

@@ -73,7 +73,7 @@ pub(super) async fn beat(scope: &CommandScope<'_>, presence: Presence) -> Result
             });
         }
     }
-    tier.budget.warn_if_nearly_full(counters.total_bytes());
+    tier.budget.note_used(&counters);
     if let Some(layout) = in_use.first() {
         return Err(tier.note_other_layout(layout.parse().unwrap_or_default()));
     }

@@ -19,6 +19,8 @@ pub(super) enum Chore {
     Check(usize),
     /// Entries are to leave.
     Evict(RoomRequest),
+    /// Which entries were hit is to be told.
+    TellHits(HitReport),
 }
 
 /// What is to be made room for in a shard, and how far that has come.
@@ -33,6 +35,13 @@ pub(super) struct RoomRequest {
     pub(super) percent: u64,
     /// Bytes at which it ends, as the first step has found it.
     pub(super) goal: Option<String>,
+}
+
+/// Keys of one shard with their hits, to be told.
+#[derive(Debug)]
+pub(super) struct HitReport {
+    pub(super) shard: usize,
+    pub(super) hits: Vec<(String, u32)>,
 }
 
 /// How far one shard has been swept.
@@ -70,6 +79,7 @@ impl Chore {
             Chore::Sweep(sweep) => sweep.shard,
             Chore::Tidy(shard) | Chore::Check(shard) => *shard,
             Chore::Evict(room) => room.shard,
+            Chore::TellHits(report) => report.shard,
         }
     }
 }

@@ -229,6 +229,7 @@ mod tests {
             access: RedisAccess::default(),
             database: 0,
             namespace: "pannier".to_owned(),
+            connections: 2,
             timeout: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(2),
             breaker_failures: 5,

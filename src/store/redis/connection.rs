@@ -1,4 +1,4 @@
-//! One runtime's connection.
+//! One connection, on the runtime that has it.
 
 use std::sync::Arc;
 
@@ -7,11 +7,12 @@ use arc_swap::ArcSwap;
 use super::clients::Clients;
 use super::deadlines::Deadlines;
 use super::layouts::Presence;
+use super::purpose::{self, Purpose};
 use super::scope::{CommandScope, Limits};
 use super::session::{Session, SessionSlot};
 use super::tier::Tier;
 
-/// A runtime's connection: fred's client, and the session it has with Redis.
+/// A connection: fred's client, and the session it has with Redis.
 pub(super) struct RedisConnection {
     pub(super) tier: Arc<Tier>,
     /// Replaced by the supervisor when a connection is given up.
@@ -19,11 +20,16 @@ pub(super) struct RedisConnection {
     deadlines: Deadlines,
     pub(super) session: Arc<SessionSlot>,
     pub(super) presence: Presence,
+    purpose: Purpose,
 }
 
 impl RedisConnection {
     /// Not connected yet; `None` if the settings allow no connection.
-    pub(super) fn new(tier: Arc<Tier>, presence: Presence) -> Option<RedisConnection> {
+    pub(super) fn new(
+        tier: Arc<Tier>,
+        presence: Presence,
+        purpose: Purpose,
+    ) -> Option<RedisConnection> {
         let clients = tier.make_clients()?;
         Some(RedisConnection {
             clients: ArcSwap::from_pointee(clients),
@@ -31,6 +37,7 @@ impl RedisConnection {
             session: tier.sessions.add_slot(),
             tier,
             presence,
+            purpose,
         })
     }
 
@@ -44,8 +51,18 @@ impl RedisConnection {
         self.tier.sessions.current(&self.session)
     }
 
+    /// Whether `session` has not ended; an open breaker does not end it.
+    pub(super) fn stands(&self, session: Session) -> bool {
+        self.current_session() == Some(session)
+    }
+
     pub(super) fn end_session(&self) {
         self.tier.sessions.end(&self.session);
+    }
+
+    /// How Redis's operator sees it.
+    pub(super) fn name(&self) -> String {
+        purpose::client_name(self.purpose)
     }
 
     pub(super) fn clients(&self) -> Arc<Clients> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 
 use super::attached::AttachedTier;
@@ -74,23 +73,27 @@ impl AttachedTier {
 
     /// Sends a command about the record; what comes of it is nobody's trouble, since the record is a second hand.
     async fn send_later(&self, command: &'static str, mut args: Vec<Value>) -> Option<Value> {
-        let scope = self.connection.for_requests();
         let name = self.connection.tier.keys.later_name();
         args.insert(0, name.as_str().into());
-        let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
-        let sent = scope.client().custom(command, args);
-        match scope.send_uncounted(Box::pin(sent)).await {
+        match self.send(command, args).await {
             Ok(reply) => Some(reply),
             Err(error) => {
                 tracing::debug!(%error, "the record of later purges");
                 if matches!(error, Error::WrongType(_)) {
-                    let unlink = CustomCommand::new_static("UNLINK", ClusterHash::FirstKey, false);
-                    let sent = scope.client().custom(unlink, vec![name.as_str()]);
-                    let _: Result<Value, Error> = scope.send_uncounted(Box::pin(sent)).await;
+                    let _: Result<Value, Error> = self.send("UNLINK", vec![name.into()]).await;
                 }
                 None
             }
         }
+    }
+
+    async fn send(&self, command: &'static str, words: Vec<Value>) -> Result<Value, Error> {
+        let connection = Arc::clone(&self.connection);
+        let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
+        let sent = self
+            .runner
+            .run(async move { connection.send(command, words).await });
+        sent.await.unwrap_or(Err(Error::Down))
     }
 }
 

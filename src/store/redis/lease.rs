@@ -40,14 +40,20 @@ pub(in crate::store) enum Lease {
 /// A lease of ours.
 #[derive(Debug)]
 pub(in crate::store) struct HeldLease {
+    claim: Claim,
+    /// The entry that was stored when the lease was taken: the new variant joins its variants. Anything
+    /// read earlier may have been purged since.
+    base: Option<Entry>,
+}
+
+/// What a store needs of the lease.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
     token: Box<str>,
     /// The one in which it was taken: in another it is void.
     generation: Generation,
     /// The number of the shard's last purge.
     purges: u64,
-    /// The entry that was stored when the lease was taken: the new variant joins its variants. Anything
-    /// read earlier may have been purged since.
-    base: Option<Entry>,
 }
 
 /// The answer to a store.
@@ -69,8 +75,17 @@ impl Lease {
     /// anything stored under it, nor what came with it used.
     pub(super) fn distrust(self) -> Lease {
         match self {
-            Lease::Held(held) => Lease::Unknown(Some(held.token)),
+            Lease::Held(held) => Lease::Unknown(Some(held.claim.token)),
             other => other,
+        }
+    }
+
+    /// What gives it back, if it is ours or may be.
+    pub(super) fn into_token(self) -> Option<Box<str>> {
+        match self {
+            Lease::Held(held) => Some(held.claim.token),
+            Lease::Unknown(token) => token,
+            Lease::Taken(_) | Lease::Full => None,
         }
     }
 }
@@ -79,6 +94,11 @@ impl HeldLease {
     /// The entry that was stored when the lease was taken.
     pub(in crate::store) fn base(&self) -> Option<&Entry> {
         self.base.as_ref()
+    }
+
+    /// What gives it back.
+    pub(super) fn token(&self) -> &str {
+        &self.claim.token
     }
 }
 
@@ -114,9 +134,11 @@ fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Reply) -> Le
     match parse_number(&next()) {
         0 => Lease::Taken(next().into_string().unwrap_or_default().into()),
         1 => Lease::Held(HeldLease {
-            token,
-            generation: reply.generation,
-            purges: parse_number(&next()),
+            claim: Claim {
+                token,
+                generation: reply.generation,
+                purges: parse_number(&next()),
+            },
             base: next().into_bytes().and_then(|bytes| {
                 let bytes = tier.in_flight.count(bytes);
                 let mut entry = codec::decode(&bytes)
@@ -131,9 +153,9 @@ fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Reply) -> Le
 }
 
 /// A store, as it is sent, perhaps more than once.
-struct Store<'s> {
-    key: &'s str,
-    lease: &'s HeldLease,
+pub(super) struct Store {
+    key: Box<str>,
+    claim: Claim,
     /// With the generation of the lease in front.
     bytes: Bytes,
     tags: Vec<Box<str>>,
@@ -158,27 +180,10 @@ enum PutReply {
     NeedsRoom(u64),
 }
 
-/// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was purged
+/// Stores if the lease still stands and nothing the entry is tagged with was purged
 /// since (promise I3). Others leave for it as far as their priority is no higher; where there is no room even so, a stub
-/// is stored instead if `may_list`. The lease is gone afterwards, unless the answer is an error.
-pub(super) async fn put(
-    scope: &CommandScope<'_>,
-    key: &str,
-    lease: &HeldLease,
-    entry: &Entry,
-    ttl: Duration,
-    may_list: bool,
-) -> Result<Put, Error> {
-    let bytes = [&lease.generation.text(), codec::encode(entry).as_slice()].concat();
-    let store = Store {
-        key,
-        lease,
-        bytes: Bytes::from(bytes),
-        tags: entry.tags(),
-        priority: entry.priority(),
-        ttl,
-        may_list,
-    };
+/// is stored instead if one is wanted. The lease is gone afterwards, unless the answer is an error.
+pub(super) async fn put(scope: &CommandScope<'_>, store: &Store) -> Result<Put, Error> {
     let need = match store.send(scope, IfFull::MakeRoom).await {
         Ok(PutReply::Done(put)) => return Ok(put),
         Ok(PutReply::NeedsRoom(need)) => need,
@@ -190,22 +195,43 @@ pub(super) async fn put(
     match store.send(scope, IfFull::GiveUp).await {
         Ok(PutReply::Done(put)) => Ok(put),
         Ok(PutReply::NeedsRoom(_)) | Err(Error::Full(_)) => {
-            release_held(scope, key, lease).await;
+            release_token(scope, &store.key, &store.claim.token).await;
             Ok(Put::Full)
         }
         Err(error) => Err(error),
     }
 }
 
-impl Store<'_> {
+impl Store {
+    /// Of `entry`, useful for `ttl`.
+    pub(super) fn new(
+        key: &str,
+        lease: &HeldLease,
+        entry: &Entry,
+        ttl: Duration,
+        may_list: bool,
+    ) -> Store {
+        let generation = lease.claim.generation.text();
+        let bytes = [&generation, codec::encode(entry).as_slice()].concat();
+        Store {
+            key: key.into(),
+            claim: lease.claim.clone(),
+            bytes: Bytes::from(bytes),
+            tags: entry.tags(),
+            priority: entry.priority(),
+            ttl,
+            may_list,
+        }
+    }
+
     /// What it takes with its name, if the value has so many bytes.
     fn size(&self, tier: &Tier, value: usize) -> u64 {
-        keys::cost(tier.keys.prefix_of(self.key), self.key, value)
+        keys::cost(tier.keys.prefix_of(&self.key), &self.key, value)
     }
 
     /// Has others leave until `need` more bytes fit, or nobody is left who may go; what else is to leave then does so later.
     async fn make_room(&self, scope: &CommandScope<'_>, need: u64) -> Result<(), Error> {
-        let shard = scope.tier.keys.shard_number(self.key);
+        let shard = scope.tier.keys.shard_number(&self.key);
         let mut room = RoomRequest::for_store(scope.tier, shard, self.priority, need);
         let until = clock::monotonic() + MARGIN / 2;
         while clock::monotonic() < until {
@@ -229,9 +255,9 @@ impl Store<'_> {
         let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
         let call = || {
             let mut args = vec![
-                self.key.into(),
-                (&*self.lease.token).into(),
-                decimal(self.lease.purges),
+                (&*self.key).into(),
+                (&*self.claim.token).into(),
+                decimal(self.claim.purges),
                 decimal(ttl.clamp(1, MAX_TTL_MS)),
                 decimal(size),
                 decimal(self.priority as u64),
@@ -244,11 +270,11 @@ impl Store<'_> {
             args.push(decimal(stub));
             args.push(Value::Bytes(self.bytes.clone()));
             args.extend(self.tags.iter().map(|tag| Value::from(&**tag)));
-            let keys = vec![names.entry_name(self.key), names.lease_name(self.key)];
+            let keys = vec![names.entry_name(&self.key), names.lease_name(&self.key)];
             Call { keys, args }
         };
         let latency = &tier.latency.put;
-        let shard = names.shard_number(self.key);
+        let shard = names.shard_number(&self.key);
         let reply = scope.run_script(Some(latency), Script::Put, shard, call);
         Ok(read_put_reply(reply.await?.value))
     }
@@ -267,22 +293,9 @@ fn read_put_reply(reply: Value) -> PutReply {
     })
 }
 
-/// Gives a lease back, so that another fill need not wait for its end.
-pub(super) async fn release(scope: &CommandScope<'_>, key: &str, lease: Lease) {
-    match lease {
-        Lease::Held(held) => release_held(scope, key, &held).await,
-        // Sent after the request for it on the same connection, so carried out after it.
-        Lease::Unknown(Some(token)) => release_token(scope, key, &token).await,
-        Lease::Unknown(None) | Lease::Taken(_) | Lease::Full => {}
-    }
-}
-
-/// Gives a lease of ours back, so that another fill need not wait for its end.
-pub(super) async fn release_held(scope: &CommandScope<'_>, key: &str, lease: &HeldLease) {
-    release_token(scope, key, &lease.token).await;
-}
-
-async fn release_token(scope: &CommandScope<'_>, key: &str, token: &str) {
+/// Gives a lease back, so that another fill need not wait for its end. Sent after the request for it on the same
+/// connection, so carried out after it.
+pub(super) async fn release_token(scope: &CommandScope<'_>, key: &str, token: &str) {
     let names = &scope.tier.keys;
     let call = || Call {
         keys: vec![names.lease_name(key)],

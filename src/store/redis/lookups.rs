@@ -15,8 +15,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::RedisConnection;
+use super::deadlines::Deadlines;
 use super::error::Error;
 use super::lineage::{Comparison, GENERATION_BYTES, Generation};
+use super::runner::Runner;
 use super::scope::CommandScope;
 use super::scripts::{Call, Script};
 use super::tier::Tier;
@@ -48,12 +50,20 @@ struct Lookup {
 }
 
 impl Lookups {
-    /// Starts the task that sends lookups over `connection`; it ends with the value returned
+    /// Starts the task that sends this runtime's lookups over `connection`, by `runner`; it ends with the value returned
     /// or with the connection.
-    pub(super) fn start(connection: &Arc<RedisConnection>) -> Lookups {
+    pub(super) fn start(connection: &Arc<RedisConnection>, runner: &Runner) -> Lookups {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let in_flight = connection.tier.in_flight.clone();
-        tokio::spawn(send_all(receiver, Arc::downgrade(connection), in_flight));
+        let sending = Sending {
+            connection: Arc::downgrade(connection),
+            runner: Arc::new(runner.clone()),
+            deadlines: Arc::default(),
+        };
+        tokio::spawn(send_all(
+            receiver,
+            sending,
+            connection.tier.in_flight.clone(),
+        ));
         Lookups(sender)
     }
 
@@ -67,9 +77,17 @@ impl Lookups {
     }
 }
 
+/// How this runtime has lookups sent.
+struct Sending {
+    connection: Weak<RedisConnection>,
+    runner: Arc<Runner>,
+    /// Of what is done elsewhere: nobody waits for long even if that runtime does not come to it (promise I4).
+    deadlines: Arc<Deadlines>,
+}
+
 async fn send_all(
     mut lookups: mpsc::UnboundedReceiver<Lookup>,
-    connection: Weak<RedisConnection>,
+    sending: Sending,
     in_flight: InFlight,
 ) {
     let mut under_way = FuturesUnordered::<BoxFuture<'static, Option<usize>>>::new();
@@ -86,12 +104,14 @@ async fn send_all(
             biased;
             Some(largest) = under_way.next() => usual_size = usual_size_after(usual_size, largest),
             count = lookups.recv_many(&mut waiting, most), if may_ask => {
-                let Some(connection) = connection.upgrade().filter(|_| count > 0) else { return };
+                let Some(connection) = sending.connection.upgrade().filter(|_| count > 0) else { return };
                 waiting.sort_by_key(|lookup| lookup.shard);
                 while let Some(last) = waiting.last() {
                     let first = waiting.partition_point(|lookup| lookup.shard < last.shard);
                     let of_shard = waiting.split_off(first);
-                    under_way.push(Box::pin(send_together(Arc::clone(&connection), of_shard)));
+                    let (runner, deadlines) = (Arc::clone(&sending.runner), Arc::clone(&sending.deadlines));
+                    let sent = send_together(Arc::clone(&connection), runner, deadlines, of_shard);
+                    under_way.push(Box::pin(sent));
                 }
             }
         }
@@ -125,6 +145,8 @@ fn usual_size_after(usual_size: usize, largest: Option<usize>) -> usize {
 /// Looks up, by one command, what is in one shard; returns the size of the largest entry, if there was any.
 async fn send_together(
     connection: Arc<RedisConnection>,
+    runner: Arc<Runner>,
+    deadlines: Arc<Deadlines>,
     mut lookups: Vec<Lookup>,
 ) -> Option<usize> {
     // Requests that were dropped meanwhile want nothing.
@@ -134,12 +156,36 @@ async fn send_together(
     };
     let shard = first.shard;
     let take_name = |lookup: &mut Lookup| std::mem::take(&mut lookup.name);
-    let mut names = lookups.iter_mut().map(take_name);
-    let found = match names.len() {
-        1 => find_one(&connection, shard, names.next().unwrap_or_default()).await,
-        _ => find_several(&connection, shard, names.collect()).await,
+    let names = lookups.iter_mut().map(take_name).collect();
+    let timeout = connection.tier.timeout();
+    let found = match *runner {
+        Runner::Here => find(connection, shard, names).await,
+        Runner::Elsewhere(_) => {
+            let found = runner.run(find(connection, shard, names));
+            let found = deadlines.within(timeout, found).await;
+            found.map_or(Err(Error::Timeout), |found| {
+                found.unwrap_or(Err(Error::Down))
+            })
+        }
     };
     reply_to(lookups, found)
+}
+
+/// What is under `names`, all of one shard, if the session in which it was asked for still stands when it is there.
+async fn find(
+    connection: Arc<RedisConnection>,
+    shard: usize,
+    mut names: Vec<String>,
+) -> Result<Vec<Option<Bytes>>, Error> {
+    let session = connection.usable_session().ok_or(Error::Down)?;
+    let found = match names.len() {
+        1 => find_one(&connection, shard, names.pop().unwrap_or_default()).await,
+        _ => find_several(&connection, shard, names).await,
+    };
+    match connection.stands(session) {
+        true => found,
+        false => found.and(Err(Error::Down)),
+    }
 }
 
 /// While Redis is to tell this connection of another generation, an entry is valid if it is of the one that is

@@ -1,10 +1,10 @@
 //! The Redis tier: shared by a fleet of sidecars, and optional at every instant (promise I4).
 //!
 //! `Tier` is what all threads of the process share, `AttachedTier` what one runtime has of it: a
-//! connection, and the task that keeps it in session, the `supervisor`. Requests use a connection only
-//! within a session (`session`).
+//! connection of its own, with the task that keeps it in session, the `supervisor`; or the connection of another runtime,
+//! which does its errands (`runner`). Requests use a connection only within a session (`session`).
 //!
-//! Files use each other downwards only: `attached` and `supervisor` use the commands (`lookups`,
+//! Files use each other downwards only: `attached` and `supervisor` use the commands (`lookups`, `requests`,
 //! `lease`, `purge`, `room`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
 //! `connection`, which knows the `tier`; the rest stands alone, but for the `recorder`, which keeps a `record` of the
 //! `journal` and the `lineage` in the `journal_file`.
@@ -19,6 +19,8 @@ mod deadlines;
 mod diagnosis;
 mod error;
 mod health;
+mod hit_counts;
+mod hits;
 mod journal;
 mod journal_file;
 mod keys;
@@ -28,11 +30,14 @@ mod lease;
 mod lineage;
 mod lookups;
 mod purge;
+mod purpose;
 mod record;
 mod recorder;
 mod recovery;
+mod requests;
 mod rights;
 mod room;
+mod runner;
 mod scope;
 mod scripts;
 mod session;
@@ -47,7 +52,7 @@ mod unlisted;
 mod unreleased;
 mod usage;
 
-pub(super) use self::attached::{AttachedTier, NotPurged};
+pub(super) use self::attached::AttachedTier;
 pub use self::diagnosis::Diagnosis;
 pub use self::error::Unanswered;
 pub(super) use self::journal::Masked;
@@ -56,6 +61,8 @@ pub(super) use self::journal_file::Outlives;
 pub(super) use self::later::GRACE;
 pub(super) use self::layouts::Presence;
 pub(super) use self::lease::{HeldLease, Lease, Put};
+pub(super) use self::purpose::Purpose;
+pub(super) use self::requests::NotPurged;
 pub(super) use self::session::Session;
 pub use self::status::RedisStatus;
 pub(super) use self::tier::Tier;

@@ -1,7 +1,8 @@
 //! From a connection to a session: what must be known and done before Redis is trusted (again).
 
 use fred::interfaces::{ClientLike, TrackingInterface};
-use fred::types::InfoKind;
+use fred::types::config::Options;
+use fred::types::{ClusterHash, CustomCommand, InfoKind, Value};
 
 use super::beat::{Findings, VoidShard};
 use super::connection::RedisConnection;
@@ -20,6 +21,7 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
     let scope = connection.for_maintenance();
     tier.scripts.load(scope.client()).await;
     rights::check(&scope).await?;
+    set_names(connection).await;
     start_tracking(connection, &scope).await?;
     let mut endings = tier.sessions.endings(&connection.session);
     let Findings { is_new, void } = beat::beat(&scope, connection.presence).await?;
@@ -64,6 +66,22 @@ async fn start_tracking(
     let client = scope.plain_client();
     let command = client.start_tracking(no_prefixes, false, false, false, true);
     scope.send(None, command).await
+}
+
+/// Names the connection, at each node that it has been made to. By `HELLO`, which needs no right; nothing depends on it.
+async fn set_names(connection: &RedisConnection) {
+    let (clients, name) = (connection.clients(), connection.name());
+    for node in clients.plain.active_connections() {
+        let client = clients.plain.with_options(&Options {
+            cluster_node: Some(node).filter(|_| clients.plain.is_clustered()),
+            ..clients.for_maintenance.options().clone()
+        });
+        let hello = CustomCommand::new_static("HELLO", ClusterHash::Random, false);
+        let words = vec!["3", "SETNAME", name.as_str()];
+        if let Err(error) = client.custom::<Value, _>(hello, words).await {
+            tracing::debug!(%error, "the connection to Redis has no name");
+        }
+    }
 }
 
 /// Where bookkeeping is evicted all that is stored becomes void; `INFO` is allowed where `CONFIG` is not.

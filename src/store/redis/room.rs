@@ -9,6 +9,7 @@ use super::error::Error;
 use super::scope::CommandScope;
 use super::scripts::{Call, Script, parse_number};
 use super::tier::Tier;
+use crate::config::EvictionOrder;
 use crate::entry::Priority;
 use crate::routes::{Pattern, Purge};
 
@@ -70,6 +71,10 @@ impl RoomRequest {
                 self.percent.to_string().into(),
             ];
             args.extend(tier.budget.arguments());
+            args.push(match tier.budget.order {
+                EvictionOrder::Value => "value".into(),
+                EvictionOrder::Expiry => "expiry".into(),
+            });
             Call::about_shard(prefix, args)
         };
         let mut unanswered = DistrustUnlessAnswered(Some(tier));

@@ -36,6 +36,7 @@ pub(super) enum Script {
     List,
     Fence,
     Evict,
+    Hits,
     Tidy,
     Sample,
     Sweep,
@@ -48,7 +49,7 @@ pub(super) enum Script {
 }
 
 impl Script {
-    const ALL: [Script; 16] = [
+    const ALL: [Script; 17] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -56,6 +57,7 @@ impl Script {
         Script::List,
         Script::Fence,
         Script::Evict,
+        Script::Hits,
         Script::Tidy,
         Script::Sample,
         Script::Sweep,
@@ -76,6 +78,7 @@ impl Script {
             Script::List => (ALWAYS, include_str!("scripts/list.lua")),
             Script::Fence => (ALWAYS, include_str!("scripts/fence.lua")),
             Script::Evict => (ALWAYS, include_str!("scripts/evict.lua")),
+            Script::Hits => (ALWAYS, include_str!("scripts/hits.lua")),
             Script::Tidy => (ALWAYS, include_str!("scripts/tidy.lua")),
             Script::Sample => (ALWAYS, include_str!("scripts/sample.lua")),
             Script::Sweep => (ALWAYS, include_str!("scripts/sweep.lua")),

@@ -173,6 +173,7 @@ impl ConnectionSupervisor {
         if tier.journal.take_retry(now) {
             let _ = purge::resend_failed(&connection.for_maintenance(), stands).await;
         }
+        tier.tell_hits_if_due(now);
         sweep::go_on(&connection.for_maintenance()).await;
     }
 

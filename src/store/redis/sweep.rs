@@ -58,6 +58,7 @@ async fn do_some(scope: &CommandScope<'_>, chore: Chore) -> Result<Option<Chore>
             Step::Short | Step::Fits => Ok(Some(Chore::Evict(room))),
             Step::Done | Step::Never => Ok(None),
         },
+        Chore::TellHits(report) => Ok(report.tell_some(scope).await?.map(Chore::TellHits)),
     }
 }
 

@@ -13,6 +13,7 @@ use super::clients::{self, Clients};
 use super::diagnosis::{self, Address};
 use super::error::Error;
 use super::health::{Health, News};
+use super::hit_counts::HitCounts;
 use super::journal::Journal;
 use super::journal_file::{JournalError, JournalFile, Outlives};
 use super::keys::{Keyspace, LAYOUT};
@@ -59,6 +60,7 @@ pub(in crate::store) struct Tier {
     pub(super) recovery: tokio::sync::Mutex<()>,
     pub(super) lineages: Arc<Lineages>,
     pub(super) chores: Chores,
+    pub(super) hits: HitCounts,
     /// Tells this process's purges from those of others.
     pub(super) process: Box<str>,
     pub(super) unreleased: Unreleased,
@@ -116,6 +118,7 @@ impl Tier {
             recovery: tokio::sync::Mutex::new(()),
             lineages: Arc::new(Lineages::new(shards)),
             chores: Chores::default(),
+            hits: HitCounts::new(budget.check_every, clock::monotonic()),
             process: format!("{:016x}", fastrand::u64(..)).into(),
             unreleased: Unreleased::default(),
             unlisted: Unlisted::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fred::types::Value;
 
-use crate::config;
+use crate::config::{self, EvictionOrder};
 
 /// The counters in Redis, by [`crate::entry::Priority::ALL`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +55,10 @@ pub(super) struct ByteBudget {
     pub(super) check_every: Duration,
     pub(super) evict_percent: u64,
     pub(super) evict_percent_on_store: u64,
+    pub(super) order: EvictionOrder,
     shards: u64,
+    /// Whether so much is used that entries may have to leave before long.
+    is_filling: AtomicBool,
     /// Whether the log has warned since the bytes were last below `evict_at`.
     warned: AtomicBool,
 }
@@ -68,7 +71,9 @@ impl ByteBudget {
             check_every: budget.check_every,
             evict_percent: budget.evict_percent,
             evict_percent_on_store: budget.evict_percent_on_store,
+            order: budget.order,
             shards: shards as u64,
+            is_filling: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         }
     }
@@ -89,8 +94,21 @@ impl ByteBudget {
         bytes >= self.evict_at
     }
 
+    /// Whether it matters which entries are hit: some have to leave before long, by that.
+    pub(super) fn wants_hits(&self) -> bool {
+        self.order == EvictionOrder::Value && self.is_filling.load(Ordering::Relaxed)
+    }
+
+    /// Redis holds so much.
+    pub(super) fn note_used(&self, counters: &Counters) {
+        let used = counters.total_bytes();
+        let most = counters.server_limit.unwrap_or(u64::MAX).min(self.evict_at);
+        self.is_filling.store(used >= most / 2, Ordering::Relaxed);
+        self.warn_if_nearly_full(used);
+    }
+
     /// Warns once each time the bytes in Redis pass `[budget] evict_at` and stay there.
-    pub(super) fn warn_if_nearly_full(&self, bytes: u64) {
+    fn warn_if_nearly_full(&self, bytes: u64) {
         if !self.is_nearly_full(bytes) {
             self.warned.store(false, Ordering::Release);
         } else if !self.warned.swap(true, Ordering::AcqRel) {

@@ -36,13 +36,29 @@ end
 
 -- What the bookkeeping of an entry takes, by estimate (sample.lua).
 local function upkeep(key, line)
-  local cost = member_cost(#key) + member_cost(#key + 6) + (#line > 64 and #line + 60 or #line)
+  local cost = member_cost(#key) + member_cost(#key + 6) + 6 + (#line > 64 and #line + 60 or #line)
   if #line >= 12 then
     for _, tag in ipairs(tags_of(line)) do
       cost = cost + member_cost(#tag + 1 + #key)
     end
   end
   return cost
+end
+
+-- What an entry is worth beside the others of its priority stands with its member there: how often it was asked for, the
+-- time that it was stored for included, and its rank: so many hits for each 1,000 bytes that it takes, on top of the rank
+-- of what has left last (GreedyDual-Size-Frequency), so that what was hit long ago leaves in the end.
+local function pack_worth(priority, key, line, hits)
+  hits = math.min(hits, 65535)
+  local rank = counter('a' .. priority) + hits * 1000 / (size_of(line) + upkeep(key, line))
+  return struct.pack('>I2f', hits, rank)
+end
+
+local function unpack_worth(worth)
+  if #worth ~= 6 then
+    return 1, 0
+  end
+  return struct.unpack('>I2f', worth)
 end
 
 -- Token, name, index and expiry of one lease, as Redis allocates them.
@@ -195,6 +211,35 @@ local function find_first(priority, until_ms, limit)
     keys[i] = found[i][2]
   end
   return keys, is_more
+end
+
+-- The keys of a priority that are worth least among those of some pages, which are as good as all; at most a sixth of
+-- them, unless there are no other pages, and the rank of each.
+local SAMPLED_PAGES = 6
+local function find_least_worth(priority, limit)
+  local set, found, ranks = expiry[priority], {}, {}
+  for _, bound in ipairs(redis.call('ZRANDMEMBER', set, SAMPLED_PAGES)) do
+    local fields = redis.call('HGETALL', page_name(set, bound))
+    if #fields == 0 then
+      lose()
+    end
+    for i = 1, #fields, 2 do
+      if fields[i] ~= '' then
+        local key = string.sub(fields[i], 7)
+        local _, rank = unpack_worth(fields[i + 1])
+        found[#found + 1], ranks[key] = key, rank
+      end
+    end
+  end
+  table.sort(found, function(one, other)
+    return ranks[one] < ranks[other]
+  end)
+  local most = redis.call('ZCARD', set) <= SAMPLED_PAGES and limit or math.min(limit, math.ceil(#found / 6))
+  local keys = {}
+  for i = 1, math.min(most, #found) do
+    keys[i] = found[i]
+  end
+  return keys, ranks
 end
 
 -- Bookkeeping of what Redis has expired by itself, at most about `limit` of each kind. Returns whether there is more.

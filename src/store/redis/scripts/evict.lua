@@ -1,10 +1,11 @@
 -- KEYS: control. ARGV: prefix, generation, the highest priority that may go, bytes that are to fit (0: a check), the
--- goal ('' to begin with), the percentage of what is used that is to go, budget, where eviction begins, shards.
--- Makes room: of each priority from low on, what expires first (`budget::plan`). Returns 0 done, 1 there is more to do
+-- goal ('' to begin with), the percentage of what is used that is to go, budget, where eviction begins, shards, the order.
+-- Makes room: of each priority from low on (`budget::plan`), what is worth least or expires first. Returns 0 done, 1 there is more to do
 -- before the bytes fit, 2 they cannot, and nothing went, or 3 they fit, and there is more to do; the goal, for the next call; how many entries of each priority went;
 -- their keys, which Redis does not tell this connection of.
 local ceiling, need, goal = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local percent, max, evict_at, shards = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local by_value = ARGV[10] == 'value'
 
 -- Entries removed by one call at most, and by one step of it.
 local ENOUGH, STEP = 160, 80
@@ -40,9 +41,23 @@ local function choose(keys)
   return chosen
 end
 
+-- What leaves next of a priority: some keys, in order.
+local function choose_some(priority)
+  if not by_value then
+    return choose(find_first(priority, math.huge, STEP))
+  end
+  local found, ranks = find_least_worth(priority, STEP)
+  local keys = choose(found)
+  local last = ranks[keys[#keys]] or 0
+  if last > counter('a' .. priority) then
+    note('a' .. priority, string.format('%.9g', last))
+  end
+  return keys
+end
+
 -- Removes some of a priority; returns whether there were any.
 local function evict_some(priority)
-  local keys = choose(find_first(tostring(priority), math.huge, STEP))
+  local keys = choose_some(tostring(priority))
   if #keys == 0 then
     return false
   end

@@ -671,6 +671,11 @@ impl PurgeRule {
         by_template || self.when.read_response() || self.unless.read_response()
     }
 
+    /// Whether it is for some of the writes of its methods and path only.
+    pub fn has_conditions(&self) -> bool {
+        !self.when.is_empty() || !self.unless.is_empty()
+    }
+
     /// Whether anything of it reads what was stored before the write.
     pub fn reads_before(&self) -> bool {
         self.templates().any(Template::reads_before)

@@ -399,7 +399,8 @@ impl Store {
         coherence: Coherence,
         outage: Option<Outage>,
     ) -> Result<(), Reason> {
-        let variant = self.ended_by_later_purge(&ticket.key, variant.into());
+        let mut variant = variant.into();
+        self.end_by_later_purge(&ticket.key, &mut variant);
         let Some(tier) = &self.shared.tier else {
             return self.put_in_memory(&ticket, &variant);
         };
@@ -612,17 +613,18 @@ impl Store {
         }
     }
 
+    /// Whether purges wait to be carried out again, so that what is fetched may end with one.
+    pub fn has_later_purges(&self) -> bool {
+        self.shared.later.len() > 0
+    }
+
     /// What was fetched between a purge and its repetition ends with that at the latest.
-    fn ended_by_later_purge(&self, key: &str, variant: Arc<Variant>) -> Arc<Variant> {
+    pub fn end_by_later_purge(&self, key: &str, variant: &mut Arc<Variant>) {
         let now = crate::clock::monotonic();
-        let later = &self.shared.later;
-        match later.last_that_covers(key, &variant, now) {
-            None => variant,
-            Some(left) => {
-                let mut variant = Arc::unwrap_or_clone(variant);
-                variant.stored.end_by(self.shared.clock.now() + left);
-                Arc::new(variant)
-            }
+        let last = self.shared.later.last_that_covers(key, variant, now);
+        if let Some(left) = last {
+            let end = self.shared.clock.now() + left;
+            Arc::make_mut(variant).stored.end_by(end);
         }
     }
 

@@ -182,8 +182,9 @@ fn unauthenticated(context: &RequestContext, rule: Rule<'_>) -> &'static str {
 
 const NOT_MET: &str = "the rule's when does not surely hold, or its unless may";
 const WRITES: &str = "a purge rule is for it, or it names another method: it is a write";
-const MAY_WRITE: &str = "it may be a write: a purge rule may be for it, it names another method, or the rule's when \
-                         and unless are not sure";
+const MAY_WRITE: &str = "it may be a write: a purge rule may be for it, it names another method, the rule's when and \
+                         unless are not sure, or it may be a mutation (by its text, or sent by a hash) and they do \
+                         not say which operations are reads";
 
 /// Of a rule that answers by the body.
 fn unread_body(context: &RequestContext) -> (String, Vec<Lift>) {

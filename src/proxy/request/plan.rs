@@ -459,7 +459,10 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
         .collect();
     Plan::Write(Effects {
         rule,
-        reads_body: rules.iter().any(|rule| by_form || rule.reads_body()),
+        // Also of a rule that does not: where its conditions fail, the body tells whether the write is one for all that.
+        reads_body: rules
+            .iter()
+            .any(|rule| by_form || rule.reads_body() || rule.has_conditions()),
         reads_before: rules.iter().any(|rule| rule.reads_before()),
         reads_response: rules.iter().any(|rule| rule.reads_response()),
         reads_auth: rules

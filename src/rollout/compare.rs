@@ -186,6 +186,15 @@ fn unescape(segment: &str) -> String {
 mod tests {
     use super::*;
 
+    /// What it shows, the two documents, what is ignored and what is told.
+    type Row = (
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static [&'static str],
+        &'static [&'static str],
+    );
+
     fn fields(kind: &str) -> HeaderMap {
         let mut fields = HeaderMap::new();
         fields.insert(CONTENT_TYPE, kind.parse().expect("a value"));
@@ -212,7 +221,7 @@ mod tests {
     #[test]
     fn documents() {
         #[rustfmt::skip]
-        let rows: [(&str, &str, &str, &[&str], &[&str]); 15] = [
+        let rows: [Row; 15] = [
             ("the same", r#"{"a":1}"#, r#"{"a":1}"#, &[], &[]),
             ("another order and spaces", r#"{"a":1,"b":2}"#, r#"{ "b": 2, "a": 1 }"#, &[], &[]),
             ("a member", r#"{"a":1,"b":2}"#, r#"{"a":1,"b":3}"#, &[], &["/b"]),

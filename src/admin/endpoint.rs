@@ -16,18 +16,22 @@ pub(super) enum Endpoint {
     Purge,
     Explain,
     Rollback,
+    Refresh,
+    Observations,
 }
 
 /// Path, methods as in `Allow`, endpoint; those of the same methods side by side.
-const ENDPOINTS: [(&str, &str, Endpoint); 9] = [
+const ENDPOINTS: [(&str, &str, Endpoint); 11] = [
     ("/healthz", "GET, HEAD", Endpoint::Health),
     ("/readyz", "GET, HEAD", Endpoint::Ready),
     ("/metrics", "GET, HEAD", Endpoint::Metrics),
     ("/stats", "GET, HEAD", Endpoint::Stats),
     ("/shadow", "GET, HEAD", Endpoint::Shadow),
+    ("/observations", "GET, HEAD", Endpoint::Observations),
     ("/switch", "GET, HEAD, POST", Endpoint::Switch),
     ("/purge", "POST", Endpoint::Purge),
     ("/explain", "POST", Endpoint::Explain),
+    ("/refresh", "POST", Endpoint::Refresh),
     ("/rollback", "POST", Endpoint::Rollback),
 ];
 
@@ -102,8 +106,8 @@ mod tests {
         let refusal = find(&Method::GET, "/").unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "there are: GET /healthz, /readyz, /metrics, /stats, /shadow, and GET and POST /switch, and POST /purge, /explain, \
-             /rollback"
+            "there are: GET /healthz, /readyz, /metrics, /stats, /shadow, /observations, and GET and POST /switch, and POST \
+             /purge, /explain, /refresh, /rollback"
         );
     }
 }

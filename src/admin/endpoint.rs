@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::dashboard::Part;
 use super::refusal::Refusal;
 
 /// What answers a request.
@@ -11,16 +12,32 @@ pub(super) enum Endpoint {
     Ready,
     Metrics,
     Stats,
+    History,
+    Dashboard(Part),
+    Events,
     Purge,
     Explain,
 }
 
 /// Path, methods as in `Allow`, endpoint; those of the same methods side by side.
-const ENDPOINTS: [(&str, &str, Endpoint); 6] = [
+const ENDPOINTS: [(&str, &str, Endpoint); 11] = [
     ("/healthz", "GET, HEAD", Endpoint::Health),
     ("/readyz", "GET, HEAD", Endpoint::Ready),
     ("/metrics", "GET, HEAD", Endpoint::Metrics),
     ("/stats", "GET, HEAD", Endpoint::Stats),
+    ("/history", "GET, HEAD", Endpoint::History),
+    ("/", "GET, HEAD", Endpoint::Dashboard(Part::Page)),
+    (
+        "/dashboard.css",
+        "GET, HEAD",
+        Endpoint::Dashboard(Part::Style),
+    ),
+    (
+        "/dashboard.js",
+        "GET, HEAD",
+        Endpoint::Dashboard(Part::Script),
+    ),
+    ("/events", "GET", Endpoint::Events),
     ("/purge", "POST", Endpoint::Purge),
     ("/explain", "POST", Endpoint::Explain),
 ];
@@ -76,7 +93,11 @@ mod tests {
             ("HEAD", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
             ("get", "/stats", Err(StatusCode::METHOD_NOT_ALLOWED)),
             ("POST", "/metrics", Err(StatusCode::METHOD_NOT_ALLOWED)),
-            ("GET", "/", Err(StatusCode::NOT_FOUND)),
+            ("GET", "/", Ok(Endpoint::Dashboard(Part::Page))),
+            ("POST", "/", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("GET", "/events", Ok(Endpoint::Events)),
+            ("HEAD", "/events", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("GET", "/index.html", Err(StatusCode::NOT_FOUND)),
             ("GET", "/stats/", Err(StatusCode::NOT_FOUND)),
             ("GET", "//stats", Err(StatusCode::NOT_FOUND)),
         ];
@@ -89,10 +110,11 @@ mod tests {
 
     #[test]
     fn who_finds_none_is_told_of_all() {
-        let refusal = find(&Method::GET, "/").unwrap_err();
+        let refusal = find(&Method::GET, "/index.html").unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "there are: GET /healthz, /readyz, /metrics, /stats, and POST /purge, /explain"
+            "there are: GET /healthz, /readyz, /metrics, /stats, /history, /, /dashboard.css, /dashboard.js, and \
+             GET /events, and POST /purge, /explain"
         );
     }
 }

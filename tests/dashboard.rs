@@ -58,7 +58,7 @@ async fn figures_move_under_load_and_the_table_sorts_and_filters() {
         .await;
     ask(&sidecar, "/board/1", 4).await;
     ask(&sidecar, "/users/1", 2).await;
-    page.until("document.querySelector('#rows tr td:nth-child(4)').innerText === '4'")
+    page.until("document.querySelector('#rows tr td:nth-child(6)').innerText === '4'")
         .await;
     page.until("document.getElementById('hit-rate').innerText === '66.7 %'")
         .await;
@@ -111,6 +111,27 @@ async fn who_has_the_token_purges_clears_and_explains() {
     page.write("explain-url", "/board/2").await;
     page.click("#explain-form button").await;
     page.until("document.getElementById('story').innerText.includes('board:2')")
+        .await;
+
+    page.evaluate("document.getElementById('switch-rule').value = 'board'")
+        .await;
+    page.evaluate("document.getElementById('switch-mode').value = 'off'")
+        .await;
+    page.click("#switch-form button").await;
+    page.until("document.getElementById('done').innerText === 'Switched board: off.'")
+        .await;
+    let off = sidecar.client().get("/board/2").await;
+    assert!(
+        off.cache_status().contains("disabled"),
+        "{}",
+        off.cache_status()
+    );
+    page.until("document.querySelector('#rows tr td:nth-child(3)').innerText === 'off'")
+        .await;
+    page.evaluate("document.getElementById('switch-mode').value = 'file'")
+        .await;
+    page.click("#switch-form button").await;
+    page.until("document.getElementById('done').innerText === 'Switched board: file.'")
         .await;
 
     page.write("clear-word", "yes").await;
@@ -282,4 +303,35 @@ async fn thresholds_that_are_exceeded_are_told() {
     let without = Sidecar::start(&app.url(), ROUTES);
     let stats = without.admin().get("/stats").await.value();
     assert_eq!(stats["alerts"], serde_json::json!([]), "nobody has set any");
+}
+
+/// Makes the pictures of the README anew: run it with `--run-ignored only`, and look at them.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it writes into deploy/"]
+async fn pictures() {
+    let (app, redis) = (start_app().await, RedisServer::start());
+    let toml = format!(
+        "[redis]\nurl = \"{}\"\n[alerts]\nkeys = 3\n{ROUTES}",
+        redis.url()
+    );
+    let sidecar = Sidecar::start(&app.url(), &toml);
+    let mut page = Page::open(sidecar.admin_addr(), "/").await;
+    let load = async {
+        loop {
+            for path in ["/board/1", "/users/1", "/board/2", "/board/3", "/board/1"] {
+                ask(&sidecar, path, fastrand::usize(1..40)).await;
+            }
+        }
+    };
+    // Two minutes of the hour.
+    let _: Result<(), _> = tokio::time::timeout(Duration::from_secs(130), load).await;
+    std::fs::create_dir_all("deploy/dashboard").expect("a folder");
+    for (name, width, scheme) in [
+        ("light", 1100, "light"),
+        ("dark", 1100, "dark"),
+        ("phone", 380, "light"),
+    ] {
+        let picture = page.picture(width, scheme).await;
+        std::fs::write(format!("deploy/dashboard/{name}.png"), picture).expect("it is written");
+    }
 }

@@ -21,20 +21,24 @@ pub struct Overview {
     pub alerts: Vec<Alert>,
     /// In the last ten seconds.
     pub requests_per_second: f64,
-    /// What the config says of each route, in its order.
+    /// What holds for each route, in the order of the config, and for what no route matches, `-`.
     pub routes: Vec<RouteSettings>,
     /// Everything countable.
     #[serde(flatten)]
     pub stats: Stats,
 }
 
-/// A route as it is configured.
+/// What holds for a route.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RouteSettings {
     /// As in the config.
     pub name: String,
     /// low, medium or high.
     pub priority: &'static str,
+    /// As it is in force: off, shadow or on.
+    pub mode: &'static str,
+    /// Of its keys, for which share that holds.
+    pub percent: u8,
     /// Seconds; null if the app's own header fields say how long.
     pub ttl: Option<u64>,
 }
@@ -69,12 +73,18 @@ pub(super) fn look_over(live: &Live, stats: Stats, history: &History, draining: 
 }
 
 fn list_routes(live: &Live) -> Vec<RouteSettings> {
-    let routes = live.config.routes.iter();
-    routes
-        .map(|route| RouteSettings {
-            name: route.name.clone(),
-            priority: route.settings.priority.as_str(),
-            ttl: route.settings.policy.ttl.map(|ttl| ttl.as_secs()),
+    let indexes = (0..live.config.routes.len()).map(Some).chain([None]);
+    indexes
+        .map(|index| {
+            let rule = live.rule(index);
+            let rollout = rule.dial.read();
+            RouteSettings {
+                name: rule.route.map_or("-", |route| &route.name).to_owned(),
+                priority: rule.settings.priority.as_str(),
+                mode: rollout.mode.as_str(),
+                percent: rollout.percent,
+                ttl: rule.policy.ttl.map(|ttl| ttl.as_secs()),
+            }
         })
         .collect()
 }

@@ -53,7 +53,7 @@ function chart(lines, label, most) {
       if (value === null) return;
       const x = line.length > 1 ? (100 * i) / (line.length - 1) : 0;
       const begins = i === 0 || line[i - 1] === null;
-      d += `${begins ? "M" : "L"}${x.toFixed(2)} ${(29 - (28 * Math.min(value, top)) / top).toFixed(2)}`;
+      d += `${begins ? "M" : "L"}${x.toFixed(2)} ${(29 - (28 * Math.min(value, top)) / top).toFixed(2)}h.01`;
     });
     const path = document.createElementNS(SVG, "path");
     path.setAttribute("d", d);
@@ -137,6 +137,8 @@ function showState() {
 const COLUMNS = [
   ["name", "Route", (value) => value],
   ["priority", "Priority", (value) => value ?? "–"],
+  ["mode", "Mode", (value) => value ?? "–"],
+  ["percent", "Share", (value) => (value === undefined ? "–" : `${value} %`)],
   ["ttl", "TTL", span],
   ["requests", "Requests", number],
   ["hit_rate", "Hit rate", percent],
@@ -194,6 +196,15 @@ function showColumns() {
   at("columns").replaceChildren(...heads, make("th", "Last hour", { scope: "col" }));
 }
 
+// What can be switched: everything, and each rule.
+function showRules() {
+  const names = stats.routes.map((route) => route.name);
+  const shown = [...at("switch-rule").options].map((option) => option.value);
+  if (["", ...names].join("\n") === shown.join("\n")) return;
+  const options = names.map((name) => make("option", name === "-" ? "no route" : name, { value: name }));
+  at("switch-rule").replaceChildren(make("option", "everything", { value: "" }), ...options);
+}
+
 function showAdvice() {
   const advice = stats.advice ?? [];
   at("advice").hidden = advice.length === 0;
@@ -205,6 +216,7 @@ function show() {
   showState();
   showFigures();
   showRoutes();
+  showRules();
   showAdvice();
 }
 
@@ -315,6 +327,17 @@ at("clear-form").addEventListener("submit", (event) => {
   purge({ everything: true });
 });
 
+at("switch-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const [rule, mode, percent] = ["switch-rule", "switch-mode", "switch-percent"].map((id) => at(id).value);
+  const order = rule ? { rule } : { everything: mode };
+  if (rule && mode) order.mode = mode;
+  if (rule && percent) order.percent = Number(percent);
+  order.reason = "by the page";
+  const found = await act("switch", order);
+  if (found) tell(`Switched ${rule || "everything"}: ${[mode, percent && `${percent} %`].filter(Boolean).join(", ")}.`);
+});
+
 at("explain-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const { target: path, host } = target(at("explain-url").value);
@@ -328,4 +351,6 @@ at("explain-form").addEventListener("submit", async (event) => {
 at("filter").addEventListener("input", showRoutes);
 showColumns();
 setInterval(() => stats && showState(), 1000);
+// What is kept by rule and minute comes with no event.
+setInterval(() => read("history").then((found) => { history = found; showCharts(); }, () => {}), 60000);
 listen();

@@ -12,6 +12,7 @@ pub(super) enum Endpoint {
     Ready,
     Metrics,
     Stats,
+    Shadow,
     History,
     Dashboard(Part),
     Events,
@@ -22,11 +23,12 @@ pub(super) enum Endpoint {
 }
 
 /// Path, methods as in `Allow`, endpoint; those of the same methods side by side.
-const ENDPOINTS: [(&str, &str, Endpoint); 13] = [
+const ENDPOINTS: [(&str, &str, Endpoint); 14] = [
     ("/healthz", "GET, HEAD", Endpoint::Health),
     ("/readyz", "GET, HEAD", Endpoint::Ready),
     ("/metrics", "GET, HEAD", Endpoint::Metrics),
     ("/stats", "GET, HEAD", Endpoint::Stats),
+    ("/shadow", "GET, HEAD", Endpoint::Shadow),
     ("/history", "GET, HEAD", Endpoint::History),
     ("/", "GET, HEAD", Endpoint::Dashboard(Part::Page)),
     (
@@ -121,8 +123,8 @@ mod tests {
         let refusal = find(&Method::GET, "/index.html").unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "there are: GET /healthz, /readyz, /metrics, /stats, /history, /, /dashboard.css, /dashboard.js, and \
-             GET /events, and GET and POST /switch, and POST /purge, /explain, /rollback"
+            "there are: GET /healthz, /readyz, /metrics, /stats, /shadow, /history, /, /dashboard.css, /dashboard.js, \
+             and GET /events, and GET and POST /switch, and POST /purge, /explain, /rollback"
         );
     }
 }

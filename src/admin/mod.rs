@@ -20,6 +20,7 @@ mod places;
 mod prompt_timer;
 pub mod purge;
 pub mod refusal;
+mod shadow;
 mod state;
 pub mod stats;
 
@@ -42,7 +43,7 @@ use crate::clock;
 use crate::control::{Reloader, Switchboard, Thrown};
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::rollout::Order;
+use crate::rollout::{Evidence, Order};
 use crate::store::{Status, Store};
 use answer::{Answer, answer, answer_json, answer_refusal};
 use endpoint::Endpoint;
@@ -82,12 +83,14 @@ pub struct Admin {
     gathering: Mutex<()>,
 }
 
-/// What operators change at run time.
+/// What operators change at run time, and what they go by.
 pub struct Controls {
     /// What is switched.
     pub switchboard: Arc<Switchboard>,
     /// The config in force.
     pub reloader: Arc<Reloader>,
+    /// What comparing with the app has shown.
+    pub evidence: Arc<parking_lot::Mutex<Evidence>>,
 }
 
 impl Admin {
@@ -206,6 +209,10 @@ async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<In
         Ok(Endpoint::History) => Ok(answer_json(StatusCode::OK, &admin.history.show())),
         Ok(Endpoint::Dashboard(part)) => Ok(dashboard::answer_part(part)),
         Ok(Endpoint::Events) => Ok(admin.news.answer(admin.ending.clone())),
+        Ok(Endpoint::Shadow) => {
+            let accounts = shadow::accounts(&admin.live.load(), &admin.controls.evidence.lock());
+            Ok(answer_json(StatusCode::OK, &json!({ "rules": accounts })))
+        }
         Ok(Endpoint::Purge) => purge(admin, place, request).await,
         Ok(Endpoint::Switch) if request.method() == Method::POST => {
             switch(admin, place, request).await

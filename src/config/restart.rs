@@ -52,7 +52,7 @@ const SERVERS: &str = "redis.url, host, nodes or sentinels";
 /// What lets Pannier in.
 const LOGIN: &str = "redis.user, password or certificates";
 
-fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 6] {
+fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 7] {
     [
         ("budget.max", a.max != b.max),
         ("budget.evict_at", a.evict_at != b.evict_at),
@@ -63,6 +63,7 @@ fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 6] {
             a.evict_percent_on_store != b.evict_percent_on_store,
         ),
         ("budget.order", a.order != b.order),
+        ("budget.manage_server", a.manage_server != b.manage_server),
     ]
 }
 

@@ -537,13 +537,15 @@ fn what_needs_a_restart() {
         (
             "eviction",
             String::new(),
-            "[budget]\ncheck_every = \"9s\"\nevict_percent = 5\nevict_percent_on_store = 6\norder = \"expiry\"\n"
+            "[budget]\ncheck_every = \"9s\"\nevict_percent = 5\nevict_percent_on_store = 6\norder = \"expiry\"\n\
+             manage_server = true\n"
                 .into(),
             vec![
                 "budget.check_every",
                 "budget.evict_percent",
                 "budget.evict_percent_on_store",
                 "budget.order",
+                "budget.manage_server",
             ],
         ),
     ];

@@ -421,6 +421,12 @@ pub(super) static BUDGET: &[Field] = &[
         "4KB",
         "Bodies longer than this are kept in zstd if that saves a fifth.",
     ),
+    field(
+        "manage_server",
+        Kind::Flag,
+        "false",
+        "Set the server's maxmemory to max and its policy to noeviction, where it allows that.",
+    ),
 ];
 
 pub(super) static MEMORY: &[Field] = &[

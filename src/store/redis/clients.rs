@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fred::clients::{Client, WithOptions};
-use fred::interfaces::ClientLike;
+use fred::interfaces::{ClientLike, ClusterInterface};
 use fred::types::Builder;
 use fred::types::RespVersion;
 use fred::types::config::{
@@ -19,6 +19,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::diagnosis::{Address, Diagnosis};
+use super::keys::Keyspace;
 use crate::config::{
     Redis, RedisAccess, RedisLogin, RedisPassword, RedisServer, RedisServers, RedisTls,
 };
@@ -144,6 +145,34 @@ impl Clients {
             for_maintenance: plain.with_options(&options(MAINTENANCE_TIMEOUT.max(config.timeout))),
             plain,
         })
+    }
+}
+
+impl Clients {
+    /// For the supervisor, each server that it is connected to, with how many of the shards it has.
+    pub(super) fn nodes(&self, keys: &Keyspace) -> Vec<(WithOptions<Client>, usize)> {
+        if !self.plain.is_clustered() {
+            return vec![(self.for_maintenance.clone(), keys.shards().len())];
+        }
+        let Some(routing) = self.plain.cached_cluster_state() else {
+            return Vec::new();
+        };
+        let owners: Vec<_> = keys
+            .shards()
+            .iter()
+            .map(|shard| routing.get_server(shard.slot()))
+            .collect();
+        let servers = self.plain.active_connections().into_iter();
+        let nodes = servers.map(|server| {
+            let shards = owners.iter().filter(|owner| **owner == Some(&server));
+            let shards = shards.count();
+            let client = self.plain.with_options(&Options {
+                cluster_node: Some(server),
+                ..self.for_maintenance.options().clone()
+            });
+            (client, shards)
+        });
+        nodes.collect()
     }
 }
 

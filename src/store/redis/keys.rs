@@ -46,6 +46,7 @@
 //! | `:alive` | hash | layout to the time in ms until which its last beat announces it |
 
 use fred::types::Key;
+use fred::util::redis_keyslot;
 
 use crate::routes::identities;
 
@@ -92,6 +93,11 @@ impl ShardNames {
             untold: format!("{tag}:v{layout}:u").into(),
             tag: tag.into(),
         }
+    }
+
+    /// Where a cluster has it.
+    pub(super) fn slot(&self) -> u16 {
+        redis_keyslot(self.tag.as_bytes())
     }
 
     /// The name of the generation.

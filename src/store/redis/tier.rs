@@ -21,6 +21,7 @@ use super::layouts::OtherLayout;
 use super::lineage::{Comparison, Generation, Lineages};
 use super::recorder::{Knowledge, Recorder};
 use super::scripts::Scripts;
+use super::server_limits::Management;
 use super::session::{Endings, SessionSlot, Sessions, Without};
 use super::status::RedisStatus;
 use super::unlisted::Unlisted;
@@ -48,6 +49,7 @@ pub(in crate::store) struct Tier {
     /// How new connections are let in.
     access: ArcSwap<RedisAccess>,
     pub(super) budget: ByteBudget,
+    pub(super) management: Management,
     pub(super) keys: Keyspace,
     pub(super) scripts: Scripts,
     pub(super) latency: Latency,
@@ -107,6 +109,7 @@ impl Tier {
             access: ArcSwap::from_pointee(config.access.clone()),
             config: config.clone(),
             budget: ByteBudget::new(budget, shards),
+            management: Management::default(),
             keys,
             scripts: Scripts::new(),
             latency: Latency::new(&metrics),
@@ -458,6 +461,8 @@ impl Tier {
             diagnosis,
             hosts: self.address.hosts.clone(),
             max: self.budget.max,
+            manages_server: self.budget.manages_server,
+            managed: self.management.describe(),
             pending_purges: self.journal.failed_count(),
             last_error: self.last_error.lock().clone(),
             ..RedisStatus::default()

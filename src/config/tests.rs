@@ -81,6 +81,7 @@ fn defaults_are_as_documented() {
             evict_percent_on_store: 20,
             order: EvictionOrder::Value,
             compress_over: 4_000,
+            manage_server: false,
         }
     );
     assert_eq!(config.memory.max, 64 << 20);

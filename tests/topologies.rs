@@ -1,6 +1,8 @@
 //! Redis as people have it: managed by others, with users and passwords, behind sentinels, as a cluster, by TLS.
 
 mod managed;
+mod passwords;
+mod rights;
 
 use std::time::Duration;
 

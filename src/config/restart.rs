@@ -49,9 +49,6 @@ impl Config {
 /// Where Redis is, by whichever key.
 const SERVERS: &str = "redis.url, host, nodes or sentinels";
 
-/// What lets Pannier in.
-const LOGIN: &str = "redis.user, password or certificates";
-
 fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 7] {
     [
         ("budget.max", a.max != b.max),
@@ -67,11 +64,10 @@ fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 7] {
     ]
 }
 
-fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 14] {
+fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 13] {
     [
         (SERVERS, a.servers != b.servers),
         ("redis.database", a.database != b.database),
-        (LOGIN, a.access != b.access),
         (
             "redis.tls",
             a.access.tls.is_some() != b.access.tls.is_some(),

@@ -4,6 +4,7 @@
 //! for each piece that it reads or writes.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fred::clients::{Client, WithOptions};
@@ -18,6 +19,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::access::Stamp;
 use super::diagnosis::{Address, Diagnosis};
 use super::keys::Keyspace;
 use crate::config::{
@@ -127,12 +129,15 @@ pub(super) struct Clients {
     pub(super) for_requests: WithOptions<Client>,
     /// For the supervisor, bounded by [`MAINTENANCE_TIMEOUT`].
     pub(super) for_maintenance: WithOptions<Client>,
+    /// What lets it in.
+    stamp: Stamp,
 }
 
 impl Clients {
     /// Not connected yet.
-    pub(super) fn new(config: &Redis, access: &RedisAccess) -> Result<Clients, Misconfigured> {
-        let settings = build_settings(config, access)?;
+    pub(super) fn new(config: &Redis, access: Arc<RedisAccess>) -> Result<Clients, Misconfigured> {
+        let stamp = Stamp::of(Arc::clone(&access));
+        let settings = build_settings(config, &access)?;
         let plain = build_client(settings, config).map_err(Misconfigured::Refused)?;
         let options = |timeout| Options {
             max_attempts: Some(attempts(config)),
@@ -144,7 +149,13 @@ impl Clients {
             for_requests: plain.with_options(&options(Duration::ZERO)),
             for_maintenance: plain.with_options(&options(MAINTENANCE_TIMEOUT.max(config.timeout))),
             plain,
+            stamp,
         })
+    }
+
+    /// Whether another client would be let in by `access` otherwise: fred goes on with what it began with.
+    pub(super) fn is_let_in_otherwise(&self, access: Arc<RedisAccess>) -> bool {
+        self.stamp != Stamp::of(access)
     }
 }
 

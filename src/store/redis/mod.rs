@@ -9,6 +9,7 @@
 //! `connection`, which knows the `tier`; the rest stands alone, but for the `recorder`, which keeps a `record` of the
 //! `journal` and the `lineage` in the `journal_file`.
 
+mod access;
 mod attached;
 mod beat;
 mod breaker;

@@ -135,12 +135,17 @@ impl Tier {
 
     /// fred's client, let in as it is said now; `None` if that cannot be, which the operator is told.
     pub(super) fn make_clients(&self) -> Option<Clients> {
-        Clients::new(&self.config, &self.access.load())
+        Clients::new(&self.config, self.access.load_full())
             .inspect_err(|error| {
                 tracing::error!(%error, "[redis] cannot be used");
                 self.health.blame(error.diagnose());
             })
             .ok()
+    }
+
+    /// Whether a new client would be let in otherwise than this one was.
+    pub(super) fn lets_in_otherwise(&self, clients: &Clients) -> bool {
+        clients.is_let_in_otherwise(self.access.load_full())
     }
 
     /// New connections are let in as `access` says; those that stand have been let in.

@@ -16,11 +16,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::redis_threads::RedisThreads;
 use self::thread::spawn;
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Controls};
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
-use crate::descriptors::Descriptors;
-use crate::in_flight::InFlight;
+use crate::control::{Reloader, Switchboard};
+use crate::descriptors::{Descriptors, fit};
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -33,12 +33,10 @@ const LONGEST_START: Duration = Duration::from_millis(250);
 
 /// A running sidecar.
 pub struct App {
-    descriptors: Descriptors,
     proxy_addr: SocketAddr,
     admin_addr: SocketAddr,
     live: Arc<ArcSwap<Live>>,
-    store: Store,
-    in_flight: InFlight,
+    reloader: Arc<Reloader>,
     metrics: Arc<Metrics>,
     /// Says that the process is about to end.
     leaving: CancellationToken,
@@ -63,6 +61,8 @@ struct Parts {
     late_writes: LateWrites,
     tally: Arc<Tally>,
     leaving: CancellationToken,
+    switchboard: Arc<Switchboard>,
+    reloader: Arc<Reloader>,
 }
 
 impl App {
@@ -77,11 +77,21 @@ impl App {
         let (listen, redis) = (config.listen.clone(), config.redis.clone());
         let max_fills = config.upstream.max_fills;
         let store = Store::new(&config, clock.clone(), metrics.clone()).keeping_journal()?;
-        let in_flight = store.in_flight().clone();
-        let live = Live::new(config, source, &metrics, &in_flight)?;
+        let live = Live::new(config, source, &metrics, store.in_flight())?;
+        let live = Arc::new(ArcSwap::from_pointee(live));
+        let switchboard = Arc::new(Switchboard::new(live.clone(), clock.clone()));
+        let reloader = Reloader::new(
+            live.clone(),
+            store.clone(),
+            metrics.clone(),
+            descriptors,
+            switchboard.clone(),
+        );
         let parts = Parts {
             store,
-            live: Arc::new(ArcSwap::from_pointee(live)),
+            live,
+            switchboard,
+            reloader: Arc::new(reloader),
             flights: Arc::new(Flights::new(max_fills)),
             checks: Arc::default(),
             late_writes: LateWrites::default(),
@@ -97,12 +107,10 @@ impl App {
         let (proxy_addr, workers) = parts.start_workers(&listen, &redis, &stop)?;
         let (admin_addr, admin_thread) = parts.start_admin(listen.admin, admin_stop)?;
         Ok(App {
-            descriptors,
             proxy_addr,
             admin_addr,
             live: parts.live,
-            store: parts.store,
-            in_flight,
+            reloader: parts.reloader,
             metrics: parts.metrics,
             leaving: parts.leaving,
             stop_workers,
@@ -125,16 +133,8 @@ impl App {
 
     /// Puts `config` in force for all later requests. Returns the settings that differ and only take
     /// effect at a restart.
-    pub fn reload(&self, mut config: Config) -> anyhow::Result<Vec<&'static str>> {
-        fit(&mut config, self.descriptors);
-        let old = self.live.load_full();
-        let waiting = old.config.needs_restart(&config);
-        let source = old.source.clone();
-        let live = Live::new(config, source, &self.metrics, &self.in_flight)?;
-        live.keep_fetched_keys(&old);
-        self.store.reload(&live.config);
-        self.live.store(Arc::new(live));
-        Ok(waiting)
+    pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+        Ok(self.reloader.reload(config)?)
     }
 
     /// Counts a reload, for `pannier_config_reloads_total`.
@@ -194,6 +194,8 @@ impl Parts {
                 let _ = attached.send(());
                 // Else a write could be answered before its purge can be sent.
                 runtime.block_on(settled.settle(LONGEST_START));
+                // What the fleet has switched off is off from the first request on.
+                runtime.block_on(parts.switchboard.agree(&settled));
                 serve(runtime, listener, worker, shared);
                 runtime.block_on(store.close());
             })?);
@@ -242,6 +244,7 @@ impl Parts {
         let address = listener.local_addr()?;
         let (metrics, store, live) = (self.metrics.clone(), self.store.clone(), self.live.clone());
         let draining = self.leaving.clone();
+        let (switchboard, reloader) = (self.switchboard.clone(), self.reloader.clone());
         let keys = key_refresh::keep_fresh(
             self.live.clone(),
             self.store.in_flight().clone(),
@@ -251,7 +254,12 @@ impl Parts {
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach_for_upkeep();
             let _ = attached.send(());
-            let admin = Arc::new(Admin::new(metrics, store.clone(), live, draining));
+            let controls = Controls {
+                switchboard: switchboard.clone(),
+                reloader,
+            };
+            let admin = Admin::new(metrics, store.clone(), live, controls, draining);
+            let admin = Arc::new(admin);
             runtime.block_on(async {
                 // One a process, and with the runtime it ends.
                 tokio::spawn(keys);
@@ -260,6 +268,7 @@ impl Parts {
                     Ok(listener) => tokio::select! {
                         () = admin::serve(listener, admin, stop) => {}
                         () = store.carry_out_later() => {}
+                        () = switchboard.follow(&store) => {}
                     },
                     Err(error) => tracing::error!(%error, "admin interface ended"),
                 }
@@ -278,14 +287,6 @@ fn refuse_address(key: &str, address: SocketAddr) -> String {
         "[listen] {key} = \"{address}\": cannot listen; end what listens there (another sidecar?), or write another \
          address"
     )
-}
-
-/// Asks no more of the process than it has descriptors for, and says so.
-fn fit(config: &mut Config, descriptors: Descriptors) {
-    if let Some(shortage) = descriptors.find_shortage(config) {
-        tracing::warn!("{shortage}");
-        shortage.lower(config);
-    }
 }
 
 /// One worker's life on its thread.

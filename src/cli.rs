@@ -28,6 +28,9 @@ pub enum Command {
     },
     /// Say what would happen to a request, and why: rule, key, purges, and what is stored for it.
     Explain(Explain),
+    /// Switch the cache off, to shadow or on at run time, over the whole fleet; without a mode, list what differs from
+    /// the file.
+    Switch(Switch),
     /// Print the JSON Schema of the config file, for editors.
     Schema,
     /// Show Pannier at work before an example kanban API: a miss, a hit, a write, a miss.
@@ -57,6 +60,36 @@ pub struct Run {
     /// Cache this app by its own header fields (RFC 9111), with no file at all.
     #[arg(short, long, value_name = "URL")]
     pub upstream: Option<String>,
+}
+
+/// `pannier switch`
+#[derive(Debug, clap::Args)]
+pub struct Switch {
+    /// off, shadow or on; file: what the file says holds again.
+    #[arg(value_name = "MODE", value_parser = ["off", "shadow", "on", "file"])]
+    pub mode: Option<String>,
+    /// This rule alone; without it everything.
+    #[arg(long, value_name = "NAME")]
+    pub rule: Option<String>,
+    /// The share of the rule's keys, 1 to 100.
+    #[arg(long, value_name = "N", requires = "rule")]
+    pub percent: Option<u64>,
+    /// For how long, such as 30m; then the file holds again.
+    #[arg(long = "for", value_name = "TIME")]
+    pub lasting: Option<String>,
+    /// Why; it is logged and listed.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// The TOML file that the sidecar runs with: where its admin interface is, and the token.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Its admin interface, HOST:PORT or http://HOST:PORT; the config's, or 127.0.0.1:9180. The token is the config's,
+    /// or that of PANNIER_ADMIN_TOKEN.
+    #[arg(long, value_name = "URL")]
+    pub admin: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `pannier explain`

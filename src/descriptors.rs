@@ -116,6 +116,14 @@ impl fmt::Display for Shortage {
     }
 }
 
+/// Asks no more of the process than it has descriptors for, and says so.
+pub fn fit(config: &mut Config, descriptors: Descriptors) {
+    if let Some(shortage) = descriptors.find_shortage(config) {
+        tracing::warn!("{shortage}");
+        shortage.lower(config);
+    }
+}
+
 fn count_needed(config: &Config) -> u64 {
     let clients = config.listen.max_connections as u64;
     let idle = (config.listen.workers * config.upstream.max_idle) as u64;

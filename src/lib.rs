@@ -8,6 +8,7 @@
 //! | [`http_cache`] | RFC 9111 as decisions: storable, reusable, how to validate; every [`http_cache::Reason`] | values only |
 //! | [`entry`] | what is stored under a key, and its bytes | values only |
 //! | [`budget`] | who leaves so that N bytes fit | values only |
+//! | [`rollout`] | off, shadow, a share of the keys, on; what switches make of the file | values only |
 //! | [`config`] | the TOML file, and the valid [`config::Config`] made of it | files, environment |
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
 //! | [`descriptors`] | how many files may be open, and how many clients fit into that | config |
@@ -23,6 +24,7 @@
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |
 //! | [`live`] | the config in force with what is derived from it; a reload swaps it whole | config, upstream |
 //! | [`key_refresh`] | the keys of tokens, kept as their file or URL has them | live, jwt, upstream |
+//! | [`control`] | what operators change at run time: switches, and the config put in force or taken back | live, store |
 //! | [`proxy`] | the life of one request; `proxy::handle` is its table of contents | store, upstream |
 //! | [`server`] | accepting, TLS, both versions of HTTP, limits, drain | proxy |
 //! | [`admin`] | health, stats, metrics, purge, explain | proxy, store, metrics |
@@ -108,6 +110,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod content_coding;
+pub mod control;
 pub mod descriptors;
 pub mod drain;
 pub mod entry;
@@ -120,6 +123,7 @@ pub mod metrics;
 pub mod pacing;
 pub mod proxy;
 pub mod rate_timeout;
+pub mod rollout;
 pub mod routes;
 pub mod secret;
 pub mod server;

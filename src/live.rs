@@ -13,6 +13,7 @@ use crate::http_cache::Policy;
 use crate::in_flight::InFlight;
 use crate::jwt::{JwtConfigError, Verifier};
 use crate::metrics::{Metrics, RuleMetrics};
+use crate::rollout::{Dial, Rollout};
 use crate::routes::Template;
 use crate::upstream::{PoolError, Upstream};
 
@@ -35,6 +36,10 @@ pub struct Live {
     pub fills: Vec<RuleFills>,
     /// And those of requests that no rule matches.
     pub unmatched_fills: RuleFills,
+    /// What holds of each route now: the file, and what was switched since.
+    pub dials: Vec<Dial>,
+    /// The same of requests that no rule matches.
+    pub unmatched_dial: Dial,
     /// For requests that no rule matches.
     pub unmatched: RuleMetrics,
     /// Host and URI: the key of unmatched requests.
@@ -67,7 +72,19 @@ impl Live {
             .collect::<Result<Vec<_>, _>>()?;
         let share = fill_share(&config);
         let fills_of = |route: &Route| RuleFills::new(route.settings.max_fills.unwrap_or(share));
+        let dial = |settings: &Settings| {
+            Dial::new(Rollout {
+                mode: settings.rollout.mode.min(config.ceiling),
+                ..settings.rollout
+            })
+        };
         Ok(Live {
+            dials: config
+                .routes
+                .iter()
+                .map(|route| dial(&route.settings))
+                .collect(),
+            unmatched_dial: dial(&config.defaults.settings),
             fills: config.routes.iter().map(fills_of).collect(),
             unmatched_fills: RuleFills::new(config.defaults.settings.max_fills.unwrap_or(share)),
             jwt: config.jwt.as_ref().map(Verifier::new).transpose()?,
@@ -119,6 +136,7 @@ impl Live {
             policy: &settings.policy,
             metrics: index.map_or(&self.unmatched, |index| &self.rules[index]),
             fills: index.map_or(&self.unmatched_fills, |index| &self.fills[index]),
+            dial: index.map_or(&self.unmatched_dial, |index| &self.dials[index]),
             fill_share: fill_share(&self.config),
         }
     }
@@ -137,15 +155,18 @@ pub struct RuleFills {
     /// What the app usually takes for a whole answer, in milliseconds and one more; 0: not known yet.
     usual: AtomicU32,
     /// What the log has told of it, a bit each.
-    told: AtomicU64,
+    told: [AtomicU64; RuleFills::TOLD.div_ceil(64)],
 }
 
 impl RuleFills {
+    /// How many things the log tells of once.
+    pub const TOLD: usize = 128;
+
     fn new(places: usize) -> RuleFills {
         RuleFills {
             places: Arc::new(Semaphore::new(places)),
             usual: AtomicU32::new(0),
-            told: AtomicU64::new(0),
+            told: Default::default(),
         }
     }
 
@@ -160,11 +181,10 @@ impl RuleFills {
         self.usual.store(usual, Ordering::Relaxed);
     }
 
-    /// Whether the log has not told yet what `bit` (below 64) stands for; from now on it has.
+    /// Whether the log has not told yet what `bit` (below [`RuleFills::TOLD`]) stands for; from now on it has.
     pub fn tells_first(&self, bit: usize) -> bool {
-        let bit = 1 << bit;
-        self.told.load(Ordering::Relaxed) & bit == 0
-            && self.told.fetch_or(bit, Ordering::Relaxed) & bit == 0
+        let (told, bit) = (&self.told[bit / 64], 1 << (bit % 64));
+        told.load(Ordering::Relaxed) & bit == 0 && told.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
     /// What the app usually takes at most; `None`: it was not asked yet.
@@ -187,6 +207,8 @@ pub struct Rule<'l> {
     pub metrics: &'l RuleMetrics,
     /// Its fills.
     pub fills: &'l RuleFills,
+    /// Whether it is on, and for which share of its keys.
+    pub dial: &'l Dial,
     fill_share: usize,
 }
 

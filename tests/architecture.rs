@@ -8,7 +8,14 @@ use std::collections::BTreeMap;
 use source::{Source, TESTS, names, rooms_used, tokens};
 
 /// Rooms that know values only: no runtime, no socket, no log, no clock.
-const PURE: &[&str] = &["routes", "http_cache", "entry", "budget", "store/fence"];
+const PURE: &[&str] = &[
+    "routes",
+    "http_cache",
+    "entry",
+    "budget",
+    "rollout",
+    "store/fence",
+];
 
 /// What pure rooms do not name.
 const IMPURE: &[&str] = &[
@@ -43,7 +50,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("entry", &["content_coding", "http_cache"]),
     ("budget", &["entry"]),
     ("metrics", &["entry", "http_cache"]),
-    ("config", &["entry", "http_cache", "in_flight", "routes"]),
+    ("rollout", &[]),
+    (
+        "config",
+        &["entry", "http_cache", "in_flight", "rollout", "routes"],
+    ),
     ("descriptors", &["config"]),
     ("auth", &["clock", "config", "routes"]),
     ("jwt", &["clock", "config", "routes"]),
@@ -58,6 +69,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "http_cache",
             "in_flight",
             "metrics",
+            "rollout",
             "routes",
         ],
     ),
@@ -82,8 +94,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "in_flight",
             "jwt",
             "metrics",
+            "rollout",
             "routes",
             "upstream",
+        ],
+    ),
+    (
+        "control",
+        &[
+            "clock",
+            "config",
+            "descriptors",
+            "in_flight",
+            "live",
+            "metrics",
+            "rollout",
+            "store",
         ],
     ),
     (
@@ -115,6 +141,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "jwt",
             "live",
             "metrics",
+            "rollout",
             "routes",
             "secret",
             "store",
@@ -142,12 +169,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "auth",
             "clock",
             "config",
+            "control",
             "entry",
             "http_cache",
             "jwt",
             "live",
             "metrics",
             "proxy",
+            "rollout",
             "routes",
             "secret",
             "store",

@@ -15,6 +15,9 @@
 //! - no answer of Redis is older than what was acknowledged by this sidecar, or landed by any, when it was asked for;
 //! - when all has arrived and each sidecar has had a beat, nothing older than the last write is left anywhere.
 //!
+//! What a soft purge has made stale is held to none of these, since the app is asked before it answers anybody; what is
+//! not stale is, so that no soft purge may be missed either.
+//!
 //! The second and third have one exception: when Redis has gone back to a state that lacks purges, until somebody
 //! who knows begins another generation. The last one has none.
 //!
@@ -53,28 +56,50 @@ const RACE: Bounds = Bounds {
 
 const ALL: [PurgeBy; 3] = [PurgeBy::Key, PurgeBy::Pattern, PurgeBy::Tag];
 
-fn visit(bounds: Bounds, purge_by: PurgeBy, flaw: Option<Flaw>) -> Exploration {
+fn visit(bounds: Bounds, purge_by: PurgeBy, softly: bool, flaw: Option<Flaw>) -> Exploration {
     explore(World::begin(Settings {
         bounds,
         purge_by,
+        softly,
         flaw,
     }))
 }
 
 /// Nothing is wrong in any state; says how many there are.
 fn hold(name: &str, bounds: Bounds, purges: &[PurgeBy]) {
+    hold_by(name, bounds, purges, false);
+}
+
+/// The same where purges leave what they find, and make it stale.
+fn hold_softly(name: &str, bounds: Bounds, purges: &[PurgeBy]) {
+    hold_by(name, bounds, purges, true);
+}
+
+fn hold_by(name: &str, bounds: Bounds, purges: &[PurgeBy], softly: bool) {
+    let how = if softly { "soft purge" } else { "purge" };
     for purge_by in purges {
-        let found = visit(bounds, *purge_by, None);
-        println!("{name}, purge by {purge_by:?}: {} states", found.states);
+        let found = visit(bounds, *purge_by, softly, None);
+        println!("{name}, {how} by {purge_by:?}: {} states", found.states);
         let trace = found.trace.join(", ");
-        assert_eq!(found.violation, None, "{name}, {purge_by:?}: {trace}");
+        assert_eq!(
+            found.violation, None,
+            "{name}, {how} by {purge_by:?}: {trace}"
+        );
     }
 }
 
 /// `flaw` is found, and nothing is wrong without it.
 fn catch(flaw: Flaw, bounds: Bounds, purge_by: PurgeBy, expected: &str) {
-    hold("without a flaw", bounds, &[purge_by]);
-    let found = visit(bounds, purge_by, Some(flaw));
+    catch_by(flaw, bounds, purge_by, false, expected);
+}
+
+fn catch_softly(flaw: Flaw, bounds: Bounds, purge_by: PurgeBy, expected: &str) {
+    catch_by(flaw, bounds, purge_by, true, expected);
+}
+
+fn catch_by(flaw: Flaw, bounds: Bounds, purge_by: PurgeBy, softly: bool, expected: &str) {
+    hold_by("without a flaw", bounds, &[purge_by], softly);
+    let found = visit(bounds, purge_by, softly, Some(flaw));
     let violation = found.violation.unwrap_or_default();
     println!("{flaw:?}, {} states: {violation}", found.states);
     println!("  {}", found.trace.join(", "));
@@ -195,6 +220,50 @@ fn redis_goes_back_in_another_run() {
 }
 
 #[test]
+fn soft_purges_race_with_fills_and_reads() {
+    hold_softly("a race", RACE, &ALL);
+    let own = Bounds {
+        fills: [1, 0],
+        reads: [1, 0],
+        ..WRITE
+    };
+    hold_softly("a race in one sidecar", own, &ALL);
+    let fills = Bounds {
+        fills: [1, 1],
+        ..WRITE
+    };
+    hold_softly("both fill", fills, &ALL);
+}
+
+#[test]
+fn soft_purges_outlast_trouble() {
+    let loss = Bounds {
+        reads: [1, 1],
+        losses: 1,
+        ..WRITE
+    };
+    hold_softly("a loss, reads", loss, &ALL);
+    let breaks = Bounds {
+        breaks: [0, 1],
+        ..RACE
+    };
+    hold_softly("the reader's connection breaks", breaks, &ALL);
+    let timeout = Bounds {
+        reads: [1, 1],
+        fills: [1, 0],
+        timeouts: 1,
+        ..WRITE
+    };
+    hold_softly("a timeout", timeout, &[PurgeBy::Key]);
+    let back = Bounds {
+        reads: [1, 1],
+        returns: Returns::InTheSameRun,
+        ..WRITE
+    };
+    hold_softly("back, reads", back, &ALL);
+}
+
+#[test]
 fn all_at_once() {
     if std::env::var_os("PANNIER_MODEL_LARGE").is_none() {
         return;
@@ -300,6 +369,24 @@ fn flaws_of_memory_are_caught() {
     catch(Flaw::FlushIsNotHeard, back, PurgeBy::Key, LASTING);
 }
 
+#[test]
+fn flaws_of_soft_purges_are_caught() {
+    let (tells, leaves) = (Flaw::SoftPurgeTellsNobody, Flaw::SoftPurgeLeavesLease);
+    for purge_by in ALL {
+        catch_softly(tells, RACE, purge_by, TOLD);
+    }
+    catch_softly(leaves, RACE, PurgeBy::Key, LASTING);
+    let flaw = Flaw::SoftPurgeForgetsMemory;
+    catch_softly(flaw, WRITE, PurgeBy::Key, OWN);
+    // What is caught of hard ones is of soft ones as well.
+    catch_softly(Flaw::PutIgnoresToken, RACE, PurgeBy::Key, TOLD);
+    let back = Bounds {
+        returns: Returns::InTheSameRun,
+        ..WRITE
+    };
+    catch_softly(Flaw::FlushIsNotHeard, back, PurgeBy::Key, LASTING);
+}
+
 /// What is not promised: other data in the same run, put in place between two commands of one purge.
 #[test]
 fn a_purge_by_pattern_does_not_notice_other_data_amid_it() {
@@ -307,7 +394,7 @@ fn a_purge_by_pattern_does_not_notice_other_data_amid_it() {
         returns: Returns::InTheSameRunAmidPurges,
         ..WRITE
     };
-    let found = visit(bounds, PurgeBy::Pattern, None);
+    let found = visit(bounds, PurgeBy::Pattern, false, None);
     assert!(found.violation.is_some_and(|it| it.contains(LASTING)));
     hold("amid a purge", bounds, &[PurgeBy::Key]);
 }

@@ -2,6 +2,7 @@
 
 mod graphql;
 mod passing;
+mod persisted;
 
 use serde_json::{Value, json};
 
@@ -278,6 +279,55 @@ async fn a_second_sidecar_finds_it_in_redis() {
         .await;
     }
     assert_eq!(app.count("/search"), 2, "one POST and one PUT");
+}
+
+/// Their keys are digests, spread over the nodes; what purges the URL finds them on each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_holds_the_answers_to_bodies() {
+    let nodes = RedisServer::start_cluster_of_three();
+    let app = search_app().await;
+    app.on("PUT", "/search", |_| Answer::status(204));
+    app.on("PUT", "/touch", |_| Answer::status(204));
+    let [here, there] = [&nodes[0], &nodes[2]].map(|node| {
+        let tables = format!(
+            "[redis]\nurl = \"{}\"\ntimeout = \"10s\"\n{SEARCH}\
+             [[purge]]\npath = \"/touch\"\nkeys = [\"search:*\"]\n",
+            node.cluster_url()
+        );
+        Sidecar::start(
+            &app.url(),
+            &tables.replace("ttl = \"1m\"", "ttl = \"1m\"\nany_host = true"),
+        )
+    });
+    for sidecar in [&here, &there] {
+        connected(sidecar).await;
+    }
+    let bodies: Vec<String> = (0..12).map(|id| format!("{{\"id\":{id}}}")).collect();
+    let touched = nodes.iter().filter(|node| node.number(&["DBSIZE"]) > 0);
+    assert!(touched.count() > 1, "shards are spread");
+    for (round, path) in ["/touch", "/search"].into_iter().enumerate() {
+        for body in &bodies {
+            until_hit(&here.client(), "POST", "/search", body).await;
+        }
+        here.fills_have_ended().await;
+        for body in &bodies {
+            let found = there.client().json("POST", "/search", body).await;
+            assert!(found.is_hit(), "{body}: {}", found.cache_status());
+            assert_eq!(found.value()["body"].as_str(), Some(body.as_str()));
+        }
+        assert_eq!(app.count("/search"), 12 * (round + 1));
+        there.client().json("PUT", path, "{}").await;
+        for body in &bodies {
+            assert!(
+                !is_hit(&there.client(), "POST", "/search", body).await,
+                "{path} {body}"
+            );
+            eventually("it is gone there", SHORT, || async {
+                !is_hit(&here.client(), "POST", "/search", body).await
+            })
+            .await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -366,3 +366,83 @@ async fn explain_tells_of_it_and_the_own_url_of_a_write_is_removed() {
     let reply = client.get("/window/1").await;
     assert!(says(&reply, "detail=miss"), "{}", reply.cache_status());
 }
+
+/// By key, pattern, tag and all at once, whichever node has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cluster_holds_becomes_stale_on_every_node() {
+    let nodes = RedisServer::start_cluster_of_three();
+    let app = TestApp::start().await;
+    let version = Arc::new(AtomicUsize::new(1));
+    let paths: Vec<String> = (0..15).map(|id| format!("/plain/{id}")).collect();
+    for path in &paths {
+        let version = Arc::clone(&version);
+        app.on("GET", path, move |seen| {
+            let etag = format!("\"{}\"", version.load(Ordering::SeqCst));
+            let is_held = seen.header("if-none-match") == etag;
+            let answer = match is_held {
+                true => Answer::status(304),
+                false => Answer::text(version.load(Ordering::SeqCst).to_string()),
+            };
+            answer.header("etag", &etag)
+        });
+    }
+    let [here, there] = [&nodes[0], &nodes[1]].map(|node| {
+        let redis = format!(
+            "[redis]\nurl = \"{}\"\ntimeout = \"10s\"\n",
+            node.cluster_url()
+        );
+        Sidecar::start(&app.url(), &(redis + RULES))
+    });
+    for sidecar in [&here, &there] {
+        connected(sidecar).await;
+    }
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let held = || {
+        nodes
+            .iter()
+            .map(|node| node.number(&["DBSIZE"]))
+            .sum::<u64>()
+    };
+    for (how, body) in [
+        ("by tag", json!({"tags": ["all"], "soft": true})),
+        ("by pattern", json!({"patterns": ["plain:*"], "soft": true})),
+        ("all", json!({"everything": true, "soft": true})),
+    ] {
+        for sidecar in [&here, &there] {
+            fill(&sidecar.client(), &paths).await;
+            sidecar.fills_have_ended().await;
+        }
+        let (before, asked) = (held(), app.seen().len());
+        version.fetch_add(1, Ordering::SeqCst);
+        let done = purge(&here, &body).await;
+        assert_eq!(done["purged"]["redis"], 15, "{how}: {done}");
+        assert!(held() >= before, "{how}: what is stale stays");
+        let now = version.load(Ordering::SeqCst).to_string();
+        for path in &paths {
+            let reply = here.client().get(path).await;
+            assert_eq!(reply.text(), now, "{how}: {path}");
+            assert!(says(&reply, "fwd=stale"), "{how}: {}", reply.cache_status());
+            eventually("there as well", SHORT, || async {
+                there.client().get(path).await.text() == now
+            })
+            .await;
+        }
+        assert!(app.seen().len() >= asked + 15, "{how}");
+    }
+    // A 304 makes what is stale fresh again, for all.
+    fill(&here.client(), &paths).await;
+    here.fills_have_ended().await;
+    purge(&there, &json!({"patterns": ["plain:*"], "soft": true})).await;
+    for path in &paths {
+        let reply = there.client().get(path).await;
+        assert!(
+            says(&reply, "detail=revalidated"),
+            "{}",
+            reply.cache_status()
+        );
+        let seen = app.last(path);
+        assert_ne!(seen.header("if-none-match"), "", "{path}: it is confirmed");
+    }
+    there.fills_have_ended().await;
+    fill(&here.client(), &paths).await;
+}

@@ -42,6 +42,7 @@ mod request_fuzzing;
 mod requirements;
 mod rfc9111;
 mod rolling;
+mod rollout;
 mod running;
 mod slow_clients;
 mod soft_purging;

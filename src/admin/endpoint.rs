@@ -11,18 +11,22 @@ pub(super) enum Endpoint {
     Ready,
     Metrics,
     Stats,
+    Switch,
     Purge,
     Explain,
+    Rollback,
 }
 
 /// Path, methods as in `Allow`, endpoint; those of the same methods side by side.
-const ENDPOINTS: [(&str, &str, Endpoint); 6] = [
+const ENDPOINTS: [(&str, &str, Endpoint); 8] = [
     ("/healthz", "GET, HEAD", Endpoint::Health),
     ("/readyz", "GET, HEAD", Endpoint::Ready),
     ("/metrics", "GET, HEAD", Endpoint::Metrics),
     ("/stats", "GET, HEAD", Endpoint::Stats),
+    ("/switch", "GET, HEAD, POST", Endpoint::Switch),
     ("/purge", "POST", Endpoint::Purge),
     ("/explain", "POST", Endpoint::Explain),
+    ("/rollback", "POST", Endpoint::Rollback),
 ];
 
 /// The endpoint at `path`, if it takes `method` (RFC 9110 §15.5.5, §15.5.6).
@@ -46,11 +50,11 @@ fn split_methods(allow: &str) -> impl Iterator<Item = &str> {
 fn list_all() -> String {
     let by_methods = ENDPOINTS.chunk_by(|(_, one, _), (_, other, _)| one == other);
     let groups = by_methods.map(|group| {
-        let method = group
-            .iter()
-            .find_map(|(_, allow, _)| split_methods(allow).next());
+        let (_, allow, _) = group.first().expect("no group is empty");
+        let methods = split_methods(allow).filter(|method| *method != "HEAD");
+        let methods: Vec<&str> = methods.collect();
         let paths: Vec<&str> = group.iter().map(|(path, _, _)| *path).collect();
-        format!("{} {}", method.unwrap_or_default(), paths.join(", "))
+        format!("{} {}", methods.join(" and "), paths.join(", "))
     });
     groups.collect::<Vec<_>>().join(", and ")
 }
@@ -71,6 +75,10 @@ mod tests {
             ("GET", "/stats", Ok(Endpoint::Stats)),
             ("POST", "/purge", Ok(Endpoint::Purge)),
             ("POST", "/explain", Ok(Endpoint::Explain)),
+            ("GET", "/switch", Ok(Endpoint::Switch)),
+            ("POST", "/switch", Ok(Endpoint::Switch)),
+            ("POST", "/rollback", Ok(Endpoint::Rollback)),
+            ("GET", "/rollback", Err(StatusCode::METHOD_NOT_ALLOWED)),
             ("GET", "/explain", Err(StatusCode::METHOD_NOT_ALLOWED)),
             ("GET", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
             ("HEAD", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
@@ -92,7 +100,8 @@ mod tests {
         let refusal = find(&Method::GET, "/").unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "there are: GET /healthz, /readyz, /metrics, /stats, and POST /purge, /explain"
+            "there are: GET /healthz, /readyz, /metrics, /stats, and GET and POST /switch, and POST /purge, /explain, \
+             /rollback"
         );
     }
 }

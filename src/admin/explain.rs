@@ -89,7 +89,7 @@ pub(super) fn recognize(context: &mut RequestContext, store: &Store) {
 pub async fn explain(context: &RequestContext, store: &Store) -> Account {
     let plan = plan::plan(context);
     let held = match &plan {
-        Plan::Cache(lookup) => {
+        Plan::Cache(lookup) | Plan::Shadow(lookup) => {
             let rule = context.live.rule(lookup.rule);
             let (coherence, outage) = (rule.settings.coherence, rule.settings.outage);
             let inspection = store.inspect(&lookup.key.text, coherence, outage).await;

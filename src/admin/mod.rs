@@ -1,7 +1,7 @@
 //! The admin interface: health, readiness, metrics, stats, purge, explain; on an address of its own.
 //!
 //! It is for operators and scrapers, so it is small: HTTP/1.1, few connections, short bodies.
-//! Only `POST /purge` changes anything, and it and `POST /explain` want the token. It goes on answering
+//! Whatever is asked by POST wants the token: purges, switches, a rollback, and what is stored for a request. It goes on answering
 //! through a drain, so that `/readyz` can tell the load balancer; the caller stops it last.
 
 mod answer;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use prometheus::TextEncoder;
 use serde_json::json;
@@ -32,8 +32,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::control::{Reloader, Switchboard, Thrown};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::rollout::Order;
 use crate::store::{Status, Store};
 use answer::{Answer, answer, answer_json, answer_refusal};
 use endpoint::Endpoint;
@@ -57,11 +59,21 @@ pub struct Admin {
     pub store: Store,
     /// The config in force; with it the token of `POST /purge` and `POST /explain`.
     pub live: Arc<ArcSwap<Live>>,
+    /// What `POST /switch` and `POST /rollback` change.
+    pub controls: Controls,
     /// Cancelled when the workers drain: `/readyz` then answers 503.
     pub draining: CancellationToken,
     started: Instant,
     status: Mutex<Option<(Instant, Status)>>,
     gathering: Mutex<()>,
+}
+
+/// What operators change at run time.
+pub struct Controls {
+    /// What is switched.
+    pub switchboard: Arc<Switchboard>,
+    /// The config in force.
+    pub reloader: Arc<Reloader>,
 }
 
 impl Admin {
@@ -70,12 +82,14 @@ impl Admin {
         metrics: Arc<Metrics>,
         store: Store,
         live: Arc<ArcSwap<Live>>,
+        controls: Controls,
         draining: CancellationToken,
     ) -> Admin {
         Admin {
             metrics,
             store,
             live,
+            controls,
             draining,
             started: clock::monotonic(),
             status: Mutex::new(None),
@@ -158,6 +172,14 @@ async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<In
         Ok(Endpoint::Metrics) => Ok(answer_metrics(admin).await),
         Ok(Endpoint::Stats) => Ok(answer_stats(admin).await),
         Ok(Endpoint::Purge) => purge(admin, place, request).await,
+        Ok(Endpoint::Switch) if request.method() == Method::POST => {
+            switch(admin, place, request).await
+        }
+        Ok(Endpoint::Switch) => {
+            let listing = admin.controls.switchboard.list();
+            Ok(answer_json(StatusCode::OK, &listing))
+        }
+        Ok(Endpoint::Rollback) => roll_back(admin, request),
         Ok(Endpoint::Explain) => explain(admin, place, request).await,
         Err(refusal) => Err(refusal),
     };
@@ -251,6 +273,44 @@ async fn purge(
     admin.metrics.purges.with_label_values(&["admin"]).inc();
     admin.forget_status().await;
     Ok(answer_json(StatusCode::OK, &purged.to_json()))
+}
+
+/// Answers with what is switched then.
+async fn switch(
+    admin: &Admin,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Result<Answer, Refusal> {
+    let (head, body) = request.into_parts();
+    authorize(admin, &head.headers)?;
+    let _trusted = place.trust();
+    let body = guard::read_body(&head.headers, body).await?;
+    let order: Order =
+        serde_json::from_slice(&body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let switchboard = &admin.controls.switchboard;
+    let thrown = switchboard.throw(&order, &admin.store).await;
+    let thrown = thrown.map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let holds = match thrown {
+        Thrown { by_fleet: true, .. } => "over the fleet, within a second",
+        Thrown {
+            has_fleet: false, ..
+        } => "here: there is no [redis] to tell others by",
+        Thrown { .. } => {
+            "here alone: Redis cannot be asked now; the others hear of it as soon as it can"
+        }
+    };
+    let answer = json!({ "holds": holds, "fleet": thrown.by_fleet, "now": switchboard.list() });
+    Ok(answer_json(StatusCode::OK, &answer))
+}
+
+/// The config before the last reload is in force again, on this sidecar.
+fn roll_back(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
+    authorize(admin, request.headers())?;
+    let rolled_back = admin.controls.reloader.roll_back();
+    let waiting = rolled_back.map_err(|error| Refusal::NoRollback(error.to_string()))?;
+    tracing::warn!("admin: the config before the last reload is in force again, until the next");
+    let answer = json!({ "rolled_back": true, "restart_needed_for": waiting });
+    Ok(answer_json(StatusCode::OK, &answer))
 }
 
 async fn explain(

@@ -30,7 +30,7 @@ pub enum Refusal {
     #[error("requests with an Origin field are refused")]
     Origin,
     /// No token is configured, so nobody may purge or see what is stored.
-    #[error("purging and explaining are off: set [admin] token, or PANNIER_ADMIN_TOKEN")]
+    #[error("purging, switching and explaining are off: set [admin] token, or PANNIER_ADMIN_TOKEN")]
     NoToken,
     /// The token is absent or wrong.
     #[error("needs the field Authorization: Bearer TOKEN, with the configured token")]
@@ -50,6 +50,9 @@ pub enum Refusal {
     /// The body is not what the endpoint takes.
     #[error("{0}")]
     Malformed(String),
+    /// There is no config to go back to.
+    #[error("{0}")]
+    NoRollback(String),
     /// The body names nothing.
     #[error("nothing to purge: give keys, patterns or tags, or \"everything\": true")]
     Empty,
@@ -73,6 +76,7 @@ impl Refusal {
             Refusal::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Refusal::NoRollback(_) => StatusCode::CONFLICT,
             Refusal::BodyBroken
             | Refusal::Malformed(_)
             | Refusal::Empty

@@ -11,6 +11,7 @@ use http::Method;
 
 use crate::config::{Config, Env, Loaded, show_duration};
 use crate::descriptors::Descriptors;
+use crate::rollout::{Mode, Rollout};
 use crate::routes::find_confusable;
 
 /// How far a check goes.
@@ -103,7 +104,11 @@ fn print_audiences(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
         return Ok(());
     }
     writeln!(out)?;
-    for route in config.routes.iter().filter(|route| route.settings.enabled) {
+    for route in config
+        .routes
+        .iter()
+        .filter(|route| route.settings.rollout.mode != Mode::Off)
+    {
         let audience = match route.settings.policy.shared {
             true => "everyone (shared = true)".to_owned(),
             false => route.credentials.audience(),
@@ -141,9 +146,15 @@ fn route_rows(config: &Config) -> Vec<[String; 6]> {
             .ttl
             .map_or("by answer".to_owned(), show_duration);
         let priority = route.settings.priority.as_str().to_owned();
-        let ttl = match route.settings.enabled {
-            true => ttl,
-            false => "off".to_owned(),
+        let ttl = match route.settings.rollout {
+            Rollout {
+                mode: Mode::Off, ..
+            } => "off".to_owned(),
+            Rollout {
+                mode: Mode::Shadow, ..
+            } => format!("{ttl} (shadow)"),
+            Rollout { percent: 100, .. } => ttl,
+            Rollout { percent, .. } => format!("{ttl} ({percent} %)"),
         };
         let methods: Vec<&str> = route.methods.iter().map(|method| method.as_str()).collect();
         [

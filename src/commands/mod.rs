@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod admin_address;
+mod ask_sidecar;
 pub mod check;
 pub mod demo;
 pub mod explain;
@@ -9,6 +10,7 @@ mod log_limit;
 mod logging;
 pub mod run;
 pub mod schema;
+pub mod switch;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             check::check(&file, &Env::process(), Descriptors::available(), reach, out)
         }
         Command::Explain(args) => explain::explain(&args, out),
+        Command::Switch(args) => switch::switch(&args, &Env::process(), out),
         Command::Schema => schema::print(out).map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => demo::demo(once),
         Command::Healthcheck { config, admin } => match config {

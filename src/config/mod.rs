@@ -35,7 +35,7 @@ pub use redis::{
     ClientCertificate, Redis, RedisAccess, RedisLogin, RedisPassword, RedisServer, RedisServers,
     RedisTls,
 };
-pub use units::{show_duration, show_size};
+pub use units::{parse_duration, show_duration, show_size};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,6 +47,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
+use crate::rollout::{Mode, Rollout};
 use crate::routes::{CheckedCredentials, Conditions, IgnoreQuery, KeyedCredentials, RouteMatcher};
 use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
@@ -81,6 +82,8 @@ pub struct Config {
     pub purges: Vec<PurgeRule>,
     /// Whether any of them is for GET or HEAD.
     pub has_purges_of_reads: bool,
+    /// `PANNIER_MODE`: the most that any rule is, whatever the file and switches say.
+    pub ceiling: Mode,
 }
 
 /// Where the proxy and the admin interface listen, and the limits on clients.
@@ -301,8 +304,10 @@ pub struct Settings {
     pub max_fills: Option<usize>,
     /// What becomes of a fetch for the store whose client has gone.
     pub abandoned: Abandoned,
-    /// `false`: passed to the app.
-    pub enabled: bool,
+    /// What the cache does for it, as the file says.
+    pub rollout: Rollout,
+    /// Which key says so: `mode`, or `enabled`.
+    pub switched_by: &'static str,
     /// Answers under one key. Default 8.
     pub max_variants: u8,
     /// Whether what a client says of caching reaches the app.
@@ -666,6 +671,11 @@ impl PurgeRule {
     pub fn reads_response(&self) -> bool {
         let by_template = self.templates().any(Template::reads_response);
         by_template || self.when.read_response() || self.unless.read_response()
+    }
+
+    /// Whether it is for some of the writes of its methods and path only.
+    pub fn has_conditions(&self) -> bool {
+        !self.when.is_empty() || !self.unless.is_empty()
     }
 
     /// Whether anything of it reads what was stored before the write.

@@ -75,6 +75,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Which of two keys that say the same the nearest table gives, and whether it gives both.
+    pub(super) fn nearest(
+        &self,
+        one: &'static str,
+        other: &'static str,
+    ) -> Option<(&'static str, bool)> {
+        let own = self.table.into_iter();
+        let mut tables = own.chain(self.inherited.iter().map(|from| from.table));
+        tables.find_map(
+            |table| match (table.get(one).is_some(), table.get(other).is_some()) {
+                (true, both) => Some((one, both)),
+                (false, true) => Some((other, false)),
+                (false, false) => None,
+            },
+        )
+    }
+
     /// Where the key stands, or else its table.
     pub(super) fn position(&self, key: &str) -> Position {
         let node = self.node(key).map(|node| &node.position);

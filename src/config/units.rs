@@ -34,7 +34,7 @@ pub(crate) const SIZE_PATTERN: &str = "[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)";
 pub(crate) const RATE_PATTERN: &str = "[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)/s";
 
 /// Parses `500ms`, `30s`, `5m`, `1h30m`; the error says what to write instead.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err("write a number and a unit, such as \"30s\"".into());

@@ -27,12 +27,12 @@
 //! | handling | reasons |
 //! | --- | --- |
 //! | `hit` (§2.1) | `hit`, `stale-while-revalidate`, `max-stale` |
-//! | `fwd=bypass` (§2.2) | passed by config or by promise, never looked up: `no-rule`, `disabled`, `request-body`, `ambiguous-path`, `ambiguous-rule`, `unkeyed-query`, `unkeyed-header`, `missing-variable`, `identity`, `unauthenticated`, `auth-failed`, `upgrade`, `key-too-long` |
+//! | `fwd=bypass` (§2.2) | passed by config or by promise, never looked up: `no-rule`, `disabled`, `not-in-share`, `shadow`, `request-body`, `ambiguous-path`, `ambiguous-rule`, `unkeyed-query`, `unkeyed-header`, `missing-variable`, `identity`, `unauthenticated`, `auth-failed`, `upgrade`, `key-too-long` |
 //! | `fwd=method` | `method` |
 //! | `fwd=uri-miss` | `miss`; `collapsed` and `coalesce-timeout` without a because |
 //! | `fwd=vary-miss` | `vary-miss` |
 //! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, without a because; what was not stored: `status`, `no-store`, `private`, `set-cookie`, `vary-any`, `authorization`, `cookie`, `unaccepted-coding`, `no-freshness`, `event-stream`, `too-large`, `in-flight-full`, `fills-full`, `unwanted`, `incomplete`, `close-delimited`, `fenced`, `lease-lost`, `budget-full`, `missing-tag`, `too-many-tags`, `store-when`, `too-many-variants`, `too-many-groups` |
-//! | `fwd=request` | `request-directive`, `request-no-store` |
+//! | `fwd=request` | `request-directive`, `request-no-store`, `refresh` |
 //! | `fwd=stale` | `stale`, `soft-purged`, `no-cache`; `revalidated` and `stale-if-error` without a because |
 //! | `fwd=partial` | `partial` |
 //! | neither | answered here: `only-if-cached`, `bad-request`, `max-forwards`, `purge-method`, `ready-path` |
@@ -223,7 +223,7 @@ fn handling(reason: Reason) -> Handling {
         Reason::Miss | Reason::Collapsed | Reason::CoalesceTimeout => URI_MISS,
         Reason::VaryMiss => VARY_MISS,
         Reason::Partial => PARTIAL,
-        Reason::RequestDirective | Reason::RequestNoStore => REQUEST,
+        Reason::RequestDirective | Reason::RequestNoStore | Reason::Refresh => REQUEST,
         Reason::OnlyIfCached
         | Reason::BadRequest
         | Reason::MaxForwards
@@ -232,6 +232,8 @@ fn handling(reason: Reason) -> Handling {
         Reason::Method => METHOD,
         Reason::NoRule
         | Reason::Disabled
+        | Reason::NotInShare
+        | Reason::Shadow
         | Reason::RequestBody
         | Reason::AmbiguousPath
         | Reason::AmbiguousRule

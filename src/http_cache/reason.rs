@@ -53,6 +53,8 @@ reasons! {
     NoCache = "no-cache",
     /// The request's own directives refuse what is stored (RFC 9111 §5.2.1).
     RequestDirective = "request-directive",
+    /// A holder of the admin token wants it fetched anew (`Pannier-Refresh`).
+    Refresh = "refresh",
     /// `only-if-cached` and nothing to serve: 504 (RFC 9111 §5.2.1.7).
     OnlyIfCached = "only-if-cached",
     // Passed to the app, never looked up.
@@ -60,6 +62,10 @@ reasons! {
     NoRule = "no-rule",
     /// The rule is switched off.
     Disabled = "disabled",
+    /// The rule is on for a share of its keys, and this one is not in it.
+    NotInShare = "not-in-share",
+    /// The rule is in shadow: the app answers, and what the cache would have served is compared with that.
+    Shadow = "shadow",
     /// The method is not GET or HEAD.
     Method = "method",
     /// A GET with a body; or a body that the rule answers by, and that could not be read.
@@ -209,6 +215,7 @@ impl Reason {
                 | Reason::SoftPurged
                 | Reason::NoCache
                 | Reason::RequestDirective
+                | Reason::Refresh
                 | Reason::OnlyIfCached => Outcome::Miss,
                 Reason::UpstreamError
                 | Reason::UpstreamTimeout

@@ -198,6 +198,10 @@ async fn carry_out(
 ) -> Outcome {
     match plan {
         Plan::Cache(lookup) => cache::answer(&worker.cache, context, lookup, memory).await,
+        // Boxed, so that a miss does not carry its size.
+        Plan::Shadow(lookup) => {
+            Box::pin(pass::forward(context, lookup.rule, Reason::Shadow, body)).await
+        }
         Plan::Pass { rule, reason } if pass::is_unsatisfiable(context, reason) => {
             let response = outgoing::end_if_unread(context, pass::unsatisfiable());
             Outcome::new(rule, Reason::OnlyIfCached, response)

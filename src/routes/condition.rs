@@ -10,6 +10,7 @@ use super::Scope;
 use super::escape::{UrlPart, decode};
 use super::expected::{Expected, Found};
 use super::json::{self, Lists};
+use super::operation;
 use super::query::Query;
 use super::template::Source;
 
@@ -106,7 +107,14 @@ impl Condition {
         };
         if let Some((document, names)) = source.place(scope) {
             let members = json::members(document, names, Lists::Each);
-            return members.into_iter().map(Found::from).collect();
+            let mut found: Vec<Found<'a>> = members.into_iter().map(Found::from).collect();
+            if matches!(source, Source::Body(_)) {
+                if found.is_empty() {
+                    found.push(Found::Absent);
+                }
+                found.extend(operation::beside_body(document, scope.query, names));
+            }
+            return found;
         }
         match source {
             Source::Path(name) => {
@@ -186,6 +194,23 @@ impl Conditions {
     pub fn read_body(&self) -> bool {
         self.sources()
             .any(|source| matches!(source, Source::Body(_)))
+    }
+
+    /// Whether any has an expression for what a GraphQL request asks for: its text, its name, or what stands for them.
+    pub fn tell_operations(&self) -> bool {
+        self.0.iter().any(|condition| {
+            let is_about = match &condition.variable {
+                Variable::Of(Source::Body(names)) => {
+                    names.iter().any(|name| operation::is_about_operation(name))
+                }
+                Variable::Of(Source::Query(name)) => operation::is_about_operation(name),
+                Variable::Of(Source::Header(name)) => {
+                    name.to_ascii_lowercase().contains("operation")
+                }
+                Variable::Of(_) | Variable::Method => false,
+            };
+            is_about && matches!(condition.expected, Expected::Text(_))
+        })
     }
 
     /// Whether any reads the answer's body.

@@ -13,6 +13,7 @@ pub mod json;
 mod lenient;
 pub mod matcher;
 mod multipart;
+pub mod operation;
 pub mod pattern;
 mod query;
 mod requester;

@@ -22,7 +22,7 @@ pub use self::decisions::CheckTicket;
 pub use self::fence::{Fence, Mark, Tags};
 pub use self::inspect::{Holding, Inspection};
 pub use self::memory::Memory;
-pub use self::redis::{JournalError, Unanswered};
+pub use self::redis::{JournalError, SwitchToKeep, Unanswered};
 pub use self::ticket::Ticket;
 
 use self::later::{LaterPurge, LaterPurges};
@@ -37,6 +37,7 @@ use crate::entry::{Entry, Variant};
 use crate::http_cache::{Reason, tag_fields};
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
+use crate::rollout::Switches;
 use crate::routes::{Purge, PurgeKind, Purges};
 
 /// The most tags of an entry of several variants in Redis, each of which a script writes one by one.
@@ -398,7 +399,8 @@ impl Store {
         coherence: Coherence,
         outage: Option<Outage>,
     ) -> Result<(), Reason> {
-        let variant = self.ended_by_later_purge(&ticket.key, variant.into());
+        let mut variant = variant.into();
+        self.end_by_later_purge(&ticket.key, &mut variant);
         let Some(tier) = &self.shared.tier else {
             return self.put_in_memory(&ticket, &variant);
         };
@@ -611,17 +613,33 @@ impl Store {
         }
     }
 
+    /// Whether purges wait to be carried out again, so that what is fetched may end with one.
+    pub fn has_later_purges(&self) -> bool {
+        self.shared.later.len() > 0
+    }
+
     /// What was fetched between a purge and its repetition ends with that at the latest.
-    fn ended_by_later_purge(&self, key: &str, variant: Arc<Variant>) -> Arc<Variant> {
+    pub fn end_by_later_purge(&self, key: &str, variant: &mut Arc<Variant>) {
         let now = crate::clock::monotonic();
-        let later = &self.shared.later;
-        match later.last_that_covers(key, &variant, now) {
-            None => variant,
-            Some(left) => {
-                let mut variant = Arc::unwrap_or_clone(variant);
-                variant.stored.end_by(self.shared.clock.now() + left);
-                Arc::new(variant)
-            }
+        let last = self.shared.later.last_that_covers(key, variant, now);
+        if let Some(left) = last {
+            let end = self.shared.clock.now() + left;
+            Arc::make_mut(variant).stored.end_by(end);
+        }
+    }
+
+    /// Has Redis keep these switches for the fleet; returns all that it has then. `None`: there is no Redis, or it cannot
+    /// be asked now.
+    pub async fn keep_switches(&self, switches: &[SwitchToKeep]) -> Option<Switches> {
+        let redis = self.redis.as_ref()?;
+        redis.keep_switches(switches.to_vec()).await.ok()
+    }
+
+    /// Returns when Redis says that something was switched elsewhere; never without Redis.
+    pub async fn switch_news(&self) {
+        match &self.shared.tier {
+            Some(tier) => tier.switch_news.notified().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -12,16 +12,17 @@ use crate::support::sidecar::Sidecar;
 
 const SHORT: Duration = Duration::from_secs(30);
 
-fn config(redis: &RedisServer) -> String {
-    format!(
-        "[redis]\nurl = \"{}\"\ntimeout = \"10s\"\n{CONFIG}",
-        redis.url()
-    )
+fn config(redis: &str) -> String {
+    format!("[redis]\nurl = \"{redis}\"\ntimeout = \"10s\"\n{CONFIG}")
 }
 
 async fn start_two(app: &TestApp, redis: &RedisServer) -> [Sidecar; 2] {
+    start_two_at(app, [redis.url(), redis.url()]).await
+}
+
+async fn start_two_at(app: &TestApp, urls: [String; 2]) -> [Sidecar; 2] {
     // Each has a Host of its own, and so its own decisions.
-    let sidecars = [(); 2].map(|()| Sidecar::start(&app.url(), &config(redis)));
+    let sidecars = urls.map(|url| Sidecar::start(&app.url(), &config(&url)));
     for sidecar in &sidecars {
         connected(sidecar).await;
     }
@@ -142,7 +143,7 @@ async fn a_purge_of_identities_that_redis_missed_is_repeated() {
 async fn without_redis_a_decision_holds_as_memory_does() {
     let mut redis = RedisServer::start();
     let (app, _) = session_app().await;
-    let sidecar = Sidecar::start(&app.url(), &config(&redis));
+    let sidecar = Sidecar::start(&app.url(), &config(&redis.url()));
     connected(&sidecar).await;
     let client = sidecar.client();
     hit(&client, "/board", "a").await;
@@ -154,4 +155,58 @@ async fn without_redis_a_decision_holds_as_memory_does() {
     hit(&client, "/board", "b").await;
     get(&client, "/board", "b").await;
     assert_eq!(app.count(CHECK), asked + 1);
+}
+
+/// Names of decisions are spread over the nodes; each of them tells of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_of_a_cluster_tells_of_identities() {
+    let nodes = RedisServer::start_cluster_of_three();
+    let (app, sessions) = session_app().await;
+    let sids: Vec<String> = (0..12).map(|number| format!("s{number}")).collect();
+    let log_all_in = || {
+        let mut sessions = sessions.lock().expect("no test panics under it");
+        for (sid, id) in sids.iter().zip(10..) {
+            sessions.insert(sid.clone(), (id, "editor"));
+        }
+    };
+    log_all_in();
+    let urls = [nodes[0].cluster_url(), nodes[2].cluster_url()];
+    let [here, there] = start_two_at(&app, urls).await;
+    for sidecar in [&here, &there] {
+        for sid in &sids {
+            board_hit(sidecar, sid).await;
+            let own = hit(&sidecar.client(), "/inquiries", sid).await;
+            assert!(own.text().ends_with(", editor"), "{}", own.text());
+        }
+    }
+    // The odd ones log out, and nobody else.
+    for sid in sids.iter().skip(1).step_by(2) {
+        let logout = here.client().request("POST", "/logout");
+        let cookie = format!("sid={sid}");
+        let logout = logout.header("cookie", &cookie).header("host", HOST);
+        assert_eq!(logout.send().await.status, 204);
+        assert!(says(&board(&here, sid).await, "unauthenticated"), "{sid}");
+        eventually("it is known there", SHORT, || async {
+            says(&board(&there, sid).await, "unauthenticated")
+        })
+        .await;
+    }
+    let asked = app.count(CHECK);
+    for sid in sids.iter().step_by(2) {
+        for sidecar in [&here, &there] {
+            assert!(board(sidecar, sid).await.is_hit(), "{sid}");
+        }
+    }
+    assert_eq!(app.count(CHECK), asked, "all others are known as before");
+    // What concerns all of them reaches all of them.
+    log_all_in();
+    here.client().request("PUT", "/users/1/role").send().await;
+    for sid in &sids {
+        eventually(
+            "whoever is logged in again is known again",
+            SHORT,
+            || async { board(&there, sid).await.is_hit() },
+        )
+        .await;
+    }
 }

@@ -6,7 +6,8 @@
 //! | `/lists/{list}/{page}` | the list's items | pattern |
 //! | `/views/{view}` | one item of each list | tag |
 //!
-//! Each is there under `/strict`, too. A body is the checksum of the rest, the path, the versions, and padding.
+//! Each is there under `/strict`, too. A write to any of the first two is there under `/softly`: what it makes stale is
+//! purged softly. A body is the checksum of the rest, the path, the versions, and padding.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -136,14 +137,18 @@ impl VersionedApp {
         for item in 0..ITEMS {
             let state = state.clone();
             let path = Target::Item(item).path(false);
-            app.on("PUT", &path, move |_| state.write(&[item]));
+            for path in [path.clone(), format!("/softly{path}")] {
+                let state = state.clone();
+                app.on("PUT", &path, move |_| state.write(&[item]));
+            }
         }
         for list in 0..LISTS {
             let state = state.clone();
             let items = Target::List { list, page: 0 }.items();
-            app.on("PUT", &format!("/lists/{list}"), move |_| {
-                state.write(&items)
-            });
+            for path in [format!("/lists/{list}"), format!("/softly/lists/{list}")] {
+                let (state, items) = (state.clone(), items.clone());
+                app.on("PUT", &path, move |_| state.write(&items));
+            }
         }
         VersionedApp { app, state }
     }

@@ -198,21 +198,23 @@ async fn write(shared: &Arc<Shared>, item: Item, random: &mut fastrand::Rng) {
         return;
     };
     let this = shared.clone();
+    let softly = random.bool();
+    let prefix = if softly { "/softly" } else { "" };
     // Broad purges remove what narrow ones have left behind, so there are few.
     match random.u16(0..2000) {
         0..1500 => {
-            let path = Target::Item(item).path(false);
+            let path = prefix.to_owned() + &Target::Item(item).path(false);
             let body = json!({"view": view_of(item)});
             let exchange = this.write(number, path, body.to_string());
             shared.send(number, exchange, random).await;
         }
         1500..1650 => {
-            let path = format!("/lists/{}", list_of(item));
+            let path = format!("{prefix}/lists/{}", list_of(item));
             let exchange = this.write(number, path, String::new());
             shared.send(number, exchange, random).await;
         }
         kind => {
-            let exchange = this.purge(number, item, kind == 1999);
+            let exchange = this.purge(number, item, kind == 1999, softly);
             shared.send(number, exchange, random).await;
         }
     }

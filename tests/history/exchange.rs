@@ -7,7 +7,7 @@ use pannier::clock;
 use serde_json::json;
 
 use super::app::{Content, FAILED, SLOWEST, Target, list_of, read_body, read_write, view_of};
-use super::checker::{Coherence, Item, Read};
+use super::checker::{Coherence, Item, Origin, Read};
 use super::clients::Shared;
 use super::fleet::{Fate, Reached};
 use crate::support::client::{ClientError, Outgoing, Reply};
@@ -70,6 +70,7 @@ impl Shared {
         let request = request.header("content-type", "application/json");
         if let Some(reply) = self.exchange(request, &reached, &path).await {
             let now = self.recorder.moment(clock::monotonic());
+            self.note_pending(&reached, reply.cache_status().contains("purge-pending"));
             let mut recorded = self.recorder.lock();
             match read_write(&reply.body) {
                 Some(made) => recorded.written(reached.origin, now, &made),
@@ -79,7 +80,13 @@ impl Shared {
     }
 
     /// A write that no sidecar sees, and the purge of what it made stale by way of one of them.
-    pub(crate) async fn purge(self: Arc<Shared>, number: usize, item: Item, everything: bool) {
+    pub(crate) async fn purge(
+        self: Arc<Shared>,
+        number: usize,
+        item: Item,
+        everything: bool,
+        softly: bool,
+    ) {
         let Ok(_under_way) = self.fleet.writes(number).try_read() else {
             return;
         };
@@ -87,8 +94,9 @@ impl Shared {
         let made = self.app.write_directly(item);
         let list = list_of(item);
         let what = match everything {
-            true => json!({"everything": true}),
+            true => json!({"everything": true, "soft": softly}),
             false => json!({
+                "soft": softly,
                 "keys": [format!("item:{list}:{item}"), format!("strict:item:{list}:{item}")],
                 "patterns": [format!("list:{list}:*"), format!("strict:list:{list}:*")],
                 "tags": [format!("view:{}", view_of(item))],
@@ -98,9 +106,18 @@ impl Shared {
         let request = request.header("authorization", &format!("Bearer {TOKEN}"));
         let request = request.header("content-type", "application/json");
         let request = request.body(what.to_string());
-        if self.exchange(request, &reached, "/purge").await.is_some() {
+        if let Some(reply) = self.exchange(request, &reached, "/purge").await {
+            self.note_pending(&reached, reply.value()["pending"] == true);
             let now = self.recorder.moment(clock::monotonic());
             self.recorder.lock().written(reached.origin, now, &made);
+        }
+    }
+
+    fn note_pending(&self, reached: &Reached, is_pending: bool) {
+        if is_pending {
+            let Origin { sidecar, life } = reached.origin;
+            self.recorder
+                .note(format!("a purge through {sidecar}.{life} has yet to land"));
         }
     }
 

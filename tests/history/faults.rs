@@ -46,6 +46,8 @@ pub(crate) struct Promised {
 
 /// `redis.staleness`: memory answers only while Redis was heard from within it.
 const STALENESS: u64 = 1000;
+/// A quarter of it: how often each connection asks whether there is news. Within that time, one that has to begin anew has.
+const HEARD_EVERY: u64 = STALENESS / 4;
 /// Between two beats.
 const BEAT: u64 = 1000;
 /// How late a beat may be.
@@ -92,7 +94,7 @@ pub(crate) const PROMISED: &[Promised] = &[
     promise(
         Fault::Eviction,
         "eviction (allkeys-random)",
-        [0, 0, STALENESS + BEAT],
+        [0, HEARD_EVERY, STALENESS + BEAT],
         TOLD_BY_BEAT,
     ),
     promise(

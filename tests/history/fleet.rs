@@ -111,6 +111,8 @@ impl Settings {
     }
 }
 
+/// Those under `/softly` leave what they find, and make it stale; the routes have no window in which that is served as it
+/// is.
 const PURGES: &str = r#"
 [[purge]]
 name = "item"
@@ -126,6 +128,23 @@ name = "list"
 path = "/lists/{list}"
 keys = ["item:{path.list}:*", "strict:item:{path.list}:*", "list:{path.list}:*", "strict:list:{path.list}:*"]
 tags = ["views"]
+
+[[purge]]
+name = "item-softly"
+path = "/softly/items/{list}/{item}"
+keys = [
+    "item:{path.list}:{path.item}", "strict:item:{path.list}:{path.item}",
+    "list:{path.list}:*", "strict:list:{path.list}:*",
+]
+tags = ["view:{body.view}"]
+soft = true
+
+[[purge]]
+name = "list-softly"
+path = "/softly/lists/{list}"
+keys = ["item:{path.list}:*", "strict:item:{path.list}:*", "list:{path.list}:*", "strict:list:{path.list}:*"]
+tags = ["views"]
+soft = true
 "#;
 
 impl Fleet {

@@ -18,6 +18,35 @@ pub(crate) enum Name {
     Generation,
 }
 
+/// What is held of an answer of the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Held {
+    pub(crate) version: Version,
+    /// It was purged softly: the app is asked before it answers anybody.
+    pub(crate) is_stale: bool,
+}
+
+impl Held {
+    pub(crate) fn fresh(version: Version) -> Held {
+        Held {
+            version,
+            is_stale: false,
+        }
+    }
+
+    pub(crate) fn stale(self) -> Held {
+        Held {
+            is_stale: true,
+            ..self
+        }
+    }
+
+    /// Whether it answers as it is, although a version came since.
+    pub(crate) fn answers_before(self, version: Version) -> bool {
+        !self.is_stale && self.version < version
+    }
+}
+
 /// Something that is evicted or removed behind everybody's back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Loss {
@@ -50,7 +79,7 @@ pub(crate) struct Data {
     /// `:g`.
     pub(crate) generation: Option<u8>,
     /// `:e:`, under the mark of its generation.
-    pub(crate) entry: Option<(u8, Version)>,
+    pub(crate) entry: Option<(u8, Held)>,
     /// `:l:`, the generation and the token.
     lease: Option<(u8, u8)>,
     /// `:ix`: whether it lists the key.
@@ -67,9 +96,9 @@ pub(crate) struct Data {
 
 impl Data {
     /// The entry, unless it is void.
-    pub(crate) fn valid_entry(&self) -> Option<Version> {
-        let (generation, version) = self.entry?;
-        (Some(generation) == self.generation).then_some(version)
+    pub(crate) fn valid_entry(&self) -> Option<Held> {
+        let (generation, held) = self.entry?;
+        (Some(generation) == self.generation).then_some(held)
     }
 
     /// Whether purges have happened here that `older` lacks.
@@ -138,10 +167,11 @@ pub(crate) enum Command {
     Release {
         token: u8,
     },
-    /// `purge.lua`: removes the key or nothing; the last of a purge gives it its number. `own`: the last number
+    /// `purge.lua`: removes the key, or makes it stale, or nothing; the last of a purge gives it its number. `own`: the last number
     /// that this process knows of its own.
     Purge {
         removes: bool,
+        softly: bool,
         lands: bool,
         own: u8,
     },
@@ -167,7 +197,7 @@ pub(crate) enum Message {
 pub(crate) enum Reply {
     Found {
         generation: Option<u8>,
-        entry: Option<(u8, Version)>,
+        entry: Option<(u8, Held)>,
     },
     Listed(bool),
     /// Of a script: the generation, and what it returns.
@@ -228,7 +258,7 @@ impl Redis {
     /// The first version is stored, and both have read it.
     pub(crate) fn warm() -> Redis {
         let mut redis = Redis::new();
-        redis.data.entry = Some((1, 0));
+        redis.data.entry = Some((1, Held::fresh(0)));
         redis.data.index = Some(true);
         redis.data.tags = Some(true);
         for connection in &mut redis.connections {
@@ -341,6 +371,7 @@ impl Redis {
             Command::Release { token } => self.release(by, token),
             Command::Purge {
                 removes,
+                softly,
                 lands,
                 own,
             } => {
@@ -348,8 +379,10 @@ impl Redis {
                 if is_older && flaw != Some(Flaw::PurgeDoesNotCompareNumbers) {
                     self.begin_generation(by, sent.known);
                 }
-                if removes {
-                    self.remove(by);
+                match removes {
+                    true if softly => self.soften(by, flaw),
+                    true => self.remove(by),
+                    false => {}
                 }
                 Returned::Purged {
                     number: lands.then(|| self.land(by)),
@@ -434,7 +467,7 @@ impl Redis {
                 Some(Flaw::PutIgnoresGeneration) => self.generation(),
                 _ => generation,
             };
-            self.data.entry = Some((mark, version));
+            self.data.entry = Some((mark, Held::fresh(version)));
             self.changed(Name::Entry, Some(by));
             self.data.index = Some(true);
             self.data.tags = Some(true);
@@ -469,6 +502,20 @@ impl Redis {
         self.unlease(by);
         self.data.index = Some(false);
         self.data.tags = Some(false);
+    }
+
+    /// As [`Redis::remove`], but what is there stays, and is listed.
+    fn soften(&mut self, by: Client, flaw: Option<Flaw>) {
+        let Some((_, held)) = &mut self.data.entry else {
+            return self.remove(by);
+        };
+        *held = held.stale();
+        if flaw != Some(Flaw::SoftPurgeTellsNobody) {
+            self.changed(Name::Entry, Some(by));
+        }
+        if flaw != Some(Flaw::SoftPurgeLeavesLease) {
+            self.unlease(by);
+        }
     }
 
     fn land(&mut self, by: Client) -> u8 {

@@ -66,6 +66,12 @@ pub(crate) enum Flaw {
     PurgeDoesNotFence,
     /// What a purge that has not landed covers is read and stored as if there was none.
     PendingPurgeDoesNotCover,
+    /// A soft purge does not tell those who hold what it makes stale.
+    SoftPurgeTellsNobody,
+    /// A soft purge leaves the lease of a fill that asked before.
+    SoftPurgeLeavesLease,
+    /// A soft purge leaves the memory of its own sidecar as it is.
+    SoftPurgeForgetsMemory,
     /// That Redis has dropped all it tracked is not noticed. So the code is today: fred hands on no invalidation of
     /// everything, which a `FLUSHDB` of any database is, or a resynchronisation.
     FlushIsNotHeard,
@@ -75,5 +81,7 @@ pub(crate) enum Flaw {
 pub(crate) struct Settings {
     pub(crate) bounds: Bounds,
     pub(crate) purge_by: PurgeBy,
+    /// Whether purges leave what they find, and make it stale.
+    pub(crate) softly: bool,
     pub(crate) flaw: Option<Flaw>,
 }

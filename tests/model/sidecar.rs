@@ -1,6 +1,6 @@
 //! One sidecar: what it remembers, and what is under way in it (at most one of each kind).
 
-use super::redis::{Command, Name, Redis, Reply, Returned, Version, Who};
+use super::redis::{Command, Held, Name, Redis, Reply, Returned, Version, Who};
 use super::settings::{Flaw, PurgeBy, Settings};
 
 /// What it knows of the latest generation (`lineage`).
@@ -16,7 +16,7 @@ pub(crate) struct Known {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Sidecar {
     who: Who,
-    pub(crate) memory: Option<Version>,
+    pub(crate) memory: Option<Held>,
     pub(crate) has_session: bool,
     pub(crate) known: Known,
     /// The last write that was acknowledged through it.
@@ -42,7 +42,7 @@ pub(crate) struct Read {
     is_fenced: bool,
     session_stands: bool,
     /// What was found, on its way into memory; before: no reply yet.
-    pub(crate) found: Option<Version>,
+    pub(crate) found: Option<Held>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,14 +133,14 @@ pub(crate) enum Outcome {
     /// A read is answered.
     Answered {
         read: Read,
-        version: Version,
+        held: Held,
     },
     /// The purge of this version has landed.
     Landed(Version),
 }
 
 impl Sidecar {
-    pub(crate) fn new(who: Who, memory: Option<Version>) -> Sidecar {
+    pub(crate) fn new(who: Who, memory: Option<Held>) -> Sidecar {
         Sidecar {
             who,
             memory,
@@ -216,11 +216,11 @@ impl Sidecar {
         self.put_in_memory(read.found, after, flaw);
     }
 
-    fn put_in_memory(&mut self, version: Option<Version>, after: AfterPut, flaw: Option<Flaw>) {
+    fn put_in_memory(&mut self, held: Option<Held>, after: AfterPut, flaw: Option<Flaw>) {
         let is_current = !after.is_fenced || flaw == Some(Flaw::MemoryIgnoresInvalidations);
         let is_within = after.session_stands || flaw == Some(Flaw::MemoryIgnoresSession);
         if is_current && is_within {
-            self.memory = version;
+            self.memory = held;
         }
     }
 
@@ -280,9 +280,11 @@ impl Sidecar {
     pub(crate) fn keep(&mut self, flaw: Option<Flaw>) {
         let fill = self.fill.take().expect("enabled");
         match fill.stage {
-            FillStage::Stored(version, after) => self.put_in_memory(Some(version), after, flaw),
+            FillStage::Stored(version, after) => {
+                self.put_in_memory(Some(Held::fresh(version)), after, flaw);
+            }
             FillStage::NotStored(version) if !self.has_session && !fill.is_fenced => {
-                self.memory = Some(version);
+                self.memory = Some(Held::fresh(version));
             }
             _ => {}
         }
@@ -299,19 +301,22 @@ impl Sidecar {
 
     /// Memory is purged, then Redis.
     pub(crate) fn send_purge(&mut self, redis: &mut Redis, settings: &Settings) {
-        self.memory = None;
+        self.memory = match settings.flaw {
+            Some(Flaw::SoftPurgeForgetsMemory) => self.memory,
+            _ => self.memory.map(Held::stale).filter(|_| settings.softly),
+        };
         let purge = self.purge.expect("enabled");
         if !self.has_session {
             return self.fail_purge();
         }
-        let stage = PurgeStage::Asked(self.ask(redis, first_step(settings)));
+        let stage = PurgeStage::Asked(self.ask(redis, first_step(settings), settings));
         self.purge = Some(Purge { stage, ..purge });
     }
 
-    pub(crate) fn purge_other(&mut self, redis: &mut Redis) {
+    pub(crate) fn purge_other(&mut self, redis: &mut Redis, settings: &Settings) {
         self.purge = Some(Purge {
             version: 0,
-            stage: PurgeStage::Asked(self.ask(redis, Step::Land)),
+            stage: PurgeStage::Asked(self.ask(redis, Step::Land, settings)),
         });
     }
 
@@ -332,7 +337,7 @@ impl Sidecar {
 
     pub(crate) fn resend(&mut self, redis: &mut Redis, settings: &Settings, recovers: bool) {
         let version = self.pending.expect("enabled");
-        let step = self.ask(redis, first_step(settings));
+        let step = self.ask(redis, first_step(settings), settings);
         self.supervision = Supervision::Resending {
             step,
             version,
@@ -340,12 +345,12 @@ impl Sidecar {
         };
     }
 
-    fn ask(&self, redis: &mut Redis, step: Step) -> Step {
-        redis.send(self.who, self.known, self.command_of(step));
+    fn ask(&self, redis: &mut Redis, step: Step, settings: &Settings) -> Step {
+        redis.send(self.who, self.known, self.command_of(step, settings));
         step
     }
 
-    fn command_of(&self, step: Step) -> Command {
+    fn command_of(&self, step: Step, settings: &Settings) -> Command {
         let own = self.known.own;
         match step {
             Step::FenceTag => Command::Fence,
@@ -353,6 +358,7 @@ impl Sidecar {
             Step::ReadTags => Command::ReadTags,
             Step::RemoveListed | Step::RemoveAndLand | Step::Land => Command::Purge {
                 removes: step != Step::Land,
+                softly: settings.softly,
                 lands: step != Step::RemoveListed,
                 own,
             },
@@ -467,7 +473,7 @@ impl Sidecar {
                     true => Step::RemoveListed,
                     false => Step::Land,
                 };
-                self.go_on_with_purge(redis, step);
+                self.go_on_with_purge(redis, step, settings);
                 Outcome::Nothing
             }
             Reply::Script(generation, returned) => {
@@ -480,22 +486,22 @@ impl Sidecar {
     fn find(
         &mut self,
         generation: Option<u8>,
-        entry: Option<(u8, Version)>,
+        entry: Option<(u8, Held)>,
         settings: &Settings,
     ) -> Outcome {
         let ignores = settings.flaw == Some(Flaw::ReadIgnoresGeneration);
         let is_known = generation.is_some_and(|found| self.note_generation(found)) || ignores;
         let valid = entry.filter(|(mark, _)| is_known && (Some(*mark) == generation || ignores));
         // Looked at now: a later generation has just fenced it.
-        let (Some(mut read), Some((_, version))) = (self.read.take(), valid) else {
+        let (Some(mut read), Some((_, held))) = (self.read.take(), valid) else {
             return Outcome::Nothing;
         };
         if self.is_covered(settings) {
             return Outcome::Nothing;
         }
-        read.found = Some(version);
+        read.found = Some(held);
         self.read = Some(read);
-        Outcome::Answered { read, version }
+        Outcome::Answered { read, held }
     }
 
     fn hear_of_script(
@@ -519,8 +525,8 @@ impl Sidecar {
                 });
             }
             Returned::Released => {}
-            Returned::Fenced => self.go_on_with_purge(redis, Step::ReadTags),
-            Returned::Purged { number: None } => self.go_on_with_purge(redis, Step::Land),
+            Returned::Fenced => self.go_on_with_purge(redis, Step::ReadTags, settings),
+            Returned::Purged { number: None } => self.go_on_with_purge(redis, Step::Land, settings),
             Returned::Purged {
                 number: Some(number),
             } => {
@@ -567,7 +573,7 @@ impl Sidecar {
         }
     }
 
-    fn go_on_with_purge(&mut self, redis: &mut Redis, next: Step) {
+    fn go_on_with_purge(&mut self, redis: &mut Redis, next: Step, settings: &Settings) {
         if let Supervision::Resending { step, .. } = &mut self.supervision {
             *step = next;
         } else if let Some(purge) = &mut self.purge {
@@ -575,7 +581,7 @@ impl Sidecar {
         } else {
             return;
         }
-        self.ask(redis, next);
+        self.ask(redis, next, settings);
     }
 
     /// The purge under way has landed.

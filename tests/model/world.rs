@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use super::explorer::Model;
-use super::redis::{Connection, Data, Loss, Message, Name, Redis, Reply, Version, Who};
+use super::redis::{Connection, Data, Held, Loss, Message, Name, Redis, Reply, Version, Who};
 use super::settings::{Bounds, Flaw, Returns, Settings};
 use super::sidecar::{
     FillStage, Outcome, Purge, PurgeStage, Sidecar, Step, Supervision, first_step,
@@ -89,7 +89,10 @@ impl World {
             has_gone_back: false,
             broken: None,
         };
-        vec![of(Redis::new(), None), of(Redis::warm(), Some(0))]
+        vec![
+            of(Redis::new(), None),
+            of(Redis::warm(), Some(Held::fresh(0))),
+        ]
     }
 
     fn flaw(&self) -> Option<Flaw> {
@@ -204,8 +207,8 @@ impl World {
             Message::Reply(reply) => match sidecar.hear(&mut self.redis, reply, &self.settings.0) {
                 Outcome::Nothing => {}
                 Outcome::Landed(version) => self.landed = self.landed.max(version),
-                Outcome::Answered { read, version } if version >= read.floor || read.is_excused => {
-                }
+                Outcome::Answered { read, held }
+                    if !held.answers_before(read.floor) || read.is_excused => {}
                 Outcome::Answered { .. } => {
                     self.broken = Some(
                         "an answer from Redis is older than what was acknowledged when it was asked for",
@@ -271,7 +274,7 @@ impl World {
 
     fn memory_violation(&self, who: Who) -> Option<&'static str> {
         let sidecar = &self.sidecars[who];
-        let memory = sidecar.memory?;
+        let memory = sidecar.memory.filter(|held| !held.is_stale)?.version;
         let may_go_back = self.settings.0.bounds.returns != Returns::Never;
         let is_excused = self.has_gone_back || self.is_being_told(who);
         if memory < sidecar.acknowledged && !(may_go_back && is_excused) {
@@ -319,7 +322,7 @@ impl World {
     /// What is wrong for good in a quiet state.
     fn lasting_violation(&self) -> Option<&'static str> {
         let world = self.settled();
-        let is_old = |version: Option<Version>| version.is_some_and(|version| version < world.app);
+        let is_old = |held: Option<Held>| held.is_some_and(|held| held.answers_before(world.app));
         if is_old(world.redis.data.valid_entry()) {
             return Some("Redis keeps what is older than the last write, after all beats");
         }
@@ -357,7 +360,7 @@ impl Model for World {
             Action::Purge(who) => next.act_in(who, Sidecar::send_purge),
             Action::PurgeOther(who) => {
                 next.left.others[who] -= 1;
-                next.act_in(who, |it, redis, _| it.purge_other(redis));
+                next.act_in(who, Sidecar::purge_other);
             }
             Action::Timeout(who) => {
                 next.left.timeouts -= 1;

@@ -47,6 +47,7 @@ impl Planned {
     pub fn of(context: &RequestContext, plan: &Plan) -> Planned {
         let (rule, lookup, reason) = match plan {
             Plan::Cache(lookup) => (lookup.rule, Some(lookup), None),
+            Plan::Shadow(lookup) => (lookup.rule, Some(lookup), Some(Reason::Shadow)),
             Plan::Pass { rule, reason } => (*rule, None, Some(*reason)),
             Plan::Write(effects) => (effects.rule, None, Some(Reason::Method)),
             Plan::Purge => (None, None, Some(Reason::PurgeMethod)),

@@ -17,6 +17,8 @@ pub fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
             .map_or_else(String::new, |route| list(route).join(" "))
     };
     [
+        ("mode", rule.settings.rollout.mode.as_str().to_owned()),
+        ("percent", rule.settings.rollout.percent.to_string()),
         ("ttl", show_time(policy.ttl)),
         ("priority", rule.settings.priority.as_str().to_owned()),
         ("methods", rule.route.map_or_else(String::new, show_methods)),
@@ -176,7 +178,7 @@ mod tests {
         ("key", "key"),
         ("ignore_query", "key, or reason = unkeyed-query"),
         ("any_host", "selects, which then names no host"),
-        ("enabled", "reason = disabled"),
+        ("enabled", "mode, which is the newer word"),
         (
             "acknowledge",
             "check, which counts it: it changes no answer",

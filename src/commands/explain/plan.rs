@@ -38,7 +38,7 @@ impl Explanation {
         );
         let mut lines = vec![Line::new("request", request)];
         match plan::plan(&self.asked) {
-            Plan::Cache(lookup) => self.explain_lookup(&lookup, &mut lines),
+            Plan::Cache(lookup) | Plan::Shadow(lookup) => self.explain_lookup(&lookup, &mut lines),
             Plan::Pass { rule, reason } => {
                 let first = self.in_the_way.first();
                 let what = first.map_or("", |obstacle| obstacle.what.as_str());
@@ -100,8 +100,9 @@ impl Explanation {
 
     /// Whether what is stored may answer, or which credential forbids it.
     fn answer_line(&self) -> Line {
-        let by_identity = |obstacle: &&Obstacle| obstacle.reason == Reason::Identity;
-        match self.in_the_way.iter().find(by_identity) {
+        let keeps_from_answering =
+            |obstacle: &&Obstacle| matches!(obstacle.reason, Reason::Identity | Reason::Shadow);
+        match self.in_the_way.iter().find(keeps_from_answering) {
             Some(obstacle) => {
                 let text = format!("{}: {}", obstacle.reason.as_str(), obstacle.what);
                 Line::new("reason", text)

@@ -33,7 +33,7 @@ pub(super) fn foresee(
     let headers = headers(&args.response_headers)?;
     // What the request itself lacks is told besides; its answer is judged as if it did not.
     let (lookup, is_looked_up) = match plan::plan(asked) {
-        Plan::Cache(lookup) => (lookup, true),
+        Plan::Cache(lookup) | Plan::Shadow(lookup) => (lookup, true),
         Plan::Pass { rule, .. } => (plan::look_up_anyway(asked, rule), false),
         Plan::Write(_) | Plan::Purge | Plan::Upgrade { .. } => return Ok(None),
     };

@@ -1,7 +1,5 @@
 //! Where what is stored is learnt from: the running sidecar, else Redis, else nobody.
 
-mod ask_sidecar;
-
 use std::time::Duration;
 
 use http::Method;
@@ -12,6 +10,7 @@ use crate::admin::explain::{self, Account, HeldAccount, Planned, Tier, Wanted};
 use crate::cli;
 use crate::clock::{self, Clock};
 use crate::commands::admin_address;
+use crate::commands::ask_sidecar::{self, Question};
 use crate::commands::healthcheck::reachable;
 use crate::metrics::Metrics;
 use crate::proxy::request::context::RequestContext;
@@ -43,7 +42,7 @@ pub(super) fn look_up(
 ) -> anyhow::Result<Option<StoredReport>> {
     let method = &asked.parts.method;
     let is_get = method == Method::GET || method == Method::HEAD;
-    let is_read = is_get || matches!(plan::plan(asked), Plan::Cache(_));
+    let is_read = is_get || matches!(plan::plan(asked), Plan::Cache(_) | Plan::Shadow(_));
     if args.offline || !is_read {
         return Ok(None);
     }
@@ -57,7 +56,13 @@ pub(super) fn look_up(
         None => reachable(config.listen.admin).to_string(),
     };
     let token = config.admin.token.as_deref();
-    match runtime.block_on(ask_sidecar::ask(&admin, token, wanted)) {
+    let question = Question {
+        method: Method::POST,
+        path: "/explain",
+        token,
+        body: serde_json::to_vec(wanted)?,
+    };
+    match runtime.block_on(ask_sidecar::ask(&admin, question)) {
         Ok(account) => found.take(account, &admin, asked),
         Err(error) => {
             let note = format!("the sidecar at http://{admin} was asked in vain: {error}");
@@ -91,7 +96,7 @@ impl StoredReport {
 
     /// What Redis holds, read by this process; what a sidecar's memory holds stays unknown.
     fn read_redis(&mut self, runtime: &Runtime, asked: &RequestContext) {
-        if !matches!(plan::plan(asked), Plan::Cache(_)) {
+        if !matches!(plan::plan(asked), Plan::Cache(_) | Plan::Shadow(_)) {
             return;
         }
         if asked.live.config.redis.is_none() {

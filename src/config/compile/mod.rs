@@ -26,8 +26,9 @@ use http::Method;
 use super::Config;
 use super::document::{Document, Table};
 use super::env::Env;
-use super::problem::Problems;
+use super::problem::{Position, Problems};
 use super::read::Reader;
+use crate::rollout::Mode;
 use crate::routes::RouteMatcher;
 
 /// What is being compiled.
@@ -77,6 +78,20 @@ impl<'a> Input<'a> {
     }
 }
 
+/// `PANNIER_MODE`, for a whole process and against everything else.
+fn read_ceiling(env: &Env, problems: &mut Problems) -> Mode {
+    const NAME: &str = "PANNIER_MODE";
+    let Some(word) = env.get(NAME).filter(|word| !word.is_empty()) else {
+        return Mode::On;
+    };
+    Mode::parse(word).unwrap_or_else(|| {
+        let remedy = "write off, shadow or on, or unset it";
+        let what = format!("\"{word}\" is no mode");
+        problems.error(Position::whole(NAME), "", what, remedy);
+        Mode::Off
+    })
+}
+
 /// The config, unless `problems` holds errors afterwards.
 pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Config> {
     let listen = tables::read_listen(&input, problems);
@@ -101,7 +116,9 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         &input, &defaults, &routes, &purges, &memory, &admin, problems,
     );
     mistakes::warn_of_mistakes(&input, &memory, &purges, problems);
+    let ceiling = read_ceiling(input.env, problems);
     let config = Config {
+        ceiling,
         listen,
         upstream: upstream?,
         redis,

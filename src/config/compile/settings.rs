@@ -14,11 +14,16 @@ use crate::config::{
 use crate::entry::{Entry, Priority};
 use crate::http_cache::vary::{CookieNames, Variation};
 use crate::http_cache::{AppHeaders, CacheControlMode, Despite, Policy};
+use crate::rollout::{Mode, Rollout};
 use crate::routes::{IgnoreQuery, StoreCondition, StoreWhen};
+
+const MODE: &str = "mode";
+const ENABLED: &str = "enabled";
 
 /// Those of the reader's table, and of what it inherits.
 pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
     let ignore_cookies = read_cookie_names(reader);
+    let (rollout, switched_by) = read_rollout(reader);
     Settings {
         policy: read_policy(reader, &ignore_cookies),
         priority: parse_priority(&reader.word("priority")),
@@ -44,7 +49,8 @@ pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
             "end" => Abandoned::End,
             _ => Abandoned::Finish,
         },
-        enabled: reader.flag("enabled"),
+        rollout,
+        switched_by,
         max_variants: reader
             .count("max_variants")
             .and_then(|count| u8::try_from(count).ok())
@@ -64,6 +70,37 @@ pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
         },
         acknowledge: read_acknowledged(reader),
         origins: reader.origins(),
+    }
+}
+
+/// `mode` and `percent`, and by which key the mode is said.
+fn read_rollout(reader: &mut Reader<'_>) -> (Rollout, &'static str) {
+    let (mode, key) = mode_of(reader);
+    if let Some((_, true)) = reader.nearest(MODE, ENABLED) {
+        let remedy = "leave enabled out: mode = \"off\" says the same as enabled = false";
+        reader.reject(ENABLED, "mode stands beside it and says it too", remedy);
+    }
+    let percent = reader
+        .count("percent")
+        .and_then(|count| u8::try_from(count).ok());
+    let percent = percent.unwrap_or(Rollout::FULL.percent);
+    if percent < Rollout::FULL.percent && mode == Mode::Off && reader.gives("percent") {
+        let what = "it changes nothing where the mode is off";
+        reader.warn(
+            "percent",
+            what,
+            "write mode = \"on\" or \"shadow\" for so many keys",
+        );
+    }
+    (Rollout { mode, percent }, key)
+}
+
+/// The mode, and the key that says it.
+fn mode_of(reader: &mut Reader<'_>) -> (Mode, &'static str) {
+    match reader.nearest(MODE, ENABLED) {
+        Some((ENABLED, _)) if reader.flag(ENABLED) => (Mode::On, ENABLED),
+        Some((ENABLED, _)) => (Mode::Off, ENABLED),
+        _ => (Mode::parse(&reader.word(MODE)).unwrap_or_default(), MODE),
     }
 }
 
@@ -112,7 +149,7 @@ fn read_policy(reader: &mut Reader<'_>, ignore_cookies: &[String]) -> Policy {
             "leave it out, or write app_headers = \"respect\" beside it",
         );
     }
-    if ttl == Duration::ZERO && reader.flag("enabled") {
+    if ttl == Duration::ZERO && mode_of(reader).0 != Mode::Off {
         judge_no_lifetime(reader, app_headers, cache_control);
     }
     let (cache_control, despite) = match app_headers {
@@ -140,7 +177,7 @@ fn judge_no_lifetime(
     app_headers: AppHeaders,
     cache_control: CacheControlMode,
 ) {
-    let remedy = "write how long it may be kept, such as \"30s\", or enabled = false to pass the path to the app";
+    let remedy = "write how long it may be kept, such as \"30s\", or mode = \"off\" to pass the path to the app";
     let alone = match (app_headers, cache_control) {
         (AppHeaders::Ignore, _) => "app_headers = \"ignore\"",
         (_, CacheControlMode::Override) => "cache_control = \"override\"",

@@ -2,6 +2,7 @@
 
 use super::{CODINGS, Field, Kind, PRIORITIES, field};
 use crate::config::Advice;
+use crate::rollout::Mode;
 
 pub(super) static SETTINGS: &[Field] = &[
     field(
@@ -210,9 +211,21 @@ pub(super) static SETTINGS: &[Field] = &[
         "Advice of pannier check that is known and meant, by its code; say why in a comment beside it.",
     ),
     field(
+        "mode",
+        Kind::OneOf(Mode::WORDS),
+        "on",
+        "off: passed to the app; shadow: passed, and compared with what the cache would serve; on.",
+    ),
+    field(
+        "percent",
+        Kind::Count(1, 100),
+        "100",
+        "The share of its keys that mode holds for, the same keys on each sidecar; the rest passes.",
+    ),
+    field(
         "enabled",
         Kind::Flag,
         "true",
-        "false: the path is passed to the app.",
+        "The older word for mode: false is off, true is on.",
     ),
 ];

@@ -635,7 +635,7 @@ pub(super) static ADMIN: &[Field] = &[
         "token",
         Kind::Text,
         "",
-        "Bearer token of POST /purge and POST /explain. Default: both are refused.",
+        "Bearer token of whatever is asked by POST. Default: they are refused.",
     ),
     field(
         "purge_methods",

@@ -132,7 +132,11 @@ fn a_route_takes_what_it_does_not_say_from_the_defaults() {
         (Priority::Low, 1000)
     );
     assert_eq!(route.settings.coherence, Coherence::Tracked);
-    assert!(route.settings.enabled && !route.settings.any_host && !route.settings.policy.shared);
+    assert!(
+        route.settings.rollout == Rollout::FULL
+            && !route.settings.any_host
+            && !route.settings.policy.shared
+    );
     // What no route matches keeps to its own header fields.
     assert_eq!(plain.defaults.settings.policy.ttl, None);
     assert_eq!(
@@ -190,7 +194,11 @@ fn a_route_says_everything_itself() {
         (route.settings.priority, route.settings.max_body),
         (Priority::High, 2000)
     );
-    assert!(route.settings.policy.shared && route.settings.any_host && !route.settings.enabled);
+    assert!(
+        route.settings.policy.shared
+            && route.settings.any_host
+            && route.settings.rollout.mode == Mode::Off
+    );
 }
 
 #[test]
@@ -716,4 +724,66 @@ fn no_lifetime_is_warned_of_in_groups_too() {
     assert_eq!(warnings(&off, &[]), "");
     let ignored = group.replace("ttl", "app_headers = \"ignore\"\nttl");
     assert!(errors(&ignored).contains("with app_headers = \"ignore\" and no lifetime"));
+}
+
+/// Of `mode` and `enabled` the nearest counts.
+#[test]
+fn the_nearest_mode_counts_by_whichever_key() {
+    let route = "[[route]]\npath = \"/api/a\"\nkey = \"a\"\n";
+    #[rustfmt::skip]
+    let rows = [
+        ("nothing", "", "", "", Mode::On),
+        ("its own", "", "", "mode = \"shadow\"\n", Mode::Shadow),
+        ("the older word", "", "", "enabled = false\n", Mode::Off),
+        ("the defaults'", "mode = \"shadow\"\n", "", "", Mode::Shadow),
+        ("the defaults' older word", "enabled = false\n", "", "", Mode::Off),
+        ("its older word before the defaults'", "mode = \"off\"\n", "", "enabled = true\n", Mode::On),
+        ("its word before the defaults' older one", "enabled = false\n", "", "mode = \"on\"\n", Mode::On),
+        ("a group's before the defaults'", "mode = \"off\"\n", "enabled = true\n", "", Mode::On),
+    ];
+    for (case, defaults, group, own, expected) in rows {
+        let text = format!(
+            "{LEAST}[defaults]\n{defaults}[[group]]\npath = \"/api/{{*rest}}\"\n{group}{route}{own}"
+        );
+        let loaded = parse(&text).unwrap_or_else(|errors| panic!("{case}: {errors}"));
+        assert_eq!(
+            loaded.config.routes[0].settings.rollout.mode, expected,
+            "{case}"
+        );
+    }
+    let both = errors(&format!("{LEAST}{route}mode = \"on\"\nenabled = true\n"));
+    assert!(
+        both.contains("route.enabled: mode stands beside it and says it too"),
+        "{both}"
+    );
+    let bad = errors(&format!("{LEAST}{route}mode = \"of\"\n"));
+    assert!(bad.contains("route.mode") && bad.contains("off"), "{bad}");
+    let none = errors(&format!("{LEAST}{route}percent = 0\n"));
+    assert!(none.contains("from 1 to 100"), "{none}");
+    let idle = warnings(&format!("{LEAST}{route}mode = \"off\"\npercent = 5\n"), &[]);
+    assert!(
+        idle.contains("route.percent: it changes nothing where the mode is off"),
+        "{idle}"
+    );
+}
+
+#[test]
+fn the_environment_is_the_most_that_any_rule_is() {
+    for (word, expected) in [
+        ("", Mode::On),
+        ("off", Mode::Off),
+        ("shadow", Mode::Shadow),
+        ("on", Mode::On),
+    ] {
+        let loaded = parse_with(LEAST, &[("PANNIER_MODE", word)]).expect("it is right");
+        assert_eq!(loaded.config.ceiling, expected, "{word}");
+        assert!(loaded.warnings.is_empty(), "{word}: {:?}", loaded.warnings);
+    }
+    let wrong = parse_with(LEAST, &[("PANNIER_MODE", "false")]).expect_err("no mode");
+    assert!(
+        wrong
+            .to_string()
+            .contains("PANNIER_MODE: \"false\" is no mode"),
+        "{wrong}"
+    );
 }

@@ -58,7 +58,10 @@ async fn send(
 pub(in crate::proxy) fn is_unsatisfiable(context: &RequestContext, reason: Reason) -> bool {
     let method = &context.parts.method;
     (*method == Method::GET || *method == Method::HEAD)
-        && !matches!(reason, Reason::NoRule | Reason::Disabled)
+        && !matches!(
+            reason,
+            Reason::NoRule | Reason::Disabled | Reason::NotInShare
+        )
         && context.directives.only_if_cached
 }
 

@@ -8,13 +8,13 @@ use super::of_answer::of_answer;
 use super::of_request::of_request;
 use crate::http_cache::forgotten::{Forgotten, forgotten};
 use crate::http_cache::{Exchange, Reason};
-use crate::live::Rule;
+use crate::live::{Rule, RuleFills};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
 
 /// Bits of [`crate::live::RuleFills::tells_first`] beyond those of the reasons.
 const FIRST_FORGOTTEN: usize = Reason::COUNT;
-const _: () = assert!(FIRST_FORGOTTEN + 2 <= 64);
+const _: () = assert!(FIRST_FORGOTTEN + 2 <= RuleFills::TOLD);
 
 /// A request is not looked up because of `reason`.
 pub(in crate::proxy) fn tell_passed(context: &RequestContext, rule: Option<usize>, reason: Reason) {

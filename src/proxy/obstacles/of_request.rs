@@ -13,6 +13,7 @@ use crate::live::{Live, Rule};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Plan};
 use crate::proxy::request::{overrides, reads, variables};
+use crate::rollout::Mode;
 use crate::routes::target;
 
 /// All that stands between the request and an answer from the store, whatever the app answers: the plan's own
@@ -30,7 +31,7 @@ pub fn of_request(context: &RequestContext) -> Vec<Obstacle> {
         .collect();
     let settings = context.live.rule(rule);
     let is_covered = match plan::plan(context) {
-        Plan::Cache(lookup) => lookup.identity.covered(),
+        Plan::Cache(lookup) | Plan::Shadow(lookup) => lookup.identity.covered(),
         // Said all the same: it would stand in the way next.
         Plan::Pass { .. } => all_unkeyed(context, rule).is_none(),
         Plan::Write(_) | Plan::Purge | Plan::Upgrade { .. } => true,
@@ -81,10 +82,9 @@ fn describe(context: &RequestContext, index: Option<usize>, reason: Reason) -> O
             (WRITES.to_owned(), Vec::new())
         }
         Reason::RequestBody if reads::is_by_body(context, index) => unread_body(context),
-        Reason::Disabled => (
-            "the rule says enabled = false".to_owned(),
-            vec![Lift::set(rule, "enabled", "true", "the path is cached")],
-        ),
+        Reason::Disabled => disabled(context, rule),
+        Reason::NotInShare => not_in_share(rule),
+        Reason::Shadow => shadow(rule),
         Reason::UnkeyedQuery => unkeyed_query(context, rule),
         Reason::MissingVariable => missing_variable(context, index),
         Reason::Unauthenticated => (unauthenticated(context, rule).to_owned(), Vec::new()),
@@ -98,6 +98,50 @@ fn describe(context: &RequestContext, index: Option<usize>, reason: Reason) -> O
         what,
         lifts,
     }
+}
+
+/// Off in the file, in the environment, or by a switch.
+fn disabled(context: &RequestContext, rule: Rule<'_>) -> (String, Vec<Lift>) {
+    let settings = rule.settings;
+    if context.live.config.ceiling == Mode::Off {
+        return (
+            "PANNIER_MODE=off switches everything off".to_owned(),
+            Vec::new(),
+        );
+    }
+    if settings.rollout.mode != Mode::Off {
+        let what = "it was switched off at run time: GET /switch says since when and why";
+        return (what.to_owned(), Vec::new());
+    }
+    let (off, on) = match settings.switched_by {
+        "enabled" => ("false", "true"),
+        _ => ("\"off\"", "\"on\""),
+    };
+    let key = settings.switched_by;
+    let lift = Lift::set(rule, key, on, "the path is cached");
+    (format!("the rule says {key} = {off}"), vec![lift])
+}
+
+/// Compared only, by the file or by a switch.
+fn shadow(rule: Rule<'_>) -> (String, Vec<Lift>) {
+    let what = "the rule is in shadow: the app answers, and the cache is compared with it";
+    let lifts = match rule.settings.rollout.mode {
+        Mode::Shadow => vec![Lift::set(rule, "mode", "\"on\"", "the cache answers")],
+        _ => Vec::new(),
+    };
+    (what.to_owned(), lifts)
+}
+
+/// Outside of the share for which the rule is on, by the file or by a switch.
+fn not_in_share(rule: Rule<'_>) -> (String, Vec<Lift>) {
+    let (percent, of_file) = (rule.dial.read().percent, rule.settings.rollout.percent);
+    let what =
+        format!("the rule is on for {percent} % of its keys, and this one is not among them");
+    let lifts = match of_file == percent {
+        true => vec![Lift::set(rule, "percent", "100", "it is on for all keys")],
+        false => Vec::new(),
+    };
+    (what, lifts)
 }
 
 /// What no line of the config lifts.
@@ -138,8 +182,9 @@ fn unauthenticated(context: &RequestContext, rule: Rule<'_>) -> &'static str {
 
 const NOT_MET: &str = "the rule's when does not surely hold, or its unless may";
 const WRITES: &str = "a purge rule is for it, or it names another method: it is a write";
-const MAY_WRITE: &str = "it may be a write: a purge rule may be for it, it names another method, or the rule's when \
-                         and unless are not sure";
+const MAY_WRITE: &str = "it may be a write: a purge rule may be for it, it names another method, the rule's when and \
+                         unless are not sure, or it may be a mutation (by its text, or sent by a hash) and they do \
+                         not say which operations are reads";
 
 /// Of a rule that answers by the body.
 fn unread_body(context: &RequestContext) -> (String, Vec<Lift>) {

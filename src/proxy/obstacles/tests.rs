@@ -53,6 +53,10 @@ fn told(obstacles: &[Obstacle]) -> (Vec<&'static str>, Vec<String>) {
 #[test]
 fn all_of_a_request_is_named_with_the_lines_that_lift_it() {
     let keyed = "[[route]]\nname = \"k\"\npath = \"/k\"\nkey = \"k:{query.a}:{header.x}\"\n";
+    let newly_off = "[[route]]\nname = \"o\"\npath = \"/o\"\nmode = \"off\"\n";
+    let in_shadow = "[[route]]\nname = \"o\"\npath = \"/o\"\nmode = \"shadow\"\n";
+    let in_part =
+        "[[route]]\nname = \"o\"\npath = \"/o\"\nkey = \"user:1\"\nshared = true\npercent = 1\n";
     let off = "[[route]]\nname = \"o\"\npath = \"/o\"\nenabled = false\n";
     #[rustfmt::skip]
     let rows: &[(&str, &str, &str, Fields, Words, Words)] = &[
@@ -73,6 +77,9 @@ fn all_of_a_request_is_named_with_the_lines_that_lift_it() {
         ("missing", keyed, "GET /k", &[], &["missing-variable"],
             &["[[route]] k key = \"k:{query.a|none}:{header.x|none}\""]),
         ("switched off", off, "GET /o?x=1", &[], &["disabled"], &["[[route]] o enabled = true"]),
+        ("off by the newer word", newly_off, "GET /o?x=1", &[], &["disabled"], &["[[route]] o mode = \"on\""]),
+        ("in shadow", in_shadow, "GET /o", &[], &["shadow"], &["[[route]] o mode = \"on\""]),
+        ("not in the share", in_part, "GET /o", &[], &["not-in-share"], &["[[route]] o percent = 100"]),
         ("no rule", PRODUCT, "GET /q", &[], &["no-rule"], &["[[route]] path = \"/q\""]),
         ("no tier", "[memory]\nmax = \"0B\"\n[[route]]\npath = \"/m\"\n", "GET /m", &[], &["budget-full"],
             &["[memory] max = \"64MiB\""]),
@@ -210,6 +217,7 @@ proptest! {
         let expected = match plan::plan(&asked) {
             Plan::Cache(lookup) if lookup.identity.covered() => None,
             Plan::Cache(_) => Some(Reason::Identity),
+            Plan::Shadow(_) => Some(Reason::Shadow),
             Plan::Pass { reason, .. } => Some(reason),
             Plan::Write(_) => Some(Reason::Method),
             Plan::Purge => Some(Reason::PurgeMethod),

@@ -21,6 +21,7 @@ use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::{Identity, Reason, RequestHead};
 use crate::live::Rule;
 use crate::proxy::hop_by_hop::connection_options;
+use crate::rollout::{Mode, Rollout, is_within};
 use crate::routes::template::{Missing, Source};
 use crate::routes::{Key, KeyedCredentials, TokenField, Unkeyed, Verified, json, target};
 
@@ -29,6 +30,8 @@ use crate::routes::{Key, KeyedCredentials, TokenField, Unkeyed, Verified, json, 
 pub enum Plan {
     /// Look it up under a key.
     Cache(Lookup),
+    /// Send it to the app, and compare its answer with what the cache would have served.
+    Shadow(Lookup),
     /// Send it to the app and store nothing.
     Pass {
         /// The route, if one matched.
@@ -161,8 +164,24 @@ pub fn plan(context: &RequestContext) -> Plan {
         None => look_up(context, rule, &params),
     };
     match lookup {
-        Ok(lookup) => Plan::Cache(lookup),
+        Ok(lookup) if context.live.rule(rule).dial.is_full() => Plan::Cache(lookup),
+        Ok(lookup) => plan_by_dial(context, lookup),
         Err(reason) => Plan::Pass { rule, reason },
+    }
+}
+
+/// What becomes of a read that could be looked up, under a rule that is not on for all keys.
+fn plan_by_dial(context: &RequestContext, lookup: Lookup) -> Plan {
+    let Rollout { mode, percent } = context.live.rule(lookup.rule).dial.read();
+    let pass = |reason| Plan::Pass {
+        rule: lookup.rule,
+        reason,
+    };
+    match mode {
+        Mode::Off => pass(Reason::Disabled),
+        _ if !is_within(&lookup.key.text, percent) => pass(Reason::NotInShare),
+        Mode::Shadow => Plan::Shadow(lookup),
+        Mode::On => Plan::Cache(lookup),
     }
 }
 
@@ -179,7 +198,7 @@ pub fn find_wanting(context: &RequestContext, plan: &Plan) -> Option<Wanting> {
             *reason == Reason::Unauthenticated && is_about_asker(context.live.rule(*rule))
         }
         Plan::Write(effects) => effects.reads_auth,
-        Plan::Cache(_) | Plan::Upgrade { .. } | Plan::Purge => false,
+        Plan::Cache(_) | Plan::Shadow(_) | Plan::Upgrade { .. } | Plan::Purge => false,
     };
     wants_asker.then_some(Wanting::Asker)
 }
@@ -208,6 +227,11 @@ pub fn obstacles(context: &RequestContext) -> Vec<Reason> {
             reason: Reason::Method,
             ..
         } => vec![Reason::Method],
+        Plan::Shadow(_) => vec![Reason::Shadow],
+        Plan::Pass {
+            reason: Reason::NotInShare,
+            ..
+        } => vec![Reason::NotInShare],
         Plan::Cache(_) | Plan::Pass { .. } => Vec::new(),
     };
     let matched = variables::match_route(
@@ -248,7 +272,10 @@ fn each_obstacle(
     let (path, query) = (parts.uri.path(), parts.uri.query());
     let announced = || present.has(Present::FRAMING) && has_body(&parts.headers);
     let Rule {
-        route, settings, ..
+        route,
+        settings,
+        dial,
+        ..
     } = live.rule(rule);
     let is_by_body = reads::is_by_body_of(context, route);
     if !is_by_body && (context.has_body || announced()) {
@@ -267,7 +294,7 @@ fn each_obstacle(
     if route.is_none() && live.config.defaults.unmatched == Unmatched::Pass {
         found(Reason::NoRule)?;
     }
-    if !settings.enabled {
+    if !dial.is_full() && dial.read().mode == Mode::Off {
         found(Reason::Disabled)?;
     }
     let key = route.map_or(&live.default_key, |route| &route.key);
@@ -432,7 +459,10 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
         .collect();
     Plan::Write(Effects {
         rule,
-        reads_body: rules.iter().any(|rule| by_form || rule.reads_body()),
+        // Also of a rule that does not: where its conditions fail, the body tells whether the write is one for all that.
+        reads_body: rules
+            .iter()
+            .any(|rule| by_form || rule.reads_body() || rule.has_conditions()),
         reads_before: rules.iter().any(|rule| rule.reads_before()),
         reads_response: rules.iter().any(|rule| rule.reads_response()),
         reads_auth: rules

@@ -46,7 +46,7 @@ pub(in crate::proxy) fn may_hold(
     answer: Option<&Value>,
 ) -> bool {
     let rule = &context.live.config.purges[index];
-    if rule.when.is_empty() && rule.unless.is_empty() {
+    if !rule.has_conditions() {
         return true;
     }
     let paths = &context.live.config.upstream.paths;

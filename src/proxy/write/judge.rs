@@ -8,6 +8,7 @@ use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::methods;
 use crate::proxy::request::plan::Effects;
 use crate::proxy::request::purge_rules;
+use crate::routes::operation;
 
 /// The verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Judgement {
     pub others: Vec<usize>,
     /// Whether the target is invalidated, too (RFC 9111 §4.4).
     pub is_write: bool,
+    /// Whether it may change something that no rule is about.
+    pub is_uncovered: bool,
 }
 
 /// Judges a write; `status`: of its answer, if there was one.
@@ -50,6 +53,10 @@ pub fn judge(
     };
     let may_be_none = !may_be_any && !named.is_empty() && methods.iter().all(|m| m == Method::POST);
     let (holding, mut others): (Vec<usize>, Vec<usize>) = named.into_iter().partition(holds);
+    // A mutation for which none of its path's rules holds is told as well.
+    let is_uncovered = holding.is_empty()
+        && (others.is_empty()
+            || operation::may_be_mutation(bodies.body, context.parts.uri.query()));
     let is_write = !holding.is_empty() || !may_be_none;
     let (rules, of_other_answers): (Vec<usize>, Vec<usize>) = holding
         .into_iter()
@@ -59,6 +66,7 @@ pub fn judge(
         rules,
         others,
         is_write,
+        is_uncovered,
     }
 }
 

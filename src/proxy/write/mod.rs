@@ -178,7 +178,7 @@ impl Write {
             }
             let answer = Some((status, response.headers()));
             let judgement = self.known().purge(&mut purges, received, answer);
-            if judgement.rules.is_empty() && judgement.others.is_empty() && !is_named {
+            if judgement.is_uncovered && !is_named {
                 uncovered::note(&self.context, &self.cache.metrics);
             }
             rules = judgement.rules;

@@ -3,6 +3,7 @@
 use crate::http_cache::invalidation;
 use crate::metrics::Metrics;
 use crate::proxy::request::context::RequestContext;
+use crate::rollout::Mode;
 use crate::routes::{is_near, shape_of};
 
 /// Counts such a write by the shape of its path, and tells of each shape once.
@@ -15,7 +16,7 @@ pub(super) fn note(context: &RequestContext, metrics: &Metrics) {
     let routes = &context.live.config.routes;
     let near = routes
         .iter()
-        .find(|route| route.settings.enabled && is_near(&route.path, path));
+        .find(|route| route.settings.rollout.mode != Mode::Off && is_near(&route.path, path));
     let Some(near) = near else {
         return;
     };

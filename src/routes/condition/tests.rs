@@ -27,7 +27,7 @@ fn verdict(pairs: &[(&str, &str)], body: Option<&Value>) -> (bool, bool) {
     let scope = Scope {
         host: "h",
         path: "/p",
-        query: Some("id=a%3Ab&n=1+2&n=3"),
+        query: Some("tag=a%3Ab&m=1+2&m=3"),
         headers: &headers,
         params: &[("id", "7%2F8")],
         claims: None,
@@ -76,6 +76,9 @@ fn what_a_body_says() {
         ("null is absent", ("body.null", "absent"), Some(&mixed), yes),
         ("an object is present", ("body.object", "present"), Some(&mixed), yes),
         ("not there is not present", ("body.no", "present"), Some(&mixed), no),
+        ("another in the URL", ("body.m", "^1"), Some(&json!({"m": 1})), maybe),
+        ("in the URL alone", ("body.tag", "^a:b$"), None, maybe),
+        ("by its hash", ("body.query", MUTATION), Some(&json!({"documentId": "x"})), maybe),
         ("nobody knows", ("body.no", "absent"), Some(&json::unknown()), maybe),
     ];
     for (name, condition, body, expected) in rows {
@@ -88,8 +91,8 @@ fn what_else_is_known() {
     let (yes, no, maybe) = ((true, true), (false, false), (true, false));
     #[rustfmt::skip]
     let rows = [
-        ("query.id", "^a:b$", yes),
-        ("query.n", "^1 2$", maybe),
+        ("query.tag", "^a:b$", yes),
+        ("query.m", "^1 2$", maybe),
         ("query.no", "absent", yes),
         ("header.X-Kind", "^b$", maybe),
         ("header.x-no", "present", no),
@@ -108,7 +111,7 @@ fn what_else_is_known() {
     }
     assert_eq!(verdict(&[], None), yes);
     assert_eq!(
-        verdict(&[("query.id", "a"), ("query.no", "a")], None),
+        verdict(&[("query.tag", "a"), ("query.no", "a")], None),
         no,
         "all must"
     );

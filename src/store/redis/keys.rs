@@ -37,13 +37,14 @@
 //! (each but `:a`, `:e:`, `:l:` and `:u` holds a member that nothing removes, and no page is empty), or purges that a
 //! sidecar knows of have not happened (`lineage`). Who reads an entry reads the generation with it.
 //!
-//! Two names of a shard are shared by all layouts, and stand behind the tag alone. No layout may change
+//! Three names of a shard are shared by all layouts, and stand behind the tag alone. No layout may change
 //! them or the tags, nor have a name that does not begin with its prefix.
 //!
 //! | name | type | holds |
 //! | --- | --- | --- |
 //! | `:layouts` | set | the layout that was in use last, and each that was in use since that one took over |
 //! | `:alive` | hash | layout to the time in ms until which its last beat announces it |
+//! | `:switches` | hash, of the first shard | what was switched at run time (`crate::rollout`): the subject to the time in ms and the switch; may be absent |
 
 use fred::types::Key;
 use fred::util::redis_keyslot;
@@ -159,6 +160,11 @@ impl Keyspace {
         [&*self.shards[0].prefix, ":ag"].concat()
     }
 
+    /// The name of what was switched at run time.
+    pub(super) fn switches_name(&self) -> String {
+        [&*self.shards[0].tag, ":switches"].concat()
+    }
+
     /// The name of `key`'s entry.
     pub(super) fn entry_name(&self, key: &str) -> String {
         [self.prefix_of(key), ":e:", key].concat()
@@ -182,6 +188,9 @@ impl Keyspace {
             let rest = name.strip_prefix(&*shard.tag)?;
             if rest == ":layouts" {
                 return Some(Name::Layouts);
+            }
+            if rest == ":switches" {
+                return Some(Name::Switches);
             }
             let rest = name.strip_prefix(&*shard.prefix)?;
             if rest == ":g" {
@@ -216,6 +225,8 @@ pub(super) enum Name<'n> {
     Identities,
     /// `:layouts`
     Layouts,
+    /// `:switches`
+    Switches,
     /// `:g`
     Generation,
     /// `:u`
@@ -275,6 +286,7 @@ mod tests {
             ("entry", "{app}:v1:e:user:1", Some(Name::Entry("user:1"))),
             ("lease", "{app}:v1:l:user:1", Some(Name::Lease("user:1"))),
             ("the layouts in use", "{app}:layouts", Some(Name::Layouts)),
+            ("the switches", "{app}:switches", Some(Name::Switches)),
             ("the generation", "{app}:v1:g", Some(Name::Generation)),
             ("an identity", "{app}:v1:a:0f", Some(Name::Identity("0f"))),
             ("all identities", "{app}:v1:a", Some(Name::Identities)),

@@ -46,10 +46,11 @@ pub(super) enum Script {
     ForgetLayouts,
     Short,
     Rights,
+    Switch,
 }
 
 impl Script {
-    const ALL: [Script; 17] = [
+    const ALL: [Script; 18] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -67,6 +68,7 @@ impl Script {
         Script::ForgetLayouts,
         Script::Short,
         Script::Rights,
+        Script::Switch,
     ];
 
     fn text(self) -> String {
@@ -88,6 +90,7 @@ impl Script {
             Script::ForgetLayouts => (ALWAYS, include_str!("scripts/forget_layouts.lua")),
             Script::Short => (READS_ONLY, include_str!("scripts/short.lua")),
             Script::Rights => (READS_ONLY, include_str!("scripts/rights.lua")),
+            Script::Switch => (ALWAYS, include_str!("scripts/switch.lua")),
         };
         format!("{flags}{COMMON}{body}")
     }

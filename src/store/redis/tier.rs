@@ -70,6 +70,8 @@ pub(in crate::store) struct Tier {
     /// Of the file of `[redis] journal`, where this process keeps one.
     recorder: Option<Recorder>,
     pub(super) other_layout: OtherLayout,
+    /// Something was switched elsewhere.
+    pub(in crate::store) switch_news: tokio::sync::Notify,
     last_error: Mutex<Option<String>>,
     address: Address,
     health: Health,
@@ -127,6 +129,7 @@ impl Tier {
             unlisted: Unlisted::default(),
             recorder: None,
             other_layout: OtherLayout::default(),
+            switch_news: tokio::sync::Notify::new(),
             last_error: Mutex::new(None),
             address: clients::address(config),
             health,

@@ -112,6 +112,7 @@ fn invalidate(connection: &RedisConnection, name: &str) {
         // Another layout has come, or gone. Until a beat shows which, nothing of Redis is used: what
         // the other one purges is still in it.
         Some(Name::Layouts) => tier.sessions.end_all_and_wake(&connection.session),
+        Some(Name::Switches) => tier.switch_news.notify_one(),
         Some(Name::Untold) => tier.distrust(),
         // All that was stored before is void. A beat shows in which generation Redis is now.
         Some(Name::Generation) => {

@@ -16,6 +16,7 @@ use crate::http_cache::Reason;
 use crate::proxy::cache::coalesce::{FillResult, Leader, Ready};
 use crate::proxy::cache::memo::Memo;
 use crate::proxy::cache::request::CacheRequest;
+use crate::rollout::Mode;
 use crate::store::{Tags, Ticket};
 
 /// A fill under way: what it is for, who waits for it, and what it holds.
@@ -71,7 +72,7 @@ pub(super) enum FillEnd {
 impl Fill {
     /// The one exit: carries out what follows from `end`.
     pub(super) async fn finish(mut self: Box<Self>, end: FillEnd) {
-        match end {
+        match self.unless_switched_off(end) {
             FillEnd::Stored(variant) => self.commit(variant).await,
             FillEnd::Confirmed {
                 variant,
@@ -133,6 +134,27 @@ impl Fill {
                 self.settle(None, ready, Some(FillAnswer::Found { variant }))
                     .await;
             }
+        }
+    }
+
+    /// What is switched off while the app is asked is not stored any more.
+    fn unless_switched_off(&self, end: FillEnd) -> FillEnd {
+        let dial = self.request.by_ref().rule().dial;
+        if dial.is_full() || dial.read().mode != Mode::Off {
+            return end;
+        }
+        match end {
+            FillEnd::Stored(variant) => FillEnd::Unstorable(variant, Reason::Disabled),
+            FillEnd::Confirmed {
+                variant,
+                personal,
+                storable,
+            } => FillEnd::Confirmed {
+                variant,
+                personal,
+                storable: storable.and(Err(Reason::Disabled)),
+            },
+            other => other,
         }
     }
 

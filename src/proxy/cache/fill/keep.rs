@@ -55,14 +55,24 @@ pub(super) fn complete(
     if !request.rule().settings.store_when.holds(document.as_ref()) {
         return Err(Reason::StoreWhen);
     }
-    variant.tags = tags::of_rule(request, document.as_ref())?;
-    variant
-        .tags
-        .extend(tags::of_fields(request, &variant.stored)?);
-    variant
-        .tags
-        .extend(tags::of_groups(request, &variant.stored));
+    variant.tags = tags::of_answer(request, &variant.stored, document.as_ref())?;
     Ok(())
+}
+
+/// The freshness left, in seconds, of what is about to be stored, as far as that is known before its body: where a purge
+/// will be carried out again that may cover it, and its tags are not known yet, `None`.
+pub(super) fn ttl_at_head(request: CacheRequestRef<'_>, variant: &Arc<Variant>) -> Option<i64> {
+    let store = &request.cache.store;
+    let mut ending = variant.clone();
+    if store.has_later_purges() {
+        if request.rule().reads_answer() {
+            return None;
+        }
+        let variant = Arc::make_mut(&mut ending);
+        variant.tags = tags::of_answer(request, &variant.stored, None).ok()?;
+        store.end_by_later_purge(request.key(), &mut ending);
+    }
+    Some(ending.stored.ttl(ending.stored.response_time))
 }
 
 /// Joins a part with what was stored of the same representation (RFC 9111 §3.4), as far as the rule

@@ -123,6 +123,18 @@ impl FillAnswer {
         self
     }
 
+    /// With what has become known of how long `stored` is fresh.
+    pub(in crate::proxy::cache) fn of(mut self, stored: &Arc<Variant>) -> FillAnswer {
+        match &mut self {
+            FillAnswer::Streamed { ttl, .. } => {
+                *ttl = Some(stored.stored.ttl(stored.stored.response_time));
+            }
+            FillAnswer::Completed { variant, .. } => *variant = stored.clone(),
+            FillAnswer::Confirmed { .. } | FillAnswer::Found { .. } | FillAnswer::Failed(..) => {}
+        }
+        self
+    }
+
     /// Keeps `guard` until the client has all of it, or has gone.
     pub(in crate::proxy::cache) fn guarded(self, guard: impl Droppable + 'static) -> FillAnswer {
         match self {

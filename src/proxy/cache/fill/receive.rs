@@ -31,11 +31,13 @@ pub(super) fn confirm(
     let keepable = validation::keepable(&head, &stored, policy);
     let tags = tags::of_confirmed(request, &stale, &stored);
     let storable = keepable.and(tags.as_ref().map(|_| ()).map_err(|reason| *reason));
-    let variant = Arc::new(Variant {
+    let mut variant = Arc::new(Variant {
         tags: tags.unwrap_or_default(),
         stored,
         ..Variant::clone(&stale)
     });
+    let store = &request.cache.store;
+    store.end_by_later_purge(request.key(), &mut variant);
     FillEnd::Confirmed {
         personal: validation::personal(arrival.response.headers(), &stale.stored, policy),
         storable,
@@ -89,7 +91,7 @@ pub(super) async fn take(
         leader.begun();
     }
     let length = arrival.length();
-    let (status, response_time) = (arrival.response.status(), arrival.response_time);
+    let status = arrival.response.status();
     let (head, body) = take_apart(request, arrival.response);
     let mut gathering = Gathering::new(
         body,
@@ -102,7 +104,7 @@ pub(super) async fn take(
     let answer = FillAnswer::Streamed {
         response,
         fate: Fate::Open,
-        ttl: Some(variant.stored.ttl(response_time)),
+        ttl: keep::ttl_at_head(request, &variant),
         status,
     };
     if gathering.is_at_hand() {
@@ -129,12 +131,17 @@ pub(super) async fn take(
 }
 
 /// The end of a fill whose body is whole.
-fn tag(fill: &Fill, mut variant: Arc<Variant>, body: Bytes, base: Option<&Variant>) -> FillEnd {
+fn tag(fill: &mut Fill, mut variant: Arc<Variant>, body: Bytes, base: Option<&Variant>) -> FillEnd {
     let request = fill.request.by_ref();
-    match keep::complete(request, Arc::make_mut(&mut variant), body, base) {
-        Ok(()) => FillEnd::Stored(variant),
-        Err(reason) => FillEnd::Unstorable(variant, reason),
+    if let Err(reason) = keep::complete(request, Arc::make_mut(&mut variant), body, base) {
+        return FillEnd::Unstorable(variant, reason);
     }
+    let store = &request.cache.store;
+    if store.has_later_purges() {
+        store.end_by_later_purge(request.key(), &mut variant);
+        fill.whole = fill.whole.take().map(|answer| answer.of(&variant));
+    }
+    FillEnd::Stored(variant)
 }
 
 /// The app's answer as it comes, of which nothing is kept.

@@ -28,9 +28,21 @@ pub(super) fn read_document(
     variables::read_stored(stored, body, max)
 }
 
+/// All tags of an answer with this document. `Err`: some cannot be rendered, or they are too many.
+pub(super) fn of_answer(
+    request: CacheRequestRef<'_>,
+    stored: &Stored,
+    document: Option<&Value>,
+) -> Result<Vec<Box<str>>, Reason> {
+    let mut tags = of_rule(request, document)?;
+    tags.extend(of_fields(request, stored)?);
+    tags.extend(of_groups(request, stored));
+    Ok(tags)
+}
+
 /// The rule's tags for an answer with this document; `Err` if one cannot be rendered, or they are too many: it
 /// could not be purged.
-pub(super) fn of_rule(
+fn of_rule(
     request: CacheRequestRef<'_>,
     response: Option<&Value>,
 ) -> Result<Vec<Box<str>>, Reason> {
@@ -56,10 +68,7 @@ pub(super) fn of_rule(
 }
 
 /// The tags that a response names by the fields which its rule says.
-pub(super) fn of_fields(
-    request: CacheRequestRef<'_>,
-    stored: &Stored,
-) -> Result<Vec<Box<str>>, Reason> {
+fn of_fields(request: CacheRequestRef<'_>, stored: &Stored) -> Result<Vec<Box<str>>, Reason> {
     let names = &request.rule().policy.tag_fields;
     let tags = tag_fields::of(&stored.headers, names).map_err(|_| Reason::TooManyTags)?;
     let paths = &request.context.live.config.upstream.paths;
@@ -67,7 +76,7 @@ pub(super) fn of_fields(
 }
 
 /// The tags of the groups that a response names (RFC 9875 §2).
-pub(super) fn of_groups(request: CacheRequestRef<'_>, stored: &Stored) -> Vec<Box<str>> {
+fn of_groups(request: CacheRequestRef<'_>, stored: &Stored) -> Vec<Box<str>> {
     // One with too many was refused (`storable`).
     let groups = groups::of(&stored.headers).unwrap_or_default();
     if groups.is_empty() {

@@ -1,22 +1,21 @@
 -- The account: read once a script, and written at its end.
-local FIELDS = { 'b0', 'b1', 'b2', 'n0', 'n1', 'n2', 'l', 'k', 'f', 'vb', 'vn', 'sl', 'se', 'sb', 'tn', 'a0', 'a1', 'a2' }
 local counters, changes = nil, {}
 
 local function counter(field)
   if not counters then
     counters = {}
-    local found = redis.pcall('HMGET', control, unpack(FIELDS))
-    for i, name in ipairs(FIELDS) do
-      counters[name] = tonumber(found[i] or 0) or 0
+    local found = redis.pcall('HGETALL', control)
+    for i = 1, #found, 2 do
+      counters[found[i]] = tonumber(found[i + 1])
     end
   end
-  return counters[field]
+  return counters[field] or 0
 end
 
 local function add(field, by)
   local sum = counter(field) + by
   counters[field] = sum
-  changes[field] = (changes[field] or 0) + by
+  changes[field] = sum
 end
 
 -- Of what nothing is added to.
@@ -28,10 +27,13 @@ local function note(field, value)
 end
 
 local function write_account()
-  for field, by in pairs(changes) do
-    if by ~= 0 then
-      redis.call('HINCRBY', control, field, by)
-    end
+  local pairs_of_all = {}
+  for field, sum in pairs(changes) do
+    pairs_of_all[#pairs_of_all + 1] = field
+    pairs_of_all[#pairs_of_all + 1] = string.format('%.0f', sum)
+  end
+  if #pairs_of_all > 0 then
+    redis.call('HSET', control, unpack(pairs_of_all))
   end
   changes = {}
 end

@@ -4,12 +4,12 @@
 local key, token, lasting, max = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 
 return run(function()
-  local line = value_of(index, key)
+  local line, bound = value_of(index, key)
   local entry = read(KEYS[1])
   if not entry then
     if line and line ~= '' then
       local _, alive = forget({ key })
-      line = value_of(index, key)
+      line, bound = value_of(index, key)
       if alive > 0 then
         tell_of_eviction()
       end
@@ -27,7 +27,7 @@ return run(function()
   -- Every store tidies as well (put.lua).
   if (not line or line == '') and total() + lease_cost(key) > max then
     tidy(20)
-    line = value_of(index, key)
+    line, bound = value_of(index, key)
     if total() + lease_cost(key) > max then
       settle(key)
       return { 2, purges, entry }
@@ -38,7 +38,7 @@ return run(function()
     add('l', lease_cost(key))
   end
   if not line then
-    insert(index, key, '')
+    insert(index, key, '', bound)
   end
   redis.call('EXISTS', KEYS[2])
   return { 1, purges, entry }

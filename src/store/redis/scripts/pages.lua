@@ -57,14 +57,15 @@ local function next_bound_from(set, bound, beginning)
   return following and string.sub(following, 1, #beginning) == beginning and following or nil
 end
 
--- What stands with `member`; false if it is not there.
+-- What stands with `member`, false if it is not there; and the bound of its page.
 local function value_of(set, member)
-  local page = page_name(set, find_bound(set, member))
+  local bound = find_bound(set, member)
+  local page = page_name(set, bound)
   local value = redis.call('HGET', page, member)
   if not value then
     ensure_page(page)
   end
-  return value
+  return value, bound
 end
 
 -- Where a page may be parted: behind what all its members begin with, the next six bytes of each as a number.
@@ -122,9 +123,9 @@ local function split(set, page, newest)
   redis.call('HDEL', page, unpack(names))
 end
 
--- `member` is there afterwards, with `value`.
-local function insert(set, member, value)
-  local page = page_name(set, find_bound(set, member))
+-- `member` is there afterwards, with `value`; `bound` is that of its page, if it is known.
+local function insert(set, member, value, bound)
+  local page = page_name(set, bound or find_bound(set, member))
   if redis.call('HSET', page, member, value) == 0 then
     return
   end

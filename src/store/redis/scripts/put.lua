@@ -47,14 +47,15 @@ local function join_tags(held)
 end
 
 -- Writes what stands beside the entry, and takes out what stood beside the one before.
-local function list(before, line, tags)
+local function list(before, line, tags, bound)
   local member, hits = expiry_member(key, line), 1
   local gone, is_known = {}, {}
   if before then
     local former, former_member = string.sub(before, 1, 1), expiry_member(key, before)
-    hits = unpack_worth(value_of(expiry[former], former_member) or lose()) + 1
+    local worth, former_bound = value_of(expiry[former], former_member)
+    hits = unpack_worth(worth or lose()) + 1
     if former_member ~= member or former ~= priority then
-      remove(expiry[former], { former_member })
+      remove_from(expiry[former], former_bound, { former_member })
     end
     for _, tag in ipairs(tags_of(before)) do
       is_known[tag] = true
@@ -74,7 +75,7 @@ local function list(before, line, tags)
     gone[#gone + 1] = tag .. '\0' .. key
   end
   remove(tagged, gone)
-  insert(index, key, line)
+  insert(index, key, line, bound)
   add('b' .. priority, size)
   add('n' .. priority, 1)
   add('k', upkeep(key, line))
@@ -87,7 +88,7 @@ return run(function()
   if counter('tn') <= now_ms() then
     tidy(16)
   end
-  local before = value_of(index, key)
+  local before, bound = value_of(index, key)
   before = before ~= '' and before
   local old = before and size_of(before) + upkeep(key, before) or 0
   if purged_by_tag() then
@@ -138,7 +139,7 @@ return run(function()
     tell_of_eviction()
   end
   redis.call('SET', KEYS[1], bytes, 'PX', ttl)
-  list(before, line, tags)
+  list(before, line, tags, bound)
   -- A read, so that client tracking remembers the entry for this connection.
   redis.call('EXISTS', KEYS[1])
   return ended(stored)

@@ -1,16 +1,15 @@
-//! Asking a running sidecar through `POST /explain`.
+//! Asking the admin interface of a running sidecar.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-
-use crate::admin::explain::{Account, Wanted};
 
 /// For the whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,27 +30,39 @@ pub(super) enum AskError {
     NotPannier,
 }
 
-/// What the sidecar whose admin interface is at `admin` holds for the request.
-pub(super) async fn ask(
+/// What is asked.
+pub(super) struct Question<'q> {
+    /// GET or POST.
+    pub(super) method: Method,
+    /// Of the endpoint.
+    pub(super) path: &'q str,
+    /// The token, for endpoints that want it.
+    pub(super) token: Option<&'q str>,
+    /// JSON; empty: none.
+    pub(super) body: Vec<u8>,
+}
+
+/// The answer of the sidecar whose admin interface is at `admin`.
+pub(super) async fn ask<T: DeserializeOwned>(
     admin: &str,
-    token: Option<&str>,
-    wanted: &Wanted,
-) -> Result<Account, AskError> {
-    match tokio::time::timeout(TIMEOUT, exchange(admin, token, wanted)).await {
+    question: Question<'_>,
+) -> Result<T, AskError> {
+    match tokio::time::timeout(TIMEOUT, exchange(admin, question)).await {
         Ok(result) => result,
         Err(_) => Err(AskError::Timeout),
     }
 }
 
-async fn exchange(admin: &str, token: Option<&str>, wanted: &Wanted) -> Result<Account, AskError> {
-    let body = serde_json::to_vec(wanted).map_err(|_| AskError::NotPannier)?;
-    let mut request = Request::post(format!("http://{admin}/explain"))
+async fn exchange<T: DeserializeOwned>(admin: &str, question: Question<'_>) -> Result<T, AskError> {
+    let mut request = Request::builder()
+        .method(question.method)
+        .uri(format!("http://{admin}{}", question.path))
         .header(header::CONTENT_TYPE, "application/json");
-    if let Some(token) = token {
+    if let Some(token) = question.token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
     let request = request
-        .body(Full::new(Bytes::from(body)))
+        .body(Full::new(Bytes::from(question.body)))
         .map_err(|error| AskError::NoAnswer(error.to_string()))?;
     let client: Client<HttpConnector, Full<Bytes>> =
         Client::builder(TokioExecutor::new()).build_http();
@@ -65,7 +76,7 @@ async fn exchange(admin: &str, token: Option<&str>, wanted: &Wanted) -> Result<A
     read_answer(status, &body.to_bytes())
 }
 
-fn read_answer(status: StatusCode, body: &[u8]) -> Result<Account, AskError> {
+fn read_answer<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, AskError> {
     if status == StatusCode::OK {
         return serde_json::from_slice(body).map_err(|_| AskError::NotPannier);
     }
@@ -92,6 +103,7 @@ fn find_cause(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::explain::Account;
 
     #[test]
     fn answers_that_are_none() {
@@ -118,7 +130,7 @@ mod tests {
         ];
         for (name, status, body, expected) in cases {
             let status = StatusCode::from_u16(status).unwrap();
-            let error = read_answer(status, body.as_bytes())
+            let error = read_answer::<Account>(status, body.as_bytes())
                 .unwrap_err()
                 .to_string();
             assert!(error.contains(expected), "{name}: {error}");

@@ -1,0 +1,142 @@
+//! `pannier switch`: what is on, and for how much, changed at run time.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use http::Method;
+use serde_json::Value;
+
+use super::admin_address;
+use super::ask_sidecar::{self, Question};
+use super::healthcheck::reachable;
+use crate::cli;
+use crate::config::{Config, Env};
+use crate::rollout::Order;
+
+/// The admin interface where nothing says another.
+const USUAL_ADMIN: &str = "127.0.0.1:9180";
+
+/// Switches, or lists what is switched.
+pub fn switch(args: &cli::Switch, env: &Env, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let order = order(args)?;
+    let (admin, token) = find_sidecar(args, env)?;
+    let question = Question {
+        method: match order {
+            Some(_) => Method::POST,
+            None => Method::GET,
+        },
+        path: "/switch",
+        token: token.as_deref(),
+        body: match &order {
+            Some(order) => serde_json::to_vec(order)?,
+            None => Vec::new(),
+        },
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let answer: Value = match runtime.block_on(ask_sidecar::ask(&admin, question)) {
+        Ok(answer) => answer,
+        Err(error) => bail!("the sidecar at http://{admin}: {error}"),
+    };
+    match args.json {
+        true => writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?,
+        false => print(&answer, out)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `None`: nothing is to be switched.
+fn order(args: &cli::Switch) -> anyhow::Result<Option<Order>> {
+    let says_nothing = args.mode.is_none() && args.percent.is_none();
+    if says_nothing && (args.rule.is_some() || args.lasting.is_some() || args.reason.is_some()) {
+        bail!("say what is to be switched: off, shadow, on or file, or --percent N");
+    }
+    let (everything, mode) = match args.rule {
+        Some(_) => (None, args.mode.clone()),
+        None => (args.mode.clone(), None),
+    };
+    Ok((!says_nothing).then(|| Order {
+        everything,
+        rule: args.rule.clone(),
+        mode,
+        percent: args.percent,
+        lasting: args.lasting.clone(),
+        reason: args.reason.clone(),
+    }))
+}
+
+/// The admin interface and the token.
+fn find_sidecar(args: &cli::Switch, env: &Env) -> anyhow::Result<(String, Option<String>)> {
+    let config = match &args.config {
+        Some(file) => Some(Config::load(file, env)?.config),
+        None => None,
+    };
+    let admin = match (&args.admin, &config) {
+        (Some(url), _) => admin_address::parse(url)?,
+        (None, Some(config)) => reachable(config.listen.admin).to_string(),
+        (None, None) => USUAL_ADMIN.to_owned(),
+    };
+    let token = match config {
+        Some(config) => config.admin.token,
+        None => env.get("PANNIER_ADMIN_TOKEN").map(str::to_owned),
+    };
+    Ok((admin, token))
+}
+
+fn print(answer: &Value, out: &mut dyn Write) -> anyhow::Result<()> {
+    let listing = match answer.get("now") {
+        Some(now) => {
+            let holds = answer["holds"].as_str().unwrap_or_default();
+            writeln!(out, "switched: it holds {holds}")?;
+            now
+        }
+        None => answer,
+    };
+    if let Some(mode) = listing["environment"].as_str() {
+        writeln!(out, "PANNIER_MODE={mode}: no rule is more than that there")?;
+    }
+    let none = Vec::new();
+    let switches = listing["switches"].as_array().unwrap_or(&none);
+    if switches.is_empty() {
+        writeln!(out, "no switch differs from the file")?;
+    }
+    for switch in switches {
+        writeln!(out, "{}", describe(switch))?;
+    }
+    for rule in listing["rules"].as_array().unwrap_or(&none) {
+        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        writeln!(
+            out,
+            "  {} is {} for {} % of its keys; the file says {}, {} %",
+            text(&rule["rule"]),
+            text(&rule["mode"]),
+            rule["percent"],
+            text(&rule["file"]["mode"]),
+            rule["file"]["percent"],
+        )?;
+    }
+    Ok(())
+}
+
+fn describe(switch: &Value) -> String {
+    let mut line = match (switch["rule"].as_str(), switch["everything"].as_str()) {
+        (Some(rule), _) => rule.to_owned(),
+        (None, mode) => format!("everything: {} at most", mode.unwrap_or("on")),
+    };
+    if let Some(mode) = switch["mode"].as_str() {
+        line += &format!(": {mode}");
+    }
+    if let Some(percent) = switch["percent"].as_u64() {
+        line += &format!(", {percent} % of its keys");
+    }
+    line += &format!(", for {} s now", switch["since_seconds"]);
+    if let Some(left) = switch["left_seconds"].as_u64() {
+        line += &format!(", {left} s to go");
+    }
+    match switch["reason"].as_str() {
+        Some(reason) if !reason.is_empty() => format!("{line}: {reason}"),
+        _ => line,
+    }
+}

@@ -1,0 +1,7 @@
+//! What operators change at run time: what is switched, and which config is in force.
+
+mod reload;
+mod switchboard;
+
+pub use reload::{Reloader, RollbackError};
+pub use switchboard::{Listing, SwitchError, Switchboard, Thrown};

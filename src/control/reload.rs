@@ -1,0 +1,95 @@
+//! The config in force: put there, and taken back.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::switchboard::Switchboard;
+use crate::config::Config;
+use crate::descriptors::{Descriptors, fit};
+use crate::in_flight::InFlight;
+use crate::live::{Live, LiveError};
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// Puts configs in force.
+pub struct Reloader {
+    live: Arc<ArcSwap<Live>>,
+    store: Store,
+    in_flight: InFlight,
+    metrics: Arc<Metrics>,
+    descriptors: Descriptors,
+    switchboard: Arc<Switchboard>,
+    /// The config that was in force before, while one that was reloaded is.
+    previous: Mutex<Option<Config>>,
+}
+
+/// Why the config before is not put in force again.
+#[derive(Debug, thiserror::Error)]
+pub enum RollbackError {
+    /// There was none.
+    #[error(
+        "there is no config to go back to: this process has the one that it began with, or has gone back already"
+    )]
+    None,
+    /// It was valid, and cannot be put to work any more.
+    #[error("the config before cannot be put in force: {0}")]
+    Live(#[from] LiveError),
+}
+
+impl Reloader {
+    /// Nothing was put in force yet but what `live` holds.
+    pub fn new(
+        live: Arc<ArcSwap<Live>>,
+        store: Store,
+        metrics: Arc<Metrics>,
+        descriptors: Descriptors,
+        switchboard: Arc<Switchboard>,
+    ) -> Reloader {
+        Reloader {
+            in_flight: store.in_flight().clone(),
+            live,
+            store,
+            metrics,
+            descriptors,
+            switchboard,
+            previous: Mutex::new(None),
+        }
+    }
+
+    /// Puts `config` in force for all later requests. Returns the settings that differ and only take effect at a
+    /// restart.
+    pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, LiveError> {
+        let mut previous = self.previous.lock();
+        let before = self.live.load().config.clone();
+        let waiting = self.put_in_force(config)?;
+        *previous = Some(before);
+        Ok(waiting)
+    }
+
+    /// Puts the config in force that was before the last reload, until the next reload. Returns as
+    /// [`Reloader::reload`].
+    pub fn roll_back(&self) -> Result<Vec<&'static str>, RollbackError> {
+        let mut previous = self.previous.lock();
+        let config = previous.as_ref().ok_or(RollbackError::None)?.clone();
+        let waiting = self.put_in_force(config)?;
+        *previous = None;
+        Ok(waiting)
+    }
+
+    fn put_in_force(&self, mut config: Config) -> Result<Vec<&'static str>, LiveError> {
+        fit(&mut config, self.descriptors);
+        let old = self.live.load_full();
+        let waiting = old.config.needs_restart(&config);
+        let source = old.source.clone();
+        let live = Live::new(config, source, &self.metrics, &self.in_flight)?;
+        live.keep_fetched_keys(&old);
+        self.store.reload(&live.config);
+        self.switchboard.prepare(&live);
+        self.live.store(Arc::new(live));
+        // Whatever was switched between the two has turned the dials of the old one.
+        self.switchboard.prepare(&self.live.load());
+        Ok(waiting)
+    }
+}

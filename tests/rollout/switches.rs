@@ -1,0 +1,320 @@
+//! Switched at run time: over the fleet, through restarts and outages of Redis, with no answer wrong.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::modes::app_with_items;
+use crate::fleet::connected;
+use crate::support::client::Reply;
+use crate::support::eventually;
+use crate::support::redis::{Data, RedisServer};
+use crate::support::sidecar::{Sidecar, TOKEN};
+
+/// What does not happen by then does not happen.
+const LONG: Duration = Duration::from_secs(30);
+
+const OFF: &str = r#"{"everything":"off","reason":"a test"}"#;
+const ON: &str = r#"{"everything":"on"}"#;
+
+fn config(redis: &RedisServer) -> String {
+    format!(
+        "[redis]\nurl = \"{}\"\ntimeout = \"10s\"\n\
+         [[route]]\nname = \"item\"\npath = \"/items/{{id}}\"\nkey = \"item:{{path.id}}\"\nany_host = true\n\
+         [[purge]]\npath = \"/items/{{id}}\"\nkeys = [\"item:{{path.id}}\"]\n",
+        redis.url()
+    )
+}
+
+pub(super) async fn post(sidecar: &Sidecar, path: &str, body: &str) -> Reply {
+    let request = sidecar.admin().request("POST", path);
+    request
+        .header("content-type", "application/json")
+        .header("authorization", &format!("Bearer {TOKEN}"))
+        .body(body)
+        .send()
+        .await
+}
+
+/// Switches, and returns what is answered.
+pub(super) async fn throw(sidecar: &Sidecar, body: &str) -> serde_json::Value {
+    let reply = post(sidecar, "/switch", body).await;
+    assert_eq!(reply.status, 200, "{body}: {}", reply.text());
+    reply.value()
+}
+
+async fn is_off(sidecar: &Sidecar) -> bool {
+    let reply = sidecar.client().get("/items/0").await;
+    assert_eq!(reply.status, 200);
+    reply.cache_status().ends_with("detail=disabled")
+}
+
+async fn becomes(sidecar: &Sidecar, off: bool) {
+    let what = if off { "it is off" } else { "it is on" };
+    eventually(what, LONG, || async { is_off(sidecar).await == off }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_reaches_every_sidecar_and_those_that_start_later() {
+    let redis = RedisServer::start();
+    let (app, _) = app_with_items(1).await;
+    let fleet = [0; 3].map(|_| Sidecar::start(&app.url(), &config(&redis)));
+    for sidecar in &fleet {
+        connected(sidecar).await;
+        assert!(!is_off(sidecar).await);
+    }
+    let thrown = throw(&fleet[0], OFF).await;
+    assert_eq!(thrown["fleet"], true);
+    assert!(is_off(&fleet[0]).await, "here at once");
+    for sidecar in &fleet {
+        becomes(sidecar, true).await;
+        let listing = sidecar.admin().get("/switch").await.value();
+        assert_eq!(listing["switches"][0]["everything"], "off");
+        assert_eq!(listing["switches"][0]["reason"], "a test");
+        assert_eq!(listing["rules"][0]["file"]["mode"], "on");
+    }
+    // From its first request on.
+    let late = Sidecar::start(&app.url(), &config(&redis));
+    assert!(is_off(&late).await, "a restart does not switch it on");
+    throw(&late, ON).await;
+    for sidecar in fleet.iter().chain([&late]) {
+        becomes(sidecar, false).await;
+        let listing = sidecar.admin().get("/switch").await.value();
+        assert_eq!(listing["switches"].as_array().map(Vec::len), Some(0));
+        assert_eq!(listing["rules"].as_array().map(Vec::len), Some(0));
+    }
+}
+
+/// Redis tells of it: nobody waits for the next look, a second later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_goes_to_a_share_for_a_time_and_back_to_the_file() {
+    let (app, _) = app_with_items(1).await;
+    let redis = RedisServer::start();
+    let [one, other] = [0; 2].map(|_| Sidecar::start(&app.url(), &config(&redis)));
+    connected(&one).await;
+    connected(&other).await;
+    throw(
+        &one,
+        r#"{"rule":"item","mode":"off","for":"700ms","reason":"x"}"#,
+    )
+    .await;
+    becomes(&other, true).await;
+    becomes(&other, false).await;
+    becomes(&one, false).await;
+    throw(&one, r#"{"rule":"item","percent":10}"#).await;
+    eventually("the other hears of it", LONG, || async {
+        let listing = other.admin().get("/switch").await.value();
+        listing["switches"][0]["percent"] == 10
+    })
+    .await;
+    let thrown = throw(&other, r#"{"rule":"item","mode":"shadow"}"#).await;
+    assert_eq!(
+        thrown["now"]["rules"][0]["percent"], 10,
+        "as it was switched"
+    );
+    throw(&other, r#"{"rule":"item","mode":"file"}"#).await;
+    eventually("the file holds again", LONG, || async {
+        let listing = one.admin().get("/switch").await.value();
+        listing["rules"].as_array().map(Vec::len) == Some(0)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_a_switch_holds_here_says_so_and_is_put_together_later() {
+    let mut redis = RedisServer::start();
+    let (app, _) = app_with_items(1).await;
+    let short = config(&redis).replace("10s", "500ms");
+    let [one, other] = [0; 2].map(|_| Sidecar::start(&app.url(), &short));
+    connected(&one).await;
+    connected(&other).await;
+    throw(&other, r#"{"rule":"item","percent":50}"#).await;
+    redis.kill();
+    let thrown = throw(&one, OFF).await;
+    assert_eq!(thrown["fleet"], false);
+    assert!(
+        thrown["holds"]
+            .as_str()
+            .expect("words")
+            .starts_with("here alone")
+    );
+    assert!(is_off(&one).await);
+    assert!(!is_off(&other).await, "it cannot know");
+    // What Redis held is lost as well.
+    redis.restart(Data::Lost);
+    becomes(&other, true).await;
+    for sidecar in [&one, &other] {
+        eventually("both have both", LONG, || async {
+            let listing = sidecar.admin().get("/switch").await.value();
+            listing["fleet"] == true && listing["switches"].as_array().map(Vec::len) == Some(2)
+        })
+        .await;
+    }
+    let held = redis.cli(&["HLEN", "{pannier}:switches"]);
+    assert_eq!(held, "2");
+}
+
+/// An older switch of a sidecar that was away does not undo a later one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_back_meanwhile_stays_taken_back() {
+    let redis = RedisServer::start();
+    let (app, _) = app_with_items(1).await;
+    let one = Sidecar::start(&app.url(), &config(&redis));
+    connected(&one).await;
+    throw(&one, OFF).await;
+    throw(&one, ON).await;
+    // As a sidecar brings it that heard of the first alone.
+    let other = Sidecar::start(&app.url(), &config(&redis));
+    connected(&other).await;
+    assert!(!is_off(&other).await);
+    let kept = redis.cli(&["HGET", "{pannier}:switches", "*"]);
+    assert!(kept.ends_with(" {}"), "it is remembered: {kept}");
+}
+
+/// Three sidecars under load: everything off and on again, one restarted and Redis away in between. No request
+/// fails, and no answer is older than the last write that was answered before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn off_and_on_under_load_no_request_fails_and_none_is_stale() {
+    let mut redis = RedisServer::start();
+    let (app, _) = app_with_items(1).await;
+    let toml = config(&redis).replace("10s", "500ms");
+    let mut fleet: Vec<Sidecar> = (0..3).map(|_| Sidecar::start(&app.url(), &toml)).collect();
+    for sidecar in &fleet {
+        connected(sidecar).await;
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let served = Arc::new(AtomicUsize::new(0));
+    // Writes and reads through one sidecar: what it has answered to a write, no later read of it may not know (I2).
+    let mut clients = Vec::new();
+    for sidecar in &fleet[..2] {
+        let (client, stop, served) = (sidecar.client(), stop.clone(), served.clone());
+        clients.push(tokio::spawn(async move {
+            let mut least = 0;
+            while !stop.load(Ordering::SeqCst) {
+                for turn in 0..20 {
+                    if turn == 0 {
+                        let written = client.request("PUT", "/items/0").send().await;
+                        assert_eq!(written.status, 204);
+                        least += 1;
+                    }
+                    let reply = client.get("/items/0").await;
+                    assert_eq!(reply.status, 200);
+                    let version: usize = reply.text().parse().expect("a number");
+                    assert!(
+                        version >= least,
+                        "{version} after write {least}: {}",
+                        reply.cache_status()
+                    );
+                    // Others write as well.
+                    least = least.max(version);
+                    served.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }));
+    }
+    let progress = || async {
+        let before = served.load(Ordering::SeqCst);
+        eventually("clients are served", LONG, || async {
+            served.load(Ordering::SeqCst) > before + 200
+        })
+        .await;
+    };
+    progress().await;
+    throw(&fleet[0], OFF).await;
+    for sidecar in &fleet {
+        becomes(sidecar, true).await;
+    }
+    progress().await;
+    fleet.pop().expect("the third").stop();
+    fleet.push(Sidecar::start(&app.url(), &toml));
+    assert!(is_off(&fleet[2]).await, "restarted, and off");
+    redis.kill();
+    progress().await;
+    redis.restart(Data::Lost);
+    progress().await;
+    throw(&fleet[2], ON).await;
+    for sidecar in &fleet {
+        becomes(sidecar, false).await;
+    }
+    progress().await;
+    stop.store(true, Ordering::SeqCst);
+    for client in clients {
+        client.await.expect("no request failed and none was stale");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_are_none_change_nothing_and_say_why() {
+    let (app, _) = app_with_items(1).await;
+    let toml = "[[route]]\nname = \"item\"\npath = \"/items/{id}\"\nkey = \"item:{path.id}\"\n";
+    let sidecar = Sidecar::start(&app.url(), toml);
+    for (body, expected) in [
+        (
+            r#"{"rule":"items","mode":"off"}"#,
+            "there is no rule items: there are item, -",
+        ),
+        (r#"{"rule":"item","mode":"of"}"#, "\"of\" is no mode"),
+        (r#"{"everything":"off","for":"30"}"#, "\"30s\" for seconds"),
+        (r#"{"everything":"off","until":1}"#, "unknown field"),
+        ("off", "expected value"),
+    ] {
+        let reply = post(&sidecar, "/switch", body).await;
+        assert_eq!(reply.status, 400, "{body}");
+        let error = reply.value()["error"].to_string().replace('\\', "");
+        assert!(error.contains(expected), "{body}: {error}");
+    }
+    let bare = sidecar.admin().json("POST", "/switch", OFF).await;
+    assert_eq!(bare.status, 401);
+    let of_page = sidecar.admin().request("POST", "/switch").body(OFF);
+    let of_page = of_page
+        .header("content-type", "application/json")
+        .header("authorization", &format!("Bearer {TOKEN}"))
+        .header("origin", "http://evil.example");
+    assert_eq!(of_page.send().await.status, 403);
+    assert!(!is_off(&sidecar).await);
+    let thrown = throw(&sidecar, OFF).await;
+    assert_eq!(thrown["fleet"], false);
+    assert!(
+        thrown["holds"]
+            .as_str()
+            .expect("words")
+            .contains("no [redis]")
+    );
+    assert!(is_off(&sidecar).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_brings_back_the_config_before() {
+    let (app, _) = app_with_items(1).await;
+    let toml = |ttl: &str| {
+        format!(
+            "[[route]]\nname = \"item\"\npath = \"/items/{{id}}\"\nkey = \"item:{{path.id}}\"\nttl = \"{ttl}\"\n"
+        )
+    };
+    let sidecar = Sidecar::start(&app.url(), &toml("5m"));
+    assert_eq!(
+        post(&sidecar, "/rollback", "").await.status,
+        409,
+        "there is none yet"
+    );
+    throw(&sidecar, r#"{"rule":"item","mode":"off"}"#).await;
+    sidecar.reload(&toml("7m"), &[("PANNIER_UPSTREAM_URL", &app.url())]);
+    assert!(is_off(&sidecar).await, "a switch outlives a reload");
+    throw(&sidecar, r#"{"rule":"item","mode":"file"}"#).await;
+    assert_eq!(
+        sidecar
+            .admin()
+            .request("POST", "/rollback")
+            .send()
+            .await
+            .status,
+        401
+    );
+    let reply = post(&sidecar, "/rollback", "").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let reply = sidecar.client().get("/items/0").await;
+    let status = reply.cache_status();
+    // 7 m are 420 s, and 5 m 300, of which one may have passed.
+    assert!(!status.contains("ttl=4"), "{status}");
+    assert_eq!(post(&sidecar, "/rollback", "").await.status, 409, "once");
+}

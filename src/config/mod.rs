@@ -47,7 +47,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
-use crate::rollout::{Mode, Rollout};
+use crate::rollout::{Compared, Mode, Rate, Rollout};
 use crate::routes::{CheckedCredentials, Conditions, IgnoreQuery, KeyedCredentials, RouteMatcher};
 use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
@@ -308,6 +308,10 @@ pub struct Settings {
     pub rollout: Rollout,
     /// Which key says so: `mode`, or `enabled`.
     pub switched_by: &'static str,
+    /// The share of its hits that are audited.
+    pub audit: Rate,
+    /// What answers are compared by, in shadow and by audits.
+    pub compared: Compared,
     /// Answers under one key. Default 8.
     pub max_variants: u8,
     /// Whether what a client says of caching reaches the app.

@@ -67,7 +67,7 @@ pub struct Metrics {
     /// `pannier_redis_voided_total{reason}`: how often this process has made void what Redis held: lost, older,
     /// layout.
     pub redis_voided: IntCounterVec,
-    /// `pannier_redis_up`: 1 while every worker can use Redis.
+    /// `pannier_redis_up`: 1 while every connection to Redis can be used.
     pub redis_up: IntGauge,
     /// `pannier_redis_breaker_open`: 1 while all requests are kept from Redis.
     pub redis_breaker_open: IntGauge,
@@ -288,7 +288,11 @@ impl Metrics {
                 "How often this process made void what Redis held, by reason.",
                 &["reason"],
             ),
-            redis_up: register_gauge(r, "pannier_redis_up", "1 while every worker can use Redis."),
+            redis_up: register_gauge(
+                r,
+                "pannier_redis_up",
+                "1 while every connection to Redis can be used.",
+            ),
             redis_pending_purges: register_gauge(
                 r,
                 "pannier_redis_pending_purges",

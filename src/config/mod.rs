@@ -231,6 +231,8 @@ pub struct Budget {
     pub order: EvictionOrder,
     /// Longer bodies are kept compressed. Default 4 KB.
     pub compress_over: usize,
+    /// Whether Pannier sets the server's `maxmemory` and policy.
+    pub manage_server: bool,
 }
 
 /// `[budget] order`: who leaves Redis first, of one priority.

@@ -15,8 +15,8 @@ use crate::http_cache::{Reason, Source};
 
 /// Bucket bounds in seconds: a memory hit is tens of microseconds, a slow app seconds.
 const BUCKETS: &[f64] = &[
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0,
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
 /// Bucket bounds in seconds, of what is measured against lifetimes.
@@ -67,7 +67,7 @@ pub struct Metrics {
     /// `pannier_redis_voided_total{reason}`: how often this process has made void what Redis held: lost, older,
     /// layout.
     pub redis_voided: IntCounterVec,
-    /// `pannier_redis_up`: 1 while every worker can use Redis.
+    /// `pannier_redis_up`: 1 while every connection to Redis can be used.
     pub redis_up: IntGauge,
     /// `pannier_redis_breaker_open`: 1 while all requests are kept from Redis.
     pub redis_breaker_open: IntGauge,
@@ -288,7 +288,11 @@ impl Metrics {
                 "How often this process made void what Redis held, by reason.",
                 &["reason"],
             ),
-            redis_up: register_gauge(r, "pannier_redis_up", "1 while every worker can use Redis."),
+            redis_up: register_gauge(
+                r,
+                "pannier_redis_up",
+                "1 while every connection to Redis can be used.",
+            ),
             redis_pending_purges: register_gauge(
                 r,
                 "pannier_redis_pending_purges",

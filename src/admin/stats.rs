@@ -5,8 +5,8 @@
 //! MB are millions of bytes, as in the config's `"20MB"`. A rate or mean without a single
 //! observation is null.
 
-mod families;
-mod tally;
+pub(in crate::admin) mod families;
+pub(in crate::admin) mod tally;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -19,6 +19,7 @@ use crate::http_cache::Outcome;
 use crate::live::Live;
 use crate::observe::Report;
 use crate::store::Status;
+use crate::store::redis::{Managed, RedisStatus};
 use families::{find_samples, label, sum_counters, sum_gauges};
 use tally::{Tally, divide, round};
 
@@ -84,6 +85,8 @@ pub struct Traffic {
     pub mean_hit_ms: Option<f64>,
     /// Milliseconds to the head of an answer of the app.
     pub mean_app_ms: Option<f64>,
+    /// Seconds that the app would have taken for the hits, as it takes for other requests; null if it was not asked.
+    pub saved_seconds: Option<f64>,
 }
 
 /// What a tier holds.
@@ -121,10 +124,23 @@ pub struct Redis {
     pub tracking: bool,
     /// Millions of bytes that the server's own memory leaves for Pannier; null if that is not bounded.
     pub server_limit_mb: Option<f64>,
+    /// What has become of `[budget] manage_server`.
+    pub managed: ManagedServer,
     /// Whether the bytes are past `[budget] evict_at`.
     pub nearly_full: bool,
     /// In words.
     pub last_error: Option<String>,
+}
+
+/// Whether Pannier bounds the memory of the Redis server itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ManagedServer {
+    /// `off`, `pending` (no session yet), `set` or `refused`.
+    pub state: &'static str,
+    /// Millions of bytes that `maxmemory` is then, over all servers.
+    pub maxmemory_mb: Option<f64>,
+    /// Why it is refused.
+    pub cause: Option<String>,
 }
 
 /// What verifies tokens.
@@ -228,9 +244,15 @@ pub fn summarize(
     let rules = sum_by_rule(families);
     let mut total = Tally::default();
     rules.values().for_each(|rule| total.add(rule));
+    let by_rule = rules.values().filter_map(Tally::saved_seconds);
+    let saved = by_rule.reduce(|sum, saved| sum + saved);
     Stats {
         uptime: uptime.as_secs(),
-        total: total.summarize(),
+        // What is saved differs by rule.
+        total: Traffic {
+            saved_seconds: saved.map(|saved| round(saved, 1)),
+            ..total.summarize()
+        },
         memory: sum_usage(families, "memory"),
         redis: summarize_redis(families, status),
         auth: summarize_auth(families),
@@ -282,9 +304,25 @@ fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {
         server_limit_mb: known
             .and_then(|redis| redis.server_limit)
             .map(|limit| round(limit as f64 / 1e6, 3)),
+        managed: summarize_managed(known),
         nearly_full: known.is_some_and(|redis| redis.nearly_full),
         tracking: known.is_some_and(|redis| redis.tracking),
         last_error: known.and_then(|redis| redis.last_error.clone()),
+    }
+}
+
+fn summarize_managed(redis: Option<&RedisStatus>) -> ManagedServer {
+    let (state, maxmemory, cause) = match redis.map(|redis| (redis.manages_server, &redis.managed))
+    {
+        Some((true, Some(Managed::Set(maxmemory)))) => ("set", Some(*maxmemory), None),
+        Some((true, Some(Managed::Refused(cause)))) => ("refused", None, Some(cause.clone())),
+        Some((true, None)) => ("pending", None, None),
+        _ => ("off", None, None),
+    };
+    ManagedServer {
+        state,
+        maxmemory_mb: maxmemory.map(|bytes| round(bytes as f64 / 1e6, 3)),
+        cause,
     }
 }
 

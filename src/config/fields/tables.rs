@@ -266,7 +266,7 @@ pub(super) static REDIS: &[Field] = &[
         "password_file",
         Kind::File,
         "",
-        "File of that password, read at the start.",
+        "File of that password, read whenever a connection is made after it has changed.",
     ),
     field(
         "sentinel_user",
@@ -284,7 +284,7 @@ pub(super) static REDIS: &[Field] = &[
         "sentinel_password_file",
         Kind::File,
         "",
-        "File of the sentinels' password, read at the start.",
+        "File of the sentinels' password, read as password_file is.",
     ),
     field(
         "database",
@@ -420,6 +420,12 @@ pub(super) static BUDGET: &[Field] = &[
         Kind::Size(0),
         "4KB",
         "Bodies longer than this are kept in zstd if that saves a fifth.",
+    ),
+    field(
+        "manage_server",
+        Kind::Flag,
+        "false",
+        "Set the server's maxmemory to max and its policy to noeviction, where it allows that.",
     ),
 ];
 
@@ -642,6 +648,33 @@ pub(super) static ADMIN: &[Field] = &[
         Kind::Texts,
         "",
         "Hosts answered for, beside loopback names and the address asked; \"*\" is any.",
+    ),
+];
+
+pub(super) static ALERTS: &[Field] = &[
+    field(
+        "memory_percent",
+        Kind::Count(0, 100),
+        "95",
+        "Percent of the budget in Redis above which /stats and the page warn; 0 is off.",
+    ),
+    field(
+        "evictions_per_hour",
+        Kind::Count(0, u32::MAX as u64),
+        "200",
+        "Entries that leave for space in an hour, above which they warn; 0 is off.",
+    ),
+    field(
+        "keys",
+        Kind::Count(0, u32::MAX as u64),
+        "1500",
+        "Stored keys above which they warn; 0 is off.",
+    ),
+    field(
+        "hit_rate_percent",
+        Kind::Count(0, 100),
+        "70",
+        "Percent of the last hour's lookups that are hits, below which they warn; 0 is off.",
     ),
 ];
 

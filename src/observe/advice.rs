@@ -137,7 +137,7 @@ fn lifetime(facts: &RuleFacts, seen: &RuleReport) -> Option<Suggestion> {
         0 => ttl * MOST_GROWTH,
         _ => -(1.0 - STALE_AT_END).ln() / seen.change_rate()?,
     };
-    let seconds = round(best.clamp(1.0, (ttl * MOST_GROWTH).min(LONGEST).max(1.0)));
+    let seconds = round(best.clamp(1.0, (ttl * MOST_GROWTH).clamp(1.0, LONGEST)));
     let best = seconds as f64;
     let edit = ("ttl", EditValue::Text(format!("{seconds}s")));
     let of_sample = format!("of {sample} answers that had expired {}", seen.same);

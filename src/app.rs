@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -24,7 +25,8 @@ use crate::descriptors::{Descriptors, fit};
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::proxy::{Cache, Checks, Flights, HeadCache, LateWrites, Sources, Tally, Worker};
+use crate::proxy::{Audits, Cache, Checks, Flights, HeadCache, LateWrites, Sources, Tally, Worker};
+use crate::rollout::Evidence;
 use crate::server::{self, Shared};
 use crate::store::Store;
 
@@ -60,6 +62,8 @@ struct Parts {
     checks: Arc<Checks>,
     late_writes: LateWrites,
     tally: Arc<Tally>,
+    evidence: Arc<Mutex<Evidence>>,
+    audits: Arc<Audits>,
     leaving: CancellationToken,
     switchboard: Arc<Switchboard>,
     reloader: Arc<Reloader>,
@@ -96,6 +100,8 @@ impl App {
             checks: Arc::default(),
             late_writes: LateWrites::default(),
             tally: Arc::new(Tally::default()),
+            evidence: Arc::default(),
+            audits: Arc::default(),
             leaving: CancellationToken::new(),
             metrics,
             clock,
@@ -222,6 +228,8 @@ impl Parts {
                 store,
                 flights: self.flights.clone(),
                 heads: HeadCache::default(),
+                evidence: self.evidence.clone(),
+                audits: self.audits.clone(),
                 metrics: self.metrics.clone(),
                 clock: self.clock.clone(),
             }),
@@ -245,6 +253,7 @@ impl Parts {
         let (metrics, store, live) = (self.metrics.clone(), self.store.clone(), self.live.clone());
         let draining = self.leaving.clone();
         let (switchboard, reloader) = (self.switchboard.clone(), self.reloader.clone());
+        let evidence = self.evidence.clone();
         let keys = key_refresh::keep_fresh(
             self.live.clone(),
             self.store.in_flight().clone(),
@@ -257,6 +266,7 @@ impl Parts {
             let controls = Controls {
                 switchboard: switchboard.clone(),
                 reloader,
+                evidence,
             };
             let admin = Admin::new(metrics, store.clone(), live, controls, draining);
             let admin = Arc::new(admin);

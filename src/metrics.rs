@@ -19,6 +19,11 @@ const BUCKETS: &[f64] = &[
     5.0, 10.0,
 ];
 
+/// Bucket bounds in seconds, of what is measured against lifetimes.
+const AGES: &[f64] = &[
+    0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0,
+];
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -62,7 +67,7 @@ pub struct Metrics {
     /// `pannier_redis_voided_total{reason}`: how often this process has made void what Redis held: lost, older,
     /// layout.
     pub redis_voided: IntCounterVec,
-    /// `pannier_redis_up`: 1 while every worker can use Redis.
+    /// `pannier_redis_up`: 1 while every connection to Redis can be used.
     pub redis_up: IntGauge,
     /// `pannier_redis_breaker_open`: 1 while all requests are kept from Redis.
     pub redis_breaker_open: IntGauge,
@@ -80,6 +85,12 @@ pub struct Metrics {
     pub connections_cut: IntCounterVec,
     /// `pannier_config_reloads_total{result}`: ok, error.
     pub config_reloads: IntCounterVec,
+    /// `pannier_shadow_total{rule,result}`: same, stale, miss, uncompared.
+    pub shadow: IntCounterVec,
+    /// `pannier_audit_total{rule,result}`: same, stale, uncompared.
+    pub audits: IntCounterVec,
+    /// `pannier_stale_seconds{rule}`: how long an answer that was found to be stale may have been so.
+    pub stale_seconds: HistogramVec,
     /// `pannier_auth_checks_total{result}`: allowed, denied, failed, full.
     pub auth_checks: IntCounterVec,
     /// `pannier_auth_check_duration_seconds`: until the app has said who asks.
@@ -277,7 +288,11 @@ impl Metrics {
                 "How often this process made void what Redis held, by reason.",
                 &["reason"],
             ),
-            redis_up: register_gauge(r, "pannier_redis_up", "1 while every worker can use Redis."),
+            redis_up: register_gauge(
+                r,
+                "pannier_redis_up",
+                "1 while every connection to Redis can be used.",
+            ),
             redis_pending_purges: register_gauge(
                 r,
                 "pannier_redis_pending_purges",
@@ -312,6 +327,24 @@ impl Metrics {
                 "pannier_config_reloads_total",
                 "Reloads of the config file, by result.",
                 &["result"],
+            ),
+            shadow: register_counters(
+                r,
+                "pannier_shadow_total",
+                "Requests of rules in shadow, by what the cache would have done.",
+                &["rule", "result"],
+            ),
+            audits: register_counters(
+                r,
+                "pannier_audit_total",
+                "Hits that were compared with the app's answer, by what came of it.",
+                &["rule", "result"],
+            ),
+            stale_seconds: register_ages(
+                r,
+                "pannier_stale_seconds",
+                "How long an answer that was found to be stale may have been so.",
+                &["rule"],
             ),
             auth_checks: register_counters(
                 r,
@@ -480,6 +513,15 @@ fn register_gauges(registry: &Registry, name: &str, help: &str, labels: &[&str])
 
 fn register_gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     let metric = IntGauge::new(name, help).expect("a valid name");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("registered once");
+    metric
+}
+
+fn register_ages(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let opts = HistogramOpts::new(name, help).buckets(AGES.to_vec());
+    let metric = HistogramVec::new(opts, labels).expect("a valid name");
     registry
         .register(Box::new(metric.clone()))
         .expect("registered once");

@@ -50,7 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("entry", &["content_coding", "http_cache"]),
     ("budget", &["entry"]),
     ("metrics", &["entry", "http_cache"]),
-    ("rollout", &[]),
+    ("rollout", &["routes"]),
     (
         "config",
         &["entry", "http_cache", "in_flight", "rollout", "routes"],

@@ -1,4 +1,6 @@
 //! Rollout: how far rules answer from the cache, changed at any time and over the fleet.
 
+mod audits;
 mod modes;
+mod shadow;
 mod switches;

@@ -51,6 +51,7 @@ mod store;
 mod support;
 mod tag_fields;
 mod tls;
+mod topologies;
 mod two_people;
 mod uncovered;
 mod writes;

@@ -11,6 +11,7 @@ pub(super) enum Endpoint {
     Ready,
     Metrics,
     Stats,
+    Shadow,
     Switch,
     Purge,
     Explain,
@@ -18,11 +19,12 @@ pub(super) enum Endpoint {
 }
 
 /// Path, methods as in `Allow`, endpoint; those of the same methods side by side.
-const ENDPOINTS: [(&str, &str, Endpoint); 8] = [
+const ENDPOINTS: [(&str, &str, Endpoint); 9] = [
     ("/healthz", "GET, HEAD", Endpoint::Health),
     ("/readyz", "GET, HEAD", Endpoint::Ready),
     ("/metrics", "GET, HEAD", Endpoint::Metrics),
     ("/stats", "GET, HEAD", Endpoint::Stats),
+    ("/shadow", "GET, HEAD", Endpoint::Shadow),
     ("/switch", "GET, HEAD, POST", Endpoint::Switch),
     ("/purge", "POST", Endpoint::Purge),
     ("/explain", "POST", Endpoint::Explain),
@@ -100,7 +102,7 @@ mod tests {
         let refusal = find(&Method::GET, "/").unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "there are: GET /healthz, /readyz, /metrics, /stats, and GET and POST /switch, and POST /purge, /explain, \
+            "there are: GET /healthz, /readyz, /metrics, /stats, /shadow, and GET and POST /switch, and POST /purge, /explain, \
              /rollback"
         );
     }

@@ -14,6 +14,7 @@ mod places;
 mod prompt_timer;
 pub mod purge;
 pub mod refusal;
+mod shadow;
 pub mod stats;
 
 use std::net::IpAddr;
@@ -35,7 +36,7 @@ use crate::clock;
 use crate::control::{Reloader, Switchboard, Thrown};
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::rollout::Order;
+use crate::rollout::{Evidence, Order};
 use crate::store::{Status, Store};
 use answer::{Answer, answer, answer_json, answer_refusal};
 use endpoint::Endpoint;
@@ -68,12 +69,14 @@ pub struct Admin {
     gathering: Mutex<()>,
 }
 
-/// What operators change at run time.
+/// What operators change at run time, and what they go by.
 pub struct Controls {
     /// What is switched.
     pub switchboard: Arc<Switchboard>,
     /// The config in force.
     pub reloader: Arc<Reloader>,
+    /// What comparing with the app has shown.
+    pub evidence: Arc<parking_lot::Mutex<Evidence>>,
 }
 
 impl Admin {
@@ -171,6 +174,10 @@ async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<In
         Ok(Endpoint::Ready) => Ok(answer_ready(admin).await),
         Ok(Endpoint::Metrics) => Ok(answer_metrics(admin).await),
         Ok(Endpoint::Stats) => Ok(answer_stats(admin).await),
+        Ok(Endpoint::Shadow) => {
+            let accounts = shadow::accounts(&admin.live.load(), &admin.controls.evidence.lock());
+            Ok(answer_json(StatusCode::OK, &json!({ "rules": accounts })))
+        }
         Ok(Endpoint::Purge) => purge(admin, place, request).await,
         Ok(Endpoint::Switch) if request.method() == Method::POST => {
             switch(admin, place, request).await

@@ -18,6 +18,7 @@ use crate::entry::Priority;
 use crate::http_cache::Outcome;
 use crate::live::Live;
 use crate::store::Status;
+use crate::store::redis::{Managed, RedisStatus};
 use families::{find_samples, label, sum_counters, sum_gauges};
 use tally::{Tally, divide, round};
 
@@ -120,10 +121,23 @@ pub struct Redis {
     pub tracking: bool,
     /// Millions of bytes that the server's own memory leaves for Pannier; null if that is not bounded.
     pub server_limit_mb: Option<f64>,
+    /// What has become of `[budget] manage_server`.
+    pub managed: ManagedServer,
     /// Whether the bytes are past `[budget] evict_at`.
     pub nearly_full: bool,
     /// In words.
     pub last_error: Option<String>,
+}
+
+/// Whether Pannier bounds the memory of the Redis server itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ManagedServer {
+    /// `off`, `pending` (no session yet), `set` or `refused`.
+    pub state: &'static str,
+    /// Millions of bytes that `maxmemory` is then, over all servers.
+    pub maxmemory_mb: Option<f64>,
+    /// Why it is refused.
+    pub cause: Option<String>,
 }
 
 /// What verifies tokens.
@@ -272,9 +286,25 @@ fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {
         server_limit_mb: known
             .and_then(|redis| redis.server_limit)
             .map(|limit| round(limit as f64 / 1e6, 3)),
+        managed: summarize_managed(known),
         nearly_full: known.is_some_and(|redis| redis.nearly_full),
         tracking: known.is_some_and(|redis| redis.tracking),
         last_error: known.and_then(|redis| redis.last_error.clone()),
+    }
+}
+
+fn summarize_managed(redis: Option<&RedisStatus>) -> ManagedServer {
+    let (state, maxmemory, cause) = match redis.map(|redis| (redis.manages_server, &redis.managed))
+    {
+        Some((true, Some(Managed::Set(maxmemory)))) => ("set", Some(*maxmemory), None),
+        Some((true, Some(Managed::Refused(cause)))) => ("refused", None, Some(cause.clone())),
+        Some((true, None)) => ("pending", None, None),
+        _ => ("off", None, None),
+    };
+    ManagedServer {
+        state,
+        maxmemory_mb: maxmemory.map(|bytes| round(bytes as f64 / 1e6, 3)),
+        cause,
     }
 }
 

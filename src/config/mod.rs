@@ -47,7 +47,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::entry::Priority;
 use crate::http_cache::Policy;
-use crate::rollout::{Mode, Rollout};
+use crate::rollout::{Compared, Mode, Rate, Rollout};
 use crate::routes::{CheckedCredentials, Conditions, IgnoreQuery, KeyedCredentials, RouteMatcher};
 use crate::routes::{Matcher, PathSpelling, PurgeKind, StoreWhen, Template};
 
@@ -229,6 +229,8 @@ pub struct Budget {
     pub order: EvictionOrder,
     /// Longer bodies are kept compressed. Default 4 KB.
     pub compress_over: usize,
+    /// Whether Pannier sets the server's `maxmemory` and policy.
+    pub manage_server: bool,
 }
 
 /// `[budget] order`: who leaves Redis first, of one priority.
@@ -306,6 +308,10 @@ pub struct Settings {
     pub rollout: Rollout,
     /// Which key says so: `mode`, or `enabled`.
     pub switched_by: &'static str,
+    /// The share of its hits that are audited.
+    pub audit: Rate,
+    /// What answers are compared by, in shadow and by audits.
+    pub compared: Compared,
     /// Answers under one key. Default 8.
     pub max_variants: u8,
     /// Whether what a client says of caching reaches the app.

@@ -49,10 +49,7 @@ impl Config {
 /// Where Redis is, by whichever key.
 const SERVERS: &str = "redis.url, host, nodes or sentinels";
 
-/// What lets Pannier in.
-const LOGIN: &str = "redis.user, password or certificates";
-
-fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 6] {
+fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 7] {
     [
         ("budget.max", a.max != b.max),
         ("budget.evict_at", a.evict_at != b.evict_at),
@@ -63,14 +60,14 @@ fn compare_budget(a: &Budget, b: &Budget) -> [(&'static str, bool); 6] {
             a.evict_percent_on_store != b.evict_percent_on_store,
         ),
         ("budget.order", a.order != b.order),
+        ("budget.manage_server", a.manage_server != b.manage_server),
     ]
 }
 
-fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 14] {
+fn compare_redis(a: &Redis, b: &Redis) -> [(&'static str, bool); 13] {
     [
         (SERVERS, a.servers != b.servers),
         ("redis.database", a.database != b.database),
-        (LOGIN, a.access != b.access),
         (
             "redis.tls",
             a.access.tls.is_some() != b.access.tls.is_some(),

@@ -81,6 +81,7 @@ fn defaults_are_as_documented() {
             evict_percent_on_store: 20,
             order: EvictionOrder::Value,
             compress_over: 4_000,
+            manage_server: false,
         }
     );
     assert_eq!(config.memory.max, 64 << 20);
@@ -537,13 +538,15 @@ fn what_needs_a_restart() {
         (
             "eviction",
             String::new(),
-            "[budget]\ncheck_every = \"9s\"\nevict_percent = 5\nevict_percent_on_store = 6\norder = \"expiry\"\n"
+            "[budget]\ncheck_every = \"9s\"\nevict_percent = 5\nevict_percent_on_store = 6\norder = \"expiry\"\n\
+             manage_server = true\n"
                 .into(),
             vec![
                 "budget.check_every",
                 "budget.evict_percent",
                 "budget.evict_percent_on_store",
                 "budget.order",
+                "budget.manage_server",
             ],
         ),
     ];

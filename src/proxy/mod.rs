@@ -49,7 +49,7 @@ use request::plan::{self, Plan, Wanting};
 use request::sent_body::SentBody;
 
 use cache::MemoryLookup;
-pub use cache::{Cache, Flights, HeadCache};
+pub use cache::{Audits, Cache, Flights, HeadCache};
 use outcome::Outcome;
 pub use outcome::Tally;
 pub use wants::{Checks, Sources, recall_asker};
@@ -200,7 +200,7 @@ async fn carry_out(
         Plan::Cache(lookup) => cache::answer(&worker.cache, context, lookup, memory).await,
         // Boxed, so that a miss does not carry its size.
         Plan::Shadow(lookup) => {
-            Box::pin(pass::forward(context, lookup.rule, Reason::Shadow, body)).await
+            Box::pin(cache::answer_in_shadow(&worker.cache, context, lookup)).await
         }
         Plan::Pass { rule, reason } if pass::is_unsatisfiable(context, reason) => {
             let response = outgoing::end_if_unread(context, pass::unsatisfiable());

@@ -73,6 +73,14 @@ impl Outcome {
         &self.response
     }
 
+    /// With another body, or one in which it is wrapped.
+    pub(super) fn map_body(self, map: impl FnOnce(Body) -> Body) -> Outcome {
+        Outcome {
+            response: self.response.map(map),
+            ..self
+        }
+    }
+
     /// Why the app was asked, where the outcome's own reason tells how that ended.
     pub(super) fn because(self, reason: Reason) -> Outcome {
         Outcome {

@@ -34,7 +34,7 @@ pub use matcher::{Matched, Matcher, PathGroup};
 pub use pattern::{Pattern, Purge, PurgeKind, Purges};
 pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed, Verified};
 pub use route_matcher::RouteMatcher;
-pub use shape::{is_near, shape_of};
+pub use shape::{is_near, is_word, shape_of};
 pub use spelling::PathSpelling;
 pub use store_when::{StoreCondition, StoreWhen};
 pub use template::{Key, Template};

@@ -38,7 +38,7 @@ pub fn is_near(route: &str, path: &str) -> bool {
 }
 
 /// Whether a segment names a kind of thing rather than one of them: `oauth2` and `v2` do, `user_2a4d` does not.
-fn is_word(segment: &str) -> bool {
+pub fn is_word(segment: &str) -> bool {
     let text = segment.trim_end_matches(|c: char| c.is_ascii_digit());
     let of_names = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_' | b'.');
     !text.is_empty()

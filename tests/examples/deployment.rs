@@ -32,9 +32,23 @@ pub(super) struct Deployment {
 impl Deployment {
     /// With `config/<name>.toml`, which reads the app's URL from `url_variable`.
     pub(super) async fn start(name: &str, url_variable: &str, app: ExampleApp) -> Deployment {
+        Deployment::start_in("on", name, url_variable, app).await
+    }
+
+    /// The same with `PANNIER_MODE`.
+    pub(super) async fn start_in(
+        mode: &str,
+        name: &str,
+        url_variable: &str,
+        app: ExampleApp,
+    ) -> Deployment {
         let redis = RedisServer::start();
         let (app_url, redis_url) = (app.url(), redis.url());
-        let variables = [(url_variable, &*app_url), ("REDIS_URL", &*redis_url)];
+        let variables = [
+            (url_variable, &*app_url),
+            ("REDIS_URL", &*redis_url),
+            ("PANNIER_MODE", mode),
+        ];
         let start = || Sidecar::start_with_env(&shipped(name), &variables);
         let deployment = Deployment {
             sidecars: [start(), start()],
@@ -100,6 +114,52 @@ impl Deployment {
             .await;
             self.answers_as_the_app(reads, write).await;
         }
+    }
+
+    /// In shadow every read goes to the app, and what the cache would have served was right, before and after every
+    /// write.
+    pub(super) async fn finds_nothing_in_shadow(&self, reads: &[Read], writes: &[Write]) {
+        let mut asked = 0;
+        let clients = [self.sidecars[0].client(), self.sidecars[1].client()];
+        for write in writes {
+            for client in [&clients[0], &clients[0], &clients[1]] {
+                for read in reads {
+                    let (ours, theirs) = (get(client, read).await, self.app.client());
+                    assert_eq!(ours.body, get(&theirs, read).await.body, "{read:?}");
+                    let status = ours.cache_status();
+                    assert!(status.contains("; detail=shadow"), "{read:?}: {status}");
+                    asked += 1;
+                }
+            }
+            self.are_judged(asked).await;
+            let reply = send(&clients[0], write).await;
+            assert!(reply.status.is_success(), "{write:?}: {}", reply.status);
+        }
+        assert!(self.judged("same").await > 0, "nothing was compared");
+        assert_eq!(self.judged("stale").await, 0);
+        assert_eq!(self.judged("uncompared").await, 0);
+    }
+
+    /// Waits until it is known of so many requests what the cache would have done.
+    async fn are_judged(&self, asked: u64) {
+        eventually("all are judged", SHORT, || async {
+            let mut judged = 0;
+            for verdict in ["same", "stale", "misses", "uncompared"] {
+                judged += self.judged(verdict).await;
+            }
+            judged == asked
+        })
+        .await;
+    }
+
+    async fn judged(&self, verdict: &str) -> u64 {
+        let mut sum = 0;
+        for sidecar in &self.sidecars {
+            let shadow = sidecar.admin().get("/shadow").await.value();
+            let rules = shadow["rules"].as_object().expect("rules").values();
+            sum += rules.filter_map(|rule| rule[verdict].as_u64()).sum::<u64>();
+        }
+        sum
     }
 
     /// No write takes anything away when the app refuses it.

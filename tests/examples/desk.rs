@@ -274,3 +274,10 @@ async fn lists_of_users_are_shared() {
         desk.shares(path, &[Some(ANN), Some(BOB), None]).await;
     }
 }
+
+/// Each write has the purge rules that it needs: shadow finds no answer that would have been stale.
+#[tokio::test(flavor = "multi_thread")]
+async fn shadow_finds_nothing() {
+    let deployment = Deployment::start_in("shadow", "desk", "DESK_URL", api::start().await).await;
+    deployment.finds_nothing_in_shadow(&READS, &WRITES).await;
+}

@@ -247,3 +247,11 @@ async fn signed_in_people_share_an_answer() {
         kanban.shares(path, &askers).await;
     }
 }
+
+/// Each write has the purge rules that it needs: shadow finds no answer that would have been stale.
+#[tokio::test(flavor = "multi_thread")]
+async fn shadow_finds_nothing() {
+    let deployment =
+        Deployment::start_in("shadow", "kanban", "KANBAN_URL", api::start().await).await;
+    deployment.finds_nothing_in_shadow(&READS, &WRITES).await;
+}

@@ -111,6 +111,10 @@ const WRITES: [Write; 7] = [
 ];
 
 async fn portal() -> Deployment {
+    portal_in("on").await
+}
+
+async fn portal_in(mode: &str) -> Deployment {
     let app = ExampleApp::start(json!({
         "users": [
             {"id": 42, "name": "Ann", "widgets": []},
@@ -125,7 +129,7 @@ async fn portal() -> Deployment {
     .await;
     show(&app);
     accept(&app);
-    Deployment::start("portal", "PORTAL_URL", app).await
+    Deployment::start_in(mode, "portal", "PORTAL_URL", app).await
 }
 
 fn show(app: &ExampleApp) {
@@ -237,4 +241,11 @@ async fn settings_are_shared() {
     portal
         .shares("/api/settings", &[Some(ANN), Some(BOB), cookie, None])
         .await;
+}
+
+/// Each write has the purge rules that it needs: shadow finds no answer that would have been stale.
+#[tokio::test(flavor = "multi_thread")]
+async fn shadow_finds_nothing() {
+    let deployment = portal_in("shadow").await;
+    deployment.finds_nothing_in_shadow(&READS, &WRITES).await;
 }

@@ -19,6 +19,9 @@ pub fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
     [
         ("mode", rule.settings.rollout.mode.as_str().to_owned()),
         ("percent", rule.settings.rollout.percent.to_string()),
+        ("audit", rule.settings.audit.show()),
+        ("ignore_fields", rule.settings.compared.show_ignored()),
+        ("compare_fields", rule.settings.compared.show_fields()),
         ("ttl", show_time(policy.ttl)),
         ("priority", rule.settings.priority.as_str().to_owned()),
         ("methods", rule.route.map_or_else(String::new, show_methods)),

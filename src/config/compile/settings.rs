@@ -14,7 +14,7 @@ use crate::config::{
 use crate::entry::{Entry, Priority};
 use crate::http_cache::vary::{CookieNames, Variation};
 use crate::http_cache::{AppHeaders, CacheControlMode, Despite, Policy};
-use crate::rollout::{Mode, Rollout};
+use crate::rollout::{Compared, Mode, Pointer, Rate, Rollout};
 use crate::routes::{IgnoreQuery, StoreCondition, StoreWhen};
 
 const MODE: &str = "mode";
@@ -51,6 +51,8 @@ pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
         },
         rollout,
         switched_by,
+        audit: read_audit(reader),
+        compared: read_compared(reader),
         max_variants: reader
             .count("max_variants")
             .and_then(|count| u8::try_from(count).ok())
@@ -93,6 +95,33 @@ fn read_rollout(reader: &mut Reader<'_>) -> (Rollout, &'static str) {
         );
     }
     (Rollout { mode, percent }, key)
+}
+
+fn read_audit(reader: &mut Reader<'_>) -> Rate {
+    let text = reader.word("audit");
+    Rate::parse(&text).unwrap_or_else(|remedy| {
+        reader.reject("audit", format!("\"{text}\" is no share"), remedy);
+        Rate::NONE
+    })
+}
+
+/// What answers are compared by, in shadow and by audits.
+fn read_compared(reader: &mut Reader<'_>) -> Compared {
+    let mut ignored = Vec::new();
+    for (position, text) in reader.all_texts("ignore_fields") {
+        match Pointer::parse(&text) {
+            Some(pointer) => ignored.push(pointer),
+            None => {
+                let what = format!("\"{text}\" is no JSON pointer");
+                let remedy = "write such as \"/generatedAt\" or \"/items/*/views\"";
+                reader.reject_at(position, "ignore_fields", what, remedy);
+            }
+        }
+    }
+    Compared {
+        ignored,
+        fields: read_header_names(reader, "compare_fields"),
+    }
 }
 
 /// The mode, and the key that says it.

@@ -87,6 +87,7 @@ pub(super) fn read_budget(reader: &mut Reader<'_>) -> Budget {
             _ => EvictionOrder::Value,
         },
         compress_over: reader.length("compress_over").unwrap_or_default(),
+        manage_server: reader.flag("manage_server"),
     }
 }
 

@@ -223,6 +223,24 @@ pub(super) static SETTINGS: &[Field] = &[
         "The share of its keys that mode holds for, the same keys on each sidecar; the rest passes.",
     ),
     field(
+        "audit",
+        Kind::Text,
+        "0%",
+        "The share of its hits that are asked of the app as well, in the background, and compared.",
+    ),
+    field(
+        "ignore_fields",
+        Kind::Texts,
+        "",
+        "JSON pointers, with * for any, of what may differ when answers are compared.",
+    ),
+    field(
+        "compare_fields",
+        Kind::Texts,
+        "content-type",
+        "Header fields that are compared, beside status and body.",
+    ),
+    field(
         "enabled",
         Kind::Flag,
         "true",

@@ -266,7 +266,7 @@ pub(super) static REDIS: &[Field] = &[
         "password_file",
         Kind::File,
         "",
-        "File of that password, read at the start.",
+        "File of that password, read whenever a connection is made after it has changed.",
     ),
     field(
         "sentinel_user",
@@ -284,7 +284,7 @@ pub(super) static REDIS: &[Field] = &[
         "sentinel_password_file",
         Kind::File,
         "",
-        "File of the sentinels' password, read at the start.",
+        "File of the sentinels' password, read as password_file is.",
     ),
     field(
         "database",
@@ -420,6 +420,12 @@ pub(super) static BUDGET: &[Field] = &[
         Kind::Size(0),
         "4KB",
         "Bodies longer than this are kept in zstd if that saves a fifth.",
+    ),
+    field(
+        "manage_server",
+        Kind::Flag,
+        "false",
+        "Set the server's maxmemory to max and its policy to noeviction, where it allows that.",
     ),
 ];
 

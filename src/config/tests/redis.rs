@@ -201,12 +201,14 @@ fn what_a_reload_does_not_take_is_named() {
         &format!("{LEAST}[redis]\nhost = \"r\"\npassword = \"b\"\n"),
         &[],
     );
-    let login = "redis.user, password or certificates";
-    assert_eq!(before.needs_restart(&after), [login]);
+    assert!(
+        before.needs_restart(&after).is_empty(),
+        "the login is taken"
+    );
     assert!(before.needs_restart(&before).is_empty());
     let by_tls = config(&format!("{LEAST}[redis]\nurl = \"rediss://r/1\"\n"), &[]);
     assert_eq!(
         before.needs_restart(&by_tls),
-        ["redis.database", login, "redis.tls"]
+        ["redis.database", "redis.tls"]
     );
 }

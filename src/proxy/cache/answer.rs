@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use http::Method;
 use http::header::{IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 
+use super::audit;
 use super::coalesce::Role;
 use super::fill;
 use super::fill::options::{FetchMode, FillOptions, Leasing, Stale};
@@ -47,7 +48,7 @@ pub(in crate::proxy) async fn answer(
 
 /// Kinds of GET and HEAD, as far as asking the app differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     /// The whole response.
     Plain,
     /// A part of it.
@@ -59,12 +60,30 @@ enum Shape {
 }
 
 /// What the store had for a request, and what follows from it.
-struct Look {
-    verdict: Reuse,
-    variant: Option<Arc<Variant>>,
+pub(super) struct Look {
+    pub(super) verdict: Reuse,
+    pub(super) variant: Option<Arc<Variant>>,
     /// A moment before the look.
     since: Mark,
-    leasing: Leasing,
+    pub(super) leasing: Leasing,
+}
+
+/// Looks in memory, and in Redis where that cannot answer, as a request does.
+pub(super) async fn look_in_both(owned: &CacheRequest) -> Look {
+    let request = owned.by_ref();
+    let (since, now) = (request.cache.store.mark(), request.now());
+    if let Some(entry) = request.recall(now) {
+        let (verdict, variant) = judge(request, Some(entry), now);
+        if matches!(verdict, Reuse::Serve { .. }) {
+            return Look {
+                verdict,
+                variant,
+                since,
+                leasing: Leasing::Try,
+            };
+        }
+    }
+    look(owned).await
 }
 
 async fn answer_beyond_memory(request: CacheRequest) -> Outcome {
@@ -186,7 +205,11 @@ fn serve(
         _ => return None,
     };
     let request = owned.by_ref();
-    let response = serve_variant(request, variant.take()?, age);
+    let variant = variant.take()?;
+    if reason == Reason::Hit {
+        audit::maybe(request.cache, request.context, request.lookup, &variant);
+    }
+    let response = serve_variant(request, variant, age);
     Some(request.outcome(reason, response).ttl(ttl))
 }
 
@@ -280,7 +303,7 @@ async fn forward(request: CacheRequestRef<'_>, reason: Reason) -> Outcome {
 }
 
 /// What a request needs beyond the whole response, if the store cannot answer it.
-fn shape(request: CacheRequestRef<'_>) -> Shape {
+pub(super) fn shape(request: CacheRequestRef<'_>) -> Shape {
     let RequestContext { parts, present, .. } = request.context;
     if parts.method == Method::HEAD {
         Shape::Head

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Method, Response};
 
+use super::audit;
 use super::head_cache::HeadKey;
 use super::request::{Cache, CacheRequestRef};
 use super::respond;
@@ -27,7 +28,7 @@ pub(in crate::proxy) enum MemoryLookup {
 
 /// The answer that memory can give as it is, without asking anyone; or what it holds instead.
 pub(in crate::proxy) fn answer_from_memory(
-    cache: &Cache,
+    cache: &Arc<Cache>,
     context: &RequestContext,
     lookup: &Lookup,
 ) -> Result<Outcome, MemoryLookup> {
@@ -42,6 +43,7 @@ pub(in crate::proxy) fn answer_from_memory(
     else {
         return Err(MemoryLookup::Stale);
     };
+    audit::maybe(cache, context, lookup, variant);
     let outcome = |response| request.outcome(reason, response).ttl(ttl);
     // What was decoded for this request alone is not seen again.
     let is_seen_again = Arc::strong_count(&entry) > 1;

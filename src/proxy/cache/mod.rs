@@ -4,7 +4,10 @@
 //! looked into, and the request leads a fill, waits for another's, or asks the app alone.
 
 mod answer;
+mod audit;
+mod audits;
 mod coalesce;
+mod examine;
 mod failure;
 mod fill;
 mod follow;
@@ -15,10 +18,15 @@ mod look;
 mod memo;
 mod request;
 mod respond;
+mod shadow;
+mod witness;
 
+pub use audits::Audits;
 pub use coalesce::Flights;
 pub use head_cache::HeadCache;
 pub use request::Cache;
 
 pub(super) use answer::answer;
+pub(super) use examine::millis;
 pub(super) use look::{MemoryLookup, answer_from_memory};
+pub(super) use shadow::answer as answer_in_shadow;

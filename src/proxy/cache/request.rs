@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Method, Response};
+use parking_lot::Mutex;
 
+use super::audits::Audits;
 use super::coalesce::{Flights, Role};
 use super::head_cache::HeadCache;
 use super::respond::{self, Form};
@@ -19,6 +21,7 @@ use crate::proxy::outcome::Outcome;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
 use crate::proxy::wants::{self, Sources};
+use crate::rollout::Evidence;
 use crate::store::Store;
 
 /// What answering from the store takes: one for each worker.
@@ -31,6 +34,10 @@ pub struct Cache {
     pub heads: HeadCache,
     /// What finding out who asks takes.
     pub sources: Arc<Sources>,
+    /// What comparing with the app has shown.
+    pub evidence: Arc<Mutex<Evidence>>,
+    /// Audits of the process.
+    pub audits: Arc<Audits>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
     /// Fleet time.
@@ -48,7 +55,7 @@ pub(super) struct CacheRequest {
 /// The same request borrowed, so that a hit from memory moves and counts nothing.
 #[derive(Clone, Copy)]
 pub(super) struct CacheRequestRef<'r> {
-    pub(super) cache: &'r Cache,
+    pub(super) cache: &'r Arc<Cache>,
     pub(super) context: &'r RequestContext,
     pub(super) lookup: &'r Lookup,
 }

@@ -98,6 +98,26 @@ impl RequestContext {
         }
     }
 
+    /// The same request again, in the background: of the same person, and no client hears of it.
+    pub(in crate::proxy) fn unheard(&self) -> RequestContext {
+        RequestContext {
+            live: self.live.clone(),
+            pool: self.pool,
+            parts: self.parts.clone(),
+            host: self.host.clone(),
+            is_believed: self.is_believed,
+            present: self.present,
+            directives: self.directives,
+            peer: self.peer,
+            secure: self.secure,
+            has_body: false,
+            sent: SentBody::Unreadable,
+            arrived: crate::clock::monotonic(),
+            interim: None,
+            asker: self.asker.clone(),
+        }
+    }
+
     /// The body as the app gets it, of a request that has none or whose body was read.
     pub(in crate::proxy) fn body_at_hand(&self) -> Body {
         let body = self.sent.as_whole().map(|body| body.bytes.clone());

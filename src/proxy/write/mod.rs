@@ -4,6 +4,7 @@ mod answer_body;
 mod before;
 pub mod effects;
 pub mod judge;
+mod noted;
 pub(super) mod purge_method;
 mod stale;
 mod uncovered;
@@ -11,7 +12,7 @@ mod uncovered;
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::poll;
 use http::header::ACCEPT_ENCODING;
@@ -32,6 +33,7 @@ use crate::http_cache::{Reason, remove};
 use crate::routes::{Pattern, Purges};
 use crate::store::Purged;
 use crate::upstream::{Arriving, UpstreamError};
+use noted::UnderWay;
 use stale::Known;
 
 /// After its client was told of a timeout, the longest wait for the app to say how a write ended.
@@ -78,6 +80,8 @@ pub(super) async fn forward(
         companions: Vec::new(),
         before: None,
         redis_is_late: false,
+        came: cache.clock.now(),
+        _under_way: UnderWay::begin(cache),
     };
     tokio::spawn(write.run(body, reply));
     outcome.await.unwrap_or_else(|_| {
@@ -106,6 +110,10 @@ struct Write {
     before: Option<Value>,
     /// Whether Redis was waited for in vain when it was asked for them.
     redis_is_late: bool,
+    /// When it came, in fleet time.
+    came: SystemTime,
+    /// It is under way until this is dropped.
+    _under_way: UnderWay,
 }
 
 impl Write {
@@ -129,7 +137,7 @@ impl Write {
                 () = self.drain.forced() => Err(UpstreamError::Timeout(upstream.timeout())),
             }
         });
-        let came = self.cache.clock.now();
+        let came = self.came;
         let held = before::in_memory(&self.cache, &context, &self.effects);
         // Looked up beside the app's own work, so that it costs the client no time.
         let looking = before::in_redis(&self.cache, &context, &self.effects);
@@ -182,6 +190,7 @@ impl Write {
                 uncovered::note(&self.context, &self.cache.metrics);
             }
             rules = judgement.rules;
+            noted::note(&self.cache, &self.context, self.came);
         }
         let is_empty = purges.is_empty();
         let done = self.carry_out(purges, &rules).await;
@@ -196,6 +205,7 @@ impl Write {
     /// request that nobody answered says nothing, and must not be a way to empty the store.
     async fn unanswered(&self, error: &UpstreamError) {
         if !error.unsent() && self.progress.is_whole() {
+            noted::note(&self.cache, &self.context, self.came);
             let mut purges = Purges::default();
             let rules = self.known().purge(&mut purges, None, None).rules;
             self.carry_out(purges, &rules).await;

@@ -4,10 +4,11 @@
 //! for each piece that it reads or writes.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fred::clients::{Client, WithOptions};
-use fred::interfaces::ClientLike;
+use fred::interfaces::{ClientLike, ClusterInterface};
 use fred::types::Builder;
 use fred::types::RespVersion;
 use fred::types::config::{
@@ -18,7 +19,9 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::access::Stamp;
 use super::diagnosis::{Address, Diagnosis};
+use super::keys::Keyspace;
 use crate::config::{
     Redis, RedisAccess, RedisLogin, RedisPassword, RedisServer, RedisServers, RedisTls,
 };
@@ -126,12 +129,15 @@ pub(super) struct Clients {
     pub(super) for_requests: WithOptions<Client>,
     /// For the supervisor, bounded by [`MAINTENANCE_TIMEOUT`].
     pub(super) for_maintenance: WithOptions<Client>,
+    /// What lets it in.
+    stamp: Stamp,
 }
 
 impl Clients {
     /// Not connected yet.
-    pub(super) fn new(config: &Redis, access: &RedisAccess) -> Result<Clients, Misconfigured> {
-        let settings = build_settings(config, access)?;
+    pub(super) fn new(config: &Redis, access: Arc<RedisAccess>) -> Result<Clients, Misconfigured> {
+        let stamp = Stamp::of(Arc::clone(&access));
+        let settings = build_settings(config, &access)?;
         let plain = build_client(settings, config).map_err(Misconfigured::Refused)?;
         let options = |timeout| Options {
             max_attempts: Some(attempts(config)),
@@ -143,7 +149,41 @@ impl Clients {
             for_requests: plain.with_options(&options(Duration::ZERO)),
             for_maintenance: plain.with_options(&options(MAINTENANCE_TIMEOUT.max(config.timeout))),
             plain,
+            stamp,
         })
+    }
+
+    /// Whether another client would be let in by `access` otherwise: fred goes on with what it began with.
+    pub(super) fn is_let_in_otherwise(&self, access: Arc<RedisAccess>) -> bool {
+        self.stamp != Stamp::of(access)
+    }
+}
+
+impl Clients {
+    /// For the supervisor, each server that it is connected to, with how many of the shards it has.
+    pub(super) fn nodes(&self, keys: &Keyspace) -> Vec<(WithOptions<Client>, usize)> {
+        if !self.plain.is_clustered() {
+            return vec![(self.for_maintenance.clone(), keys.shards().len())];
+        }
+        let Some(routing) = self.plain.cached_cluster_state() else {
+            return Vec::new();
+        };
+        let owners: Vec<_> = keys
+            .shards()
+            .iter()
+            .map(|shard| routing.get_server(shard.slot()))
+            .collect();
+        let servers = self.plain.active_connections().into_iter();
+        let nodes = servers.map(|server| {
+            let shards = owners.iter().filter(|owner| **owner == Some(&server));
+            let shards = shards.count();
+            let client = self.plain.with_options(&Options {
+                cluster_node: Some(server),
+                ..self.for_maintenance.options().clone()
+            });
+            (client, shards)
+        });
+        nodes.collect()
     }
 }
 

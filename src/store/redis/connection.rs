@@ -60,6 +60,11 @@ impl RedisConnection {
         self.tier.sessions.end(&self.session);
     }
 
+    /// Whether it is the one that does what one connection of a process is to do.
+    pub(super) fn is_for_upkeep(&self) -> bool {
+        self.purpose == Purpose::Upkeep
+    }
+
     /// How Redis's operator sees it.
     pub(super) fn name(&self) -> String {
         purpose::client_name(self.purpose)

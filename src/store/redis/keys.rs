@@ -47,6 +47,7 @@
 //! | `:switches` | hash, of the first shard | what was switched at run time (`crate::rollout`): the subject to the time in ms and the switch; may be absent |
 
 use fred::types::Key;
+use fred::util::redis_keyslot;
 
 use crate::routes::identities;
 
@@ -93,6 +94,11 @@ impl ShardNames {
             untold: format!("{tag}:v{layout}:u").into(),
             tag: tag.into(),
         }
+    }
+
+    /// Where a cluster has it.
+    pub(super) fn slot(&self) -> u16 {
+        redis_keyslot(self.tag.as_bytes())
     }
 
     /// The name of the generation.

@@ -9,6 +9,7 @@
 //! `connection`, which knows the `tier`; the rest stands alone, but for the `recorder`, which keeps a `record` of the
 //! `journal` and the `lineage` in the `journal_file`.
 
+mod access;
 mod attached;
 mod beat;
 mod breaker;
@@ -29,6 +30,7 @@ mod layouts;
 mod lease;
 mod lineage;
 mod lookups;
+mod managed;
 mod purge;
 mod purpose;
 mod record;
@@ -40,6 +42,7 @@ mod room;
 mod runner;
 mod scope;
 mod scripts;
+mod server_limits;
 mod session;
 mod status;
 mod supervisor;
@@ -64,6 +67,7 @@ pub(super) use self::layouts::Presence;
 pub(super) use self::lease::{HeldLease, Lease, Put};
 pub(super) use self::purpose::Purpose;
 pub(super) use self::requests::NotPurged;
+pub use self::server_limits::Managed;
 pub(super) use self::session::Session;
 pub use self::status::RedisStatus;
 pub use self::switches::SwitchToKeep;

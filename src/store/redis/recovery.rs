@@ -1,8 +1,7 @@
 //! From a connection to a session: what must be known and done before Redis is trusted (again).
 
 use fred::interfaces::{ClientLike, TrackingInterface};
-use fred::types::config::Options;
-use fred::types::{ClusterHash, CustomCommand, InfoKind, Value};
+use fred::types::{ClusterHash, CustomCommand, Value};
 
 use super::beat::{Findings, VoidShard};
 use super::connection::RedisConnection;
@@ -10,7 +9,7 @@ use super::error::Error;
 use super::layouts::Presence;
 use super::scope::CommandScope;
 use super::session::Endings;
-use super::{beat, lease, purge, rights, takeover};
+use super::{beat, lease, managed, purge, rights, takeover};
 
 /// Prepares a session: no right is missing, client tracking is on, the layout is announced, clock and data set are compared,
 /// what another layout made void is removed, every purge that Redis missed is sent. The caller begins the
@@ -25,9 +24,7 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
     start_tracking(connection, &scope).await?;
     let mut endings = tier.sessions.endings(&connection.session);
     let Findings { is_new, void } = beat::beat(&scope, connection.presence).await?;
-    if is_new {
-        warn_of_eviction(&scope).await;
-    }
+    managed::look_after(connection, is_new).await;
     if !void.is_empty() {
         take_over(connection, &scope, &void).await?;
     }
@@ -70,34 +67,12 @@ async fn start_tracking(
 
 /// Names the connection, at each node that it has been made to. By `HELLO`, which needs no right; nothing depends on it.
 async fn set_names(connection: &RedisConnection) {
-    let (clients, name) = (connection.clients(), connection.name());
-    for node in clients.plain.active_connections() {
-        let client = clients.plain.with_options(&Options {
-            cluster_node: Some(node).filter(|_| clients.plain.is_clustered()),
-            ..clients.for_maintenance.options().clone()
-        });
+    let name = connection.name();
+    for (client, _) in connection.clients().nodes(&connection.tier.keys) {
         let hello = CustomCommand::new_static("HELLO", ClusterHash::Random, false);
         let words = vec!["3", "SETNAME", name.as_str()];
         if let Err(error) = client.custom::<Value, _>(hello, words).await {
             tracing::debug!(%error, "the connection to Redis has no name");
         }
-    }
-}
-
-/// Where bookkeeping is evicted all that is stored becomes void; `INFO` is allowed where `CONFIG` is not.
-async fn warn_of_eviction(scope: &CommandScope<'_>) {
-    let info = scope.client().info::<String>(Some(InfoKind::Memory));
-    let Ok(info) = scope.send(None, info).await else {
-        return;
-    };
-    let policy = info
-        .lines()
-        .find_map(|line| line.strip_prefix("maxmemory_policy:"));
-    if let Some(policy) = policy.filter(|policy| policy.starts_with("allkeys")) {
-        tracing::warn!(
-            policy,
-            "this Redis may evict Pannier's bookkeeping, which makes void all that is stored; \
-             use noeviction or a volatile policy"
-        );
     }
 }

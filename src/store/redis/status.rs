@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::diagnosis::Diagnosis;
+use super::server_limits::Managed;
 
 /// The state of the Redis tier.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +26,10 @@ pub struct RedisStatus {
     pub max: u64,
     /// The most that the server's memory leaves for `bytes`, if it is bounded.
     pub server_limit: Option<u64>,
+    /// `[budget] manage_server`.
+    pub manages_server: bool,
+    /// What has become of that; `None`: nothing yet.
+    pub managed: Option<Managed>,
     /// Whether `bytes` is past `[budget] evict_at`.
     pub nearly_full: bool,
     /// Purges kept until Redis can be reached.

@@ -123,12 +123,16 @@ impl ConnectionSupervisor {
     }
 
     /// The connection broke, or another attempt to connect failed.
-    fn note_loss(&self, error: fred::error::Error) {
+    fn note_loss(&mut self, error: fred::error::Error) {
         let (connection, error) = (&self.connection, error.into());
         tracing::debug!(%error, "no connection to Redis");
         connection.end_session();
         connection.tier.note_error(&error);
         connection.tier.blame(&error);
+        if connection.tier.lets_in_otherwise(&connection.clients()) {
+            tracing::info!("the login for Redis has changed, and is used now");
+            self.renew();
+        }
     }
 
     async fn tick(&mut self) {

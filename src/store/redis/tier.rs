@@ -21,6 +21,7 @@ use super::layouts::OtherLayout;
 use super::lineage::{Comparison, Generation, Lineages};
 use super::recorder::{Knowledge, Recorder};
 use super::scripts::Scripts;
+use super::server_limits::Management;
 use super::session::{Endings, SessionSlot, Sessions, Without};
 use super::status::RedisStatus;
 use super::unlisted::Unlisted;
@@ -48,6 +49,7 @@ pub(in crate::store) struct Tier {
     /// How new connections are let in.
     access: ArcSwap<RedisAccess>,
     pub(super) budget: ByteBudget,
+    pub(super) management: Management,
     pub(super) keys: Keyspace,
     pub(super) scripts: Scripts,
     pub(super) latency: Latency,
@@ -109,6 +111,7 @@ impl Tier {
             access: ArcSwap::from_pointee(config.access.clone()),
             config: config.clone(),
             budget: ByteBudget::new(budget, shards),
+            management: Management::default(),
             keys,
             scripts: Scripts::new(),
             latency: Latency::new(&metrics),
@@ -135,12 +138,17 @@ impl Tier {
 
     /// fred's client, let in as it is said now; `None` if that cannot be, which the operator is told.
     pub(super) fn make_clients(&self) -> Option<Clients> {
-        Clients::new(&self.config, &self.access.load())
+        Clients::new(&self.config, self.access.load_full())
             .inspect_err(|error| {
                 tracing::error!(%error, "[redis] cannot be used");
                 self.health.blame(error.diagnose());
             })
             .ok()
+    }
+
+    /// Whether a new client would be let in otherwise than this one was.
+    pub(super) fn lets_in_otherwise(&self, clients: &Clients) -> bool {
+        clients.is_let_in_otherwise(self.access.load_full())
     }
 
     /// New connections are let in as `access` says; those that stand have been let in.
@@ -461,6 +469,8 @@ impl Tier {
             diagnosis,
             hosts: self.address.hosts.clone(),
             max: self.budget.max,
+            manages_server: self.budget.manages_server,
+            managed: self.management.describe(),
             pending_purges: self.journal.failed_count(),
             last_error: self.last_error.lock().clone(),
             ..RedisStatus::default()

@@ -1,6 +1,6 @@
 //! The bytes in Redis: how many there are, and how many there may be.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fred::types::Value;
@@ -56,7 +56,11 @@ pub(super) struct ByteBudget {
     pub(super) evict_percent: u64,
     pub(super) evict_percent_on_store: u64,
     pub(super) order: EvictionOrder,
+    /// `[budget] manage_server`.
+    pub(super) manages_server: bool,
     shards: u64,
+    /// What Pannier had in Redis, as a beat has found last.
+    used: AtomicU64,
     /// Whether so much is used that entries may have to leave before long.
     is_filling: AtomicBool,
     /// Whether the log has warned since the bytes were last below `evict_at`.
@@ -72,7 +76,9 @@ impl ByteBudget {
             evict_percent: budget.evict_percent,
             evict_percent_on_store: budget.evict_percent_on_store,
             order: budget.order,
+            manages_server: budget.manage_server,
             shards: shards as u64,
+            used: AtomicU64::new(0),
             is_filling: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         }
@@ -99,9 +105,15 @@ impl ByteBudget {
         self.order == EvictionOrder::Value && self.is_filling.load(Ordering::Relaxed)
     }
 
+    /// What Pannier had in Redis, as was found last.
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Redis holds so much.
     pub(super) fn note_used(&self, counters: &Counters) {
         let used = counters.total_bytes();
+        self.used.store(used, Ordering::Relaxed);
         let most = counters.server_limit.unwrap_or(u64::MAX).min(self.evict_at);
         self.is_filling.store(used >= most / 2, Ordering::Relaxed);
         self.warn_if_nearly_full(used);

@@ -18,12 +18,14 @@ pub(super) mod tags;
 pub(super) mod verdict;
 
 use http::StatusCode;
+use http::response::Parts;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::coalesce::{Leader, Place, Role};
 use super::request::{CacheRequest, CacheRequestRef};
+use crate::body::Timed;
 use crate::config::Abandoned;
 use crate::http_cache::{Reason, Reuse, validation};
 use crate::metrics::GaugeGuard;
@@ -35,6 +37,12 @@ use end::{Fill, FillEnd};
 use enduring::Enduring;
 use options::{FetchMode, FillAnswer, FillOptions, Leasing, Stale};
 use verdict::{Conditions, OnFailure, Question, Verdict};
+
+/// The app's answer to the request, asked for whole and for nobody's client: it is not stored, and nobody waits for it.
+pub(super) async fn asked_anew(request: CacheRequestRef<'_>) -> Option<(Parts, Timed)> {
+    let asked = ask(request, None, &FetchMode::Full, Listener::Nobody).await;
+    Some(ask::take_apart(request, asked.ok()?.response))
+}
 
 /// Starts a fill and waits for the head of its answer; `None`: it broke down. `place` is its place among
 /// the fills under way.

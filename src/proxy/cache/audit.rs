@@ -1,0 +1,107 @@
+//! A few of the hits are asked of the app as well, in the background: how often what is served is wrong, and what differs.
+//!
+//! The request is the one that hit, with its own credentials and no other's. One is under way at a time, and each is
+//! followed by a pause of ten times what the app took, so that audits are never a tenth of its work; one that is told to
+//! wait, or gets no answer, pauses longer (promise I13).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+
+use super::audits::Turn;
+use super::examine::{self, AppAnswer, Held};
+use super::fill::asked_anew;
+use super::request::{Cache, CacheRequest};
+use crate::entry::Variant;
+use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::plan::Lookup;
+use crate::proxy::request::sent_body::SentBody;
+use crate::rollout::{Rate, Verdict};
+
+/// The pause after one that failed, if the app names none; and the longest that it may name.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Audits this hit, if it is one of the few.
+#[inline]
+pub(super) fn maybe(
+    cache: &Arc<Cache>,
+    context: &RequestContext,
+    lookup: &Lookup,
+    variant: &Arc<Variant>,
+) {
+    let rate = context.live.rule(lookup.rule).settings.audit;
+    if rate != Rate::NONE && rate.takes(fastrand::u32(..)) {
+        begin(cache, context, lookup, variant);
+    }
+}
+
+/// Not inlined: few hits come here.
+#[cold]
+fn begin(cache: &Arc<Cache>, context: &RequestContext, lookup: &Lookup, variant: &Arc<Variant>) {
+    let is_plain = context.parts.method == Method::GET
+        && !matches!(context.sent, SentBody::Whole(_))
+        && variant.stored.part.is_none();
+    let Some(turn) = is_plain.then(|| cache.audits.begin()).flatten() else {
+        return;
+    };
+    let request = CacheRequest {
+        cache: cache.clone(),
+        context: Arc::new(context.unheard()),
+        lookup: Arc::new(lookup.clone()),
+    };
+    let held = Held {
+        variant: variant.clone(),
+        asked: request.by_ref().now(),
+    };
+    tokio::spawn(audit(request, held, turn));
+}
+
+async fn audit(request: CacheRequest, held: Held, mut turn: Turn) {
+    let answer = ask(&request, &mut turn).await;
+    drop(turn);
+    let verdict = match answer {
+        Some(answer) => examine::examine(&request, &held, answer).await,
+        None => examine::count(&request, Verdict::Uncompared),
+    };
+    let labels = [examine::rule_name(&request), verdict.as_str()];
+    let audits = &request.cache.metrics.audits;
+    audits.with_label_values(&labels).inc();
+}
+
+/// The app's answer, if it comes whole and can be compared.
+async fn ask(request: &CacheRequest, turn: &mut Turn) -> Option<AppAnswer> {
+    turn.pause = Some(PAUSE_AFTER_FAILURE);
+    let (head, body) = asked_anew(request.by_ref()).await?;
+    if matches!(
+        head.status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    ) {
+        turn.pause = retry_after(&head.headers).or(turn.pause);
+        return None;
+    }
+    let cap = request.by_ref().rule().settings.max_body;
+    let _share = request.cache.store.in_flight().try_take(cap as u64)?;
+    let body = Limited::new(body, cap).collect().await.ok()?.to_bytes();
+    turn.pause = None;
+    Some(AppAnswer {
+        status: head.status,
+        fields: head.headers,
+        body,
+    })
+}
+
+/// In seconds (RFC 9110 §10.2.3); a date is not looked at.
+fn retry_after(fields: &HeaderMap) -> Option<Duration> {
+    let seconds = fields
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
+}

@@ -1,0 +1,124 @@
+//! Audits: some of the hits are asked of the app as well, and it is counted how many were wrong.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::shadow::account;
+use crate::support::app::{Answer, TestApp};
+use crate::support::eventually;
+use crate::support::sidecar::Sidecar;
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn rules(audit: &str) -> String {
+    format!(
+        "[[route]]\nname = \"user\"\npath = \"/api/users/{{id}}\"\nkey = \"user:{{path.id}}:{{header.authorization}}\"\n\
+         audit = \"{audit}\"\n"
+    )
+}
+
+/// An app that changes by itself, behind the cache's back, and says 503 if it is told to.
+async fn app() -> (TestApp, Arc<AtomicUsize>, Arc<AtomicU16>) {
+    let app = TestApp::start().await;
+    let (version, trouble) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU16::new(0)));
+    let (read, failing) = (version.clone(), trouble.clone());
+    app.on("GET", "/api/users/1", move |seen| {
+        match failing.load(Ordering::SeqCst) {
+            0 => Answer::json(&json!({ "version": read.load(Ordering::SeqCst) }))
+                .header("x-asker", seen.header("authorization")),
+            status => Answer::status(status).header("retry-after", "3000"),
+        }
+    });
+    (app, version, trouble)
+}
+
+async fn hit(sidecar: &Sidecar) {
+    let client = sidecar.client();
+    let fields = [("authorization", "Bearer ann")];
+    client.get_with("/api/users/1", &fields).await;
+    sidecar.fills_have_ended().await;
+    let reply = client.get_with("/api/users/1", &fields).await;
+    assert!(reply.is_hit(), "{}", reply.cache_status());
+}
+
+/// Hits go on until the verdict was counted so often.
+async fn until(sidecar: &Sidecar, verdict: &str, count: u64) {
+    eventually(verdict, LONG, || async {
+        hit(sidecar).await;
+        account(sidecar).await[verdict].as_u64() >= Some(count)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_behind_the_caches_back_is_found_and_clients_wait_for_nothing() {
+    let (app, version, _) = app().await;
+    let sidecar = Sidecar::start(&app.url(), &rules("100%"));
+    until(&sidecar, "same", 2).await;
+    version.store(7, Ordering::SeqCst);
+    until(&sidecar, "stale", 1).await;
+    let found = account(&sidecar).await;
+    assert_eq!(
+        found["differs_in"]
+            .as_object()
+            .expect("pointers")
+            .keys()
+            .next()
+            .expect("one"),
+        "/version"
+    );
+    let metrics = sidecar.admin().get("/metrics").await;
+    for result in ["same", "stale"] {
+        let begin = format!("pannier_audit_total{{result=\"{result}\",rule=\"user\"}}");
+        assert!(metrics.text().contains(&begin), "{begin}");
+    }
+    // Each was asked with the credentials of the hit, and no other.
+    let seen = app.seen();
+    assert!(
+        seen.iter()
+            .all(|seen| seen.header("authorization") == "Bearer ann")
+    );
+}
+
+/// Told to wait, or failing, the app is left alone, and what it says then is no evidence.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_in_trouble_is_left_alone() {
+    let (app, _, trouble) = app().await;
+    let sidecar = Sidecar::start(&app.url(), &rules("100%"));
+    hit(&sidecar).await;
+    trouble.store(503, Ordering::SeqCst);
+    until(&sidecar, "uncompared", 1).await;
+    let asked = app.count("/api/users/1");
+    for _ in 0..200 {
+        hit(&sidecar).await;
+    }
+    assert_eq!(
+        app.count("/api/users/1"),
+        asked,
+        "it has asked for 50 minutes"
+    );
+    assert_eq!(account(&sidecar).await["stale"], 0);
+}
+
+/// What audits cost the app: a share of the hits, and never more than a tenth of its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn audits_ask_for_a_share_of_the_hits_at_most() {
+    let (app, _, _) = app().await;
+    let sidecar = Sidecar::start(&app.url(), &rules("2%"));
+    hit(&sidecar).await;
+    let client = sidecar.client();
+    const HITS: usize = 2000;
+    for _ in 0..HITS {
+        let reply = client
+            .get_with("/api/users/1", &[("authorization", "Bearer ann")])
+            .await;
+        assert!(reply.is_hit());
+    }
+    // 2 % are 40; three times as many come once in 10^18 runs.
+    let asked = app.count("/api/users/1") - 1;
+    assert!(asked <= 120, "{asked}");
+    until(&sidecar, "same", 1).await;
+}

@@ -15,6 +15,7 @@ pub mod schema;
 mod sidecar;
 pub mod status;
 pub mod switch;
+pub mod tune;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Top(args) => status::top(&args, &Env::process(), out),
         Command::Purge(args) => purge::purge(&args, &Env::process(), out),
         Command::Alerts { file } => alerts::alerts(&file, &Env::process(), out),
+        Command::Tune(args) => tune::tune(&args, &Env::process(), out),
         Command::Schema => schema::print(out).map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => demo::demo(once),
         Command::Healthcheck { config, admin } => match config {

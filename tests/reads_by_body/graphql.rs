@@ -172,6 +172,8 @@ async fn what_may_be_a_mutation_passes_and_purges() {
         let reply = request.body(board(1)).send().await;
         assert!(!reply.is_hit(), "{field}: {}", reply.cache_status());
         assert_eq!(app.count("/graphql"), asked + 1, "{field}");
+        // It may have changed the very thing that the URL names.
+        assert_eq!(boards_held(&client).await, Vec::<u64>::new(), "{field}");
     }
 }
 

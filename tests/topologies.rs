@@ -1,8 +1,11 @@
 //! Redis as people have it: managed by others, with users and passwords, behind sentinels, as a cluster, by TLS.
 
+mod cluster;
+mod load;
 mod managed;
 mod passwords;
 mod rights;
+mod sentinel;
 
 use std::time::Duration;
 

@@ -28,6 +28,10 @@ coherence = "strict"
 name = "items"
 path = "/items/{id}"
 keys = ["item:{path.id}"]
+[[purge]]
+name = "others"
+path = "/others"
+keys = ["item:1*", "item:2*", "item:3*"]
 "#;
 
 /// An app with the items 0 to 31.
@@ -37,6 +41,7 @@ async fn app() -> TestApp {
         app.on("GET", &format!("/items/{number}"), |_| Answer::text("item"));
         app.on("PUT", &format!("/items/{number}"), |_| Answer::status(204));
     }
+    app.on("PUT", "/others", |_| Answer::status(204));
     app
 }
 

@@ -92,9 +92,14 @@ impl Cluster {
             node.cli(&["CLUSTER", "FAILOVER"]);
             node.info("role") == "master"
         });
+        let primaries = || {
+            let roles = self.nodes.iter().map(|node| node.info("role"));
+            roles.filter(|role| role == "master").count()
+        };
+        wait("the other one follows it", || primaries() == 3);
     }
 
-    /// As `redis-cli --cluster reshard` does it: key by key, while requests go on.
+    /// As `redis-cli --cluster reshard` does it, but key by key: requests come in between.
     pub(crate) fn migrate(&self, slot: u16, to: usize) {
         let from = self.owner(slot);
         let (source, target) = (&self.nodes[from], &self.nodes[to]);
@@ -108,20 +113,11 @@ impl Cluster {
         set(source, &["MIGRATING", &target_id]);
         let port = target.port().to_string();
         loop {
-            let keys = source.cli(&["CLUSTER", "GETKEYSINSLOT", &number, "100"]);
+            let keys = source.cli(&["CLUSTER", "GETKEYSINSLOT", &number, "1"]);
             if keys.is_empty() {
                 break;
             }
-            let start = [
-                "MIGRATE",
-                "127.0.0.1",
-                &port,
-                "",
-                "0",
-                "5000",
-                "REPLACE",
-                "KEYS",
-            ];
+            let start = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
             let words: Vec<&str> = start.into_iter().chain(keys.lines()).collect();
             let answer = source.cli(&words);
             assert!(["OK", "NOKEY"].contains(&&*answer), "{answer}");

@@ -1,6 +1,7 @@
 //! Redis as people have it: managed by others, with users and passwords, behind sentinels, as a cluster, by TLS.
 
 mod cluster;
+mod command;
 mod load;
 mod managed;
 mod passwords;

@@ -15,8 +15,8 @@ use crate::http_cache::{Reason, Source};
 
 /// Bucket bounds in seconds: a memory hit is tens of microseconds, a slow app seconds.
 const BUCKETS: &[f64] = &[
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0,
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
 /// Bucket bounds in seconds, of what is measured against lifetimes.

@@ -242,6 +242,22 @@ async fn a_redis_user_that_lacks_rights() {
     }
 }
 
+/// Each node of a cluster has users of its own, and no right is missing on the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_one_node_of_a_cluster_lacks() {
+    let [first, second, third] = RedisServer::start_cluster_of_three();
+    for node in [&first, &second, &third] {
+        node.cli(&[
+            "ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all",
+        ]);
+    }
+    third.cli(&["ACL", "SETUSER", "app", "-setrange", "-zadd"]);
+    let url = first.cluster_url().replace("://", "://app:secret@");
+    let trouble = Trouble::new("one node", url, "+setrange +zadd", "ACL SETUSER app");
+    let grant = |node: &mut RedisServer, warning: &str| grant_all(node, warning);
+    meet(trouble.mended_by(grant).keeping(third)).await;
+}
+
 /// As an operator would, by the warning.
 fn grant_all(server: &mut RedisServer, warning: &str) {
     let (_, command) = warning.split_once("in Redis: ").expect("a remedy");

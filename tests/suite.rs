@@ -13,6 +13,7 @@ mod conformance;
 mod connections;
 mod corpus;
 mod crowds;
+mod dashboard;
 mod examples;
 mod explain;
 mod fidelity;

@@ -1,15 +1,22 @@
-//! What goes out: JSON or text, whole.
+//! What goes out: JSON or text, whole, or events.
+
+use std::convert::Infallible;
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full, StreamBody};
+use hyper::body::Frame;
 use serde::Serialize;
 use serde_json::json;
 
 use super::refusal::Refusal;
 
-pub(super) type Answer = Response<Full<Bytes>>;
+/// Events that go on.
+pub(super) type EventStream = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
+
+pub(super) type Answer = Response<Either<Full<Bytes>, EventStream>>;
 
 pub(super) fn answer_refusal(refusal: &Refusal) -> Answer {
     let mut answer = answer_json(refusal.status(), &json!({ "error": refusal.to_string() }));
@@ -48,7 +55,7 @@ pub(super) fn answer_json(status: StatusCode, body: &impl Serialize) -> Answer {
 }
 
 pub(super) fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(Either::Left(Full::new(body)));
     *answer.status_mut() = status;
     answer
         .headers_mut()

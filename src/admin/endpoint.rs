@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::dashboard::Part;
 use super::refusal::Refusal;
 
 /// What answers a request.
@@ -12,6 +13,9 @@ pub(super) enum Endpoint {
     Metrics,
     Stats,
     Shadow,
+    History,
+    Dashboard(Part),
+    Events,
     Switch,
     Purge,
     Explain,
@@ -19,12 +23,25 @@ pub(super) enum Endpoint {
 }
 
 /// Path, methods as in `Allow`, endpoint; those of the same methods side by side.
-const ENDPOINTS: [(&str, &str, Endpoint); 9] = [
+const ENDPOINTS: [(&str, &str, Endpoint); 14] = [
     ("/healthz", "GET, HEAD", Endpoint::Health),
     ("/readyz", "GET, HEAD", Endpoint::Ready),
     ("/metrics", "GET, HEAD", Endpoint::Metrics),
     ("/stats", "GET, HEAD", Endpoint::Stats),
     ("/shadow", "GET, HEAD", Endpoint::Shadow),
+    ("/history", "GET, HEAD", Endpoint::History),
+    ("/", "GET, HEAD", Endpoint::Dashboard(Part::Page)),
+    (
+        "/dashboard.css",
+        "GET, HEAD",
+        Endpoint::Dashboard(Part::Style),
+    ),
+    (
+        "/dashboard.js",
+        "GET, HEAD",
+        Endpoint::Dashboard(Part::Script),
+    ),
+    ("/events", "GET", Endpoint::Events),
     ("/switch", "GET, HEAD, POST", Endpoint::Switch),
     ("/purge", "POST", Endpoint::Purge),
     ("/explain", "POST", Endpoint::Explain),
@@ -86,7 +103,11 @@ mod tests {
             ("HEAD", "/purge", Err(StatusCode::METHOD_NOT_ALLOWED)),
             ("get", "/stats", Err(StatusCode::METHOD_NOT_ALLOWED)),
             ("POST", "/metrics", Err(StatusCode::METHOD_NOT_ALLOWED)),
-            ("GET", "/", Err(StatusCode::NOT_FOUND)),
+            ("GET", "/", Ok(Endpoint::Dashboard(Part::Page))),
+            ("POST", "/", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("GET", "/events", Ok(Endpoint::Events)),
+            ("HEAD", "/events", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("GET", "/index.html", Err(StatusCode::NOT_FOUND)),
             ("GET", "/stats/", Err(StatusCode::NOT_FOUND)),
             ("GET", "//stats", Err(StatusCode::NOT_FOUND)),
         ];
@@ -99,11 +120,11 @@ mod tests {
 
     #[test]
     fn who_finds_none_is_told_of_all() {
-        let refusal = find(&Method::GET, "/").unwrap_err();
+        let refusal = find(&Method::GET, "/index.html").unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "there are: GET /healthz, /readyz, /metrics, /stats, /shadow, and GET and POST /switch, and POST /purge, /explain, \
-             /rollback"
+            "there are: GET /healthz, /readyz, /metrics, /stats, /shadow, /history, /, /dashboard.css, /dashboard.js, \
+             and GET /events, and GET and POST /switch, and POST /purge, /explain, /rollback"
         );
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::refusal::{MAX_BODY, Refusal};
@@ -15,10 +15,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether the sender may purge, or see what is stored. `token` is the configured one.
 ///
-/// A browser sends `Origin` with every cross-site POST, also after DNS rebinding, and a script on a
-/// page can neither remove nor forge it; operators' tools send none.
+/// A browser sends `Origin` with every POST, also after DNS rebinding, and a script on a page can neither remove nor
+/// forge it; operators' tools send none. Only the page of this very interface may act ([`is_of_this_origin`]).
 pub fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<(), Refusal> {
-    if headers.contains_key(ORIGIN) {
+    if headers.contains_key(ORIGIN) && !is_of_this_origin(headers) {
         return Err(Refusal::Origin);
     }
     let token = token
@@ -32,6 +32,27 @@ pub fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<(), Refusal
         Some(given) if is_same_secret(given, token.as_bytes()) => Ok(()),
         _ => Err(Refusal::Unauthorized),
     }
+}
+
+/// Whether the page that sends this is served here: its origin has the host and port that it asks, which were found to be
+/// ours (`host`). A proxy before this one may have added TLS, so the scheme tells nothing.
+fn is_of_this_origin(headers: &HeaderMap) -> bool {
+    let only = |name| {
+        let mut fields = headers.get_all(name).iter();
+        let field = fields.next().filter(|_| fields.next().is_none());
+        field.and_then(|field| field.to_str().ok())
+    };
+    let site = headers.get("sec-fetch-site");
+    if site.is_some_and(|site| site != "same-origin") {
+        return false;
+    }
+    let origin = only(ORIGIN).unwrap_or_default();
+    let authority = ["http://", "https://"]
+        .into_iter()
+        .find_map(|scheme| origin.strip_prefix(scheme));
+    authority.is_some_and(|authority| {
+        !authority.is_empty() && only(HOST).is_some_and(|host| host.eq_ignore_ascii_case(authority))
+    })
 }
 
 /// The token of `Bearer TOKEN`; the scheme's case does not matter (RFC 9110 §11.1).

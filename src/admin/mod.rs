@@ -1,20 +1,27 @@
-//! The admin interface: health, readiness, metrics, stats, purge, explain; on an address of its own.
+//! The admin interface: health, readiness, metrics, stats and the page that shows them, purge, explain; on an address of
+//! its own.
 //!
 //! It is for operators and scrapers, so it is small: HTTP/1.1, few connections, short bodies.
 //! Whatever is asked by POST wants the token: purges, switches, a rollback, and what is stored for a request. It goes on answering
 //! through a drain, so that `/readyz` can tell the load balancer; the caller stops it last.
 
+mod alerts;
 mod answer;
 mod connection;
+mod dashboard;
 mod endpoint;
+mod events;
 pub mod explain;
 pub mod guard;
+mod history;
 mod host;
+pub mod overview;
 mod places;
 mod prompt_timer;
 pub mod purge;
 pub mod refusal;
 mod shadow;
+mod state;
 pub mod stats;
 
 use std::net::IpAddr;
@@ -40,6 +47,9 @@ use crate::rollout::{Evidence, Order};
 use crate::store::{Status, Store};
 use answer::{Answer, answer, answer_json, answer_refusal};
 use endpoint::Endpoint;
+use events::News;
+use history::History;
+use overview::Overview;
 use places::{Place, Places};
 use refusal::Refusal;
 
@@ -64,6 +74,10 @@ pub struct Admin {
     pub controls: Controls,
     /// Cancelled when the workers drain: `/readyz` then answers 503.
     pub draining: CancellationToken,
+    /// Cancelled when the interface ends: events then end, too.
+    ending: CancellationToken,
+    history: History,
+    news: News,
     started: Instant,
     status: Mutex<Option<(Instant, Status)>>,
     gathering: Mutex<()>,
@@ -94,6 +108,9 @@ impl Admin {
             live,
             controls,
             draining,
+            ending: CancellationToken::new(),
+            history: History::default(),
+            news: News::default(),
             started: clock::monotonic(),
             status: Mutex::new(None),
             gathering: Mutex::new(()),
@@ -111,6 +128,18 @@ impl Admin {
         let status = self.store.status().await;
         *last = Some((clock::monotonic(), status.clone()));
         status
+    }
+
+    /// What `/stats` says.
+    async fn overview(&self) -> Overview {
+        let status = self.status().await;
+        let _turn = self.wait_for_turn().await;
+        let uptime = clock::monotonic().duration_since(self.started);
+        let live = self.live.load();
+        let tokens = stats::Tokens::of(&live);
+        let families = self.metrics.registry.gather();
+        let stats = stats::summarize(&families, &status, tokens, uptime);
+        overview::look_over(&live, stats, &self.history, self.draining.is_cancelled())
     }
 
     /// The turn of one who gathers metrics. That takes a while in which nobody else is served, so all others
@@ -131,6 +160,7 @@ impl Admin {
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
     let places = Places::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
+    let reporter = tokio::spawn(events::report(Arc::clone(&admin)));
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,
@@ -148,6 +178,8 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
+    admin.ending.cancel();
+    reporter.abort();
     let finished = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(CLOSE_TIMEOUT, finished).await.is_err() {
         tracing::warn!("admin: connections cut at the end");
@@ -173,7 +205,10 @@ async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<In
         Ok(Endpoint::Health) => Ok(answer_json(StatusCode::OK, &json!({ "status": "ok" }))),
         Ok(Endpoint::Ready) => Ok(answer_ready(admin).await),
         Ok(Endpoint::Metrics) => Ok(answer_metrics(admin).await),
-        Ok(Endpoint::Stats) => Ok(answer_stats(admin).await),
+        Ok(Endpoint::Stats) => Ok(answer_json(StatusCode::OK, &admin.overview().await)),
+        Ok(Endpoint::History) => Ok(answer_json(StatusCode::OK, &admin.history.show())),
+        Ok(Endpoint::Dashboard(part)) => Ok(dashboard::answer_part(part)),
+        Ok(Endpoint::Events) => Ok(admin.news.answer(admin.ending.clone())),
         Ok(Endpoint::Shadow) => {
             let accounts = shadow::accounts(&admin.live.load(), &admin.controls.evidence.lock());
             Ok(answer_json(StatusCode::OK, &json!({ "rules": accounts })))
@@ -237,16 +272,6 @@ async fn answer_metrics(admin: &Admin) -> Answer {
             answer_json(StatusCode::INTERNAL_SERVER_ERROR, &body)
         }
     }
-}
-
-async fn answer_stats(admin: &Admin) -> Answer {
-    let status = admin.status().await;
-    let _turn = admin.wait_for_turn().await;
-    let uptime = clock::monotonic().duration_since(admin.started);
-    let tokens = stats::Tokens::of(&admin.live.load());
-    let families = admin.metrics.registry.gather();
-    let stats = stats::summarize(&families, &status, tokens, uptime);
-    answer_json(StatusCode::OK, &stats)
 }
 
 /// By the token of the config in force.

@@ -26,8 +26,8 @@ pub enum Refusal {
     /// The request is for a host that is not known.
     #[error("this Host is not known: ask by address, or add its name to [admin] hosts")]
     Host,
-    /// The request comes from a web page; none has business here.
-    #[error("requests with an Origin field are refused")]
+    /// The request comes from a web page of another origin; none has business here.
+    #[error("requests of other pages are refused: Origin has another host or port than Host")]
     Origin,
     /// No token is configured, so nobody may purge or see what is stored.
     #[error("purging, switching and explaining are off: set [admin] token, or PANNIER_ADMIN_TOKEN")]

@@ -5,8 +5,8 @@
 //! MB are millions of bytes, as in the config's `"20MB"`. A rate or mean without a single
 //! observation is null.
 
-mod families;
-mod tally;
+pub(in crate::admin) mod families;
+pub(in crate::admin) mod tally;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -84,6 +84,8 @@ pub struct Traffic {
     pub mean_hit_ms: Option<f64>,
     /// Milliseconds to the head of an answer of the app.
     pub mean_app_ms: Option<f64>,
+    /// Seconds that the app would have taken for the hits, as it takes for other requests; null if it was not asked.
+    pub saved_seconds: Option<f64>,
 }
 
 /// What a tier holds.
@@ -241,9 +243,15 @@ pub fn summarize(
     let rules = sum_by_rule(families);
     let mut total = Tally::default();
     rules.values().for_each(|rule| total.add(rule));
+    let by_rule = rules.values().filter_map(Tally::saved_seconds);
+    let saved = by_rule.reduce(|sum, saved| sum + saved);
     Stats {
         uptime: uptime.as_secs(),
-        total: total.summarize(),
+        // What is saved differs by rule.
+        total: Traffic {
+            saved_seconds: saved.map(|saved| round(saved, 1)),
+            ..total.summarize()
+        },
         memory: sum_usage(families, "memory"),
         redis: summarize_redis(families, status),
         auth: summarize_auth(families),

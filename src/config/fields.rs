@@ -9,7 +9,7 @@ mod tables;
 
 use rules::{GROUP, PURGE, ROUTE};
 use settings::SETTINGS;
-use tables::{ADMIN, AUTH, BUDGET, DEFAULTS, JWT, LISTEN, LOG, MEMORY, REDIS, UPSTREAM};
+use tables::{ADMIN, ALERTS, AUTH, BUDGET, DEFAULTS, JWT, LISTEN, LOG, MEMORY, REDIS, UPSTREAM};
 
 /// A table of the file.
 #[derive(Debug)]
@@ -196,6 +196,19 @@ pub(crate) static SECTIONS: &[Section] = &[
         )
     },
     table("admin", "The admin interface.", ADMIN),
+    Section {
+        created_by: &[
+            "memory_percent",
+            "evictions_per_hour",
+            "keys",
+            "hit_rate_percent",
+        ],
+        ..table(
+            "alerts",
+            "Thresholds that /stats and the page warn of; without the table of none.",
+            ALERTS,
+        )
+    },
     table("log", "The log.", LOG),
     Section {
         repeated: true,

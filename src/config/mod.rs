@@ -72,6 +72,8 @@ pub struct Config {
     pub auth: Option<Auth>,
     /// `[admin]`
     pub admin: Admin,
+    /// `[alerts]`
+    pub alerts: Alerts,
     /// `[log]`
     pub log: Log,
     /// The `[[route]]` tables, in file order.
@@ -477,6 +479,19 @@ pub struct Admin {
     pub token: Option<String>,
     /// Hosts that it answers for, beside loopback names and its own address; `*` is any. Default none.
     pub hosts: Vec<String>,
+}
+
+/// `[alerts]`: what `/stats` and the page warn of; without the table of none of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alerts {
+    /// Percent of the budget in Redis that may be used. Default 95.
+    pub memory_percent: Option<u64>,
+    /// Entries that may leave for space in an hour. Default 200.
+    pub evictions_per_hour: Option<u64>,
+    /// Keys that may be stored. Default 1,500.
+    pub keys: Option<u64>,
+    /// Percent that the hit rate of the last hour has to have. Default 70.
+    pub hit_rate_percent: Option<u64>,
 }
 
 /// The log.

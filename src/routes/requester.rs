@@ -245,8 +245,18 @@ impl KeyedCredentials {
         let same: Vec<String> = headers.chain(cookies).chain(claims).chain(auth).collect();
         match same.is_empty() {
             true => "requests without credentials".to_owned(),
+            false if self.leaves_cookies_out() => format!(
+                "requests with the same {} and without cookies (those that say who asks belong into [auth] cookies)",
+                same.join(", ")
+            ),
             false => format!("requests with the same {}", same.join(", ")),
         }
+    }
+
+    /// Whether the key carries what the check says, and no cookie by it: any might tell apart those who have the same.
+    fn leaves_cookies_out(&self) -> bool {
+        let by_check = !self.auth.is_empty() && self.personal_auth.is_empty();
+        by_check && self.checked.cookies.is_none() && !self.headers.contains(&COOKIE)
     }
 }
 

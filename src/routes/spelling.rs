@@ -95,7 +95,8 @@ impl PathSpelling {
             let suffixes = self.suffixes.iter().map(|suffix| &**suffix).chain(FORMATS);
             let short = without_suffix(reading.trim_end_matches('/'), suffixes, true);
             let short = short.map(|short| Cow::Owned(short.to_owned()));
-            for reading in std::iter::once(reading).chain(short) {
+            let bare = without_blanks(&reading).map(|bare| Cow::Owned(bare.to_owned()));
+            for reading in std::iter::once(reading).chain(short).chain(bare) {
                 // Ids as well, such as GUIDs.
                 let folded = (self.ignore_case && has_upper_case(&reading))
                     .then(|| Cow::Owned(reading.to_ascii_lowercase()));
@@ -105,6 +106,17 @@ impl PathSpelling {
         }
         readings
     }
+}
+
+/// The path without the dots and blanks at its end that some servers and file systems drop; `None`: there are none.
+fn without_blanks(path: &str) -> Option<&str> {
+    const DROPPED: [&str; 7] = [".", "+", "%20", "%2E", "%2e", "%2B", "%2b"];
+    let mut rest = path.trim_end_matches('/');
+    while let Some(shorter) = DROPPED.iter().find_map(|end| rest.strip_suffix(end)) {
+        rest = shorter;
+    }
+    let has_name = !rest.is_empty() && !rest.ends_with('/');
+    (has_name && rest.len() < path.trim_end_matches('/').len()).then_some(rest)
 }
 
 /// The path without the first of these suffixes that its last segment has behind a name.
@@ -165,7 +177,7 @@ mod tests {
     #[test]
     fn writes_are_read_in_many_ways() {
         let strict = PathSpelling::default();
-        let rows: [(&PathSpelling, &str, &[&str]); 5] = [
+        let rows: [(&PathSpelling, &str, &[&str]); 8] = [
             (&strict, "/a/7", &["/a/7"]),
             (&strict, "/a/7/", &["/a/7/", "/a/7"]),
             (&strict, "/a/7.json", &["/a/7.json", "/a/7"]),
@@ -175,6 +187,9 @@ mod tests {
                 &["/A/%37.xml", "/A/%37", "/A/7.xml", "/A/7"],
             ),
             (&lenient(), "/A/b", &["/A/b", "/a/b"]),
+            (&strict, "/a/7.", &["/a/7.", "/a/7"]),
+            (&strict, "/a/7%20.+/", &["/a/7%20.+/", "/a/7", "/a/7%20.+"]),
+            (&strict, "/a/..", &["/a/..", "/"]),
         ];
         for (spelling, path, expected) in rows {
             assert_eq!(spelling.readings_of_write(path), expected, "{path}");

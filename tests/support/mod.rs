@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod app;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod http2;
 pub(crate) mod raw_app;

@@ -2,7 +2,11 @@
 
 use prometheus::proto::{Metric, MetricFamily};
 
-pub(super) fn sum_gauges(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> u64 {
+pub(in crate::admin) fn sum_gauges(
+    families: &[MetricFamily],
+    name: &str,
+    labels: &[(&str, &str)],
+) -> u64 {
     // A gauge may stand below zero for a moment while threads adjust it; `as` makes that 0.
     find_samples(families, name)
         .filter(|metric| has(metric, labels))
@@ -10,7 +14,11 @@ pub(super) fn sum_gauges(families: &[MetricFamily], name: &str, labels: &[(&str,
         .sum()
 }
 
-pub(super) fn sum_counters(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> u64 {
+pub(in crate::admin) fn sum_counters(
+    families: &[MetricFamily],
+    name: &str,
+    labels: &[(&str, &str)],
+) -> u64 {
     find_samples(families, name)
         .filter(|metric| has(metric, labels))
         .map(|metric| metric.get_counter().get_value() as u64)
@@ -24,7 +32,7 @@ fn has(metric: &Metric, labels: &[(&str, &str)]) -> bool {
 }
 
 /// The samples of one family; none if nothing was observed yet.
-pub(super) fn find_samples<'f>(
+pub(in crate::admin) fn find_samples<'f>(
     families: &'f [MetricFamily],
     name: &str,
 ) -> impl Iterator<Item = &'f Metric> {
@@ -35,7 +43,7 @@ pub(super) fn find_samples<'f>(
 }
 
 /// A label's value; empty if there is none.
-pub(super) fn label<'m>(metric: &'m Metric, name: &str) -> &'m str {
+pub(in crate::admin) fn label<'m>(metric: &'m Metric, name: &str) -> &'m str {
     metric
         .get_label()
         .iter()

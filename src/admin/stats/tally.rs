@@ -8,8 +8,8 @@ use crate::http_cache::{Outcome, Reason, Source};
 
 /// Sums before they become rates and means.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) requests: u64,
+pub(in crate::admin) struct Tally {
+    pub(in crate::admin) requests: u64,
     /// By the place of each in [`Outcome`].
     outcomes: [u64; OUTCOMES],
     hit: Times,
@@ -26,7 +26,7 @@ struct Times {
 
 impl Tally {
     /// Takes in one sample of `pannier_requests_total`.
-    pub(super) fn count(&mut self, metric: &Metric) {
+    pub(in crate::admin) fn count(&mut self, metric: &Metric) {
         // Exact up to 2^53 requests: the text format itself knows only floats.
         let count = metric.get_counter().get_value() as u64;
         self.requests += count;
@@ -39,7 +39,7 @@ impl Tally {
     }
 
     /// Takes in one sample of `pannier_request_duration_seconds`.
-    pub(super) fn add_times(&mut self, metric: &Metric) {
+    pub(in crate::admin) fn add_times(&mut self, metric: &Metric) {
         let source = label(metric, "source");
         let times = if source == Source::Hit.as_str() {
             &mut self.hit
@@ -52,7 +52,7 @@ impl Tally {
         times.count += metric.get_histogram().get_sample_count();
     }
 
-    pub(super) fn add(&mut self, other: &Tally) {
+    pub(in crate::admin) fn add(&mut self, other: &Tally) {
         self.requests += other.requests;
         for (count, more) in self.outcomes.iter_mut().zip(other.outcomes) {
             *count += more;
@@ -63,17 +63,22 @@ impl Tally {
         }
     }
 
-    pub(super) fn of(&self, outcome: Outcome) -> u64 {
+    pub(in crate::admin) fn of(&self, outcome: Outcome) -> u64 {
         self.outcomes[outcome as usize]
     }
 
-    pub(super) fn hit_rate(&self) -> Option<f64> {
+    pub(in crate::admin) fn hit_rate(&self) -> Option<f64> {
         let aside = self.of(Outcome::Pass) + self.of(Outcome::Failure);
         let looked_up = self.requests - aside;
         divide(self.of(Outcome::Hit) as f64, looked_up as f64, 4)
     }
 
-    pub(super) fn summarize(&self) -> Traffic {
+    pub(in crate::admin) fn saved_seconds(&self) -> Option<f64> {
+        let mean = divide(self.app.seconds, self.app.count as f64, 9)?;
+        Some(self.of(Outcome::Hit) as f64 * mean)
+    }
+
+    pub(in crate::admin) fn summarize(&self) -> Traffic {
         let mean_ms = |times: Times| divide(times.seconds * 1e3, times.count as f64, 3);
         Traffic {
             requests: self.requests,
@@ -87,15 +92,16 @@ impl Tally {
             hit_rate: self.hit_rate(),
             mean_hit_ms: mean_ms(self.hit),
             mean_app_ms: mean_ms(self.app),
+            saved_seconds: self.saved_seconds().map(|saved| round(saved, 1)),
         }
     }
 }
 
-pub(super) fn divide(part: f64, whole: f64, digits: i32) -> Option<f64> {
+pub(in crate::admin) fn divide(part: f64, whole: f64, digits: i32) -> Option<f64> {
     (whole > 0.0).then(|| round(part / whole, digits))
 }
 
-pub(super) fn round(value: f64, digits: i32) -> f64 {
+pub(in crate::admin) fn round(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
 }

@@ -26,6 +26,7 @@ fn an_idle_sidecar_has_no_rates() {
         "uptime": 61,
         "requests": 0, "hits": 0, "stale": 0, "revalidated": 0, "collapsed": 0,
         "misses": 0, "passes": 0, "failures": 0, "hit_rate": null, "mean_hit_ms": null, "mean_app_ms": null,
+        "saved_seconds": null,
         "memory": { "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0, "evictions": 0 },
         "auth": { "checks": 0, "failed": 0, "used": 0, "decisions": 0 },
             "jwt": null,
@@ -62,12 +63,12 @@ fn traffic_is_summed_by_rule_and_priority() {
     let board = json!({
         "requests": 7, "hits": 1, "stale": 1, "revalidated": 1, "collapsed": 1,
         "misses": 3, "passes": 0, "failures": 0,
-        "hit_rate": 0.1429, "mean_hit_ms": 1.0, "mean_app_ms": 1000.0,
+        "hit_rate": 0.1429, "mean_hit_ms": 1.0, "mean_app_ms": 1000.0, "saved_seconds": 1.0,
     });
     let users = json!({
         "requests": 3, "hits": 1, "stale": 0, "revalidated": 0, "collapsed": 0,
         "misses": 0, "passes": 1, "failures": 1,
-        "hit_rate": 1.0, "mean_hit_ms": 3.0, "mean_app_ms": 10.0,
+        "hit_rate": 1.0, "mean_hit_ms": 3.0, "mean_app_ms": 10.0, "saved_seconds": 0.0,
     });
     assert_eq!(stats["rules"], json!({ "board": board, "users": users }));
     let totals = ["requests", "hits", "misses", "passes", "failures"].map(|name| &stats[name]);

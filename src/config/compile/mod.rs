@@ -104,6 +104,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let mut auth = auth::read_auth(&input, &defaults, problems);
     let checked = auth::checked_credentials(auth.as_ref());
     let admin = tables::read_admin(&input, &listen, problems);
+    let alerts = tables::read_alerts(&input, problems);
     let log = tables::read_log(&mut input.reader("log", problems));
     let paths = upstream.as_ref().map(|upstream| upstream.paths.clone());
     let matcher = RouteMatcher::of(&paths.unwrap_or_default());
@@ -128,6 +129,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         jwt,
         auth,
         admin,
+        alerts,
         log,
         routes: routes.into_iter().map(|written| written.rule).collect(),
         matcher,

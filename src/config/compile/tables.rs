@@ -15,7 +15,7 @@ use super::{Input, tls};
 use crate::config::problem::{Problems, did_you_mean};
 use crate::config::read::Reader;
 use crate::config::{
-    Admin, Budget, Defaults, EvictionOrder, Jwt, JwtSource, Listen, Log, LogFormat, Memory,
+    Admin, Alerts, Budget, Defaults, EvictionOrder, Jwt, JwtSource, Listen, Log, LogFormat, Memory,
     Underscores, Unmatched,
 };
 use crate::http_cache::CacheControlMode;
@@ -197,6 +197,21 @@ fn read_hosts(reader: &mut Reader<'_>) -> Vec<String> {
         }
     }
     hosts.into_iter().map(|(_, host)| host).collect()
+}
+
+/// Without the table there are none: no user has asked for these.
+pub(super) fn read_alerts(input: &Input<'_>, problems: &mut Problems) -> Alerts {
+    if input.document.table("alerts").is_none() {
+        return Alerts::default();
+    }
+    let reader = &mut input.reader("alerts", problems);
+    let mut threshold = |key| reader.count(key).filter(|threshold| *threshold > 0);
+    Alerts {
+        memory_percent: threshold("memory_percent"),
+        evictions_per_hour: threshold("evictions_per_hour"),
+        keys: threshold("keys"),
+        hit_rate_percent: threshold("hit_rate_percent"),
+    }
 }
 
 pub(super) fn read_log(reader: &mut Reader<'_>) -> Log {

@@ -651,6 +651,33 @@ pub(super) static ADMIN: &[Field] = &[
     ),
 ];
 
+pub(super) static ALERTS: &[Field] = &[
+    field(
+        "memory_percent",
+        Kind::Count(0, 100),
+        "95",
+        "Percent of the budget in Redis above which /stats and the page warn; 0 is off.",
+    ),
+    field(
+        "evictions_per_hour",
+        Kind::Count(0, u32::MAX as u64),
+        "200",
+        "Entries that leave for space in an hour, above which they warn; 0 is off.",
+    ),
+    field(
+        "keys",
+        Kind::Count(0, u32::MAX as u64),
+        "1500",
+        "Stored keys above which they warn; 0 is off.",
+    ),
+    field(
+        "hit_rate_percent",
+        Kind::Count(0, 100),
+        "70",
+        "Percent of the last hour's lookups that are hits, below which they warn; 0 is off.",
+    ),
+];
+
 pub(super) static LOG: &[Field] = &[
     field(
         "level",

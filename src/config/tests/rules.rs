@@ -230,6 +230,24 @@ fn among_whom_answers_are_shared() {
             "with the same {jwt.role}",
         ),
         (
+            "role by the check",
+            "a:{auth.role}",
+            "shared_by = [\"auth.role\"]\n[auth]\nurl = \"/session\"\n",
+            "with the same {auth.role} and without cookies (those that say who asks belong into [auth] cookies)",
+        ),
+        (
+            "role by the check of a cookie",
+            "a:{auth.role}",
+            "shared_by = [\"auth.role\"]\n[auth]\nurl = \"/session\"\ncookies = [\"sid\"]\n",
+            "with the same {auth.role}",
+        ),
+        (
+            "person by the check",
+            "a:{auth.role}:{auth.user.id}",
+            "shared_by = [\"auth.role\"]\n[auth]\nurl = \"/session\"\n",
+            "with the same {auth.role}, {auth.user.id}",
+        ),
+        (
             "trusted field",
             "a:{header.x-user-id}",
             "",

@@ -1,0 +1,356 @@
+"use strict";
+// The page shows what /stats, /history and /events say, and acts by /purge and /explain. It holds the token in a
+// variable alone.
+
+const POLL = 5000;
+const SILENCE = 10000;
+const at = (id) => document.getElementById(id);
+let history = { every: 10, steps: [], rules: {} };
+let stats = null;
+let heard = 0;
+let sorted = { column: "requests", up: false };
+
+// --- words ---
+
+const number = (value) => value.toLocaleString("en", { maximumFractionDigits: value !== 0 && Math.abs(value) < 10 ? 2 : 1 });
+const percent = (part) => (part === null || part === undefined ? "–" : `${(100 * part).toFixed(1)} %`);
+
+function time(ms) {
+  if (ms === null || ms === undefined) return "–";
+  if (ms < 1) return `${Math.round(ms * 1000)} µs`;
+  return ms < 1000 ? `${number(ms)} ms` : `${number(ms / 1000)} s`;
+}
+
+function span(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const units = [["d", 86400], ["h", 3600], ["min", 60]];
+  for (const [unit, size] of units) if (seconds >= 2 * size) return `${number(seconds / size)} ${unit}`;
+  return `${number(seconds)} s`;
+}
+
+function make(tag, text, attributes = {}) {
+  const element = document.createElement(tag);
+  if (text !== undefined) element.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+// --- charts ---
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// Lines over 100 × 30; null is a gap. All share one scale, from 0 to `most` or what is largest.
+function chart(lines, label, most) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 100 30");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", label);
+  const top = most ?? Math.max(1e-9, ...lines.flat().filter((value) => value !== null));
+  lines.forEach((line, index) => {
+    let d = "";
+    line.forEach((value, i) => {
+      if (value === null) return;
+      const x = line.length > 1 ? (100 * i) / (line.length - 1) : 0;
+      const begins = i === 0 || line[i - 1] === null;
+      d += `${begins ? "M" : "L"}${x.toFixed(2)} ${(29 - (28 * Math.min(value, top)) / top).toFixed(2)}h.01`;
+    });
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", d);
+    if (index > 0) path.setAttribute("class", "second");
+    svg.append(path);
+  });
+  return svg;
+}
+
+function showCharts() {
+  const steps = history.steps;
+  const of = (name) => steps.map((step) => step[name]);
+  const rate = (step) => (step.lookups > 0 ? step.hits / step.lookups : null);
+  const last = steps[steps.length - 1];
+  const charts = [
+    ["Requests a second", [of("requests").map((n) => n / history.every)], last && number(last.requests / history.every)],
+    ["Hit rate", [steps.map(rate)], last && percent(rate(last)), 1],
+    ["Hits: p50, and p99 dashed", [of("hit_p50_ms"), of("hit_p99_ms")], last && time(last.hit_p99_ms)],
+    ["App: p50, and p99 dashed", [of("app_p50_ms"), of("app_p99_ms")], last && time(last.app_p99_ms)],
+    ["Memory, and Redis dashed", [of("memory_mb"), of("redis_mb")], last && `${number(last.memory_mb)}, ${number(last.redis_mb)} MB`],
+    ["Evictions", [of("evictions")], last && number(last.evictions)],
+  ];
+  at("charts").replaceChildren(...charts.map(([name, lines, now, most]) => {
+    const figure = make("figure");
+    const words = now ? `${name}: ${now} now` : `${name}: nothing yet`;
+    figure.append(make("figcaption", words), chart(lines, `${name}, the last hour`, most));
+    return figure;
+  }));
+}
+
+// --- figures ---
+
+function bar(name, usage) {
+  if (!usage.limit_mb) return [];
+  const full = usage.percent ?? 0;
+  const box = make("div", undefined, { class: full >= 95 ? "bar full" : "bar" });
+  const words = `${number(usage.used_mb)} of ${number(usage.limit_mb)} MB, ${full} %`;
+  const track = make("div", undefined, {
+    class: "track", role: "meter", "aria-label": name, "aria-valuemin": 0, "aria-valuemax": 100,
+    "aria-valuenow": Math.min(100, full), "aria-valuetext": words,
+  });
+  const used = make("div", undefined, { class: "used" });
+  used.style.width = `${Math.min(100, full)}%`;
+  track.append(used);
+  box.append(make("div", `${name}: ${words}`), track);
+  return [box];
+}
+
+function showFigures() {
+  const last = history.steps[history.steps.length - 1];
+  at("version").textContent = stats.version;
+  at("hit-rate").textContent = percent(stats.hit_rate);
+  at("rate").textContent = number(stats.requests_per_second);
+  at("saved").textContent = span(stats.saved_seconds);
+  at("hit-times").textContent = last ? `${time(last.hit_p50_ms)}, ${time(last.hit_p99_ms)}` : time(stats.mean_hit_ms);
+  at("app-times").textContent = last ? `${time(last.app_p50_ms)}, ${time(last.app_p99_ms)}` : time(stats.mean_app_ms);
+  const shared = stats.redis.state !== "absent";
+  at("keys").textContent = shared ? `${number(stats.redis.entries)} in Redis, ${number(stats.memory.entries)} here` : number(stats.memory.entries);
+  at("evictions").textContent = number(history.steps.reduce((sum, step) => sum + step.evictions, 0));
+  at("redis").textContent = shared ? stats.redis.state : "none";
+  at("uptime").textContent = span(stats.uptime);
+  at("bars").replaceChildren(...bar("Memory", stats.memory), ...(shared ? bar("Redis", stats.redis) : []));
+}
+
+function showState() {
+  const lost = Date.now() - heard > SILENCE;
+  const word = lost ? "no answer" : stats.state.word;
+  if (at("word").textContent !== word) at("word").textContent = word;
+  at("state").className = `state ${lost ? "lost" : word}`;
+  const since = Math.round((Date.now() - heard) / 1000);
+  at("freshness").textContent = lost ? `The sidecar was last heard ${since} s ago.` : "";
+  const reasons = lost ? [] : stats.state.reasons;
+  const shown = [...at("reasons").children].map((item) => item.textContent);
+  if (shown.join("\n") !== reasons.join("\n")) {
+    at("reasons").replaceChildren(...reasons.map((reason) => make("li", reason)));
+  }
+}
+
+// --- routes ---
+
+const COLUMNS = [
+  ["name", "Route", (value) => value],
+  ["priority", "Priority", (value) => value ?? "–"],
+  ["mode", "Mode", (value) => value ?? "–"],
+  ["percent", "Share", (value) => (value === undefined ? "–" : `${value} %`)],
+  ["ttl", "TTL", span],
+  ["requests", "Requests", number],
+  ["hit_rate", "Hit rate", percent],
+  ["saved_seconds", "App time saved", span],
+  ["mean_hit_ms", "Mean hit", time],
+  ["mean_app_ms", "Mean app", time],
+];
+
+function rows() {
+  const wanted = at("filter").value.toLowerCase();
+  const routes = Object.fromEntries(stats.routes.map((route) => [route.name, route]));
+  const names = new Set([...Object.keys(routes), ...Object.keys(stats.rules)]);
+  const idle = { requests: 0, hit_rate: null, saved_seconds: null, mean_hit_ms: null, mean_app_ms: null };
+  const found = [...names].map((name) => ({ name, ...idle, ...routes[name], ...stats.rules[name] }));
+  const { column, up } = sorted;
+  const order = (one, other) => {
+    const [a, b] = [one[column] ?? -1, other[column] ?? -1];
+    const first = typeof a === "string" || typeof b === "string" ? String(a).localeCompare(String(b)) : a - b;
+    return (up ? first : -first) || one.name.localeCompare(other.name);
+  };
+  return found.filter((row) => row.name.toLowerCase().includes(wanted)).sort(order);
+}
+
+function showRoutes() {
+  const found = rows();
+  at("none").hidden = found.length > 0;
+  at("rows").replaceChildren(...found.map((row) => {
+    const line = make("tr");
+    for (const [key, , words] of COLUMNS) {
+      const cell = key === "name" ? make("th", row.name === "-" ? "no route" : row.name, { scope: "row" }) : make("td", words(row[key]));
+      line.append(cell);
+    }
+    const minutes = (history.rules[row.name] ?? []).map(([requests]) => requests);
+    const cell = make("td");
+    cell.append(chart([minutes], `Requests of ${row.name} by minute`));
+    line.append(cell);
+    return line;
+  }));
+}
+
+function showColumns() {
+  const heads = COLUMNS.map(([key, words]) => {
+    const head = make("th", undefined, { scope: "col" });
+    if (sorted.column === key) head.setAttribute("aria-sort", sorted.up ? "ascending" : "descending");
+    const button = make("button", words, { type: "button", "data-column": key });
+    button.addEventListener("click", () => {
+      sorted = { column: key, up: sorted.column === key ? !sorted.up : key === "name" };
+      showColumns();
+      showRoutes();
+      document.querySelector(`[data-column="${key}"]`).focus();
+    });
+    head.append(button);
+    return head;
+  });
+  at("columns").replaceChildren(...heads, make("th", "Last hour", { scope: "col" }));
+}
+
+// What can be switched: everything, and each rule.
+function showRules() {
+  const names = stats.routes.map((route) => route.name);
+  const shown = [...at("switch-rule").options].map((option) => option.value);
+  if (["", ...names].join("\n") === shown.join("\n")) return;
+  const options = names.map((name) => make("option", name === "-" ? "no route" : name, { value: name }));
+  at("switch-rule").replaceChildren(make("option", "everything", { value: "" }), ...options);
+}
+
+function showAdvice() {
+  const advice = stats.advice ?? [];
+  at("advice").hidden = advice.length === 0;
+  at("advice-list").replaceChildren(...advice.map((item) => make("li", item.words)));
+}
+
+function show() {
+  if (!stats) return;
+  showState();
+  showFigures();
+  showRoutes();
+  showRules();
+  showAdvice();
+}
+
+// --- news ---
+
+const fields = () => (at("token").value ? { Authorization: `Bearer ${at("token").value}` } : {});
+
+async function read(path) {
+  const answer = await fetch(path, { headers: fields(), cache: "no-store" });
+  if (!answer.ok) throw new Error(`${path} answers ${answer.status}`);
+  return answer.json();
+}
+
+function take(news) {
+  heard = Date.now();
+  stats = news.stats;
+  const last = history.steps[history.steps.length - 1];
+  if (news.step && (!last || last.at < news.step.at)) {
+    history.steps = [...history.steps, news.step].slice(-360);
+    showCharts();
+  }
+  show();
+}
+
+async function readAll() {
+  history = await read("history");
+  take({ stats: await read("stats"), step: null });
+  showCharts();
+}
+
+// Server-sent events, read by fetch, which can send the token and EventSource cannot.
+async function follow() {
+  const answer = await fetch("events", { headers: fields(), cache: "no-store" });
+  if (!answer.ok) throw new Error(`events answers ${answer.status}`);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    const events = text.split("\n\n");
+    text = events.pop();
+    for (const event of events) {
+      const data = event.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6)).join("\n");
+      if (data) take(JSON.parse(data));
+    }
+  }
+}
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+async function listen() {
+  for (;;) {
+    try {
+      await readAll();
+      await follow();
+    } catch (error) {
+      if (stats) showState();
+      else at("word").textContent = `no answer: ${error.message}`;
+    }
+    await pause(POLL);
+  }
+}
+
+// --- acting ---
+
+function tell(words, refused) {
+  at("done").textContent = words;
+  at("done").className = refused ? "refused" : "";
+}
+
+async function act(path, body) {
+  tell("…");
+  try {
+    const headers = { "Content-Type": "application/json", ...fields() };
+    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    const found = await answer.json();
+    if (!answer.ok) throw new Error(found.error ?? `${path} answers ${answer.status}`);
+    return found;
+  } catch (error) {
+    tell(`Refused: ${error.message}`, true);
+    return null;
+  }
+}
+
+async function purge(body) {
+  const found = await act("purge", body);
+  if (!found) return;
+  const { memory, redis } = found.purged;
+  const removed = redis === null || redis === undefined ? `${memory} entries` : `${memory} entries here, ${redis} in Redis`;
+  tell(`Purged: ${removed}${found.pending ? "; Redis is told as soon as it can be reached" : ""}.`);
+}
+
+function target(text) {
+  const url = new URL(text, location.origin);
+  return { target: url.pathname + url.search, host: url.origin === location.origin ? null : url.host };
+}
+
+at("purge-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  purge({ [at("purge-kind").value]: [at("purge-what").value] });
+});
+
+at("clear-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (at("clear-word").value !== "clear") return tell("Write clear into the field first.", true);
+  at("clear-word").value = "";
+  purge({ everything: true });
+});
+
+at("switch-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const [rule, mode, percent] = ["switch-rule", "switch-mode", "switch-percent"].map((id) => at(id).value);
+  const order = rule ? { rule } : { everything: mode };
+  if (rule && mode) order.mode = mode;
+  if (rule && percent) order.percent = Number(percent);
+  order.reason = "by the page";
+  const found = await act("switch", order);
+  if (found) tell(`Switched ${rule || "everything"}: ${[mode, percent && `${percent} %`].filter(Boolean).join(", ")}.`);
+});
+
+at("explain-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const { target: path, host } = target(at("explain-url").value);
+  const found = await act("explain", { method: "GET", target: path, headers: host ? [["host", host]] : [["host", location.host]] });
+  at("story").hidden = !found;
+  if (!found) return;
+  at("story").textContent = JSON.stringify(found, null, 2);
+  tell(`What is known of ${path}:`);
+});
+
+at("filter").addEventListener("input", showRoutes);
+showColumns();
+setInterval(() => stats && showState(), 1000);
+// What is kept by rule and minute comes with no event.
+setInterval(() => read("history").then((found) => { history = found; showCharts(); }, () => {}), 60000);
+listen();

@@ -1,0 +1,137 @@
+//! The metrics at one moment, and what happened between two.
+
+use std::collections::BTreeMap;
+
+use prometheus::proto::MetricFamily;
+
+use super::Step;
+use crate::admin::stats::families::{find_samples, label, sum_gauges};
+use crate::admin::stats::tally::{Tally, divide, round};
+use crate::http_cache::{Outcome, Source};
+
+/// Sums since the start of the process.
+#[derive(Clone, Debug, Default)]
+pub(in crate::admin) struct Reading {
+    /// Seconds since 1970.
+    at: u64,
+    total: Tally,
+    evictions: u64,
+    hit: Buckets,
+    app: Buckets,
+    memory_bytes: u64,
+    redis_bytes: u64,
+    /// Requests and hits.
+    pub(super) by_rule: BTreeMap<String, [u64; 2]>,
+}
+
+/// How many observations are at most so many seconds, for each bound; the last is infinite.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Buckets(Vec<(f64, u64)>);
+
+impl Reading {
+    /// What the families say at `at`, in seconds since 1970.
+    pub(in crate::admin) fn take(families: &[MetricFamily], at: u64) -> Reading {
+        let mut reading = Reading {
+            at,
+            memory_bytes: sum_gauges(families, "pannier_store_bytes", &[("tier", "memory")]),
+            redis_bytes: sum_gauges(families, "pannier_store_bytes", &[("tier", "redis")]),
+            ..Reading::default()
+        };
+        let mut rules = BTreeMap::<&str, Tally>::new();
+        for metric in find_samples(families, "pannier_requests_total") {
+            rules
+                .entry(label(metric, "rule"))
+                .or_default()
+                .count(metric);
+        }
+        for (name, tally) in rules {
+            reading.total.add(&tally);
+            let counts = [tally.requests, tally.of(Outcome::Hit)];
+            reading.by_rule.insert(name.to_owned(), counts);
+        }
+        for metric in find_samples(families, "pannier_request_duration_seconds") {
+            let source = label(metric, "source");
+            if source == Source::Hit.as_str() {
+                reading.hit.add(metric.get_histogram());
+            } else if source == Source::App.as_str() {
+                reading.app.add(metric.get_histogram());
+            }
+        }
+        let evictions = find_samples(families, "pannier_evictions_total");
+        reading.evictions = evictions
+            .map(|metric| metric.get_counter().get_value() as u64)
+            .sum();
+        reading
+    }
+
+    /// What happened since `before`.
+    pub(super) fn since(&self, before: &Reading) -> Step {
+        let of = |outcome| {
+            self.total
+                .of(outcome)
+                .saturating_sub(before.total.of(outcome))
+        };
+        let requests = self.total.requests.saturating_sub(before.total.requests);
+        let failures = of(Outcome::Failure);
+        let (hit, app) = (self.hit.since(&before.hit), self.app.since(&before.app));
+        Step {
+            at: self.at,
+            requests,
+            lookups: requests.saturating_sub(of(Outcome::Pass) + failures),
+            hits: of(Outcome::Hit),
+            failures,
+            evictions: self.evictions.saturating_sub(before.evictions),
+            hit_p50_ms: hit.quantile_ms(0.5),
+            hit_p99_ms: hit.quantile_ms(0.99),
+            app_p50_ms: app.quantile_ms(0.5),
+            app_p99_ms: app.quantile_ms(0.99),
+            memory_mb: round(self.memory_bytes as f64 / 1e6, 3),
+            redis_mb: round(self.redis_bytes as f64 / 1e6, 3),
+        }
+    }
+}
+
+impl Buckets {
+    fn add(&mut self, histogram: &prometheus::proto::Histogram) {
+        let mut found: Vec<(f64, u64)> = histogram
+            .get_bucket()
+            .iter()
+            .map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()))
+            .filter(|(bound, _)| bound.is_finite())
+            .collect();
+        found.push((f64::INFINITY, histogram.get_sample_count()));
+        if self.0.is_empty() {
+            self.0 = found;
+            return;
+        }
+        // All have the same bounds.
+        for ((_, sum), (_, count)) in self.0.iter_mut().zip(found) {
+            *sum += count;
+        }
+    }
+
+    fn since(&self, before: &Buckets) -> Buckets {
+        let before = before.0.iter().map(|(_, count)| *count);
+        let before = before.chain(std::iter::repeat(0));
+        let pairs = self.0.iter().zip(before);
+        Buckets(
+            pairs
+                .map(|((bound, count), before)| (*bound, count.saturating_sub(before)))
+                .collect(),
+        )
+    }
+
+    /// As Prometheus's `histogram_quantile`: within a bucket observations are taken to be spread evenly.
+    fn quantile_ms(&self, quantile: f64) -> Option<f64> {
+        let (_, all) = *self.0.last()?;
+        let rank = quantile * all as f64;
+        let at = self.0.iter().position(|(_, count)| *count as f64 >= rank)?;
+        let (bound, count) = self.0[at];
+        let (below, so_far) = at.checked_sub(1).map_or((0.0, 0), |before| self.0[before]);
+        if bound.is_infinite() {
+            return (all > 0).then(|| round(below * 1e3, 3));
+        }
+        let part = divide(rank - so_far as f64, (count - so_far) as f64, 6)?;
+        Some(round((below + (bound - below) * part) * 1e3, 3))
+    }
+}

@@ -1,0 +1,90 @@
+//! What `/stats` answers: the sums of the metrics, and what they come to.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::alerts::{self, Alert, Measured};
+use super::history::{self, History};
+use super::state::{self, Facts, State};
+use super::stats::{RedisState, Stats};
+use crate::live::Live;
+
+/// The whole answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Overview {
+    /// Of Pannier.
+    pub version: &'static str,
+    /// How the sidecar is, in one word and with reasons.
+    pub state: State,
+    /// The thresholds of `[alerts]`, exceeded or not.
+    pub alerts: Vec<Alert>,
+    /// In the last ten seconds.
+    pub requests_per_second: f64,
+    /// What holds for each route, in the order of the config, and for what no route matches, `-`.
+    pub routes: Vec<RouteSettings>,
+    /// Everything countable.
+    #[serde(flatten)]
+    pub stats: Stats,
+}
+
+/// What holds for a route.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RouteSettings {
+    /// As in the config.
+    pub name: String,
+    /// low, medium or high.
+    pub priority: &'static str,
+    /// As it is in force: off, shadow or on.
+    pub mode: &'static str,
+    /// Of its keys, for which share that holds.
+    pub percent: u8,
+    /// Seconds; null if the app's own header fields say how long.
+    pub ttl: Option<u64>,
+}
+
+pub(super) fn look_over(live: &Live, stats: Stats, history: &History, draining: bool) -> Overview {
+    let is_shared = stats.redis.state != RedisState::Absent;
+    let measured = Measured {
+        memory_percent: stats.redis.usage.percent.filter(|_| is_shared),
+        keys: match is_shared {
+            true => stats.redis.usage.entries,
+            false => stats.memory.entries,
+        },
+        hour: history.sum_of_last(Duration::from_secs(3600)),
+    };
+    let alerts = alerts::judge(&live.config.alerts, &measured);
+    let state = state::judge(&Facts {
+        draining,
+        recent: history.sum_of_last(state::RECENT),
+        redis: &stats.redis,
+        jwt: stats.jwt.as_ref(),
+        alerts: &alerts,
+    });
+    let last = history.sum_of_last(history::STEP).requests;
+    Overview {
+        version: env!("CARGO_PKG_VERSION"),
+        state,
+        alerts,
+        requests_per_second: last as f64 / history::STEP.as_secs_f64(),
+        routes: list_routes(live),
+        stats,
+    }
+}
+
+fn list_routes(live: &Live) -> Vec<RouteSettings> {
+    let indexes = (0..live.config.routes.len()).map(Some).chain([None]);
+    indexes
+        .map(|index| {
+            let rule = live.rule(index);
+            let rollout = rule.dial.read();
+            RouteSettings {
+                name: rule.route.map_or("-", |route| &route.name).to_owned(),
+                priority: rule.settings.priority.as_str(),
+                mode: rollout.mode.as_str(),
+                percent: rollout.percent,
+                ttl: rule.policy.ttl.map(|ttl| ttl.as_secs()),
+            }
+        })
+        .collect()
+}

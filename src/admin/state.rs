@@ -1,0 +1,103 @@
+//! The state in one word, and why.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::alerts::Alert;
+use super::history::Sums;
+use super::stats::{Redis, RedisState, Tokens};
+
+/// What is looked at for whether requests fail.
+pub(super) const RECENT: Duration = Duration::from_secs(60);
+
+/// Fewer say nothing.
+const ENOUGH_REQUESTS: u64 = 10;
+
+/// How the sidecar is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// All is as it should be.
+    #[default]
+    Healthy,
+    /// It serves, and something wants a look.
+    Warning,
+    /// Most of what it is asked fails, or it is about to end.
+    Down,
+}
+
+/// The word and its reasons.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// The worst of all.
+    pub word: Word,
+    /// The gravest first.
+    pub reasons: Vec<String>,
+}
+
+/// What the state is judged by.
+pub(super) struct Facts<'f> {
+    pub(super) draining: bool,
+    /// In the time of [`RECENT`].
+    pub(super) recent: Sums,
+    pub(super) redis: &'f Redis,
+    pub(super) jwt: Option<&'f Tokens>,
+    pub(super) alerts: &'f [Alert],
+}
+
+pub(super) fn judge(facts: &Facts<'_>) -> State {
+    let mut state = State::default();
+    let recent = facts.recent;
+    if facts.draining {
+        state.add(Word::Down, "the sidecar is about to end (draining)");
+    }
+    if recent.requests >= ENOUGH_REQUESTS && recent.failures * 2 >= recent.requests {
+        let (failures, requests) = (recent.failures, recent.requests);
+        let words = format!("{failures} of {requests} requests failed in the last minute");
+        state.add(Word::Down, words);
+    } else if recent.failures * 100 >= recent.requests.max(ENOUGH_REQUESTS) * 5 {
+        let (failures, requests) = (recent.failures, recent.requests);
+        let words = format!("{failures} of {requests} requests failed in the last minute");
+        state.add(Word::Warning, words);
+    }
+    if facts.redis.state == RedisState::Down {
+        let cause = facts
+            .redis
+            .cause
+            .as_deref()
+            .unwrap_or("the reason is not known yet");
+        state.add(Word::Warning, format!("Redis cannot be used: {cause}"));
+    }
+    if facts.redis.pending_purges > 0 {
+        let count = facts.redis.pending_purges;
+        state.add(Word::Warning, format!("{count} purges wait for Redis"));
+    }
+    if let Some(error) = facts.jwt.and_then(|jwt| jwt.last_error.as_deref()) {
+        state.add(
+            Word::Warning,
+            format!("the keys of [jwt] were not renewed: {error}"),
+        );
+    }
+    for words in facts
+        .alerts
+        .iter()
+        .filter_map(|alert| alert.words.as_deref())
+    {
+        state.add(Word::Warning, words);
+    }
+    state
+}
+
+impl State {
+    fn add(&mut self, word: Word, reason: impl Into<String>) {
+        let is_graver = matches!(
+            (self.word, word),
+            (Word::Healthy, _) | (Word::Warning, Word::Down)
+        );
+        if is_graver {
+            self.word = word;
+        }
+        self.reasons.push(reason.into());
+    }
+}

@@ -1,0 +1,337 @@
+//! The page of the admin interface, in a real browser.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::browser::Page;
+use crate::support::eventually;
+use crate::support::redis::RedisServer;
+use crate::support::sidecar::{Sidecar, TOKEN};
+
+const ROUTES: &str = r#"
+[[route]]
+name = "board"
+path = "/board/{id}"
+key = "board:{path.id}"
+ttl = "60s"
+[[route]]
+name = "users"
+path = "/users/{id}"
+key = "user:{path.id}"
+ttl = "5m"
+priority = "high"
+"#;
+
+const SOON: Duration = Duration::from_secs(30);
+
+async fn start_app() -> TestApp {
+    let app = TestApp::start().await;
+    for path in ["/board/1", "/board/2", "/board/3", "/users/1"] {
+        app.on("GET", path, |_| Answer::text("x"));
+    }
+    app
+}
+
+async fn ask(sidecar: &Sidecar, path: &str, times: usize) {
+    let client = sidecar.client();
+    for _ in 0..times {
+        assert_eq!(client.get(path).await.status, 200);
+        sidecar.fills_have_ended().await;
+    }
+}
+
+/// The names in the table of routes, in order.
+async fn names(page: &mut Page) -> Vec<String> {
+    let names = "[...document.querySelectorAll('#rows th')].map((cell) => cell.innerText)";
+    serde_json::from_value(page.evaluate(names).await).expect("texts")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_move_under_load_and_the_table_sorts_and_filters() {
+    let (app, redis) = (start_app().await, RedisServer::start());
+    let toml = format!("[redis]\nurl = \"{}\"\n{ROUTES}", redis.url());
+    let sidecar = Sidecar::start(&app.url(), &toml);
+    let mut page = Page::open(sidecar.admin_addr(), "/").await;
+    page.until("document.getElementById('word').innerText.toLowerCase() === 'healthy'")
+        .await;
+    ask(&sidecar, "/board/1", 4).await;
+    ask(&sidecar, "/users/1", 2).await;
+    page.until("document.querySelector('#rows tr td:nth-child(6)').innerText === '4'")
+        .await;
+    page.until("document.getElementById('hit-rate').innerText === '66.7 %'")
+        .await;
+    assert_eq!(page.text("keys").await, "2 in Redis, 2 here");
+    assert_eq!(page.text("redis").await, "up");
+    // The first step of the hour ends after ten seconds.
+    page.until("document.querySelectorAll('#charts figure').length === 6")
+        .await;
+
+    assert_eq!(names(&mut page).await[..2], ["board", "users"]);
+    page.click("[data-column=requests]").await;
+    assert_eq!(names(&mut page).await.last().expect("rows"), "board");
+    page.click("[data-column=name]").await;
+    let sorted = "document.querySelector('th[aria-sort]').innerText";
+    assert_eq!(page.evaluate(sorted).await, "Route");
+    page.write("filter", "USE").await;
+    assert_eq!(names(&mut page).await, ["users"]);
+    assert_eq!(page.complaints, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_the_token_purges_clears_and_explains() {
+    let app = start_app().await;
+    let sidecar = Sidecar::start(&app.url(), ROUTES);
+    ask(&sidecar, "/board/1", 2).await;
+    ask(&sidecar, "/board/2", 1).await;
+    let mut page = Page::open(sidecar.admin_addr(), "/").await;
+    let refused = "document.getElementById('done').innerText.startsWith('Refused')";
+    let purged =
+        |count| format!("document.getElementById('done').innerText === 'Purged: {count} entries.'");
+    page.write("purge-what", "board:1").await;
+    page.click("#purge-form button").await;
+    page.until(refused).await;
+    assert!(
+        sidecar.client().get("/board/1").await.is_hit(),
+        "nobody has purged"
+    );
+
+    page.write("token", "not-the-token-of-the-tests").await;
+    page.click("#purge-form button").await;
+    page.until("document.getElementById('done').innerText.includes('with the configured token')")
+        .await;
+
+    page.write("token", TOKEN).await;
+    page.click("#purge-form button").await;
+    page.until(&purged(1)).await;
+    assert!(!sidecar.client().get("/board/1").await.is_hit());
+    sidecar.fills_have_ended().await;
+
+    page.write("explain-url", "/board/2").await;
+    page.click("#explain-form button").await;
+    page.until("document.getElementById('story').innerText.includes('board:2')")
+        .await;
+
+    page.evaluate("document.getElementById('switch-rule').value = 'board'")
+        .await;
+    page.evaluate("document.getElementById('switch-mode').value = 'off'")
+        .await;
+    page.click("#switch-form button").await;
+    page.until("document.getElementById('done').innerText === 'Switched board: off.'")
+        .await;
+    let off = sidecar.client().get("/board/2").await;
+    assert!(
+        off.cache_status().contains("disabled"),
+        "{}",
+        off.cache_status()
+    );
+    page.until("document.querySelector('#rows tr td:nth-child(3)').innerText === 'off'")
+        .await;
+    page.evaluate("document.getElementById('switch-mode').value = 'file'")
+        .await;
+    page.click("#switch-form button").await;
+    page.until("document.getElementById('done').innerText === 'Switched board: file.'")
+        .await;
+
+    page.write("clear-word", "yes").await;
+    page.click("#clear-form button").await;
+    assert!(
+        sidecar.client().get("/board/2").await.is_hit(),
+        "the word is clear"
+    );
+    page.write("clear-word", "clear").await;
+    page.click("#clear-form button").await;
+    page.until(&purged(2)).await;
+    let everywhere =
+        "JSON.stringify([location.href, document.cookie, {...localStorage}, {...sessionStorage}])";
+    let kept = page.evaluate(everywhere).await;
+    assert!(!kept.as_str().expect("a text").contains(TOKEN), "{kept}");
+    assert_eq!(page.complaints, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_answers_no_more_is_told_and_found_again() {
+    let app = start_app().await;
+    let sidecar = Sidecar::start(&app.url(), ROUTES);
+    let admin = sidecar.admin_addr();
+    let mut page = Page::open(admin, "/").await;
+    page.until("document.getElementById('word').innerText.toLowerCase() === 'healthy'")
+        .await;
+    sidecar.stop();
+    page.until("document.getElementById('word').innerText.toLowerCase() === 'no answer'")
+        .await;
+    assert!(page.text("freshness").await.contains("was last heard"));
+
+    let (app, admin) = (app.url(), admin.to_string());
+    let variables = [
+        ("PANNIER_UPSTREAM_URL", &*app),
+        ("PANNIER_LISTEN_ADMIN", &*admin),
+    ];
+    let again = Sidecar::start_with_env(ROUTES, &variables);
+    page.until("document.getElementById('word').innerText.toLowerCase() === 'healthy'")
+        .await;
+    drop(again);
+}
+
+/// What axe-core calls serious or critical, in both schemes and at a phone's width.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_stands_in_the_way_of_a_screen_reader() {
+    const AXE: &str = "target/axe/node_modules/axe-core/axe.min.js";
+    let axe = std::fs::read_to_string(AXE).expect("tests/run installs axe-core");
+    let app = start_app().await;
+    let sidecar = Sidecar::start(&app.url(), ROUTES);
+    ask(&sidecar, "/board/1", 2).await;
+    let mut page = Page::open(sidecar.admin_addr(), "/").await;
+    page.until("document.querySelectorAll('#rows tr').length >= 2")
+        .await;
+    page.until("document.querySelectorAll('#charts figure').length === 6")
+        .await;
+    page.evaluate(&axe).await;
+    for (width, scheme) in [(1100, "light"), (1100, "dark"), (380, "light")] {
+        page.picture(width, scheme).await;
+        let found = page
+            .evaluate("axe.run().then((found) => found.violations)")
+            .await;
+        let found = found.as_array().expect("a list").iter();
+        let serious: Vec<&Value> = found
+            .filter(|found| found["impact"] == "serious" || found["impact"] == "critical")
+            .collect();
+        assert!(serious.is_empty(), "{width} {scheme}: {serious:#?}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_page_served_here_may_act() {
+    let app = start_app().await;
+    let sidecar = Sidecar::start(&app.url(), ROUTES);
+    let admin = sidecar.admin();
+    let port = sidecar.admin_addr().port();
+    let rows = [
+        ("no page", None, 200),
+        ("this page", Some(format!("http://127.0.0.1:{port}")), 200),
+        ("behind TLS", Some(format!("https://127.0.0.1:{port}")), 200),
+        ("another port", Some("http://127.0.0.1:1".into()), 403),
+        ("no port", Some("http://127.0.0.1".into()), 403),
+        (
+            "another name",
+            Some(format!("http://localhost:{port}")),
+            403,
+        ),
+        ("another site", Some("https://evil.example".into()), 403),
+        (
+            "a name that begins so",
+            Some(format!("http://127.0.0.1:{port}.evil.example")),
+            403,
+        ),
+        ("a file", Some("null".into()), 403),
+        ("nothing", Some(String::new()), 403),
+        (
+            "another scheme",
+            Some(format!("ftp://127.0.0.1:{port}")),
+            403,
+        ),
+    ];
+    for (name, origin, expected) in rows {
+        let mut request = admin
+            .request("POST", "/purge")
+            .header("host", &format!("127.0.0.1:{port}"))
+            .header("authorization", &format!("Bearer {TOKEN}"))
+            .header("content-type", "application/json");
+        if let Some(origin) = &origin {
+            request = request.header("origin", origin);
+        }
+        let reply = request.body(r#"{"everything": true}"#).send().await;
+        assert_eq!(reply.status, expected, "{name}: {}", reply.text());
+    }
+    let cross = admin
+        .request("POST", "/purge")
+        .header("host", &format!("127.0.0.1:{port}"))
+        .header("origin", &format!("http://127.0.0.1:{port}"))
+        .header("sec-fetch-site", "cross-site")
+        .header("authorization", &format!("Bearer {TOKEN}"))
+        .header("content-type", "application/json")
+        .body(r#"{"everything": true}"#);
+    assert_eq!(cross.send().await.status, 403);
+}
+
+#[tokio::test]
+async fn the_page_loads_nothing_from_elsewhere() {
+    let app = start_app().await;
+    let sidecar = Sidecar::start(&app.url(), ROUTES);
+    for path in ["/", "/dashboard.js", "/dashboard.css"] {
+        let reply = sidecar.admin().get(path).await;
+        assert_eq!(reply.status, 200, "{path}");
+        assert!(
+            reply
+                .header("content-security-policy")
+                .starts_with("default-src 'none'")
+        );
+        let elsewhere = reply.text().lines().find(|line| {
+            line.contains("//") && line.contains("http") && !line.contains("www.w3.org/2000/svg")
+        });
+        assert_eq!(elsewhere, None, "{path}");
+    }
+}
+
+/// Thresholds of `[alerts]` are told in `/stats`, and are gone when they are no longer exceeded.
+#[tokio::test]
+async fn thresholds_that_are_exceeded_are_told() {
+    let app = start_app().await;
+    let sidecar = Sidecar::start(&app.url(), &format!("[alerts]\nkeys = 2\n{ROUTES}"));
+    let stats = || async { sidecar.admin().get("/stats").await.value() };
+    assert_eq!(stats().await["state"]["word"], "healthy");
+    for id in 1..=3 {
+        ask(&sidecar, &format!("/board/{id}"), 1).await;
+    }
+    eventually("the threshold is exceeded", SOON, || async {
+        let stats = stats().await;
+        let reason = "3 keys are stored ([alerts] keys = 2)";
+        stats["state"]["word"] == "warning" && stats["state"]["reasons"][0] == reason
+    })
+    .await;
+    let purge = r#"{"keys": ["board:1"]}"#;
+    let purged = sidecar
+        .admin()
+        .request("POST", "/purge")
+        .header("authorization", &format!("Bearer {TOKEN}"))
+        .header("content-type", "application/json")
+        .body(purge);
+    assert_eq!(purged.send().await.status, 200);
+    assert_eq!(stats().await["state"]["word"], "healthy");
+
+    let without = Sidecar::start(&app.url(), ROUTES);
+    let stats = without.admin().get("/stats").await.value();
+    assert_eq!(stats["alerts"], serde_json::json!([]), "nobody has set any");
+}
+
+/// Makes the pictures of the README anew: run it with `--run-ignored only`, and look at them.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it writes into deploy/"]
+async fn pictures() {
+    let (app, redis) = (start_app().await, RedisServer::start());
+    let toml = format!(
+        "[redis]\nurl = \"{}\"\n[alerts]\nkeys = 3\n{ROUTES}",
+        redis.url()
+    );
+    let sidecar = Sidecar::start(&app.url(), &toml);
+    let mut page = Page::open(sidecar.admin_addr(), "/").await;
+    let load = async {
+        loop {
+            for path in ["/board/1", "/users/1", "/board/2", "/board/3", "/board/1"] {
+                ask(&sidecar, path, fastrand::usize(1..40)).await;
+            }
+        }
+    };
+    // Two minutes of the hour.
+    let _: Result<(), _> = tokio::time::timeout(Duration::from_secs(130), load).await;
+    std::fs::create_dir_all("deploy/dashboard").expect("a folder");
+    for (name, width, scheme) in [
+        ("light", 1100, "light"),
+        ("dark", 1100, "dark"),
+        ("phone", 380, "light"),
+    ] {
+        let picture = page.picture(width, scheme).await;
+        std::fs::write(format!("deploy/dashboard/{name}.png"), picture).expect("it is written");
+    }
+}

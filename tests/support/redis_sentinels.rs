@@ -65,6 +65,26 @@ impl Watched {
         )
     }
 
+    /// For `[redis] url`.
+    pub(crate) fn url(&self) -> String {
+        let [first, others @ ..] = &self.sentinels[..] else {
+            unreachable!("three were started");
+        };
+        let others = others
+            .iter()
+            .map(|other| format!("node=127.0.0.1:{}&", other.port));
+        format!(
+            "redis-sentinel://:{PASSWORD}@127.0.0.1:{}/0?{}sentinelServiceName={MASTER}&sentinelPassword={SENTINEL_PASSWORD}",
+            first.port,
+            others.collect::<String>()
+        )
+    }
+
+    /// Waits until this server is the primary.
+    pub(crate) fn has_primary(&self, number: usize) {
+        wait("it is the primary", || self.primary() == Some(number));
+    }
+
     /// The number of the server that is the primary, by its own word.
     pub(crate) fn primary(&self) -> Option<usize> {
         self.servers

@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::redis_threads::RedisThreads;
 use self::thread::spawn;
-use crate::admin::{self, Admin, Controls};
+use crate::admin::{self, Admin, Controls, Fetcher};
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
 use crate::control::{Reloader, Switchboard};
@@ -25,6 +25,7 @@ use crate::descriptors::{Descriptors, fit};
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::observe::{Observations, ReadMarks};
 use crate::proxy::{Audits, Cache, Checks, Flights, HeadCache, LateWrites, Sources, Tally, Worker};
 use crate::rollout::Evidence;
 use crate::server::{self, Shared};
@@ -32,6 +33,9 @@ use crate::store::Store;
 
 /// How long the first requests may wait for the first word of Redis.
 const LONGEST_START: Duration = Duration::from_millis(250);
+
+/// The worker that answers no client: its connections to the app are its own, behind those of all others.
+const BACKGROUND: usize = usize::MAX;
 
 /// A running sidecar.
 pub struct App {
@@ -63,6 +67,8 @@ struct Parts {
     late_writes: LateWrites,
     tally: Arc<Tally>,
     evidence: Arc<Mutex<Evidence>>,
+    observations: Arc<Mutex<Observations>>,
+    read_marks: Arc<ReadMarks>,
     audits: Arc<Audits>,
     leaving: CancellationToken,
     switchboard: Arc<Switchboard>,
@@ -101,6 +107,8 @@ impl App {
             late_writes: LateWrites::default(),
             tally: Arc::new(Tally::default()),
             evidence: Arc::default(),
+            observations: Arc::default(),
+            read_marks: Arc::default(),
             audits: Arc::default(),
             leaving: CancellationToken::new(),
             metrics,
@@ -229,6 +237,8 @@ impl Parts {
                 flights: self.flights.clone(),
                 heads: HeadCache::default(),
                 evidence: self.evidence.clone(),
+                observations: self.observations.clone(),
+                read_marks: self.read_marks.clone(),
                 audits: self.audits.clone(),
                 metrics: self.metrics.clone(),
                 clock: self.clock.clone(),
@@ -253,7 +263,7 @@ impl Parts {
         let (metrics, store, live) = (self.metrics.clone(), self.store.clone(), self.live.clone());
         let draining = self.leaving.clone();
         let (switchboard, reloader) = (self.switchboard.clone(), self.reloader.clone());
-        let evidence = self.evidence.clone();
+        let (evidence, parts) = (self.evidence.clone(), self.clone());
         let keys = key_refresh::keep_fresh(
             self.live.clone(),
             self.store.in_flight().clone(),
@@ -267,6 +277,7 @@ impl Parts {
                 switchboard: switchboard.clone(),
                 reloader,
                 evidence,
+                fetcher: Fetcher::of(parts.worker(BACKGROUND, store.clone())),
             };
             let admin = Admin::new(metrics, store.clone(), live, controls, draining);
             let admin = Arc::new(admin);

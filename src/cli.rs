@@ -31,6 +31,8 @@ pub enum Command {
     /// Switch the cache off, to shadow or on at run time, over the whole fleet; without a mode, list what differs from
     /// the file.
     Switch(Switch),
+    /// Say what running sidecars have seen of each route, and what of the file to change for it.
+    Tune(Tune),
     /// Print the JSON Schema of the config file, for editors.
     Schema,
     /// Show Pannier at work before an example kanban API: a miss, a hit, a write, a miss.
@@ -60,6 +62,23 @@ pub struct Run {
     /// Cache this app by its own header fields (RFC 9111), with no file at all.
     #[arg(short, long, value_name = "URL")]
     pub upstream: Option<String>,
+}
+
+/// `pannier tune`
+#[derive(Debug, clap::Args)]
+pub struct Tune {
+    /// The TOML file that the sidecars run with.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The admin interface of each sidecar, HOST:PORT or http://HOST:PORT; may be repeated. The config's if left out.
+    #[arg(long, value_name = "URL")]
+    pub admin: Vec<String>,
+    /// Change the file in place; its comments stay.
+    #[arg(long)]
+    pub write: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `pannier switch`

@@ -8,6 +8,7 @@
 //! | [`http_cache`] | RFC 9111 as decisions: storable, reusable, how to validate; every [`http_cache::Reason`] | values only |
 //! | [`entry`] | what is stored under a key, and its bytes | values only |
 //! | [`budget`] | who leaves so that N bytes fit | values only |
+//! | [`observe`] | what fills show of the rules, and what of the config that speaks for | values only |
 //! | [`rollout`] | off, shadow, a share of the keys, on; what switches make of the file | values only |
 //! | [`config`] | the TOML file, and the valid [`config::Config`] made of it | files, environment |
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
@@ -120,6 +121,7 @@ pub mod jwt;
 pub mod key_refresh;
 pub mod live;
 pub mod metrics;
+pub mod observe;
 pub mod pacing;
 pub mod proxy;
 pub mod rate_timeout;

@@ -24,7 +24,7 @@ pub struct Live {
     pub config: Config,
     /// Where it came from; `None`: from the command line.
     pub source: Option<PathBuf>,
-    /// One connection pool a worker.
+    /// One connection pool a worker, and one for what no client asks for.
     pub upstreams: Vec<Upstream>,
     /// Verifies tokens, if `[jwt]` is there.
     pub jwt: Option<Verifier>,
@@ -66,7 +66,7 @@ impl Live {
         in_flight: &InFlight,
     ) -> Result<Live, LiveError> {
         let pool = Upstream::new(&config.upstream, in_flight.clone())?;
-        let upstreams = (1..config.listen.workers)
+        let upstreams = (0..config.listen.workers)
             .map(|_| Upstream::new(&config.upstream, in_flight.clone()))
             .chain(std::iter::once(Ok(pool)))
             .collect::<Result<Vec<_>, _>>()?;
@@ -120,10 +120,14 @@ impl Live {
         }
     }
 
-    /// The connections to the app of the worker with this number. A reload that changes the number of workers takes effect
+    /// The connections to the app of the worker with this number; `usize::MAX`: of what no client asks for. A reload that changes the number of workers takes effect
     /// at a restart; the pools of a snapshot may be fewer than the threads until then.
     pub fn upstream_of(&self, worker: usize) -> &Upstream {
-        &self.upstreams[worker % self.upstreams.len()]
+        let (last, pools) = (self.upstreams.len() - 1, &self.upstreams);
+        match worker {
+            usize::MAX => &pools[last],
+            worker => &pools[worker % last],
+        }
     }
 
     /// A rule with its counters, or what stands for one where none matches.

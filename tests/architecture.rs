@@ -14,6 +14,7 @@ const PURE: &[&str] = &[
     "entry",
     "budget",
     "rollout",
+    "observe",
     "store/fence",
 ];
 
@@ -51,6 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("budget", &["entry"]),
     ("metrics", &["entry", "http_cache"]),
     ("rollout", &["routes"]),
+    ("observe", &[]),
     (
         "config",
         &["entry", "http_cache", "in_flight", "rollout", "routes"],
@@ -141,6 +143,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "jwt",
             "live",
             "metrics",
+            "observe",
             "rollout",
             "routes",
             "secret",
@@ -176,6 +179,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "live",
             "metrics",
             "proxy",
+            "observe",
             "rollout",
             "routes",
             "secret",

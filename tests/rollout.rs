@@ -2,5 +2,7 @@
 
 mod audits;
 mod modes;
+mod refreshing;
 mod shadow;
 mod switches;
+mod tuning;

@@ -20,15 +20,18 @@ pub(super) enum Endpoint {
     Purge,
     Explain,
     Rollback,
+    Refresh,
+    Observations,
 }
 
 /// Path, methods as in `Allow`, endpoint; those of the same methods side by side.
-const ENDPOINTS: [(&str, &str, Endpoint); 14] = [
+const ENDPOINTS: [(&str, &str, Endpoint); 16] = [
     ("/healthz", "GET, HEAD", Endpoint::Health),
     ("/readyz", "GET, HEAD", Endpoint::Ready),
     ("/metrics", "GET, HEAD", Endpoint::Metrics),
     ("/stats", "GET, HEAD", Endpoint::Stats),
     ("/shadow", "GET, HEAD", Endpoint::Shadow),
+    ("/observations", "GET, HEAD", Endpoint::Observations),
     ("/history", "GET, HEAD", Endpoint::History),
     ("/", "GET, HEAD", Endpoint::Dashboard(Part::Page)),
     (
@@ -45,6 +48,7 @@ const ENDPOINTS: [(&str, &str, Endpoint); 14] = [
     ("/switch", "GET, HEAD, POST", Endpoint::Switch),
     ("/purge", "POST", Endpoint::Purge),
     ("/explain", "POST", Endpoint::Explain),
+    ("/refresh", "POST", Endpoint::Refresh),
     ("/rollback", "POST", Endpoint::Rollback),
 ];
 
@@ -123,8 +127,8 @@ mod tests {
         let refusal = find(&Method::GET, "/index.html").unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "there are: GET /healthz, /readyz, /metrics, /stats, /shadow, /history, /, /dashboard.css, /dashboard.js, \
-             and GET /events, and GET and POST /switch, and POST /purge, /explain, /rollback"
+            "there are: GET /healthz, /readyz, /metrics, /stats, /shadow, /observations, /history, /, /dashboard.css, \
+             /dashboard.js, and GET /events, and GET and POST /switch, and POST /purge, /explain, /refresh, /rollback"
         );
     }
 }

@@ -19,6 +19,7 @@ pub mod overview;
 mod places;
 mod prompt_timer;
 pub mod purge;
+mod refresh;
 pub mod refusal;
 mod shadow;
 mod state;
@@ -51,6 +52,7 @@ use events::News;
 use history::History;
 use overview::Overview;
 use places::{Place, Places};
+pub use refresh::Fetcher;
 use refusal::Refusal;
 
 /// Connections at a time; for a further one the idlest goes.
@@ -91,6 +93,8 @@ pub struct Controls {
     pub reloader: Arc<Reloader>,
     /// What comparing with the app has shown.
     pub evidence: Arc<parking_lot::Mutex<Evidence>>,
+    /// What `POST /refresh` fetches with.
+    pub fetcher: Fetcher,
 }
 
 impl Admin {
@@ -222,6 +226,8 @@ async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<In
             Ok(answer_json(StatusCode::OK, &listing))
         }
         Ok(Endpoint::Rollback) => roll_back(admin, request),
+        Ok(Endpoint::Refresh) => refresh(admin, place, request).await,
+        Ok(Endpoint::Observations) => Ok(answer_observations(admin).await),
         Ok(Endpoint::Explain) => explain(admin, place, request).await,
         Err(refusal) => Err(refusal),
     };
@@ -333,6 +339,27 @@ async fn switch(
     };
     let answer = json!({ "holds": holds, "fleet": thrown.by_fleet, "now": switchboard.list() });
     Ok(answer_json(StatusCode::OK, &answer))
+}
+
+async fn refresh(
+    admin: &Admin,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Result<Answer, Refusal> {
+    let (head, body) = request.into_parts();
+    authorize(admin, &head.headers)?;
+    let _trusted = place.trust();
+    let wanted = refresh::parse(&guard::read_body(&head.headers, body).await?)?;
+    let fetcher = &admin.controls.fetcher;
+    let answer = refresh::carry_out(wanted, &admin.live.load_full(), fetcher).await?;
+    Ok(answer_json(StatusCode::OK, &answer))
+}
+
+async fn answer_observations(admin: &Admin) -> Answer {
+    let mut report = admin.controls.fetcher.report();
+    let _turn = admin.wait_for_turn().await;
+    stats::add_requests(&admin.metrics.registry.gather(), &mut report);
+    answer_json(StatusCode::OK, &report)
 }
 
 /// The config before the last reload is in force again, on this sidecar.

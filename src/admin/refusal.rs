@@ -53,6 +53,9 @@ pub enum Refusal {
     /// There is no config to go back to.
     #[error("{0}")]
     NoRollback(String),
+    /// The body names nothing to fetch.
+    #[error("nothing to refresh: give urls, keys or tags")]
+    NothingToRefresh,
     /// The body names nothing.
     #[error("nothing to purge: give keys, patterns or tags, or \"everything\": true")]
     Empty,
@@ -79,6 +82,7 @@ impl Refusal {
             Refusal::NoRollback(_) => StatusCode::CONFLICT,
             Refusal::BodyBroken
             | Refusal::Malformed(_)
+            | Refusal::NothingToRefresh
             | Refusal::Empty
             | Refusal::EmptySelector
             | Refusal::TooMany => StatusCode::BAD_REQUEST,

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::entry::Priority;
 use crate::http_cache::Outcome;
 use crate::live::Live;
+use crate::observe::Report;
 use crate::store::Status;
 use crate::store::redis::{Managed, RedisStatus};
 use families::{find_samples, label, sum_counters, sum_gauges};
@@ -265,6 +266,15 @@ pub fn summarize(
             .into_iter()
             .map(|priority| (priority.as_str(), sum_priority(families, priority.as_str())))
             .collect(),
+    }
+}
+
+/// Adds the hits and misses of each rule.
+pub fn add_requests(families: &[MetricFamily], report: &mut Report) {
+    for (name, tally) in sum_by_rule(families) {
+        let (hits, misses) = (tally.of(Outcome::Hit), tally.of(Outcome::Miss));
+        let rule = report.rules.entry(name).or_default();
+        (rule.hits, rule.misses) = (hits, misses);
     }
 }
 

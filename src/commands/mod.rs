@@ -11,6 +11,7 @@ mod logging;
 pub mod run;
 pub mod schema;
 pub mod switch;
+pub mod tune;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Explain(args) => explain::explain(&args, out),
         Command::Switch(args) => switch::switch(&args, &Env::process(), out),
+        Command::Tune(args) => tune::tune(&args, &Env::process(), out),
         Command::Schema => schema::print(out).map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => demo::demo(once),
         Command::Healthcheck { config, admin } => match config {

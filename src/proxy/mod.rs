@@ -15,6 +15,7 @@
 //! | `wants` | what a plan depends on, found out: the body, who asks |
 //! | `cache` | answered from the store: looks, fills, those who wait |
 //! | [`write`](mod@write) | writes, and what they purge |
+//! | [`refresh`] | a fetch for the store that no client asked for |
 //! | `worker` | what one runtime needs for all of these |
 
 mod cache;
@@ -23,6 +24,7 @@ mod hop_by_hop;
 pub mod interim;
 pub mod obstacles;
 mod outcome;
+pub mod refresh;
 pub mod request;
 mod wants;
 mod worker;
@@ -158,6 +160,9 @@ fn plan_request(worker: &Worker, context: &RequestContext) -> Step {
     let Plan::Cache(lookup) = &plan else {
         return Step::Planned(plan, MemoryLookup::Miss);
     };
+    if context.is_refresh() {
+        return Step::Planned(plan, MemoryLookup::Unwanted);
+    }
     match cache::answer_from_memory(&worker.cache, context, lookup) {
         Ok(outcome) => Step::Answered(outcome),
         Err(found) => Step::Planned(plan, found),

@@ -73,6 +73,16 @@ impl Outcome {
         &self.response
     }
 
+    /// Why it was answered so.
+    pub(super) fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Whether it is being stored, as far as that is known.
+    pub(super) fn is_stored(&self) -> Option<Result<(), Reason>> {
+        self.stored
+    }
+
     /// With another body, or one in which it is wrapped.
     pub(super) fn map_body(self, map: impl FnOnce(Body) -> Body) -> Outcome {
         Outcome {

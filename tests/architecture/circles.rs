@@ -14,6 +14,7 @@ const PROXY: &[&str] = &[
     "forward",
     "wants",
     "cache",
+    "refresh",
     "write",
     "worker",
     "",

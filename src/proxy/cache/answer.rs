@@ -38,12 +38,41 @@ pub(in crate::proxy) async fn answer(
         context: context.clone(),
         lookup: Arc::new(lookup),
     };
+    if memory == MemoryLookup::Unwanted && shape(request.by_ref()) == Shape::Plain {
+        return refresh(&request).await;
+    }
     if memory == MemoryLookup::Stale
         && let Some(outcome) = serve_from_memory(&request, cache.store.mark())
     {
         return outcome;
     }
     answer_beyond_memory(request).await
+}
+
+/// Fetches it for the store, whatever that has: until it is stored, what was there answers others. Nobody waits for it,
+/// and it waits for nobody, since what is under way may have asked before.
+pub(super) async fn refresh(request: &CacheRequest) -> Outcome {
+    let options = FillOptions {
+        stale: Stale::default(),
+        leader: None,
+        leasing: Leasing::Try,
+        mode: FetchMode::Full,
+    };
+    lead(request, Reason::Refresh, options).await
+}
+
+/// As [`refresh`], of a request that was looked up by nobody yet.
+pub(in crate::proxy) async fn answer_anew(
+    cache: &Arc<Cache>,
+    context: &Arc<RequestContext>,
+    lookup: Lookup,
+) -> Outcome {
+    let request = CacheRequest {
+        cache: cache.clone(),
+        context: context.clone(),
+        lookup: Arc::new(lookup),
+    };
+    refresh(&request).await
 }
 
 /// Kinds of GET and HEAD, as far as asking the app differs.
@@ -206,6 +235,7 @@ fn serve(
     };
     let request = owned.by_ref();
     let variant = variant.take()?;
+    request.cache.read_marks.set(request.key());
     if reason == Reason::Hit {
         audit::maybe(request.cache, request.context, request.lookup, &variant);
     }

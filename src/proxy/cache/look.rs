@@ -24,6 +24,8 @@ pub(in crate::proxy) enum MemoryLookup {
     Miss,
     /// Something that may not be served as it is, for one because it is stale.
     Stale,
+    /// Whatever there is, it is to be fetched anew.
+    Unwanted,
 }
 
 /// The answer that memory can give as it is, without asking anyone; or what it holds instead.
@@ -44,6 +46,7 @@ pub(in crate::proxy) fn answer_from_memory(
         return Err(MemoryLookup::Stale);
     };
     audit::maybe(cache, context, lookup, variant);
+    cache.read_marks.set(request.key());
     let outcome = |response| request.outcome(reason, response).ttl(ttl);
     // What was decoded for this request alone is not seen again.
     let is_seen_again = Arc::strong_count(&entry) > 1;

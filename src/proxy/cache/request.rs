@@ -17,6 +17,7 @@ use crate::entry::{Entry, Variant};
 use crate::http_cache::{Reason, RequestHead, Reuse, groups, reuse};
 use crate::live::Rule;
 use crate::metrics::Metrics;
+use crate::observe::{Observations, ReadMarks};
 use crate::proxy::outcome::Outcome;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
@@ -36,6 +37,10 @@ pub struct Cache {
     pub sources: Arc<Sources>,
     /// What comparing with the app has shown.
     pub evidence: Arc<Mutex<Evidence>>,
+    /// What fills have shown.
+    pub observations: Arc<Mutex<Observations>>,
+    /// Which keys were read since they were stored.
+    pub read_marks: Arc<ReadMarks>,
     /// Audits of the process.
     pub audits: Arc<Audits>,
     /// All metrics.

@@ -10,7 +10,7 @@ use crate::body::{Body, Copy, Progress, Received, Timed, Watched};
 use crate::http_cache::remove;
 use crate::proxy::hop_by_hop::strip_hop_by_hop;
 use crate::proxy::interim::Sink;
-use crate::proxy::request::context::{RequestContext, TOKEN};
+use crate::proxy::request::context::{REFRESH, RequestContext, TOKEN};
 
 /// The client's request as the app gets it. Interim answers to it are handed on to the client.
 pub(in crate::proxy) fn request(
@@ -40,7 +40,7 @@ pub(in crate::proxy) fn request(
 pub(in crate::proxy) fn fields(context: &RequestContext, expectation: &Expectation) -> HeaderMap {
     let mut fields = context.parts.headers.clone();
     strip_hop_by_hop(&mut fields);
-    remove(&mut fields, |name| *name == TOKEN);
+    remove(&mut fields, |name| *name == TOKEN || *name == REFRESH);
     if expectation.is_none() {
         // RFC 9110 §10.1.1: not without a body to wait for, nor from HTTP/1.0.
         remove(&mut fields, |name| *name == EXPECT);

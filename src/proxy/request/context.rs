@@ -25,6 +25,9 @@ use crate::upstream::Upstream;
 /// Where the admin token stands in a request to the proxy; the app never sees it.
 pub(in crate::proxy) const TOKEN: HeaderName = HeaderName::from_static("pannier-token");
 
+/// By it the holder of the token has the answer fetched anew; the app never sees it.
+pub(in crate::proxy) const REFRESH: HeaderName = HeaderName::from_static("pannier-refresh");
+
 /// A request and all that stays the same while it is being answered.
 #[derive(Debug)]
 pub struct RequestContext {
@@ -168,6 +171,11 @@ impl RequestContext {
         token
             .zip(given)
             .is_some_and(|(token, given)| is_same_secret(given.as_bytes(), token.as_bytes()))
+    }
+
+    /// Whether it is to be fetched anew, whatever is stored.
+    pub(in crate::proxy) fn is_refresh(&self) -> bool {
+        self.present.has(Present::REFRESH) && self.holds_token()
     }
 
     /// The origin of the target (RFC 9110 §4.3.1), as text.

@@ -36,6 +36,9 @@ impl Present {
     /// `X-Forwarded-For`
     pub const FORWARDED_FOR: Present = Present(1 << 11);
 
+    /// `Pannier-Refresh`
+    pub const REFRESH: Present = Present(1 << 12);
+
     /// What is among `fields`.
     pub fn among(fields: &HeaderMap) -> Present {
         Present(fields.keys().fold(0, |sum, name| sum | set_of(name).0))
@@ -63,6 +66,7 @@ fn set_of(name: &HeaderName) -> Present {
         | "origin" | "x-request-id" => Present::default(),
         "x-forwarded-for" => Present::FORWARDED_FOR,
         "authorization" => Present::CREDENTIALS,
+        "pannier-refresh" => Present::REFRESH,
         "cookie" => Present::COOKIE,
         "x-forwarded-proto" => Present::SCHEME,
         "cache-control" | "pragma" => Present::DIRECTIVES,
@@ -102,6 +106,7 @@ mod tests {
             ("authorization", Present::CREDENTIALS),
             ("x-api-key", Present::CREDENTIALS),
             ("cookie", Present::COOKIE),
+            ("pannier-refresh", Present::REFRESH),
             ("x-forwarded-proto", Present::SCHEME),
             ("x-forwarded-for", Present::FORWARDED_FOR),
             ("cache-control", Present::DIRECTIVES),

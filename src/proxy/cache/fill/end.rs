@@ -8,6 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::observed;
 use super::options::{Fate, FillAnswer};
 use crate::body::Body;
 use crate::config::Coherence;
@@ -72,7 +73,9 @@ pub(super) enum FillEnd {
 impl Fill {
     /// The one exit: carries out what follows from `end`.
     pub(super) async fn finish(mut self: Box<Self>, end: FillEnd) {
-        match self.unless_switched_off(end) {
+        let end = self.unless_switched_off(end);
+        self.tell_observers(&end);
+        match end {
             FillEnd::Stored(variant) => self.commit(variant).await,
             FillEnd::Confirmed {
                 variant,
@@ -134,6 +137,23 @@ impl Fill {
                 self.settle(None, ready, Some(FillAnswer::Found { variant }))
                     .await;
             }
+        }
+    }
+
+    fn tell_observers(&self, end: &FillEnd) {
+        let request = self.request.by_ref();
+        match end {
+            FillEnd::Stored(variant)
+            | FillEnd::Confirmed {
+                variant,
+                storable: Ok(()),
+                ..
+            } => observed::note_stored(request, variant, self.asked.elapsed()),
+            FillEnd::Uncacheable(Reason::TooLarge, response) => {
+                observed::note_too_large(request, Some(response.headers()));
+            }
+            FillEnd::GivenUp(Reason::TooLarge) => observed::note_too_large(request, None),
+            _ => {}
         }
     }
 

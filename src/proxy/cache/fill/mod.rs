@@ -10,6 +10,7 @@ mod end;
 mod enduring;
 mod gather;
 mod keep;
+mod observed;
 pub(super) mod options;
 mod receive;
 mod rest;

@@ -1,0 +1,171 @@
+//! `pannier tune`: what running sidecars have seen of each route, and what of the file that speaks for.
+
+mod edit;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use http::Method;
+use serde_json::json;
+
+use super::admin_address;
+use super::ask_sidecar::{self, Question};
+use super::healthcheck::reachable;
+use crate::cli;
+use crate::config::{Config, Env, Route};
+use crate::observe::{Report, RuleFacts, RuleReport, Suggestion, show_bytes, suggest};
+use crate::rollout::Mode;
+
+/// Asks the sidecars, prints what they say and what to do, and does it if that is wanted.
+pub fn tune(args: &cli::Tune, env: &Env, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&args.config, env)?.config;
+    let report = ask_all(args, &config)?;
+    let facts: Vec<RuleFacts> = config.routes.iter().map(facts_of).collect();
+    let suggestions = suggest(&report, &facts);
+    match args.json {
+        true => {
+            let all = json!({ "observed": report, "suggestions": suggestions });
+            writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+        }
+        false => print(&report, &facts, &suggestions, out)?,
+    }
+    if args.write && !suggestions.is_empty() {
+        let file = &args.config;
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let names: Vec<&str> = config
+            .routes
+            .iter()
+            .map(|route| route.name.as_str())
+            .collect();
+        let changed = edit::apply(&text, &names, &suggestions)?;
+        // Never a file that would not be taken.
+        Config::parse(&changed, &file.display().to_string(), env)?;
+        std::fs::write(file, changed).with_context(|| file.display().to_string())?;
+        if !args.json {
+            writeln!(
+                out,
+                "\n{} is changed; sidecars that follow it have it now",
+                file.display()
+            )?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What all of them say together.
+fn ask_all(args: &cli::Tune, config: &Config) -> anyhow::Result<Report> {
+    let admins = match args.admin.as_slice() {
+        [] => vec![reachable(config.listen.admin).to_string()],
+        given => given
+            .iter()
+            .map(|url| admin_address::parse(url))
+            .collect::<Result<_, _>>()?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut all = Report::default();
+    for admin in admins {
+        let question = Question {
+            method: Method::GET,
+            path: "/observations",
+            token: None,
+            body: Vec::new(),
+        };
+        match runtime.block_on(ask_sidecar::ask::<Report>(&admin, question)) {
+            Ok(report) => all.add(report),
+            Err(error) => bail!("the sidecar at http://{admin}: {error}"),
+        }
+    }
+    Ok(all)
+}
+
+fn facts_of(route: &Route) -> RuleFacts {
+    let settings = &route.settings;
+    let vary = settings.policy.variation.only.as_ref();
+    RuleFacts {
+        name: route.name.clone(),
+        ttl: settings.policy.ttl.unwrap_or_default().as_secs_f64(),
+        max_body: settings.max_body as u64,
+        priority: settings.priority.as_str(),
+        vary: vary.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
+        is_off: settings.rollout.mode == Mode::Off,
+    }
+}
+
+fn print(
+    report: &Report,
+    facts: &[RuleFacts],
+    suggestions: &[Suggestion],
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    writeln!(out, "seen for {} s", report.seconds)?;
+    for rule in facts {
+        match report.rules.get(&rule.name) {
+            Some(seen) => print_rule(report, &rule.name, seen, out)?,
+            None => writeln!(out, "\n{}: no request yet", rule.name)?,
+        }
+        for suggestion in suggestions.iter().filter(|one| one.rule == rule.name) {
+            let line = edit::line(&suggestion.edit);
+            writeln!(out, "  -> {line}")?;
+            writeln!(
+                out,
+                "     {} (sample {})",
+                suggestion.why, suggestion.sample
+            )?;
+            writeln!(out, "     gain: {}", suggestion.gain)?;
+        }
+    }
+    if suggestions.is_empty() {
+        writeln!(out, "\nnothing speaks for a change")?;
+    }
+    Ok(())
+}
+
+fn print_rule(
+    report: &Report,
+    name: &str,
+    seen: &RuleReport,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let rate = seen
+        .hit_rate()
+        .map_or("-".to_owned(), |rate| format!("{:.0} %", rate * 100.0));
+    writeln!(
+        out,
+        "\n{name}: {} hits, {} misses ({rate})",
+        seen.hits, seen.misses
+    )?;
+    let saved = seen.saved_by_megabyte_hour(report.seconds);
+    let saved = saved.map_or("-".to_owned(), |saved| format!("{saved:.1} s"));
+    let held = show_bytes(seen.held_bytes);
+    writeln!(
+        out,
+        "  holds {held}; saves {saved} of the app's time for each MB and hour"
+    )?;
+    let (sample, same) = (seen.sample(), seen.same);
+    writeln!(
+        out,
+        "  of {sample} answers that expired, {same} were the same when fetched again"
+    )?;
+    writeln!(
+        out,
+        "  and {} had not been read here; {} were gone before their time",
+        seen.unread, seen.early
+    )?;
+    writeln!(
+        out,
+        "  {} keys, {} of them with one request",
+        seen.keys, seen.single
+    )?;
+    let idle = seen
+        .fields
+        .iter()
+        .filter(|(_, tally)| tally.other == 0 && tally.same > 0);
+    let idle: Vec<&str> = idle.map(|(name, _)| name.as_str()).collect();
+    if !idle.is_empty() {
+        writeln!(out, "  never changed an answer: {}", idle.join(", "))?;
+    }
+    Ok(())
+}

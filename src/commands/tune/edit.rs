@@ -1,0 +1,118 @@
+//! Suggestions laid over a file, whose comments, order and spelling stay.
+
+use anyhow::{Context, bail};
+use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
+
+use crate::observe::{Edit, EditValue, Suggestion};
+
+/// Lists that a suggestion adds to.
+const ADDED_TO: &[&str] = &["ignore_query"];
+
+/// The file with what is suggested. `routes`: the names of its routes, in their order.
+pub(super) fn apply(
+    text: &str,
+    routes: &[&str],
+    suggestions: &[Suggestion],
+) -> anyhow::Result<String> {
+    let mut document: DocumentMut = text.parse().context("the file is no TOML")?;
+    for suggestion in suggestions {
+        let index = routes.iter().position(|name| *name == suggestion.rule);
+        let tables = document
+            .get_mut("route")
+            .and_then(Item::as_array_of_tables_mut);
+        let table = index.and_then(|index| tables?.get_mut(index));
+        match table {
+            Some(table) => change(table, &suggestion.edit),
+            None => bail!("the file has no [[route]] {}", suggestion.rule),
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// The line, as it would be written.
+pub(super) fn line(edit: &Edit) -> String {
+    format!("{} = {}", edit.key, new_value(edit).to_string().trim())
+}
+
+fn change(table: &mut Table, edit: &Edit) {
+    if edit.key == "mode" {
+        // They say the same.
+        table.remove("enabled");
+    }
+    let mut new = new_value(edit);
+    if let (Some(Item::Value(old)), true) = (table.get(edit.key), ADDED_TO.contains(&edit.key)) {
+        new = joined(old, new);
+    }
+    match table.get_mut(edit.key) {
+        Some(Item::Value(old)) => {
+            // With the comment behind it.
+            *new.decor_mut() = old.decor().clone();
+            *old = new;
+        }
+        _ => {
+            table.insert(edit.key, value(new));
+        }
+    }
+}
+
+fn joined(old: &Value, new: Value) -> Value {
+    let mut all = match old {
+        Value::Array(array) => array.clone(),
+        one => Array::from_iter([one.clone()]),
+    };
+    for added in new.as_array().into_iter().flatten() {
+        let is_there = all.iter().any(|held| held.as_str() == added.as_str());
+        if !is_there {
+            all.push(added.clone());
+        }
+    }
+    Value::Array(all)
+}
+
+fn new_value(edit: &Edit) -> Value {
+    match &edit.value {
+        EditValue::Text(text) => Value::from(text.as_str()),
+        EditValue::Texts(texts) => Value::Array(texts.iter().map(String::as_str).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suggestion(rule: &str, key: &'static str, value: EditValue) -> Suggestion {
+        Suggestion {
+            rule: rule.to_owned(),
+            edit: Edit { key, value },
+            why: String::new(),
+            gain: String::new(),
+            sample: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_not_changed_stays_as_it_was_written() {
+        let text = "# Our app.\n[upstream]\nurl = 'http://a'   # here\n\n\
+                    [[route]]\nname = \"a\"\npath = \"/a\"\nttl = \"30s\"   # half a minute\n\
+                    ignore_query = [\"utm\"]  # ads\n\n# The other.\n[[route]]\npath = \"/b\"\nenabled = true\n";
+        let texts =
+            |names: &[&str]| EditValue::Texts(names.iter().map(|&n| n.to_owned()).collect());
+        let changed = apply(
+            text,
+            &["a", "b"],
+            &[
+                suggestion("a", "ttl", EditValue::Text("2m".to_owned())),
+                suggestion("a", "ignore_query", texts(&["utm", "ref"])),
+                suggestion("b", "mode", EditValue::Text("off".to_owned())),
+                suggestion("b", "vary", texts(&[])),
+            ],
+        );
+        let expected = "# Our app.\n[upstream]\nurl = 'http://a'   # here\n\n\
+                        [[route]]\nname = \"a\"\npath = \"/a\"\nttl = \"2m\"   # half a minute\n\
+                        ignore_query = [\"utm\", \"ref\"]  # ads\n\n# The other.\n[[route]]\npath = \"/b\"\n\
+                        mode = \"off\"\nvary = []\n";
+        assert_eq!(changed.expect("it is TOML"), expected);
+        let missing = apply(text, &["a"], &[suggestion("x", "ttl", texts(&[]))]);
+        assert!(missing.is_err());
+    }
+}

@@ -1,0 +1,423 @@
+//! What the observations speak for: a value for a key of a rule, why, and what is to be gained. Only what a sample shows.
+
+use serde::Serialize;
+
+use super::report::{Report, RuleReport};
+
+/// Fewer answers seen again say nothing of a lifetime.
+const LEAST_SAMPLE: u64 = 20;
+/// Fewer requests say nothing of a hit rate.
+const LEAST_REQUESTS: u64 = 200;
+/// Fewer pairs of requests say nothing of a field.
+const LEAST_PAIRS: u64 = 20;
+/// The most that a lifetime grows by at a time: longer than was seen, nothing is known.
+const MOST_GROWTH: f64 = 4.0;
+/// Of answers at the end of their lifetime so many may have changed.
+const STALE_AT_END: f64 = 0.05;
+/// The longest lifetime that is suggested, in seconds.
+const LONGEST: f64 = 86_400.0;
+/// The largest body that is suggested to be stored.
+const LARGEST: u64 = 16 << 20;
+
+/// What the config says of a rule.
+#[derive(Clone, Debug)]
+pub struct RuleFacts {
+    /// Its name.
+    pub name: String,
+    /// `ttl`, in seconds.
+    pub ttl: f64,
+    /// `max_body`
+    pub max_body: u64,
+    /// `priority`
+    pub priority: &'static str,
+    /// `vary`, if it is written.
+    pub vary: Option<Vec<String>>,
+    /// Whether it is off.
+    pub is_off: bool,
+}
+
+/// A change of the file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Edit {
+    /// The key.
+    pub key: &'static str,
+    /// Its value.
+    pub value: EditValue,
+}
+
+/// The new value.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum EditValue {
+    /// In place of the old one.
+    Text(String),
+    /// Beside what is there, if the list is one to add to, or in its place.
+    Texts(Vec<String>),
+}
+
+/// Something to change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Suggestion {
+    /// The rule.
+    pub rule: String,
+    /// The change.
+    pub edit: Edit,
+    /// What was seen.
+    pub why: String,
+    /// What to expect.
+    pub gain: String,
+    /// How often it was seen.
+    pub sample: u64,
+}
+
+/// What speaks for a change, rule by rule.
+pub fn suggest(report: &Report, rules: &[RuleFacts]) -> Vec<Suggestion> {
+    let mut all = Vec::new();
+    for facts in rules.iter().filter(|facts| !facts.is_off) {
+        let Some(seen) = report.rules.get(&facts.name) else {
+            continue;
+        };
+        if let Some(off) = off(facts, seen) {
+            all.push(off);
+            continue;
+        }
+        all.extend(lifetime(facts, seen));
+        all.extend(priority(facts, seen, report));
+        all.extend(queries(facts, seen));
+        all.extend(varying(facts, seen));
+        all.extend(max_body(facts, seen));
+    }
+    all
+}
+
+fn suggestion(
+    facts: &RuleFacts,
+    (key, value): (&'static str, EditValue),
+    why: String,
+    gain: String,
+    sample: u64,
+) -> Suggestion {
+    Suggestion {
+        rule: facts.name.clone(),
+        edit: Edit { key, value },
+        why,
+        gain,
+        sample,
+    }
+}
+
+/// It keeps what nobody reads again.
+fn off(facts: &RuleFacts, seen: &RuleReport) -> Option<Suggestion> {
+    let rate = seen.hit_rate()?;
+    let is_read_once = seen.keys > 0 && seen.single * 10 >= seen.keys * 9;
+    if seen.hits + seen.misses < LEAST_REQUESTS || rate >= 0.02 || !is_read_once {
+        return None;
+    }
+    let why = format!(
+        "{} of {} requests were hits, and {} of {} keys were asked for once",
+        seen.hits,
+        seen.hits + seen.misses,
+        seen.single,
+        seen.keys
+    );
+    let gain = format!("{} for other rules", show_bytes(seen.held_bytes));
+    let edit = ("mode", EditValue::Text("off".to_owned()));
+    Some(suggestion(facts, edit, why, gain, seen.hits + seen.misses))
+}
+
+/// As long as answers stay the same, as far as that was seen. Changes that a purge tells of are none here.
+fn lifetime(facts: &RuleFacts, seen: &RuleReport) -> Option<Suggestion> {
+    let (ttl, sample) = (facts.ttl, seen.sample());
+    // Where the app says itself how long its answers live, ttl says nothing.
+    let is_by_rule = (seen.mean_life_seconds()? - ttl).abs() <= ttl * 0.1 + 1.0;
+    if sample < LEAST_SAMPLE || ttl <= 0.0 || !is_by_rule {
+        return None;
+    }
+    let best = match seen.changed {
+        0 => ttl * MOST_GROWTH,
+        _ => -(1.0 - STALE_AT_END).ln() / seen.change_rate()?,
+    };
+    let seconds = round(best.clamp(1.0, (ttl * MOST_GROWTH).clamp(1.0, LONGEST)));
+    let best = seconds as f64;
+    let edit = ("ttl", EditValue::Text(format!("{seconds}s")));
+    let of_sample = format!("of {sample} answers that had expired {}", seen.same);
+    if best >= ttl * 1.5 {
+        let fewer = (seen.same as f64 * (1.0 - ttl / best)).round() as u64;
+        let why = format!("{of_sample} were the same when they were fetched again");
+        let gain = format!("about {fewer} of {} requests to the app less", seen.misses);
+        return Some(suggestion(facts, edit, why, gain, sample));
+    }
+    if best <= ttl / 1.5 && seen.changed * 5 >= sample {
+        let why = format!(
+            "{of_sample} were the same when they were fetched again, and {} were not",
+            seen.changed
+        );
+        let stale = (1.0 - (-seen.change_rate()? * ttl).exp()) * 100.0;
+        let gain = format!(
+            "at the end of their life {stale:.0} % of the answers are old now, 5 % then; a purge rule for what changes \
+             them would be better still"
+        );
+        return Some(suggestion(facts, edit, why, gain, sample));
+    }
+    None
+}
+
+/// What saves most is to stay, and what nobody reads is to go.
+fn priority(facts: &RuleFacts, seen: &RuleReport, report: &Report) -> Option<Suggestion> {
+    let sample = seen.sample();
+    if facts.priority != "low" && sample >= LEAST_SAMPLE && seen.unread * 2 >= sample {
+        let why = format!(
+            "of {sample} answers that expired {} had not been read here",
+            seen.unread
+        );
+        let gain = "others stay longer where space runs out".to_owned();
+        let edit = ("priority", EditValue::Text("low".to_owned()));
+        return Some(suggestion(facts, edit, why, gain, sample));
+    }
+    let value = |seen: &RuleReport| seen.saved_by_megabyte_hour(report.seconds);
+    let own = value(seen)?;
+    let is_best = report.rules.len() > 1
+        && report
+            .rules
+            .values()
+            .all(|other| value(other).is_none_or(|other| other <= own));
+    if facts.priority == "high" || !is_best || seen.early < LEAST_SAMPLE {
+        return None;
+    }
+    let why = format!(
+        "it saves most, {own:.0} s of the app's time for each MB and hour, and {} answers were gone before their time",
+        seen.early
+    );
+    let gain = "they stay where space runs out (if it was purges that took them, nothing changes)"
+        .to_owned();
+    let edit = ("priority", EditValue::Text("high".to_owned()));
+    Some(suggestion(facts, edit, why, gain, seen.early))
+}
+
+/// Query fields that never changed an answer.
+fn queries(facts: &RuleFacts, seen: &RuleReport) -> Option<Suggestion> {
+    let (names, pairs) = idle_fields(seen, |name| name.strip_prefix('?'));
+    if names.is_empty() {
+        return None;
+    }
+    let why = format!(
+        "{} requests that differed in nothing else got the same answer",
+        pairs
+    );
+    let gain = "one answer for all of them; where the key names such a field, take it out there"
+        .to_owned();
+    let edit = ("ignore_query", EditValue::Texts(names));
+    Some(suggestion(facts, edit, why, gain, pairs))
+}
+
+/// Fields of `Vary` that never changed an answer.
+fn varying(facts: &RuleFacts, seen: &RuleReport) -> Option<Suggestion> {
+    let of_header = |name: &'_ str| -> bool { !name.starts_with('?') };
+    let (idle, pairs) = idle_fields(seen, |name| of_header(name).then_some(name));
+    if idle.is_empty() {
+        return None;
+    }
+    let all = match &facts.vary {
+        Some(vary) => vary.clone(),
+        None => seen
+            .fields
+            .keys()
+            .filter(|name| of_header(name))
+            .cloned()
+            .collect(),
+    };
+    let left: Vec<String> = all
+        .into_iter()
+        .filter(|name| !idle.contains(name))
+        .collect();
+    let why = format!(
+        "{pairs} requests that differed in {} alone got the same answer",
+        idle.join(" or ")
+    );
+    let gain = "one answer for all of them".to_owned();
+    let edit = ("vary", EditValue::Texts(left));
+    Some(suggestion(facts, edit, why, gain, pairs))
+}
+
+/// Fields that were seen to change nothing often enough; and how often.
+fn idle_fields<'s>(
+    seen: &'s RuleReport,
+    name_of: impl Fn(&'s str) -> Option<&'s str>,
+) -> (Vec<String>, u64) {
+    let (mut names, mut pairs) = (Vec::new(), 0);
+    for (name, tally) in &seen.fields {
+        if let Some(name) = name_of(name)
+            && tally.other == 0
+            && tally.same >= LEAST_PAIRS
+        {
+            names.push(name.to_owned());
+            pairs += tally.same;
+        }
+    }
+    (names, pairs)
+}
+
+fn max_body(facts: &RuleFacts, seen: &RuleReport) -> Option<Suggestion> {
+    let all = seen.fills + seen.too_large;
+    let is_known = seen.longest > facts.max_body && seen.longest <= LARGEST;
+    if seen.too_large < LEAST_SAMPLE || seen.too_large * 10 < all || !is_known {
+        return None;
+    }
+    let mebibytes = seen.longest.div_ceil(1 << 20);
+    let why = format!(
+        "{} of {all} answers were over max_body, the longest of {}",
+        seen.too_large,
+        show_bytes(seen.longest)
+    );
+    let gain = "they are stored; mind the budget".to_owned();
+    let edit = ("max_body", EditValue::Text(format!("{mebibytes}MiB")));
+    Some(suggestion(facts, edit, why, gain, seen.too_large))
+}
+
+/// Two figures are more than is known.
+fn round(seconds: f64) -> u64 {
+    let digits = 10f64.powf((seconds.log10().floor() - 1.0).max(0.0));
+    ((seconds / digits).floor() * digits) as u64
+}
+
+/// In words.
+pub fn show_bytes(bytes: u64) -> String {
+    match bytes {
+        0..=9_999 => format!("{bytes} B"),
+        10_000..=9_999_999 => format!("{} KB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::contrast::FieldTally;
+    use super::*;
+
+    fn facts(ttl: f64) -> RuleFacts {
+        RuleFacts {
+            name: "r".to_owned(),
+            ttl,
+            max_body: 1 << 20,
+            priority: "medium",
+            vary: None,
+            is_off: false,
+        }
+    }
+
+    fn suggested(seen: RuleReport, facts: RuleFacts) -> Vec<(&'static str, EditValue)> {
+        let report = Report {
+            seconds: 3600,
+            rules: BTreeMap::from([("r".to_owned(), seen)]),
+        };
+        let all = suggest(&report, &[facts]).into_iter();
+        all.map(|one| (one.edit.key, one.edit.value)).collect()
+    }
+
+    fn text(key: &'static str, value: &str) -> Vec<(&'static str, EditValue)> {
+        vec![(key, EditValue::Text(value.to_owned()))]
+    }
+
+    /// So many answers that lived for `ttl` seconds each and were looked at again at its end.
+    fn lived(ttl: u64, same: u64, changed: u64) -> RuleReport {
+        RuleReport {
+            hits: 1000,
+            misses: same + changed,
+            fills: 100,
+            life_ms: 100 * ttl * 1000,
+            same,
+            same_ms: same * ttl * 1000,
+            changed,
+            changed_ms: changed * ttl * 1000,
+            ..RuleReport::default()
+        }
+    }
+
+    #[test]
+    fn lifetimes() {
+        #[rustfmt::skip]
+        let rows = [
+            ("never seen to change", lived(30, 40, 0), 30.0, text("ttl", "120s")),
+            ("too few", lived(30, 19, 0), 30.0, vec![]),
+            ("changes now and then", lived(10, 999, 1), 10.0, text("ttl", "40s")),
+            ("as long as it may be", lived(100, 95, 5), 100.0, vec![]),
+            ("changes most of the times", lived(100, 20, 80), 100.0, text("ttl", "6s")),
+            ("no longer than a day", lived(50_000, 40, 0), 50_000.0, text("ttl", "86000s")),
+            ("the app says how long", lived(30, 40, 0), 300.0, vec![]),
+        ];
+        for (case, seen, ttl, expected) in rows {
+            assert_eq!(suggested(seen, facts(ttl)), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_else_is_seen() {
+        let tally = |same, other| FieldTally { same, other };
+        let fields = BTreeMap::from([
+            ("?utm".to_owned(), tally(30, 0)),
+            ("?page".to_owned(), tally(30, 1)),
+            ("?few".to_owned(), tally(3, 0)),
+        ]);
+        let seen = RuleReport {
+            fields,
+            ..RuleReport::default()
+        };
+        let utm = EditValue::Texts(vec!["utm".to_owned()]);
+        assert_eq!(suggested(seen, facts(30.0)), [("ignore_query", utm)]);
+        let fields = BTreeMap::from([
+            ("accept-language".to_owned(), tally(0, 30)),
+            ("user-agent".to_owned(), tally(30, 0)),
+        ]);
+        let seen = RuleReport {
+            fields,
+            ..RuleReport::default()
+        };
+        let vary = EditValue::Texts(vec!["accept-language".to_owned()]);
+        assert_eq!(suggested(seen, facts(30.0)), [("vary", vary)]);
+        let read_once = RuleReport {
+            hits: 3,
+            misses: 400,
+            keys: 400,
+            single: 397,
+            ..RuleReport::default()
+        };
+        assert_eq!(suggested(read_once, facts(30.0)), text("mode", "off"));
+        let large = RuleReport {
+            fills: 10,
+            too_large: 30,
+            longest: 2_500_000,
+            ..RuleReport::default()
+        };
+        assert_eq!(suggested(large, facts(30.0)), text("max_body", "3MiB"));
+        let unread = RuleReport {
+            unread: 30,
+            ..lived(100, 40, 5)
+        };
+        assert_eq!(suggested(unread, facts(100.0)), text("priority", "low"));
+    }
+
+    #[test]
+    fn nothing_is_suggested_of_nothing() {
+        assert!(suggested(RuleReport::default(), facts(30.0)).is_empty());
+        let off = RuleFacts {
+            is_off: true,
+            ..facts(30.0)
+        };
+        assert!(suggested(lived(30, 40, 0), off).is_empty());
+    }
+
+    #[test]
+    fn two_figures() {
+        for (seconds, expected) in [
+            (1.0, 1),
+            (9.9, 9),
+            (59.0, 59),
+            (128.0, 120),
+            (86_400.0, 86_000),
+        ] {
+            assert_eq!(round(seconds), expected);
+        }
+    }
+}

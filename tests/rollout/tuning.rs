@@ -1,0 +1,137 @@
+//! `pannier tune` on traffic whose best settings are known: what it suggests, and what that gains.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use pannier::cli::Tune;
+use pannier::commands::tune::tune;
+use pannier::config::Env;
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::sidecar::{Sidecar, TOKEN};
+
+const KEYS: usize = 12;
+
+/// Items that never change, and a counter that always does.
+async fn app() -> TestApp {
+    let app = TestApp::start().await;
+    for id in 0..KEYS {
+        app.on("GET", &format!("/items/{id}"), |_| {
+            Answer::text("always the same")
+        });
+        app.on("GET", &format!("/now/{id}"), |seen| {
+            Answer::text(seen.nth.to_string())
+        });
+    }
+    app.on("GET", "/search", |_| Answer::text("found"));
+    app
+}
+
+fn config(app: &TestApp) -> String {
+    format!(
+        "# What we run.\n[upstream]\nurl = \"{}\"\n\
+         [[route]]\nname = \"item\"\npath = \"/items/{{id}}\"\nkey = \"item:{{path.id}}\"\nttl = \"1s\"  # at first\n\
+         [[route]]\nname = \"now\"\npath = \"/now/{{id}}\"\nkey = \"now:{{path.id}}\"\nttl = \"4s\"\n\
+         [[route]]\nname = \"search\"\npath = \"/search\"\nttl = \"1m\"\n",
+        app.url()
+    )
+}
+
+/// Each item every quarter of a second, for `seconds`; how often the app was asked for them.
+async fn use_it(sidecar: &Sidecar, app: &TestApp, seconds: u32) -> usize {
+    let client = sidecar.client();
+    let before = app.seen().len();
+    for turn in 0..4 * seconds {
+        for id in 0..KEYS {
+            client.get(&format!("/items/{id}")).await;
+            client.get(&format!("/now/{id}")).await;
+        }
+        client.get(&format!("/search?q=1&session={turn}")).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let seen = app.seen().split_off(before);
+    seen.iter()
+        .filter(|seen| seen.path.starts_with("/items/"))
+        .count()
+}
+
+async fn tuned(file: &Path, sidecar: &Sidecar, write: bool) -> Value {
+    let args = Tune {
+        config: file.to_owned(),
+        admin: vec![sidecar.admin_addr().to_string()],
+        write,
+        json: true,
+    };
+    let work = move || {
+        let env = Env::from_pairs([("PANNIER_ADMIN_TOKEN", TOKEN)]);
+        let mut out = Vec::new();
+        tune(&args, &env, &mut out).expect("it is told");
+        serde_json::from_slice(&out).expect("JSON")
+    };
+    tokio::task::spawn_blocking(work).await.expect("it ends")
+}
+
+/// The one value that is suggested for a key of a rule.
+fn suggested(told: &Value, rule: &str, key: &str) -> Value {
+    let all = told["suggestions"].as_array().expect("suggestions").iter();
+    let mut found = all.filter(|one| one["rule"] == rule && one["edit"]["key"] == key);
+    found
+        .next()
+        .map_or(Value::Null, |one| one["edit"]["value"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_changes_lives_longer_what_always_does_shorter_and_the_file_keeps_its_comments()
+{
+    const SECONDS: u32 = 9;
+    let app = app().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("pannier.toml");
+    std::fs::write(&file, config(&app)).expect("it is written");
+    let run = |text: &str| Sidecar::start(&app.url(), text);
+    let sidecar = run(&config(&app));
+    let before = use_it(&sidecar, &app, SECONDS).await;
+    let told = tuned(&file, &sidecar, true).await;
+    assert_eq!(suggested(&told, "item", "ttl"), "4s", "{told:#}");
+    assert_eq!(suggested(&told, "now", "ttl"), "1s", "{told:#}");
+    assert_eq!(
+        suggested(&told, "search", "ignore_query"),
+        serde_json::json!(["session"]),
+        "{told:#}"
+    );
+    assert_eq!(
+        told["suggestions"].as_array().expect("a list").len(),
+        3,
+        "and nothing else: {told:#}"
+    );
+
+    let changed = std::fs::read_to_string(&file).expect("it is there");
+    assert!(changed.starts_with("# What we run.\n"), "{changed}");
+    assert!(changed.contains("ttl = \"4s\"  # at first"), "{changed}");
+    // What is gained is seen: a lifetime four times as long asks the app about a quarter as often.
+    drop(sidecar);
+    let sidecar = run(&changed);
+    let after = use_it(&sidecar, &app, SECONDS).await;
+    println!("requests to the app for the items in {SECONDS} s: {before} before, {after} after");
+    assert!(after * 2 < before, "{after} after {before}");
+    let client = sidecar.client();
+    client.get("/search?q=1&session=x").await;
+    sidecar.fills_have_ended().await;
+    assert!(client.get("/search?q=1&session=y").await.is_hit());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_suggested_of_too_little() {
+    let app = app().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("pannier.toml");
+    std::fs::write(&file, config(&app)).expect("it is written");
+    let sidecar = Sidecar::start(&app.url(), &config(&app));
+    use_it(&sidecar, &app, 1).await;
+    let told = tuned(&file, &sidecar, true).await;
+    assert_eq!(told["suggestions"], serde_json::json!([]));
+    let unchanged = std::fs::read_to_string(&file).expect("it is there");
+    assert_eq!(unchanged, config(&app));
+}

@@ -22,17 +22,19 @@ use std::time::Duration;
 use app::VersionedApp;
 use checker::Promise;
 use clients::Clients;
-use faults::{Fault, PROMISED};
+use faults::{Fault, Kind, PROMISED};
 use fleet::{Fleet, SIDECARS, Settings};
 use futures_util::future::join_all;
 use pannier::clock;
 use recorder::Recorder;
 use report::{Outcome, publish};
 use slow_line::SlowLine;
-use trouble::{Lag, Trouble};
+use trouble::{Lag, Several, Trouble};
 
 use crate::support::eventually;
 use crate::support::redis::RedisServer;
+use crate::support::redis_cluster::Cluster;
+use crate::support::redis_sentinels::Watched;
 
 const LONG: Duration = Duration::from_secs(30);
 /// Load before the fault: something is stored.
@@ -59,12 +61,22 @@ async fn run(fault: Fault, purges: bool) -> Outcome {
     let seed = setting("PANNIER_HISTORY_SEED", 1);
     let lasts = setting("PANNIER_HISTORY_SECONDS", 2);
     let redis = RedisServer::start();
+    let several = tokio::task::block_in_place(|| match fault.kind() {
+        Kind::Single => Several::Not,
+        Kind::Cluster => Several::Cluster(Cluster::start()),
+        Kind::Sentinel => Several::Sentinel(Watched::start()),
+    });
+    let url = match &several {
+        Several::Not => redis.url(),
+        Several::Cluster(cluster) => cluster.url(),
+        Several::Sentinel(watched) => watched.url(),
+    };
     let lines = join_all([(); SIDECARS].map(|()| SlowLine::to(redis.port()))).await;
     let lines: [SlowLine; SIDECARS] = lines.try_into().ok().expect("one for each");
     let settings = Settings {
         redis: lines.each_ref().map(|line| match fault.is_of_the_line() {
             true => line.url(),
-            false => redis.url(),
+            false => url.clone(),
         }),
         outage: fault.outage(),
         timeout: fault.timeout(),
@@ -84,6 +96,7 @@ async fn run(fault: Fault, purges: bool) -> Outcome {
     let lag = Lag::measure();
     let mut trouble = Trouble {
         redis,
+        several,
         lines,
         shared: shared.clone(),
         random: fastrand::Rng::with_seed(seed),
@@ -246,14 +259,46 @@ async fn rude_clients() {
     hold(Fault::RudeClients).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_primary_killed() {
+    hold(Fault::ClusterPrimaryKilled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_failover() {
+    hold(Fault::ClusterFailover).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_slot_moves() {
+    hold(Fault::ClusterSlotMoves).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinel_primary_killed() {
+    hold(Fault::SentinelPrimaryKilled).await;
+}
+
 /// One after the other, for a table in one piece.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: each fault has a test of its own"]
 async fn every_fault_in_turn() {
+    tabulate(|_| true).await;
+}
+
+/// The part of the table in which servers die or are replaced, of each kind of Redis.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: each fault has a test of its own"]
+async fn every_topology_in_turn() {
+    let of_one = [Fault::KilledAndBack, Fault::Hung, Fault::ConnectionsKilled];
+    tabulate(|fault| of_one.contains(&fault) || fault.kind() != Kind::Single).await;
+}
+
+async fn tabulate(is_wanted: impl Fn(Fault) -> bool) {
     publish(&report::header());
     let mut faults = Vec::new();
     let mut reads = 0;
-    for promised in PROMISED {
+    for promised in PROMISED.iter().filter(|promised| is_wanted(promised.fault)) {
         let outcome = run(promised.fault, true).await;
         publish(&outcome.line());
         reads += outcome.recorded.reads.len();

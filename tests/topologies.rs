@@ -1,8 +1,12 @@
 //! Redis as people have it: managed by others, with users and passwords, behind sentinels, as a cluster, by TLS.
 
+mod cluster;
+mod command;
+mod load;
 mod managed;
 mod passwords;
 mod rights;
+mod sentinel;
 
 use std::time::Duration;
 
@@ -25,6 +29,10 @@ coherence = "strict"
 name = "items"
 path = "/items/{id}"
 keys = ["item:{path.id}"]
+[[purge]]
+name = "others"
+path = "/others"
+keys = ["item:1*", "item:2*", "item:3*"]
 "#;
 
 /// An app with the items 0 to 31.
@@ -34,6 +42,7 @@ async fn app() -> TestApp {
         app.on("GET", &format!("/items/{number}"), |_| Answer::text("item"));
         app.on("PUT", &format!("/items/{number}"), |_| Answer::status(204));
     }
+    app.on("PUT", "/others", |_| Answer::status(204));
     app
 }
 

@@ -32,6 +32,18 @@ pub(crate) enum Fault {
     OlderDataAndSidecarKilled,
     AppFails,
     RudeClients,
+    ClusterPrimaryKilled,
+    ClusterFailover,
+    ClusterSlotMoves,
+    SentinelPrimaryKilled,
+}
+
+/// What kind of Redis a fault is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Single,
+    Cluster,
+    Sentinel,
 }
 
 /// A line of the table.
@@ -206,6 +218,30 @@ pub(crate) const PROMISED: &[Promised] = &[
         [0, 0, STALENESS],
         HEARD,
     ),
+    promise(
+        Fault::ClusterPrimaryKilled,
+        "cluster: a primary killed",
+        [0, RECONNECTION, RECONNECTION + OUTAGE_TTL],
+        AWAY,
+    ),
+    promise(
+        Fault::ClusterFailover,
+        "cluster: replicas take over",
+        [0, RECONNECTION, RECONNECTION + OUTAGE_TTL],
+        AWAY,
+    ),
+    promise(
+        Fault::ClusterSlotMoves,
+        "cluster: slots move",
+        [0, REFUSAL, REFUSAL + OUTAGE_TTL],
+        "what has moved half is refused, reads and purges alike: known by a beat",
+    ),
+    promise(
+        Fault::SentinelPrimaryKilled,
+        "sentinel: the primary killed",
+        [0, RECONNECTION, RECONNECTION + OUTAGE_TTL],
+        AWAY,
+    ),
 ];
 
 /// What is not built yet: these may be stale outside their bounds, or not find Redis again. All else is held.
@@ -235,6 +271,16 @@ impl Fault {
         !NOT_YET_HELD.contains(&self)
     }
 
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Fault::ClusterPrimaryKilled | Fault::ClusterFailover | Fault::ClusterSlotMoves => {
+                Kind::Cluster
+            }
+            Fault::SentinelPrimaryKilled => Kind::Sentinel,
+            _ => Kind::Single,
+        }
+    }
+
     /// `redis.timeout`: where Redis is well, a machine that is busy is not to look like one that is slow.
     pub(crate) fn timeout(self) -> Duration {
         let waits = matches!(
@@ -246,10 +292,12 @@ impl Fault {
                 | Fault::CannotSave
                 | Fault::ReadOnly
                 | Fault::WritesPaused
-        );
+        ) || self.kind() == Kind::Sentinel;
         Duration::from_millis(match self {
             // Its requests wait so long, and a purge of the others is to land in it.
             Fault::Silent => 500,
+            // A purge visits sixteen shards, while seven servers and three sidecars share this machine.
+            _ if self.kind() == Kind::Cluster => 500,
             _ if waits => TIMEOUT,
             _ => 2000,
         })

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use fred::util::redis_keyslot;
 use pannier::clock;
 use tokio::runtime::Handle;
 
@@ -15,6 +16,8 @@ use super::faults::Fault;
 use super::fleet::SIDECARS;
 use super::slow_line::{NEAR, Silence, SlowLine};
 use crate::support::redis::{Data, RedisServer};
+use crate::support::redis_cluster::Cluster;
+use crate::support::redis_sentinels::Watched;
 
 const LONG: Duration = Duration::from_secs(30);
 const NAMESPACE: &str = "{history}";
@@ -24,9 +27,17 @@ const SLOW: Range<u64> = 80..100;
 /// Fills and purges that are under way at the same time overtake each other.
 const DISTANT: Range<u64> = 0..3;
 
+/// What is more than one server; the single one has nothing to do then.
+pub(crate) enum Several {
+    Not,
+    Cluster(Cluster),
+    Sentinel(Watched),
+}
+
 /// What there is to do harm to, on a thread that may block.
 pub(crate) struct Trouble {
     pub(crate) redis: RedisServer,
+    pub(crate) several: Several,
     pub(crate) lines: [SlowLine; SIDECARS],
     pub(crate) shared: Arc<Shared>,
     pub(crate) random: fastrand::Rng,
@@ -67,6 +78,9 @@ impl Trouble {
             Fault::OlderDataAndSidecarKilled => self.repeat(500, |this| this.restart_older(&[0])),
             Fault::AppFails => self.let_the_app_fail(),
             Fault::RudeClients => self.let_clients_hang_up(),
+            Fault::ClusterPrimaryKilled | Fault::SentinelPrimaryKilled => self.kill_a_primary(),
+            Fault::ClusterFailover => self.repeat(600, Trouble::fail_over),
+            Fault::ClusterSlotMoves => self.repeat(100, Trouble::move_a_slot),
         }
     }
 
@@ -288,6 +302,48 @@ impl Trouble {
         sleep(Duration::from_millis(self.random.u64(0..400)));
         fleet.start_again(number);
         self.note(format!("{number} started"));
+    }
+
+    /// Returns when another one has taken over.
+    fn kill_a_primary(&mut self) {
+        let slot = self.any_slot();
+        match &mut self.several {
+            Several::Not => {}
+            Several::Cluster(cluster) => {
+                let owner = cluster.owner(slot);
+                cluster.nodes[owner].kill();
+                cluster.is_whole();
+            }
+            Several::Sentinel(watched) => {
+                watched.servers[0].kill();
+                watched.has_primary(1);
+            }
+        }
+        self.note("another primary");
+    }
+
+    fn fail_over(&mut self) {
+        let slot = self.any_slot();
+        if let Several::Cluster(cluster) = &self.several {
+            let owner = cluster.owner(slot);
+            cluster.fail_over_to((owner + 3) % 6);
+            self.note(format!("{owner} is a replica now"));
+        }
+    }
+
+    fn move_a_slot(&mut self) {
+        let slot = self.any_slot();
+        if let Several::Cluster(cluster) = &self.several {
+            let to = (cluster.owner(slot) + 1) % 3;
+            cluster.migrate(slot, to);
+            self.note(format!("slot {slot} has moved to {to}"));
+        }
+    }
+
+    /// One in which Pannier has something.
+    fn any_slot(&mut self) -> u16 {
+        let shard = self.random.u8(0..16);
+        redis_keyslot(format!("{{history.{shard}}}").as_bytes())
     }
 
     fn let_the_app_fail(&mut self) {

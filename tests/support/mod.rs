@@ -12,6 +12,8 @@ pub(crate) mod http2;
 pub(crate) mod raw_app;
 pub(crate) mod raw_client;
 pub(crate) mod redis;
+pub(crate) mod redis_cluster;
+pub(crate) mod redis_sentinels;
 pub(crate) mod sidecar;
 #[cfg(test)]
 mod tests;

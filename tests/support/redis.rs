@@ -87,16 +87,21 @@ impl RedisServer {
 
     /// A node of a cluster, without slots.
     fn start_node() -> RedisServer {
+        RedisServer::start_node_with(&[])
+    }
+
+    /// The same with further settings.
+    pub(crate) fn start_node_with(more: &[&str]) -> RedisServer {
         // A lone node does not know its address.
         let announced = ["--cluster-announce-ip", "127.0.0.1"];
         // The default, the port and 10,000, may be past the last port.
         let bus = free_port().to_string();
         let bus = ["--cluster-port", bus.as_str()];
         let settings = [["--cluster-enabled", "yes"], announced, bus].concat();
-        RedisServer::start_with(&settings)
+        RedisServer::start_with(&[&settings[..], more].concat())
     }
 
-    fn bus_port(&self) -> String {
+    pub(crate) fn bus_port(&self) -> String {
         self.cli(&["CONFIG", "GET", "cluster-port"])
             .lines()
             .last()
@@ -125,7 +130,15 @@ impl RedisServer {
 
     /// Runs one command through redis-cli and returns its raw answer.
     pub(crate) fn cli(&self, command: &[&str]) -> String {
-        let output = Command::new("redis-cli")
+        let mut cli = Command::new("redis-cli");
+        if let Some(at) = self
+            .settings
+            .iter()
+            .position(|word| word == "--requirepass")
+        {
+            cli.env("REDISCLI_AUTH", &self.settings[at + 1]);
+        }
+        let output = cli
             .args(["-p", &self.port.to_string(), "--raw"])
             .args(command)
             .output()
@@ -166,6 +179,11 @@ impl RedisServer {
     /// Its port of this machine.
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether it has not been killed.
+    pub(crate) fn runs(&self) -> bool {
+        self.process.is_some()
     }
 
     /// It hangs: connections stay, nothing is answered.

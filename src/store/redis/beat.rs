@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use fred::types::Value;
+use futures_util::future::{join_all, try_join_all};
 
 use super::chores::{Chore, Sweep};
 use super::error::Error;
@@ -54,16 +55,20 @@ struct Beat {
 /// Announces the layout, agrees on the clock, and sees to it that what Redis holds lacks no purge that this process
 /// knows of (`lineage`).
 ///
-/// Finds other layouts: if any is in use, all sessions end and the error names it. All shards are visited
+/// Finds other layouts: if any is in use, all sessions end and the error names it. All shards are visited, side by side,
 /// whatever is found in one, so that a sidecar of another layout hears of this one on each of its connections.
 pub(super) async fn beat(scope: &CommandScope<'_>, presence: Presence) -> Result<Findings, Error> {
     let tier = scope.tier;
     let mut findings = Findings::default();
     let mut counters = Counters::default();
     let mut in_use = Vec::new();
-    for number in 0..tier.keys.shards().len() {
-        findings.is_new |= !tier.lineages.has_asked(number);
-        let mut beat = beat_shard(scope, presence, number).await?;
+    let shards = 0..tier.keys.shards().len();
+    findings.is_new = shards
+        .clone()
+        .any(|number| !tier.lineages.has_asked(number));
+    let beats = join_all(shards.map(|number| beat_shard(scope, presence, number))).await;
+    for (number, beat) in beats.into_iter().enumerate() {
+        let mut beat = beat?;
         counters.add(&beat.counters);
         in_use.append(&mut beat.in_use);
         if !beat.left.is_empty() {
@@ -126,10 +131,10 @@ pub(super) async fn read_counters(
     scope: &CommandScope<'_>,
     presence: Presence,
 ) -> Result<Counters, Error> {
+    let shards = 0..scope.tier.keys.shards().len();
+    let beats = try_join_all(shards.map(|number| beat_shard(scope, presence, number))).await?;
     let mut sum = Counters::default();
-    for number in 0..scope.tier.keys.shards().len() {
-        sum.add(&beat_shard(scope, presence, number).await?.counters);
-    }
+    beats.iter().for_each(|beat| sum.add(&beat.counters));
     Ok(sum)
 }
 

@@ -100,7 +100,8 @@ fn build_servers(config: &Redis, access: &RedisAccess) -> Result<ServerConfig, M
         },
         RedisServers::Cluster(nodes) => ServerConfig::Clustered {
             hosts: nodes.iter().map(of_fred).collect(),
-            policy: ClusterDiscoveryPolicy::default(),
+            // Those that the config names may be dead, while others serve their slots.
+            policy: ClusterDiscoveryPolicy::UseCache,
         },
         RedisServers::Sentinel { sentinels, master } => {
             let (username, password) = read_login(&access.sentinel_login)?;
@@ -135,9 +136,19 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Not connected yet.
-    pub(super) fn new(config: &Redis, access: Arc<RedisAccess>) -> Result<Clients, Misconfigured> {
+    ///
+    /// `known`: nodes of the cluster that answered before, beside those that the config names.
+    pub(super) fn new(
+        config: &Redis,
+        access: Arc<RedisAccess>,
+        known: &[Server],
+    ) -> Result<Clients, Misconfigured> {
         let stamp = Stamp::of(Arc::clone(&access));
-        let settings = build_settings(config, &access)?;
+        let mut settings = build_settings(config, &access)?;
+        if let ServerConfig::Clustered { hosts, .. } = &mut settings.server {
+            let others = known.iter().filter(|node| !hosts.contains(node));
+            hosts.extend(others.cloned().collect::<Vec<_>>());
+        }
         let plain = build_client(settings, config).map_err(Misconfigured::Refused)?;
         let options = |timeout| Options {
             max_attempts: Some(attempts(config)),

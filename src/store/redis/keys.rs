@@ -46,7 +46,7 @@
 //! | `:alive` | hash | layout to the time in ms until which its last beat announces it |
 //! | `:switches` | hash, of the first shard | what was switched at run time (`crate::rollout`): the subject to the time in ms and the switch; may be absent |
 
-use fred::types::Key;
+use fred::types::{Key, Value};
 use fred::util::redis_keyslot;
 
 use crate::routes::identities;
@@ -84,12 +84,28 @@ pub(super) struct ShardNames {
     pub(super) generation: Key,
     /// The name that changes where Redis may not have told of a purge.
     pub(super) untold: Key,
+    /// In a cluster, what each script may come upon beside its own keys. While the slot moves to another node a part of
+    /// them has gone ahead; scripts that name them are put off then (`TRYAGAIN`), and do not take for lost what has moved.
+    pub(super) beside: Vec<Value>,
 }
 
+/// All bookkeeping of a shard (`common.lua`), by the ends of its names.
+const BOOKKEEPING: [&str; 10] = [
+    ":g", ":by", ":lx", ":tp", ":pl", ":ix", ":tx", ":x0", ":x1", ":x2",
+];
+
+/// What layouts have in common.
+const OF_ALL_LAYOUTS: [&str; 2] = [":layouts", ":alive"];
+
 impl ShardNames {
-    fn new(tag: String, layout: u32) -> ShardNames {
+    fn new(tag: String, layout: u32, clustered: bool) -> ShardNames {
+        let prefix = format!("{tag}:v{layout}");
+        let own = BOOKKEEPING.iter().map(|end| [&prefix, *end].concat());
+        let common = OF_ALL_LAYOUTS.iter().map(|end| [&tag, *end].concat());
+        let beside = own.chain(common).filter(|_| clustered);
         ShardNames {
-            prefix: format!("{tag}:v{layout}").into(),
+            beside: beside.map(Value::from).collect(),
+            prefix: prefix.into(),
             generation: format!("{tag}:v{layout}:g").into(),
             untold: format!("{tag}:v{layout}:u").into(),
             tag: tag.into(),
@@ -125,7 +141,7 @@ impl Keyspace {
                 .collect(),
             false => vec![format!("{{{namespace}}}")],
         };
-        let names = |tag| ShardNames::new(tag, layout);
+        let names = |tag| ShardNames::new(tag, layout, clustered);
         Keyspace {
             layout,
             shards: tags.into_iter().map(names).collect(),

@@ -21,6 +21,9 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
     tier.scripts.load(scope.client()).await;
     rights::check(&scope).await?;
     set_names(connection).await;
+    if tier.config.servers.is_cluster() {
+        tier.note_nodes(connection.clients().plain.active_connections());
+    }
     start_tracking(connection, &scope).await?;
     let mut endings = tier.sessions.endings(&connection.session);
     let Findings { is_new, void } = beat::beat(&scope, connection.presence).await?;

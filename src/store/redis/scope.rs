@@ -154,8 +154,10 @@ impl<'c> CommandScope<'c> {
         shard: usize,
         call: impl Fn() -> Call + Send,
     ) -> Result<Value, Error> {
+        let names = &self.tier.keys.shards()[shard];
         let head = Head {
-            prefix: &self.tier.keys.shards()[shard].prefix,
+            prefix: &names.prefix,
+            beside: &names.beside,
             generation: self.tier.lineages.generation(shard),
         };
         let reply = self.tier.scripts.run(self.client(), script, head, call);

@@ -110,6 +110,8 @@ pub(super) struct Call {
 pub(super) struct Head<'h> {
     /// The shard's.
     pub(super) prefix: &'h str,
+    /// Further keys.
+    pub(super) beside: &'h [Value],
     /// The last one known of the shard.
     pub(super) generation: Generation,
 }
@@ -144,10 +146,12 @@ impl Call {
 
     /// The words behind the command's name; `script` is a hash or a text.
     fn into_words(self, script: &str, head: Head<'_>) -> Vec<Value> {
-        let mut words = Vec::with_capacity(4 + self.keys.len() + self.args.len());
+        let keys = self.keys.len() + head.beside.len();
+        let mut words = Vec::with_capacity(4 + keys + self.args.len());
         words.push(script.into());
-        words.push(Value::from(self.keys.len() as i64));
+        words.push(Value::from(keys as i64));
         words.extend(self.keys.into_iter().map(Value::from));
+        words.extend(head.beside.iter().cloned());
         words.push(head.prefix.into());
         let generation = Bytes::copy_from_slice(&head.generation.text());
         words.push(Value::Bytes(generation));

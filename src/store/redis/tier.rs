@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use fred::types::config::Server;
 use parking_lot::Mutex;
 use prometheus::Histogram;
 
@@ -48,6 +49,8 @@ pub(in crate::store) struct Tier {
     pub(super) config: config::Redis,
     /// How new connections are let in.
     access: ArcSwap<RedisAccess>,
+    /// Of a cluster, as a session has found them last.
+    nodes: Mutex<Vec<Server>>,
     pub(super) budget: ByteBudget,
     pub(super) management: Management,
     pub(super) keys: Keyspace,
@@ -111,6 +114,7 @@ impl Tier {
             access: ArcSwap::from_pointee(config.access.clone()),
             config: config.clone(),
             budget: ByteBudget::new(budget, shards),
+            nodes: Mutex::default(),
             management: Management::default(),
             keys,
             scripts: Scripts::new(),
@@ -138,12 +142,17 @@ impl Tier {
 
     /// fred's client, let in as it is said now; `None` if that cannot be, which the operator is told.
     pub(super) fn make_clients(&self) -> Option<Clients> {
-        Clients::new(&self.config, self.access.load_full())
+        Clients::new(&self.config, self.access.load_full(), &self.nodes.lock())
             .inspect_err(|error| {
                 tracing::error!(%error, "[redis] cannot be used");
                 self.health.blame(error.diagnose());
             })
             .ok()
+    }
+
+    /// The nodes of the cluster, each of which names the others.
+    pub(super) fn note_nodes(&self, nodes: Vec<Server>) {
+        *self.nodes.lock() = nodes;
     }
 
     /// Whether a new client would be let in otherwise than this one was.

@@ -83,6 +83,7 @@ impl App {
         server::limit_lingering(descriptors.lingering());
         let metrics = Arc::new(Metrics::new());
         metrics.start_time.set(unix_seconds());
+        metrics.config_hash.set(config.hash as f64);
         let clock = Clock::default();
         let (listen, redis) = (config.listen.clone(), config.redis.clone());
         let max_fills = config.upstream.max_fills;

@@ -31,6 +31,17 @@ pub enum Command {
     /// Switch the cache off, to shadow or on at run time, over the whole fleet; without a mode, list what differs from
     /// the file.
     Switch(Switch),
+    /// Show how a running sidecar is, on one screen; exits with 0 if it is healthy, 1 for a warning, 2 if it is down.
+    Status(Status),
+    /// Show the same again every two seconds.
+    Top(Top),
+    /// Remove from both tiers what keys, patterns and tags name.
+    Purge(Purge),
+    /// Print the thresholds of a config's [alerts] as alerting rules for Prometheus.
+    Alerts {
+        /// The TOML file.
+        file: PathBuf,
+    },
     /// Say what running sidecars have seen of each route, and what of the file to change for it.
     Tune(Tune),
     /// Print the JSON Schema of the config file, for editors.
@@ -99,6 +110,17 @@ pub struct Switch {
     /// Why; it is logged and listed.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// Which sidecar.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The running sidecar that a command speaks to.
+#[derive(Debug, clap::Args)]
+pub struct Sidecar {
     /// The TOML file that the sidecar runs with: where its admin interface is, and the token.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -106,6 +128,51 @@ pub struct Switch {
     /// or that of PANNIER_ADMIN_TOKEN.
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
+}
+
+/// `pannier status`
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// Which sidecar.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
+    /// Print JSON: all that GET /stats answers.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pannier top`
+#[derive(Debug, clap::Args)]
+pub struct Top {
+    /// Which sidecar.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
+    /// End after so many screens.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub times: Option<u64>,
+}
+
+/// `pannier purge`
+#[derive(Debug, clap::Args)]
+pub struct Purge {
+    /// A key; may be repeated.
+    #[arg(long = "key", value_name = "KEY")]
+    pub keys: Vec<String>,
+    /// A pattern of keys, such as 'board:7:*'; may be repeated.
+    #[arg(long = "pattern", value_name = "PATTERN")]
+    pub patterns: Vec<String>,
+    /// A tag, or a pattern of tags; may be repeated.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// All that is stored, of every sidecar of this Redis and namespace.
+    #[arg(long)]
+    pub everything: bool,
+    /// Make it stale and leave it to be served while it is renewed, where its route allows.
+    #[arg(long)]
+    pub soft: bool,
+    /// Which sidecar.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

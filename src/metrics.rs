@@ -105,6 +105,8 @@ pub struct Metrics {
     pub jwks_last_success: Gauge,
     /// `pannier_start_time_seconds`
     pub start_time: Gauge,
+    /// `pannier_config_hash`: of the file in force; equal files have equal ones.
+    pub config_hash: Gauge,
 }
 
 /// The counters of one rule (or of unmatched requests).
@@ -160,6 +162,7 @@ impl Metrics {
     pub fn new() -> Metrics {
         let registry = Registry::new();
         let r = &registry;
+        register_process(r);
         Metrics {
             requests: register_counters(
                 r,
@@ -377,15 +380,20 @@ impl Metrics {
                 "Renewals of the keys of [jwt], by result.",
                 &["result"],
             ),
-            jwks_last_success: register_time(
+            jwks_last_success: register_float(
                 r,
                 "pannier_jwks_last_success_time_seconds",
                 "Last renewal of the keys of [jwt], seconds since 1970.",
             ),
-            start_time: register_time(
+            start_time: register_float(
                 r,
                 "pannier_start_time_seconds",
                 "Start of the process, seconds since 1970.",
+            ),
+            config_hash: register_float(
+                r,
+                "pannier_config_hash",
+                "Of the config file in force; equal files have equal ones.",
             ),
             registry,
         }
@@ -482,7 +490,21 @@ impl Drop for GaugeGuard {
     }
 }
 
-fn register_time(registry: &Registry, name: &str, help: &str) -> Gauge {
+/// `process_…`, as Prometheus has them, and `pannier_build_info{version}`.
+fn register_process(registry: &Registry) {
+    #[cfg(target_os = "linux")]
+    registry
+        .register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))
+        .expect("registered once");
+    let info = "Which version runs; always 1.";
+    register_gauges(registry, "pannier_build_info", info, &["version"])
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
+}
+
+fn register_float(registry: &Registry, name: &str, help: &str) -> Gauge {
     let metric = Gauge::new(name, help).expect("a valid name");
     registry
         .register(Box::new(metric.clone()))

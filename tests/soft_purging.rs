@@ -446,3 +446,22 @@ async fn what_a_cluster_holds_becomes_stale_on_every_node() {
     there.fills_have_ended().await;
     fill(&here.client(), &paths).await;
 }
+
+/// What is stale already neither counts again nor is stale from later on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_soft_purge_changes_nothing_in_redis() {
+    let redis = RedisServer::start();
+    let (app, _) = app().await;
+    let sidecar = Sidecar::start(&app.url(), &with_redis(&redis));
+    connected(&sidecar).await;
+    fill(&sidecar.client(), &["/plain/1"]).await;
+    sidecar.fills_have_ended().await;
+    let name = redis.cli(&["KEYS", "*:e:plain:1"]);
+    let all = json!({"tags": ["all"], "soft": true});
+    let first = purge(&sidecar, &all).await;
+    assert_eq!(first["purged"], json!({"memory": 1, "redis": 1}));
+    let stored = redis.cli(&["GET", &name]);
+    let second = purge(&sidecar, &all).await;
+    assert_eq!(second["purged"], json!({"memory": 0, "redis": 0}));
+    assert_eq!(redis.cli(&["GET", &name]), stored, "not a byte of it");
+}

@@ -30,6 +30,7 @@ mod jwt_keys;
 mod later_effect;
 mod making_room;
 mod model;
+mod monitoring;
 mod partial;
 mod privacy;
 mod proxying;

@@ -8,6 +8,16 @@ use crate::config;
 /// Fewer requests in an hour say nothing of the hit rate.
 const ENOUGH_LOOKUPS: u64 = 100;
 
+/// Whose keys and evictions count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Tier {
+    /// What leaves memory is still in Redis.
+    #[default]
+    Redis,
+    /// Where there is no Redis.
+    Memory,
+}
+
 /// What the thresholds are held against.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measured {
@@ -15,6 +25,8 @@ pub(super) struct Measured {
     pub(super) memory_percent: Option<f64>,
     /// Keys in Redis, or in memory without it.
     pub(super) keys: u64,
+    /// The tier that this and evictions are of.
+    pub(super) tier: Tier,
     /// The last hour, or since the start.
     pub(super) hour: Sums,
 }
@@ -49,7 +61,10 @@ pub(super) fn judge(alerts: &config::Alerts, measured: &Measured) -> Vec<Alert> 
         (
             "evictions_per_hour",
             alerts.evictions_per_hour,
-            Some(hour.evictions as f64),
+            Some(match measured.tier {
+                Tier::Redis => hour.redis_evictions,
+                Tier::Memory => hour.memory_evictions,
+            } as f64),
             Beyond::Above,
         ),
         (
@@ -126,11 +141,13 @@ mod tests {
         Measured {
             memory_percent: Some(memory),
             keys,
+            tier: Tier::Redis,
             hour: Sums {
                 requests: 1000,
                 lookups: 1000,
                 hits,
-                evictions,
+                redis_evictions: evictions,
+                memory_evictions: 1_000_000,
                 ..Sums::default()
             },
         }

@@ -52,8 +52,10 @@ pub(super) struct Step {
     pub(super) hits: u64,
     /// Those that the app did not answer properly, and malformed ones.
     pub(super) failures: u64,
-    /// Entries that left a tier for space.
-    pub(super) evictions: u64,
+    /// Entries that left Redis for space.
+    pub(super) redis_evictions: u64,
+    /// The same of memory.
+    pub(super) memory_evictions: u64,
     /// Milliseconds to the head of a hit, by the histogram; null without one.
     pub(super) hit_p50_ms: Option<f64>,
     /// The same of the slowest in a hundred.
@@ -75,7 +77,8 @@ pub(super) struct Sums {
     pub(super) lookups: u64,
     pub(super) hits: u64,
     pub(super) failures: u64,
-    pub(super) evictions: u64,
+    pub(super) redis_evictions: u64,
+    pub(super) memory_evictions: u64,
 }
 
 /// As the page reads it.
@@ -118,7 +121,8 @@ impl History {
             sums.lookups += step.lookups;
             sums.hits += step.hits;
             sums.failures += step.failures;
-            sums.evictions += step.evictions;
+            sums.redis_evictions += step.redis_evictions;
+            sums.memory_evictions += step.memory_evictions;
         }
         sums
     }

@@ -5,6 +5,7 @@
 //! Whatever is asked by POST wants the token: purges, switches, a rollback, and what is stored for a request. It goes on answering
 //! through a drain, so that `/readyz` can tell the load balancer; the caller stops it last.
 
+mod advice;
 mod alerts;
 mod answer;
 mod connection;
@@ -143,7 +144,10 @@ impl Admin {
         let tokens = stats::Tokens::of(&live);
         let families = self.metrics.registry.gather();
         let stats = stats::summarize(&families, &status, tokens, uptime);
-        overview::look_over(&live, stats, &self.history, self.draining.is_cancelled())
+        let timeout = live.config.redis.as_ref().map(|redis| redis.timeout);
+        let details = advice::Details::read(&families, timeout.unwrap_or_default());
+        let draining = self.draining.is_cancelled();
+        overview::look_over(&live, stats, &details, &self.history, draining)
     }
 
     /// The turn of one who gathers metrics. That takes a while in which nobody else is served, so all others

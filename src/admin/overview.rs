@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::alerts::{self, Alert, Measured};
+use super::advice::{self, Advice, Details};
+use super::alerts::{self, Alert, Measured, Tier};
 use super::history::{self, History};
 use super::state::{self, Facts, State};
 use super::stats::{RedisState, Stats};
@@ -15,10 +16,14 @@ use crate::live::Live;
 pub struct Overview {
     /// Of Pannier.
     pub version: &'static str,
+    /// Of the config file in force, as `pannier_config_hash` has it, in hexadecimal digits.
+    pub config_hash: String,
     /// How the sidecar is, in one word and with reasons.
     pub state: State,
     /// The thresholds of `[alerts]`, exceeded or not.
     pub alerts: Vec<Alert>,
+    /// What would make it better, with figures.
+    pub advice: Vec<Advice>,
     /// In the last ten seconds.
     pub requests_per_second: f64,
     /// What holds for each route, in the order of the config, and for what no route matches, `-`.
@@ -43,13 +48,23 @@ pub struct RouteSettings {
     pub ttl: Option<u64>,
 }
 
-pub(super) fn look_over(live: &Live, stats: Stats, history: &History, draining: bool) -> Overview {
+pub(super) fn look_over(
+    live: &Live,
+    stats: Stats,
+    details: &Details,
+    history: &History,
+    draining: bool,
+) -> Overview {
     let is_shared = stats.redis.state != RedisState::Absent;
     let measured = Measured {
         memory_percent: stats.redis.usage.percent.filter(|_| is_shared),
         keys: match is_shared {
             true => stats.redis.usage.entries,
             false => stats.memory.entries,
+        },
+        tier: match is_shared {
+            true => Tier::Redis,
+            false => Tier::Memory,
         },
         hour: history.sum_of_last(Duration::from_secs(3600)),
     };
@@ -64,8 +79,10 @@ pub(super) fn look_over(live: &Live, stats: Stats, history: &History, draining: 
     let last = history.sum_of_last(history::STEP).requests;
     Overview {
         version: env!("CARGO_PKG_VERSION"),
+        config_hash: format!("{:012x}", live.config.hash),
         state,
         alerts,
+        advice: advice::advise(&stats, details),
         requests_per_second: last as f64 / history::STEP.as_secs_f64(),
         routes: list_routes(live),
         stats,

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod admin_address;
+pub mod alerts;
 mod ask_sidecar;
 pub mod check;
 pub mod demo;
@@ -8,8 +9,11 @@ pub mod explain;
 pub mod healthcheck;
 mod log_limit;
 mod logging;
+pub mod purge;
 pub mod run;
 pub mod schema;
+mod sidecar;
+pub mod status;
 pub mod switch;
 pub mod tune;
 
@@ -47,6 +51,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Explain(args) => explain::explain(&args, out),
         Command::Switch(args) => switch::switch(&args, &Env::process(), out),
+        Command::Status(args) => status::status(&args, &Env::process(), out),
+        Command::Top(args) => status::top(&args, &Env::process(), out),
+        Command::Purge(args) => purge::purge(&args, &Env::process(), out),
+        Command::Alerts { file } => alerts::alerts(&file, &Env::process(), out),
         Command::Tune(args) => tune::tune(&args, &Env::process(), out),
         Command::Schema => schema::print(out).map(|()| ExitCode::SUCCESS),
         Command::Demo { once } => demo::demo(once),

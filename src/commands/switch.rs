@@ -4,41 +4,20 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use http::Method;
 use serde_json::Value;
 
-use super::admin_address;
-use super::ask_sidecar::{self, Question};
-use super::healthcheck::reachable;
+use super::sidecar::Sidecar;
 use crate::cli;
-use crate::config::{Config, Env};
+use crate::config::Env;
 use crate::rollout::Order;
-
-/// The admin interface where nothing says another.
-const USUAL_ADMIN: &str = "127.0.0.1:9180";
 
 /// Switches, or lists what is switched.
 pub fn switch(args: &cli::Switch, env: &Env, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let order = order(args)?;
-    let (admin, token) = find_sidecar(args, env)?;
-    let question = Question {
-        method: match order {
-            Some(_) => Method::POST,
-            None => Method::GET,
-        },
-        path: "/switch",
-        token: token.as_deref(),
-        body: match &order {
-            Some(order) => serde_json::to_vec(order)?,
-            None => Vec::new(),
-        },
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let answer: Value = match runtime.block_on(ask_sidecar::ask(&admin, question)) {
-        Ok(answer) => answer,
-        Err(error) => bail!("the sidecar at http://{admin}: {error}"),
+    let sidecar = Sidecar::find(&args.sidecar, env)?;
+    let answer = match &order {
+        Some(order) => sidecar.post("/switch", serde_json::to_vec(order)?)?,
+        None => sidecar.get("/switch")?,
     };
     match args.json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?,
@@ -65,24 +44,6 @@ fn order(args: &cli::Switch) -> anyhow::Result<Option<Order>> {
         lasting: args.lasting.clone(),
         reason: args.reason.clone(),
     }))
-}
-
-/// The admin interface and the token.
-fn find_sidecar(args: &cli::Switch, env: &Env) -> anyhow::Result<(String, Option<String>)> {
-    let config = match &args.config {
-        Some(file) => Some(Config::load(file, env)?.config),
-        None => None,
-    };
-    let admin = match (&args.admin, &config) {
-        (Some(url), _) => admin_address::parse(url)?,
-        (None, Some(config)) => reachable(config.listen.admin).to_string(),
-        (None, None) => USUAL_ADMIN.to_owned(),
-    };
-    let token = match config {
-        Some(config) => config.admin.token,
-        None => env.get("PANNIER_ADMIN_TOKEN").map(str::to_owned),
-    };
-    Ok((admin, token))
 }
 
 fn print(answer: &Value, out: &mut dyn Write) -> anyhow::Result<()> {

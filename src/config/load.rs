@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use super::Config;
 use super::compile::{Input, compile};
 use super::document::Document;
@@ -56,7 +58,10 @@ impl Config {
             file,
             env,
         };
-        let config = compile(input, &mut problems);
+        let config = compile(input, &mut problems).map(|config| Config {
+            hash: hash_of(text),
+            ..config
+        });
         finish(config, problems, notice)
     }
 
@@ -78,6 +83,13 @@ impl Config {
         let config = compile(input, &mut problems);
         finish(config, problems, notice)
     }
+}
+
+/// The first 48 bits of its SHA-256.
+fn hash_of(text: &str) -> u64 {
+    let digest = Sha256::digest(text.as_bytes());
+    let first = digest.iter().take(6);
+    first.fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 fn finish(

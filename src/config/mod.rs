@@ -74,6 +74,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[alerts]`
     pub alerts: Alerts,
+    /// Of the file's text, 48 bits, so that a float holds it; equal files have equal ones.
+    pub hash: u64,
     /// `[log]`
     pub log: Log,
     /// The `[[route]]` tables, in file order.

@@ -86,6 +86,7 @@ impl Reloader {
         let live = Live::new(config, source, &self.metrics, &self.in_flight)?;
         live.keep_fetched_keys(&old);
         self.store.reload(&live.config);
+        self.metrics.config_hash.set(live.config.hash as f64);
         self.switchboard.prepare(&live);
         self.live.store(Arc::new(live));
         // Whatever was switched between the two has turned the dials of the old one.

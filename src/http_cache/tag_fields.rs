@@ -203,6 +203,9 @@ mod tests {
             "as it stands in the store"
         );
         assert_eq!(purged(&list(MAX_PURGED + 1), &names()), NamedTags::All);
+        let last = "same ".repeat(MAX_PURGED + 1) + "other";
+        let named = purged(&headers(&[("xkey", &last)]), &names());
+        assert_eq!(named, NamedTags::All, "none is left out");
     }
 
     #[test]

@@ -169,3 +169,63 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: f64 = 1_000.0;
+
+    /// Tokens of one shard.
+    fn tokens() -> impl Iterator<Item = TokenDigest> {
+        let all = (0u32..).map(|number| TokenDigest::of(&number.to_be_bytes()));
+        all.filter(|token| usize::from(token.0[0]).is_multiple_of(SHARDS))
+    }
+
+    fn keep(decisions: &Decisions, token: TokenDigest, length: usize, until: f64) {
+        decisions.keep(token, length, &Arc::default(), (NOW, until));
+    }
+
+    #[test]
+    fn what_is_asked_for_again_outlasts_what_is_not() {
+        let decisions = Decisions::default();
+        let mut tokens = tokens();
+        let [asked, other] = [(); 2].map(|()| tokens.next().expect("endless"));
+        for token in [asked, other] {
+            keep(&decisions, token, 0, NOW + 60.0);
+        }
+        assert!(decisions.find(&asked, NOW).is_some());
+        for token in tokens.by_ref().take(SHARD_TOKENS) {
+            keep(&decisions, token, 0, NOW + 60.0);
+        }
+        let found = [asked, other].map(|token| decisions.find(&token, NOW).is_some());
+        assert_eq!(found, [true, false]);
+        assert!(decisions.len() <= SHARD_TOKENS && decisions.bytes() <= SHARD_BYTES);
+    }
+
+    #[test]
+    fn what_takes_too_much_is_not_kept() {
+        let decisions = Decisions::default();
+        let most = (SHARD_BYTES / 16 - OVERHEAD) / 2;
+        for (token, (length, kept)) in tokens().zip([(most, 1), (most + 1, 1)]) {
+            keep(&decisions, token, length, NOW + 60.0);
+            assert_eq!(decisions.len(), kept, "{length}");
+        }
+    }
+
+    /// Behind one that lives on, those that were forgotten when they were asked for leave no trace.
+    #[test]
+    fn the_order_is_bounded() {
+        let decisions = Decisions::default();
+        let mut tokens = tokens();
+        let lasting = tokens.next().expect("endless");
+        keep(&decisions, lasting, 0, f64::MAX);
+        for token in tokens.take(10 * SHARD_TOKENS) {
+            keep(&decisions, token, 0, NOW + 1.0);
+            assert!(decisions.find(&token, NOW + 1.0).is_none());
+        }
+        assert_eq!(decisions.len(), 1);
+        let order = decisions.shard(&lasting).lock().order.len();
+        assert!(order <= SHARD_TOKENS + 8, "{order}");
+    }
+}

@@ -166,6 +166,23 @@ async fn unknown_keys_are_asked_for_seldom() {
     becomes_hit(&client, &new.token("ann"), "a key was added").await;
 }
 
+/// Who asks once, and too soon after the last request to the URL, is known all the same when it is asked next.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_key_is_not_forgotten_while_it_may_not_be_asked_for() {
+    let (old, new) = (Issuer::new("old"), Issuer::new("new"));
+    let app = app().await;
+    let publisher = Publisher::start(Speaks::Http1, &[&old]).await;
+    let sidecar = publisher.sidecar(&app, "", Duration::from_secs(2));
+    let client = sidecar.client();
+    becomes_hit(&client, &old.token("ann"), "the first key").await;
+    publisher.says(|said| said.keys = key_set(&[&old, &new]));
+    assert!(!ask(&client, &new.token("ann")).await.is_hit());
+    eventually("it is asked for", LONG, || async {
+        stats(&sidecar).await["keys"] == 2
+    })
+    .await;
+}
+
 /// A URL that is down costs nothing until the keys are too old; after that nobody is known until it is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn old_keys_hold_while_the_url_is_down_but_not_for_ever() {

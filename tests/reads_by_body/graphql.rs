@@ -161,10 +161,37 @@ async fn what_may_be_a_mutation_passes_and_purges() {
         assert_eq!(boards_held(&client).await, held, "{body}");
     }
     // By its fields it may be another method.
-    warm(&client).await;
-    let request = client.request("POST", "/graphql");
-    let request = request
-        .header("x-http-method-override", "DELETE")
-        .body(board(1));
-    assert!(!request.send().await.is_hit());
+    for (field, method) in [
+        ("x-http-method-override", "DELETE"),
+        ("x-method-override", "put"),
+    ] {
+        warm(&client).await;
+        let asked = app.count("/graphql");
+        let request = client.request("POST", "/graphql").header(field, method);
+        let request = request.header("content-type", "application/json");
+        let reply = request.body(board(1)).send().await;
+        assert!(!reply.is_hit(), "{field}: {}", reply.cache_status());
+        assert_eq!(app.count("/graphql"), asked + 1, "{field}");
+        // It may have changed the very thing that the URL names.
+        assert_eq!(boards_held(&client).await, Vec::<u64>::new(), "{field}");
+    }
+}
+
+/// Of a batch one may be a mutation, although not each is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_out_is_so_for_one_of_a_batch() {
+    let app = TestApp::start().await;
+    app.on("POST", "/graphql", answer);
+    let tables = "[[route]]\npath = \"/graphql\"\nmethods = [\"POST\"]\nkey = \"gql:{body}\"\nttl = \"1m\"\n\
+                  unless = { \"body.query\" = \"mutation\" }\n";
+    let sidecar = Sidecar::start(&app.url(), tables);
+    let client = sidecar.client();
+    until_hit(&client, "POST", "/graphql", &format!("[{}]", board(1))).await;
+    let batch = format!("[{}, {MUTATION}]", board(1));
+    for _ in 0..3 {
+        let asked = app.count("/graphql");
+        let reply = client.json("POST", "/graphql", &batch).await;
+        assert!(!reply.is_hit(), "{}", reply.cache_status());
+        assert_eq!(app.count("/graphql"), asked + 1);
+    }
 }

@@ -226,3 +226,39 @@ async fn a_form_that_is_not_looked_up_is_no_write() {
         );
     }
 }
+
+/// Bodies that wait for their ends share the room of all that is in flight; past it they go to the app as they come.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_read_have_a_budget() {
+    const CLIENTS: usize = 60;
+    const LENGTH: usize = 60_000;
+    let app = search_app().await;
+    let tables = SEARCH.replace("\"4KB\"", "\"64KB\"") + "[memory]\nin_flight = \"2MiB\"\n";
+    let sidecar = Sidecar::start(&app.url(), &tables);
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let mut client = RawClient::connect(sidecar.addr()).await;
+        client
+            .send(&head(&sidecar, &format!("Content-Length: {LENGTH}")))
+            .await;
+        let body = format!("[{number:02},\"{}", "x".repeat(LENGTH - 7));
+        client.send(&body).await;
+        clients.push(client);
+    }
+    // What is read is not sent before it is whole.
+    eventually("some find no room", SHORT, || async {
+        app.connections() > 0
+    })
+    .await;
+    let mut passed = 0;
+    for client in &mut clients {
+        client.send("\"]").await;
+        let answer = client.head().await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        passed += usize::from(answer.contains("request-body"));
+    }
+    assert!(passed > 0 && passed < CLIENTS, "{passed} found no room");
+    for seen in app.seen() {
+        assert_eq!(seen.body.len(), LENGTH, "each is whole");
+    }
+}

@@ -144,3 +144,25 @@ async fn which_answers_count() {
         assert_eq!(are_hits(&client, &["/board"]).await, [hit], "{status}");
     }
 }
+
+/// A path may be read in several ways, and one of them is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_on_the_path_is_asked_of_each_reading() {
+    let app = TestApp::start().await;
+    app.on("GET", "/board", |seen| Answer::text(seen.nth.to_string()));
+    let tables = "[[route]]\npath = \"/board\"\nkey = \"board\"\n\
+                  [[purge]]\npath = \"/tasks/{id}\"\nkeys = [\"board\"]\nwhen = { \"path.id\" = \"^7$\" }\n";
+    let sidecar = Sidecar::start(&app.url(), tables);
+    let client = sidecar.client();
+    for (path, hit) in [
+        ("/tasks/7", false),
+        ("/tasks/7.json", false),
+        ("/tasks/%37/", false),
+        ("/tasks/8.json", true),
+    ] {
+        app.on("PUT", path, |_| Answer::status(204));
+        warm(&client, &["/board"]).await;
+        assert_eq!(client.json("PUT", path, "{}").await.status, 204, "{path}");
+        assert_eq!(are_hits(&client, &["/board"]).await, [hit], "{path}");
+    }
+}

@@ -74,7 +74,7 @@ function showCharts() {
     ["Hits: p50, and p99 dashed", [of("hit_p50_ms"), of("hit_p99_ms")], last && time(last.hit_p99_ms)],
     ["App: p50, and p99 dashed", [of("app_p50_ms"), of("app_p99_ms")], last && time(last.app_p99_ms)],
     ["Memory, and Redis dashed", [of("memory_mb"), of("redis_mb")], last && `${number(last.memory_mb)}, ${number(last.redis_mb)} MB`],
-    ["Evictions", [of("evictions")], last && number(last.evictions)],
+    ["Evictions from memory, and Redis dashed", [of("memory_evictions"), of("redis_evictions")], last && `${number(last.memory_evictions)}, ${number(last.redis_evictions)}`],
   ];
   at("charts").replaceChildren(...charts.map(([name, lines, now, most]) => {
     const figure = make("figure");
@@ -112,7 +112,7 @@ function showFigures() {
   at("app-times").textContent = last ? `${time(last.app_p50_ms)}, ${time(last.app_p99_ms)}` : time(stats.mean_app_ms);
   const shared = stats.redis.state !== "absent";
   at("keys").textContent = shared ? `${number(stats.redis.entries)} in Redis, ${number(stats.memory.entries)} here` : number(stats.memory.entries);
-  at("evictions").textContent = number(history.steps.reduce((sum, step) => sum + step.evictions, 0));
+  at("evictions").textContent = number(history.steps.reduce((sum, step) => sum + (shared ? step.redis_evictions : step.memory_evictions), 0));
   at("redis").textContent = shared ? stats.redis.state : "none";
   at("uptime").textContent = span(stats.uptime);
   at("bars").replaceChildren(...bar("Memory", stats.memory), ...(shared ? bar("Redis", stats.redis) : []));

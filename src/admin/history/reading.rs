@@ -15,7 +15,8 @@ pub(in crate::admin) struct Reading {
     /// Seconds since 1970.
     at: u64,
     total: Tally,
-    evictions: u64,
+    redis_evictions: u64,
+    memory_evictions: u64,
     hit: Buckets,
     app: Buckets,
     memory_bytes: u64,
@@ -57,10 +58,15 @@ impl Reading {
                 reading.app.add(metric.get_histogram());
             }
         }
-        let evictions = find_samples(families, "pannier_evictions_total");
-        reading.evictions = evictions
-            .map(|metric| metric.get_counter().get_value() as u64)
-            .sum();
+        let evicted = |tier| {
+            let evictions = find_samples(families, "pannier_evictions_total");
+            evictions
+                .filter(|metric| label(metric, "tier") == tier)
+                .map(|metric| metric.get_counter().get_value() as u64)
+                .sum()
+        };
+        reading.redis_evictions = evicted("redis");
+        reading.memory_evictions = evicted("memory");
         reading
     }
 
@@ -80,7 +86,10 @@ impl Reading {
             lookups: requests.saturating_sub(of(Outcome::Pass) + failures),
             hits: of(Outcome::Hit),
             failures,
-            evictions: self.evictions.saturating_sub(before.evictions),
+            redis_evictions: self.redis_evictions.saturating_sub(before.redis_evictions),
+            memory_evictions: self
+                .memory_evictions
+                .saturating_sub(before.memory_evictions),
             hit_p50_ms: hit.quantile_ms(0.5),
             hit_p99_ms: hit.quantile_ms(0.99),
             app_p50_ms: app.quantile_ms(0.5),

@@ -130,6 +130,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         auth,
         admin,
         alerts,
+        hash: 0,
         log,
         routes: routes.into_iter().map(|written| written.rule).collect(),
         matcher,

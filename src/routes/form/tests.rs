@@ -61,6 +61,7 @@ fn fields_of_urlencoded_bodies() {
         ("a[b]=1&a[]=2", json!({"a": any()})),
         ("a=1&a[]=2&a[]=3", json!({"a": any()})),
         ("a=%FF&b=1", json!({"a": any(), "b": "1"})),
+        ("%FF=1&b=2", any()),
         ("a=1;b=2", any()),
         ("a[b=1", any()),
         ("a[b]c=1", any()),
@@ -108,6 +109,7 @@ fn fields_of_multipart_bodies() {
         (whole(&[part("Content-Disposition: form-data; name=\"a\"; name=\"b\"", "1")]), any()),
         (whole(&[part("Content-Disposition: form-data;\r\n name=\"a\"", "1")]), any()),
         (whole(&[part("Content-Disposition: form-data; name=\"a\"\r\nContent-Transfer-Encoding: base64", "MQ==")]), any()),
+        (whole(&[part("Content-Disposition: form-data; name=\"a\"\r\nContent-Disposition: form-data; name=\"b\"", "1")]), any()),
         (whole(&[part("X: y", "1")]), any()),
     ];
     for (body, expected) in rows {
@@ -116,6 +118,13 @@ fn fields_of_multipart_bodies() {
             expected,
             "{body}"
         );
+    }
+    for (length, is_read) in [(70, true), (71, false)] {
+        let boundary = "X".repeat(length);
+        let body = whole(&[named("a", "1")]).replace("--X", &format!("--{boundary}"));
+        let parameters = format!(" boundary={boundary}");
+        let read = Form::Multipart(&parameters).read(body.as_bytes());
+        assert_eq!(read == json!({"a": "1"}), is_read, "{length}");
     }
     for (parameters, is_read) in [
         ("boundary=\"X\"", true),

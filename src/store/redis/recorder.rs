@@ -1,6 +1,7 @@
 //! Keeps the file of `[redis] journal`: writes it on a thread of its own, so that no disk holds up a runtime.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,9 @@ use crate::routes::Purge;
 /// The longest that a write's answer waits for a disk that hangs.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// The longest that the end of the process waits for it.
+const LONGEST_END: Duration = Duration::from_secs(5);
+
 /// How often an operator is told that the file cannot be written.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -29,10 +33,13 @@ pub(super) struct Knowledge {
     pub(super) journal: Arc<Journal>,
 }
 
-/// The thread that writes the file, which has ended when this is dropped.
+/// The thread that writes the file. It has ended when this was dropped, unless the disk hangs.
 pub(super) struct Recorder {
     desk: Arc<Desk>,
     thread: Option<JoinHandle<()>>,
+    /// Whose other end goes with the thread.
+    ended: Mutex<Receiver<()>>,
+    longest_end: Duration,
 }
 
 /// Where those who ask and the thread meet.
@@ -120,9 +127,16 @@ impl Recorder {
             written: Some((text, Outlives::Machine)),
         };
         let thread = std::thread::Builder::new().name("pannier-journal".to_owned());
+        let (held, ended) = mpsc::channel();
+        let work = move || {
+            clerk.run();
+            drop(held);
+        };
         Ok(Recorder {
             desk,
-            thread: Some(thread.spawn(move || clerk.run()).map_err(unusable)?),
+            thread: Some(thread.spawn(work).map_err(unusable)?),
+            ended: Mutex::new(ended),
+            longest_end: LONGEST_END,
         })
     }
 
@@ -147,6 +161,13 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         self.desk.asked.lock().has_ended = true;
         self.desk.is_asked.notify_one();
+        let ended = self.ended.lock().recv_timeout(self.longest_end);
+        if ended == Err(RecvTimeoutError::Timeout) {
+            let longest = self.longest_end;
+            return self
+                .desk
+                .tell(&format!("the last of it is not written within {longest:?}"));
+        }
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -304,6 +325,25 @@ mod tests {
         drop(recorder);
         assert_eq!(read(&path).failed, [], "at the end");
         JournalFile::open(&path).expect("nobody has it any more");
+    }
+
+    /// A disk that hangs does not keep the process from its end.
+    #[test]
+    fn the_end_waits_for_a_disk_no_longer_than_it_may() {
+        let (held, ended) = mpsc::channel::<()>();
+        let (release, hangs) = mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let _ = hangs.recv();
+            drop(held);
+        });
+        drop(Recorder {
+            desk: Arc::new(Desk::new()),
+            thread: Some(thread),
+            ended: Mutex::new(ended),
+            longest_end: Duration::from_millis(10),
+        });
+        // Still there: it was left alone.
+        release.send(()).expect("the thread waits");
     }
 
     #[test]

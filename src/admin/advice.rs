@@ -1,0 +1,310 @@
+//! What would make the cache better, in words, each with its figures and the line of the config that it is about.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use prometheus::proto::MetricFamily;
+use serde::Serialize;
+
+use super::stats::families::{find_samples, label};
+use super::stats::{RedisState, Stats};
+use crate::http_cache::{Outcome, Reason};
+
+/// Fewer requests say nothing of a route.
+const ENOUGH_REQUESTS: u64 = 100;
+
+/// A route with fewer hits than one in so many is told.
+const FEW_HITS: u64 = 20;
+
+/// Percent of the budget from which on it is told.
+const NEARLY_FULL: f64 = 90.0;
+
+/// Of the writes that nothing covers, the most frequent.
+const MAX_WRITES: usize = 3;
+
+/// One piece of advice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Advice {
+    /// The line of the config that it is about.
+    pub about: String,
+    /// What was measured, and what to do about it.
+    pub words: String,
+}
+
+/// What is measured and in no sum.
+#[derive(Debug, Default)]
+pub(super) struct Details {
+    /// How often each word was the reason for no hit, by rule.
+    reasons: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Lookups in Redis: how many, and their seconds.
+    gets: (u64, f64),
+    /// Commands that took longer than the timeout.
+    timeouts: u64,
+    /// Entries of high priority that left Redis for space.
+    high_evicted: u64,
+    /// `[redis] timeout`.
+    timeout: Duration,
+}
+
+impl Details {
+    pub(super) fn read(families: &[MetricFamily], timeout: Duration) -> Details {
+        let mut details = Details {
+            timeout,
+            ..Details::default()
+        };
+        for metric in find_samples(families, "pannier_requests_total") {
+            let word = label(metric, "reason");
+            let reason = Reason::ALL
+                .into_iter()
+                .find(|reason| reason.as_str() == word);
+            if reason.is_some_and(|reason| reason.outcome() == Outcome::Pass) {
+                details.count(
+                    label(metric, "rule"),
+                    word,
+                    metric.get_counter().get_value(),
+                );
+            }
+        }
+        for metric in find_samples(families, "pannier_not_stored_total") {
+            let (rule, word) = (label(metric, "rule"), label(metric, "reason"));
+            details.count(rule, word, metric.get_counter().get_value());
+        }
+        for metric in find_samples(families, "pannier_redis_duration_seconds") {
+            if label(metric, "command") == "get" {
+                let histogram = metric.get_histogram();
+                details.gets.0 += histogram.get_sample_count();
+                details.gets.1 += histogram.get_sample_sum();
+            }
+        }
+        let counted = |family, name, value| -> u64 {
+            find_samples(families, family)
+                .filter(|metric| label(metric, name) == value)
+                .filter(|metric| {
+                    family != "pannier_evictions_total" || label(metric, "tier") == "redis"
+                })
+                .map(|metric| metric.get_counter().get_value() as u64)
+                .sum()
+        };
+        details.timeouts = counted("pannier_redis_errors_total", "kind", "timeout");
+        details.high_evicted = counted("pannier_evictions_total", "priority", "high");
+        details
+    }
+
+    fn count(&mut self, rule: &str, word: &str, count: f64) {
+        let words = self.reasons.entry(rule.to_owned()).or_default();
+        *words.entry(word.to_owned()).or_default() += count as u64;
+    }
+
+    /// The most frequent reason of a rule for no hit.
+    fn foremost(&self, rule: &str) -> Option<(&str, u64)> {
+        let words = self.reasons.get(rule)?.iter();
+        let most = words.max_by_key(|(_, count)| **count)?;
+        (*most.1 > 0).then_some((most.0.as_str(), *most.1))
+    }
+}
+
+/// All that is to be said.
+pub(super) fn advise(stats: &Stats, details: &Details) -> Vec<Advice> {
+    let mut advice = Vec::new();
+    advice.extend(advise_on_space(stats, details));
+    advice.extend(advise_on_routes(stats, details));
+    advice.extend(advise_on_redis(stats, details));
+    advice.extend(advise_on_writes(stats));
+    advice
+}
+
+fn advise_on_space(stats: &Stats, details: &Details) -> Vec<Advice> {
+    let mut advice = Vec::new();
+    let usage = &stats.redis.usage;
+    if stats.redis.state == RedisState::Absent {
+        return advice;
+    }
+    if let Some(percent) = usage.percent.filter(|percent| *percent >= NEARLY_FULL) {
+        let held = |priority: &str| {
+            let held = stats.priorities.get(priority);
+            held.map_or(0.0, |held| held.redis.bytes as f64 / 1e6)
+        };
+        let words = format!(
+            "Redis holds {:.1} of {:.1} MB ({percent} %), of which {:.1} MB are of low and {:.1} MB of medium priority; \
+             shorter TTLs there, or a larger [budget] max, leave room",
+            usage.used_mb,
+            usage.limit_mb,
+            held("low"),
+            held("medium"),
+        );
+        advice.push(Advice {
+            about: "[budget] max".into(),
+            words,
+        });
+    }
+    if details.high_evicted > 0 {
+        let words = format!(
+            "{} entries of high priority left Redis for space, after all that was lower: give it more room, or fewer \
+             routes high priority",
+            details.high_evicted
+        );
+        advice.push(Advice {
+            about: "[budget] max".into(),
+            words,
+        });
+    }
+    advice
+}
+
+fn advise_on_routes(stats: &Stats, details: &Details) -> Vec<Advice> {
+    let rules = stats.rules.iter();
+    let few = rules.filter(|(name, traffic)| {
+        *name != "-"
+            && traffic.requests >= ENOUGH_REQUESTS
+            && traffic.hits * FEW_HITS < traffic.requests
+    });
+    let told = few.filter_map(|(name, traffic)| {
+        let (word, count) = details.foremost(name)?;
+        // Else it is rather that nobody asks twice.
+        (count * 2 >= traffic.requests).then(|| Advice {
+            about: format!("[[route]] {name}"),
+            words: format!(
+                "route {name}: {} hits of {} requests; {count} times the reason was \"{word}\". pannier explain names \
+                 the line of the config that lifts it",
+                traffic.hits, traffic.requests
+            ),
+        })
+    });
+    told.collect()
+}
+
+fn advise_on_redis(stats: &Stats, details: &Details) -> Option<Advice> {
+    let (count, seconds) = details.gets;
+    if stats.redis.state == RedisState::Absent || count < ENOUGH_REQUESTS {
+        return None;
+    }
+    let (mean, timeout) = (
+        seconds * 1e3 / count as f64,
+        details.timeout.as_secs_f64() * 1e3,
+    );
+    let is_slow = mean * 2.0 > timeout || details.timeouts * 100 >= count;
+    is_slow.then(|| Advice {
+        about: "[redis] timeout".into(),
+        words: format!(
+            "Redis takes {mean:.1} ms for a lookup, and {} commands took longer than the timeout of {timeout} ms: it is \
+             loaded or far away. Nearer, it saves more; a longer timeout makes hits of what is a miss now",
+            details.timeouts
+        ),
+    })
+}
+
+fn advise_on_writes(stats: &Stats) -> Vec<Advice> {
+    let writes = stats.uncovered_writes.iter().take(MAX_WRITES);
+    let told = writes.map(|write| Advice {
+        about: "[[purge]]".into(),
+        words: format!(
+            "{} {} succeeded {} times near what is cached, and no purge rule names it: what it changes is served stale \
+             until its TTL ends",
+            write.method, write.path, write.count
+        ),
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::stats::summarize;
+    use crate::entry::Priority;
+    use crate::metrics::Metrics;
+    use crate::store::Status;
+    use crate::store::redis::RedisStatus;
+
+    fn advice_on(change: impl FnOnce(&Metrics)) -> Vec<String> {
+        let metrics = Metrics::new();
+        metrics
+            .store_limit
+            .with_label_values(&["redis"])
+            .set(20_000_000);
+        change(&metrics);
+        let families = metrics.registry.gather();
+        let status = Status {
+            redis: Some(RedisStatus {
+                up: true,
+                ..RedisStatus::default()
+            }),
+            ..Status::default()
+        };
+        let stats = summarize(&families, &status, None, Duration::ZERO);
+        let details = Details::read(&families, Duration::from_millis(50));
+        let advice = advise(&stats, &details);
+        advice.into_iter().map(|advice| advice.words).collect()
+    }
+
+    fn answers(metrics: &Metrics, hits: u64, passes: u64, misses: u64) {
+        let rule = metrics.rule("users", Priority::Medium);
+        for (count, reason) in [
+            (hits, Reason::Hit),
+            (passes, Reason::UnkeyedQuery),
+            (misses, Reason::Miss),
+        ] {
+            (0..count).for_each(|_| rule.answered(reason, Duration::from_millis(1)));
+        }
+    }
+
+    fn lookups(metrics: &Metrics, milliseconds: f64) {
+        let get = metrics.redis_seconds.with_label_values(&["get"]);
+        (0..100).for_each(|_| get.observe(milliseconds / 1e3));
+    }
+
+    type Scene = fn(&Metrics);
+
+    /// What brings each piece of advice out, and what is near it and does not.
+    #[test]
+    fn each_has_a_scene_that_brings_it_out_and_one_that_does_not() {
+        let rows: [(&str, Scene, Scene); 6] = [
+            (
+                "Redis holds 18.4 of 20.0 MB (92 %)",
+                |m| {
+                    m.store_bytes
+                        .with_label_values(&["redis", "low"])
+                        .set(18_400_000)
+                },
+                |m| {
+                    m.store_bytes
+                        .with_label_values(&["redis", "low"])
+                        .set(17_900_000)
+                },
+            ),
+            (
+                "3 entries of high priority left Redis",
+                |m| m.evictions.with_label_values(&["redis", "high"]).inc_by(3),
+                |m| m.evictions.with_label_values(&["memory", "high"]).inc_by(3),
+            ),
+            (
+                "route users: 2 hits of 100 requests; 98 times the reason was \"unkeyed-query\"",
+                |m| answers(m, 2, 98, 0),
+                |m| answers(m, 5, 95, 0),
+            ),
+            (
+                "route users: 0 hits of 120 requests; 120 times the reason was \"unkeyed-query\"",
+                |m| answers(m, 0, 120, 0),
+                |m| answers(m, 0, 10, 110),
+            ),
+            (
+                "Redis takes 30.0 ms for a lookup",
+                |m| lookups(m, 30.0),
+                |m| lookups(m, 20.0),
+            ),
+            (
+                "PUT /api/profile succeeded 2 times",
+                |m| {
+                    m.uncovered_writes.note("PUT", "/api/profile");
+                    m.uncovered_writes.note("PUT", "/api/profile");
+                },
+                |_| {},
+            ),
+        ];
+        for (begins, scene, near) in rows {
+            let found = advice_on(scene);
+            assert_eq!(found.len(), 1, "{begins}: {found:?}");
+            assert!(found[0].starts_with(begins), "{found:?}");
+            assert_eq!(advice_on(near), Vec::<String>::new(), "near {begins}");
+        }
+    }
+}

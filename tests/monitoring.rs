@@ -1,0 +1,356 @@
+//! The rules for Prometheus and the dashboard for Grafana, by Prometheus itself.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use pannier::commands::alerts;
+use pannier::config::Env;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::client::Client;
+use crate::support::eventually;
+use crate::support::redis::RedisServer;
+use crate::support::sidecar::Sidecar;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn rules_of(toml: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pannier.toml");
+    std::fs::write(&file, toml).expect("it is written");
+    let mut rules = Vec::new();
+    alerts::alerts(&file, &Env::default(), &mut rules).expect("a right config");
+    String::from_utf8(rules).expect("text")
+}
+
+const WITH_ALL: &str =
+    "[upstream]\nurl = \"http://app\"\n[redis]\nurl = \"redis://redis\"\n[alerts]\n";
+
+/// One alert: series with their values by minute, when it fires and when it is over, its labels and words.
+struct Scene {
+    alert: &'static str,
+    series: &'static [(&'static str, &'static str)],
+    fires: &'static str,
+    over: &'static str,
+    labels: &'static str,
+    summary: &'static str,
+}
+
+const SCENES: [Scene; 7] = [
+    Scene {
+        alert: "PannierMemoryHigh",
+        series: &[
+            (
+                "pannier_store_bytes{instance=\"a\",tier=\"redis\",priority=\"low\"}",
+                "19500000x10 19000000x10",
+            ),
+            (
+                "pannier_store_limit_bytes{instance=\"a\",tier=\"redis\"}",
+                "20000000x20",
+            ),
+        ],
+        fires: "5m",
+        over: "15m",
+        labels: "instance: a, severity: warning",
+        summary: "Pannier uses 97.5 % of its budget in Redis (threshold 95 %)",
+    },
+    Scene {
+        alert: "PannierEvictions",
+        series: &[(
+            "pannier_evictions_total{instance=\"a\",tier=\"redis\",priority=\"low\"}",
+            "0+5x60 300x120",
+        )],
+        fires: "60m",
+        over: "150m",
+        labels: "instance: a, severity: warning",
+        summary: "300 entries left for space in the last hour (threshold 200)",
+    },
+    Scene {
+        alert: "PannierKeys",
+        series: &[
+            (
+                "pannier_store_entries{instance=\"a\",tier=\"redis\",priority=\"low\"}",
+                "1000x10 900x10",
+            ),
+            (
+                "pannier_store_entries{instance=\"a\",tier=\"redis\",priority=\"high\"}",
+                "600x20",
+            ),
+        ],
+        fires: "5m",
+        over: "15m",
+        labels: "instance: a, severity: warning",
+        summary: "1600 keys are stored (threshold 1500)",
+    },
+    Scene {
+        alert: "PannierHitRateLow",
+        series: &[
+            (
+                "pannier_requests_total{instance=\"a\",rule=\"r\",reason=\"hit\"}",
+                "0+1x60 61+300x60",
+            ),
+            (
+                "pannier_requests_total{instance=\"a\",rule=\"r\",reason=\"miss\"}",
+                "0+1x120",
+            ),
+            (
+                "pannier_requests_total{instance=\"a\",rule=\"r\",reason=\"method\"}",
+                "0+900x120",
+            ),
+        ],
+        fires: "60m",
+        over: "119m",
+        labels: "instance: a, severity: warning",
+        summary: "The hit rate of the last hour is 50.0 % (threshold 70 %)",
+    },
+    Scene {
+        alert: "PannierRedisDown",
+        series: &[("pannier_redis_up{instance=\"a\"}", "1x5 0x5 1x10")],
+        fires: "9m",
+        over: "15m",
+        labels: "instance: a, severity: warning",
+        summary: "Pannier cannot use Redis; memory and the app serve meanwhile",
+    },
+    Scene {
+        alert: "PannierConfigsDiffer",
+        series: &[
+            ("pannier_config_hash{job=\"j\",instance=\"a\"}", "7x60"),
+            ("pannier_config_hash{job=\"j\",instance=\"b\"}", "8x30 7x30"),
+        ],
+        fires: "20m",
+        over: "40m",
+        labels: "job: j, severity: warning",
+        summary: "Sidecars of one job run with different configs",
+    },
+    Scene {
+        alert: "PannierFailures",
+        series: &[
+            (
+                "pannier_requests_total{instance=\"a\",rule=\"r\",reason=\"upstream-error\"}",
+                "0+10x20 200x20",
+            ),
+            (
+                "pannier_requests_total{instance=\"a\",rule=\"r\",reason=\"hit\"}",
+                "0+90x40",
+            ),
+        ],
+        fires: "15m",
+        over: "35m",
+        labels: "instance: a, severity: critical",
+        summary: "10.0 % of the requests of five minutes failed",
+    },
+];
+
+#[test]
+fn each_alert_fires_and_is_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = rules_of(WITH_ALL);
+    std::fs::write(folder.path().join("rules.yml"), &rules).expect("it is written");
+    for scene in &SCENES {
+        assert!(rules.contains(scene.alert), "{}", scene.alert);
+        let text = unit_test(scene);
+        let file = folder.path().join("test.yml");
+        std::fs::write(&file, &text).expect("it is written");
+        promtool(&["test", "rules"], &file, &text);
+    }
+    let named = rules.matches("- alert:").count();
+    assert_eq!(named, SCENES.len(), "each has a scene");
+}
+
+fn unit_test(scene: &Scene) -> String {
+    let series: String = scene
+        .series
+        .iter()
+        .map(|(series, values)| format!("      - series: '{series}'\n        values: '{values}'\n"))
+        .collect();
+    format!(
+        "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{series}    \
+         alert_rule_test:\n      - eval_time: {fires}\n        alertname: {alert}\n        exp_alerts:\n          - \
+         exp_labels: {{ {labels} }}\n            exp_annotations: {{ summary: '{summary}' }}\n      - eval_time: \
+         {over}\n        alertname: {alert}\n        exp_alerts: []\n",
+        fires = scene.fires,
+        over = scene.over,
+        alert = scene.alert,
+        labels = scene.labels,
+        summary = scene.summary,
+    )
+}
+
+fn promtool(words: &[&str], file: &Path, text: &str) {
+    let output = Command::new("promtool").args(words).arg(file).output();
+    let output = output.expect("promtool is installed by tests/run");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{text}");
+}
+
+#[test]
+fn thresholds_are_those_of_the_config() {
+    let rules = rules_of(&format!("{WITH_ALL}keys = 9\nmemory_percent = 0\n"));
+    assert!(rules.contains("> 9'"), "{rules}");
+    assert!(!rules.contains("PannierMemoryHigh"), "it is off: {rules}");
+    let without = rules_of("[upstream]\nurl = \"http://app\"\n");
+    assert!(
+        !without.contains("PannierKeys") && !without.contains("PannierRedisDown"),
+        "{without}"
+    );
+    assert!(without.contains("PannierFailures"), "{without}");
+}
+
+#[test]
+fn what_is_delivered_is_what_the_command_prints() {
+    let mut printed = Vec::new();
+    let env = Env::from_pairs([
+        ("REDIS_PASSWORD", "x"),
+        ("ADMIN_TOKEN", "sixteen-characters"),
+    ]);
+    alerts::alerts(Path::new("config/full.toml"), &env, &mut printed).expect("a right config");
+    let delivered = std::fs::read("deploy/prometheus/pannier.yml").expect("it is there");
+    assert_eq!(
+        String::from_utf8_lossy(&printed),
+        String::from_utf8_lossy(&delivered),
+        "pannier alerts config/full.toml > deploy/prometheus/pannier.yml"
+    );
+}
+
+/// A Prometheus that scrapes `sidecars` every second.
+struct Prometheus {
+    process: Child,
+    client: Client,
+    _folder: TempDir,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Prometheus {
+    fn start(sidecars: &[&Sidecar]) -> Prometheus {
+        let folder = tempfile::tempdir().expect("a folder");
+        let targets: Vec<String> = sidecars
+            .iter()
+            .map(|sidecar| format!("'{}'", sidecar.admin_addr()))
+            .collect();
+        let config = format!(
+            "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\nrule_files: [rules.yml]\nscrape_configs:\n  - \
+             job_name: pannier\n    static_configs: [{{ targets: [{}] }}]\n",
+            targets.join(", ")
+        );
+        std::fs::write(folder.path().join("prometheus.yml"), config).expect("it is written");
+        std::fs::write(folder.path().join("rules.yml"), rules_of(WITH_ALL)).expect("it is written");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("it has one");
+        drop(listener);
+        let process = Command::new("prometheus")
+            .arg(format!(
+                "--config.file={}",
+                folder.path().join("prometheus.yml").display()
+            ))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("prometheus is installed by tests/run");
+        Prometheus {
+            process,
+            client: Client::new(address),
+            _folder: folder,
+        }
+    }
+
+    /// The samples of an expression; none while it does not answer.
+    async fn query(&self, expression: &str) -> Vec<Value> {
+        let query: String = form_urlencoded(expression);
+        let request = self
+            .client
+            .request("GET", &format!("/api/v1/query?query={query}"));
+        match request.try_send().await {
+            Ok(reply) if reply.status == 200 => {
+                let samples = reply.value()["data"]["result"].as_array().cloned();
+                samples.unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn form_urlencoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+const ROUTE: &str = "[[route]]\nname = \"board\"\npath = \"/board/{id}\"\nkey = \"board:{path.id}\"\nttl = \"1s\"\n\
+                     [[purge]]\nname = \"write\"\npath = \"/board/{id}\"\nkeys = [\"board:{path.id}\"]\n";
+
+/// Every query of the dashboard answers with a number, under load.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_panel_of_the_dashboard_shows_something() {
+    let text = std::fs::read_to_string("deploy/grafana/pannier.json").expect("it is there");
+    let dashboard: Value = serde_json::from_str(&text).expect("it is JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let targets = panels.flat_map(|panel| {
+        let title = panel["title"].as_str().expect("a title");
+        let targets = panel["targets"].as_array().expect("targets");
+        targets
+            .iter()
+            .map(move |target| (title, target["expr"].as_str().expect("a query")))
+    });
+    let queries: Vec<(String, String)> = targets
+        .map(|(title, query)| {
+            let query = query
+                .replace("$__rate_interval", "15s")
+                .replace("$instance", ".*");
+            (title.to_owned(), query)
+        })
+        .collect();
+    assert!(queries.len() >= 15);
+
+    let (app, redis) = (TestApp::start().await, RedisServer::start());
+    app.on("GET", "/board/1", |_| Answer::text("x"));
+    app.on("PUT", "/board/1", |_| Answer::text("x"));
+    let toml = format!("[redis]\nurl = \"{}\"\n{ROUTE}", redis.url());
+    let sidecars = [
+        Sidecar::start(&app.url(), &toml),
+        Sidecar::start(&app.url(), &toml),
+    ];
+    let prometheus = Prometheus::start(&[&sidecars[0], &sidecars[1]]);
+    let load = async {
+        loop {
+            for sidecar in &sidecars {
+                let client = sidecar.client();
+                for _ in 0..5 {
+                    client.get("/board/1").await;
+                    sidecar.fills_have_ended().await;
+                }
+                client.request("PUT", "/board/1").send().await;
+            }
+        }
+    };
+    let all_answer = async {
+        for (title, query) in &queries {
+            eventually(&format!("{title}: {query}"), LONG, || async {
+                let samples = prometheus.query(query).await;
+                let is_number = |sample: &Value| {
+                    let value = sample["value"][1]
+                        .as_str()
+                        .and_then(|value| value.parse::<f64>().ok());
+                    value.is_some_and(f64::is_finite)
+                };
+                samples.iter().any(is_number)
+            })
+            .await;
+        }
+    };
+    tokio::select! {
+        () = load => {}
+        () = all_answer => {}
+    }
+}

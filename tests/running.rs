@@ -325,6 +325,55 @@ async fn numbers_and_clients_in_the_log() {
     assert_eq!(line["hit_rate"].as_f64(), Some(0.0), "{line}");
 }
 
+/// One slow answer is found by its id, in the log of Pannier and in that of the app; the context of a trace passes.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_answer_has_a_line_with_the_id_of_its_request() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let app = TestApp::start().await;
+    app.on("GET", "/a", |_| {
+        Answer::text("x").cache_control("max-age=60")
+    });
+    let variables = [("PANNIER_LOG_ACCESS", "true")];
+    let running = Running::start_with(&["run", "--upstream", &app.url()], &app.url(), &variables);
+    let client = Client::new(running.proxy);
+    let read = || {
+        let line = wait_for(&running.log, "pannier::access");
+        serde_json::from_str::<serde_json::Value>(&line).expect("a JSON line")
+    };
+    let made = client
+        .request("GET", "/a?b=c")
+        .header("traceparent", TRACE)
+        .send()
+        .await;
+    let (line, seen) = (read(), app.last("/a"));
+    let id = made.header("x-request-id");
+    assert_eq!(id.len(), 32, "{id}");
+    assert_eq!(line["request_id"], id, "{line}");
+    assert_eq!(seen.header("x-request-id"), id);
+    assert_eq!(seen.header("traceparent"), TRACE, "as it came");
+    assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(line["http.request.method"], "GET");
+    assert_eq!(
+        (&line["url.path"], &line["url.query"]),
+        (&"/a".into(), &"b=c".into())
+    );
+    assert_eq!(line["http.response.status_code"], 200);
+    assert_eq!(line["client.address"], "127.0.0.1");
+    assert_eq!(line["pannier.reason"], "miss");
+
+    let given = client
+        .request("GET", "/a?b=c")
+        .header("x-request-id", "mine")
+        .send()
+        .await;
+    assert_eq!(
+        given.header("x-request-id"),
+        "mine",
+        "of this request, whoever's answer is stored"
+    );
+    assert_eq!(read()["request_id"], "mine");
+}
+
 /// As such teams have Redis for the app.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_of_the_environment_counts_and_the_log_says_so() {

@@ -503,6 +503,8 @@ pub struct Log {
     pub level: String,
     /// Default text.
     pub format: LogFormat,
+    /// Whether each answer has a line. Default false.
+    pub access: bool,
     /// A summary line every so many requests; 0 is off. Default 10,000.
     pub summary_every: u64,
 }

@@ -18,6 +18,7 @@
 //! | [`refresh`] | a fetch for the store that no client asked for |
 //! | `worker` | what one runtime needs for all of these |
 
+mod access_log;
 mod cache;
 mod forward;
 mod hop_by_hop;
@@ -75,8 +76,19 @@ pub fn handle<'a>(
     let (mut parts, body) = request.into_parts();
     let (admitted, is_believed) = match check(&live, client, &mut parts) {
         Ok(admitted) => admitted,
-        Err(refusal) => return at_hand(outcome::refuse(&worker.tally, &live, &parts, &refusal)),
+        Err(refusal) => {
+            return at_hand(outcome::refuse(
+                &worker.tally,
+                &live,
+                &parts,
+                client.peer,
+                &refusal,
+            ));
+        }
     };
+    if live.config.log.access {
+        access_log::name_request(&mut parts.headers);
+    }
     let turn = client.interim_turn(&parts);
     let mut context = RequestContext {
         live,

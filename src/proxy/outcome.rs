@@ -1,10 +1,13 @@
 //! How a request ended: the answer with one reason, counted, logged and named in `Cache-Status`.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 
+use super::access_log::{Line, REQUEST_ID};
 use super::request::admit::Refusal;
 use super::request::context::RequestContext;
 use crate::body::Body;
@@ -187,7 +190,27 @@ impl Outcome {
             client = %context.client(),
             peer = %context.peer,
         );
+        if context.live.config.log.access {
+            self.tell_access(context, took);
+        }
         self.response
+    }
+
+    #[cold]
+    fn tell_access(&mut self, context: &RequestContext, took: Duration) {
+        if let Some(id) = context.parts.headers.get(REQUEST_ID) {
+            self.response.headers_mut().insert(REQUEST_ID, id.clone());
+        }
+        let line = Line {
+            parts: &context.parts,
+            client: context.client(),
+            status: self.response.status(),
+            rule: context.live.rule(self.rule).name(),
+            reason: self.reason.as_str(),
+            took,
+            now: crate::clock::wall(),
+        };
+        line.write(context.live.config.log.format);
     }
 
     /// Whether the answer is from the store or meant for it, whole and for everyone whom its key is for: not with a
@@ -238,6 +261,7 @@ pub(super) fn refuse(
     tally: &Tally,
     live: &Live,
     parts: &Parts,
+    peer: IpAddr,
     refusal: &Refusal,
 ) -> Response<Body> {
     live.unmatched
@@ -254,6 +278,18 @@ pub(super) fn refuse(
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if live.config.log.access {
+        let line = Line {
+            parts,
+            client: peer,
+            status: refusal.status,
+            rule: None,
+            reason: Reason::BadRequest.as_str(),
+            took: Duration::ZERO,
+            now: crate::clock::wall(),
+        };
+        line.write(live.config.log.format);
     }
     response
 }

@@ -6,6 +6,7 @@ use super::source::{Source, tokens};
 
 /// The rooms of `proxy`, lowest first; `""` is `proxy` itself.
 const PROXY: &[&str] = &[
+    "access_log",
     "hop_by_hop",
     "interim",
     "request",

@@ -233,6 +233,7 @@ pub(super) fn read_log(reader: &mut Reader<'_>) -> Log {
     Log {
         level,
         format,
+        access: reader.flag("access"),
         summary_every: reader.count("summary_every").unwrap_or_default(),
     }
 }

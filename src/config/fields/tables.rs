@@ -692,6 +692,12 @@ pub(super) static LOG: &[Field] = &[
         "For people, or one JSON object a line.",
     ),
     field(
+        "access",
+        Kind::Flag,
+        "false",
+        "A line for each answer, at info; requests without X-Request-Id get one.",
+    ),
+    field(
         "summary_every",
         Kind::Count(0, u32::MAX as u64),
         "10000",

@@ -224,9 +224,18 @@ fn build_client(settings: Fred, config: &Redis) -> Result<Client, fred::error::E
         .build()
 }
 
+/// Where another server takes over from one that has failed, it is there within seconds: the longest wait for it.
+const TAKEOVER: Duration = Duration::from_millis(500);
+
 /// For ever, with exponential backoff and jitter, up to `reconnect_max`.
 fn reconnect_policy(config: &Redis) -> ReconnectPolicy {
-    let max = u32::try_from(config.reconnect_max.as_millis())
+    let longest = match config.servers {
+        RedisServers::Single(_) => config.reconnect_max,
+        RedisServers::Cluster(_) | RedisServers::Sentinel { .. } => {
+            config.reconnect_max.min(TAKEOVER)
+        }
+    };
+    let max = u32::try_from(longest.as_millis())
         .unwrap_or(u32::MAX)
         .max(1);
     // The first attempt is made at once: a purge may wait for it.
@@ -365,9 +374,15 @@ mod tests {
 
     #[test]
     fn reconnection_never_ends_nor_exceeds_the_maximum() {
-        let mut policy = reconnect_policy(&config(RedisServers::Single(server("a"))));
-        for _ in 0..100 {
-            assert!(policy.next_delay().is_some_and(|delay| delay <= 2000));
+        let (single, cluster) = (
+            RedisServers::Single(server("a")),
+            RedisServers::Cluster(vec![server("a")]),
+        );
+        for (servers, longest) in [(single, 2000), (cluster, 500)] {
+            let mut policy = reconnect_policy(&config(servers));
+            for _ in 0..100 {
+                assert!(policy.next_delay().is_some_and(|delay| delay <= longest));
+            }
         }
     }
 }

@@ -35,6 +35,7 @@ impl Endpoint {
                 | Endpoint::History
                 | Endpoint::Events
                 | Endpoint::Shadow
+                | Endpoint::Observations
                 | Endpoint::Switch
         )
     }

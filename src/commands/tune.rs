@@ -65,12 +65,14 @@ fn ask_all(args: &cli::Tune, config: &Config) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let tokens = &config.admin;
+    let token = tokens.token.as_deref().or(tokens.read_token.as_deref());
     let mut all = Report::default();
     for admin in admins {
         let question = Question {
             method: Method::GET,
             path: "/observations",
-            token: None,
+            token,
             body: Vec::new(),
         };
         match runtime.block_on(ask_sidecar::ask::<Report>(&admin, question)) {

@@ -62,8 +62,10 @@ async fn figures_move_under_load_and_the_table_sorts_and_filters() {
         .await;
     page.until("document.getElementById('hit-rate').innerText === '66.7 %'")
         .await;
-    assert_eq!(page.text("keys").await, "2 in Redis, 2 here");
-    assert_eq!(page.text("redis").await, "up");
+    page.until("document.getElementById('keys').innerText === '2 in Redis, 2 here'")
+        .await;
+    page.until("document.getElementById('redis').innerText === 'up'")
+        .await;
     // The first step of the hour ends after ten seconds.
     page.until("document.querySelectorAll('#charts figure').length === 6")
         .await;
@@ -253,6 +255,47 @@ async fn only_the_page_served_here_may_act() {
         .header("content-type", "application/json")
         .body(r#"{"everything": true}"#);
     assert_eq!(cross.send().await.status, 403);
+}
+
+/// `[admin] read_token`: figures for those who have it or may act, probes and the page itself for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_are_for_those_who_have_the_token() {
+    const READ: &str = "the-token-of-those-who-see";
+    let app = start_app().await;
+    let toml = format!("[admin]\nread_token = \"{READ}\"\n{ROUTES}");
+    let sidecar = Sidecar::start(&app.url(), &toml);
+    let admin = sidecar.admin();
+    for path in [
+        "/metrics", "/stats", "/history", "/shadow", "/switch", "/events",
+    ] {
+        assert_eq!(admin.get(path).await.status, 401, "{path}");
+        let wrong = [("authorization", "Bearer the-token-of-those-who-sea")];
+        assert_eq!(admin.get_with(path, &wrong).await.status, 401, "{path}");
+    }
+    for token in [READ, TOKEN] {
+        let right = format!("Bearer {token}");
+        let reply = admin.get_with("/stats", &[("authorization", &right)]).await;
+        assert_eq!(reply.status, 200, "{token}");
+    }
+    for path in ["/healthz", "/readyz", "/", "/dashboard.js"] {
+        assert_eq!(admin.get(path).await.status, 200, "{path}");
+    }
+    let purge = admin
+        .request("POST", "/purge")
+        .header("authorization", &format!("Bearer {READ}"));
+    let purge = purge
+        .header("content-type", "application/json")
+        .body(r#"{"everything": true}"#);
+    assert_eq!(purge.send().await.status, 401, "who may see may not act");
+
+    let mut page = Page::open(sidecar.admin_addr(), "/").await;
+    page.until(
+        "document.getElementById('word').innerText.toLowerCase() === 'write the token below'",
+    )
+    .await;
+    page.write("token", READ).await;
+    page.until("document.getElementById('word').innerText.toLowerCase() === 'healthy'")
+        .await;
 }
 
 #[tokio::test]

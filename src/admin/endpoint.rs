@@ -24,6 +24,22 @@ pub(super) enum Endpoint {
     Observations,
 }
 
+impl Endpoint {
+    /// Whether it tells what the sidecar does and stores. The page is the same everywhere, and probes have no token; what
+    /// acts has the other token asked for.
+    pub(super) fn shows_figures(self) -> bool {
+        matches!(
+            self,
+            Endpoint::Metrics
+                | Endpoint::Stats
+                | Endpoint::History
+                | Endpoint::Events
+                | Endpoint::Shadow
+                | Endpoint::Switch
+        )
+    }
+}
+
 /// Path, methods as in `Allow`, endpoint; those of the same methods side by side.
 const ENDPOINTS: [(&str, &str, Endpoint); 16] = [
     ("/healthz", "GET, HEAD", Endpoint::Health),

@@ -24,14 +24,37 @@ pub fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<(), Refusal
     let token = token
         .filter(|token| !token.is_empty())
         .ok_or(Refusal::NoToken)?;
+    match shows_one_of(headers, &[token]) {
+        true => Ok(()),
+        false => Err(Refusal::Unauthorized),
+    }
+}
+
+/// Whether the sender may see figures: anybody, unless a token is asked for that; who may act may see, too.
+pub fn authorize_reading(
+    headers: &HeaderMap,
+    read_token: Option<&str>,
+    token: Option<&str>,
+) -> Result<(), Refusal> {
+    let Some(read_token) = read_token else {
+        return Ok(());
+    };
+    let tokens: Vec<&str> = [Some(read_token), token].into_iter().flatten().collect();
+    match shows_one_of(headers, &tokens) {
+        true => Ok(()),
+        false => Err(Refusal::Unauthorized),
+    }
+}
+
+fn shows_one_of(headers: &HeaderMap, tokens: &[&str]) -> bool {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (Some(given), None) = (given.next(), given.next()) else {
-        return Err(Refusal::Unauthorized);
+        return false;
     };
-    match parse_bearer(given.as_bytes()) {
-        Some(given) if is_same_secret(given, token.as_bytes()) => Ok(()),
-        _ => Err(Refusal::Unauthorized),
-    }
+    parse_bearer(given.as_bytes()).is_some_and(|given| {
+        let is_it = |token: &&str| is_same_secret(given, token.as_bytes());
+        tokens.iter().any(is_it)
+    })
 }
 
 /// Whether the page that sends this is served here: its origin has the host and port that it asks, which were found to be

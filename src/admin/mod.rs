@@ -252,7 +252,13 @@ fn find_endpoint(
 ) -> Result<Endpoint, Refusal> {
     let live = admin.live.load();
     host::check(request, &live.config.admin.hosts, local)?;
-    endpoint::find(request.method(), request.uri().path())
+    let endpoint = endpoint::find(request.method(), request.uri().path())?;
+    if endpoint.shows_figures() {
+        let tokens = &live.config.admin;
+        let (read_token, token) = (tokens.read_token.as_deref(), tokens.token.as_deref());
+        guard::authorize_reading(request.headers(), read_token, token)?;
+    }
+    Ok(endpoint)
 }
 
 /// Redis being down is reported but is no reason to take the sidecar out: memory and the app still serve.

@@ -479,6 +479,8 @@ pub struct Admin {
     pub purge_methods: bool,
     /// The bearer token of `POST /purge` and `POST /explain`; `None`: refused.
     pub token: Option<String>,
+    /// The bearer token of whatever shows figures; `None`: anybody may see them.
+    pub read_token: Option<String>,
     /// Hosts that it answers for, beside loopback names and its own address; `*` is any. Default none.
     pub hosts: Vec<String>,
 }

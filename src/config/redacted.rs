@@ -40,6 +40,7 @@ impl Debug for Admin {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.debug_struct("Admin")
             .field("token", &self.token.as_ref().map(|_| HIDDEN))
+            .field("read_token", &self.read_token.as_ref().map(|_| HIDDEN))
             .field("hosts", &self.hosts)
             .finish()
     }

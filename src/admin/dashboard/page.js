@@ -275,7 +275,7 @@ async function listen() {
       await follow();
     } catch (error) {
       if (stats) showState();
-      else at("word").textContent = `no answer: ${error.message}`;
+      else at("word").textContent = error.message.endsWith("401") ? "write the token below" : `no answer: ${error.message}`;
     }
     await pause(POLL);
   }

@@ -142,30 +142,15 @@ pub(super) fn read_defaults(reader: &mut Reader<'_>, jwt: Option<&Jwt>) -> Defau
 
 pub(super) fn read_admin(input: &Input<'_>, listen: &Listen, problems: &mut Problems) -> Admin {
     let reader = &mut input.reader("admin", problems);
-    let token = reader.text("token");
-    warn_of_readable_config(reader, "token", input.file());
-    match &token {
-        // RFC 6750 §2.1: what a Bearer token may hold; any other could never be sent.
-        Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            reader.reject(
-                "token",
-                "it has spaces or control characters",
-                "write letters and digits only",
-            );
-        }
-        Some(token) if token.len() < LEAST_TOKEN => {
-            let remedy = format!("write at least {LEAST_TOKEN} random characters");
-            reader.reject("token", "it is short enough to be guessed", remedy);
-        }
-        None if !listen.admin.ip().is_loopback() => {
-            let what = format!(
-                "listen.admin {} can be reached from outside and no token is set",
-                listen.admin
-            );
-            reader.warn("token", what, "set a token, or listen on 127.0.0.1");
-        }
-        _ => {}
+    let token = read_token(reader, "token", input);
+    if token.is_none() && !listen.admin.ip().is_loopback() {
+        let what = format!(
+            "listen.admin {} can be reached from outside and no token is set",
+            listen.admin
+        );
+        reader.warn("token", what, "set a token, or listen on 127.0.0.1");
     }
+    let shown_by = read_token(reader, "read_token", input);
     let purge_methods = reader.flag("purge_methods");
     if purge_methods && token.is_none() {
         reader.reject(
@@ -177,6 +162,7 @@ pub(super) fn read_admin(input: &Input<'_>, listen: &Listen, problems: &mut Prob
     Admin {
         purge_methods,
         token,
+        read_token: shown_by,
         hosts: read_hosts(reader),
     }
 }
@@ -197,6 +183,27 @@ fn read_hosts(reader: &mut Reader<'_>) -> Vec<String> {
         }
     }
     hosts.into_iter().map(|(_, host)| host).collect()
+}
+
+fn read_token(reader: &mut Reader<'_>, key: &'static str, input: &Input<'_>) -> Option<String> {
+    let token = reader.text(key);
+    warn_of_readable_config(reader, key, input.file());
+    match &token {
+        // RFC 6750 §2.1: what a Bearer token may hold; any other could never be sent.
+        Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            reader.reject(
+                key,
+                "it has spaces or control characters",
+                "write letters and digits only",
+            );
+        }
+        Some(token) if token.len() < LEAST_TOKEN => {
+            let remedy = format!("write at least {LEAST_TOKEN} random characters");
+            reader.reject(key, "it is short enough to be guessed", remedy);
+        }
+        _ => {}
+    }
+    token
 }
 
 /// Without the table there are none: no user has asked for these.

@@ -638,6 +638,12 @@ pub(super) static ADMIN: &[Field] = &[
         "Bearer token of whatever is asked by POST. Default: they are refused.",
     ),
     field(
+        "read_token",
+        Kind::Text,
+        "",
+        "Bearer token of what shows figures, /metrics among it; token serves as well. Default: anybody sees them.",
+    ),
+    field(
         "purge_methods",
         Kind::Flag,
         "false",

@@ -62,7 +62,9 @@
 //! | a condition for storing | in [`http_cache::storable()`] if it is of the answer. What the answer does not tell (a count, a budget) belongs behind the body, beside `FillEnd::Unstorable`: a refusal by the head also tells those who wait to ask for themselves, for ten seconds |
 //! | a second shared store | beside `store/redis`; what [`store::Store`] asks of its `AttachedTier` is then the interface |
 //! | what fetches without a client | a request made by [`proxy::request::context::RequestContext::unsent`] and planned by [`proxy::request::plan`]; `proxy/cache` answers it (`answer`), and needs a face to the outside for whoever comes first |
-//! | what observes fills | the one exit of a fill |
+//! | what observes fills | the one exit of a fill; what it shows goes into [`observe`] (`proxy/cache/fill/observed.rs`) |
+//! | what is switched at run time | [`rollout::Switches`]; a dial in [`live`] that requests read, turned by [`control::Switchboard`] |
+//! | what compares the cache with the app | `proxy/cache/examine.rs`; what it shows goes into [`rollout::Evidence`] |
 //! | what must not be cut short | a guard of [`drain::Drain`] |
 //! | a command; an endpoint | a file in [`commands`]; a row of the table in [`admin`] |
 //!

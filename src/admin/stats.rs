@@ -18,6 +18,7 @@ use crate::entry::Priority;
 use crate::http_cache::Outcome;
 use crate::live::Live;
 use crate::observe::Report;
+use crate::rollout::Verdict;
 use crate::store::Status;
 use crate::store::redis::{Managed, RedisStatus};
 use families::{find_samples, label, sum_counters, sum_gauges};
@@ -41,6 +42,10 @@ pub struct Stats {
     pub jwt: Option<Tokens>,
     /// Successful writes near a route that no purge rule matches, the most frequent first.
     pub uncovered_writes: Vec<UncoveredWrite>,
+    /// What the cache would have done for rules in shadow.
+    pub shadow: Compared,
+    /// What hits were that were asked of the app as well.
+    pub audits: Compared,
     /// By rule name.
     pub rules: BTreeMap<String, Traffic>,
     /// By priority.
@@ -58,6 +63,19 @@ pub struct Auth {
     pub used: u64,
     /// Decisions that are kept.
     pub decisions: u64,
+}
+
+/// How what is stored compares with what the app says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Compared {
+    /// It is as the app says.
+    pub same: u64,
+    /// It is not.
+    pub stale: u64,
+    /// Nothing is stored.
+    pub misses: u64,
+    /// Not known.
+    pub uncompared: u64,
 }
 
 /// Requests and how they were answered.
@@ -258,6 +276,8 @@ pub fn summarize(
         auth: summarize_auth(families),
         jwt,
         uncovered_writes: list_uncovered(families),
+        shadow: sum_compared(families, "pannier_shadow_total"),
+        audits: sum_compared(families, "pannier_audit_total"),
         rules: rules
             .iter()
             .map(|(name, tally)| (name.clone(), tally.summarize()))
@@ -275,6 +295,16 @@ pub fn add_requests(families: &[MetricFamily], report: &mut Report) {
         let (hits, misses) = (tally.of(Outcome::Hit), tally.of(Outcome::Miss));
         let rule = report.rules.entry(name).or_default();
         (rule.hits, rule.misses) = (hits, misses);
+    }
+}
+
+fn sum_compared(families: &[MetricFamily], name: &str) -> Compared {
+    let sum = |verdict: Verdict| sum_counters(families, name, &[("result", verdict.as_str())]);
+    Compared {
+        same: sum(Verdict::Same),
+        stale: sum(Verdict::Stale),
+        misses: sum(Verdict::Miss),
+        uncompared: sum(Verdict::Uncompared),
     }
 }
 

@@ -154,8 +154,8 @@ mod tests {
                 },
             )]),
         };
-        let mut both = one(10, 7);
-        both.add(one(20, 3));
+        let mut both = one(10, 3);
+        both.add(one(20, 7));
         let rule = &both.rules["r"];
         assert_eq!(
             (both.seconds, rule.hits, rule.misses, rule.longest),

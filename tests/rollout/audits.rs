@@ -83,6 +83,29 @@ async fn a_change_behind_the_caches_back_is_found_and_clients_wait_for_nothing()
     );
 }
 
+/// Of 10 % one in ten hits is expected to find it; that none of 200 does comes once in a billion runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_found_within_the_expected_number_of_hits() {
+    let (app, version, _) = app().await;
+    let sidecar = Sidecar::start(&app.url(), &rules("10%"));
+    let client = sidecar.client();
+    let fields = [("authorization", "Bearer ann")];
+    client.get_with("/api/users/1", &fields).await;
+    sidecar.fills_have_ended().await;
+    version.store(7, Ordering::SeqCst);
+    let mut hits = 0;
+    while app.count("/api/users/1") < 2 {
+        assert!(client.get_with("/api/users/1", &fields).await.is_hit());
+        hits += 1;
+        assert!(hits <= 200, "no audit in {hits} hits");
+    }
+    eventually("it is found", LONG, || async {
+        account(&sidecar).await["stale"] == 1
+    })
+    .await;
+    println!("the first of {hits} hits that was audited found it, for one request to the app");
+}
+
 /// Told to wait, or failing, the app is left alone, and what it says then is no evidence.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_in_trouble_is_left_alone() {

@@ -63,6 +63,7 @@ async fn a_switch_reaches_every_sidecar_and_those_that_start_later() {
         connected(sidecar).await;
         assert!(!is_off(sidecar).await);
     }
+    let began = pannier::clock::monotonic();
     let thrown = throw(&fleet[0], OFF).await;
     assert_eq!(thrown["fleet"], true);
     assert!(is_off(&fleet[0]).await, "here at once");
@@ -73,6 +74,10 @@ async fn a_switch_reaches_every_sidecar_and_those_that_start_later() {
         assert_eq!(listing["switches"][0]["reason"], "a test");
         assert_eq!(listing["rules"][0]["file"]["mode"], "on");
     }
+    println!(
+        "off on all three after {:?}",
+        pannier::clock::monotonic() - began
+    );
     // From its first request on.
     let late = Sidecar::start(&app.url(), &config(&redis));
     assert!(is_off(&late).await, "a restart does not switch it on");

@@ -31,6 +31,8 @@ fn an_idle_sidecar_has_no_rates() {
         "auth": { "checks": 0, "failed": 0, "used": 0, "decisions": 0 },
             "jwt": null,
             "uncovered_writes": [],
+        "shadow": { "same": 0, "stale": 0, "misses": 0, "uncompared": 0 },
+        "audits": { "same": 0, "stale": 0, "misses": 0, "uncompared": 0 },
         "redis": {
             "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0, "evictions": 0,
             "pending_purges": 0, "tracking": false, "server_limit_mb": null, "nearly_full": false, "last_error": null,

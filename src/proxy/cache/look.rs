@@ -11,7 +11,7 @@ use super::request::{Cache, CacheRequestRef};
 use super::respond;
 use crate::body::Body;
 use crate::entry::Variant;
-use crate::http_cache::Reuse;
+use crate::http_cache::{Reason, Reuse};
 use crate::proxy::outcome::Outcome;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
@@ -45,7 +45,9 @@ pub(in crate::proxy) fn answer_from_memory(
     else {
         return Err(MemoryLookup::Stale);
     };
-    audit::maybe(cache, context, lookup, variant);
+    if reason == Reason::Hit {
+        audit::maybe(cache, context, lookup, variant);
+    }
     cache.read_marks.set(request.key());
     let outcome = |response| request.outcome(reason, response).ttl(ttl);
     // What was decoded for this request alone is not seen again.

@@ -96,6 +96,11 @@ async fn slow_readers_are_counted_and_forgotten() {
         app.count("/passed") == 5
     })
     .await;
+    // What is told may be a second old.
+    eventually("what is held is told", SHORT, || async {
+        in_flight(&admin).await > 1 << 20
+    })
+    .await;
     // A quarter of it for what is gathered; what passes is counted beside it.
     let held = in_flight(&admin).await;
     assert!(held > 1 << 20, "{held}");

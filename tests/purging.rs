@@ -498,6 +498,11 @@ async fn stats_count_what_happened() {
     let (client, admin) = (sidecar.client(), sidecar.admin());
     warm(&client, &["/users/42"]).await;
     client.get("/users/42").await;
+    // What is told of the tiers may be a second old.
+    eventually("what memory holds is told", SHORT, || async {
+        admin.get("/stats").await.value()["memory"]["entries"] == 1
+    })
+    .await;
     let stats = admin.get("/stats").await.value();
     assert!(stats["hits"].as_u64() >= Some(2), "{stats}");
     assert_eq!(stats["redis"]["state"], "absent", "{stats}");

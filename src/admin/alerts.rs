@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::history::Sums;
+use super::history::Counts;
 use crate::config;
 
 /// Fewer requests in an hour say nothing of the hit rate.
@@ -28,7 +28,7 @@ pub(super) struct Measured {
     /// The tier that this and evictions are of.
     pub(super) tier: Tier,
     /// The last hour, or since the start.
-    pub(super) hour: Sums,
+    pub(super) hour: Counts,
 }
 
 /// One threshold, and what is held against it.
@@ -142,13 +142,13 @@ mod tests {
             memory_percent: Some(memory),
             keys,
             tier: Tier::Redis,
-            hour: Sums {
+            hour: Counts {
                 requests: 1000,
                 lookups: 1000,
                 hits,
                 redis_evictions: evictions,
                 memory_evictions: 1_000_000,
-                ..Sums::default()
+                ..Counts::default()
             },
         }
     }
@@ -187,9 +187,9 @@ mod tests {
     #[test]
     fn too_little_to_tell_is_no_alert_and_what_is_off_is_not_there() {
         let quiet = Measured {
-            hour: Sums {
+            hour: Counts {
                 lookups: ENOUGH_LOOKUPS - 1,
-                ..Sums::default()
+                ..Counts::default()
             },
             ..Measured::default()
         };

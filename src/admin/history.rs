@@ -44,18 +44,8 @@ struct Ring {
 pub(super) struct Step {
     /// When it ended, in seconds since 1970.
     pub(super) at: u64,
-    /// Requests of any kind.
-    pub(super) requests: u64,
-    /// Those that looked into the store.
-    pub(super) lookups: u64,
-    /// Those answered fresh from it.
-    pub(super) hits: u64,
-    /// Those that the app did not answer properly, and malformed ones.
-    pub(super) failures: u64,
-    /// Entries that left Redis for space.
-    pub(super) redis_evictions: u64,
-    /// The same of memory.
-    pub(super) memory_evictions: u64,
+    #[serde(flatten)]
+    pub(super) counts: Counts,
     /// Milliseconds to the head of a hit, by the histogram; null without one.
     pub(super) hit_p50_ms: Option<f64>,
     /// The same of the slowest in a hundred.
@@ -70,14 +60,20 @@ pub(super) struct Step {
     pub(super) redis_mb: f64,
 }
 
-/// Sums over some steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sums {
+/// What is counted in a step, or over some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Counts {
+    /// Requests of any kind.
     pub(super) requests: u64,
+    /// Those that looked into the store.
     pub(super) lookups: u64,
+    /// Those answered fresh from it.
     pub(super) hits: u64,
+    /// Those that the app did not answer properly, and malformed ones.
     pub(super) failures: u64,
+    /// Entries that left Redis for space.
     pub(super) redis_evictions: u64,
+    /// The same of memory.
     pub(super) memory_evictions: u64,
 }
 
@@ -112,17 +108,12 @@ impl History {
     }
 
     /// What happened in the last steps, as many as are within `time`.
-    pub(super) fn sum_of_last(&self, time: Duration) -> Sums {
+    pub(super) fn sum_of_last(&self, time: Duration) -> Counts {
         let count = (time.as_secs() / STEP.as_secs()) as usize;
         let ring = self.0.lock();
-        let mut sums = Sums::default();
+        let mut sums = Counts::default();
         for step in ring.steps.iter().rev().take(count) {
-            sums.requests += step.requests;
-            sums.lookups += step.lookups;
-            sums.hits += step.hits;
-            sums.failures += step.failures;
-            sums.redis_evictions += step.redis_evictions;
-            sums.memory_evictions += step.memory_evictions;
+            sums.add(step.counts);
         }
         sums
     }
@@ -138,6 +129,17 @@ impl History {
                 .map(|(name, minutes)| (name.clone(), minutes.iter().copied().collect()))
                 .collect(),
         }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, more: Counts) {
+        self.requests += more.requests;
+        self.lookups += more.lookups;
+        self.hits += more.hits;
+        self.failures += more.failures;
+        self.redis_evictions += more.redis_evictions;
+        self.memory_evictions += more.memory_evictions;
     }
 }
 

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -52,7 +53,7 @@ use endpoint::Endpoint;
 use events::News;
 use history::History;
 use overview::Overview;
-use places::{Place, Places};
+use places::{Place, Places, Trusted};
 pub use refresh::Fetcher;
 use refusal::Refusal;
 
@@ -295,15 +296,33 @@ fn authorize(admin: &Admin, fields: &HeaderMap) -> Result<(), Refusal> {
     guard::authorize(fields, admin.live.load().config.admin.token.as_deref())
 }
 
+/// What the holder of the token sends, whose connection goes last while it is being answered.
+struct SentOrder<'p> {
+    body: Bytes,
+    _trusted: Trusted<'p>,
+}
+
+async fn read_order<'p>(
+    admin: &Admin,
+    place: &'p Place,
+    request: Request<Incoming>,
+) -> Result<SentOrder<'p>, Refusal> {
+    let (head, body) = request.into_parts();
+    authorize(admin, &head.headers)?;
+    let trusted = place.trust();
+    Ok(SentOrder {
+        body: guard::read_body(&head.headers, body).await?,
+        _trusted: trusted,
+    })
+}
+
 async fn purge(
     admin: &Admin,
     place: &Place,
     request: Request<Incoming>,
 ) -> Result<Answer, Refusal> {
-    let (head, body) = request.into_parts();
-    authorize(admin, &head.headers)?;
-    let _trusted = place.trust();
-    let wanted = purge::parse(&guard::read_body(&head.headers, body).await?)?;
+    let order = read_order(admin, place, request).await?;
+    let wanted = purge::parse(&order.body)?;
     tracing::info!(
         selectors = wanted.len(),
         everything = wanted.everything,
@@ -329,12 +348,9 @@ async fn switch(
     place: &Place,
     request: Request<Incoming>,
 ) -> Result<Answer, Refusal> {
-    let (head, body) = request.into_parts();
-    authorize(admin, &head.headers)?;
-    let _trusted = place.trust();
-    let body = guard::read_body(&head.headers, body).await?;
-    let order: Order =
-        serde_json::from_slice(&body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let sent = read_order(admin, place, request).await?;
+    let order: Order = serde_json::from_slice(&sent.body)
+        .map_err(|error| Refusal::Malformed(error.to_string()))?;
     let switchboard = &admin.controls.switchboard;
     let thrown = switchboard.throw(&order, &admin.store).await;
     let thrown = thrown.map_err(|error| Refusal::Malformed(error.to_string()))?;
@@ -356,10 +372,8 @@ async fn refresh(
     place: &Place,
     request: Request<Incoming>,
 ) -> Result<Answer, Refusal> {
-    let (head, body) = request.into_parts();
-    authorize(admin, &head.headers)?;
-    let _trusted = place.trust();
-    let wanted = refresh::parse(&guard::read_body(&head.headers, body).await?)?;
+    let order = read_order(admin, place, request).await?;
+    let wanted = refresh::parse(&order.body)?;
     let fetcher = &admin.controls.fetcher;
     let answer = refresh::carry_out(wanted, &admin.live.load_full(), fetcher).await?;
     Ok(answer_json(StatusCode::OK, &answer))
@@ -387,11 +401,8 @@ async fn explain(
     place: &Place,
     request: Request<Incoming>,
 ) -> Result<Answer, Refusal> {
-    let (head, body) = request.into_parts();
-    authorize(admin, &head.headers)?;
-    let _trusted = place.trust();
-    let body = guard::read_body(&head.headers, body).await?;
-    let mut asked = explain::parse(&body, admin.live.load_full())?;
+    let order = read_order(admin, place, request).await?;
+    let mut asked = explain::parse(&order.body, admin.live.load_full())?;
     explain::recognize(&mut asked, &admin.store);
     let account = explain::explain(&asked, &admin.store).await;
     Ok(answer_json(StatusCode::OK, &account))

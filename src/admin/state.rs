@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::alerts::Alert;
-use super::history::Sums;
+use super::history::Counts;
 use super::stats::{Redis, RedisState, Tokens};
 
 /// What is looked at for whether requests fail.
@@ -40,7 +40,7 @@ pub struct State {
 pub(super) struct Facts<'f> {
     pub(super) draining: bool,
     /// In the time of [`RECENT`].
-    pub(super) recent: Sums,
+    pub(super) recent: Counts,
     pub(super) redis: &'f Redis,
     pub(super) jwt: Option<&'f Tokens>,
     pub(super) alerts: &'f [Alert],

@@ -17,6 +17,9 @@ use crate::config::{Config, Env, Route};
 use crate::observe::{Report, RuleFacts, RuleReport, Suggestion, show_bytes, suggest};
 use crate::rollout::Mode;
 
+/// What was seen for less is not told by the hour.
+const LEAST_SECONDS: u64 = 600;
+
 /// Asks the sidecars, prints what they say and what to do, and does it if that is wanted.
 pub fn tune(args: &cli::Tune, env: &Env, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let config = Config::load(&args.config, env)?.config;
@@ -140,6 +143,7 @@ fn print_rule(
         seen.hits, seen.misses
     )?;
     let saved = seen.saved_by_megabyte_hour(report.seconds);
+    let saved = saved.filter(|_| report.seconds >= LEAST_SECONDS);
     let saved = saved.map_or("-".to_owned(), |saved| format!("{saved:.1} s"));
     let held = show_bytes(seen.held_bytes);
     writeln!(

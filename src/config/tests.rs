@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::fields::{Kind, SECTIONS};
 use super::overrides::overrides;
 use super::*;
+use crate::entry::Priority;
 
 mod advice;
 mod documents;

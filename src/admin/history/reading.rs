@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prometheus::proto::MetricFamily;
 
-use super::Step;
+use super::{Counts, Step};
 use crate::admin::stats::families::{find_samples, label, sum_gauges};
 use crate::admin::stats::tally::{Tally, divide, round};
 use crate::http_cache::{Outcome, Source};
@@ -82,14 +82,16 @@ impl Reading {
         let (hit, app) = (self.hit.since(&before.hit), self.app.since(&before.app));
         Step {
             at: self.at,
-            requests,
-            lookups: requests.saturating_sub(of(Outcome::Pass) + failures),
-            hits: of(Outcome::Hit),
-            failures,
-            redis_evictions: self.redis_evictions.saturating_sub(before.redis_evictions),
-            memory_evictions: self
-                .memory_evictions
-                .saturating_sub(before.memory_evictions),
+            counts: Counts {
+                requests,
+                lookups: requests.saturating_sub(of(Outcome::Pass) + failures),
+                hits: of(Outcome::Hit),
+                failures,
+                redis_evictions: self.redis_evictions.saturating_sub(before.redis_evictions),
+                memory_evictions: self
+                    .memory_evictions
+                    .saturating_sub(before.memory_evictions),
+            },
             hit_p50_ms: hit.quantile_ms(0.5),
             hit_p99_ms: hit.quantile_ms(0.99),
             app_p50_ms: app.quantile_ms(0.5),

@@ -31,8 +31,11 @@ fn a_step_is_what_happened_since_the_last_one() {
         .with_label_values(&["redis", "low"])
         .set(1_500_000);
     let step = history.note(read(&metrics, 110)).expect("a step");
-    assert_eq!((step.requests, step.lookups, step.hits), (101, 99, 98));
-    assert_eq!((step.failures, step.redis_evictions), (1, 7));
+    assert_eq!(
+        (step.counts.requests, step.counts.lookups, step.counts.hits),
+        (101, 99, 98)
+    );
+    assert_eq!((step.counts.failures, step.counts.redis_evictions), (1, 7));
     assert_eq!((step.memory_mb, step.redis_mb), (0.0, 1.5));
     let hit = step.hit_p50_ms.expect("there were hits");
     assert!(hit > 0.025 && hit < 0.05, "{hit}");
@@ -40,12 +43,12 @@ fn a_step_is_what_happened_since_the_last_one() {
     assert!(app > 500.0 && app < 1000.0, "{app}");
 
     let idle = history.note(read(&metrics, 120)).expect("a step");
-    assert_eq!((idle.requests, idle.hit_p99_ms), (0, None));
+    assert_eq!((idle.counts.requests, idle.hit_p99_ms), (0, None));
     let sums = history.sum_of_last(Duration::from_secs(3600));
     assert_eq!((sums.requests, sums.redis_evictions), (101, 7));
     assert_eq!(
         history.sum_of_last(Duration::from_secs(10)),
-        Sums::default()
+        Counts::default()
     );
 }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::http_cache::{CacheControlMode, Despite};
+use crate::rollout::Rollout;
+use crate::routes::{IgnoreQuery, Template};
 
 /// The sample that users are shown first.
 const SAMPLE: &str = r#"

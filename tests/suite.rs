@@ -31,6 +31,7 @@ mod later_effect;
 mod making_room;
 mod model;
 mod monitoring;
+mod operating;
 mod partial;
 mod privacy;
 mod proxying;

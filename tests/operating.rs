@@ -1,0 +1,3 @@
+//! What operators are told, and told of: the fleet.
+
+mod fleet;

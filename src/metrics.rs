@@ -89,6 +89,8 @@ pub struct Metrics {
     pub shadow: IntCounterVec,
     /// `pannier_audit_total{rule,result}`: same, stale, uncompared.
     pub audits: IntCounterVec,
+    /// `pannier_webhook_posts_total{result}`: of alerts; `ok` or `error`.
+    pub webhook_posts: IntCounterVec,
     /// `pannier_stale_seconds{rule}`: how long an answer that was found to be stale may have been so.
     pub stale_seconds: HistogramVec,
     /// `pannier_auth_checks_total{result}`: allowed, denied, failed, full.
@@ -342,6 +344,12 @@ impl Metrics {
                 "pannier_audit_total",
                 "Hits that were compared with the app's answer, by what came of it.",
                 &["rule", "result"],
+            ),
+            webhook_posts: register_counters(
+                r,
+                "pannier_webhook_posts_total",
+                "Alerts posted to the webhook, by whether it took them.",
+                &["result"],
             ),
             stale_seconds: register_ages(
                 r,

@@ -114,6 +114,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("remote", &["body", "config", "in_flight", "upstream"]),
     (
         "key_refresh",
         &[
@@ -125,7 +126,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "jwt",
             "live",
             "metrics",
-            "upstream",
+            "remote",
         ],
     ),
     (
@@ -180,6 +181,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "proxy",
             "observe",
+            "remote",
             "rollout",
             "routes",
             "secret",

@@ -17,6 +17,7 @@ pub mod fleet;
 pub mod guard;
 mod history;
 mod host;
+mod notices;
 pub mod overview;
 mod places;
 mod prompt_timer;
@@ -26,6 +27,7 @@ pub mod refusal;
 mod shadow;
 mod state;
 pub mod stats;
+mod webhook;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -188,6 +190,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
     let mut connections = JoinSet::new();
     let reporter = tokio::spawn(events::report(Arc::clone(&admin)));
     let meetings = tokio::spawn(fleet::follow(Arc::clone(&admin)));
+    tokio::spawn(webhook::follow(Arc::clone(&admin)));
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,

@@ -157,6 +157,7 @@ impl KeyUrl {
             idle_timeout: TIMEOUT,
             max_idle: 1,
             max_fills: 1,
+            background: crate::config::BackgroundLimits::default(),
             ca_file: self.url.ca_file.clone(),
             preserve_host: true,
             http2: false,

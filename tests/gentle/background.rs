@@ -1,7 +1,7 @@
 //! The gate of what no client waits for.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::app::{Answer, TestApp};
 use crate::support::sidecar::{Sidecar, TOKEN};
@@ -86,7 +86,7 @@ async fn an_app_that_says_retry_after_is_left_alone_for_so_long() {
         let times = times.clone();
         app.on("GET", &format!("/items/{item}"), move |_| {
             let mut times = times.lock().expect("no test panics under it");
-            times.push(Instant::now());
+            times.push(pannier::clock::monotonic());
             match times.len() {
                 1 => Answer::status(429).header("retry-after", "3"),
                 _ => Answer::text("x"),

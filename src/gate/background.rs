@@ -103,15 +103,19 @@ impl Background {
         self.turnstile.tune(tuned, settings.concurrency);
     }
 
-    /// Waits for a turn: higher priorities first, and nobody for ever. Dropping the wait gives it up.
-    pub async fn begin(self: &Arc<Self>, priority: Priority) -> Turn {
-        let waiting = GaugeGuard::new(&self.waiting);
+    /// Waits for a turn, from now on: higher priorities first, and nobody for ever. Dropping the wait gives it up.
+    pub fn begin(self: &Arc<Self>, priority: Priority) -> impl Future<Output = Turn> + use<> {
+        let gate = self.clone();
+        let waiting = GaugeGuard::new(&gate.waiting);
         let began = clock::monotonic();
-        self.turnstile.enter(priority.index()).await;
-        let waited = clock::monotonic() - began;
-        self.wait_seconds.observe(waited.as_secs_f64());
-        drop(waiting);
-        self.turn()
+        async move {
+            gate.turnstile.enter(priority.index()).await;
+            let waited = clock::monotonic() - began;
+            gate.wait_seconds.observe(waited.as_secs_f64());
+            let turn = gate.turn();
+            drop(waiting);
+            turn
+        }
     }
 
     /// A turn, if nobody has to be waited for.

@@ -100,9 +100,9 @@ pub(super) fn refresh(request: CacheRequest, stale: Stale) {
     }
     // Whoever comes when it must not be served any more does not wait for the turn.
     drop(leader);
+    let turn = gate.begin(request.urgency());
     tokio::spawn(async move {
-        let gate = &request.context.live.gates.background;
-        let turn = gate.begin(request.urgency()).await;
+        let turn = turn.await;
         drop(upcoming);
         if is_renewed(&request) {
             return;

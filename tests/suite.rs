@@ -20,6 +20,7 @@ mod fidelity;
 mod fleet;
 mod fuzzing;
 mod gateways;
+mod gentle;
 mod half_writes;
 mod history;
 mod http2;

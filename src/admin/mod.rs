@@ -151,7 +151,13 @@ impl Admin {
         let live = self.live.load();
         let tokens = stats::Tokens::of(&live);
         let families = self.metrics.registry.gather();
-        let stats = stats::summarize(&families, &status, tokens, uptime);
+        let stats = stats::summarize(
+            &families,
+            &status,
+            tokens,
+            live.gates.background.state(),
+            uptime,
+        );
         let timeout = live.config.redis.as_ref().map(|redis| redis.timeout);
         let details = advice::Details::read(&families, timeout.unwrap_or_default());
         let around = Surroundings {

@@ -64,6 +64,8 @@ pub(crate) enum Kind {
     Size(u64),
     /// Bytes a second.
     Rate,
+    /// Requests a second, minute or hour.
+    Requests,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A list of texts.

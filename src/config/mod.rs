@@ -52,6 +52,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderName, StatusCode};
 
+use crate::politeness::RequestRate;
 use crate::rollout::Mode;
 use crate::routes::{CheckedCredentials, KeyedCredentials, PathSpelling, RouteMatcher};
 
@@ -200,6 +201,26 @@ pub struct Upstream {
     pub http2: bool,
     /// Which spellings of a path are one to the app. Default: each is its own.
     pub paths: PathSpelling,
+    /// How often it is asked for what no client waits for.
+    pub background: BackgroundLimits,
+}
+
+/// `[upstream] background`: how often the app is asked for what no client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackgroundLimits {
+    /// Default 20 a second.
+    pub rate: RequestRate,
+    /// Requests under way at a time. Default 4.
+    pub concurrency: usize,
+}
+
+impl Default for BackgroundLimits {
+    fn default() -> BackgroundLimits {
+        BackgroundLimits {
+            rate: RequestRate::per_second(20),
+            concurrency: 4,
+        }
+    }
 }
 
 impl Upstream {

@@ -39,6 +39,7 @@ impl RemoteUrl {
             idle_timeout: timeout,
             max_idle: 1,
             max_fills: 1,
+            background: super::BackgroundLimits::default(),
             ca_file: self.ca_file.clone(),
             preserve_host: true,
             http2: false,

@@ -195,6 +195,27 @@ pub(super) static UPSTREAM: &[Field] = &[
         "",
         "Spellings of a path that are one to the app. Default: each is its own.",
     ),
+    field(
+        "background",
+        Kind::Table(BACKGROUND),
+        "",
+        "How often the app is asked for what no client waits for. Default: rate 20/s, concurrency 4.",
+    ),
+];
+
+static BACKGROUND: &[Field] = &[
+    field(
+        "rate",
+        Kind::Requests,
+        "20/s",
+        "Requests a second (20/s), minute (600/m) or hour (100/h).",
+    ),
+    field(
+        "concurrency",
+        Kind::Count(1, 1000),
+        "4",
+        "Requests under way at a time.",
+    ),
 ];
 
 static PATHS: &[Field] = &[

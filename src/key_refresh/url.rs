@@ -56,7 +56,9 @@ fn in_words(error: &UpstreamError) -> String {
             format!("its connection failed ({error})")
         }
         UpstreamError::Malformed(what) => format!("its answer is malformed ({what})"),
-        UpstreamError::RequestBody(_) | UpstreamError::Timeout(_) => "it did not answer".to_owned(),
+        UpstreamError::RequestBody(_) | UpstreamError::Timeout(_) | UpstreamError::Busy => {
+            "it did not answer".to_owned()
+        }
     }
 }
 
@@ -158,6 +160,7 @@ impl KeyUrl {
             max_idle: 1,
             max_fills: 1,
             background: crate::config::BackgroundLimits::default(),
+            limit: None,
             ca_file: self.url.ca_file.clone(),
             preserve_host: true,
             http2: false,

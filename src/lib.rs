@@ -24,13 +24,14 @@
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |
+//! | [`remote`] | servers that are not the app and that Pannier itself asks: for keys, of alerts | config, upstream |
 //! | [`gate`] | what requests to the app wait at: the gate of background work | politeness, tokio |
 //! | [`live`] | the config in force with what is derived from it; a reload swaps it whole | config, upstream |
-//! | [`key_refresh`] | the keys of tokens, kept as their file or URL has them | live, jwt, upstream |
+//! | [`key_refresh`] | the keys of tokens, kept as their file or URL has them | live, jwt, remote |
 //! | [`control`] | what operators change at run time: switches, and the config put in force or taken back | live, store |
 //! | [`proxy`] | the life of one request; `proxy::handle` is its table of contents | store, upstream |
 //! | [`server`] | accepting, TLS, both versions of HTTP, limits, drain | proxy |
-//! | [`admin`] | health, stats, metrics, purge, explain | proxy, store, metrics |
+//! | [`admin`] | health, stats, metrics, purge, explain | proxy, store, metrics, remote |
 //! | [`app`] | a config made into running parts; reload | all of these |
 //! | [`commands`] | one file a command | app |
 //!
@@ -131,6 +132,7 @@ pub mod pacing;
 pub mod politeness;
 pub mod proxy;
 pub mod rate_timeout;
+pub mod remote;
 pub mod rollout;
 pub mod routes;
 pub mod secret;

@@ -89,6 +89,8 @@ pub struct Metrics {
     pub shadow: IntCounterVec,
     /// `pannier_audit_total{rule,result}`: same, stale, uncompared.
     pub audits: IntCounterVec,
+    /// `pannier_webhook_posts_total{result}`: of alerts; `ok` or `error`.
+    pub webhook_posts: IntCounterVec,
     /// `pannier_upstream_requests_total{origin}`: requests to the app, by whom they are for.
     pub requests_to_app: IntCounterVec,
     /// `pannier_upstream_waiting`: requests that wait for their turn at the app (`[upstream] rate`).
@@ -358,6 +360,12 @@ impl Metrics {
                 "pannier_audit_total",
                 "Hits that were compared with the app's answer, by what came of it.",
                 &["rule", "result"],
+            ),
+            webhook_posts: register_counters(
+                r,
+                "pannier_webhook_posts_total",
+                "Alerts posted to the webhook, by whether it took them.",
+                &["result"],
             ),
             requests_to_app: register_counters(
                 r,

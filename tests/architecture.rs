@@ -129,6 +129,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("remote", &["body", "config", "in_flight", "upstream"]),
     (
         "key_refresh",
         &[
@@ -140,7 +141,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "jwt",
             "live",
             "metrics",
-            "upstream",
+            "remote",
         ],
     ),
     (
@@ -199,6 +200,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "politeness",
             "proxy",
             "observe",
+            "remote",
             "rollout",
             "routes",
             "secret",

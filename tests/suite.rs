@@ -32,6 +32,7 @@ mod later_effect;
 mod making_room;
 mod model;
 mod monitoring;
+mod operating;
 mod partial;
 mod privacy;
 mod proxying;

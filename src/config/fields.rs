@@ -204,6 +204,9 @@ pub(crate) static SECTIONS: &[Section] = &[
             "evictions_per_hour",
             "keys",
             "hit_rate_percent",
+            "stale_per_hour",
+            "webhook",
+            "webhook_ca_file",
         ],
         ..table(
             "alerts",

@@ -18,6 +18,7 @@ mod problem;
 mod read;
 mod redacted;
 mod redis;
+mod remote_url;
 mod restart;
 mod rules;
 pub(crate) mod units;
@@ -36,6 +37,7 @@ pub use redis::{
     ClientCertificate, Redis, RedisAccess, RedisLogin, RedisPassword, RedisServer, RedisServers,
     RedisTls,
 };
+pub use remote_url::RemoteUrl;
 pub use rules::{
     Abandoned, ClientCacheControl, Coherence, EncodedSlash, Outage, PurgeRule, PurgedIdentity,
     Route, Settings,
@@ -439,14 +441,8 @@ pub enum KeyOrigin {
 /// Where a JWKS document is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwksUrl {
-    /// `https://…`, or `http://…` of this machine; never a unix socket.
-    pub target: Target,
-    /// Host and port as written.
-    pub host: String,
-    /// Path and query.
-    pub path: String,
-    /// A PEM file of further certificate authorities.
-    pub ca_file: Option<PathBuf>,
+    /// `https://…`, or `http://…` of this machine.
+    pub url: RemoteUrl,
     /// How long keys still count that could not be renewed in time. Default 1 h.
     pub stale: Duration,
     /// The least time between two fetches. No key of the file: 30 s, unless a test has less time.
@@ -462,6 +458,8 @@ pub struct Admin {
     pub token: Option<String>,
     /// The bearer token of whatever shows figures; `None`: anybody may see them.
     pub read_token: Option<String>,
+    /// What it speaks TLS with; `None`: plain HTTP.
+    pub tls: Option<Tls>,
     /// Hosts that it answers for, beside loopback names and its own address; `*` is any. Default none.
     pub hosts: Vec<String>,
 }
@@ -477,6 +475,10 @@ pub struct Alerts {
     pub keys: Option<u64>,
     /// Percent that the hit rate of the last hour has to have. Default 70.
     pub hit_rate_percent: Option<u64>,
+    /// Stale answers that audits find in an hour, from which on they warn. Default 1.
+    pub stale_per_hour: Option<u64>,
+    /// Where each change is posted; `None`: nowhere.
+    pub webhook: Option<RemoteUrl>,
 }
 
 /// The log.

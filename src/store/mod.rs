@@ -22,7 +22,7 @@ pub use self::decisions::CheckTicket;
 pub use self::fence::{Fence, Mark, Tags};
 pub use self::inspect::{Holding, Inspection};
 pub use self::memory::Memory;
-pub use self::redis::{JournalError, SwitchToKeep, Unanswered};
+pub use self::redis::{JournalError, SidecarWord, SwitchToKeep, Unanswered};
 pub use self::ticket::Ticket;
 
 use self::later::{LaterPurge, LaterPurges};
@@ -633,6 +633,13 @@ impl Store {
     pub async fn keep_switches(&self, switches: &[SwitchToKeep]) -> Option<Switches> {
         let redis = self.redis.as_ref()?;
         redis.keep_switches(switches.to_vec()).await.ok()
+    }
+
+    /// Says to the other sidecars what this one has to say, or that it goes; returns what all say, the latest first. `None`:
+    /// there is no Redis, or it cannot be asked now.
+    pub async fn meet_sidecars(&self, id: &str, word: Option<String>) -> Option<Vec<SidecarWord>> {
+        let redis = self.redis.as_ref()?;
+        redis.meet_sidecars(id.to_owned(), word).await.ok()
     }
 
     /// Returns when Redis says that something was switched elsewhere; never without Redis.

@@ -90,7 +90,11 @@ async fn past_the_queue_what_is_stale_is_served_or_503() {
         assert_eq!(client.get(path).await.status, 200);
     }
     sidecar.fills_have_ended().await;
-    reload(&sidecar, &app, "rate = \"1/h\"\nqueue = 0\nqueue_timeout = \"10m\"");
+    reload(
+        &sidecar,
+        &app,
+        "rate = \"1/h\"\nqueue = 0\nqueue_timeout = \"10m\"",
+    );
     // The one of this hour, if the last one is not too near.
     client.get("/low/2").await;
     let asked = app.seen().len();

@@ -78,9 +78,11 @@ fn read_paths(reader: &mut Reader<'_>) -> PathSpelling {
 }
 
 fn read_limit(reader: &mut Reader<'_>) -> Option<AppLimit> {
-    let Some(rate) = reader.requests("rate") else {
+    let (rate, queue) = (reader.requests("rate"), reader.count("queue"));
+    let queue_timeout = reader.duration("queue_timeout");
+    if !reader.gives("rate") {
         for key in ["queue", "queue_timeout"] {
-            if reader.gives(key) && !reader.gives("rate") {
+            if reader.gives(key) {
                 let remedy = "write rate = \"200/s\" beside it, or leave it out";
                 reader.warn(
                     key,
@@ -89,15 +91,12 @@ fn read_limit(reader: &mut Reader<'_>) -> Option<AppLimit> {
                 );
             }
         }
-        return None;
-    };
-    let queue = reader.count("queue");
+    }
+    let queue = queue.and_then(|count| usize::try_from(count).ok());
     Some(AppLimit {
-        rate,
-        queue: queue
-            .and_then(|count| usize::try_from(count).ok())
-            .unwrap_or_default(),
-        queue_timeout: reader.duration("queue_timeout"),
+        rate: rate?,
+        queue: queue.unwrap_or_default(),
+        queue_timeout,
     })
 }
 

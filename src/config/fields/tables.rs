@@ -689,6 +689,18 @@ pub(super) static ADMIN: &[Field] = &[
         "Whether the proxy carries out PURGE and BAN with the token in Pannier-Token, and forwards neither.",
     ),
     field(
+        "tls_cert",
+        Kind::File,
+        "",
+        "PEM file of a certificate and its chain; with it and tls_key the admin interface speaks TLS.",
+    ),
+    field(
+        "tls_key",
+        Kind::File,
+        "",
+        "PEM file of the certificate's private key.",
+    ),
+    field(
         "hosts",
         Kind::Texts,
         "",
@@ -720,6 +732,24 @@ pub(super) static ALERTS: &[Field] = &[
         Kind::Count(0, 100),
         "70",
         "Percent of the last hour's lookups that are hits, below which they warn; 0 is off.",
+    ),
+    field(
+        "stale_per_hour",
+        Kind::Count(0, u32::MAX as u64),
+        "1",
+        "Stale answers that audits find in an hour, from which on they warn; 0 is off.",
+    ),
+    field(
+        "webhook",
+        Kind::Text,
+        "",
+        "URL that each alert is posted to as JSON when it begins and when it ends.",
+    ),
+    field(
+        "webhook_ca_file",
+        Kind::File,
+        "",
+        "PEM file of further certificate authorities, for webhook.",
     ),
 ];
 

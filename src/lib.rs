@@ -104,6 +104,7 @@
 //! | I9 | every outcome has one [`http_cache::Reason`], the same word wherever it is told |
 
 pub mod admin;
+pub mod agenda;
 pub mod app;
 pub mod auth;
 pub mod body;

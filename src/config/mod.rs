@@ -50,6 +50,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderName, StatusCode};
 
+use crate::agenda::Warm;
 use crate::rollout::Mode;
 use crate::routes::{CheckedCredentials, KeyedCredentials, PathSpelling, RouteMatcher};
 
@@ -80,6 +81,10 @@ pub struct Config {
     pub hash: u64,
     /// `[log]`
     pub log: Log,
+    /// `[jobs]`
+    pub jobs: Jobs,
+    /// The `[[warm]]` tables, in file order.
+    pub warms: Vec<Warm>,
     /// The `[[route]]` tables, in file order.
     pub routes: Vec<Route>,
     /// Method and path to index into `routes`.
@@ -443,6 +448,15 @@ pub struct Alerts {
     pub keys: Option<u64>,
     /// Percent that the hit rate of the last hour has to have. Default 70.
     pub hit_rate_percent: Option<u64>,
+}
+
+/// What is fetched without a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jobs {
+    /// How many of the keys hit most are fetched after a flush or a start; 0: none. Default 0.
+    pub hot: usize,
+    /// The longest that readiness waits for jobs. Default 30 s.
+    pub ready_within: Duration,
 }
 
 /// The log.

@@ -13,6 +13,7 @@ use crate::entry::Priority;
 mod advice;
 mod documents;
 mod files;
+mod jobs;
 mod mistakes;
 mod redis;
 mod rules;

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Listen};
 use crate::control::{Reloader, Switchboard};
 use crate::descriptors::{Descriptors, fit};
+use crate::jobs::Jobs;
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -71,6 +72,7 @@ struct Parts {
     read_marks: Arc<ReadMarks>,
     audits: Arc<Audits>,
     leaving: CancellationToken,
+    warmed: CancellationToken,
     switchboard: Arc<Switchboard>,
     reloader: Arc<Reloader>,
 }
@@ -112,6 +114,7 @@ impl App {
             read_marks: Arc::default(),
             audits: Arc::default(),
             leaving: CancellationToken::new(),
+            warmed: CancellationToken::new(),
             metrics,
             clock,
         };
@@ -246,6 +249,7 @@ impl Parts {
             }),
             late_writes: self.late_writes.clone(),
             leaving: self.leaving.clone(),
+            warmed: self.warmed.clone(),
             metrics: self.metrics.clone(),
             tally: self.tally.clone(),
         }
@@ -274,7 +278,10 @@ impl Parts {
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach_for_upkeep();
             let _ = attached.send(());
+            let of_jobs = parts.worker(BACKGROUND, store.clone());
+            let jobs = Arc::new(Jobs::new(of_jobs, parts.warmed.clone()));
             let controls = Controls {
+                jobs: jobs.clone(),
                 switchboard: switchboard.clone(),
                 reloader,
                 evidence,
@@ -291,6 +298,7 @@ impl Parts {
                         () = admin::serve(listener, admin, stop) => {}
                         () = store.carry_out_later() => {}
                         () = switchboard.follow(&store) => {}
+                        () = jobs.follow(&store) => {}
                     },
                     Err(error) => tracing::error!(%error, "admin interface ended"),
                 }

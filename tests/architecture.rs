@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "budget",
     "rollout",
     "observe",
+    "agenda",
     "store/fence",
 ];
 
@@ -53,9 +54,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("metrics", &["entry", "http_cache"]),
     ("rollout", &["routes"]),
     ("observe", &[]),
+    ("agenda", &["entry"]),
     (
         "config",
-        &["entry", "http_cache", "in_flight", "rollout", "routes"],
+        &[
+            "agenda",
+            "entry",
+            "http_cache",
+            "in_flight",
+            "rollout",
+            "routes",
+        ],
     ),
     ("descriptors", &["config"]),
     ("auth", &["clock", "config", "routes"]),
@@ -167,6 +176,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "jobs",
+        &[
+            "agenda",
+            "clock",
+            "entry",
+            "http_cache",
+            "live",
+            "metrics",
+            "observe",
+            "proxy",
+            "store",
+        ],
+    ),
+    (
         "admin",
         &[
             "auth",
@@ -175,6 +198,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "control",
             "entry",
             "http_cache",
+            "jobs",
             "jwt",
             "live",
             "metrics",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use http_body_util::BodyExt;
 
 use super::cache::{self, Cache};
@@ -15,8 +16,8 @@ use crate::http_cache::Reason;
 pub enum Refreshed {
     /// It is stored in place of what was there.
     Stored,
-    /// It is not, for this reason, if it is known; what was there stays.
-    NotStored(Option<Reason>),
+    /// It is not, for this reason, if it is known, the app having answered so; what was there stays.
+    NotStored(Option<Reason>, StatusCode),
     /// It is not looked up, for this reason.
     Passed(Reason),
 }
@@ -34,13 +35,19 @@ pub async fn refresh(cache: &Arc<Cache>, tally: &Tally, context: RequestContext)
     let context = Arc::new(context);
     let outcome = cache::answer_anew(cache, &context, lookup).await;
     let (stored, reason) = (outcome.is_stored(), outcome.reason());
+    let status = outcome.response().status();
     let body = outcome.finish(tally, &context).into_body();
     let is_whole = body.collect().await.is_ok();
     match stored {
+        // An error is kept for a moment, and is not what was asked for.
+        _ if status.is_server_error() => Refreshed::NotStored(Some(Reason::Status), status),
         Some(Ok(())) if is_whole => Refreshed::Stored,
-        Some(Err(reason)) => Refreshed::NotStored(Some(reason)),
+        Some(Err(reason)) => Refreshed::NotStored(Some(reason), status),
         // The head left before that was known.
         None if is_whole && reason == Reason::Refresh => Refreshed::Stored,
-        _ => Refreshed::NotStored(Some(reason).filter(|reason| *reason != Reason::Refresh)),
+        _ => {
+            let reason = Some(reason).filter(|reason| *reason != Reason::Refresh);
+            Refreshed::NotStored(reason, status)
+        }
     }
 }

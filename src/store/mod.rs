@@ -12,6 +12,7 @@ mod compression;
 mod decisions;
 mod gauges;
 mod inspect;
+mod jobs;
 mod later;
 mod ticket;
 
@@ -21,8 +22,11 @@ use std::time::{Duration, Instant, SystemTime};
 pub use self::decisions::CheckTicket;
 pub use self::fence::{Fence, Mark, Tags};
 pub use self::inspect::{Holding, Inspection};
+pub use self::jobs::FleetJobs;
 pub use self::memory::Memory;
-pub use self::redis::{JournalError, SwitchToKeep, Unanswered};
+pub use self::redis::{
+    Claimed, JobClaim, JobProgress, JobRecord, JournalError, Renewed, SwitchToKeep, Unanswered,
+};
 pub use self::ticket::Ticket;
 
 use self::later::{LaterPurge, LaterPurges};
@@ -633,6 +637,13 @@ impl Store {
     pub async fn keep_switches(&self, switches: &[SwitchToKeep]) -> Option<Switches> {
         let redis = self.redis.as_ref()?;
         redis.keep_switches(switches.to_vec()).await.ok()
+    }
+
+    /// Jobs as Redis has them for the fleet.
+    pub fn fleet_jobs(&self) -> FleetJobs {
+        FleetJobs {
+            redis: self.redis.clone(),
+        }
     }
 
     /// Returns when Redis says that something was switched elsewhere; never without Redis.

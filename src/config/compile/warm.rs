@@ -19,6 +19,7 @@ use crate::agenda::{
 use crate::config::problem::{Position, Problems, did_you_mean};
 use crate::config::read::Reader;
 use crate::config::{Defaults, Jobs, Listen, Route, Target, Unmatched, Upstream};
+use crate::routes::template::Source as TemplateSource;
 use crate::routes::{RouteMatcher, is_credential};
 
 /// The most jobs (promise I7).
@@ -421,12 +422,21 @@ fn compare(
         let what = format!("{name} keeps an answer for each person, and a job is nobody");
         let remedy = "leave it out: what a person sees is fetched by that person's request alone";
         problems.error(position, key, what, remedy);
-    } else if !warm.names_host && !route.settings.any_host {
+    } else if !warm.names_host && is_by_host(route) {
         let what = format!(
             "it would be stored for {}, and {name} keeps an answer for each host",
             warm.warm.origin
         );
-        let remedy = "write host = \"…\" as clients ask for it, or any_host = true in that route";
+        let remedy = "write host = \"…\" as clients ask for it, or a key without {host} and any_host = true in that route";
         problems.warning(position, key, what, remedy);
     }
+}
+
+/// Whether what is stored for one host answers no other.
+fn is_by_host(route: &Route) -> bool {
+    let is_keyed = route
+        .key
+        .sources()
+        .any(|source| *source == TemplateSource::Host);
+    is_keyed || !route.settings.any_host
 }

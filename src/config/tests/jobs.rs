@@ -3,11 +3,11 @@
 use super::*;
 use crate::agenda::Source;
 
-const ROUTES: &str = "[[route]]\npath = \"/api/{*rest}\"\nany_host = true\n\
+const ROUTES: &str = "[[route]]\npath = \"/api/{*rest}\"\nkey = \"{path.rest}\"\nany_host = true\n\
                       [[route]]\nname = \"mine\"\npath = \"/me\"\nkey = \"me:{jwt.sub}\"\n\
                       [jwt]\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
 
-/// With a job that has these lines from line 15 on.
+/// With a job that has these lines from line 16 on.
 fn with_job(lines: &str) -> String {
     format!("{LEAST}{ROUTES}[[warm]]\nname = \"job\"\non_start = true\n{lines}\n")
 }
@@ -42,26 +42,26 @@ fn what_no_job_may_be_is_refused_with_its_line_and_a_remedy() {
     let rows = [
         (
             "urls = [\"http://169.254.169.254/latest\"]",
-            "test.toml:15: warm.urls: \"http://169.254.169.254/latest\" is no path of the app, and a job asks nobody else; write \"/latest\"",
+            "test.toml:16: warm.urls: \"http://169.254.169.254/latest\" is no path of the app, and a job asks nobody else; write \"/latest\"",
         ),
         ("urls = [\"//evil/x\"]", "is no path of the app"),
         (
             "urls = [\"/api/{1..10000000}\"]",
-            "test.toml:15: warm.urls: it stands for more than 10000 URLs; name what is read most",
+            "test.toml:16: warm.urls: it stands for more than 10000 URLs; name what is read most",
         ),
         (
             "urls = [\"/api/a\",\n\"/api/{1..10001}\"]",
-            "test.toml:16: warm.urls: it stands for more",
+            "test.toml:17: warm.urls: it stands for more",
         ),
         (
             "urls = [\"/api/{id}\"]",
             "{id} is neither a range nor a list; write such as {1..50}",
         ),
         ("urls = []", "it is empty"),
-        ("", "test.toml:12: warm.urls: it is missing; write such as"),
+        ("", "test.toml:13: warm.urls: it is missing; write such as"),
         (
             "urls = [\"/api/a\"]\nfrom = \"/api/b\"\neach = \"/api/{[].id}\"",
-            "test.toml:16: warm.from: urls is there as well",
+            "test.toml:17: warm.from: urls is there as well",
         ),
         (
             "urls = [\"/api/a\"]\neach = \"/api/{[].id}\"",
@@ -78,7 +78,7 @@ fn what_no_job_may_be_is_refused_with_its_line_and_a_remedy() {
         ),
         (
             "urls = [\"/api/a\"]\nheaders = { Authorization = \"Bearer x\" }",
-            "test.toml:16: warm.headers: authorization says who asks, and a job is nobody",
+            "test.toml:17: warm.headers: authorization says who asks, and a job is nobody",
         ),
         (
             "urls = [\"/api/a\"]\nheaders = { cookie = \"sid=1\" }",
@@ -118,7 +118,7 @@ fn what_no_job_may_be_is_refused_with_its_line_and_a_remedy() {
         ),
         (
             "urls = [\"/api/a\"]\ncron = \"61 * * * *\"",
-            "test.toml:16: warm.cron: \"61 * * * *\" is no cron pattern",
+            "test.toml:17: warm.cron: \"61 * * * *\" is no cron pattern",
         ),
         (
             "urls = [\"/api/a\"]\ncron = \"0 0 31 2 *\"",
@@ -126,7 +126,7 @@ fn what_no_job_may_be_is_refused_with_its_line_and_a_remedy() {
         ),
         (
             "urls = [\"/api/a\"]\ncron = \"* * * * *\"\ntimezone = \"Berlin\"",
-            "test.toml:17: warm.timezone: there is no time zone \"Berlin\"; write a name of the IANA database",
+            "test.toml:18: warm.timezone: there is no time zone \"Berlin\"; write a name of the IANA database",
         ),
         (
             "urls = [\"/api/a\"]\ntimezone = \"UTC\"",
@@ -142,7 +142,7 @@ fn what_no_job_may_be_is_refused_with_its_line_and_a_remedy() {
         ),
         (
             "urls = [\"/api/a\"]\nafter = [\"b\"]\n[[warm]]\nname = \"b\"\nurls = [\"/api/b\"]\nafter = [\"job\"]",
-            "test.toml:20: warm.after: it would wait for itself: b after job after b",
+            "test.toml:21: warm.after: it would wait for itself: b after job after b",
         ),
         (
             "urls = [\"/api/a\"]\n[[warm]]\nname = \"job\"\nurls = [\"/api/b\"]",
@@ -162,7 +162,7 @@ fn what_no_job_may_be_is_refused_with_its_line_and_a_remedy() {
         ),
         (
             "urls = [\"/me\"]",
-            "test.toml:15: warm.urls: mine keeps an answer for each person, and a job is nobody",
+            "test.toml:16: warm.urls: mine keeps an answer for each person, and a job is nobody",
         ),
         ("urls = [\"/api/a\"]\nretries = 21", "warm.retries"),
     ];
@@ -185,11 +185,11 @@ fn what_is_unwise_of_a_job_is_told() {
     let rows = [
         (
             "urls = [\"/other\"]",
-            "pannier.toml:15: warm.urls: no route matches /other, so that nothing of it would be stored",
+            "pannier.toml:16: warm.urls: no route matches /other, so that nothing of it would be stored",
         ),
         (
             "from = \"/x\"\neach = \"/other/{[].id}\"",
-            "pannier.toml:16: warm.each: no route matches /other/1",
+            "pannier.toml:17: warm.each: no route matches /other/1",
         ),
         (
             "urls = [\"/api/a\"]\n[[warm]]\nname = \"b\"\nurls = [\"/api/b\"]",

@@ -47,10 +47,11 @@ pub(super) enum Script {
     Short,
     Rights,
     Switch,
+    Job,
 }
 
 impl Script {
-    const ALL: [Script; 18] = [
+    const ALL: [Script; 19] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -69,6 +70,7 @@ impl Script {
         Script::Short,
         Script::Rights,
         Script::Switch,
+        Script::Job,
     ];
 
     fn text(self) -> String {
@@ -91,6 +93,7 @@ impl Script {
             Script::Short => (READS_ONLY, include_str!("scripts/short.lua")),
             Script::Rights => (READS_ONLY, include_str!("scripts/rights.lua")),
             Script::Switch => (ALWAYS, include_str!("scripts/switch.lua")),
+            Script::Job => (ALWAYS, include_str!("scripts/job.lua")),
         };
         format!("{flags}{COMMON}{body}")
     }

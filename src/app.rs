@@ -123,7 +123,7 @@ impl App {
         let stop_admin = admin_stop.clone().drop_guard();
         let redis = RedisThreads::start(&parts.store, redis.as_ref(), listen.workers)?;
         let (proxy_addr, workers) = parts.start_workers(&listen, &redis, &stop)?;
-        let (admin_addr, admin_thread) = parts.start_admin(listen.admin, admin_stop)?;
+        let (admin_addr, admin_thread) = parts.start_admin(listen.admin, proxy_addr, admin_stop)?;
         Ok(App {
             proxy_addr,
             admin_addr,
@@ -259,6 +259,7 @@ impl Parts {
     fn start_admin(
         &self,
         address: SocketAddr,
+        proxy: SocketAddr,
         stop: CancellationToken,
     ) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
         let listener =
@@ -287,7 +288,14 @@ impl Parts {
                 evidence,
                 fetcher: Fetcher::of(parts.worker(BACKGROUND, store.clone())),
             };
-            let admin = Admin::new(metrics, store.clone(), live, controls, draining);
+            let admin = Admin::new(
+                name_of_sidecar(proxy),
+                metrics,
+                store.clone(),
+                live,
+                controls,
+                draining,
+            );
             let admin = Arc::new(admin);
             runtime.block_on(async {
                 // One a process, and with the runtime it ends.
@@ -325,6 +333,12 @@ fn serve(runtime: &Runtime, listener: TcpListener, worker: Arc<Worker>, shared: 
     if let Err(error) = runtime.block_on(server::serve(listener, worker, shared)) {
         tracing::error!(%error, "worker {index} ended");
     }
+}
+
+/// As people know it: the machine or container, and the port of the proxy.
+fn name_of_sidecar(proxy: SocketAddr) -> String {
+    let system = rustix::system::uname();
+    format!("{}:{}", system.nodename().to_string_lossy(), proxy.port())
 }
 
 fn unix_seconds() -> f64 {

@@ -136,6 +136,9 @@ pub struct Status {
     /// Which sidecar.
     #[command(flatten)]
     pub sidecar: Sidecar,
+    /// All sidecars of the [redis] namespace, too: a line each, and their sums.
+    #[arg(long)]
+    pub fleet: bool,
     /// Print JSON: all that GET /stats answers.
     #[arg(long)]
     pub json: bool,

@@ -13,6 +13,7 @@
 //! | [`rollout`] | off, shadow, a share of the keys, on; what switches make of the file | values only |
 //! | [`config`] | the TOML file, and the valid [`config::Config`] made of it | files, environment |
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
+//! | [`politeness`] | how the app is spared: at what rate it is asked, who goes first, when to slow down | values only |
 //! | [`descriptors`] | how many files may be open, and how many clients fit into that | config |
 //! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
 //! | [`auth`] | who asks, by the check of `[auth]`: what it is sent, what it says | config, routes |
@@ -24,13 +25,15 @@
 //! | [`body`] | bodies whole or streamed, watched, copied up to a cap | hyper |
 //! | [`store`] | the two tiers, leases, purges, the fence that keeps a purge ahead of racing fills | fred |
 //! | [`upstream`] | the app: connections of both versions of HTTP, deadlines, errors | hyper |
+//! | [`remote`] | servers that are not the app and that Pannier itself asks: for keys, of alerts | config, upstream |
+//! | [`gate`] | what requests to the app wait at: the gate of background work | politeness, tokio |
 //! | [`live`] | the config in force with what is derived from it; a reload swaps it whole | config, upstream |
-//! | [`key_refresh`] | the keys of tokens, kept as their file or URL has them | live, jwt, upstream |
+//! | [`key_refresh`] | the keys of tokens, kept as their file or URL has them | live, jwt, remote |
 //! | [`control`] | what operators change at run time: switches, and the config put in force or taken back | live, store |
 //! | [`proxy`] | the life of one request; `proxy::handle` is its table of contents | store, upstream |
 //! | [`jobs`] | jobs: at their time, once in the fleet, as far as [`agenda`] says | proxy, store |
 //! | [`server`] | accepting, TLS, both versions of HTTP, limits, drain | proxy |
-//! | [`admin`] | health, stats, metrics, purge, explain, jobs | jobs, proxy, store, metrics |
+//! | [`admin`] | health, stats, metrics, purge, explain, jobs | jobs, proxy, store, metrics, remote |
 //! | [`app`] | a config made into running parts; reload | all of these |
 //! | [`commands`] | one file a command | app |
 //!
@@ -63,8 +66,8 @@
 //! | a reason | [`http_cache::Reason`]; its row and its arm in `http_cache/cache_status.rs`, who answers with it in [`http_cache::Source`], both tables of the README, and its words in [`proxy::obstacles`]: tests ask for most |
 //! | a condition for storing | in [`http_cache::storable()`] if it is of the answer. What the answer does not tell (a count, a budget) belongs behind the body, beside `FillEnd::Unstorable`: a refusal by the head also tells those who wait to ask for themselves, for ten seconds |
 //! | a second shared store | beside `store/redis`; what [`store::Store`] asks of its `AttachedTier` is then the interface |
-//! | what fetches without a client | a request of [`proxy::unsent`], handed to [`proxy::refresh`] |
 //! | a kind of job | [`agenda::Kind`]; what it fetches in `jobs/begin.rs` |
+//! | what fetches without a client | an origin in [`politeness::FetchOrigin`]; [`proxy::refresh`], which waits at the [`gate`]: a request of [`proxy::unsent`] |
 //! | what observes fills | the one exit of a fill; what it shows goes into [`observe`] (`proxy/cache/fill/observed.rs`) |
 //! | what is switched at run time | [`rollout::Switches`]; a dial in [`live`] that requests read, turned by [`control::Switchboard`] |
 //! | what compares the cache with the app | `proxy/cache/examine.rs`; what it shows goes into [`rollout::Evidence`] |
@@ -121,6 +124,7 @@ pub mod control;
 pub mod descriptors;
 pub mod drain;
 pub mod entry;
+pub mod gate;
 pub mod http_cache;
 pub mod in_flight;
 pub mod jobs;
@@ -130,8 +134,10 @@ pub mod live;
 pub mod metrics;
 pub mod observe;
 pub mod pacing;
+pub mod politeness;
 pub mod proxy;
 pub mod rate_timeout;
+pub mod remote;
 pub mod rollout;
 pub mod routes;
 pub mod secret;

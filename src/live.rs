@@ -9,10 +9,12 @@ use tokio::sync::Semaphore;
 
 use crate::auth::Digester;
 use crate::config::{Config, KeyOrigin, Route, Settings};
+use crate::gate::Gates;
 use crate::http_cache::Policy;
 use crate::in_flight::InFlight;
 use crate::jwt::{JwtConfigError, Verifier};
 use crate::metrics::{Metrics, RuleMetrics};
+use crate::politeness::Median;
 use crate::rollout::{Dial, Rollout};
 use crate::routes::Template;
 use crate::upstream::{PoolError, Upstream};
@@ -44,6 +46,8 @@ pub struct Live {
     pub unmatched: RuleMetrics,
     /// Host and URI: the key of unmatched requests.
     pub default_key: Template,
+    /// What requests to the app wait at.
+    pub gates: Arc<Gates>,
 }
 
 /// Why a valid config cannot be put to work.
@@ -64,6 +68,18 @@ impl Live {
         source: Option<PathBuf>,
         metrics: &Metrics,
         in_flight: &InFlight,
+    ) -> Result<Live, LiveError> {
+        let gates = Arc::new(Gates::new(&config.upstream, metrics));
+        Live::with_gates(config, source, metrics, in_flight, gates)
+    }
+
+    /// As [`Live::new`], with the gates that the config before had.
+    pub fn with_gates(
+        config: Config,
+        source: Option<PathBuf>,
+        metrics: &Metrics,
+        in_flight: &InFlight,
+        gates: Arc<Gates>,
     ) -> Result<Live, LiveError> {
         let pool = Upstream::new(&config.upstream, in_flight.clone())?;
         let upstreams = (0..config.listen.workers)
@@ -96,6 +112,7 @@ impl Live {
                 .collect(),
             unmatched: metrics.rule("-", config.defaults.settings.priority),
             default_key: Template::default_key(),
+            gates,
             upstreams,
             source,
             config,
@@ -158,6 +175,8 @@ pub struct RuleFills {
     pub places: Arc<Semaphore>,
     /// What the app usually takes for a whole answer, in milliseconds and one more; 0: not known yet.
     usual: AtomicU32,
+    /// What it usually takes to an answer's head while no background work runs.
+    pub left_alone: Median,
     /// What the log has told of it, a bit each.
     told: [AtomicU64; RuleFills::TOLD.div_ceil(64)],
 }
@@ -170,6 +189,7 @@ impl RuleFills {
         RuleFills {
             places: Arc::new(Semaphore::new(places)),
             usual: AtomicU32::new(0),
+            left_alone: Median::default(),
             told: Default::default(),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
 };
 
@@ -93,6 +93,20 @@ pub struct Metrics {
     pub shadow: IntCounterVec,
     /// `pannier_audit_total{rule,result}`: same, stale, uncompared.
     pub audits: IntCounterVec,
+    /// `pannier_webhook_posts_total{result}`: of alerts; `ok` or `error`.
+    pub webhook_posts: IntCounterVec,
+    /// `pannier_upstream_requests_total{origin}`: requests to the app, by whom they are for.
+    pub requests_to_app: IntCounterVec,
+    /// `pannier_background_running`: requests to the app that no client waits for, now.
+    pub background_running: IntGauge,
+    /// `pannier_background_waiting`: those that wait for their turn.
+    pub background_waiting: IntGauge,
+    /// `pannier_background_wait_seconds`: how long they waited.
+    pub background_wait: Histogram,
+    /// `pannier_background_share`: of the rate of background work that is used, by how the app fares.
+    pub background_share: Gauge,
+    /// `pannier_background_stopped_seconds_total`: for how long the app has said `Retry-After`.
+    pub background_stopped: Counter,
     /// `pannier_stale_seconds{rule}`: how long an answer that was found to be stale may have been so.
     pub stale_seconds: HistogramVec,
     /// `pannier_auth_checks_total{result}`: allowed, denied, failed, full.
@@ -349,6 +363,45 @@ impl Metrics {
                 "Hits that were compared with the app's answer, by what came of it.",
                 &["rule", "result"],
             ),
+            webhook_posts: register_counters(
+                r,
+                "pannier_webhook_posts_total",
+                "Alerts posted to the webhook, by whether it took them.",
+                &["result"],
+            ),
+            requests_to_app: register_counters(
+                r,
+                "pannier_upstream_requests_total",
+                "Requests to the app, by whom they are for.",
+                &["origin"],
+            ),
+            background_running: register_gauge(
+                r,
+                "pannier_background_running",
+                "Requests to the app that no client waits for.",
+            ),
+            background_waiting: register_gauge(
+                r,
+                "pannier_background_waiting",
+                "Requests that no client waits for, waiting for their turn.",
+            ),
+            background_wait: register_ages(
+                r,
+                "pannier_background_wait_seconds",
+                "How long requests that no client waits for waited for their turn.",
+                &[],
+            )
+            .with_label_values(&[] as &[&str]),
+            background_share: register_float(
+                r,
+                "pannier_background_share",
+                "The part of its rate that background work uses, 1 while the app is well.",
+            ),
+            background_stopped: register_seconds(
+                r,
+                "pannier_background_stopped_seconds_total",
+                "For how long the app has had background work stopped by Retry-After.",
+            ),
             stale_seconds: register_ages(
                 r,
                 "pannier_stale_seconds",
@@ -513,6 +566,14 @@ fn register_process(registry: &Registry) {
 
 fn register_float(registry: &Registry, name: &str, help: &str) -> Gauge {
     let metric = Gauge::new(name, help).expect("a valid name");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("registered once");
+    metric
+}
+
+fn register_seconds(registry: &Registry, name: &str, help: &str) -> Counter {
+    let metric = Counter::new(name, help).expect("a valid name");
     registry
         .register(Box::new(metric.clone()))
         .expect("registered once");

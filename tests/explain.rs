@@ -374,9 +374,9 @@ async fn where_nobody_knows_the_plan_alone_is_explained() {
     let (said, succeeded) = run(&file.path(), &["-X", "GET", "HEAD", "/a"]).await;
     assert!(!succeeded, "{said}");
     assert_said("two methods", &said, &["give the method once"]);
-    let (said, succeeded) = run(&file.path(), &["--admin", "https://h:1", "/a"]).await;
+    let (said, succeeded) = run(&file.path(), &["--admin", "ftp://h:1", "/a"]).await;
     assert!(!succeeded, "{said}");
-    assert_said("no TLS there", &said, &["only http"]);
+    assert_said("no ftp there", &said, &["only http and https"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,7 +39,7 @@ struct Scene {
     summary: &'static str,
 }
 
-const SCENES: [Scene; 7] = [
+const SCENES: [Scene; 8] = [
     Scene {
         alert: "PannierMemoryHigh",
         series: &[
@@ -124,6 +124,17 @@ const SCENES: [Scene; 7] = [
         over: "40m",
         labels: "job: j, severity: warning",
         summary: "Sidecars of one job run with different configs",
+    },
+    Scene {
+        alert: "PannierStaleFound",
+        series: &[(
+            "pannier_audit_total{instance=\"a\",rule=\"r\",result=\"stale\"}",
+            "0x10 0+1x10 10x120",
+        )],
+        fires: "40m",
+        over: "130m",
+        labels: "instance: a, severity: warning",
+        summary: "Audits found 10 answers in the last hour that were not as the app says (threshold 1)",
     },
     Scene {
         alert: "PannierFailures",

@@ -211,6 +211,7 @@ mod tests {
     use super::*;
     use crate::admin::stats::summarize;
     use crate::entry::Priority;
+    use crate::gate::BackgroundState;
     use crate::metrics::Metrics;
     use crate::store::Status;
     use crate::store::redis::RedisStatus;
@@ -230,7 +231,13 @@ mod tests {
             }),
             ..Status::default()
         };
-        let stats = summarize(&families, &status, None, Duration::ZERO);
+        let stats = summarize(
+            &families,
+            &status,
+            None,
+            BackgroundState::default(),
+            Duration::ZERO,
+        );
         let details = Details::read(&families, Duration::from_millis(50));
         let advice = advise(&stats, &details);
         advice.into_iter().map(|advice| advice.words).collect()

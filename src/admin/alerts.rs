@@ -79,6 +79,12 @@ pub(super) fn judge(alerts: &config::Alerts, measured: &Measured) -> Vec<Alert> 
             hit_rate,
             Beyond::Below,
         ),
+        (
+            "stale_per_hour",
+            alerts.stale_per_hour,
+            Some(hour.stale_found as f64),
+            Beyond::From,
+        ),
     ];
     rows.into_iter()
         .filter_map(|(name, threshold, value, beyond)| {
@@ -101,6 +107,8 @@ pub(super) fn judge(alerts: &config::Alerts, measured: &Measured) -> Vec<Alert> 
 enum Beyond {
     Above,
     Below,
+    /// The threshold itself is too much.
+    From,
 }
 
 impl Beyond {
@@ -108,6 +116,7 @@ impl Beyond {
         match self {
             Beyond::Above => value > threshold as f64,
             Beyond::Below => value < threshold as f64,
+            Beyond::From => value >= threshold as f64,
         }
     }
 }
@@ -120,6 +129,11 @@ fn describe(name: &str, value: f64, threshold: u64) -> String {
             format!("{value} entries left for space in the last hour ({about})")
         }
         "keys" => format!("{value} keys are stored ({about})"),
+        "stale_per_hour" => {
+            format!(
+                "audits found {value} answers in the last hour that were not as the app says ({about})"
+            )
+        }
         _ => format!("the hit rate of the last hour is {value} % ({about})"),
     }
 }
@@ -134,6 +148,8 @@ mod tests {
             evictions_per_hour: Some(200),
             keys: Some(1500),
             hit_rate_percent: Some(70),
+            stale_per_hour: Some(2),
+            webhook: None,
         }
     }
 
@@ -173,6 +189,17 @@ mod tests {
                 measured(0.0, 0, 0, 699),
                 vec!["hit_rate_percent"],
             ),
+            (
+                "stale",
+                Measured {
+                    hour: Counts {
+                        stale_found: 2,
+                        ..Counts::default()
+                    },
+                    ..Measured::default()
+                },
+                vec!["stale_per_hour"],
+            ),
         ];
         for (name, measured, expected) in rows {
             let alerts = judge(&all(), &measured);
@@ -180,7 +207,7 @@ mod tests {
             let names: Vec<&str> = exceeded.clone().map(|alert| alert.name).collect();
             assert_eq!(names, expected, "{name}");
             assert!(exceeded.clone().all(|alert| alert.words.is_some()));
-            assert_eq!(alerts.len(), 4, "{name}");
+            assert_eq!(alerts.len(), 5, "{name}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,8 +12,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::Admin;
@@ -39,8 +42,41 @@ pub(super) async fn serve(
     let Ok(local) = stream.local_addr() else {
         return;
     };
+    // The certificate is that of the config in force, so that a reload serves the next client.
+    let tls = admin.live.load().config.admin.tls.clone();
+    let finished = async {
+        match tls {
+            None => serve_open(stream, &admin, &place, local.ip(), &stop).await,
+            Some(tls) => {
+                let accepting = TlsAcceptor::from(tls.server).accept(stream);
+                let accepted = tokio::select! {
+                    () = stop.cancelled() => return,
+                    accepted = tokio::time::timeout(HEADER_TIMEOUT, accepting) => accepted,
+                };
+                match accepted {
+                    Ok(Ok(stream)) => serve_open(stream, &admin, &place, local.ip(), &stop).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "admin: no TLS"),
+                    Err(_) => tracing::debug!("admin: the handshake took too long"),
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = finished => {}
+        () = place.is_needed() => tracing::debug!("admin: the idlest connection made room"),
+    }
+}
+
+/// Requests, and their answers.
+async fn serve_open(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    admin: &Admin,
+    place: &Place,
+    local: IpAddr,
+    stop: &CancellationToken,
+) {
     let service = service_fn(|request| async {
-        let answer = super::handle(&admin, &place, local.ip(), request).await;
+        let answer = super::handle(admin, place, local, request).await;
         place.was_served();
         Ok::<_, Infallible>(answer)
     });
@@ -51,20 +87,15 @@ pub(super) async fn serve(
         .max_buf_size(MAX_HEAD);
     let io = WriteTimeout::new(TokioIo::new(stream), WRITE_TIMEOUT);
     let mut serving = pin!(builder.serve_connection(io, service));
-    let finished = async {
-        tokio::select! {
-            result = serving.as_mut() => return result,
-            () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+    let result = tokio::select! {
+        result = serving.as_mut() => result,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
         }
-        serving.await
     };
-    tokio::select! {
-        result = finished => {
-            if let Err(error) = result {
-                tracing::debug!(%error, "admin: connection ended");
-            }
-        }
-        () = place.is_needed() => tracing::debug!("admin: the idlest connection made room"),
+    if let Err(error) = result {
+        tracing::debug!(%error, "admin: connection ended");
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn report(admin: Arc<Admin>) {
             step = take_step(&admin).await;
         }
         if admin.news.0.receiver_count() > 0 {
-            let news = json!({ "stats": admin.overview().await, "step": step });
+            let news = json!({ "stats": admin.overview_of_fleet().await, "step": step });
             admin
                 .news
                 .0

@@ -75,6 +75,8 @@ pub(super) struct Counts {
     pub(super) redis_evictions: u64,
     /// The same of memory.
     pub(super) memory_evictions: u64,
+    /// Stale answers that audits found.
+    pub(super) stale_found: u64,
 }
 
 /// As the page reads it.
@@ -140,6 +142,7 @@ impl Counts {
         self.failures += more.failures;
         self.redis_evictions += more.redis_evictions;
         self.memory_evictions += more.memory_evictions;
+        self.stale_found += more.stale_found;
     }
 }
 

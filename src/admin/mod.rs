@@ -13,10 +13,12 @@ mod dashboard;
 mod endpoint;
 mod events;
 pub mod explain;
+pub mod fleet;
 pub mod guard;
 mod history;
 mod host;
 mod jobs;
+mod notices;
 pub mod overview;
 mod places;
 mod prompt_timer;
@@ -26,6 +28,7 @@ pub mod refusal;
 mod shadow;
 mod state;
 pub mod stats;
+mod webhook;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -53,8 +56,9 @@ use crate::store::{Status, Store};
 use answer::{Answer, answer, answer_json, answer_refusal};
 use endpoint::Endpoint;
 use events::News;
+use fleet::Fleet;
 use history::History;
-use overview::Overview;
+use overview::{Overview, Surroundings};
 use places::{Place, Places, Trusted};
 pub use refresh::Fetcher;
 use refusal::Refusal;
@@ -83,6 +87,7 @@ pub struct Admin {
     /// Cancelled when the interface ends: events then end, too.
     ending: CancellationToken,
     history: History,
+    fleet: Fleet,
     news: News,
     started: Instant,
     status: Mutex<Option<(Instant, Status)>>,
@@ -104,8 +109,9 @@ pub struct Controls {
 }
 
 impl Admin {
-    /// The interface of a process that starts now.
+    /// The interface of a process that starts now, which the fleet knows by `name`: host and port.
     pub fn new(
+        name: String,
         metrics: Arc<Metrics>,
         store: Store,
         live: Arc<ArcSwap<Live>>,
@@ -120,6 +126,7 @@ impl Admin {
             draining,
             ending: CancellationToken::new(),
             history: History::default(),
+            fleet: Fleet::new(name),
             news: News::default(),
             started: clock::monotonic(),
             status: Mutex::new(None),
@@ -148,11 +155,29 @@ impl Admin {
         let live = self.live.load();
         let tokens = stats::Tokens::of(&live);
         let families = self.metrics.registry.gather();
-        let stats = stats::summarize(&families, &status, tokens, uptime);
+        let stats = stats::summarize(
+            &families,
+            &status,
+            tokens,
+            live.gates.background.state(),
+            uptime,
+        );
         let timeout = live.config.redis.as_ref().map(|redis| redis.timeout);
         let details = advice::Details::read(&families, timeout.unwrap_or_default());
-        let draining = self.draining.is_cancelled();
-        overview::look_over(&live, stats, &details, &self.history, draining)
+        let around = Surroundings {
+            draining: self.draining.is_cancelled(),
+            history: &self.history,
+            fleet: &self.fleet.warnings(),
+        };
+        overview::look_over(&live, stats, &details, &around)
+    }
+
+    /// The same, with what is known of the fleet.
+    async fn overview_of_fleet(&self) -> Overview {
+        let mut overview = self.overview().await;
+        let own = overview.report(&self.fleet.name);
+        overview.fleet = Some(self.fleet.summarize(own));
+        overview
     }
 
     /// The turn of one who gathers metrics. That takes a while in which nobody else is served, so all others
@@ -174,6 +199,8 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
     let places = Places::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
     let reporter = tokio::spawn(events::report(Arc::clone(&admin)));
+    let meetings = tokio::spawn(fleet::follow(Arc::clone(&admin)));
+    tokio::spawn(webhook::follow(Arc::clone(&admin)));
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,
@@ -193,7 +220,10 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationT
     drop(listener);
     admin.ending.cancel();
     reporter.abort();
-    let finished = async { while connections.join_next().await.is_some() {} };
+    let finished = async {
+        while connections.join_next().await.is_some() {}
+        let _ = meetings.await;
+    };
     if tokio::time::timeout(CLOSE_TIMEOUT, finished).await.is_err() {
         tracing::warn!("admin: connections cut at the end");
     }
@@ -218,7 +248,7 @@ async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<In
         Ok(Endpoint::Health) => Ok(answer_json(StatusCode::OK, &json!({ "status": "ok" }))),
         Ok(Endpoint::Ready) => Ok(answer_ready(admin).await),
         Ok(Endpoint::Metrics) => Ok(answer_metrics(admin).await),
-        Ok(Endpoint::Stats) => Ok(answer_json(StatusCode::OK, &admin.overview().await)),
+        Ok(Endpoint::Stats) => Ok(answer_stats(admin, request.uri().query()).await),
         Ok(Endpoint::History) => Ok(answer_json(StatusCode::OK, &admin.history.show())),
         Ok(Endpoint::Dashboard(part)) => Ok(dashboard::answer_part(part)),
         Ok(Endpoint::Events) => Ok(admin.news.answer(admin.ending.clone())),
@@ -285,6 +315,18 @@ async fn answer_ready(admin: &Admin) -> Answer {
         return answer_json(StatusCode::SERVICE_UNAVAILABLE, &body);
     }
     answer_json(StatusCode::OK, &json!({ "ready": true, "redis": redis }))
+}
+
+/// `?fleet=true`: with all sidecars, which are asked for then.
+async fn answer_stats(admin: &Admin, query: Option<&str>) -> Answer {
+    let overview = match query {
+        Some("fleet=true") => {
+            fleet::meet(admin).await;
+            admin.overview_of_fleet().await
+        }
+        _ => admin.overview().await,
+    };
+    answer_json(StatusCode::OK, &overview)
 }
 
 async fn answer_metrics(admin: &Admin) -> Answer {

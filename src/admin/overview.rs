@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::advice::{self, Advice, Details};
 use super::alerts::{self, Alert, Measured, Tier};
+use super::fleet::{Counts, Report, Summary};
 use super::history::{self, History};
 use super::state::{self, Facts, State};
 use super::stats::{RedisState, Stats};
@@ -28,6 +29,9 @@ pub struct Overview {
     pub requests_per_second: f64,
     /// What holds for each route, in the order of the config, and for what no route matches, `-`.
     pub routes: Vec<RouteSettings>,
+    /// All sidecars, where they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<Summary>,
     /// Everything countable.
     #[serde(flatten)]
     pub stats: Stats,
@@ -48,13 +52,22 @@ pub struct RouteSettings {
     pub ttl: Option<u64>,
 }
 
+/// What is known beside the metrics.
+pub(super) struct Surroundings<'a> {
+    /// Whether the process is about to end.
+    pub(super) draining: bool,
+    pub(super) history: &'a History,
+    /// What is not as it should be between sidecars.
+    pub(super) fleet: &'a [String],
+}
+
 pub(super) fn look_over(
     live: &Live,
     stats: Stats,
     details: &Details,
-    history: &History,
-    draining: bool,
+    around: &Surroundings<'_>,
 ) -> Overview {
+    let history = around.history;
     let is_shared = stats.redis.state != RedisState::Absent;
     let measured = Measured {
         memory_percent: stats.redis.usage.percent.filter(|_| is_shared),
@@ -70,7 +83,8 @@ pub(super) fn look_over(
     };
     let alerts = alerts::judge(&live.config.alerts, &measured);
     let state = state::judge(&Facts {
-        draining,
+        draining: around.draining,
+        fleet: around.fleet,
         recent: history.sum_of_last(state::RECENT),
         redis: &stats.redis,
         jwt: stats.jwt.as_ref(),
@@ -85,7 +99,33 @@ pub(super) fn look_over(
         advice: advice::advise(&stats, details),
         requests_per_second: last as f64 / history::STEP.as_secs_f64(),
         routes: list_routes(live),
+        fleet: None,
         stats,
+    }
+}
+
+impl Overview {
+    /// What a sidecar of this name says to the others.
+    pub(super) fn report(&self, name: &str) -> Report {
+        let (stats, total) = (&self.stats, &self.stats.total);
+        Report {
+            name: name.to_owned(),
+            version: self.version.to_owned(),
+            config_hash: self.config_hash.clone(),
+            uptime: stats.uptime,
+            state: self.state.word,
+            requests_per_second: self.requests_per_second,
+            counts: Counts {
+                requests: total.requests,
+                hits: total.hits,
+                misses: total.misses,
+                passes: total.passes,
+                failures: total.failures,
+                saved_seconds: total.saved_seconds.unwrap_or_default(),
+            },
+            memory_used_mb: stats.memory.used_mb,
+            memory_limit_mb: stats.memory.limit_mb,
+        }
     }
 }
 

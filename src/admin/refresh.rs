@@ -51,7 +51,7 @@ pub(super) struct RefreshAnswer {
 struct RefreshResult {
     /// What was asked for: a URL, or a key that is not known.
     target: String,
-    /// stored, not-stored, passed, unknown
+    /// stored, not-stored, passed, told-to-wait, unknown
     result: &'static str,
     /// Why it is not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,6 +161,10 @@ fn tell(target: String, refreshed: Refreshed) -> RefreshResult {
         Refreshed::Stored => ("stored", None),
         Refreshed::NotStored(reason, _) => ("not-stored", reason.map(word)),
         Refreshed::Passed(reason) => ("passed", Some(word(reason))),
+        Refreshed::ToldToWait(delay) => {
+            let why = format!("the app says to wait {} s", delay.as_secs_f64().ceil());
+            ("told-to-wait", Some(why))
+        }
     };
     RefreshResult {
         target,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::alerts::Alert;
 use super::history::Counts;
@@ -15,7 +15,7 @@ pub(super) const RECENT: Duration = Duration::from_secs(60);
 const ENOUGH_REQUESTS: u64 = 10;
 
 /// How the sidecar is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Word {
     /// All is as it should be.
@@ -44,6 +44,8 @@ pub(super) struct Facts<'f> {
     pub(super) redis: &'f Redis,
     pub(super) jwt: Option<&'f Tokens>,
     pub(super) alerts: &'f [Alert],
+    /// What is not as it should be between sidecars.
+    pub(super) fleet: &'f [String],
 }
 
 pub(super) fn judge(facts: &Facts<'_>) -> State {
@@ -78,6 +80,9 @@ pub(super) fn judge(facts: &Facts<'_>) -> State {
             Word::Warning,
             format!("the keys of [jwt] were not renewed: {error}"),
         );
+    }
+    for words in facts.fleet {
+        state.add(Word::Warning, words);
     }
     for words in facts
         .alerts

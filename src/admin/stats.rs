@@ -15,9 +15,11 @@ use prometheus::proto::MetricFamily;
 use serde::Serialize;
 
 use crate::entry::Priority;
+use crate::gate::BackgroundState;
 use crate::http_cache::Outcome;
 use crate::live::Live;
 use crate::observe::Report;
+use crate::politeness::FetchOrigin;
 use crate::rollout::Verdict;
 use crate::store::Status;
 use crate::store::redis::{Managed, RedisStatus};
@@ -46,6 +48,10 @@ pub struct Stats {
     pub shadow: Compared,
     /// What hits were that were asked of the app as well.
     pub audits: Compared,
+    /// What no client waits for.
+    pub background: Background,
+    /// Requests to the app, by whom they are for.
+    pub app_requests: BTreeMap<&'static str, u64>,
     /// By rule name.
     pub rules: BTreeMap<String, Traffic>,
     /// By priority.
@@ -63,6 +69,23 @@ pub struct Auth {
     pub used: u64,
     /// Decisions that are kept.
     pub decisions: u64,
+}
+
+/// What the app is asked for, and no client waits for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Background {
+    /// `free`, `slowed` (the app does not fare well) or `stopped` (it says `Retry-After`).
+    pub state: &'static str,
+    /// The part of its rate that it may use, 0 to 1.
+    pub share: f64,
+    /// Seconds until it goes on; null unless it is stopped.
+    pub stopped_for: Option<f64>,
+    /// Seconds for which the app has had it stopped.
+    pub stopped_seconds: f64,
+    /// Under way.
+    pub running: usize,
+    /// Waiting for their turn.
+    pub waiting: usize,
 }
 
 /// How what is stored compares with what the app says.
@@ -257,6 +280,7 @@ pub fn summarize(
     families: &[MetricFamily],
     status: &Status,
     jwt: Option<Tokens>,
+    background: BackgroundState,
     uptime: Duration,
 ) -> Stats {
     let rules = sum_by_rule(families);
@@ -278,6 +302,11 @@ pub fn summarize(
         uncovered_writes: list_uncovered(families),
         shadow: sum_compared(families, "pannier_shadow_total"),
         audits: sum_compared(families, "pannier_audit_total"),
+        background: summarize_background(families, background),
+        app_requests: FetchOrigin::ALL
+            .into_iter()
+            .map(|origin| (origin.as_str(), sum_requests(families, origin)))
+            .collect(),
         rules: rules
             .iter()
             .map(|(name, tally)| (name.clone(), tally.summarize()))
@@ -296,6 +325,25 @@ pub fn add_requests(families: &[MetricFamily], report: &mut Report) {
         let rule = report.rules.entry(name).or_default();
         (rule.hits, rule.misses) = (hits, misses);
     }
+}
+
+fn summarize_background(families: &[MetricFamily], state: BackgroundState) -> Background {
+    let stopped = find_samples(families, "pannier_background_stopped_seconds_total");
+    let stopped = stopped.map(|metric| metric.get_counter().get_value());
+    let left = state.stopped_for;
+    Background {
+        state: state.as_str(),
+        share: round(state.share, 4),
+        stopped_for: left.map(|left| round(left.as_secs_f64(), 1)),
+        stopped_seconds: round(stopped.sum(), 1),
+        running: state.running,
+        waiting: state.waiting,
+    }
+}
+
+fn sum_requests(families: &[MetricFamily], origin: FetchOrigin) -> u64 {
+    let labels = [("origin", origin.as_str())];
+    sum_counters(families, "pannier_upstream_requests_total", &labels)
 }
 
 fn sum_compared(families: &[MetricFamily], name: &str) -> Compared {

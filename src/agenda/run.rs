@@ -9,6 +9,9 @@ use http::{HeaderName, HeaderValue};
 use super::backoff::pause;
 use crate::entry::Priority;
 
+/// A URL that was put off so often is given up.
+const MOST_PUT_OFF: u32 = 50;
+
 /// What kind of job it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -123,6 +126,8 @@ pub struct Fetch {
     pub fields: Arc<Vec<(HeaderName, HeaderValue)>>,
     /// How often it has failed.
     pub tries: u32,
+    /// How often the app has wanted to be left alone.
+    pub put_off: u32,
 }
 
 /// What came of a fetch.
@@ -138,7 +143,7 @@ pub enum Fetched {
     Refused(&'static str),
     /// It may be stored the next time.
     Failed(String),
-    /// The app wants to be left alone until then; it was not asked.
+    /// The app wants to be left alone for so many milliseconds.
     PutOff(u64),
 }
 
@@ -320,8 +325,14 @@ impl Run {
                     What::List => self.counts.failed += 1,
                 }
             }
-            Fetched::PutOff(until) => {
-                self.later.insert((until, fetch.url.clone()), fetch);
+            Fetched::PutOff(delay) if fetch.put_off < MOST_PUT_OFF => {
+                fetch.put_off += 1;
+                self.later.insert((now + delay, fetch.url.clone()), fetch);
+            }
+            Fetched::PutOff(_) => {
+                let why = "the app wants to be left alone each time";
+                self.last_error = Some(format!("{}: {why}", fetch.url));
+                self.counts.failed += 1;
             }
             Fetched::Failed(why) => {
                 self.last_error = Some(format!("{}: {why}", fetch.url));
@@ -365,6 +376,7 @@ mod tests {
             url: url.to_owned(),
             fields: Arc::default(),
             tries: 0,
+            put_off: 0,
         }
     }
 
@@ -430,7 +442,7 @@ mod tests {
         let mut run = run(&["/a"]);
         for now in [0, 100, 200, 300] {
             let fetch = take(&mut run, now);
-            run.note(fetch, Fetched::PutOff(now + 100), now, 0.0);
+            run.note(fetch, Fetched::PutOff(100), now, 0.0);
         }
         assert_eq!(run.due(), Some(400));
         let fetch = take(&mut run, 400);

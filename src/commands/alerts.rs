@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::config::{Alerts, Config, Env};
 use crate::http_cache::{Outcome, Reason};
+use crate::rollout::Verdict;
 
 /// One rule.
 struct Rule {
@@ -104,7 +105,19 @@ fn rules_of_thresholds(alerts: &Alerts, tier: &str) -> Vec<Rule> {
             "The hit rate of the last hour is {{{{ $value | printf \"%.1f\" }}}} % (threshold {least} %)"
         ),
     });
-    [memory, evictions, keys, hit_rate]
+    let stale = alerts.stale_per_hour.map(|least| Rule {
+        name: "PannierStaleFound",
+        expression: format!(
+            "sum by (instance) (increase(pannier_audit_total{{result=\"{}\"}}[1h])) >= {least}",
+            Verdict::Stale.as_str()
+        ),
+        lasting: "0m",
+        severity: "warning",
+        summary: format!(
+            "Audits found {{{{ $value | printf \"%.0f\" }}}} answers in the last hour that were not as the app says (threshold {least})"
+        ),
+    });
+    [memory, evictions, keys, hit_rate, stale]
         .into_iter()
         .flatten()
         .collect()

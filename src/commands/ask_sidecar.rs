@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use super::admin_address::AdminAddress;
 
 /// For the whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,8 +25,8 @@ const MAX_ANSWER: usize = 1024 * 1024;
 pub(super) enum AskError {
     #[error("nobody answers there ({0})")]
     NoAnswer(String),
-    #[error("no answer within {} s", TIMEOUT.as_secs())]
-    Timeout,
+    #[error("no answer within {} s", _0.as_secs())]
+    Timeout(Duration),
     #[error("it refuses ({status}): {why}")]
     Refused { status: StatusCode, why: String },
     #[error("it speaks, but not as this version of Pannier does")]
@@ -42,21 +45,45 @@ pub(super) struct Question<'q> {
     pub(super) body: Vec<u8>,
 }
 
-/// The answer of the sidecar whose admin interface is at `admin`.
+/// What the sidecar at `admin` answers.
 pub(super) async fn ask<T: DeserializeOwned>(
-    admin: &str,
+    admin: &AdminAddress,
     question: Question<'_>,
 ) -> Result<T, AskError> {
-    match tokio::time::timeout(TIMEOUT, exchange(admin, question)).await {
-        Ok(result) => result,
-        Err(_) => Err(AskError::Timeout),
-    }
+    let asking = async {
+        let response = send(admin, question).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER);
+        let body = body.collect().await.map_err(|_| AskError::NotPannier)?;
+        read_answer(status, &body.to_bytes())
+    };
+    let answer = tokio::time::timeout(TIMEOUT, asking).await;
+    answer.unwrap_or(Err(AskError::Timeout(TIMEOUT)))
 }
 
-async fn exchange<T: DeserializeOwned>(admin: &str, question: Question<'_>) -> Result<T, AskError> {
+/// The status with which it answers a GET, within `timeout`.
+pub(super) async fn ask_for_status(
+    admin: &AdminAddress,
+    path: &str,
+    timeout: Duration,
+) -> Result<StatusCode, AskError> {
+    let question = Question {
+        method: Method::GET,
+        path,
+        token: None,
+        body: Vec::new(),
+    };
+    let answer = tokio::time::timeout(timeout, send(admin, question)).await;
+    Ok(answer.unwrap_or(Err(AskError::Timeout(timeout)))?.status())
+}
+
+async fn send(
+    admin: &AdminAddress,
+    question: Question<'_>,
+) -> Result<Response<Incoming>, AskError> {
     let mut request = Request::builder()
         .method(question.method)
-        .uri(format!("http://{admin}{}", question.path))
+        .uri(format!("{}{}", admin.url(), question.path))
         .header(header::CONTENT_TYPE, "application/json");
     if let Some(token) = question.token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -64,16 +91,16 @@ async fn exchange<T: DeserializeOwned>(admin: &str, question: Question<'_>) -> R
     let request = request
         .body(Full::new(Bytes::from(question.body)))
         .map_err(|error| AskError::NoAnswer(error.to_string()))?;
-    let client: Client<HttpConnector, Full<Bytes>> =
-        Client::builder(TokioExecutor::new()).build_http();
-    let response = client
-        .request(request)
-        .await
-        .map_err(|error| AskError::NoAnswer(find_cause(&error)))?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER);
-    let body = body.collect().await.map_err(|_| AskError::NotPannier)?;
-    read_answer(status, &body.to_bytes())
+    let tls = admin.tls();
+    let tls = tls.map_err(|error| AskError::NoAnswer(error.to_string()))?;
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+    let response = client.request(request).await;
+    response.map_err(|error| AskError::NoAnswer(find_cause(&error)))
 }
 
 fn read_answer<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, AskError> {

@@ -1,85 +1,47 @@
 //! `pannier healthcheck`: asks a running sidecar's `/healthz`, for images that have no `curl`.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
+use http::StatusCode;
 
-use super::admin_address;
+use super::admin_address::AdminAddress;
+use super::ask_sidecar;
 use crate::config::{Config, Env};
 
-/// For each of connecting, asking and reading.
+/// The longest wait for the answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks the sidecar that runs with `file`, under the same environment.
 pub fn healthcheck_by(file: &Path, env: &Env) -> anyhow::Result<ExitCode> {
     let loaded = Config::load(file, env)?;
-    healthcheck(loaded.config.listen.admin)
+    healthcheck(&AdminAddress::of(&loaded.config)?)
 }
 
-/// Asks the sidecar whose admin interface is at `admin`: `HOST:PORT` or `http://HOST:PORT`.
+/// Asks the sidecar whose admin interface is at `admin`: `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`.
 pub fn healthcheck_at(admin: &str) -> anyhow::Result<ExitCode> {
-    let authority = admin_address::parse(admin)?;
-    let found = authority.to_socket_addrs();
-    let mut found = found
-        .with_context(|| format!("--admin {admin}"))?
-        .peekable();
-    let mut last = None;
-    while let Some(addr) = found.next() {
-        match healthcheck(addr) {
-            // A name may have an address of each kind, and the sidecar listen on one.
-            Err(error) if found.peek().is_some() => last = Some(error),
-            result => return result,
-        }
-    }
-    Err(last.unwrap_or_else(|| anyhow::anyhow!("--admin {admin}: it has no address")))
+    healthcheck(&AdminAddress::parse(admin)?)
 }
 
-/// Fails unless the admin interface at `addr` answers `/healthz` with 200. An unspecified address
-/// (`0.0.0.0`, `[::]`), as servers listen on, means this machine.
-pub fn healthcheck(addr: SocketAddr) -> anyhow::Result<ExitCode> {
-    let addr = reachable(addr);
-    let status = ask(addr).with_context(|| format!("no answer from http://{addr}/healthz"))?;
-    if status != "200" {
-        bail!("http://{addr}/healthz answers {status}");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Where a server that listens on `addr` is reached from this machine.
-pub(super) fn reachable(mut addr: SocketAddr) -> SocketAddr {
-    match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    addr
-}
-
-/// The status of the answer, as text.
-fn ask(addr: SocketAddr) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&addr, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    stream.write_all(
-        format!("GET /healthz HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").as_bytes(),
-    )?;
-    // "HTTP/1.1 200" is all that is needed of it.
-    let mut start = [0; 12];
-    stream.read_exact(&mut start)?;
-    let start = String::from_utf8_lossy(&start);
-    match start.strip_prefix("HTTP/1.1 ") {
-        Some(status) => Ok(status.to_owned()),
-        None => bail!("not HTTP/1.1: {start:?}"),
+/// Fails unless it answers `/healthz` with 200.
+fn healthcheck(admin: &AdminAddress) -> anyhow::Result<ExitCode> {
+    let url = format!("{}/healthz", admin.url());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let status = runtime.block_on(ask_sidecar::ask_for_status(admin, "/healthz", TIMEOUT));
+    match status.map_err(|error| anyhow!("no answer from {url}: {error}"))? {
+        StatusCode::OK => Ok(ExitCode::SUCCESS),
+        status => bail!("{url} answers {}", status.as_u16()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
 
     use super::*;
 
@@ -105,7 +67,11 @@ mod tests {
             ("something else", "SSH-2.0-OpenSSH_9.2\r\n", false),
         ];
         for (name, answer, healthy) in cases {
-            assert_eq!(healthcheck(server(answer)).is_ok(), healthy, "{name}");
+            assert_eq!(
+                healthcheck_at(&server(answer).to_string()).is_ok(),
+                healthy,
+                "{name}"
+            );
         }
     }
 
@@ -127,19 +93,7 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = free.local_addr().unwrap();
         drop(free);
-        let error = healthcheck(addr).unwrap_err().to_string();
+        let error = healthcheck_at(&addr.to_string()).unwrap_err().to_string();
         assert!(error.contains("no answer"), "{error}");
-    }
-
-    #[test]
-    fn listening_everywhere_is_asked_here() {
-        let cases = [
-            ("0.0.0.0:9180", "127.0.0.1:9180"),
-            ("[::]:9180", "[::1]:9180"),
-            ("10.1.2.3:9180", "10.1.2.3:9180"),
-        ];
-        for (listen, asked) in cases {
-            assert_eq!(reachable(listen.parse().unwrap()).to_string(), asked);
-        }
     }
 }

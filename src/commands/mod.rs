@@ -9,6 +9,7 @@ pub mod explain;
 pub mod healthcheck;
 mod log_limit;
 mod logging;
+mod pinned_certificate;
 pub mod purge;
 pub mod run;
 pub mod schema;

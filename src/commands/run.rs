@@ -49,7 +49,8 @@ pub fn run(args: &cli::Run) -> anyhow::Result<ExitCode> {
 /// Loads the config, and watches the files that it names from before they were read.
 fn load(args: &cli::Run, changes: &mut Changes) -> Result<Loaded, ConfigErrors> {
     let loaded = read(args)?;
-    let tls = loaded.config.listen.tls.iter();
+    let both = [&loaded.config.listen.tls, &loaded.config.admin.tls];
+    let tls = both.into_iter().flatten();
     let named = tls.flat_map(|tls| [tls.cert.as_path(), tls.key.as_path()]);
     if changes.follow(args.config.as_deref().into_iter().chain(named)) {
         return read(args);

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::fields::{Field, Kind, SECTIONS, Section};
 use crate::config::units::{DURATION_PATTERN, RATE_PATTERN, SIZE_PATTERN};
+use crate::politeness::RequestRate;
 
 /// Any string with `${VAR}` in it passes: what it becomes is known only at the start.
 const VARIABLE: &str = "\\$\\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\\}";
@@ -88,6 +89,7 @@ fn describe_kind(kind: Kind) -> Value {
         Kind::Wait | Kind::Duration => match_pattern(DURATION_PATTERN),
         Kind::Size(_) => match_pattern(SIZE_PATTERN),
         Kind::Rate => match_pattern(RATE_PATTERN),
+        Kind::Requests => match_pattern(RequestRate::PATTERN),
         Kind::OneOf(words) => json!({
             "anyOf": [{ "enum": words }, { "type": "string", "pattern": VARIABLE }]
         }),

@@ -4,9 +4,8 @@ use anyhow::bail;
 use http::Method;
 use serde_json::Value;
 
-use super::admin_address;
+use super::admin_address::AdminAddress;
 use super::ask_sidecar::{self, Question};
-use super::healthcheck::reachable;
 use crate::cli;
 use crate::config::{Config, Env};
 
@@ -16,7 +15,7 @@ const USUAL_ADMIN: &str = "127.0.0.1:9180";
 /// One sidecar.
 #[derive(Debug)]
 pub(super) struct Sidecar {
-    admin: String,
+    admin: AdminAddress,
     token: Option<String>,
 }
 
@@ -28,9 +27,9 @@ impl Sidecar {
             None => None,
         };
         let admin = match (&args.admin, &config) {
-            (Some(url), _) => admin_address::parse(url)?,
-            (None, Some(config)) => reachable(config.listen.admin).to_string(),
-            (None, None) => USUAL_ADMIN.to_owned(),
+            (Some(url), _) => AdminAddress::parse(url)?,
+            (None, Some(config)) => AdminAddress::of(config)?,
+            (None, None) => AdminAddress::parse(USUAL_ADMIN)?,
         };
         let token = match config {
             Some(config) => config.admin.token,
@@ -61,7 +60,7 @@ impl Sidecar {
             .build()?;
         match runtime.block_on(ask_sidecar::ask(&self.admin, question)) {
             Ok(answer) => Ok(answer),
-            Err(error) => bail!("the sidecar at http://{}: {error}", self.admin),
+            Err(error) => bail!("the sidecar at {}: {error}", self.admin.url()),
         }
     }
 }

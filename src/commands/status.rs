@@ -19,7 +19,12 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Prints the status. The exit code is 0 if it is healthy, 1 for a warning, and 2 if it is down or does not answer.
 pub fn status(args: &cli::Status, env: &Env, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let sidecar = Sidecar::find(&args.sidecar, env)?;
-    let stats = match sidecar.get("/stats") {
+    let path = if args.fleet {
+        "/stats?fleet=true"
+    } else {
+        "/stats"
+    };
+    let stats = match sidecar.get(path) {
         Ok(stats) => stats,
         Err(error) => {
             eprintln!("pannier: {error:#}");
@@ -98,7 +103,68 @@ fn show(stats: &Value) -> String {
     );
     lines.push(String::new());
     lines.extend(table(stats));
+    if stats["fleet"].is_object() {
+        lines.push(String::new());
+        lines.extend(fleet_table(&stats["fleet"]));
+    }
     lines.join("\n") + "\n"
+}
+
+/// A line for each sidecar, and one for all.
+fn fleet_table(fleet: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let traffic = |of: &Value| {
+        [
+            of["requests"].to_string(),
+            of["requests_per_second"].to_string(),
+            percent(&of["hit_rate"]),
+            span(&of["saved_seconds"]),
+            format!("{} MB", of["memory_used_mb"]),
+        ]
+    };
+    let mut rows = vec![
+        [
+            "sidecar", "state", "version", "config", "up for", "requests", "a second", "hit rate",
+            "saved", "memory",
+        ]
+        .map(str::to_owned),
+    ];
+    let sidecars = fleet["sidecars"].as_array().cloned().unwrap_or_default();
+    for one in &sidecars {
+        let [requests, rate, hits, saved, memory] = traffic(one);
+        let mark = if one["this"] == true { " *" } else { "" };
+        rows.push([
+            text(&one["name"]) + mark,
+            text(&one["state"]),
+            text(&one["version"]),
+            text(&one["config_hash"]),
+            span(&one["uptime"]),
+            requests,
+            rate,
+            hits,
+            saved,
+            memory,
+        ]);
+    }
+    let [requests, rate, hits, saved, memory] = traffic(&fleet["total"]);
+    let (all, none) = (format!("all {}", sidecars.len()), String::new);
+    rows.push([
+        all,
+        none(),
+        none(),
+        none(),
+        none(),
+        requests,
+        rate,
+        hits,
+        saved,
+        memory,
+    ]);
+    let mut lines = align(&rows);
+    if fleet["shared"] != true {
+        lines.push("  Redis was not asked: this sidecar alone is known".to_owned());
+    }
+    lines
 }
 
 fn table(stats: &Value) -> Vec<String> {
@@ -130,16 +196,17 @@ fn table(stats: &Value) -> Vec<String> {
         "route", "mode", "requests", "hit rate", "saved", "hit", "app",
     ];
     let head = head.map(str::to_owned);
-    let all: Vec<&[String; 7]> = std::iter::once(&head)
-        .chain(rows.iter().map(|row| &row.1))
-        .collect();
+    let rows = std::iter::once(head).chain(rows.into_iter().map(|row| row.1));
+    align(&rows.collect::<Vec<_>>())
+}
+
+/// The first column to the left, the others to the right, each as wide as its widest cell.
+fn align<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> Vec<String> {
     let width = |column: usize| {
-        all.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
     };
-    let line = |row: &&[String; 7]| {
+    let line = |row: &[String; COLUMNS]| {
         let cells = row.iter().enumerate().map(|(column, cell)| {
             let width = width(column);
             match column {
@@ -150,7 +217,7 @@ fn table(stats: &Value) -> Vec<String> {
         let cells: Vec<String> = cells.collect();
         format!("  {}", cells.join("  "))
     };
-    all.iter().map(line).collect()
+    rows.iter().map(line).collect()
 }
 
 fn usage(usage: &Value) -> String {

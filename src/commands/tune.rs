@@ -9,9 +9,8 @@ use anyhow::{Context, bail};
 use http::Method;
 use serde_json::json;
 
-use super::admin_address;
+use super::admin_address::AdminAddress;
 use super::ask_sidecar::{self, Question};
-use super::healthcheck::reachable;
 use crate::cli;
 use crate::config::{Config, Env, Route};
 use crate::observe::{Report, RuleFacts, RuleReport, Suggestion, show_bytes, suggest};
@@ -59,10 +58,10 @@ pub fn tune(args: &cli::Tune, env: &Env, out: &mut dyn Write) -> anyhow::Result<
 /// What all of them say together.
 fn ask_all(args: &cli::Tune, config: &Config) -> anyhow::Result<Report> {
     let admins = match args.admin.as_slice() {
-        [] => vec![reachable(config.listen.admin).to_string()],
+        [] => vec![AdminAddress::of(config)?],
         given => given
             .iter()
-            .map(|url| admin_address::parse(url))
+            .map(|url| AdminAddress::parse(url))
             .collect::<Result<_, _>>()?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -80,7 +79,7 @@ fn ask_all(args: &cli::Tune, config: &Config) -> anyhow::Result<Report> {
         };
         match runtime.block_on(ask_sidecar::ask::<Report>(&admin, question)) {
             Ok(report) => all.add(report),
-            Err(error) => bail!("the sidecar at http://{admin}: {error}"),
+            Err(error) => bail!("the sidecar at {}: {error}", admin.url()),
         }
     }
     Ok(all)

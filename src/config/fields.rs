@@ -66,6 +66,8 @@ pub(crate) enum Kind {
     Size(u64),
     /// Bytes a second.
     Rate,
+    /// Requests a second, minute or hour.
+    Requests,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A list of texts.
@@ -204,6 +206,9 @@ pub(crate) static SECTIONS: &[Section] = &[
             "evictions_per_hour",
             "keys",
             "hit_rate_percent",
+            "stale_per_hour",
+            "webhook",
+            "webhook_ca_file",
         ],
         ..table(
             "alerts",

@@ -5,7 +5,7 @@ use std::fmt;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 
-use super::{JwksUrl, JwtKey, KeyForm, KeyOrigin, Target};
+use super::{JwksUrl, JwtKey, KeyForm, KeyOrigin};
 
 /// RFC 7518 §3.2: a key at least as long as the hash of HS256.
 const LEAST_SECRET: usize = 32;
@@ -39,11 +39,7 @@ impl fmt::Display for KeyOrigin {
 
 impl fmt::Display for JwksUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.target {
-            Target::Https(_) => "https",
-            Target::Http(_) | Target::Unix(_) => "http",
-        };
-        write!(f, "{scheme}://{}{}", self.host, self.path)
+        self.url.fmt(f)
     }
 }
 

@@ -18,6 +18,7 @@ mod problem;
 mod read;
 mod redacted;
 mod redis;
+mod remote_url;
 mod restart;
 mod rules;
 pub(crate) mod units;
@@ -36,6 +37,7 @@ pub use redis::{
     ClientCertificate, Redis, RedisAccess, RedisLogin, RedisPassword, RedisServer, RedisServers,
     RedisTls,
 };
+pub use remote_url::RemoteUrl;
 pub use rules::{
     Abandoned, ClientCacheControl, Coherence, EncodedSlash, Outage, PurgeRule, PurgedIdentity,
     Route, Settings,
@@ -51,6 +53,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, StatusCode};
 
 use crate::agenda::Warm;
+use crate::politeness::RequestRate;
 use crate::rollout::Mode;
 use crate::routes::{CheckedCredentials, KeyedCredentials, PathSpelling, RouteMatcher};
 
@@ -203,6 +206,26 @@ pub struct Upstream {
     pub http2: bool,
     /// Which spellings of a path are one to the app. Default: each is its own.
     pub paths: PathSpelling,
+    /// How often it is asked for what no client waits for.
+    pub background: BackgroundLimits,
+}
+
+/// `[upstream] background`: how often the app is asked for what no client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackgroundLimits {
+    /// Default 20 a second.
+    pub rate: RequestRate,
+    /// Requests under way at a time. Default 4.
+    pub concurrency: usize,
+}
+
+impl Default for BackgroundLimits {
+    fn default() -> BackgroundLimits {
+        BackgroundLimits {
+            rate: RequestRate::per_second(20),
+            concurrency: 4,
+        }
+    }
 }
 
 impl Upstream {
@@ -410,14 +433,8 @@ pub enum KeyOrigin {
 /// Where a JWKS document is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwksUrl {
-    /// `https://…`, or `http://…` of this machine; never a unix socket.
-    pub target: Target,
-    /// Host and port as written.
-    pub host: String,
-    /// Path and query.
-    pub path: String,
-    /// A PEM file of further certificate authorities.
-    pub ca_file: Option<PathBuf>,
+    /// `https://…`, or `http://…` of this machine.
+    pub url: RemoteUrl,
     /// How long keys still count that could not be renewed in time. Default 1 h.
     pub stale: Duration,
     /// The least time between two fetches. No key of the file: 30 s, unless a test has less time.
@@ -433,6 +450,8 @@ pub struct Admin {
     pub token: Option<String>,
     /// The bearer token of whatever shows figures; `None`: anybody may see them.
     pub read_token: Option<String>,
+    /// What it speaks TLS with; `None`: plain HTTP.
+    pub tls: Option<Tls>,
     /// Hosts that it answers for, beside loopback names and its own address; `*` is any. Default none.
     pub hosts: Vec<String>,
 }
@@ -448,6 +467,10 @@ pub struct Alerts {
     pub keys: Option<u64>,
     /// Percent that the hit rate of the last hour has to have. Default 70.
     pub hit_rate_percent: Option<u64>,
+    /// Stale answers that audits find in an hour, from which on they warn. Default 1.
+    pub stale_per_hour: Option<u64>,
+    /// Where each change is posted; `None`: nowhere.
+    pub webhook: Option<RemoteUrl>,
 }
 
 /// What is fetched without a client.

@@ -11,6 +11,7 @@ use super::*;
 use crate::entry::Priority;
 
 mod advice;
+mod alerts;
 mod documents;
 mod files;
 mod jobs;

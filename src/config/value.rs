@@ -7,6 +7,7 @@ use super::document::{Node, Value};
 use super::fields::{Field, Kind};
 use super::problem::{Position, did_you_mean};
 use super::units;
+use crate::politeness::RequestRate;
 
 /// A value of the kind its key takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,7 @@ pub(super) enum Parsed {
     Flag(bool),
     Duration(Duration),
     Size(u64),
+    Requests(RequestRate),
     Texts(Vec<(Position, String)>),
     Counts(Vec<u64>),
     Conditions(Vec<(Position, String, String)>),
@@ -57,6 +59,7 @@ pub(super) fn parse(kind: Kind, node: &Node) -> Result<Parsed, Wrong> {
         Kind::Wait => parse_wait(node).map(Parsed::Duration),
         Kind::Size(least) => parse_size(node, least).map(Parsed::Size),
         Kind::Rate => parse_rate(node).map(Parsed::Size),
+        Kind::Requests => parse_requests(node).map(Parsed::Requests),
         Kind::OneOf(words) => parse_word(node, words).map(Parsed::Text),
         Kind::TextOrTexts if matches!(node.value, Value::Text(_)) => {
             parse_text(node).map(|text| Parsed::Texts(vec![(node.position.clone(), text)]))
@@ -253,6 +256,18 @@ fn parse_rate(node: &Node) -> Result<u64, Wrong> {
     }
 }
 
+fn parse_requests(node: &Node) -> Result<RequestRate, Wrong> {
+    match &node.value {
+        Value::Text(text) | Value::Given(text) => RequestRate::parse(text)
+            .map_err(|remedy| wrong(format!("\"{text}\" is not a rate of requests"), remedy)),
+        Value::Integer(number) => Err(wrong(
+            format!("{number} has no time"),
+            format!("write \"{number}/s\" for requests a second"),
+        )),
+        other => Err(not_a(other, "a rate of requests", "write such as \"20/s\"")),
+    }
+}
+
 fn parse_word(node: &Node, words: &[&str]) -> Result<String, Wrong> {
     let text = parse_text(node)?;
     if words.contains(&text.as_str()) {
@@ -359,6 +374,18 @@ mod tests {
             ("bare size", Kind::Size(0), Value::Integer(20), "\"20MB\""),
             ("bare rate", Kind::Rate, Value::Integer(100), "\"100B/s\""),
             ("rate without time", Kind::Rate, text("1KB"), "\"1KiB/s\""),
+            (
+                "requests without time",
+                Kind::Requests,
+                Value::Integer(20),
+                "\"20/s\"",
+            ),
+            (
+                "requests of bytes",
+                Kind::Requests,
+                text("20B/s"),
+                "\"600/m\"",
+            ),
             ("no wait", Kind::Wait, text("0s"), "\"30s\""),
             ("small size", Kind::Size(8192), text("1KiB"), "\"8KiB\""),
             (

@@ -83,7 +83,9 @@ impl Reloader {
         let old = self.live.load_full();
         let waiting = old.config.needs_restart(&config);
         let source = old.source.clone();
-        let live = Live::new(config, source, &self.metrics, &self.in_flight)?;
+        let (metrics, gates) = (&self.metrics, old.gates.clone());
+        let live = Live::with_gates(config, source, metrics, &self.in_flight, gates)?;
+        live.gates.tune(&live.config.upstream);
         live.keep_fetched_keys(&old);
         self.store.reload(&live.config);
         self.metrics.config_hash.set(live.config.hash as f64);

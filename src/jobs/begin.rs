@@ -183,6 +183,7 @@ impl Jobs {
             Some(warm) => {
                 let how = How {
                     timeout: warm.timeout,
+                    priority: warm.priority,
                     spares_fresh,
                     each: match &warm.source {
                         Source::From { each, .. } => Some(Arc::new(each.clone())),
@@ -238,6 +239,7 @@ fn fetches_of(warm: &Warm) -> Vec<Fetch> {
         url: format!("{}{url}", warm.origin),
         fields: fields.clone(),
         tries: 0,
+        put_off: 0,
     };
     match &warm.source {
         Source::Listed(urls) => urls.iter().map(|url| fetch(What::Page, url)).collect(),

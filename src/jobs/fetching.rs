@@ -6,9 +6,12 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::agenda::{Each, Fetch, Fetched, What};
+use crate::entry::Priority;
 use crate::http_cache::Reason;
 use crate::live::Live;
-use crate::proxy::refresh::{Refreshed, refresh};
+use crate::politeness::FetchOrigin;
+use crate::proxy::refresh::{Refreshed, refresh_within};
+use crate::proxy::request::context::RequestContext;
 use crate::proxy::unsent::{self, ReadError};
 use crate::proxy::{Cache, Tally, Worker};
 
@@ -25,8 +28,10 @@ pub(super) struct Fetcher {
 /// What holds for all fetches of a run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct How {
-    /// For each.
+    /// For each, once it is its turn.
     pub(super) timeout: Duration,
+    /// Who goes first at the gate.
+    pub(super) priority: Priority,
     /// Whether what is fresh is left as it is.
     pub(super) spares_fresh: bool,
     /// What URLs are made of, where a list names them.
@@ -51,6 +56,18 @@ impl Fetcher {
             pool: worker.index,
         }
     }
+
+    fn request(
+        &self,
+        live: &Arc<Live>,
+        how: &How,
+        fetch: &Fetch,
+    ) -> Result<RequestContext, String> {
+        let mut request = unsent::request(&fetch.url, &fetch.fields, live, self.pool)?;
+        request.fetch_origin = FetchOrigin::Warm;
+        request.urgency = Some(how.priority);
+        Ok(request)
+    }
 }
 
 /// Carries a fetch out.
@@ -67,9 +84,7 @@ pub(super) async fn carry_out(
             What::List => list(&fetcher, &live, &how, &fetch).await,
         }
     };
-    let fetched = tokio::time::timeout(how.timeout, fetching).await;
-    let fetched = fetched
-        .unwrap_or_else(|_| Fetched::Failed(format!("no whole answer within {:?}", how.timeout)));
+    let fetched = fetching.await;
     Fetching {
         run,
         fetch,
@@ -78,7 +93,7 @@ pub(super) async fn carry_out(
 }
 
 async fn page(fetcher: &Fetcher, live: &Arc<Live>, how: &How, fetch: &Fetch) -> Fetched {
-    let request = || unsent::request(&fetch.url, &fetch.fields, live, fetcher.pool);
+    let request = || fetcher.request(live, how, fetch);
     if how.spares_fresh
         && let Ok(context) = request()
         && unsent::is_fresh(&fetcher.cache, context).await
@@ -88,8 +103,12 @@ async fn page(fetcher: &Fetcher, live: &Arc<Live>, how: &How, fetch: &Fetch) -> 
     let Ok(context) = request() else {
         return Fetched::Refused(Reason::BadRequest.as_str());
     };
-    match refresh(&fetcher.cache, &fetcher.tally, context).await {
+    match refresh_within(&fetcher.cache, &fetcher.tally, context, how.timeout).await {
         Refreshed::Stored => Fetched::Stored,
+        Refreshed::ToldToWait(delay) if delay.is_zero() => {
+            Fetched::Failed("the app is busy (429 or 503)".to_owned())
+        }
+        Refreshed::ToldToWait(delay) => Fetched::PutOff(delay.as_millis() as u64),
         Refreshed::Passed(reason) => Fetched::Refused(reason.as_str()),
         Refreshed::NotStored(reason, status) => judge(reason, status),
     }
@@ -124,11 +143,13 @@ fn may_pass(reason: Reason) -> bool {
 }
 
 async fn list(fetcher: &Fetcher, live: &Arc<Live>, how: &How, fetch: &Fetch) -> Fetched {
-    let request = unsent::request(&fetch.url, &fetch.fields, live, fetcher.pool);
+    let request = fetcher.request(live, how, fetch);
     let (Ok(context), Some(each)) = (request, &how.each) else {
         return Fetched::Refused(Reason::BadRequest.as_str());
     };
-    let body = match unsent::read(&fetcher.cache, &fetcher.tally, context, MAX_LIST).await {
+    let reading = unsent::read(&fetcher.cache, &fetcher.tally, context, MAX_LIST);
+    let read = tokio::time::timeout(how.timeout, reading).await;
+    let body = match read.unwrap_or(Err(ReadError::Broken)) {
         Ok(body) => body,
         Err(ReadError::TooLarge) => return Fetched::Refused(Reason::TooLarge.as_str()),
         Err(error) if error.may_pass() => return Fetched::Failed(error.to_string()),
@@ -143,6 +164,7 @@ async fn list(fetcher: &Fetcher, live: &Arc<Live>, how: &How, fetch: &Fetch) -> 
                 url: format!("{}{url}", how.origin),
                 fields: fetch.fields.clone(),
                 tries: 0,
+                put_off: 0,
             });
             let without = expanded.without + expanded.too_many;
             Fetched::Listed(pages.collect(), without as u64)

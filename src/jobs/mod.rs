@@ -36,9 +36,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often a run that is under way says so.
 const RENEW: Duration = Duration::from_millis(400);
 
-/// What is fetched at a time.
-const AT_A_TIME: usize = 4;
-
 /// All jobs of the process.
 pub struct Jobs {
     live: Arc<ArcSwap<Live>>,
@@ -198,7 +195,8 @@ impl Jobs {
     fn fetch_next(&self, fetches: &mut JoinSet<Fetching>) {
         let now = self.now();
         let mut board = self.board.lock();
-        while fetches.len() < AT_A_TIME {
+        let at_a_time = self.live.load().config.upstream.background.concurrency;
+        while fetches.len() < at_a_time {
             let wanting = board.active.iter().enumerate();
             let wanting = wanting.filter(|(_, active)| active.run.wants_turn(now));
             let runs = wanting.map(|(at, active)| (at, active.run.priority, active.run.last_turn));

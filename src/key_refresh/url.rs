@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, USER_AGENT};
-use http::{Request, StatusCode};
+use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
 use super::News;
 use super::schedule::Schedule;
-use crate::body::{Body, BoxError, Progress};
+use crate::body::{Body, BoxError};
 use crate::clock;
 use crate::config::jwt_key::{KeyFault, MAX_KEY_TEXT};
 use crate::config::{self, JwksUrl, JwtKey, KeyForm};
 use crate::http_cache::Exchange;
 use crate::http_cache::freshness::stated_rest;
 use crate::in_flight::InFlight;
-use crate::upstream::{PoolError, Upstream, UpstreamError};
+use crate::remote::{self, RemoteError};
 
 /// For a fetch, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,9 +35,7 @@ pub(super) struct KeyUrl {
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error(transparent)]
-    Pool(#[from] PoolError),
-    #[error("{}", in_words(_0))]
-    Server(#[from] UpstreamError),
+    Remote(#[from] RemoteError),
     #[error("no whole answer within {0:?}")]
     Timeout(Duration),
     #[error("it answered {0}{hint}", hint = hint_at(*_0))]
@@ -46,18 +44,6 @@ enum FetchError {
     Body { error: BoxError },
     #[error(transparent)]
     Keys(#[from] KeyFault),
-}
-
-/// It is not the app.
-fn in_words(error: &UpstreamError) -> String {
-    match error {
-        UpstreamError::Connect(error) => format!("it cannot be reached ({error})"),
-        UpstreamError::Refused(error) | UpstreamError::Broken(error) => {
-            format!("its connection failed ({error})")
-        }
-        UpstreamError::Malformed(what) => format!("its answer is malformed ({what})"),
-        UpstreamError::RequestBody(_) | UpstreamError::Timeout(_) => "it did not answer".to_owned(),
-    }
 }
 
 fn hint_at(status: StatusCode) -> &'static str {
@@ -112,12 +98,9 @@ impl KeyUrl {
 
     /// The document, and how long it says it lives.
     async fn fetch(&self) -> Result<(JwtKey, Option<Duration>), FetchError> {
-        // Made anew each time: it is seldom used, and its certificate authorities may have changed.
-        let server = Upstream::new(&self.settings(), self.in_flight.clone())?;
         let request_time = clock::wall();
-        let response = server
-            .send_with_retry(self.request(), &Progress::default())
-            .await?;
+        let response =
+            remote::send(&self.url.url, self.request(), TIMEOUT, &self.in_flight).await?;
         let (head, body) = response.into_parts();
         if head.status != StatusCode::OK {
             return Err(FetchError::Status(head.status));
@@ -139,28 +122,10 @@ impl KeyUrl {
     }
 
     fn request(&self) -> Request<Body> {
-        Request::get(self.url.path.as_str())
-            .header(HOST, self.url.host.as_str())
+        remote::request(&self.url.url, Method::GET)
             .header(ACCEPT, "application/json")
             .header(ACCEPT_ENCODING, "identity")
-            .header(USER_AGENT, concat!("pannier/", env!("CARGO_PKG_VERSION")))
             .body(Body::empty())
             .expect("host and path were parsed with the URL")
-    }
-
-    fn settings(&self) -> config::Upstream {
-        config::Upstream {
-            target: self.url.target.clone(),
-            timeout: TIMEOUT,
-            connect_timeout: TIMEOUT,
-            body_timeout: TIMEOUT,
-            idle_timeout: TIMEOUT,
-            max_idle: 1,
-            max_fills: 1,
-            ca_file: self.url.ca_file.clone(),
-            preserve_host: true,
-            http2: false,
-            paths: Default::default(),
-        }
     }
 }

@@ -43,6 +43,7 @@ use crate::body::{Body, Received};
 use crate::config::Underscores;
 use crate::http_cache::Reason;
 use crate::live::Live;
+use crate::politeness::FetchOrigin;
 use forward::{expect, max_forwards, outgoing, pass, upgrade};
 use interim::Turn;
 use request::admit::{self, Admitted, Refusal};
@@ -106,6 +107,8 @@ pub fn handle<'a>(
         interim: turn.as_ref().map(Turn::sink),
         sent: SentBody::Unread,
         asker: None,
+        fetch_origin: FetchOrigin::Client,
+        urgency: None,
     };
     if max_forwards::ends_here(&context.parts) {
         let response = max_forwards::answer(&context);

@@ -14,6 +14,7 @@ use super::request::admit;
 use super::request::context::RequestContext;
 use super::request::plan::{self, Plan};
 use crate::content_coding;
+use crate::entry::Priority;
 use crate::http_cache::Reason;
 use crate::live::Live;
 
@@ -60,7 +61,7 @@ pub async fn is_fresh(cache: &Arc<Cache>, context: RequestContext) -> bool {
     }
 }
 
-/// The body of the app's answer, which is stored as well where a rule says so; `Err`: why there is none of at most `cap`
+/// The body of the app's answer, when it is its turn among all that no client waits for, which is stored as well where a rule says so; `Err`: why there is none of at most `cap`
 /// bytes.
 pub async fn read(
     cache: &Arc<Cache>,
@@ -69,6 +70,8 @@ pub async fn read(
     cap: usize,
 ) -> Result<Bytes, ReadError> {
     let plan = plan::plan(&context);
+    let gate = context.live.gates.background.clone();
+    let _turn = gate.begin(context.urgency(Priority::default())).await;
     let context = Arc::new(context);
     let outcome = match plan {
         Plan::Cache(lookup) => cache::answer_anew(cache, &context, lookup).await,

@@ -25,7 +25,8 @@ pub use self::inspect::{Holding, Inspection};
 pub use self::jobs::FleetJobs;
 pub use self::memory::Memory;
 pub use self::redis::{
-    Claimed, JobClaim, JobProgress, JobRecord, JournalError, Renewed, SwitchToKeep, Unanswered,
+    Claimed, JobClaim, JobProgress, JobRecord, JournalError, Renewed, SidecarWord, SwitchToKeep,
+    Unanswered,
 };
 pub use self::ticket::Ticket;
 
@@ -644,6 +645,13 @@ impl Store {
         FleetJobs {
             redis: self.redis.clone(),
         }
+    }
+
+    /// Says to the other sidecars what this one has to say, or that it goes; returns what all say, the latest first. `None`:
+    /// there is no Redis, or it cannot be asked now.
+    pub async fn meet_sidecars(&self, id: &str, word: Option<String>) -> Option<Vec<SidecarWord>> {
+        let redis = self.redis.as_ref()?;
+        redis.meet_sidecars(id.to_owned(), word).await.ok()
     }
 
     /// Returns when Redis says that something was switched elsewhere; never without Redis.

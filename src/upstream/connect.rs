@@ -466,6 +466,7 @@ mod tests {
                 idle_timeout: Duration::from_secs(5),
                 max_idle: 1,
                 max_fills: 1,
+                background: crate::config::BackgroundLimits::default(),
                 ca_file: None,
                 preserve_host: true,
                 http2: false,

@@ -13,7 +13,7 @@ use super::client::{Answer, Head, exchange};
 use super::not_yet::NOT_YET;
 use crate::support::eventually;
 use crate::support::redis::RedisServer;
-use crate::support::sidecar::Sidecar;
+use crate::support::sidecar::{Sidecar, is_quiet};
 
 /// The longest that a round's fills go on.
 const QUIET: Duration = Duration::from_secs(30);
@@ -124,7 +124,7 @@ async fn quiet(sidecar: &Sidecar) {
     let admin = sidecar.admin();
     eventually("no fill is under way", QUIET, || async {
         let metrics = admin.get("/metrics").await;
-        metrics.text().lines().any(|line| line == "pannier_fills 0")
+        is_quiet(metrics.text())
     })
     .await;
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-
 use super::{LONG, ROUTE, becomes, last, order};
 use crate::fleet::connected;
 use crate::running::Running;

@@ -93,7 +93,7 @@ impl Sidecar {
         let admin = self.admin();
         eventually("no fill is under way", LONG, || async {
             let metrics = admin.get("/metrics").await;
-            metrics.text().lines().any(|line| line == "pannier_fills 0")
+            is_quiet(metrics.text())
         })
         .await;
     }
@@ -108,6 +108,14 @@ impl Sidecar {
             app.shutdown();
         }
     }
+}
+
+/// Whether nothing is fetched for the store, nor will be as soon as it is its turn.
+pub(crate) fn is_quiet(metrics: &str) -> bool {
+    let none = |gauge: &str| metrics.lines().any(|line| line == format!("{gauge} 0"));
+    none("pannier_background_waiting")
+        && none("pannier_background_running")
+        && none("pannier_fills")
 }
 
 fn config(toml: &str, variables: &[(&str, &str)]) -> Config {

@@ -205,6 +205,40 @@ function showRules() {
   at("switch-rule").replaceChildren(make("option", "everything", { value: "" }), ...options);
 }
 
+const SIDECAR = [
+  ["name", "Sidecar", (value) => value],
+  ["state", "State", (value) => value],
+  ["version", "Version", (value) => value],
+  ["config_hash", "Config", (value) => value],
+  ["uptime", "Up for", span],
+  ["requests", "Requests", number],
+  ["requests_per_second", "A second", number],
+  ["hit_rate", "Hit rate", percent],
+  ["saved_seconds", "App time saved", span],
+  ["memory_used_mb", "Memory", (value) => `${number(value)} MB`],
+  ["age", "Heard", (value) => `${number(value)} s ago`],
+];
+
+// All sidecars, if there are others, and their sums.
+function showFleet() {
+  const fleet = stats.fleet;
+  at("fleet").hidden = !fleet?.shared;
+  if (!fleet?.shared) return;
+  const line = (row) => {
+    const cells = SIDECAR.map(([key, , words], column) => {
+      const text = row[key] === undefined ? "" : words(row[key]);
+      return column === 0 ? make("th", text, { scope: "row" }) : make("td", text);
+    });
+    const element = make("tr");
+    element.append(...cells);
+    return element;
+  };
+  const named = fleet.sidecars.map((sidecar) => (sidecar.this ? { ...sidecar, name: `${sidecar.name} (this one)` } : sidecar));
+  const all = { ...fleet.total, name: `all ${fleet.sidecars.length}` };
+  at("fleet-columns").replaceChildren(...SIDECAR.map(([, words]) => make("th", words, { scope: "col" })));
+  at("fleet-rows").replaceChildren(...[...named, all].map(line));
+}
+
 function showAdvice() {
   const advice = stats.advice ?? [];
   at("advice").hidden = advice.length === 0;
@@ -217,6 +251,7 @@ function show() {
   showFigures();
   showRoutes();
   showRules();
+  showFleet();
   showAdvice();
 }
 
@@ -243,7 +278,7 @@ function take(news) {
 
 async function readAll() {
   history = await read("history");
-  take({ stats: await read("stats"), step: null });
+  take({ stats: await read("stats?fleet=true"), step: null });
   showCharts();
 }
 

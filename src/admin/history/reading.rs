@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use prometheus::proto::MetricFamily;
 
 use super::{Counts, Step};
-use crate::admin::stats::families::{find_samples, label, sum_gauges};
+use crate::admin::stats::families::{find_samples, label, sum_counters, sum_gauges};
 use crate::admin::stats::tally::{Tally, divide, round};
 use crate::http_cache::{Outcome, Source};
+use crate::rollout::Verdict;
 
 /// Sums since the start of the process.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,7 @@ pub(in crate::admin) struct Reading {
     total: Tally,
     redis_evictions: u64,
     memory_evictions: u64,
+    stale_found: u64,
     hit: Buckets,
     app: Buckets,
     memory_bytes: u64,
@@ -67,6 +69,8 @@ impl Reading {
         };
         reading.redis_evictions = evicted("redis");
         reading.memory_evictions = evicted("memory");
+        let stale = [("result", Verdict::Stale.as_str())];
+        reading.stale_found = sum_counters(families, "pannier_audit_total", &stale);
         reading
     }
 
@@ -91,6 +95,7 @@ impl Reading {
                 memory_evictions: self
                     .memory_evictions
                     .saturating_sub(before.memory_evictions),
+                stale_found: self.stale_found.saturating_sub(before.stale_found),
             },
             hit_p50_ms: hit.quantile_ms(0.5),
             hit_p99_ms: hit.quantile_ms(0.99),

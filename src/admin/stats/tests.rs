@@ -11,6 +11,7 @@ fn json_of(metrics: &Metrics, status: &Status) -> Value {
         &families,
         status,
         None,
+        BackgroundState::default(),
         Duration::from_millis(61_900),
     ))
     .unwrap()
@@ -33,6 +34,12 @@ fn an_idle_sidecar_has_no_rates() {
             "uncovered_writes": [],
         "shadow": { "same": 0, "stale": 0, "misses": 0, "uncompared": 0 },
         "audits": { "same": 0, "stale": 0, "misses": 0, "uncompared": 0 },
+        "background": {
+            "state": "free", "share": 1.0, "stopped_for": null, "stopped_seconds": 0.0, "running": 0, "waiting": 0,
+        },
+        "app_requests": {
+            "client": 0, "auth": 0, "revalidation": 0, "refresh-ahead": 0, "refetch": 0, "refresh": 0, "warm": 0, "audit": 0,
+        },
         "redis": {
             "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0, "evictions": 0,
             "pending_purges": 0, "tracking": false, "server_limit_mb": null, "nearly_full": false, "last_error": null,

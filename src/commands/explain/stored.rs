@@ -9,9 +9,8 @@ use tokio::runtime::Runtime;
 use crate::admin::explain::{self, Account, HeldAccount, Planned, Tier, Wanted};
 use crate::cli;
 use crate::clock::{self, Clock};
-use crate::commands::admin_address;
+use crate::commands::admin_address::AdminAddress;
 use crate::commands::ask_sidecar::{self, Question};
-use crate::commands::healthcheck::reachable;
 use crate::metrics::Metrics;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::{self, Plan};
@@ -52,8 +51,8 @@ pub(super) fn look_up(
     let mut found = StoredReport::default();
     let config = &asked.live.config;
     let admin = match &args.admin {
-        Some(url) => admin_address::parse(url)?,
-        None => reachable(config.listen.admin).to_string(),
+        Some(url) => AdminAddress::parse(url)?,
+        None => AdminAddress::of(config)?,
     };
     let token = config.admin.token.as_deref();
     let question = Question {
@@ -63,9 +62,9 @@ pub(super) fn look_up(
         body: serde_json::to_vec(wanted)?,
     };
     match runtime.block_on(ask_sidecar::ask(&admin, question)) {
-        Ok(account) => found.take(account, &admin, asked),
+        Ok(account) => found.take(account, &admin.url(), asked),
         Err(error) => {
-            let note = format!("the sidecar at http://{admin} was asked in vain: {error}");
+            let note = format!("the sidecar at {} was asked in vain: {error}", admin.url());
             found.notes.push(note);
             found.read_redis(&runtime, asked);
         }
@@ -90,7 +89,7 @@ impl StoredReport {
             self.notes
                 .push(format!("it is not looked up there: {reason}"));
         }
-        self.told_by = Some(format!("the running sidecar at http://{admin}"));
+        self.told_by = Some(format!("the running sidecar at {admin}"));
         self.held = account.held;
     }
 

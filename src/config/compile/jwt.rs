@@ -4,19 +4,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
-use http::uri::PathAndQuery;
-use http::{HeaderName, Uri};
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use super::Input;
 use super::readable::{warn_of_readable, warn_of_readable_config};
-use super::upstream::{read_ca_file, with_port};
+use super::remote_url::{UrlFault, parse_url};
+use super::upstream::read_ca_file;
 use crate::config::fields::JWT_KEYS;
 use crate::config::jwt_key::{KeyFault, not_public_keys};
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
-use crate::config::{JwksUrl, Jwt, JwtKey, JwtSource, KeyForm, KeyOrigin, Target};
+use crate::config::{JwksUrl, Jwt, JwtKey, JwtSource, KeyForm, KeyOrigin, RemoteUrl, Target};
 
 /// The key that the table gives.
 struct Given {
@@ -178,9 +178,9 @@ fn read_jwks_url(reader: &mut Reader<'_>, input: &Input<'_>, text: &str) -> Opti
         );
     }
     Some(JwksUrl {
-        ca_file,
+        url: RemoteUrl { ca_file, ..url },
         stale,
-        ..url
+        least: Duration::from_secs(30),
     })
 }
 
@@ -193,42 +193,16 @@ fn read_fetching(reader: &mut Reader<'_>, input: &Input<'_>) -> (Option<PathBuf>
 }
 
 /// The URL, or what is wrong and what to write.
-fn parse_jwks_url(text: &str) -> Result<JwksUrl, (String, String)> {
-    let example = || "write such as https://login.example.com/.well-known/jwks.json".to_owned();
-    let uri: Uri = text
-        .parse()
-        .map_err(|_| ("it is not a URL".to_owned(), example()))?;
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(("it has no scheme".to_owned(), example()));
-    };
-    if authority.as_str().contains('@') {
-        let what = "a user or password in it would not be sent".to_owned();
-        return Err((what, "leave out what stands before the @".to_owned()));
-    }
-    let target = match scheme {
-        "https" => Target::Https(with_port(authority, 443)?),
-        "http" if is_loopback(authority.host()) => Target::Http(with_port(authority, 80)?),
+fn parse_jwks_url(text: &str) -> Result<RemoteUrl, UrlFault> {
+    let url = parse_url(text, "https://login.example.com/.well-known/jwks.json")?;
+    match &url.target {
         // Who can change the keys on their way can sign tokens of anyone.
-        "http" => {
-            let what = "keys that come over plain http may be anyone's".to_owned();
-            return Err((
-                what,
-                "write https://; http:// is for this machine alone".to_owned(),
-            ));
-        }
-        _ => return Err((format!("{scheme}:// is not supported"), example())),
-    };
-    Ok(JwksUrl {
-        target,
-        host: authority.to_string(),
-        path: uri
-            .path_and_query()
-            .map_or("/", PathAndQuery::as_str)
-            .to_owned(),
-        ca_file: None,
-        stale: Duration::ZERO,
-        least: Duration::from_secs(30),
-    })
+        Target::Http(authority) if !is_loopback(authority.host()) => Err((
+            "keys that come over plain http may be anyone's".to_owned(),
+            "write https://; http:// is for this machine alone".to_owned(),
+        )),
+        _ => Ok(url),
+    }
 }
 
 fn is_loopback(host: &str) -> bool {

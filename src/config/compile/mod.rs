@@ -11,6 +11,7 @@ mod names;
 mod readable;
 mod reads;
 mod redis;
+mod remote_url;
 mod rules;
 mod settings;
 mod tables;

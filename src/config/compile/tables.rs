@@ -9,14 +9,16 @@ use super::gateways::{
     read_forwarded_host, read_proxy_protocol, read_trusted_proxies, read_untrusted_forwarded,
 };
 use super::readable::warn_of_readable_config;
+use super::remote_url::parse_url;
 use super::settings::read_settings;
+use super::upstream::read_ca_file;
 use super::words::read_header_names;
 use super::{Input, tls};
 use crate::config::problem::{Problems, did_you_mean};
 use crate::config::read::Reader;
 use crate::config::{
     Admin, Alerts, Budget, Defaults, EvictionOrder, Jwt, JwtSource, Listen, Log, LogFormat, Memory,
-    Underscores, Unmatched,
+    RemoteUrl, Underscores, Unmatched,
 };
 use crate::http_cache::CacheControlMode;
 use crate::http_cache::vary::CookieNames;
@@ -163,6 +165,7 @@ pub(super) fn read_admin(input: &Input<'_>, listen: &Listen, problems: &mut Prob
         purge_methods,
         token,
         read_token: shown_by,
+        tls: tls::read_admin_tls(reader, input),
         hosts: read_hosts(reader),
     }
 }
@@ -218,7 +221,32 @@ pub(super) fn read_alerts(input: &Input<'_>, problems: &mut Problems) -> Alerts 
         evictions_per_hour: threshold("evictions_per_hour"),
         keys: threshold("keys"),
         hit_rate_percent: threshold("hit_rate_percent"),
+        stale_per_hour: threshold("stale_per_hour"),
+        webhook: read_webhook(reader, input),
     }
+}
+
+/// Where alerts are posted.
+fn read_webhook(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<RemoteUrl> {
+    let text = reader.text("webhook");
+    warn_of_readable_config(reader, "webhook", input.file());
+    let ca_file = read_ca_file(reader, input, "webhook_ca_file");
+    let Some(text) = text else {
+        if ca_file.is_some() {
+            reader.reject(
+                "webhook_ca_file",
+                "no alerts are posted",
+                "add webhook, or leave webhook_ca_file out",
+            );
+        }
+        return None;
+    };
+    let url = parse_url(&text, "https://hooks.example.com/services/…");
+    let url = url.map_err(|(what, remedy)| reader.reject("webhook", what, remedy));
+    Some(RemoteUrl {
+        ca_file,
+        ..url.ok()?
+    })
 }
 
 pub(super) fn read_log(reader: &mut Reader<'_>) -> Log {

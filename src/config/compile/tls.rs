@@ -30,9 +30,24 @@ pub(super) struct KeyPair {
 /// `None`: plain HTTP, or an error that has been reported.
 pub(super) fn read_tls(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Tls> {
     let only_newest = reader.word("tls_min_version") == "1.3";
+    read_server(reader, input, &PROTOCOLS, only_newest)
+}
+
+/// The same of the admin interface, which speaks HTTP/1.1 alone.
+pub(super) fn read_admin_tls(reader: &mut Reader<'_>, input: &Input<'_>) -> Option<Tls> {
+    read_server(reader, input, &PROTOCOLS[1..], false)
+}
+
+fn read_server(
+    reader: &mut Reader<'_>,
+    input: &Input<'_>,
+    protocols: &[&[u8]],
+    only_newest: bool,
+) -> Option<Tls> {
     let pair = read_key_pair(reader, input, ["tls_cert", "tls_key"])?;
     let (cert, key) = (pair.cert.clone(), pair.key.clone());
-    let server = build_server(reader, pair, only_newest)?;
+    let mut server = build_server(reader, pair, only_newest)?;
+    server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Some(Tls {
         cert: make_absolute(cert),
         key: make_absolute(key),
@@ -149,10 +164,7 @@ fn build_server(reader: &mut Reader<'_>, pair: KeyPair, only_newest: bool) -> Op
         .with_no_client_auth()
         .with_single_cert(pair.chain.clone(), pair.private.clone_key());
     match made {
-        Ok(mut server) => {
-            server.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-            Some(server)
-        }
+        Ok(server) => Some(server),
         Err(error) => {
             refuse(reader, &pair, &error);
             None

@@ -11,7 +11,7 @@ use super::Input;
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
 use crate::config::value::Parsed;
-use crate::config::{Listen, Target, Upstream};
+use crate::config::{BackgroundLimits, Listen, Target, Upstream};
 use crate::routes::PathSpelling;
 
 /// The kernel's `sun_path` holds 108 bytes, the last of them NUL.
@@ -48,6 +48,7 @@ pub(super) fn read_upstream(
         preserve_host: reader.flag("preserve_host"),
         http2: reader.flag("http2"),
         paths: read_paths(&mut reader),
+        background: read_background(&mut reader),
         ca_file,
         target: target?,
     })
@@ -73,6 +74,20 @@ fn read_paths(reader: &mut Reader<'_>) -> PathSpelling {
         }
     }
     paths
+}
+
+fn read_background(reader: &mut Reader<'_>) -> BackgroundLimits {
+    let mut limits = BackgroundLimits::default();
+    for (key, value) in reader.table("background") {
+        match (key, value) {
+            ("rate", Parsed::Requests(rate)) => limits.rate = rate,
+            ("concurrency", Parsed::Count(count)) => {
+                limits.concurrency = usize::try_from(count).unwrap_or(limits.concurrency);
+            }
+            _ => {}
+        }
+    }
+    limits
 }
 
 fn is_suffix(text: &str) -> bool {

@@ -195,6 +195,27 @@ pub(super) static UPSTREAM: &[Field] = &[
         "",
         "Spellings of a path that are one to the app. Default: each is its own.",
     ),
+    field(
+        "background",
+        Kind::Table(BACKGROUND),
+        "",
+        "How often the app is asked for what no client waits for. Default: rate 20/s, concurrency 4.",
+    ),
+];
+
+static BACKGROUND: &[Field] = &[
+    field(
+        "rate",
+        Kind::Requests,
+        "20/s",
+        "Requests a second (20/s), minute (600/m) or hour (100/h).",
+    ),
+    field(
+        "concurrency",
+        Kind::Count(1, 1000),
+        "4",
+        "Requests under way at a time.",
+    ),
 ];
 
 static PATHS: &[Field] = &[
@@ -650,6 +671,18 @@ pub(super) static ADMIN: &[Field] = &[
         "Whether the proxy carries out PURGE and BAN with the token in Pannier-Token, and forwards neither.",
     ),
     field(
+        "tls_cert",
+        Kind::File,
+        "",
+        "PEM file of a certificate and its chain; with it and tls_key the admin interface speaks TLS.",
+    ),
+    field(
+        "tls_key",
+        Kind::File,
+        "",
+        "PEM file of the certificate's private key.",
+    ),
+    field(
         "hosts",
         Kind::Texts,
         "",
@@ -681,6 +714,24 @@ pub(super) static ALERTS: &[Field] = &[
         Kind::Count(0, 100),
         "70",
         "Percent of the last hour's lookups that are hits, below which they warn; 0 is off.",
+    ),
+    field(
+        "stale_per_hour",
+        Kind::Count(0, u32::MAX as u64),
+        "1",
+        "Stale answers that audits find in an hour, from which on they warn; 0 is off.",
+    ),
+    field(
+        "webhook",
+        Kind::Text,
+        "",
+        "URL that each alert is posted to as JSON when it begins and when it ends.",
+    ),
+    field(
+        "webhook_ca_file",
+        Kind::File,
+        "",
+        "PEM file of further certificate authorities, for webhook.",
     ),
 ];
 

@@ -136,3 +136,28 @@ fn both_files_are_reported_at_once() {
     let shown = load(BOTH, &[]).expect_err("no files");
     assert_eq!(shown.lines().count(), 2, "{shown}");
 }
+
+#[test]
+fn the_admin_interface_has_its_own() {
+    let (cert, key) = pair();
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in [("cert.pem", &cert), ("key.pem", &key)] {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+    }
+    let file = folder.path().join("p.toml");
+    let load = |lines: &str| {
+        std::fs::write(&file, format!("{LEAST}[admin]\n{lines}")).expect("a file");
+        Config::load(&file, &Env::default())
+    };
+    let config = load(BOTH).expect("a config").config;
+    assert_eq!(config.listen.tls, None);
+    let tls = config.admin.tls.expect("given");
+    assert_eq!(tls.server.alpn_protocols, [&b"http/1.1"[..]]);
+    let said = load("tls_cert = \"cert.pem\"\n")
+        .expect_err("half of it")
+        .to_string();
+    assert!(
+        said.contains("admin.tls_cert: tls_key is missing"),
+        "{said}"
+    );
+}

@@ -1,14 +1,13 @@
 //! A few of the hits are asked of the app as well, in the background: how often what is served is wrong, and what differs.
 //!
 //! The request is the one that hit, with its own credentials and no other's. One is under way at a time, and each is
-//! followed by a pause of ten times what the app took, so that audits are never a tenth of its work; one that is told to
-//! wait, or gets no answer, pauses longer (promise I13).
+//! followed by a pause of ten times what the app took, so that audits are never a tenth of its work; one that gets no
+//! answer pauses longer. None waits for its turn among other background work: there are more hits (promise I13).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
 use super::audits::Turn;
@@ -16,14 +15,14 @@ use super::examine::{self, AppAnswer, Held};
 use super::fill::asked_anew;
 use super::request::{Cache, CacheRequest};
 use crate::entry::Variant;
+use crate::politeness::FetchOrigin;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
 use crate::proxy::request::sent_body::SentBody;
 use crate::rollout::{Rate, Verdict};
 
-/// The pause after one that failed, if the app names none; and the longest that it may name.
+/// The pause after one that failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Audits this hit, if it is one of the few.
 #[inline]
@@ -45,12 +44,13 @@ fn begin(cache: &Arc<Cache>, context: &RequestContext, lookup: &Lookup, variant:
     let is_plain = context.parts.method == Method::GET
         && !matches!(context.sent, SentBody::Whole(_))
         && variant.stored.part.is_none();
-    let Some(turn) = is_plain.then(|| cache.audits.begin()).flatten() else {
+    let gate = &context.live.gates.background;
+    let Some(turn) = is_plain.then(|| cache.audits.begin(gate)).flatten() else {
         return;
     };
     let request = CacheRequest {
         cache: cache.clone(),
-        context: Arc::new(context.unheard()),
+        context: Arc::new(context.unheard(FetchOrigin::Audit)),
         lookup: Arc::new(lookup.clone()),
     };
     let held = Held {
@@ -80,7 +80,6 @@ async fn ask(request: &CacheRequest, turn: &mut Turn) -> Option<AppAnswer> {
         head.status,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
     ) {
-        turn.pause = retry_after(&head.headers).or(turn.pause);
         return None;
     }
     let cap = request.by_ref().rule().settings.max_body;
@@ -92,16 +91,4 @@ async fn ask(request: &CacheRequest, turn: &mut Turn) -> Option<AppAnswer> {
         fields: head.headers,
         body,
     })
-}
-
-/// In seconds (RFC 9110 §10.2.3); a date is not looked at.
-fn retry_after(fields: &HeaderMap) -> Option<Duration> {
-    let seconds = fields
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
 }

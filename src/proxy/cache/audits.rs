@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::clock;
+use crate::gate::{self, Background};
 
 /// The pause after an audit, in multiples of what it took.
 const PAUSE_BY_WORK: u32 = 10;
@@ -27,22 +28,25 @@ pub(super) struct Turn {
     began: Instant,
     /// Instead of the usual one.
     pub(super) pause: Option<Duration>,
+    _among_all: gate::Turn,
 }
 
 impl Audits {
-    /// The right to ask, if nobody has it and it is time.
-    pub(super) fn begin(self: &Arc<Self>) -> Option<Turn> {
+    /// The right to ask, if nobody has it, it is time, and no other background work is waited for.
+    pub(super) fn begin(self: &Arc<Self>, all: &Arc<Background>) -> Option<Turn> {
         let mut state = self.0.lock();
         let began = clock::monotonic();
         if state.is_busy || state.next.is_some_and(|next| began < next) {
             return None;
         }
+        let among_all = all.try_begin()?;
         state.is_busy = true;
         drop(state);
         Some(Turn {
             audits: self.clone(),
             began,
             pause: None,
+            _among_all: among_all,
         })
     }
 }

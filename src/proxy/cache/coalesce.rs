@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::memo::{FlightKey, Memo, Memos};
+use super::upcoming::{Announced, Upcoming};
 use crate::config::Coherence;
 use crate::entry::Variant;
 use crate::http_cache::Reason;
@@ -25,6 +26,7 @@ const TOGETHER: Duration = Duration::from_millis(50);
 pub struct Flights {
     map: Mutex<AHashMap<FlightKey, Arc<Flight>>>,
     memos: Memos,
+    upcoming: Arc<Upcoming>,
     places: Arc<Semaphore>,
 }
 
@@ -121,6 +123,7 @@ impl Flights {
         Flights {
             map: Mutex::default(),
             memos: Memos::default(),
+            upcoming: Arc::default(),
             places: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
         }
     }
@@ -131,6 +134,11 @@ impl Flights {
         let of_rule = of_rule.clone().try_acquire_owned().ok()?;
         let of_all = self.places.clone().try_acquire_owned().ok()?;
         Some(Place { of_rule, of_all })
+    }
+
+    /// Says that the key will be fetched for the store, by whoever has this; `None`: that was said already, or of too many.
+    pub(super) fn announce(&self, lookup: &Arc<Lookup>) -> Option<Announced> {
+        self.upcoming.announce(lookup)
     }
 
     /// What is remembered of a key.

@@ -19,6 +19,7 @@ mod memo;
 mod request;
 mod respond;
 mod shadow;
+mod upcoming;
 mod witness;
 
 pub use audits::Audits;

@@ -13,7 +13,7 @@ use super::respond::{self, Form};
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Coherence;
-use crate::entry::{Entry, Variant};
+use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::{Reason, RequestHead, Reuse, groups, reuse};
 use crate::live::Rule;
 use crate::metrics::Metrics;
@@ -72,6 +72,12 @@ impl CacheRequest {
             context: &self.context,
             lookup: &self.lookup,
         }
+    }
+
+    /// How soon it has its turn, if no client waits for it.
+    pub(super) fn urgency(&self) -> Priority {
+        let of_rule = self.by_ref().rule().settings.priority;
+        self.context.urgency(of_rule)
     }
 
     /// Leads the fill of its key, waits for it, or goes by itself (promise I3: nobody joins a fill that a

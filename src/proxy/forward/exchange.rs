@@ -29,14 +29,23 @@ pub(in crate::proxy) async fn exchange(
     rule: Option<usize>,
     sending: impl Future<Output = Result<Response<Arriving>, UpstreamError>>,
 ) -> Result<Response<Arriving>, NoAnswer> {
+    let (origin, gates) = (context.fetch_origin, &context.live.gates);
+    gates.count(origin);
     let started = clock::monotonic();
     match sending.await {
         Ok(response) => {
             let took = clock::monotonic() - started;
-            context.live.rule(rule).metrics.upstream(took);
+            let rule = context.live.rule(rule);
+            rule.metrics.upstream(took);
+            let (status, fields) = (response.status(), response.headers());
+            let usual = &rule.fills.left_alone;
+            gates
+                .background
+                .note_answer(origin, status, fields, took, usual);
             Ok(response)
         }
         Err(error) => {
+            gates.background.note_no_answer(origin);
             let path = context.parts.uri.path();
             match error {
                 UpstreamError::RequestBody(_) => tracing::debug!(path, %error, "half a request"),

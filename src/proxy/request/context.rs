@@ -14,9 +14,11 @@ use super::present::Present;
 use super::sent_body::SentBody;
 use crate::auth::{Digest, Verdict};
 use crate::body::Body;
+use crate::entry::Priority;
 use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::origin::Origin;
 use crate::live::Live;
+use crate::politeness::FetchOrigin;
 use crate::proxy::interim::Sink;
 use crate::secret::is_same_secret;
 use crate::store::Mark;
@@ -59,6 +61,10 @@ pub struct RequestContext {
     pub interim: Option<Sink>,
     /// Who asks, by the check of `[auth]`; `None`: nothing needs to know, or it is not known yet.
     pub asker: Option<Asker>,
+    /// For whom the app is asked, if it is.
+    pub fetch_origin: FetchOrigin,
+    /// How soon, of what no client waits for; `None`: as its rule's priority is.
+    pub urgency: Option<Priority>,
 }
 
 /// Who asks, by the check of `[auth]`.
@@ -98,11 +104,13 @@ impl RequestContext {
             arrived: crate::clock::monotonic(),
             interim: None,
             asker: None,
+            fetch_origin: FetchOrigin::Refresh,
+            urgency: None,
         }
     }
 
     /// The same request again, in the background: of the same person, and no client hears of it.
-    pub(in crate::proxy) fn unheard(&self) -> RequestContext {
+    pub(in crate::proxy) fn unheard(&self, fetch_origin: FetchOrigin) -> RequestContext {
         RequestContext {
             live: self.live.clone(),
             pool: self.pool,
@@ -113,11 +121,16 @@ impl RequestContext {
             directives: self.directives,
             peer: self.peer,
             secure: self.secure,
-            has_body: false,
-            sent: SentBody::Unreadable,
+            has_body: self.has_body,
+            sent: match &self.sent {
+                SentBody::Whole(body) => SentBody::Whole(body.clone()),
+                SentBody::Unread | SentBody::Unreadable => SentBody::Unreadable,
+            },
             arrived: crate::clock::monotonic(),
             interim: None,
             asker: self.asker.clone(),
+            fetch_origin,
+            urgency: None,
         }
     }
 
@@ -185,6 +198,11 @@ impl RequestContext {
             // HTTP/1.0 need not name a host.
             None => format!("{}://{}", self.scheme(), self.host),
         }
+    }
+
+    /// How soon the app is asked for it, where its rule's is this: of what no client waits for.
+    pub(in crate::proxy) fn urgency(&self, of_rule: Priority) -> Priority {
+        self.urgency.unwrap_or(of_rule)
     }
 
     /// The connections to the app of this request's worker.

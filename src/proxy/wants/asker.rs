@@ -9,6 +9,7 @@ use super::sources::Sources;
 use crate::auth::{Digest, Verdict};
 use crate::clock;
 use crate::config::{Auth, Outage};
+use crate::politeness::FetchOrigin;
 use crate::proxy::request::context::{Asker, RequestContext};
 use crate::proxy::request::variables;
 use crate::store::{Mark, Store};
@@ -115,6 +116,7 @@ fn lead(
         let since = leader.mark;
         let ticket = sources.store.begin_check(digest, since).await;
         let asked = clock::monotonic();
+        live.gates.count(FetchOrigin::Auth);
         let verdict = check::ask(live.upstream_of(pool), &auth, request).await;
         let took = clock::monotonic() - asked;
         sources.metrics.auth_seconds.observe(took.as_secs_f64());

@@ -48,10 +48,11 @@ pub(super) enum Script {
     Rights,
     Switch,
     Job,
+    Sidecars,
 }
 
 impl Script {
-    const ALL: [Script; 19] = [
+    const ALL: [Script; 20] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -71,6 +72,7 @@ impl Script {
         Script::Rights,
         Script::Switch,
         Script::Job,
+        Script::Sidecars,
     ];
 
     fn text(self) -> String {
@@ -94,6 +96,7 @@ impl Script {
             Script::Rights => (READS_ONLY, include_str!("scripts/rights.lua")),
             Script::Switch => (ALWAYS, include_str!("scripts/switch.lua")),
             Script::Job => (ALWAYS, include_str!("scripts/job.lua")),
+            Script::Sidecars => (ALWAYS, include_str!("scripts/sidecars.lua")),
         };
         format!("{flags}{COMMON}{body}")
     }

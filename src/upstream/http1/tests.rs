@@ -72,6 +72,7 @@ fn settings_for(
         idle_timeout: LONG,
         max_idle: 64,
         max_fills: 1,
+        background: crate::config::BackgroundLimits::default(),
         ca_file: None,
         preserve_host: true,
         http2: false,

@@ -18,6 +18,8 @@ mod shared_body;
 pub(super) mod tags;
 pub(super) mod verdict;
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use http::response::Parts;
 use tokio::sync::oneshot;
@@ -28,8 +30,10 @@ use super::coalesce::{Leader, Place, Role};
 use super::request::{CacheRequest, CacheRequestRef};
 use crate::body::Timed;
 use crate::config::Abandoned;
+use crate::gate::Turn;
 use crate::http_cache::{Reason, Reuse, validation};
 use crate::metrics::GaugeGuard;
+use crate::politeness::FetchOrigin;
 use crate::proxy::request::present::Present;
 use crate::store::{Tags, Ticket};
 use ask::{Listener, ask, may_validate};
@@ -54,7 +58,12 @@ pub(super) async fn start(
 ) -> Option<FillAnswer> {
     let (reply, answer) = oneshot::channel();
     let counted = GaugeGuard::new(&request.cache.metrics.fills);
-    let (client, gone) = match request.by_ref().rule().settings.abandoned {
+    let abandoned = match request.context.fetch_origin.is_background() {
+        // What no client waits for is cancelled by dropping it.
+        true => Abandoned::End,
+        false => request.by_ref().rule().settings.abandoned,
+    };
+    let (client, gone) = match abandoned {
         Abandoned::Finish => (None, None),
         Abandoned::End => {
             let gone = CancellationToken::new();
@@ -72,11 +81,47 @@ pub(super) async fn start(
     }
 }
 
-/// Renews a stale response behind the client that was served it, once however many are served it.
+/// Renews a stale response behind the client that was served it, once however many are served it: at once if it can
+/// have its turn, else when that comes.
 pub(super) fn refresh(request: CacheRequest, stale: Stale) {
+    let Some(upcoming) = request.cache.flights.announce(&request.lookup) else {
+        return;
+    };
     let Role::Leader(leader) = request.enter() else {
         return;
     };
+    let request = CacheRequest {
+        context: Arc::new(request.context.unheard(FetchOrigin::Revalidation)),
+        ..request
+    };
+    let gate = &request.context.live.gates.background;
+    if let Some(turn) = gate.try_begin() {
+        return revalidate(request, stale, leader, turn);
+    }
+    // Whoever comes when it must not be served any more does not wait for the turn.
+    drop(leader);
+    let turn = gate.begin(request.urgency());
+    tokio::spawn(async move {
+        let turn = turn.await;
+        drop(upcoming);
+        if is_renewed(&request) {
+            return;
+        }
+        if let Role::Leader(leader) = request.enter() {
+            revalidate(request, stale, leader, turn);
+        }
+    });
+}
+
+/// Whether memory has had it renewed meanwhile.
+fn is_renewed(request: &CacheRequest) -> bool {
+    let (request, now) = (request.by_ref(), request.by_ref().now());
+    let entry = request.recall(now);
+    let (verdict, _) = request.decide(entry.as_deref(), now);
+    matches!(verdict, Reuse::Serve { .. })
+}
+
+fn revalidate(request: CacheRequest, stale: Stale, leader: Leader, turn: Turn) {
     let place = request
         .cache
         .flights
@@ -87,7 +132,7 @@ pub(super) fn refresh(request: CacheRequest, stale: Stale) {
     let counted = GaugeGuard::new(&request.cache.metrics.fills);
     tokio::spawn(async move {
         // Moved in, so that a refresh that ends early is no longer counted either.
-        let _counted = counted;
+        let _counted = (counted, turn);
         let looker = request.by_ref();
         let store = &looker.cache.store;
         let found = store.try_fetch(looker.key(), looker.coherence()).await;

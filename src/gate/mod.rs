@@ -1,0 +1,51 @@
+//! What all requests to the app go through: the gate of background work, and the limit on all of them.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `turnstile` | the wait for a turn: in order, cancelled by dropping it |
+//! | `background` | what no client waits for: at a rate, a few at a time, stopped by `Retry-After`, slowed by trouble |
+
+mod background;
+mod turnstile;
+
+use std::sync::Arc;
+
+use prometheus::IntCounter;
+
+pub use background::{Background, BackgroundState, Turn};
+
+use crate::config;
+use crate::metrics::Metrics;
+use crate::politeness::FetchOrigin;
+
+/// The gates of the process; all workers and all configs in force share them.
+#[derive(Debug)]
+pub struct Gates {
+    /// Of what no client waits for.
+    pub background: Arc<Background>,
+    /// Requests to the app, by [`FetchOrigin::index`].
+    requests: [IntCounter; FetchOrigin::ALL.len()],
+}
+
+impl Gates {
+    /// As `settings` have it.
+    pub fn new(settings: &config::Upstream, metrics: &Metrics) -> Gates {
+        Gates {
+            background: Arc::new(Background::new(settings.background, metrics)),
+            requests: FetchOrigin::ALL.map(|origin| {
+                let requests = &metrics.requests_to_app;
+                requests.with_label_values(&[origin.as_str()])
+            }),
+        }
+    }
+
+    /// Goes on as `settings` have it.
+    pub fn tune(&self, settings: &config::Upstream) {
+        self.background.tune(settings.background);
+    }
+
+    /// The app is asked.
+    pub fn count(&self, origin: FetchOrigin) {
+        self.requests[origin.index()].inc();
+    }
+}

@@ -1,0 +1,3 @@
+//! Gentle with the app: what no client waits for is bounded, stops when the app says so, and yields.
+
+mod background;

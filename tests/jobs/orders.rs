@@ -1,10 +1,12 @@
 //! What operators do with jobs: run, cancel; what the end of a sidecar does.
 
+use std::process::Command;
+
 use serde_json::json;
 
 use super::{LONG, ROUTE, becomes, last, order};
 use crate::support::app::{Answer, TestApp};
-use crate::support::sidecar::Sidecar;
+use crate::support::sidecar::{Sidecar, TOKEN};
 use crate::support::{Gate, eventually};
 
 const JOB: &str = "[[warm]]\nname = \"pages\"\nurls = [\"/api/{1..9}\"]\n";
@@ -109,4 +111,52 @@ async fn a_reload_changes_the_jobs() {
         sidecar.client().get("/api/1").await.is_hit()
     })
     .await;
+}
+
+/// `pannier jobs`: listed, run to its end, and what it exits with.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_in_the_terminal() {
+    let app = TestApp::start().await;
+    app.on("GET", "/api/1", |_| Answer::text("x"));
+    app.on("GET", "/api/2", |_| Answer::status(500));
+    let toml = format!(
+        "{ROUTE}[[warm]]\nname = \"good\"\nurls = [\"/api/1\"]\n\
+         [[warm]]\nname = \"bad\"\nurls = [\"/api/1\", \"/api/2\"]\nretries = 0\nafter = [\"good\"]\n"
+    );
+    let sidecar = Sidecar::start(&app.url(), &toml);
+    let admin = sidecar.admin_addr().to_string();
+    let pannier = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pannier"));
+        command
+            .args(arguments)
+            .args(["--admin", &admin])
+            .env("PANNIER_ADMIN_TOKEN", TOKEN);
+        tokio::task::spawn_blocking(move || {
+            let output = command.output().expect("it runs");
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            (
+                output.status.success(),
+                text + &String::from_utf8_lossy(&output.stderr),
+            )
+        })
+    };
+    let (is_done, printed) = pannier(&["jobs", "run", "good"]).await.expect("no panic");
+    assert!(
+        is_done && printed.contains("done: 1 of 1, 1 stored"),
+        "{printed}"
+    );
+    becomes(&sidecar, "bad", "failed").await;
+    let (is_done, printed) = pannier(&["jobs", "run", "bad"]).await.expect("no panic");
+    assert!(!is_done && printed.contains("1 failed"), "{printed}");
+    assert!(printed.contains("the app answered 500"), "{printed}");
+    let (is_listed, printed) = pannier(&["jobs"]).await.expect("no panic");
+    assert!(
+        is_listed && printed.contains("bad: after good\n"),
+        "{printed}"
+    );
+    let (is_cancelled, printed) = pannier(&["jobs", "cancel", "0"]).await.expect("no panic");
+    assert!(
+        !is_cancelled && printed.contains("there is no job or run"),
+        "{printed}"
+    );
 }

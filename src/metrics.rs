@@ -99,6 +99,10 @@ pub struct Metrics {
     pub webhook_posts: IntCounterVec,
     /// `pannier_upstream_requests_total{origin}`: requests to the app, by whom they are for.
     pub requests_to_app: IntCounterVec,
+    /// `pannier_upstream_waiting`: requests that wait for their turn at the app (`[upstream] rate`).
+    pub upstream_waiting: IntGauge,
+    /// `pannier_upstream_wait_seconds`: how long those waited that had to.
+    pub upstream_wait: Histogram,
     /// `pannier_background_running`: requests to the app that no client waits for, now.
     pub background_running: IntGauge,
     /// `pannier_background_waiting`: those that wait for their turn.
@@ -393,6 +397,18 @@ impl Metrics {
                 "Requests to the app, by whom they are for.",
                 &["origin"],
             ),
+            upstream_waiting: register_gauge(
+                r,
+                "pannier_upstream_waiting",
+                "Requests that wait for their turn at the app, by [upstream] rate.",
+            ),
+            upstream_wait: register_histograms(
+                r,
+                "pannier_upstream_wait_seconds",
+                "How long those waited for their turn at the app that had to.",
+                &[],
+            )
+            .with_label_values(&[] as &[&str]),
             background_running: register_gauge(
                 r,
                 "pannier_background_running",

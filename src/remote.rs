@@ -70,6 +70,8 @@ fn in_words(error: &UpstreamError) -> String {
             format!("its connection failed ({error})")
         }
         UpstreamError::Malformed(what) => format!("its answer is malformed ({what})"),
-        UpstreamError::RequestBody(_) | UpstreamError::Timeout(_) => "it did not answer".to_owned(),
+        UpstreamError::RequestBody(_) | UpstreamError::Timeout(_) | UpstreamError::Busy => {
+            "it did not answer".to_owned()
+        }
     }
 }

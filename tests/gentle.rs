@@ -1,3 +1,4 @@
 //! Gentle with the app: what no client waits for is bounded, stops when the app says so, and yields.
 
 mod background;
+mod limit;

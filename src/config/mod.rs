@@ -207,6 +207,19 @@ pub struct Upstream {
     pub paths: PathSpelling,
     /// How often it is asked for what no client waits for.
     pub background: BackgroundLimits,
+    /// How often it is asked at all; `None`: as often as need be.
+    pub limit: Option<AppLimit>,
+}
+
+/// `[upstream] rate` with what belongs to it: how often the app is asked at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppLimit {
+    /// Requests in a time.
+    pub rate: RequestRate,
+    /// The most that wait for their turn. Default 1,000.
+    pub queue: usize,
+    /// And for how long. Default 5 s.
+    pub queue_timeout: Duration,
 }
 
 /// `[upstream] background`: how often the app is asked for what no client waits for.

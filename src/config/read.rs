@@ -9,6 +9,7 @@ use super::fields::{Field, Section, is_setting, section, settings};
 use super::interpolate::{Unfilled, interpolate};
 use super::problem::{Position, Problems};
 use super::value::{Parsed, parse};
+use crate::politeness::RequestRate;
 
 /// Reads one table. After an error a getter returns the default, or a stand-in: no config is made
 /// of it, but reading goes on to find the next error.
@@ -158,6 +159,13 @@ impl<'a> Reader<'a> {
     pub(super) fn count(&mut self, key: &str) -> Option<u64> {
         match self.value(key) {
             Some(Parsed::Count(count)) => Some(count),
+            _ => None,
+        }
+    }
+
+    pub(super) fn requests(&mut self, key: &str) -> Option<RequestRate> {
+        match self.value(key) {
+            Some(Parsed::Requests(rate)) => Some(rate),
             _ => None,
         }
     }

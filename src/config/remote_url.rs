@@ -40,6 +40,7 @@ impl RemoteUrl {
             max_idle: 1,
             max_fills: 1,
             background: super::BackgroundLimits::default(),
+            limit: None,
             ca_file: self.ca_file.clone(),
             preserve_host: true,
             http2: false,

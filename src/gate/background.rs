@@ -99,8 +99,7 @@ impl Background {
 
     pub(super) fn tune(&self, settings: config::BackgroundLimits) {
         let (interval, burst) = (settings.rate.interval(), burst(settings));
-        let tuned = |bucket: Bucket| bucket.tuned(interval, burst);
-        self.turnstile.tune(tuned, settings.concurrency);
+        self.turnstile.tune(interval, burst, settings.concurrency);
     }
 
     /// Waits for a turn, from now on: higher priorities first, and nobody for ever. Dropping the wait gives it up.

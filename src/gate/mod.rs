@@ -3,9 +3,11 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `turnstile` | the wait for a turn: in order, cancelled by dropping it |
+//! | `limit` | all requests to the app, by `[upstream] rate` |
 //! | `background` | what no client waits for: at a rate, a few at a time, stopped by `Retry-After`, slowed by trouble |
 
 mod background;
+mod limit;
 mod turnstile;
 
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use prometheus::IntCounter;
 
 pub use background::{Background, BackgroundState, Turn};
+pub use limit::{Busy, Limit};
 
 use crate::config;
 use crate::metrics::Metrics;
@@ -23,6 +26,8 @@ use crate::politeness::FetchOrigin;
 pub struct Gates {
     /// Of what no client waits for.
     pub background: Arc<Background>,
+    /// Of all requests to the app.
+    pub limit: Limit,
     /// Requests to the app, by [`FetchOrigin::index`].
     requests: [IntCounter; FetchOrigin::ALL.len()],
 }
@@ -32,6 +37,7 @@ impl Gates {
     pub fn new(settings: &config::Upstream, metrics: &Metrics) -> Gates {
         Gates {
             background: Arc::new(Background::new(settings.background, metrics)),
+            limit: Limit::new(settings.limit, metrics),
             requests: FetchOrigin::ALL.map(|origin| {
                 let requests = &metrics.requests_to_app;
                 requests.with_label_values(&[origin.as_str()])
@@ -42,6 +48,7 @@ impl Gates {
     /// Goes on as `settings` have it.
     pub fn tune(&self, settings: &config::Upstream) {
         self.background.tune(settings.background);
+        self.limit.tune(settings.limit);
     }
 
     /// The app is asked.

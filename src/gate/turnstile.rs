@@ -4,7 +4,7 @@
 //! waits, and dropping the wait is all that cancelling takes.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -115,9 +115,9 @@ impl<const CLASSES: usize> Turnstile<CLASSES> {
     }
 
     /// Goes on at another rate, with another room.
-    pub(super) fn tune(&self, tuned: impl FnOnce(Bucket) -> Bucket, room: usize) {
+    pub(super) fn tune(&self, interval: Duration, burst: u32, room: usize) {
         let mut state = self.0.lock();
-        state.bucket = tuned(state.bucket);
+        state.bucket = state.bucket.tuned(interval, burst, clock::monotonic());
         state.room = room;
         state.call_next();
     }
@@ -193,8 +193,6 @@ impl<const CLASSES: usize> Drop for Waiting<'_, CLASSES> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::poll;
     use std::pin::pin;
 

@@ -152,6 +152,8 @@ reasons! {
     UpstreamError = "upstream-error",
     /// The app did not answer in time.
     UpstreamTimeout = "upstream-timeout",
+    /// The app is asked as often as it may be (`[upstream] rate`): too many wait already, or this one waited too long.
+    UpstreamBusy = "upstream-busy",
     /// The request was refused as malformed, or its body did not come whole.
     BadRequest = "bad-request",
     /// `Max-Forwards: 0`: answered here, never forwarded (RFC 9110 §7.6.2).
@@ -195,6 +197,7 @@ impl Reason {
             | Reason::ReadyPath
             | Reason::UpstreamError
             | Reason::UpstreamTimeout
+            | Reason::UpstreamBusy
             | Reason::CoalesceTimeout => Source::Pannier,
             _ => Source::App,
         }
@@ -219,6 +222,7 @@ impl Reason {
                 | Reason::OnlyIfCached => Outcome::Miss,
                 Reason::UpstreamError
                 | Reason::UpstreamTimeout
+                | Reason::UpstreamBusy
                 | Reason::BadRequest
                 | Reason::CoalesceTimeout => Outcome::Failure,
                 _ => Outcome::Pass,

@@ -26,11 +26,12 @@ impl Bucket {
         }
     }
 
-    /// With another rate, and what has gone already counted.
-    pub fn tuned(self, interval: Duration, burst: u32) -> Bucket {
+    /// With another rate, and what has gone already counted: the next waits no longer than it would by that.
+    pub fn tuned(self, interval: Duration, burst: u32, now: Instant) -> Bucket {
+        let tuned = Bucket::new(interval, burst);
         Bucket {
-            due: self.due,
-            ..Bucket::new(interval, burst)
+            due: self.due.map(|due| due.min(now + interval * tuned.burst)),
+            ..tuned
         }
     }
 
@@ -105,7 +106,9 @@ mod tests {
         let start = start();
         let mut bucket = Bucket::new(Duration::from_secs(10), 1);
         assert!(bucket.take(start, 1.0).is_ok());
-        let mut tuned = bucket.tuned(Duration::from_millis(1), 1);
-        assert!(tuned.take(start, 1.0).is_err());
+        let mut tuned = bucket.tuned(Duration::from_millis(1), 1, start);
+        let soon = start + Duration::from_millis(1);
+        assert_eq!(tuned.take(start, 1.0), Err(soon));
+        assert_eq!(tuned.take(soon, 1.0), Ok(()));
     }
 }

@@ -467,6 +467,7 @@ mod tests {
                 max_idle: 1,
                 max_fills: 1,
                 background: crate::config::BackgroundLimits::default(),
+                limit: None,
                 ca_file: None,
                 preserve_host: true,
                 http2: false,

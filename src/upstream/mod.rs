@@ -90,6 +90,9 @@ pub enum UpstreamError {
     /// The client's body did not come whole, so that half a request was sent.
     #[error("the client's body did not come whole: {0}")]
     RequestBody(BodyFault),
+    /// It is asked as often as it may be: the request was not sent.
+    #[error("the app is asked as often as [upstream] rate allows")]
+    Busy,
     /// No answer's head in time; the app may have acted on the request.
     #[error("the app did not answer within {0:?}")]
     Timeout(Duration),
@@ -98,7 +101,10 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// Whether the app cannot have seen the request.
     pub fn unsent(&self) -> bool {
-        matches!(self, UpstreamError::Connect(_) | UpstreamError::Refused(_))
+        matches!(
+            self,
+            UpstreamError::Connect(_) | UpstreamError::Refused(_) | UpstreamError::Busy
+        )
     }
 
     /// Whether the connection ended before an answer began; false where bytes came that are not HTTP. The

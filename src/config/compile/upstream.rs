@@ -11,7 +11,7 @@ use super::Input;
 use crate::config::problem::Problems;
 use crate::config::read::Reader;
 use crate::config::value::Parsed;
-use crate::config::{BackgroundLimits, Listen, Target, Upstream};
+use crate::config::{AppLimit, BackgroundLimits, Listen, Target, Upstream};
 use crate::routes::PathSpelling;
 
 /// The kernel's `sun_path` holds 108 bytes, the last of them NUL.
@@ -49,6 +49,7 @@ pub(super) fn read_upstream(
         http2: reader.flag("http2"),
         paths: read_paths(&mut reader),
         background: read_background(&mut reader),
+        limit: read_limit(&mut reader),
         ca_file,
         target: target?,
     })
@@ -74,6 +75,29 @@ fn read_paths(reader: &mut Reader<'_>) -> PathSpelling {
         }
     }
     paths
+}
+
+fn read_limit(reader: &mut Reader<'_>) -> Option<AppLimit> {
+    let (rate, queue) = (reader.requests("rate"), reader.count("queue"));
+    let queue_timeout = reader.duration("queue_timeout");
+    if !reader.gives("rate") {
+        for key in ["queue", "queue_timeout"] {
+            if reader.gives(key) {
+                let remedy = "write rate = \"200/s\" beside it, or leave it out";
+                reader.warn(
+                    key,
+                    "nobody waits for a turn where there is no rate",
+                    remedy,
+                );
+            }
+        }
+    }
+    let queue = queue.and_then(|count| usize::try_from(count).ok());
+    Some(AppLimit {
+        rate: rate?,
+        queue: queue.unwrap_or_default(),
+        queue_timeout,
+    })
 }
 
 fn read_background(reader: &mut Reader<'_>) -> BackgroundLimits {

@@ -201,6 +201,24 @@ pub(super) static UPSTREAM: &[Field] = &[
         "",
         "How often the app is asked for what no client waits for. Default: rate 20/s, concurrency 4.",
     ),
+    field(
+        "rate",
+        Kind::Requests,
+        "",
+        "How often the app is asked at all: a second (200/s), minute or hour. Default: as often as need be.",
+    ),
+    field(
+        "queue",
+        Kind::Count(0, 100_000),
+        "1000",
+        "Requests that wait for their turn where rate is met; further ones get 503.",
+    ),
+    field(
+        "queue_timeout",
+        Kind::Wait,
+        "5s",
+        "The longest wait for a turn; then what is stale is served where it may be, or 503.",
+    ),
 ];
 
 static BACKGROUND: &[Field] = &[

@@ -112,6 +112,7 @@ fn every_reason() {
         (Reason::TooManyGroups, "miss"),
         (Reason::UpstreamError, "miss"),
         (Reason::UpstreamTimeout, "miss"),
+        (Reason::UpstreamBusy, "miss"),
         (Reason::BadRequest, ""),
         (Reason::MaxForwards, ""),
         (Reason::PurgeMethod, ""),

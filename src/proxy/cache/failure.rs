@@ -7,8 +7,8 @@ use http::StatusCode;
 use super::request::CacheRequestRef;
 use crate::entry::Variant;
 use crate::http_cache::Reason;
-use crate::proxy::forward::exchange::explain_failure;
-use crate::proxy::outcome::{Outcome, text};
+use crate::proxy::forward::exchange::describe_failure;
+use crate::proxy::outcome::Outcome;
 
 /// `variant` in place of the app's failure (RFC 5861 §4).
 pub(super) fn stale_if_error(request: CacheRequestRef<'_>, variant: &Arc<Variant>) -> Outcome {
@@ -28,5 +28,6 @@ pub(super) fn failed(
         Some(held) if disconnected && held.stored.must_revalidate => StatusCode::GATEWAY_TIMEOUT,
         _ => status,
     };
-    request.outcome(reason, text(status, explain_failure(reason)))
+    let response = describe_failure(request.context, status, reason);
+    request.outcome(reason, response)
 }

@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode, Version, response};
 
 use super::outgoing;
 use crate::body::{Body, BodyFault};
 use crate::clock;
+use crate::gate::Busy;
 use crate::http_cache::Reason;
 use crate::proxy::outcome::{Outcome, text};
 use crate::proxy::request::context::RequestContext;
@@ -30,6 +31,10 @@ pub(in crate::proxy) async fn exchange(
     sending: impl Future<Output = Result<Response<Arriving>, UpstreamError>>,
 ) -> Result<Response<Arriving>, NoAnswer> {
     let (origin, gates) = (context.fetch_origin, &context.live.gates);
+    if context.live.config.upstream.limit.is_some() {
+        // Boxed, so that a miss does not carry its size.
+        Box::pin(wait_for_turn(context, rule)).await?;
+    }
     gates.count(origin);
     let started = clock::monotonic();
     match sending.await {
@@ -56,6 +61,18 @@ pub(in crate::proxy) async fn exchange(
     }
 }
 
+/// Waits until the app may be asked once more (`[upstream] rate`).
+async fn wait_for_turn(context: &RequestContext, rule: Option<usize>) -> Result<(), NoAnswer> {
+    let priority = context.live.settings(rule).priority;
+    let limit = &context.live.gates.limit;
+    let turn = limit.pass(context.fetch_origin, context.urgency(priority));
+    turn.await.map_err(|Busy| {
+        let path = context.parts.uri.path();
+        tracing::debug!(path, "as many wait for the app as may, or for too long");
+        NoAnswer::from(UpstreamError::Busy)
+    })
+}
+
 /// The one place where an upstream error becomes a status.
 impl From<UpstreamError> for NoAnswer {
     fn from(error: UpstreamError) -> NoAnswer {
@@ -65,6 +82,7 @@ impl From<UpstreamError> for NoAnswer {
             | UpstreamError::Broken(_)
             | UpstreamError::Malformed(_) => (StatusCode::BAD_GATEWAY, Reason::UpstreamError),
             UpstreamError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, Reason::UpstreamTimeout),
+            UpstreamError::Busy => (StatusCode::SERVICE_UNAVAILABLE, Reason::UpstreamBusy),
             UpstreamError::RequestBody(BodyFault::Stalled) => {
                 (StatusCode::REQUEST_TIMEOUT, Reason::BadRequest)
             }
@@ -87,7 +105,7 @@ impl NoAnswer {
         context: &RequestContext,
         rule: Option<usize>,
     ) -> Outcome {
-        let mut response = text(self.status, explain_failure(self.reason));
+        let mut response = describe_failure(context, self.status, self.reason);
         if matches!(self.error, UpstreamError::RequestBody(_)) {
             // What comes next is the rest of a body whose end nobody knows.
             response = outgoing::end_if_unread(context, response);
@@ -96,10 +114,26 @@ impl NoAnswer {
     }
 }
 
+/// What the client gets when the app gave no answer.
+pub(in crate::proxy) fn describe_failure(
+    context: &RequestContext,
+    status: StatusCode,
+    reason: Reason,
+) -> Response<Body> {
+    let mut response = text(status, explain_failure(reason));
+    if reason == Reason::UpstreamBusy {
+        let wait = context.live.gates.limit.retry_after();
+        let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
 /// What the client reads when the app gave no answer.
 pub(in crate::proxy) fn explain_failure(reason: Reason) -> &'static str {
     match reason {
         Reason::UpstreamTimeout => "the app did not answer in time",
+        Reason::UpstreamBusy => "the app is asked as often as it may be; ask again a little later",
         Reason::CoalesceTimeout => {
             "another request is still waiting for the app's answer to the same question"
         }

@@ -9,6 +9,8 @@ use super::sources::Sources;
 use crate::auth::{Digest, Verdict};
 use crate::clock;
 use crate::config::{Auth, Outage};
+use crate::entry::Priority;
+use crate::gate::Busy;
 use crate::politeness::FetchOrigin;
 use crate::proxy::request::context::{Asker, RequestContext};
 use crate::proxy::request::variables;
@@ -116,8 +118,15 @@ fn lead(
         let since = leader.mark;
         let ticket = sources.store.begin_check(digest, since).await;
         let asked = clock::monotonic();
-        live.gates.count(FetchOrigin::Auth);
-        let verdict = check::ask(live.upstream_of(pool), &auth, request).await;
+        let upstream = live.upstream_of(pool);
+        let turn = live.gates.limit.pass(FetchOrigin::Auth, Priority::High);
+        let verdict = match turn.await {
+            Ok(()) => {
+                live.gates.count(FetchOrigin::Auth);
+                check::ask(upstream, &auth, request).await
+            }
+            Err(Busy) => Verdict::Failed,
+        };
         let took = clock::monotonic() - asked;
         sources.metrics.auth_seconds.observe(took.as_secs_f64());
         let result = verdict.as_str();

@@ -73,6 +73,7 @@ fn settings_for(
         max_idle: 64,
         max_fills: 1,
         background: crate::config::BackgroundLimits::default(),
+        limit: None,
         ca_file: None,
         preserve_host: true,
         http2: false,

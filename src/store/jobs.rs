@@ -5,12 +5,12 @@ use std::sync::Arc;
 use fred::types::Value;
 
 use super::redis::{
-    AttachedTier, Claimed, JobClaim, JobProgress, JobQuestion, JobRecord, Renewed, read_records,
+    AttachedTiers, Claimed, JobClaim, JobProgress, JobQuestion, JobRecord, Renewed, read_records,
 };
 
 /// Jobs as Redis has them for the fleet. Each question returns `None` where there is no Redis, or it cannot be asked now.
 pub struct FleetJobs {
-    pub(super) redis: Option<Arc<AttachedTier>>,
+    pub(super) redis: Option<Arc<AttachedTiers>>,
 }
 
 impl FleetJobs {
@@ -63,7 +63,7 @@ impl FleetJobs {
 
     async fn ask(&self, question: JobQuestion) -> Option<(u64, Value)> {
         let redis = self.redis.as_ref()?;
-        let answer = redis.ask_of_jobs(question).await;
+        let answer = redis.first().ask_of_jobs(question).await;
         let refused = answer.inspect_err(|error| tracing::debug!(%error, "jobs in Redis"));
         refused.ok()
     }

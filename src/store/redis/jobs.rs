@@ -185,7 +185,7 @@ impl RedisConnection {
             keys: vec![name.clone()],
             args: question.words(),
         };
-        let reply = scope.run_plain(None, Script::Job, 0, call).await?;
+        let reply = scope.run_plain(None, Script::Job, call).await?;
         let mut parts = reply.into_array().into_iter();
         let now = parse_number(&parts.next().unwrap_or(Value::Null));
         Ok((now, parts.next().unwrap_or(Value::Null)))

@@ -132,7 +132,7 @@ async fn watch_what_follows(recorder: &Recorder) {
 async fn hold(fault: Fault) {
     let outcome = run(fault, true).await;
     publish(&outcome.line());
-    let faults = outcome.faults(fault.is_held());
+    let faults = outcome.faults();
     if !outcome.verdict.violations.is_empty() || !faults.is_empty() {
         publish(&outcome.details());
     }
@@ -302,7 +302,7 @@ async fn tabulate(is_wanted: impl Fn(Fault) -> bool) {
         let outcome = run(promised.fault, true).await;
         publish(&outcome.line());
         reads += outcome.recorded.reads.len();
-        let found = outcome.faults(promised.fault.is_held());
+        let found = outcome.faults();
         faults.extend(
             found
                 .into_iter()
@@ -324,6 +324,6 @@ async fn a_fleet_that_does_not_purge_is_caught() {
         let stale = outcome.verdict.staleness(promise).len();
         assert!(stale > 50, "{promise:?}: {}", outcome.line());
     }
-    let faults = outcome.faults(true);
+    let faults = outcome.faults();
     assert_eq!(faults, ["stale outside the bounds"]);
 }

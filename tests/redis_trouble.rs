@@ -39,6 +39,7 @@ struct Trouble {
     /// Makes the server well, given the warning; `None`: only another config would.
     mend: Option<Mend>,
     server: Option<RedisServer>,
+    is_of_one_node: bool,
 }
 
 impl Trouble {
@@ -50,11 +51,18 @@ impl Trouble {
             remedy,
             mend: None,
             server: None,
+            is_of_one_node: false,
         }
     }
 
     fn mended_by(mut self, mend: impl FnOnce(&mut RedisServer, &str) + Send + 'static) -> Trouble {
         self.mend = Some(Box::new(mend));
+        self
+    }
+
+    /// What is at the others can be used.
+    fn of_one_node(mut self) -> Trouble {
+        self.is_of_one_node = true;
         self
     }
 
@@ -130,7 +138,11 @@ async fn meet(mut trouble: Trouble) {
     assert_eq!(told["state"], "down", "{case}: {told}");
     let cause = told["cause"].as_str().expect(case);
     assert!(cause.contains(trouble.cause), "{case}: {cause}");
-    for line in ["pannier_redis_up 0", "pannier_redis_breaker_open 1"] {
+    let of_others = told["shards"]["up"].as_u64().expect(case);
+    assert_eq!(of_others > 0, trouble.is_of_one_node, "{case}: {told}");
+    let is_open = u8::from(!trouble.is_of_one_node);
+    let breaker = format!("pannier_redis_breaker_open {is_open}");
+    for line in ["pannier_redis_up 0", &breaker] {
         assert!(has_metric(&running, line).await, "{case}: {line}");
     }
     assert_eq!(client.get("/a").await.text(), "of the app", "{case}");
@@ -258,7 +270,7 @@ async fn a_right_that_one_node_of_a_cluster_lacks() {
     }
     third.cli(&["ACL", "SETUSER", "app", "-setrange", "-zadd"]);
     let url = first.cluster_url().replace("://", "://app:secret@");
-    let trouble = Trouble::new("one node", url, "+setrange +zadd", "ACL SETUSER app");
+    let trouble = Trouble::new("one node", url, "+setrange +zadd", "ACL SETUSER app").of_one_node();
     let grant = |node: &mut RedisServer, warning: &str| grant_all(node, warning);
     meet(trouble.mended_by(grant).keeping(third)).await;
 }

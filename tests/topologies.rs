@@ -4,6 +4,7 @@ mod cluster;
 mod command;
 mod load;
 mod managed;
+mod nodes;
 mod passwords;
 mod rights;
 mod sentinel;

@@ -150,6 +150,8 @@ pub struct Usage {
 pub struct Redis {
     /// Whether it can be used.
     pub state: RedisState,
+    /// In how many parts it holds what is stored, and how many of them can be used.
+    pub shards: Shards,
     /// Seconds for which it has been so; null if absent.
     pub since: Option<u64>,
     /// Why it is down, if that is known.
@@ -171,6 +173,15 @@ pub struct Redis {
     pub nearly_full: bool,
     /// In words.
     pub last_error: Option<String>,
+}
+
+/// The parts of what is stored in Redis: one of a single server; of a cluster several, each at one of its nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Shards {
+    /// Those that can be used.
+    pub up: usize,
+    /// All of them.
+    pub all: usize,
 }
 
 /// Whether Pannier bounds the memory of the Redis server itself.
@@ -212,9 +223,9 @@ pub struct UncoveredWrite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RedisState {
-    /// Connected, and the circuit breaker is closed.
+    /// Connected, and the circuit breaker is closed; of a cluster, every node.
     Up,
-    /// Configured and out of reach.
+    /// Configured and out of reach, or a part of it is.
     Down,
     /// Not configured.
     Absent,
@@ -374,6 +385,10 @@ fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {
     let diagnosis = known.and_then(|redis| redis.diagnosis.as_ref());
     Redis {
         state: RedisState::of(status),
+        shards: known.map_or_else(Shards::default, |redis| Shards {
+            up: redis.shards_up,
+            all: redis.shards,
+        }),
         since: known.map(|redis| redis.since.as_secs()),
         cause: diagnosis.map(|diagnosis| diagnosis.cause.clone()),
         remedy: diagnosis.map(|diagnosis| diagnosis.remedy.clone()),

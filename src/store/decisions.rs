@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::fence::{Fence, Mark, Tags};
 use super::memory::Memory;
-use super::redis::{AttachedTier, Session, Tier};
+use super::redis::{AttachedTier, AttachedTiers, Session, Tier, Tiers};
 use crate::auth::{Decision, Digest, Verdict};
 use crate::config::Outage;
 
@@ -34,17 +34,21 @@ enum Heard {
     Not,
 }
 
-/// What is known under `digest`, if it may be used without asking again; `can_ask`: whether Redis can be asked.
+/// What is known under `digest`, if it may be used without asking again.
 pub(super) fn recall(
     memory: &Memory,
-    tier: Option<&Tier>,
-    can_ask: impl FnOnce() -> bool,
+    tiers: Option<&Tiers>,
+    redis: Option<&AttachedTiers>,
     (digest, outage, now): (&Digest, Option<Outage>, Instant),
 ) -> Option<Verdict> {
     let (verdict, asked) = memory.decisions().get(digest, now)?;
-    match tier {
+    // Where one tier has all, no name is made.
+    let name = tiers.filter(|tiers| tiers.all().len() > 1);
+    let name = name.map(|_| digest.name()).unwrap_or_default();
+    match tiers.map(|tiers| tiers.of(&name)) {
         Some(tier) if !tier.trusts_memory() => {
-            let serves = !can_ask() && tier.serves_in_outage(asked, outage, now);
+            let can_ask = redis.is_some_and(|redis| redis.of(&name).session().is_some());
+            let serves = !can_ask && tier.serves_in_outage(asked, outage, now);
             serves.then_some(verdict)
         }
         _ => Some(verdict),
@@ -54,14 +58,17 @@ pub(super) fn recall(
 impl CheckTicket {
     /// To be taken before the app is asked of `digest`; `mark` is a moment before.
     pub(super) async fn take(
-        tier: Option<&Tier>,
-        redis: Option<&AttachedTier>,
+        tiers: Option<&Tiers>,
+        redis: Option<&AttachedTiers>,
         digest: Digest,
         mark: Mark,
     ) -> CheckTicket {
         let name = digest.name();
-        let heard = match tier {
-            Some(tier) => hear_of_purges(tier, redis, &name).await,
+        let heard = match tiers {
+            Some(tiers) => {
+                let redis = redis.map(|redis| redis.of(&name));
+                hear_of_purges(tiers.of(&name), redis, &name).await
+            }
             None => Heard::Alone,
         };
         CheckTicket {
@@ -76,7 +83,7 @@ impl CheckTicket {
     pub(super) fn keep(
         self,
         (memory, fence): (&Memory, &Fence),
-        (tier, redis): (Option<&Tier>, Option<&AttachedTier>),
+        (tiers, redis): (Option<&Tiers>, Option<&AttachedTiers>),
         decision: Decision,
         outage: Option<Outage>,
     ) -> bool {
@@ -84,10 +91,14 @@ impl CheckTicket {
             let is_fenced = || fence.covers(self.mark, &self.name, Tags::Known(&[]));
             memory.decisions().put(self.digest, decision, is_fenced)
         };
-        let put = match (self.heard, tier, redis) {
+        let put = match (self.heard, tiers, redis) {
             (Heard::Alone, ..) => Some(put()),
-            (Heard::Within(session), _, Some(redis)) => redis.put_within(session, put),
-            (Heard::Outage, Some(tier), _) => tier.put_without(&self.name, outage, put),
+            (Heard::Within(session), _, Some(redis)) => {
+                redis.of(&self.name).put_within(session, put)
+            }
+            (Heard::Outage, Some(tiers), _) => {
+                tiers.of(&self.name).put_without(&self.name, outage, put)
+            }
             _ => None,
         };
         put.unwrap_or(false)

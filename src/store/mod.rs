@@ -13,10 +13,13 @@ mod decisions;
 mod gauges;
 mod inspect;
 mod later;
+mod sharding;
 mod ticket;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::future::join_all;
 
 pub use self::decisions::CheckTicket;
 pub use self::fence::{Fence, Mark, Tags};
@@ -27,9 +30,10 @@ pub use self::ticket::Ticket;
 
 use self::later::{LaterPurge, LaterPurges};
 use self::redis::{
-    AttachedTier, GRACE, HeldLease, Lease, Masked, NotPurged, Outlives, Presence, Purpose, Put,
-    Session, Tier,
+    AttachedTier, AttachedTiers, GRACE, HeldLease, Lease, Masked, NotPurged, Outlives, Presence,
+    PurgeInFlight, Purpose, Put, Session, Surroundings, Tier, Tiers, sharding_of,
 };
+use self::sharding::Sharding;
 use crate::auth::{Decision, Digest, Verdict};
 use crate::clock::Clock;
 use crate::config::{Auth, Coherence, Config, Outage};
@@ -47,8 +51,8 @@ const MAX_TAGS: usize = 2 * tag_fields::MAX_TAGS;
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    /// The Redis tier with the connection that this runtime uses; absent before [`Store::attach`] and without Redis.
-    redis: Option<Arc<AttachedTier>>,
+    /// The Redis tier with the connections that this runtime uses; absent before [`Store::attach`] and without Redis.
+    redis: Option<Arc<AttachedTiers>>,
 }
 
 struct Shared {
@@ -57,7 +61,7 @@ struct Shared {
     fence: Arc<Fence>,
     later: LaterPurges,
     /// The Redis tier, if one is configured.
-    tier: Option<Arc<Tier>>,
+    tiers: Option<Arc<Tiers>>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -92,22 +96,19 @@ impl Store {
             .auth
             .as_ref()
             .map_or(Auth::DEFAULT_MAX, |auth| auth.max);
+        let sharding = config.redis.as_ref().map_or(Sharding::NONE, sharding_of);
         let memory = Memory::new(config.memory.max, in_flight.clone());
-        let memory = Arc::new(memory.with_decisions(max_decisions));
-        let fence = Arc::new(Fence::default());
-        let tier = config.redis.as_ref().map(|redis| {
-            let (memory, fence) = (Arc::clone(&memory), Arc::clone(&fence));
-            let in_flight = in_flight.clone();
-            let (clock, metrics) = (clock.clone(), Arc::clone(&metrics));
-            Tier::new(
-                redis,
-                &config.budget,
-                memory,
-                in_flight,
-                fence,
-                clock,
-                metrics,
-            )
+        let memory = memory.with_decisions(max_decisions).with_sharding(sharding);
+        let (memory, fence) = (Arc::new(memory), Arc::new(Fence::default()));
+        let tiers = config.redis.as_ref().map(|redis| {
+            let around = Surroundings {
+                memory: Arc::clone(&memory),
+                in_flight: in_flight.clone(),
+                fence: Arc::clone(&fence),
+                clock: clock.clone(),
+                metrics: Arc::clone(&metrics),
+            };
+            Tiers::new(redis, &config.budget, around)
         });
         Store {
             shared: Arc::new(Shared {
@@ -115,7 +116,7 @@ impl Store {
                 in_flight,
                 fence,
                 later: LaterPurges::new(crate::clock::monotonic()),
-                tier: tier.map(Arc::new),
+                tiers: tiers.map(Arc::new),
                 clock,
                 metrics,
             }),
@@ -125,19 +126,17 @@ impl Store {
 
     /// This store, in the one process that keeps the file of `[redis] journal`, if there is to be one. Call it before
     /// anything is attached.
-    pub fn keeping_journal(mut self) -> Result<Store, JournalError> {
-        let shared = Arc::get_mut(&mut self.shared).expect("nothing is attached yet");
-        if let Some(tier) = &mut shared.tier {
-            let tier = Arc::get_mut(tier).expect("nothing is attached yet");
-            tier.keep_journal()?;
+    pub fn keeping_journal(self) -> Result<Store, JournalError> {
+        if let Some(tiers) = &self.shared.tiers {
+            tiers.keep_journal()?;
         }
         Ok(self)
     }
 
     /// Connections to Redis that are made from now on are let in as `config` says.
     pub fn reload(&self, config: &Config) {
-        if let (Some(tier), Some(redis)) = (&self.shared.tier, &config.redis) {
-            tier.take_access(&redis.access);
+        if let (Some(tiers), Some(redis)) = (&self.shared.tiers, &config.redis) {
+            tiers.take_access(&redis.access);
         }
     }
 
@@ -161,16 +160,16 @@ impl Store {
     /// This store with the Redis connection that `owner` has on another runtime, which must outlive this one's requests.
     /// Call it inside the runtime.
     pub fn attach_through(&self, owner: &Store) -> Store {
-        let redis = owner.redis.as_deref().and_then(AttachedTier::through);
+        let redis = owner.redis.as_deref().and_then(AttachedTiers::through);
         self.with_redis(redis)
     }
 
     fn attach_as(&self, presence: Presence, purpose: Purpose) -> Store {
-        let tier = self.shared.tier.clone();
-        self.with_redis(tier.and_then(|tier| AttachedTier::new(tier, presence, purpose)))
+        let tiers = self.shared.tiers.clone();
+        self.with_redis(tiers.and_then(|tiers| AttachedTiers::new(tiers, presence, purpose)))
     }
 
-    fn with_redis(&self, redis: Option<AttachedTier>) -> Store {
+    fn with_redis(&self, redis: Option<AttachedTiers>) -> Store {
         Store {
             shared: Arc::clone(&self.shared),
             redis: redis.map(Arc::new),
@@ -186,8 +185,8 @@ impl Store {
         outage: Option<Outage>,
         now: SystemTime,
     ) -> Option<Arc<Entry>> {
-        match &self.shared.tier {
-            Some(tier) if !tier.trusts_memory() && self.can_ask() => None,
+        match self.tier_of(key) {
+            Some(tier) if !tier.trusts_memory() && self.can_ask(key) => None,
             _ => self.recall_unanswered(key, coherence, outage, now),
         }
     }
@@ -201,16 +200,26 @@ impl Store {
         now: SystemTime,
     ) -> Option<Arc<Entry>> {
         let entry = self.recall_trusted(key, coherence, now)?;
-        match &self.shared.tier {
+        match self.tier_of(key) {
             Some(tier) if !tier.trusts_memory() => tier.for_outage(entry, outage, now),
             _ => Some(entry),
         }
     }
 
-    /// Whether requests may use Redis.
-    fn can_ask(&self) -> bool {
-        let redis = self.redis.as_ref();
+    /// Whether requests may use Redis for `key`.
+    fn can_ask(&self, key: &str) -> bool {
+        let redis = self.redis_of(key);
         redis.is_some_and(|redis| redis.session().is_some())
+    }
+
+    /// The Redis tier as it is for `key`.
+    fn tier_of(&self, key: &str) -> Option<&Tier> {
+        Some(self.shared.tiers.as_ref()?.of(key))
+    }
+
+    /// The same, with the connection that this runtime uses.
+    fn redis_of(&self, key: &str) -> Option<&AttachedTier> {
+        Some(self.redis.as_ref()?.of(key))
     }
 
     fn recall_trusted(
@@ -234,8 +243,8 @@ impl Store {
         has_answered: bool,
         now: SystemTime,
     ) -> Option<Arc<Entry>> {
-        let tier = self.shared.tier.as_ref()?;
-        if (has_answered && self.can_ask()) || tier.trusts_memory() {
+        let tier = self.tier_of(key)?;
+        if (has_answered && self.can_ask(key)) || tier.trusts_memory() {
             return None;
         }
         self.recall_trusted(key, coherence, now)
@@ -269,7 +278,7 @@ impl Store {
         key: &str,
         coherence: Coherence,
     ) -> Result<Option<Arc<Entry>>, Unanswered> {
-        let (Some(tier), Some(redis)) = (&self.shared.tier, &self.redis) else {
+        let (Some(tier), Some(redis)) = (self.tier_of(key), self.redis_of(key)) else {
             return Ok(None);
         };
         let Some(session) = redis.session() else {
@@ -316,14 +325,14 @@ impl Store {
         outage: Option<Outage>,
         now: Instant,
     ) -> Option<Verdict> {
-        let (memory, tier) = (&self.shared.memory, self.shared.tier.as_deref());
-        decisions::recall(memory, tier, || self.can_ask(), (digest, outage, now))
+        let (memory, tiers) = (&self.shared.memory, self.shared.tiers.as_deref());
+        decisions::recall(memory, tiers, self.redis.as_deref(), (digest, outage, now))
     }
 
     /// To be done before the app is asked who has the credentials of `digest`; `mark` is a moment before.
     pub async fn begin_check(&self, digest: Digest, mark: Mark) -> CheckTicket {
-        let (tier, redis) = (self.shared.tier.as_deref(), self.redis.as_deref());
-        CheckTicket::take(tier, redis, digest, mark).await
+        let (tiers, redis) = (self.shared.tiers.as_deref(), self.redis.as_deref());
+        CheckTicket::take(tiers, redis, digest, mark).await
     }
 
     /// Keeps what the app said, unless a purge has come since or would not be heard of. Returns whether it did.
@@ -334,7 +343,7 @@ impl Store {
         outage: Option<Outage>,
     ) -> bool {
         let Shared { memory, fence, .. } = &*self.shared;
-        let tiers = (self.shared.tier.as_deref(), self.redis.as_deref());
+        let tiers = (self.shared.tiers.as_deref(), self.redis.as_deref());
         ticket.keep((memory, fence), tiers, decision, outage)
     }
 
@@ -351,7 +360,7 @@ impl Store {
 
     /// Whether other sidecars may purge what this one holds.
     pub fn is_shared(&self) -> bool {
-        self.shared.tier.is_some()
+        self.shared.tiers.is_some()
     }
 
     /// The moment a fill or a join is measured from.
@@ -367,7 +376,7 @@ impl Store {
     /// Takes a ticket for a fill of `key` that lasts at most `deadline`, with the key's lease in the fleet
     /// if Redis can be asked.
     pub async fn begin(&self, key: &str, deadline: Duration) -> Ticket {
-        let lease = match &self.redis {
+        let lease = match self.redis_of(key) {
             Some(redis) => redis.lease(key, deadline).await,
             None => Lease::Unknown(None),
         };
@@ -401,7 +410,7 @@ impl Store {
     ) -> Result<(), Reason> {
         let mut variant = variant.into();
         self.end_by_later_purge(&ticket.key, &mut variant);
-        let Some(tier) = &self.shared.tier else {
+        let Some(tier) = self.tier_of(&ticket.key) else {
             return self.put_in_memory(&ticket, &variant);
         };
         // What follows the store in Redis into memory is measured from before this look at the fence.
@@ -461,7 +470,7 @@ impl Store {
 
     /// Gives a ticket back unused, so that another fill may start at once.
     pub async fn abandon(&self, ticket: Ticket) {
-        if let Some(redis) = &self.redis {
+        if let Some(redis) = self.redis_of(&ticket.key) {
             redis.release(&ticket.key, ticket.lease).await;
         }
     }
@@ -473,49 +482,36 @@ impl Store {
     /// If its future is dropped half-way, memory is purged, and Redis will be.
     pub async fn purge(&self, purge: Purge) -> Purged {
         let purge = Arc::new(purge);
-        let Some(tier) = &self.shared.tier else {
+        let Some(tiers) = &self.shared.tiers else {
             return Purged {
                 memory: self.purge_memory(&purge),
                 redis: None,
                 pending: false,
             };
         };
-        let kind = purge.kind;
-        let unconfirmed = tier.journal.enter(Arc::clone(&purge));
-        tier.invalidation_fence.purge(Arc::clone(&purge));
+        let numbers = tiers.concerned_by(&purge).into_iter();
+        let concerned = numbers.map(|number| {
+            let redis = self.redis.as_ref().map(|redis| redis.numbered(number));
+            let tier = &*tiers.all()[number];
+            (tier, redis, tier.journal.enter(Arc::clone(&purge)))
+        });
+        let concerned: Vec<_> = concerned.collect();
+        for (tier, ..) in &concerned {
+            tier.invalidation_fence.purge(Arc::clone(&purge));
+        }
         let memory = self.purge_memory(&purge);
-        let sent = match &self.redis {
-            Some(redis) => redis.purge(&purge).await,
-            None => Err(NotPurged::Refused),
-        };
-        let pending = match sent {
-            Ok(removed) => {
-                tier.count_purged(kind, removed);
-                if !purge.tags.is_empty() {
-                    // A fetch in between could not know by its key that it was covered.
-                    tier.invalidation_fence.purge(Arc::clone(&purge));
-                }
-                unconfirmed.confirm();
-                false
-            }
-            Err(NotPurged::NotSent) => {
-                let id = unconfirmed.fail();
-                !tier.lands_soon(id).await
-            }
-            // It has been waited for already, or waiting is of no use.
-            Err(NotPurged::Refused) => {
-                unconfirmed.fail();
-                true
-            }
-        };
+        let sent = concerned.into_iter();
+        let sent = sent.map(|(tier, redis, entered)| send_purge(tier, redis, &purge, entered));
+        let sent = join_all(sent).await;
+        let pending = sent.iter().any(|sent| sent.pending);
         let outlives = match pending {
             true => Outlives::Machine,
             false => Outlives::Process,
         };
-        tier.record(outlives).await;
+        tiers.shared().record(outlives).await;
         Purged {
             memory,
-            redis: Some(sent.unwrap_or_default()),
+            redis: Some(sent.iter().map(|sent| sent.removed).sum()),
             pending,
         }
     }
@@ -541,7 +537,7 @@ impl Store {
         let purges = [&purges.hard, &purges.soft].into_iter();
         let some = purges.filter(|purge| !purge.is_empty() && !after.is_empty());
         let records = some.map(|purge| self.purge_again(&Arc::new(purge.clone()), after));
-        let records = futures_util::future::join_all(records);
+        let records = join_all(records);
         async move { drop(records.await) }
     }
 
@@ -557,7 +553,7 @@ impl Store {
         let mut records = Vec::new();
         for after in after {
             let redis = redis.as_ref();
-            let record = redis.map(|redis| redis.later_record(purge, fleet_now + *after));
+            let record = redis.map(|it| it.first().later_record(purge, fleet_now + *after));
             records.extend(record.clone());
             let purge = Arc::clone(purge);
             let later = &self.shared.later;
@@ -565,7 +561,7 @@ impl Store {
         }
         async move {
             if let Some(redis) = redis.filter(|_| !records.is_empty()) {
-                redis.keep_later(&records).await;
+                redis.first().keep_later(&records).await;
             }
         }
     }
@@ -592,7 +588,8 @@ impl Store {
         let Some(redis) = &self.redis else {
             return Default::default();
         };
-        let overdue = redis.overdue(self.shared.clock.now() - GRACE).await;
+        let overdue = redis.first().overdue(self.shared.clock.now() - GRACE);
+        let overdue = overdue.await;
         let overdue = overdue.into_iter();
         overdue
             .map(|(record, purge)| (Arc::new(purge), record))
@@ -609,7 +606,7 @@ impl Store {
         let done = self.purge_both(purges).await;
         tracing::debug!(?done, "purged again");
         if let Some(redis) = self.redis.as_ref().filter(|_| !records.is_empty()) {
-            redis.forget_later(&records).await;
+            redis.first().forget_later(&records).await;
         }
     }
 
@@ -632,20 +629,22 @@ impl Store {
     /// be asked now.
     pub async fn keep_switches(&self, switches: &[SwitchToKeep]) -> Option<Switches> {
         let redis = self.redis.as_ref()?;
-        redis.keep_switches(switches.to_vec()).await.ok()
+        let kept = redis.first().keep_switches(switches.to_vec());
+        kept.await.ok()
     }
 
     /// Says to the other sidecars what this one has to say, or that it goes; returns what all say, the latest first. `None`:
     /// there is no Redis, or it cannot be asked now.
     pub async fn meet_sidecars(&self, id: &str, word: Option<String>) -> Option<Vec<SidecarWord>> {
         let redis = self.redis.as_ref()?;
-        redis.meet_sidecars(id.to_owned(), word).await.ok()
+        let met = redis.first().meet_sidecars(id.to_owned(), word);
+        met.await.ok()
     }
 
     /// Returns when Redis says that something was switched elsewhere; never without Redis.
     pub async fn switch_news(&self) {
-        match &self.shared.tier {
-            Some(tier) => tier.switch_news.notified().await,
+        match &self.shared.tiers {
+            Some(tiers) => tiers.switch_news().await,
             None => std::future::pending().await,
         }
     }
@@ -659,13 +658,13 @@ impl Store {
             .auth_decisions
             .set(self.shared.memory.decisions().count() as i64);
         gauges::set_in_flight(&self.shared.metrics, &self.shared.in_flight);
-        let redis = match (&self.shared.tier, &self.redis) {
+        let redis = match (&self.shared.tiers, &self.redis) {
             (Some(_), Some(redis)) => {
                 let (status, counters) = redis.status().await;
                 gauges::set_redis(&self.shared.metrics, &status, &counters);
                 Some(status)
             }
-            (Some(tier), None) => Some(tier.status()),
+            (Some(tiers), None) => Some(tiers.status()),
             (None, _) => None,
         };
         Status { memory, redis }
@@ -680,13 +679,13 @@ impl Store {
         outage: Option<Outage>,
     ) -> Inspection {
         let Shared { memory, clock, .. } = &*self.shared;
-        let redis = match &self.shared.tier {
-            Some(tier) => inspect::look_in_redis(tier, self.redis.as_deref(), key).await,
+        let redis = match self.tier_of(key) {
+            Some(tier) => inspect::look_in_redis(tier, self.redis_of(key), key).await,
             None => Holding::Absent,
         };
         let (usable, now) = (self.may_use_memory(coherence), clock.now());
         let mut memory = inspect::look_in_memory(memory, usable, key, now);
-        if let Some(tier) = &self.shared.tier {
+        if let Some(tier) = self.tier_of(key) {
             memory = inspect::leave_what_is_trusted(tier, memory, &redis, outage, now);
         }
         Inspection { memory, redis, now }
@@ -701,7 +700,7 @@ impl Store {
 
     /// Strict rules are answered by Redis where there is one.
     fn may_use_memory(&self, coherence: Coherence) -> bool {
-        self.shared.tier.is_none() || coherence == Coherence::Tracked
+        self.shared.tiers.is_none() || coherence == Coherence::Tracked
     }
 
     /// Stores `variant` in Redis, beside the variants found with the lease; returns the session in which it
@@ -714,7 +713,7 @@ impl Store {
         may_list: bool,
     ) -> Result<(Session, Place), NotPut> {
         let lost = NotPut::Failed(Reason::LeaseLost);
-        let (redis, lease) = match (&self.redis, &ticket.lease) {
+        let (redis, lease) = match (self.redis_of(&ticket.key), &ticket.lease) {
             (Some(redis), Lease::Held(lease)) => (redis, lease),
             (_, Lease::Full) => return Err(NotPut::Failed(Reason::BudgetFull)),
             _ => return Err(lost),
@@ -747,7 +746,7 @@ impl Store {
         key: &str,
         variant: &Arc<Variant>,
     ) -> Option<Result<(), Reason>> {
-        let (tier, redis) = (self.shared.tier.as_ref()?, self.redis.as_ref()?);
+        let (tier, redis) = (self.tier_of(key)?, self.redis_of(key)?);
         let (variant, now) = (Arc::clone(variant), self.shared.clock.now());
         redis.put_within(session, || {
             let memory = &self.shared.memory;
@@ -763,7 +762,7 @@ impl Store {
         outage: Option<Outage>,
     ) -> Option<Result<(), Reason>> {
         let put = || self.put_in_memory(ticket, variant);
-        match &self.shared.tier {
+        match self.tier_of(&ticket.key) {
             Some(tier) => tier.put_without(&ticket.key, outage, put),
             None => Some(put()),
         }
@@ -811,6 +810,48 @@ impl Store {
             .metrics
             .purged("memory", purge.kind.as_str(), purged);
         purged
+    }
+}
+
+/// What a purge has come to in one shard.
+struct PurgeSent {
+    removed: usize,
+    pending: bool,
+}
+
+async fn send_purge(
+    tier: &Tier,
+    redis: Option<&AttachedTier>,
+    purge: &Arc<Purge>,
+    entered: PurgeInFlight<'_>,
+) -> PurgeSent {
+    let sent = match redis {
+        Some(redis) => redis.purge(purge).await,
+        None => Err(NotPurged::Refused),
+    };
+    let pending = match sent {
+        Ok(removed) => {
+            tier.count_purged(purge.kind, removed);
+            if !purge.tags.is_empty() {
+                // A fetch in between could not know by its key that it was covered.
+                tier.invalidation_fence.purge(Arc::clone(purge));
+            }
+            entered.confirm();
+            false
+        }
+        Err(NotPurged::NotSent) => {
+            let id = entered.fail();
+            !tier.lands_soon(id).await
+        }
+        // It has been waited for already, or waiting is of no use.
+        Err(NotPurged::Refused) => {
+            entered.fail();
+            true
+        }
+    };
+    PurgeSent {
+        removed: sent.unwrap_or_default(),
+        pending,
     }
 }
 

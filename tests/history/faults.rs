@@ -244,15 +244,6 @@ pub(crate) const PROMISED: &[Promised] = &[
     ),
 ];
 
-/// What is not built yet: these may be stale outside their bounds, or not find Redis again. All else is held.
-/// One client has all nodes of a cluster: on a machine that is busy it may be without Redis for seconds after others are back,
-/// and what it has purged meanwhile lands as late.
-pub(crate) const NOT_YET_HELD: &[Fault] = &[
-    Fault::ClusterPrimaryKilled,
-    Fault::ClusterFailover,
-    Fault::ClusterSlotMoves,
-];
-
 const fn promise(
     fault: Fault,
     name: &'static str,
@@ -271,10 +262,6 @@ impl Fault {
     pub(crate) fn promised(self) -> &'static Promised {
         let promised = PROMISED.iter().find(|promised| promised.fault == self);
         promised.expect("each fault has its line")
-    }
-
-    pub(crate) fn is_held(self) -> bool {
-        !NOT_YET_HELD.contains(&self)
     }
 
     pub(crate) fn kind(self) -> Kind {

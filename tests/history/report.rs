@@ -76,15 +76,15 @@ impl Outcome {
         )
     }
 
-    /// What is not as it is promised; `is_held` is whether the bounds are, too, and Redis is to be found again.
-    pub(crate) fn faults(&self, is_held: bool) -> Vec<String> {
+    /// What is not as it is promised.
+    pub(crate) fn faults(&self) -> Vec<String> {
         let recorded = &self.recorded;
         let outside = self.verdict.violations.len();
         let checks = [
             (!recorded.torn.is_empty(), "torn or wrong answers"),
             (!recorded.failed.is_empty(), "failed requests"),
-            (is_held && outside > 0, "stale outside the bounds"),
-            (is_held && self.back.is_none(), "Redis is not found again"),
+            (outside > 0, "stale outside the bounds"),
+            (self.back.is_none(), "Redis is not found again"),
         ];
         let found = checks.into_iter().filter(|(found, _)| *found);
         found.map(|(_, what)| what.to_owned()).collect()

@@ -351,6 +351,31 @@ async fn in_a_cluster_every_shard_knows_of_the_other_layout() {
     old.fill("user:1", "new").await.expect("stored");
 }
 
+/// The other layout's sidecars may have come to one shard alone, and purged what is in another one.
+#[tokio::test]
+async fn a_layout_that_is_met_in_one_shard_counts_for_all() {
+    let redis = RedisServer::start_cluster();
+    let a = Sidecar::of_layout(&redis.cluster_url(), 3);
+    a.connected().await;
+    let keys: Vec<String> = (0..64).map(|n| format!("user:{n}")).collect();
+    for key in &keys {
+        a.fill(key, "stored").await.expect("stored");
+    }
+    redis.cli(&["HSET", "{test.7}:alive", "4", "99999999999999"]);
+    redis.cli(&["SADD", "{test.7}:layouts", "4"]);
+    a.found(OTHER).await;
+    let found = join_all(keys.iter().map(|key| a.fetched_strictly(key))).await;
+    assert!(found.iter().all(Option::is_none), "{found:?}");
+    redis.cli(&["HSET", "{test.7}:alive", "4", "1"]);
+    a.connected().await;
+    let found = join_all(keys.iter().map(|key| a.fetched(key))).await;
+    assert!(
+        found.iter().all(Option::is_none),
+        "what was stored before is void: {found:?}"
+    );
+    a.fill("user:1", "new").await.expect("stored");
+}
+
 /// One that was held up while a sibling took over: what the sibling stored since then is not void.
 #[tokio::test]
 async fn a_takeover_that_comes_late_changes_nothing() {

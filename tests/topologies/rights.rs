@@ -75,19 +75,16 @@ fn each_right_is_used_and_no_other() {
 }
 
 fn set_user(redis: &RedisServer, name: &str, without: &[&str]) {
+    set_user_of(redis, "~{pannier}*", name, without);
+}
+
+/// Whose keys are called so.
+fn set_user_of(redis: &RedisServer, names: &str, name: &str, without: &[&str]) {
     let rights = rights()
         .into_iter()
         .filter(|right| !without.contains(&right.as_str()));
     let rights: Vec<String> = rights.map(|right| format!("+{right}")).collect();
-    let start = [
-        "ACL",
-        "SETUSER",
-        name,
-        "reset",
-        "on",
-        ">password",
-        "~{pannier}*",
-    ];
+    let start = ["ACL", "SETUSER", name, "reset", "on", ">password", names];
     let words: Vec<&str> = start
         .into_iter()
         .chain(rights.iter().map(String::as_str))
@@ -142,4 +139,38 @@ async fn the_least_of_all_suffices() {
     let refused: BTreeSet<&str> = objects.collect();
     let expected = BTreeSet::from(["client|id", "script|load"]);
     assert_eq!(refused, expected, "no other command was tried");
+}
+
+/// What the README adds for a cluster, and nothing else; who lacks it is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_needs_one_more() {
+    let (nodes, app) = (RedisServer::start_cluster_of_three(), app().await);
+    for node in &nodes {
+        set_user_of(node, "~{pannier.*", "lacking", &[]);
+        set_user_of(node, "~{pannier.*", "pannier", &[]);
+        node.cli(&["ACL", "SETUSER", "pannier", "+cluster|slots"]);
+    }
+    let start = |user: &str| {
+        let url = nodes[0].cluster_url();
+        let url = url.replace("://", &format!("://{user}:password@"));
+        let config = format!("[redis]\nurl = \"{url}\"\ntimeout = \"10s\"\n{RULES}");
+        Sidecar::start(&app.url(), &config)
+    };
+    let sidecar = start("pannier");
+    redis_is(&sidecar.admin(), "up", |told| told["state"] == "up").await;
+    serves_from_redis(&sidecar.client()).await;
+    sidecar.client().request("PUT", "/others").send().await;
+    for node in &nodes {
+        let refused = node.cli(&["ACL", "LOG"]);
+        let mut lines = refused.lines();
+        let is_refused =
+            |line: &str| line.contains('|') && !line.contains(' ') && line != "client|id";
+        assert!(!lines.any(is_refused), "{refused}");
+    }
+    let lacking = start("lacking");
+    redis_is(&lacking.admin(), "it is told", |told| {
+        let cause = told["cause"].as_str().unwrap_or_default();
+        told["state"] == "down" && cause.contains("+cluster|slots")
+    })
+    .await;
 }

@@ -33,6 +33,7 @@ use crate::http_cache::Reason;
 use crate::in_flight::InFlight;
 use crate::routes::{Pattern, Purge, PurgeKind};
 use crate::store::fence::{Fence, Mark, Tags};
+use crate::store::sharding::Sharding;
 
 /// A shard has at least this part of the budget, so that large entries fit small budgets.
 const SHARD_BYTES: u64 = 8 << 20;
@@ -45,6 +46,8 @@ pub struct Memory {
     /// Counts the bytes of entries that are not in the tier: on their way in, or sent after they left.
     in_flight: InFlight,
     hasher: RandomState,
+    /// Of Redis: where that has several shards, those here follow them, so that one is emptied at once.
+    sharding: Sharding,
     /// A power of two of them; none if the tier holds nothing.
     shards: Box<[LockedShard]>,
     decisions: Decisions,
@@ -63,6 +66,7 @@ impl Memory {
         Memory {
             max,
             hasher: RandomState::new(),
+            sharding: Sharding::NONE,
             shards: (0..count)
                 .map(|_| LockedShard::new(Shard::new(max / count, in_flight.clone())))
                 .collect(),
@@ -77,6 +81,11 @@ impl Memory {
             decisions: Decisions::new(max),
             ..self
         }
+    }
+
+    /// This tier, in front of a Redis with these shards.
+    pub(in crate::store) fn with_sharding(self, sharding: Sharding) -> Memory {
+        Memory { sharding, ..self }
     }
 
     /// What checks said of those who ask.
@@ -225,6 +234,17 @@ impl Memory {
         self.empty();
     }
 
+    /// Removes all that is of one shard of Redis, with what else shares its place here, and every decision.
+    pub(in crate::store) fn clear_shard(&self, number: usize) {
+        if self.sharding == Sharding::NONE {
+            return self.clear();
+        }
+        self.decisions.clear();
+        if let Some(shard) = self.piece(number) {
+            let _dropped_after_the_lock = shard.lock().take_contents();
+        }
+    }
+
     /// What it holds now.
     pub fn usage(&self) -> MemoryUsage {
         let mut sum = MemoryUsage {
@@ -245,9 +265,17 @@ impl Memory {
     /// The shard of `key`, and the hash it is found by there.
     fn shard_of(&self, key: &str) -> Option<(&LockedShard, u32)> {
         let hash = self.hasher.hash_one(key);
-        // A power of two, so the mask reaches every shard; these bits are not in the hash.
-        let number = (hash >> u32::BITS) as usize & self.shards.len().checked_sub(1)?;
-        Some((self.shards.get(number)?, hash as u32))
+        let number = match self.sharding {
+            // These bits are not in the hash.
+            Sharding::NONE => (hash >> u32::BITS) as usize,
+            sharding => sharding.shard_of(key),
+        };
+        Some((self.piece(number)?, hash as u32))
+    }
+
+    /// Of a power of two of shards the mask reaches every one.
+    fn piece(&self, number: usize) -> Option<&LockedShard> {
+        self.shards.get(number & self.shards.len().checked_sub(1)?)
     }
 
     fn purge_exact(&self, key: &str, effect: Effect) -> usize {

@@ -183,6 +183,30 @@ fn small_budgets_have_few_shards() {
 }
 
 #[test]
+fn what_one_shard_of_a_cluster_has_goes_alone() {
+    let sharding = Sharding::CLUSTER;
+    for (max, together) in [(128 * MIB, 1), (64 * MIB, 2), (8 * MIB, 16)] {
+        let mut bench = Bench::new(max);
+        bench.memory = bench.memory.with_sharding(sharding);
+        let keys: Vec<String> = (0..400).map(|number| number.to_string()).collect();
+        for key in &keys {
+            bench.hold(key, variant("one")).unwrap();
+        }
+        bench.memory.clear_shard(3);
+        let left = keys.iter().filter(|key| bench.holds(key));
+        let left: Vec<usize> = left.map(|key| sharding.shard_of(key)).collect();
+        assert!(!left.contains(&3), "{max}");
+        let kinds: std::collections::BTreeSet<usize> = left.into_iter().collect();
+        assert_eq!(kinds.len(), sharding.count() - together, "{max}");
+        bench.check();
+    }
+    let bench = Bench::new(64 * MIB);
+    bench.hold("a", variant("one")).unwrap();
+    bench.memory.clear_shard(0);
+    assert!(!bench.holds("a"), "a single server has one");
+}
+
+#[test]
 fn what_was_held_is_found_and_counted() {
     let bench = Bench::new(64 * MIB);
     bench.hold("a", variant("one")).unwrap();

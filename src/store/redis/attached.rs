@@ -1,4 +1,4 @@
-//! The Redis tier as one runtime uses it: a connection of its own, or another runtime's.
+//! A shard of Redis as one runtime uses it: a connection of its own, or another runtime's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,68 +9,52 @@ use tokio::task::JoinHandle;
 
 use super::connection::RedisConnection;
 use super::error::{Error, Unanswered};
-use super::layouts::Presence;
 use super::lease::{self, HeldLease, Lease, Put};
 use super::lookups::Lookups;
-use super::purpose::Purpose;
 use super::requests::NotPurged;
-use super::runner::{Errands, Runner};
+use super::runner::Runner;
 use super::session::Session;
-use super::status::RedisStatus;
 use super::supervisor;
-use super::tier::Tier;
 use super::usage::Counters;
 use crate::clock;
 use crate::entry::{Entry, codec};
 use crate::in_flight;
 use crate::routes::Purge;
 
-/// The tier with the connection that this runtime uses.
+/// The tier of a shard with the connection that this runtime uses for it.
 pub(in crate::store) struct AttachedTier {
     pub(super) connection: Arc<RedisConnection>,
     pub(super) runner: Runner,
-    lookups: Lookups,
-    /// Of the connection, if it is this runtime's own.
-    own: Option<OwnTasks>,
-}
-
-/// The tasks that serve a connection where it is.
-struct OwnTasks {
-    errands: Errands,
-    supervisor: Mutex<Option<JoinHandle<()>>>,
+    /// Of all shards.
+    lookups: Arc<Lookups>,
+    /// Keeps the connection in session, if it is this runtime's own.
+    supervisor: Option<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl AttachedTier {
-    /// Connects in the background; `None` if the settings allow no connection. Call it inside the
-    /// runtime.
-    pub(in crate::store) fn new(
-        tier: Arc<Tier>,
-        presence: Presence,
-        purpose: Purpose,
-    ) -> Option<AttachedTier> {
-        let connection = Arc::new(RedisConnection::new(tier, presence, purpose)?);
-        Some(AttachedTier {
-            lookups: Lookups::start(&connection, &Runner::Here),
+    /// By a connection of this runtime, which is made in the background. Call it inside the runtime.
+    pub(super) fn new(connection: Arc<RedisConnection>, lookups: Arc<Lookups>) -> AttachedTier {
+        let supervisor = supervisor::start(&connection);
+        AttachedTier {
+            lookups,
             runner: Runner::Here,
-            own: Some(OwnTasks {
-                errands: Errands::start(),
-                supervisor: Mutex::new(Some(supervisor::start(&connection))),
-            }),
+            supervisor: Some(Mutex::new(Some(supervisor))),
             connection,
-        })
+        }
     }
 
-    /// As this runtime uses a connection that is another runtime's own; `None` if `owner` has none either. Call it inside
-    /// the runtime.
-    pub(in crate::store) fn through(owner: &AttachedTier) -> Option<AttachedTier> {
-        let (connection, own) = (Arc::clone(&owner.connection), owner.own.as_ref()?);
-        let runner = own.errands.runner();
-        Some(AttachedTier {
-            lookups: Lookups::start(&connection, &runner),
+    /// As this runtime uses a connection that is another runtime's own.
+    pub(super) fn through(
+        owner: &AttachedTier,
+        runner: Runner,
+        lookups: Arc<Lookups>,
+    ) -> AttachedTier {
+        AttachedTier {
+            connection: Arc::clone(&owner.connection),
             runner,
-            own: None,
-            connection,
-        })
+            lookups,
+            supervisor: None,
+        }
     }
 
     /// The session in which requests may use Redis now.
@@ -90,11 +74,11 @@ impl AttachedTier {
     }
 
     /// Waits until Redis can be used or is known not to be usable, at most for `longest`.
-    pub(in crate::store) async fn settle(&self, longest: Duration) {
+    pub(super) async fn settle(&self, longest: Duration) {
         const PAUSE: Duration = Duration::from_millis(10);
         let tier = &self.connection.tier;
         let until = tokio::time::Instant::now() + longest;
-        while self.session().is_none() && !tier.is_diagnosed() {
+        while self.session().is_none() && !tier.overview.is_diagnosed() {
             let now = tokio::time::Instant::now();
             if now >= until {
                 return;
@@ -106,15 +90,13 @@ impl AttachedTier {
     /// The entry under `key`. One that does not decode is removed, and counts as none. An answer that comes
     /// after the end of its session is not used: a purge may be missing in it (promise I2).
     pub(in crate::store) async fn get(&self, key: &str) -> Result<Option<Entry>, Unanswered> {
-        let Tier { keys, latency, .. } = &*self.connection.tier;
+        let tier = &self.connection.tier;
         let session = self.session().ok_or(Unanswered::Failed)?;
         let start = clock::monotonic();
-        let found = self
-            .lookups
-            .find(keys.shard_number(key), keys.entry_name(key));
-        let found = found.await;
+        let name = tier.keys.entry_name(key);
+        let found = self.lookups.find(tier.number, name).await;
         let took = clock::monotonic().duration_since(start);
-        latency.get.observe(took.as_secs_f64());
+        tier.latency.get.observe(took.as_secs_f64());
         let connection = &self.connection;
         connection.tier.note_in(&connection.session, &found);
         if found == Err(Error::Void) {
@@ -221,40 +203,38 @@ impl AttachedTier {
         purged.await.unwrap_or(Err(NotPurged::NotSent))
     }
 
-    /// What is known of Redis, and what its counters say by priority.
-    pub(in crate::store) async fn status(&self) -> (RedisStatus, Counters) {
-        let tier = &self.connection.tier;
-        let counters = match self.session() {
-            Some(_) => {
-                let connection = Arc::clone(&self.connection);
-                let counters = self.runner.run(async move { connection.counters().await });
-                counters.await.and_then(Result::ok).unwrap_or_default()
-            }
-            None => Counters::default(),
-        };
-        let bytes = counters.total_bytes();
-        let status = RedisStatus {
-            server_limit: counters.server_limit,
-            nearly_full: tier.budget.is_nearly_full(bytes),
-            tracking: tier.sessions.all_current(),
-            bytes,
-            entries: counters.entries.iter().sum(),
-            ..tier.status()
-        };
-        (status, counters)
+    /// What its counters say; nothing where Redis cannot be asked.
+    pub(super) async fn counters(&self) -> Counters {
+        if self.session().is_none() {
+            return Counters::default();
+        }
+        let connection = Arc::clone(&self.connection);
+        let counters = self.runner.run(async move { connection.counters().await });
+        counters.await.and_then(Result::ok).unwrap_or_default()
     }
 
-    /// Sends what is pending, then ends the connection and its tasks. Nothing for a runtime that uses another's.
-    pub(in crate::store) async fn close(&self) {
-        let (connection, Some(own)) = (&self.connection, &self.own) else {
+    /// Whether the connection is this runtime's own.
+    fn is_own(&self) -> bool {
+        self.supervisor.is_some()
+    }
+
+    /// Sends what is pending, by a connection that is this runtime's own.
+    pub(super) async fn flush(&self) {
+        if self.is_own() {
+            self.connection.flush().await;
+        }
+    }
+
+    /// Ends the connection, if it is this runtime's own, and its tasks.
+    pub(super) async fn close(&self) {
+        let Some(supervisor) = &self.supervisor else {
             return;
         };
-        connection.flush().await;
+        let connection = &self.connection;
         connection.end_session();
         let clients = connection.clients();
         let _ = tokio::time::timeout(connection.tier.timeout(), clients.plain.quit()).await;
-        own.errands.stop();
-        if let Some(supervisor) = own.supervisor.lock().take() {
+        if let Some(supervisor) = supervisor.lock().take() {
             supervisor.abort();
         }
     }

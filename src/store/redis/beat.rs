@@ -1,10 +1,8 @@
-//! The beat: announces the layout in every shard, asks for the clock, the counters and which data it
-//! holds, and lets it tidy up.
+//! The beat: announces the layout, asks for the clock, the counters and which data Redis holds, and lets it tidy up.
 
 use std::time::{Duration, SystemTime};
 
 use fred::types::Value;
-use futures_util::future::{join_all, try_join_all};
 
 use super::chores::{Chore, Sweep};
 use super::error::Error;
@@ -15,24 +13,16 @@ use super::scripts::{Call, Script, parse_number};
 use super::usage::Counters;
 use crate::clock;
 
-/// What a beat found in all shards, if no other layout is in use.
+/// What a beat found, if no other layout is in use.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// Whether any shard was not seen before.
+    /// Whether the shard was not seen before.
     pub(super) is_new: bool,
-    /// The shards whose data are void. All sessions have ended if there are any.
-    pub(super) void: Vec<VoidShard>,
+    /// Other layouts that were in use, so that the own data may lack purges. The session has ended if there are any.
+    pub(super) left: Vec<String>,
 }
 
-/// A shard in which other layouts were in use, so that the own data there may lack purges.
-#[derive(Debug)]
-pub(super) struct VoidShard {
-    pub(super) number: usize,
-    /// The other layouts.
-    pub(super) others: Vec<String>,
-}
-
-/// What one shard answers.
+/// What Redis answers.
 struct Beat {
     time: SystemTime,
     /// Of the last purge.
@@ -55,115 +45,89 @@ struct Beat {
 /// Announces the layout, agrees on the clock, and sees to it that what Redis holds lacks no purge that this process
 /// knows of (`lineage`).
 ///
-/// Finds other layouts: if any is in use, all sessions end and the error names it. All shards are visited, side by side,
-/// whatever is found in one, so that a sidecar of another layout hears of this one on each of its connections.
+/// Finds other layouts: if any is in use, all sessions end, of other shards too, and the error names it.
 pub(super) async fn beat(scope: &CommandScope<'_>, presence: Presence) -> Result<Findings, Error> {
     let tier = scope.tier;
-    let mut findings = Findings::default();
-    let mut counters = Counters::default();
-    let mut in_use = Vec::new();
-    let shards = 0..tier.keys.shards().len();
-    findings.is_new = shards
-        .clone()
-        .any(|number| !tier.lineages.has_asked(number));
-    let beats = join_all(shards.map(|number| beat_shard(scope, presence, number))).await;
-    for (number, beat) in beats.into_iter().enumerate() {
-        let mut beat = beat?;
-        counters.add(&beat.counters);
-        in_use.append(&mut beat.in_use);
-        if !beat.left.is_empty() {
-            findings.void.push(VoidShard {
-                number,
-                others: beat.left,
-            });
-        }
-    }
-    tier.budget.note_used(&counters);
-    if let Some(layout) = in_use.first() {
+    let is_new = !tier.lineage.has_asked();
+    let beat = ask(scope, presence).await?;
+    tier.budget.note_used(tier.number, &beat.counters);
+    if let Some(layout) = beat.in_use.first() {
         return Err(tier.note_other_layout(layout.parse().unwrap_or_default()));
     }
-    if !findings.void.is_empty() {
+    if !beat.left.is_empty() {
         tier.sessions.end_all();
     }
-    Ok(findings)
+    Ok(Findings {
+        is_new,
+        left: beat.left,
+    })
 }
 
-async fn beat_shard(
-    scope: &CommandScope<'_>,
-    presence: Presence,
-    number: usize,
-) -> Result<Beat, Error> {
+async fn ask(scope: &CommandScope<'_>, presence: Presence) -> Result<Beat, Error> {
     let tier = scope.tier;
     let start = clock::monotonic();
-    let (generation, beat) = send_beat(scope, presence, number).await?;
-    if tier.lineages.has_forgotten(number, beat.history.clone()) {
+    let (generation, beat) = send_beat(scope, presence).await?;
+    if tier.lineage.has_forgotten(beat.history.clone()) {
         tracing::info!("Redis was flushed, or has taken over other data: memory begins anew");
         scope.note_news();
         tier.distrust();
     }
-    if number == 0 {
+    if tier.keys.is_first() {
         let one_way = clock::monotonic().duration_since(start) / 2;
         tier.clock.agree_with(beat.time + one_way);
     }
-    tier.lineages
-        .note_number(number, generation, beat.purge_number);
+    tier.lineage.note_number(generation, beat.purge_number);
     if !(beat.in_use.is_empty() && beat.left.is_empty()) {
-        tier.lineages.note_void(number, generation);
-    } else if presence == Presence::Silent && tier.lineages.known(number).is_void {
+        tier.lineage.note_void(generation);
+    } else if presence == Presence::Silent && tier.lineage.known().is_void {
         // Who only looks begins no generation.
         return Err(Error::Void);
     }
     if beat.sweeps {
-        tier.chores
-            .begin(Chore::Sweep(Sweep::new(number, generation)));
+        tier.chores.begin(Chore::Sweep(Sweep::new(generation)));
     }
     if beat.tidies {
-        tier.chores.begin(Chore::Tidy(number));
+        tier.chores.begin(Chore::Tidy);
     }
     if beat.checks {
-        tier.chores.begin(Chore::Check(number));
+        tier.chores.begin(Chore::Check);
     }
     Ok(beat)
 }
 
-/// The counters of all shards.
+/// The counters of the shard.
 pub(super) async fn read_counters(
     scope: &CommandScope<'_>,
     presence: Presence,
 ) -> Result<Counters, Error> {
-    let shards = 0..scope.tier.keys.shards().len();
-    let beats = try_join_all(shards.map(|number| beat_shard(scope, presence, number))).await?;
-    let mut sum = Counters::default();
-    beats.iter().for_each(|beat| sum.add(&beat.counters));
-    Ok(sum)
+    Ok(ask(scope, presence).await?.counters)
 }
 
 async fn send_beat(
     scope: &CommandScope<'_>,
     presence: Presence,
-    number: usize,
 ) -> Result<(Generation, Beat), Error> {
     let tier = scope.tier;
-    let shard = &tier.keys.shards()[number];
+    let names = tier.keys.names();
     let announced = match presence {
         Presence::Announced => ANNOUNCED,
         Presence::Silent => Duration::ZERO,
     };
-    let known = tier.lineages.known(number);
+    let known = tier.lineage.known();
     let call = || Call {
-        keys: vec![shard.generation_name(), shard.layouts_name()],
+        keys: vec![names.generation_name(), names.layouts_name()],
         args: vec![
-            (&*shard.tag).into(),
+            (&*names.tag).into(),
             tier.keys.layout().to_string().into(),
             announced.as_millis().to_string().into(),
-            (&*tier.process).into(),
+            tier.process().into(),
             known.number.to_string().into(),
             known.own.to_string().into(),
             if known.is_void { "1" } else { "0" }.into(),
             tier.budget.check_every.as_millis().to_string().into(),
         ],
     };
-    let reply = scope.run_script(None, Script::Beat, number, call).await?;
+    let reply = scope.run_script(None, Script::Beat, call).await?;
     Ok((reply.generation, read_beat(&reply.value.into_array())))
 }
 

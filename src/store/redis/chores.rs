@@ -13,20 +13,19 @@ pub(super) struct Chores(Mutex<Vec<Chore>>);
 pub(super) enum Chore {
     /// What is void is to be removed.
     Sweep(Sweep),
-    /// Bookkeeping of what has expired is to be removed, in this shard.
-    Tidy(usize),
-    /// The account of this shard is to be corrected, and the budget to be checked.
-    Check(usize),
+    /// Bookkeeping of what has expired is to be removed.
+    Tidy,
+    /// The account is to be corrected, and the budget to be checked.
+    Check,
     /// Entries are to leave.
     Evict(RoomRequest),
     /// Which entries were hit is to be told.
     TellHits(HitReport),
 }
 
-/// What is to be made room for in a shard, and how far that has come.
+/// What is to be made room for, and how far that has come.
 #[derive(Clone, Debug)]
 pub(super) struct RoomRequest {
-    pub(super) shard: usize,
     /// The highest priority that may go.
     pub(super) ceiling: Priority,
     /// Bytes that are to fit; 0: none in particular.
@@ -37,17 +36,15 @@ pub(super) struct RoomRequest {
     pub(super) goal: Option<String>,
 }
 
-/// Keys of one shard with their hits, to be told.
+/// Keys with their hits, to be told.
 #[derive(Debug)]
 pub(super) struct HitReport {
-    pub(super) shard: usize,
     pub(super) hits: Vec<(String, u32)>,
 }
 
-/// How far one shard has been swept.
+/// How far the shard has been swept.
 #[derive(Debug)]
 pub(super) struct Sweep {
-    pub(super) shard: usize,
     /// In which it began.
     pub(super) generation: Generation,
     pub(super) cursor: Value,
@@ -55,9 +52,8 @@ pub(super) struct Sweep {
 
 impl Sweep {
     /// From the beginning.
-    pub(super) fn new(shard: usize, generation: Generation) -> Sweep {
+    pub(super) fn new(generation: Generation) -> Sweep {
         Sweep {
-            shard,
             generation,
             cursor: Value::from("0"),
         }
@@ -65,27 +61,14 @@ impl Sweep {
 }
 
 impl Chore {
-    /// Whether the other does the same in the same shard.
+    /// Whether the other does the same.
     fn is_as(&self, other: &Chore) -> bool {
-        let (shards, kinds) = (
-            (self.shard(), other.shard()),
-            (std::mem::discriminant(self), std::mem::discriminant(other)),
-        );
-        shards.0 == shards.1 && kinds.0 == kinds.1
-    }
-
-    fn shard(&self) -> usize {
-        match self {
-            Chore::Sweep(sweep) => sweep.shard,
-            Chore::Tidy(shard) | Chore::Check(shard) => *shard,
-            Chore::Evict(room) => room.shard,
-            Chore::TellHits(report) => report.shard,
-        }
+        std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
 
 impl Chores {
-    /// Adds one, in place of one of the kind in the same shard.
+    /// Adds one, in place of one of the kind.
     pub(super) fn begin(&self, chore: Chore) {
         let mut chores = self.0.lock();
         chores.retain(|other| !other.is_as(&chore));

@@ -8,20 +8,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fred::clients::{Client, WithOptions};
-use fred::interfaces::{ClientLike, ClusterInterface};
+use fred::interfaces::ClientLike;
 use fred::types::Builder;
 use fred::types::RespVersion;
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config as Fred, ConnectionConfig, Options, PerformanceConfig,
     ReconnectPolicy, Server, ServerConfig, TlsConnector,
 };
+use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use super::access::Stamp;
 use super::diagnosis::{Address, Diagnosis};
-use super::keys::Keyspace;
+use super::error::Error;
 use crate::config::{
     Redis, RedisAccess, RedisLogin, RedisPassword, RedisServer, RedisServers, RedisTls,
 };
@@ -70,11 +73,21 @@ pub(super) fn address(config: &Redis) -> Address {
     }
 }
 
-/// fred's settings for `config`, let in by `access`, whose files are read now.
-fn build_settings(config: &Redis, access: &RedisAccess) -> Result<Fred, Misconfigured> {
+/// fred's settings for `config`, or for one `node` of its cluster, let in by `access`, whose files are read now.
+fn build_settings(
+    config: &Redis,
+    access: &RedisAccess,
+    node: Option<&Server>,
+) -> Result<Fred, Misconfigured> {
     let (username, password) = read_login(&access.login)?;
+    let servers = match node {
+        Some(node) => ServerConfig::Centralized {
+            server: node.clone(),
+        },
+        None => build_servers(config, access)?,
+    };
     Ok(Fred {
-        server: build_servers(config, access)?,
+        server: servers,
         username,
         password,
         database: Some(config.database).filter(|number| *number > 0),
@@ -93,15 +106,14 @@ fn build_settings(config: &Redis, access: &RedisAccess) -> Result<Fred, Misconfi
 }
 
 fn build_servers(config: &Redis, access: &RedisAccess) -> Result<ServerConfig, Misconfigured> {
-    let of_fred = |server: &RedisServer| Server::new(server.bracketed_host(), server.port);
     Ok(match &config.servers {
         RedisServers::Single(server) => ServerConfig::Centralized {
             server: of_fred(server),
         },
+        // Before it is known which of the nodes to connect to.
         RedisServers::Cluster(nodes) => ServerConfig::Clustered {
             hosts: nodes.iter().map(of_fred).collect(),
-            // Those that the config names may be dead, while others serve their slots.
-            policy: ClusterDiscoveryPolicy::UseCache,
+            policy: ClusterDiscoveryPolicy::ConfigEndpoint,
         },
         RedisServers::Sentinel { sentinels, master } => {
             let (username, password) = read_login(&access.sentinel_login)?;
@@ -113,6 +125,18 @@ fn build_servers(config: &Redis, access: &RedisAccess) -> Result<ServerConfig, M
             }
         }
     })
+}
+
+/// The nodes of a cluster that `config` names.
+pub(super) fn named_nodes(config: &Redis) -> Vec<Server> {
+    match &config.servers {
+        RedisServers::Cluster(nodes) => nodes.iter().map(of_fred).collect(),
+        RedisServers::Single(_) | RedisServers::Sentinel { .. } => Vec::new(),
+    }
+}
+
+fn of_fred(server: &RedisServer) -> Server {
+    Server::new(server.bracketed_host(), server.port)
 }
 
 /// User and password, as they are now.
@@ -130,28 +154,38 @@ pub(super) struct Clients {
     pub(super) for_requests: WithOptions<Client>,
     /// For the supervisor, bounded by [`MAINTENANCE_TIMEOUT`].
     pub(super) for_maintenance: WithOptions<Client>,
+    /// Of a cluster, the one that it is connected to.
+    pub(super) node: Option<Server>,
     /// What lets it in.
     stamp: Stamp,
+    /// fred's own task, once it has begun.
+    task: Mutex<Option<AbortHandle>>,
+    ending: watch::Sender<Option<Ending>>,
+}
+
+/// How a client has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Somebody is to take another one.
+    GivenUp,
+    /// fred does not go on with it.
+    Broken(Option<Error>),
 }
 
 impl Clients {
     /// Not connected yet.
     ///
-    /// `known`: nodes of the cluster that answered before, beside those that the config names.
+    /// `node`: of a cluster, the one to connect to.
     pub(super) fn new(
         config: &Redis,
         access: Arc<RedisAccess>,
-        known: &[Server],
+        node: Option<&Server>,
     ) -> Result<Clients, Misconfigured> {
         let stamp = Stamp::of(Arc::clone(&access));
-        let mut settings = build_settings(config, &access)?;
-        if let ServerConfig::Clustered { hosts, .. } = &mut settings.server {
-            let others = known.iter().filter(|node| !hosts.contains(node));
-            hosts.extend(others.cloned().collect::<Vec<_>>());
-        }
+        let settings = build_settings(config, &access, node)?;
         let plain = build_client(settings, config).map_err(Misconfigured::Refused)?;
         let options = |timeout| Options {
-            max_attempts: Some(attempts(config)),
+            max_attempts: Some(1),
             timeout: Some(timeout),
             fail_fast: true,
             ..Options::default()
@@ -160,7 +194,10 @@ impl Clients {
             for_requests: plain.with_options(&options(Duration::ZERO)),
             for_maintenance: plain.with_options(&options(MAINTENANCE_TIMEOUT.max(config.timeout))),
             plain,
+            node: node.cloned(),
             stamp,
+            task: Mutex::default(),
+            ending: watch::Sender::default(),
         })
     }
 
@@ -168,60 +205,120 @@ impl Clients {
     pub(super) fn is_let_in_otherwise(&self, access: Arc<RedisAccess>) -> bool {
         self.stamp != Stamp::of(access)
     }
-}
 
-impl Clients {
-    /// For the supervisor, each server that it is connected to, with how many of the shards it has.
-    pub(super) fn nodes(&self, keys: &Keyspace) -> Vec<(WithOptions<Client>, usize)> {
-        if !self.plain.is_clustered() {
-            return vec![(self.for_maintenance.clone(), keys.shards().len())];
+    /// Connects in the background, unless it does already. Whoever listens to it is to do so before. Call it inside the
+    /// runtime.
+    pub(super) fn connect(&self) {
+        let mut task = self.task.lock();
+        if task.is_some() || self.has_ended() {
+            return;
         }
-        let Some(routing) = self.plain.cached_cluster_state() else {
-            return Vec::new();
-        };
-        let owners: Vec<_> = keys
-            .shards()
-            .iter()
-            .map(|shard| routing.get_server(shard.slot()))
-            .collect();
-        let servers = self.plain.active_connections().into_iter();
-        let nodes = servers.map(|server| {
-            let shards = owners.iter().filter(|owner| **owner == Some(&server));
-            let shards = shards.count();
-            let client = self.plain.with_options(&Options {
-                cluster_node: Some(server),
-                ..self.for_maintenance.options().clone()
+        let client = self.plain.connect();
+        *task = Some(client.abort_handle());
+        let ending = self.ending.clone();
+        tokio::spawn(async move {
+            let ended = match client.await {
+                Ok(result) => Ending::Broken(result.err().map(Error::from)),
+                Err(_aborted) => Ending::GivenUp,
+            };
+            ending.send_if_modified(|ending| match ending {
+                Some(_) => false,
+                None => ending.replace(ended).is_none(),
             });
-            (client, shards)
         });
-        nodes.collect()
+    }
+
+    /// Gives it up, for all that use it.
+    pub(super) fn end(&self) {
+        self.ending.send_replace(Some(Ending::GivenUp));
+        if let Some(task) = self.task.lock().take() {
+            task.abort();
+        }
+    }
+
+    /// Whether another one is to be made.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ending.borrow().is_some()
+    }
+
+    /// Tells of its end.
+    pub(super) fn ending(&self) -> watch::Receiver<Option<Ending>> {
+        self.ending.subscribe()
     }
 }
 
-/// How often a command is sent: once, but where a node of a cluster may name another one, which fred counts as well.
-fn attempts(config: &Redis) -> u32 {
-    match config.servers.is_cluster() {
-        true => 3,
-        false => 1,
+impl Drop for Clients {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.lock().take() {
+            task.abort();
+        }
+    }
+}
+
+/// A client that is connected once, to ask a node of a cluster one thing.
+pub(super) struct Probe {
+    client: Client,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl Probe {
+    pub(super) fn new(
+        config: &Redis,
+        access: &RedisAccess,
+        node: &Server,
+    ) -> Result<Probe, Misconfigured> {
+        let mut settings = build_settings(config, access, Some(node))?;
+        settings.fail_fast = true;
+        let mut builder = Builder::from_config(settings);
+        builder.set_connection_config(connection_config());
+        let client = builder.build().map_err(Misconfigured::Refused)?;
+        Ok(Probe {
+            client,
+            task: Mutex::default(),
+        })
+    }
+
+    /// Connects, within [`MAINTENANCE_TIMEOUT`].
+    pub(super) async fn connect(&self) -> Result<&Client, Error> {
+        let task = self.client.connect();
+        *self.task.lock() = Some(task.abort_handle());
+        let connected = tokio::time::timeout(MAINTENANCE_TIMEOUT, self.client.wait_for_connect());
+        match connected.await {
+            Ok(connected) => connected.map(|()| &self.client).map_err(Error::from),
+            Err(_) => Err(Error::Timeout),
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.lock().take() {
+            task.abort();
+        }
     }
 }
 
 fn build_client(settings: Fred, config: &Redis) -> Result<Client, fred::error::Error> {
     Builder::from_config(settings)
         .set_policy(reconnect_policy(config))
-        .set_connection_config(ConnectionConfig {
-            connection_timeout: MAINTENANCE_TIMEOUT,
-            internal_command_timeout: MAINTENANCE_TIMEOUT,
-            max_command_attempts: attempts(config),
-            reconnect_on_auth_error: false,
-            ..ConnectionConfig::default()
-        })
+        .set_connection_config(connection_config())
         .set_performance_config(PerformanceConfig {
             default_command_timeout: MAINTENANCE_TIMEOUT,
             broadcast_channel_capacity: INVALIDATIONS,
             ..PerformanceConfig::default()
         })
         .build()
+}
+
+fn connection_config() -> ConnectionConfig {
+    ConnectionConfig {
+        connection_timeout: MAINTENANCE_TIMEOUT,
+        internal_command_timeout: MAINTENANCE_TIMEOUT,
+        // How often a command is sent.
+        max_command_attempts: 1,
+        reconnect_on_auth_error: false,
+        ..ConnectionConfig::default()
+    }
 }
 
 /// Where another server takes over from one that has failed, it is there within seconds: the longest wait for it.
@@ -323,7 +420,7 @@ mod tests {
             tls: None,
         };
         let single = config(RedisServers::Single(server("::1")));
-        let settings = build_settings(&single, &access).expect("all is there");
+        let settings = build_settings(&single, &access, None).expect("all is there");
         assert_eq!(
             settings.server,
             ServerConfig::new_centralized("[::1]", 6379)
@@ -333,15 +430,16 @@ mod tests {
             sentinels: vec![server("s")],
             master: "m".to_owned(),
         });
-        let settings = build_settings(&sentinel, &access).expect("all is there");
+        let settings = build_settings(&sentinel, &access, None).expect("all is there");
         let ServerConfig::Sentinel { password, .. } = settings.server else {
             panic!("{:?}", settings.server);
         };
         assert_eq!(password.as_deref(), Some("b"));
         let cluster = config(RedisServers::Cluster(vec![server("a"), server("b")]));
-        let settings = build_settings(&cluster, &access).expect("all is there");
-        assert!(settings.server.is_clustered() && settings.server.hosts().len() == 2);
-        assert_eq!((attempts(&single), attempts(&cluster)), (1, 3));
+        let node = Server::new("c", 1);
+        let settings = build_settings(&cluster, &access, Some(&node)).expect("all is there");
+        assert_eq!(settings.server, ServerConfig::new_centralized("c", 1));
+        assert_eq!(named_nodes(&cluster).len(), 2);
     }
 
     #[test]
@@ -356,7 +454,7 @@ mod tests {
             ..RedisAccess::default()
         };
         assert!(matches!(
-            build_settings(&single, &tls),
+            build_settings(&single, &tls, None),
             Err(Misconfigured::Tls(_))
         ));
         let password = RedisAccess {
@@ -367,7 +465,7 @@ mod tests {
             ..RedisAccess::default()
         };
         assert!(matches!(
-            build_settings(&single, &password),
+            build_settings(&single, &password, None),
             Err(Misconfigured::Password(_))
         ));
     }

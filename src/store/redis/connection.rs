@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use super::clients::Clients;
 use super::deadlines::Deadlines;
 use super::layouts::Presence;
+use super::nodes::NodePool;
 use super::purpose::{self, Purpose};
 use super::scope::{CommandScope, Limits};
 use super::session::{Session, SessionSlot};
@@ -17,6 +18,8 @@ pub(super) struct RedisConnection {
     pub(super) tier: Arc<Tier>,
     /// Replaced by the supervisor when a connection is given up.
     clients: ArcSwap<Clients>,
+    /// Of a cluster, as the runtime is connected to it.
+    nodes: Option<Arc<NodePool>>,
     deadlines: Deadlines,
     pub(super) session: Arc<SessionSlot>,
     pub(super) presence: Presence,
@@ -29,10 +32,12 @@ impl RedisConnection {
         tier: Arc<Tier>,
         presence: Presence,
         purpose: Purpose,
+        nodes: Option<Arc<NodePool>>,
     ) -> Option<RedisConnection> {
-        let clients = tier.make_clients()?;
+        let clients = tier.connector.make_clients(None)?;
         Some(RedisConnection {
             clients: ArcSwap::from_pointee(clients),
+            nodes,
             deadlines: Deadlines::default(),
             session: tier.sessions.add_slot(),
             tier,
@@ -74,13 +79,34 @@ impl RedisConnection {
         self.clients.load_full()
     }
 
-    /// Replaces the client by a new one, which has nothing of the old one's state and is not connected
-    /// yet.
+    /// Of a cluster, the nodes.
+    pub(super) fn nodes(&self) -> Option<&NodePool> {
+        self.nodes.as_deref()
+    }
+
+    /// Replaces the client by a new one, which has nothing of the old one's state, and may not be connected yet. In a cluster
+    /// it is that of the node that has the shard, and the old one is given up by all that use it. The session has ended.
     pub(super) fn renew_clients(&self) -> Arc<Clients> {
-        if let Some(clients) = self.tier.make_clients() {
-            self.clients.store(Arc::new(clients));
+        self.clients.load().end();
+        let renewed = match &self.nodes {
+            Some(nodes) => nodes.connect_to(self.tier.number),
+            None => self.tier.connector.make_clients(None).map(Arc::new),
+        };
+        if let Some(clients) = renewed {
+            self.clients.store(clients);
         }
         self.clients()
+    }
+
+    /// In a cluster, the client of the node that has the shard now, if that is another one than this connection has.
+    pub(super) fn find_owner(&self) -> Option<Arc<Clients>> {
+        let clients = self.nodes.as_ref()?.connect_to(self.tier.number)?;
+        (!Arc::ptr_eq(&clients, &self.clients.load())).then_some(clients)
+    }
+
+    /// Leads to another node from now on. The session has ended.
+    pub(super) fn use_clients(&self, clients: &Arc<Clients>) {
+        self.clients.store(Arc::clone(clients));
     }
 
     /// For the commands of requests: within `[redis] timeout`, and only while a session is usable.

@@ -97,7 +97,12 @@ impl Error {
 
     /// Whether Redis answers and takes no purge, so that what it holds is not to be trusted.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Error::ReadOnly(_) | Error::Rights(_))
+        match self {
+            Error::ReadOnly(_) | Error::Rights(_) => true,
+            // Another node of the cluster takes them.
+            Error::Cluster(words) => words.starts_with("MOVED"),
+            _ => false,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use fred::types::Value;
 
-use super::chores::{Chore, HitReport};
+use super::chores::HitReport;
 use super::error::Error;
 use super::hit_counts::MAX_KEYS;
 use super::scope::CommandScope;
@@ -34,27 +34,11 @@ impl Tier {
         for (key, count) in self.memory.take_hits(MAX_KEYS) {
             *hits.entry(key).or_default() += u32::from(count);
         }
-        let mut reports: Vec<HitReport> = Vec::new();
-        reports.extend((0..self.keys.shards().len()).map(HitReport::of_shard));
-        for (key, count) in hits {
-            reports[self.keys.shard_number(&key)]
-                .hits
-                .push((key, count));
-        }
-        for report in reports.into_iter().filter(|report| !report.hits.is_empty()) {
-            self.chores.begin(Chore::TellHits(report));
-        }
+        self.overview.begin_hit_reports(hits);
     }
 }
 
 impl HitReport {
-    fn of_shard(shard: usize) -> HitReport {
-        HitReport {
-            shard,
-            hits: Vec::new(),
-        }
-    }
-
     /// Tells some; returns the rest.
     pub(super) async fn tell_some(
         mut self,
@@ -62,7 +46,7 @@ impl HitReport {
     ) -> Result<Option<HitReport>, Error> {
         let rest = self.hits.len().saturating_sub(KEYS_PER_CALL);
         let some = self.hits.split_off(rest);
-        let prefix = &*scope.tier.keys.shards()[self.shard].prefix;
+        let prefix = scope.tier.keys.prefix();
         let call = || {
             let pairs = some.iter().flat_map(|(key, count)| {
                 let key = Value::from(key.as_str());
@@ -70,7 +54,7 @@ impl HitReport {
             });
             Call::about_shard(prefix, pairs.collect())
         };
-        let told = scope.run_script(None, Script::Hits, self.shard, call);
+        let told = scope.run_script(None, Script::Hits, call);
         told.await?;
         Ok((!self.hits.is_empty()).then_some(self))
     }

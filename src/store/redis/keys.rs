@@ -51,6 +51,7 @@ use fred::types::{Key, Value};
 use fred::util::redis_keyslot;
 
 use crate::routes::identities;
+use crate::store::sharding::Sharding;
 
 /// The version of the layout: raise it with any change by which sidecars before and after it would
 /// misread, or fail to purge, what the other stored. That is a change of a name or type in the table
@@ -61,17 +62,16 @@ use crate::routes::identities;
 /// is a miss.
 pub(super) const LAYOUT: u32 = 3;
 
-/// A single server takes all in one shard; a cluster spreads this many over its nodes.
-const CLUSTER_SHARDS: usize = 16;
-
 /// Stood in `:layouts`, before generations, for a layout that is not known: the set was lost.
 pub(super) const UNKNOWN_LAYOUT: &str = "0";
 
-/// The shards of a namespace, as one layout names them.
+/// A shard of a namespace, as one layout names it.
 #[derive(Debug)]
 pub(super) struct Keyspace {
     layout: u32,
-    shards: Vec<ShardNames>,
+    sharding: Sharding,
+    number: usize,
+    names: ShardNames,
 }
 
 /// What the names of one shard begin with.
@@ -135,18 +135,27 @@ impl ShardNames {
 }
 
 impl Keyspace {
-    pub(super) fn new(namespace: &str, clustered: bool, layout: u32) -> Keyspace {
-        let tags = match clustered {
-            true => (0..CLUSTER_SHARDS)
-                .map(|shard| format!("{{{namespace}.{shard}}}"))
-                .collect(),
-            false => vec![format!("{{{namespace}}}")],
+    pub(super) fn new(namespace: &str, sharding: Sharding, number: usize, layout: u32) -> Keyspace {
+        let (tag, clustered) = match sharding {
+            Sharding::NONE => (format!("{{{namespace}}}"), false),
+            _ => (format!("{{{namespace}.{number}}}"), true),
         };
-        let names = |tag| ShardNames::new(tag, layout, clustered);
         Keyspace {
             layout,
-            shards: tags.into_iter().map(names).collect(),
+            sharding,
+            number,
+            names: ShardNames::new(tag, layout, clustered),
         }
+    }
+
+    /// Whether it is the one that has what there is once.
+    pub(super) fn is_first(&self) -> bool {
+        self.number == 0
+    }
+
+    /// Whether `key` is in it.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.sharding.shard_of(key) == self.number
     }
 
     /// The version of the layout.
@@ -154,83 +163,68 @@ impl Keyspace {
         self.layout
     }
 
-    /// All shards.
-    pub(super) fn shards(&self) -> &[ShardNames] {
-        &self.shards
+    /// The names of its bookkeeping.
+    pub(super) fn names(&self) -> &ShardNames {
+        &self.names
     }
 
-    /// The prefix of `key`'s shard.
-    pub(super) fn prefix_of(&self, key: &str) -> &str {
-        &self.shards[self.shard_number(key)].prefix
-    }
-
-    /// Which of the shards has `key`. The hash is part of the format: all sidecars must agree.
-    pub(super) fn shard_number(&self, key: &str) -> usize {
-        match self.shards.len() {
-            1 => 0,
-            count => crc32fast::hash(key.as_bytes()) as usize % count,
-        }
+    /// What its names begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.names.prefix
     }
 
     /// The name of the record of purges that are to be carried out again.
     pub(super) fn later_name(&self) -> String {
-        [&*self.shards[0].prefix, ":ag"].concat()
+        [self.prefix(), ":ag"].concat()
     }
 
     /// The name of what was switched at run time.
     pub(super) fn switches_name(&self) -> String {
-        [&*self.shards[0].tag, ":switches"].concat()
+        [&*self.names.tag, ":switches"].concat()
     }
 
     /// The name of what sidecars say of themselves.
     pub(super) fn sidecars_name(&self) -> String {
-        [&*self.shards[0].tag, ":sidecars"].concat()
+        [&*self.names.tag, ":sidecars"].concat()
     }
 
     /// The name of `key`'s entry.
     pub(super) fn entry_name(&self, key: &str) -> String {
-        [self.prefix_of(key), ":e:", key].concat()
+        [self.prefix(), ":e:", key].concat()
     }
 
     /// The name of `key`'s lease.
     pub(super) fn lease_name(&self, key: &str) -> String {
-        [self.prefix_of(key), ":l:", key].concat()
+        [self.prefix(), ":l:", key].concat()
     }
 
     /// The names that are written when what is known under `name` is purged: of all identities, and of this one.
     pub(super) fn identity_names(&self, name: &str) -> Vec<String> {
-        let prefix = self.prefix_of(name);
+        let prefix = self.prefix();
         let digest = identities::digest_in(name).unwrap_or_default();
         vec![[prefix, ":a"].concat(), [prefix, ":a:", digest].concat()]
     }
 
     /// What is called `name`, as far as its change concerns a sidecar.
     pub(super) fn parse<'n>(&self, name: &'n str) -> Option<Name<'n>> {
-        let in_shard = |shard: &ShardNames| {
-            let rest = name.strip_prefix(&*shard.tag)?;
-            if rest == ":layouts" {
-                return Some(Name::Layouts);
-            }
-            if rest == ":switches" {
-                return Some(Name::Switches);
-            }
-            let rest = name.strip_prefix(&*shard.prefix)?;
-            if rest == ":g" {
-                return Some(Name::Generation);
-            }
-            if rest == ":u" {
-                return Some(Name::Untold);
-            }
-            if rest == ":a" {
-                return Some(Name::Identities);
-            }
-            if let Some(digest) = rest.strip_prefix(":a:") {
-                return Some(Name::Identity(digest));
-            }
-            let entry = rest.strip_prefix(":e:").map(Name::Entry);
-            entry.or_else(|| rest.strip_prefix(":l:").map(Name::Lease))
-        };
-        self.shards.iter().find_map(in_shard)
+        let rest = name.strip_prefix(&*self.names.tag)?;
+        match rest {
+            ":layouts" => return Some(Name::Layouts),
+            ":switches" => return Some(Name::Switches),
+            _ => {}
+        }
+        let rest = name.strip_prefix(self.prefix())?;
+        match rest {
+            ":g" => return Some(Name::Generation),
+            ":u" => return Some(Name::Untold),
+            ":a" => return Some(Name::Identities),
+            _ => {}
+        }
+        if let Some(digest) = rest.strip_prefix(":a:") {
+            return Some(Name::Identity(digest));
+        }
+        let entry = rest.strip_prefix(":e:").map(Name::Entry);
+        entry.or_else(|| rest.strip_prefix(":l:").map(Name::Lease))
     }
 }
 
@@ -301,9 +295,9 @@ mod tests {
 
     #[test]
     fn names_of_a_single_server() {
-        let keys = Keyspace::new("app", false, 1);
-        assert_eq!(keys.shards().len(), 1);
-        assert_eq!(keys.prefix_of("user:1"), "{app}:v1");
+        let keys = Keyspace::new("app", Sharding::NONE, 0, 1);
+        assert_eq!(keys.prefix(), "{app}:v1");
+        assert!(keys.has("user:1") && keys.is_first());
         for (case, name, expected) in [
             ("entry", "{app}:v1:e:user:1", Some(Name::Entry("user:1"))),
             ("lease", "{app}:v1:l:user:1", Some(Name::Lease("user:1"))),
@@ -324,21 +318,27 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_spreads_keys_and_knows_them_again() {
-        let keys = Keyspace::new("app", true, 1);
+    fn a_cluster_spreads_keys_and_each_shard_knows_its_own_names() {
+        let shards = 0..Sharding::CLUSTER.count();
+        let shards: Vec<Keyspace> = shards
+            .map(|number| Keyspace::new("app", Sharding::CLUSTER, number, 1))
+            .collect();
         let mut used = std::collections::BTreeSet::new();
         for i in 0..1000 {
             let key = format!("user:{i}");
-            let shard = keys.prefix_of(&key).to_owned();
-            assert_eq!(
-                keys.parse(&keys.entry_name(&key)),
-                Some(Name::Entry(key.as_str()))
-            );
-            let layouts = shard.replace(":v1", ":layouts");
-            assert_eq!(keys.parse(&layouts), Some(Name::Layouts));
-            used.insert(shard);
+            let number = Sharding::CLUSTER.shard_of(&key);
+            let name = shards[number].entry_name(&key);
+            for (other, shard) in shards.iter().enumerate() {
+                let is_own = other == number;
+                assert_eq!(shard.has(&key), is_own);
+                let expected = is_own.then_some(Name::Entry(key.as_str()));
+                assert_eq!(shard.parse(&name), expected, "{name} in {other}");
+            }
+            used.insert(number);
         }
-        assert_eq!(used.len(), CLUSTER_SHARDS);
+        assert_eq!(used.len(), shards.len());
+        assert_eq!(shards[3].parse("{app.3}:layouts"), Some(Name::Layouts));
+        assert_eq!(shards[3].parse("{app.4}:layouts"), None);
     }
 
     #[test]

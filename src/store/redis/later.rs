@@ -24,7 +24,7 @@ impl AttachedTier {
     pub(in crate::store) fn later_record(&self, purge: &Purge, due: SystemTime) -> Arc<str> {
         let since = due.duration_since(SystemTime::UNIX_EPOCH);
         let due = since.unwrap_or_default().as_millis().div_ceil(SLOT_MS) * SLOT_MS;
-        let process = &self.connection.tier.process;
+        let process = self.connection.tier.process();
         let json = |purge: &Purge| {
             serde_json::to_string(&PurgeText::new(purge)).expect("texts always have a form in JSON")
         };

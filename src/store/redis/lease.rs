@@ -118,8 +118,7 @@ pub(super) async fn take(scope: &CommandScope<'_>, key: &str, deadline: Duration
         ],
     };
     let latency = &scope.tier.latency.lease;
-    let shard = names.shard_number(key);
-    let reply = scope.run_script(Some(latency), Script::Lease, shard, call);
+    let reply = scope.run_script(Some(latency), Script::Lease, call);
     match reply.await {
         Ok(reply) => read_lease_reply(scope.tier, key, token, reply),
         Err(Error::Full(_)) => Lease::Full,
@@ -226,13 +225,12 @@ impl Store {
 
     /// What it takes with its name, if the value has so many bytes.
     fn size(&self, tier: &Tier, value: usize) -> u64 {
-        keys::cost(tier.keys.prefix_of(&self.key), &self.key, value)
+        keys::cost(tier.keys.prefix(), &self.key, value)
     }
 
     /// Has others leave until `need` more bytes fit, or nobody is left who may go; what else is to leave then does so later.
     async fn make_room(&self, scope: &CommandScope<'_>, need: u64) -> Result<(), Error> {
-        let shard = scope.tier.keys.shard_number(&self.key);
-        let mut room = RoomRequest::for_store(scope.tier, shard, self.priority, need);
+        let mut room = RoomRequest::for_store(scope.tier, self.priority, need);
         let until = clock::monotonic() + MARGIN / 2;
         while clock::monotonic() < until {
             match room.step(scope).await? {
@@ -274,8 +272,7 @@ impl Store {
             Call { keys, args }
         };
         let latency = &tier.latency.put;
-        let shard = names.shard_number(&self.key);
-        let reply = scope.run_script(Some(latency), Script::Put, shard, call);
+        let reply = scope.run_script(Some(latency), Script::Put, call);
         Ok(read_put_reply(reply.await?.value))
     }
 }
@@ -301,8 +298,7 @@ pub(super) async fn release_token(scope: &CommandScope<'_>, key: &str, token: &s
         keys: vec![names.lease_name(key)],
         args: vec![key.into(), token.into()],
     };
-    let shard = names.shard_number(key);
-    let released = scope.run_script(None, Script::Release, shard, call);
+    let released = scope.run_script(None, Script::Release, call);
     if released.await.is_err() {
         scope.tier.unreleased.keep(key, token);
     }

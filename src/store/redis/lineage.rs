@@ -79,12 +79,9 @@ impl Watch {
     }
 }
 
-/// What a process knows of each shard's data.
-#[derive(Debug)]
-pub(super) struct Lineages(Vec<Lineage>);
-
+/// What a process knows of a shard's data.
 #[derive(Debug, Default)]
-struct Lineage {
+pub(super) struct Lineage {
     /// The latest known; 0: none.
     generation: AtomicU64,
     known: Mutex<Known>,
@@ -116,47 +113,36 @@ pub(super) enum Comparison {
     Earlier,
 }
 
-impl Lineages {
-    pub(super) fn new(shards: usize) -> Lineages {
-        Lineages((0..shards).map(|_| Lineage::default()).collect())
-    }
-
-    /// How many shards there are.
-    pub(super) fn shards(&self) -> usize {
-        self.0.len()
-    }
-
+impl Lineage {
     /// Takes for known what was so before this process began.
-    pub(super) fn restore(&self, shard: usize, before: Known) {
-        let lineage = &self.0[shard];
-        *lineage.known.lock() = before;
-        lineage
-            .generation
+    pub(super) fn restore(&self, before: Known) {
+        *self.known.lock() = before;
+        self.generation
             .store(before.generation.0, Ordering::Release);
     }
 
-    /// Whether this process has asked for a shard's data.
-    pub(super) fn has_asked(&self, shard: usize) -> bool {
-        self.0[shard].history.lock().is_some()
+    /// Whether this process has asked for its data.
+    pub(super) fn has_asked(&self) -> bool {
+        self.history.lock().is_some()
     }
 
-    /// The latest generation known of a shard.
-    pub(super) fn generation(&self, shard: usize) -> Generation {
-        Generation(self.0[shard].generation.load(Ordering::Acquire))
+    /// The latest generation known.
+    pub(super) fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
     }
 
-    /// What is known of a shard.
-    pub(super) fn known(&self, shard: usize) -> Known {
-        *self.0[shard].known.lock()
+    /// What is known of it.
+    pub(super) fn known(&self) -> Known {
+        *self.known.lock()
     }
 
     /// Compares a generation that was found with the latest known, and remembers it if it is later.
-    pub(super) fn compare(&self, shard: usize, found: Generation) -> Comparison {
-        let latest = self.generation(shard);
+    pub(super) fn compare(&self, found: Generation) -> Comparison {
+        let latest = self.generation();
         if found == latest {
             return Comparison::Same;
         }
-        let mut known = self.0[shard].known.lock();
+        let mut known = self.known.lock();
         let comparison = match known.generation {
             before if before == found => return Comparison::Same,
             before if before > found => return Comparison::Earlier,
@@ -167,37 +153,37 @@ impl Lineages {
             generation: found,
             ..Known::default()
         };
-        self.0[shard].generation.store(found.0, Ordering::Release);
+        self.generation.store(found.0, Ordering::Release);
         comparison
     }
 
     /// Whether the server has forgotten what it was to tell, since it was asked last.
-    pub(super) fn has_forgotten(&self, shard: usize, history: String) -> bool {
-        let before = self.0[shard].history.lock().replace(history.clone());
+    pub(super) fn has_forgotten(&self, history: String) -> bool {
+        let before = self.history.lock().replace(history.clone());
         before.is_some_and(|before| before != history)
     }
 
     /// A purge number was seen.
-    pub(super) fn note_number(&self, shard: usize, generation: Generation, number: u64) {
-        self.change(shard, generation, |known| {
+    pub(super) fn note_number(&self, generation: Generation, number: u64) {
+        self.change(generation, |known| {
             known.number = known.number.max(number);
         });
     }
 
     /// A purge of this process has been carried out as this number.
-    pub(super) fn note_own(&self, shard: usize, generation: Generation, number: u64) {
-        self.change(shard, generation, |known| {
+    pub(super) fn note_own(&self, generation: Generation, number: u64) {
+        self.change(generation, |known| {
             known.own = known.own.max(number);
         });
     }
 
     /// Another layout is or was in use beside what is stored.
-    pub(super) fn note_void(&self, shard: usize, generation: Generation) {
-        self.change(shard, generation, |known| known.is_void = true);
+    pub(super) fn note_void(&self, generation: Generation) {
+        self.change(generation, |known| known.is_void = true);
     }
 
-    fn change(&self, shard: usize, generation: Generation, change: impl FnOnce(&mut Known)) {
-        let mut known = self.0[shard].known.lock();
+    fn change(&self, generation: Generation, change: impl FnOnce(&mut Known)) {
+        let mut known = self.known.lock();
         if known.generation == generation {
             change(&mut known);
         }
@@ -243,9 +229,9 @@ mod tests {
     }
 
     #[test]
-    fn each_shard_is_compared_with_the_latest_known() {
+    fn what_is_found_is_compared_with_the_latest_known() {
         use Comparison::{Earlier, First, Later, Same};
-        let lineages = Lineages::new(2);
+        let lineage = Lineage::default();
         for (found, expected) in [
             (5, First),
             (5, Same),
@@ -254,29 +240,28 @@ mod tests {
             (7, Same),
             (8, Later),
         ] {
-            assert_eq!(lineages.compare(1, Generation(found)), expected, "{found}");
+            assert_eq!(lineage.compare(Generation(found)), expected, "{found}");
         }
-        assert_eq!(lineages.generation(1), Generation(8));
-        assert_eq!(lineages.compare(0, Generation(1)), First);
+        assert_eq!(lineage.generation(), Generation(8));
     }
 
     #[test]
     fn what_is_known_is_of_one_generation() {
-        let lineages = Lineages::new(1);
-        lineages.compare(0, Generation(5));
-        lineages.note_number(0, Generation(5), 9);
-        lineages.note_number(0, Generation(5), 8);
-        lineages.note_own(0, Generation(5), 4);
-        lineages.note_own(0, Generation(4), 6);
-        lineages.note_void(0, Generation(5));
-        let known = lineages.known(0);
+        let lineage = Lineage::default();
+        lineage.compare(Generation(5));
+        lineage.note_number(Generation(5), 9);
+        lineage.note_number(Generation(5), 8);
+        lineage.note_own(Generation(5), 4);
+        lineage.note_own(Generation(4), 6);
+        lineage.note_void(Generation(5));
+        let known = lineage.known();
         assert_eq!((known.number, known.own, known.is_void), (9, 4, true));
-        lineages.compare(0, Generation(6));
-        lineages.note_number(0, Generation(5), 10);
+        lineage.compare(Generation(6));
+        lineage.note_number(Generation(5), 10);
         let renewed = Known {
             generation: Generation(6),
             ..Known::default()
         };
-        assert_eq!(lineages.known(0), renewed);
+        assert_eq!(lineage.known(), renewed);
     }
 }

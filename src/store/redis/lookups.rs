@@ -50,20 +50,20 @@ struct Lookup {
 }
 
 impl Lookups {
-    /// Starts the task that sends this runtime's lookups over `connection`, by `runner`; it ends with the value returned
-    /// or with the connection.
-    pub(super) fn start(connection: &Arc<RedisConnection>, runner: &Runner) -> Lookups {
+    /// Starts the task that sends this runtime's lookups over the connection of each shard, by `runner`; it ends with the
+    /// value returned or with the connections.
+    pub(super) fn start(
+        connections: &[Arc<RedisConnection>],
+        runner: &Runner,
+        in_flight: InFlight,
+    ) -> Lookups {
         let (sender, receiver) = mpsc::unbounded_channel();
         let sending = Sending {
-            connection: Arc::downgrade(connection),
+            connections: connections.iter().map(Arc::downgrade).collect(),
             runner: Arc::new(runner.clone()),
             deadlines: Arc::default(),
         };
-        tokio::spawn(send_all(
-            receiver,
-            sending,
-            connection.tier.in_flight.clone(),
-        ));
+        tokio::spawn(send_all(receiver, sending, in_flight));
         Lookups(sender)
     }
 
@@ -79,7 +79,8 @@ impl Lookups {
 
 /// How this runtime has lookups sent.
 struct Sending {
-    connection: Weak<RedisConnection>,
+    /// By shard.
+    connections: Vec<Weak<RedisConnection>>,
     runner: Arc<Runner>,
     /// Of what is done elsewhere: nobody waits for long even if that runtime does not come to it (promise I4).
     deadlines: Arc<Deadlines>,
@@ -104,13 +105,15 @@ async fn send_all(
             biased;
             Some(largest) = under_way.next() => usual_size = usual_size_after(usual_size, largest),
             count = lookups.recv_many(&mut waiting, most), if may_ask => {
-                let Some(connection) = sending.connection.upgrade().filter(|_| count > 0) else { return };
+                if count == 0 { return }
                 waiting.sort_by_key(|lookup| lookup.shard);
                 while let Some(last) = waiting.last() {
                     let first = waiting.partition_point(|lookup| lookup.shard < last.shard);
+                    let shard = last.shard;
                     let of_shard = waiting.split_off(first);
+                    let Some(connection) = sending.connections[shard].upgrade() else { return };
                     let (runner, deadlines) = (Arc::clone(&sending.runner), Arc::clone(&sending.deadlines));
-                    let sent = send_together(Arc::clone(&connection), runner, deadlines, of_shard);
+                    let sent = send_together(connection, runner, deadlines, of_shard);
                     under_way.push(Box::pin(sent));
                 }
             }
@@ -151,17 +154,16 @@ async fn send_together(
 ) -> Option<usize> {
     // Requests that were dropped meanwhile want nothing.
     lookups.retain(|lookup| !lookup.reply.is_closed());
-    let [first, ..] = lookups.as_slice() else {
+    if lookups.is_empty() {
         return None;
-    };
-    let shard = first.shard;
+    }
     let take_name = |lookup: &mut Lookup| std::mem::take(&mut lookup.name);
     let names = lookups.iter_mut().map(take_name).collect();
     let timeout = connection.tier.timeout();
     let found = match *runner {
-        Runner::Here => find(connection, shard, names).await,
+        Runner::Here => find(connection, names).await,
         Runner::Elsewhere(_) => {
-            let found = runner.run(find(connection, shard, names));
+            let found = runner.run(find(connection, names));
             let found = deadlines.within(timeout, found).await;
             found.map_or(Err(Error::Timeout), |found| {
                 found.unwrap_or(Err(Error::Down))
@@ -171,16 +173,15 @@ async fn send_together(
     reply_to(lookups, found)
 }
 
-/// What is under `names`, all of one shard, if the session in which it was asked for still stands when it is there.
+/// What is under `names`, if the session in which it was asked for still stands when it is there.
 async fn find(
     connection: Arc<RedisConnection>,
-    shard: usize,
     mut names: Vec<String>,
 ) -> Result<Vec<Option<Bytes>>, Error> {
     let session = connection.usable_session().ok_or(Error::Down)?;
     let found = match names.len() {
-        1 => find_one(&connection, shard, names.pop().unwrap_or_default()).await,
-        _ => find_several(&connection, shard, names).await,
+        1 => find_one(&connection, names.pop().unwrap_or_default()).await,
+        _ => find_several(&connection, names).await,
     };
     match connection.stands(session) {
         true => found,
@@ -190,55 +191,46 @@ async fn find(
 
 /// While Redis is to tell this connection of another generation, an entry is valid if it is of the one that is
 /// known: such word comes before any answer that it concerns.
-async fn find_one(
-    connection: &RedisConnection,
-    shard: usize,
-    name: String,
-) -> Result<Vec<Option<Bytes>>, Error> {
+async fn find_one(connection: &RedisConnection, name: String) -> Result<Vec<Option<Bytes>>, Error> {
     let scope = connection.for_requests();
     if connection.tier.in_flight.room() == 0 {
-        let found = read_short(&scope, shard, name).await?;
-        return keep_what_is_valid(&connection.tier, shard, found);
+        let found = read_short(&scope, name).await?;
+        return keep_what_is_valid(&connection.tier, found);
     }
     let Some(watched) = connection.session.generations.watched() else {
-        return find_several(connection, shard, vec![name]).await;
+        return find_several(connection, vec![name]).await;
     };
     let found = scope.send_uncounted(Box::pin(scope.client().get::<Option<Bytes>, _>(name)));
     let found = found.await?;
     if connection.session.generations.watched() != Some(watched) {
         return Err(Error::Void);
     }
-    Ok(vec![found.and_then(|found| {
-        keep_if_valid(&connection.tier, shard, found)
-    })])
+    Ok(vec![
+        found.and_then(|found| keep_if_valid(&connection.tier, found)),
+    ])
 }
 
 async fn find_several(
     connection: &RedisConnection,
-    shard: usize,
     names: Vec<String>,
 ) -> Result<Vec<Option<Bytes>>, Error> {
     let scope = connection.for_requests();
     let mut names: Vec<Key> = names.into_iter().map(Key::from).collect();
-    names.push(connection.tier.keys.shards()[shard].generation.clone());
+    names.push(connection.tier.keys.names().generation.clone());
     // A value of another type counts as absent here: the lease that follows removes it.
     let command = scope.client().mget::<Vec<Option<Bytes>>, _>(names);
     let found = scope.send_uncounted(Box::pin(command)).await?;
-    keep_what_is_valid(&connection.tier, shard, found)
+    keep_what_is_valid(&connection.tier, found)
 }
 
 /// Reads the entry under `name` if it is a short one, and the generation.
-async fn read_short(
-    scope: &CommandScope<'_>,
-    shard: usize,
-    name: String,
-) -> Result<Vec<Option<Bytes>>, Error> {
-    let generation = scope.tier.keys.shards()[shard].generation_name();
+async fn read_short(scope: &CommandScope<'_>, name: String) -> Result<Vec<Option<Bytes>>, Error> {
+    let generation = scope.tier.keys.names().generation_name();
     let call = || Call {
         keys: vec![name.clone(), generation.clone()],
         args: vec![(in_flight::SHORT as i64).into()],
     };
-    let reply = scope.run_plain(None, Script::Short, shard, call).await?;
+    let reply = scope.run_plain(None, Script::Short, call).await?;
     let mut parts = reply.into_array().into_iter().map(Value::into_bytes);
     match parts.next().flatten() {
         Some(entry) if in_flight::is_counted(entry.len()) => Err(Error::NoRoom),
@@ -252,7 +244,6 @@ async fn read_short(
 /// The valid ones of several entries; `found` has the generation behind them.
 fn keep_what_is_valid(
     tier: &Tier,
-    shard: usize,
     mut found: Vec<Option<Bytes>>,
 ) -> Result<Vec<Option<Bytes>>, Error> {
     let generation = found.pop().flatten();
@@ -260,10 +251,10 @@ fn keep_what_is_valid(
         // It was lost, and all with it; the lease that follows begins another one.
         return Ok(found.into_iter().map(|_| None).collect());
     };
-    if tier.note_generation(shard, generation) == Comparison::Earlier {
+    if tier.note_generation(generation) == Comparison::Earlier {
         return Err(Error::Void);
     }
-    let keep = |bytes| keep_if_valid(tier, shard, bytes);
+    let keep = |bytes| keep_if_valid(tier, bytes);
     Ok(found
         .into_iter()
         .map(|entry| entry.and_then(keep))
@@ -271,12 +262,12 @@ fn keep_what_is_valid(
 }
 
 /// An entry of the latest generation, without the mark of it.
-fn keep_if_valid(tier: &Tier, shard: usize, bytes: Bytes) -> Option<Bytes> {
+fn keep_if_valid(tier: &Tier, bytes: Bytes) -> Option<Bytes> {
     let Some(generation) = Generation::read(&bytes) else {
         // No entry at all: handed on, to be told as undecodable.
         return Some(bytes);
     };
-    if tier.note_generation(shard, generation) == Comparison::Earlier {
+    if tier.note_generation(generation) == Comparison::Earlier {
         return None;
     }
     let bytes = tier.in_flight.count(bytes);

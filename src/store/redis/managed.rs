@@ -5,12 +5,13 @@ use fred::clients::{Client, WithOptions};
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, InfoKind, Value};
 
+use super::clients::Clients;
 use super::connection::RedisConnection;
 use super::error::Error;
 use super::server_limits::{Managed, Measure, POLICY, ServerLimits};
 use super::tier::Tier;
 
-/// Sees to the memory of each server that the connection leads to, while its session is prepared. Nothing depends on it.
+/// Sees to the memory of the server that the connection leads to, while its session is prepared. Nothing depends on it.
 pub(super) async fn look_after(connection: &RedisConnection, is_new: bool) {
     let tier = &connection.tier;
     if !tier.budget.manages_server {
@@ -22,29 +23,33 @@ pub(super) async fn look_after(connection: &RedisConnection, is_new: bool) {
     if !connection.is_for_upkeep() {
         return;
     }
-    let mut total = 0;
-    for (client, shards) in connection.clients().nodes(&tier.keys) {
-        let maxmemory = tier.budget.per_shard() * shards as u64;
-        match bound(tier, &client, maxmemory).await {
-            Ok(()) => total += maxmemory,
-            Err(words) => return note_refusal(tier, words),
-        }
-    }
-    if tier.management.note(Managed::Set(total)) {
-        tracing::info!(
-            maxmemory = total,
+    let clients = connection.clients();
+    let (server, shards) = describe_server(tier, &clients);
+    let maxmemory = tier.budget.per_shard() * shards as u64;
+    let managed = match bound(tier, &clients.for_maintenance, maxmemory).await {
+        Ok(()) => Managed::Set(maxmemory),
+        Err(words) => Managed::Refused(words),
+    };
+    let is_news = tier.management.note(server, managed.clone());
+    match managed {
+        Managed::Set(_) if is_news => tracing::info!(
+            maxmemory,
             policy = POLICY,
             "Redis is bounded, as [budget] manage_server says"
-        );
+        ),
+        Managed::Refused(words) if is_news => tracing::warn!(
+            "[budget] manage_server: maxmemory of Redis is left as it is, since {words}. Pannier goes on, and keeps to \
+             [budget] max by itself"
+        ),
+        _ => {}
     }
 }
 
-fn note_refusal(tier: &Tier, words: String) {
-    if tier.management.note(Managed::Refused(words.clone())) {
-        tracing::warn!(
-            "[budget] manage_server: maxmemory of Redis is left as it is, since {words}. Pannier goes on, and keeps to \
-             [budget] max by itself"
-        );
+/// The server that a connection leads to, and how many of the shards it has.
+fn describe_server(tier: &Tier, clients: &Clients) -> (String, usize) {
+    match (&tier.slots, &clients.node) {
+        (Some(slots), Some(node)) => (node.to_string(), slots.count_of(node)),
+        _ => (tier.overview.address.hosts.clone(), 1),
     }
 }
 
@@ -80,17 +85,17 @@ async fn read_limits(client: &WithOptions<Client>) -> Result<ServerLimits, Error
 
 /// Where bookkeeping is evicted all that is stored becomes void; `INFO` is allowed where `CONFIG` is not.
 async fn warn_of_eviction(connection: &RedisConnection) {
-    for (client, _) in connection.clients().nodes(&connection.tier.keys) {
-        let Ok(limits) = read_limits(&client).await else {
-            continue;
-        };
-        if limits.evicts_all() {
-            let policy = limits.policy;
-            return tracing::warn!(
-                policy,
-                "this Redis may evict Pannier's bookkeeping, which makes void all that is stored; \
-                 use noeviction or a volatile policy"
-            );
-        }
+    let (tier, clients) = (&connection.tier, connection.clients());
+    let Ok(limits) = read_limits(&clients.for_maintenance).await else {
+        return;
+    };
+    let (server, _) = describe_server(tier, &clients);
+    if limits.evicts_all() && tier.overview.tells_of_eviction(server) {
+        let policy = limits.policy;
+        tracing::warn!(
+            policy,
+            "this Redis may evict Pannier's bookkeeping, which makes void all that is stored; \
+             use noeviction or a volatile policy"
+        );
     }
 }

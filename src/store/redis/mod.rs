@@ -1,21 +1,26 @@
 //! The Redis tier: shared by a fleet of sidecars, and optional at every instant (promise I4).
 //!
-//! `Tier` is what all threads of the process share, `AttachedTier` what one runtime has of it: a
+//! What is stored is in one shard on a single server, and in several in a cluster, each at one of its nodes. A `Tier` is
+//! one shard as all threads of the process share it, an `AttachedTier` what one runtime has of it: a
 //! connection of its own, with the task that keeps it in session, the `supervisor`; or the connection of another runtime,
-//! which does its errands (`runner`). Requests use a connection only within a session (`session`).
+//! which does its errands (`runner`). Requests use a connection only within a session (`session`). `Tiers` and
+//! `AttachedTiers` are all of them: a session, its trust and what waits for it are a shard's own, and what shards know of each
+//! other is in the `overview`. Shards at one node share its client (`nodes`), which is found by the map of `slots`.
 //!
-//! Files use each other downwards only: `attached` and `supervisor` use the commands (`lookups`, `requests`,
+//! Files use each other downwards only: `tiers` and `attached_tiers` are above `attached`, which with `supervisor` uses the commands (`lookups`, `requests`,
 //! `lease`, `purge`, `room`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
 //! `connection`, which knows the `tier`; the rest stands alone, but for the `recorder`, which keeps a `record` of the
 //! `journal` and the `lineage` in the `journal_file`.
 
 mod access;
 mod attached;
+mod attached_tiers;
 mod beat;
 mod breaker;
 mod chores;
 mod clients;
 mod connection;
+mod connector;
 mod deadlines;
 mod diagnosis;
 mod error;
@@ -31,6 +36,8 @@ mod lease;
 mod lineage;
 mod lookups;
 mod managed;
+mod nodes;
+mod overview;
 mod purge;
 mod purpose;
 mod record;
@@ -45,12 +52,14 @@ mod scripts;
 mod server_limits;
 mod session;
 mod sidecars;
+mod slots;
 mod status;
 mod supervisor;
 mod sweep;
 mod switches;
 mod takeover;
 mod tier;
+mod tiers;
 mod tracking;
 mod trust;
 mod unlisted;
@@ -58,9 +67,10 @@ mod unreleased;
 mod usage;
 
 pub(super) use self::attached::AttachedTier;
+pub(super) use self::attached_tiers::AttachedTiers;
 pub use self::diagnosis::Diagnosis;
 pub use self::error::Unanswered;
-pub(super) use self::journal::Masked;
+pub(super) use self::journal::{Masked, PurgeInFlight};
 pub use self::journal_file::JournalError;
 pub(super) use self::journal_file::Outlives;
 pub(super) use self::later::GRACE;
@@ -74,4 +84,5 @@ pub use self::sidecars::SidecarWord;
 pub use self::status::RedisStatus;
 pub use self::switches::SwitchToKeep;
 pub(super) use self::tier::Tier;
+pub(super) use self::tiers::{Surroundings, Tiers, sharding_of};
 pub(super) use self::usage::Counters;

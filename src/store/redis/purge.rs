@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use fred::types::Value;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 
 use super::error::Error;
 use super::lineage::Generation;
@@ -74,13 +74,11 @@ enum Landing {
     NotYet,
 }
 
-/// Carries out `purge` in every shard side by side: removes entries, or marks them as stale, and removes leases;
-/// returns how many entries. On an error some shards may have done their part: the purge has to be sent again.
+/// Carries out `purge`, as far as it concerns the shard: removes entries, or marks them as stale, and removes leases;
+/// returns how many entries. On an error a part may be done: the purge has to be sent again.
 pub(super) async fn purge(scope: &CommandScope<'_>, purge: &Purge) -> Result<usize, Error> {
     let effect = Effect::of(purge.kind, scope.tier.clock.now());
-    let shards = 0..scope.tier.keys.shards().len();
-    let results = join_all(shards.map(|shard| purge_shard(scope, shard, purge, &effect))).await;
-    results.into_iter().sum()
+    purge_shard(scope, purge, &effect).await
 }
 
 /// Sends the purges again that failed, all of a kind as one: there may be many, and others read what they cover until they
@@ -132,37 +130,34 @@ async fn resend_as_one<'p>(
     }
 }
 
-/// Removes `keys` of a shard, which nobody has purged.
+/// Removes `keys` of the shard, which nobody has purged.
 pub(super) async fn remove_keys(
     scope: &CommandScope<'_>,
-    shard: usize,
     keys: Vec<Value>,
 ) -> Result<usize, Error> {
-    purge_all(scope, shard, keys, Landing::NotYet, &Effect::Remove).await
+    purge_all(scope, keys, Landing::NotYet, &Effect::Remove).await
 }
 
-/// Begins another generation in a shard, and so makes void all that is stored there, if it is still in the
+/// Begins another generation, and so makes void all that is stored there, if it is still in the
 /// generation `ending`; returns whether it was.
 pub(super) async fn renew(
     scope: &CommandScope<'_>,
-    shard: usize,
     why: &str,
     ending: Generation,
 ) -> Result<bool, Error> {
     let ending = ending.to_string();
-    let reply = send_renewal(scope, shard, why, &ending, "").await?.value;
+    let reply = send_renewal(scope, why, &ending, "").await?.value;
     Ok(reply.into_array().get(2).map(parse_number) == Some(1))
 }
 
 async fn send_renewal(
     scope: &CommandScope<'_>,
-    shard: usize,
     why: &str,
     ending: &str,
     process: &str,
 ) -> Result<Reply, Error> {
-    let last = scope.tier.lineages.known(shard).own.to_string();
-    let prefix = &*scope.tier.keys.shards()[shard].prefix;
+    let last = scope.tier.lineage.known().own.to_string();
+    let prefix = scope.tier.keys.prefix();
     let call = || {
         Call::about_shard(
             prefix,
@@ -175,19 +170,18 @@ async fn send_renewal(
         )
     };
     let latency = &scope.tier.latency.purge;
-    let reply = scope.run_script(Some(latency), Script::Renew, shard, call);
+    let reply = scope.run_script(Some(latency), Script::Renew, call);
     reply.await
 }
 
 async fn purge_shard(
     scope: &CommandScope<'_>,
-    shard: usize,
     purge: &Purge,
     effect: &Effect,
 ) -> Result<usize, Error> {
     if purge.everything {
-        let reply = send_renewal(scope, shard, "purged", "", &scope.tier.process).await?;
-        return Ok(note_landing(scope, shard, reply));
+        let reply = send_renewal(scope, "purged", "", scope.tier.process()).await?;
+        return Ok(note_landing(scope, reply));
     }
     let (exact, patterns): (Vec<&Pattern>, Vec<&Pattern>) =
         purge.keys.iter().partition(|key| key.exact().is_some());
@@ -195,7 +189,7 @@ async fn purge_shard(
         .into_iter()
         .partition(|pattern| identities::is_of_identities(pattern));
     let exact = exact.into_iter().filter_map(Pattern::exact);
-    let of_shard = exact.filter(|key| scope.tier.keys.shard_number(key) == shard);
+    let of_shard = exact.filter(|key| scope.tier.keys.has(key));
     let mut of_shard: Vec<Value> = of_shard.map(Value::from).collect();
     if !identities.is_empty() {
         // Each shard has the name that checks of its digests have read.
@@ -204,12 +198,12 @@ async fn purge_shard(
     if patterns.is_empty() && purge.tags.is_empty() {
         return match of_shard.is_empty() {
             true => Ok(0),
-            false => purge_all(scope, shard, of_shard, Landing::Whole, effect).await,
+            false => purge_all(scope, of_shard, Landing::Whole, effect).await,
         };
     }
-    let mut purged = purge_all(scope, shard, of_shard, Landing::NotYet, effect).await?;
+    let mut purged = purge_all(scope, of_shard, Landing::NotYet, effect).await?;
     if !purge.tags.is_empty() {
-        fence_tags(scope, shard, &purge.tags).await?;
+        fence_tags(scope, &purge.tags).await?;
     }
     let keys = patterns.into_iter().map(|pattern| (Index::Keys, pattern));
     let tags = purge.tags.iter().map(|pattern| (Index::Tags, pattern));
@@ -217,19 +211,18 @@ async fn purge_shard(
     for some in indexed.chunks(AT_A_TIME) {
         let purges = some
             .iter()
-            .map(|(index, pattern)| purge_index(scope, shard, *index, pattern, effect));
+            .map(|(index, pattern)| purge_index(scope, *index, pattern, effect));
         purged += try_join_all(purges).await?.into_iter().sum::<usize>();
     }
     // An index that was lost meanwhile had nothing to show: this begins another generation then.
     let none = Vec::new();
-    purged += purge_page(scope, shard, Index::Keys, none, Landing::Whole, effect).await?;
+    purged += purge_page(scope, Index::Keys, none, Landing::Whole, effect).await?;
     Ok(purged)
 }
 
-/// Purges `keys` of a shard, page by page; returns how many had an entry.
+/// Purges `keys` of the shard, page by page; returns how many had an entry.
 async fn purge_all(
     scope: &CommandScope<'_>,
-    shard: usize,
     keys: Vec<Value>,
     landing: Landing,
     effect: &Effect,
@@ -242,7 +235,7 @@ async fn purge_all(
             None => landing,
         };
         let page = page.to_vec();
-        purged += purge_page(scope, shard, Index::Keys, page, landing, effect).await?;
+        purged += purge_page(scope, Index::Keys, page, landing, effect).await?;
     }
     Ok(purged)
 }
@@ -250,7 +243,6 @@ async fn purge_all(
 /// Purges what an index has for the pattern, page by page.
 async fn purge_index(
     scope: &CommandScope<'_>,
-    shard: usize,
     index: Index,
     pattern: &Pattern,
     effect: &Effect,
@@ -267,16 +259,16 @@ async fn purge_index(
                 from,
                 beginning: &beginning,
             };
-            let done = send_purge(scope, shard, index, all, Landing::NotYet, effect).await?;
+            let done = send_purge(scope, index, all, Landing::NotYet, effect).await?;
             purged += done.removed;
             done.rest
         } else {
-            let (members, rest) = list_page(scope, shard, index, from, &beginning).await?;
+            let (members, rest) = list_page(scope, index, from, &beginning).await?;
             let members = members.into_iter();
             let covered = members.filter(|member| pattern.matches(&matched_part(index, member)));
             let covered: Vec<Value> = covered.collect();
             if !covered.is_empty() {
-                purged += purge_page(scope, shard, index, covered, Landing::NotYet, effect).await?;
+                purged += purge_page(scope, index, covered, Landing::NotYet, effect).await?;
             }
             rest
         };
@@ -290,19 +282,18 @@ async fn purge_index(
 /// Members of one page of an index that begin so, and where the next page begins; empty: that was the last.
 async fn list_page(
     scope: &CommandScope<'_>,
-    shard: usize,
     index: Index,
     from: Vec<u8>,
     beginning: &str,
 ) -> Result<(Vec<Value>, Vec<u8>), Error> {
-    let prefix = &*scope.tier.keys.shards()[shard].prefix;
+    let prefix = scope.tier.keys.prefix();
     let call = || {
         let from = Value::Bytes(from.clone().into());
         let args = vec![index.word(), from, beginning.into()];
         Call::about_shard(prefix, args)
     };
     let latency = &scope.tier.latency.purge;
-    let reply = scope.run_script(Some(latency), Script::List, shard, call);
+    let reply = scope.run_script(Some(latency), Script::List, call);
     let mut parts = reply.await?.value.into_array().into_iter();
     let mut next = || parts.next().unwrap_or(Value::Null);
     let rest = next().as_bytes().unwrap_or_default().to_vec();
@@ -312,14 +303,13 @@ async fn list_page(
 /// Purges these members of an index; returns how many entries went.
 async fn purge_page(
     scope: &CommandScope<'_>,
-    shard: usize,
     index: Index,
     members: Vec<Value>,
     landing: Landing,
     effect: &Effect,
 ) -> Result<usize, Error> {
     let members = Members::These(&members);
-    let done = send_purge(scope, shard, index, members, landing, effect).await?;
+    let done = send_purge(scope, index, members, landing, effect).await?;
     Ok(done.removed)
 }
 
@@ -357,18 +347,17 @@ struct PurgedSome {
 
 async fn send_purge(
     scope: &CommandScope<'_>,
-    shard: usize,
     index: Index,
     members: Members<'_>,
     landing: Landing,
     effect: &Effect,
 ) -> Result<PurgedSome, Error> {
     let process = match landing {
-        Landing::Whole => &*scope.tier.process,
+        Landing::Whole => scope.tier.process(),
         Landing::NotYet => "",
     };
-    let last = scope.tier.lineages.known(shard).own.to_string();
-    let prefix = &*scope.tier.keys.shards()[shard].prefix;
+    let last = scope.tier.lineage.known().own.to_string();
+    let prefix = scope.tier.keys.prefix();
     let call = || {
         let last = last.as_str().into();
         let mut args: Vec<Value> = vec![index.word(), process.into(), last, effect.word()];
@@ -376,29 +365,26 @@ async fn send_purge(
         Call::about_shard(prefix, args)
     };
     let latency = &scope.tier.latency.purge;
-    let reply = scope
-        .run_script(Some(latency), Script::Purge, shard, call)
-        .await?;
+    let reply = scope.run_script(Some(latency), Script::Purge, call).await?;
     let rest = reply.value.clone().into_array().into_iter().nth(2);
     let rest = rest.as_ref().and_then(Value::as_bytes).unwrap_or_default();
     let rest = rest.to_vec();
-    let removed = note_landing(scope, shard, reply);
+    let removed = note_landing(scope, reply);
     Ok(PurgedSome { removed, rest })
 }
 
 /// Remembers the purge's number, by which data that lack it are known; returns how many entries went.
-fn note_landing(scope: &CommandScope<'_>, shard: usize, reply: Reply) -> usize {
+fn note_landing(scope: &CommandScope<'_>, reply: Reply) -> usize {
     let parts = reply.value.into_array();
     let at = |index: usize| parts.get(index).map_or(0, parse_number);
-    let lineages = &scope.tier.lineages;
-    lineages.note_own(shard, reply.generation, at(1));
+    scope.tier.lineage.note_own(reply.generation, at(1));
     at(0) as usize
 }
 
 /// Fences the fills under way, whose tags nobody knows yet.
-async fn fence_tags(scope: &CommandScope<'_>, shard: usize, tags: &[Pattern]) -> Result<(), Error> {
+async fn fence_tags(scope: &CommandScope<'_>, tags: &[Pattern]) -> Result<(), Error> {
     let any = tags.iter().any(|pattern| pattern.exact().is_none());
-    let prefix = &*scope.tier.keys.shards()[shard].prefix;
+    let prefix = scope.tier.keys.prefix();
     for page in tags.chunks(PAGE) {
         let call = || {
             let mut args: Vec<Value> = vec![
@@ -408,7 +394,7 @@ async fn fence_tags(scope: &CommandScope<'_>, shard: usize, tags: &[Pattern]) ->
             args.extend(page.iter().filter_map(Pattern::exact).map(Value::from));
             Call::about_shard(prefix, args)
         };
-        scope.run_script(None, Script::Fence, shard, call).await?;
+        scope.run_script(None, Script::Fence, call).await?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Keeps the file of `[redis] journal`: writes it on a thread of its own, so that no disk holds up a runtime.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 
 use super::journal::Journal;
 use super::journal_file::{Found, JournalError, JournalFile, Outlives};
-use super::lineage::Lineages;
+use super::lineage::Lineage;
 use super::record::Record;
 use crate::clock;
 use crate::routes::Purge;
@@ -29,8 +30,9 @@ pub(super) struct Knowledge {
     /// Which data it is about.
     pub(super) about: String,
     pub(super) process: Box<str>,
-    pub(super) lineages: Arc<Lineages>,
-    pub(super) journal: Arc<Journal>,
+    /// Of each shard.
+    pub(super) lineages: Vec<Arc<Lineage>>,
+    pub(super) journals: Vec<Arc<Journal>>,
 }
 
 /// The thread that writes the file. It has ended when this was dropped, unless the disk hangs.
@@ -68,10 +70,10 @@ impl Knowledge {
             Found::Nothing => {}
             Found::Record(record) if self.can_use(&record) => {
                 self.process = record.process.into();
-                for (shard, known) in record.shards.into_iter().enumerate() {
-                    self.lineages.restore(shard, known);
+                for (lineage, known) in self.lineages.iter().zip(record.shards) {
+                    lineage.restore(known);
                 }
-                self.journal.restore(record.failed);
+                self.restore(record.failed);
             }
             Found::Record(record) => {
                 let (before, now) = (&record.about, &self.about);
@@ -79,31 +81,47 @@ impl Knowledge {
                     "[redis] journal = \"{path}\" is about another store ({before}) than this one ({now}): all that \
                      is stored in this one is purged, once"
                 );
-                self.journal.restore([Arc::new(Purge::of_everything())]);
+                self.restore(vec![Arc::new(Purge::of_everything())]);
             }
             Found::Damaged => {
                 tracing::warn!(
                     "[redis] journal = \"{path}\" is damaged, so purges may be missing in Redis: all that is stored \
                      there is purged, once"
                 );
-                self.journal.restore([Arc::new(Purge::of_everything())]);
+                self.restore(vec![Arc::new(Purge::of_everything())]);
             }
         }
     }
 
+    /// The record does not say which shard lacks them, and purging again does no harm.
+    fn restore(&self, failed: Vec<Arc<Purge>>) {
+        for journal in &self.journals {
+            journal.restore(failed.iter().cloned());
+        }
+    }
+
     fn can_use(&self, record: &Record) -> bool {
-        record.about == self.about && record.shards.len() == self.lineages.shards()
+        record.about == self.about && record.shards.len() == self.lineages.len()
     }
 
     fn record(&self) -> Record {
-        let shards = 0..self.lineages.shards();
-        let failed = self.journal.failed();
+        let known = self.lineages.iter().map(|lineage| lineage.known());
         Record {
             about: self.about.clone(),
             process: self.process.to_string(),
-            shards: shards.map(|shard| self.lineages.known(shard)).collect(),
-            failed: failed.into_iter().map(|(_, purge)| purge).collect(),
+            shards: known.collect(),
+            failed: self.failed(),
         }
+    }
+
+    /// Each once, however many shards lack it.
+    fn failed(&self) -> Vec<Arc<Purge>> {
+        let mut seen = HashSet::new();
+        let failed = self.journals.iter().flat_map(|journal| journal.failed());
+        let failed = failed.map(|(_, purge)| purge);
+        failed
+            .filter(|purge| seen.insert(Arc::as_ptr(purge)))
+            .collect()
     }
 }
 
@@ -272,8 +290,8 @@ mod tests {
         Knowledge {
             about: about.to_owned(),
             process: "this one".into(),
-            lineages: Arc::new(Lineages::new(2)),
-            journal: Arc::default(),
+            lineages: vec![Arc::default(), Arc::default()],
+            journals: vec![Arc::default(), Arc::default()],
         }
     }
 
@@ -294,8 +312,7 @@ mod tests {
     }
 
     fn failed(knowledge: &Knowledge) -> Vec<Arc<Purge>> {
-        let failed = knowledge.journal.failed();
-        failed.into_iter().map(|(_, purge)| purge).collect()
+        knowledge.failed()
     }
 
     /// What a process that starts now would read.
@@ -310,7 +327,7 @@ mod tests {
         let path = folder.path().join("journal");
         let (file, _) = JournalFile::open(&path).expect("it is made");
         let knowledge = knowledge("a test");
-        let (journal, lineages) = (knowledge.journal.clone(), knowledge.lineages.clone());
+        let (journal, lineages) = (knowledge.journals[1].clone(), knowledge.lineages.clone());
         let recorder = Recorder::start(knowledge, file).expect("it is written");
         assert_eq!(read(&path).process, "this one");
         for outlives in [Outlives::Process, Outlives::Machine] {
@@ -318,7 +335,7 @@ mod tests {
             recorder.record(outlives).await;
             assert_eq!(read(&path).failed.len(), journal.failed_count());
         }
-        lineages.restore(1, known(7));
+        lineages[1].restore(known(7));
         recorder.record(Outlives::Process).await;
         assert_eq!(read(&path).shards, [Known::default(), known(7)]);
         journal.confirm(journal.failed().iter().map(|(id, _)| *id));
@@ -359,7 +376,7 @@ mod tests {
         let mut taken = knowledge("a test");
         taken.take_in(Found::Record(record.clone()), &file);
         assert_eq!(taken.record(), record);
-        assert_eq!(taken.lineages.generation(1), known(4).generation);
+        assert_eq!(taken.lineages[1].generation(), known(4).generation);
 
         let everything = [Arc::new(Purge::of_everything())];
         for (case, about, found) in [
@@ -378,7 +395,7 @@ mod tests {
             taken.take_in(found, &file);
             assert_eq!(failed(&taken), everything, "{case}");
             assert_eq!(&*taken.process, "this one", "{case}");
-            assert_eq!(taken.lineages.known(0), Known::default(), "{case}");
+            assert_eq!(taken.lineages[0].known(), Known::default(), "{case}");
         }
         let mut first = knowledge("a test");
         first.take_in(Found::Nothing, &file);

@@ -3,7 +3,7 @@
 use fred::interfaces::{ClientLike, TrackingInterface};
 use fred::types::{ClusterHash, CustomCommand, Value};
 
-use super::beat::{Findings, VoidShard};
+use super::beat::Findings;
 use super::connection::RedisConnection;
 use super::error::Error;
 use super::layouts::Presence;
@@ -20,24 +20,22 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
     let scope = connection.for_maintenance();
     tier.scripts.load(scope.client()).await;
     rights::check(&scope).await?;
-    set_names(connection).await;
-    if tier.config.servers.is_cluster() {
-        tier.note_nodes(connection.clients().plain.active_connections());
-    }
+    set_name(connection, &scope).await;
     start_tracking(connection, &scope).await?;
     let mut endings = tier.sessions.endings(&connection.session);
-    let Findings { is_new, void } = beat::beat(&scope, connection.presence).await?;
+    let Findings { is_new, left } = beat::beat(&scope, connection.presence).await?;
     managed::look_after(connection, is_new).await;
-    if !void.is_empty() {
-        take_over(connection, &scope, &void).await?;
-    }
-    if !void.is_empty() {
+    if !left.is_empty() {
+        take_over(connection, &scope, &left).await?;
         // This has ended all sessions itself; what ends them from now on counts.
         endings = tier.sessions.endings(&connection.session);
         let again = beat::beat(&scope, connection.presence).await?;
-        if !again.void.is_empty() {
+        if !again.left.is_empty() {
             return Err(Error::Void);
         }
+    }
+    if let Some(other) = tier.overview.other_layout_beside(tier.number) {
+        return Err(Error::OtherLayout(other));
     }
     let stands = || tier.sessions.endings(&connection.session) == endings;
     purge::resend_failed(&scope, stands).await?;
@@ -48,11 +46,15 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
 async fn take_over(
     connection: &RedisConnection,
     scope: &CommandScope<'_>,
-    void: &[VoidShard],
+    left: &[String],
 ) -> Result<(), Error> {
-    match connection.presence {
-        Presence::Announced => takeover::take_over(scope, void).await,
-        Presence::Silent => Err(Error::Void),
+    match (connection.presence, left) {
+        (Presence::Announced, [first, ..]) => {
+            let tier = &connection.tier;
+            tier.overview.note_left_layout(tier.number, first);
+            takeover::take_over(scope, left).await
+        }
+        _ => Err(Error::Void),
     }
 }
 
@@ -68,14 +70,12 @@ async fn start_tracking(
     scope.send(None, command).await
 }
 
-/// Names the connection, at each node that it has been made to. By `HELLO`, which needs no right; nothing depends on it.
-async fn set_names(connection: &RedisConnection) {
+/// Names the connection. By `HELLO`, which needs no right; nothing depends on it.
+async fn set_name(connection: &RedisConnection, scope: &CommandScope<'_>) {
     let name = connection.name();
-    for (client, _) in connection.clients().nodes(&connection.tier.keys) {
-        let hello = CustomCommand::new_static("HELLO", ClusterHash::Random, false);
-        let words = vec!["3", "SETNAME", name.as_str()];
-        if let Err(error) = client.custom::<Value, _>(hello, words).await {
-            tracing::debug!(%error, "the connection to Redis has no name");
-        }
+    let hello = CustomCommand::new_static("HELLO", ClusterHash::Random, false);
+    let words = vec!["3", "SETNAME", name.as_str()];
+    if let Err(error) = scope.client().custom::<Value, _>(hello, words).await {
+        tracing::debug!(%error, "the connection to Redis has no name");
     }
 }

@@ -60,9 +60,8 @@ impl RedisConnection {
 
     /// Removes what is stored under `key`, which does not decode.
     pub(super) async fn remove(&self, key: &str) {
-        let shard = self.tier.keys.shard_number(key);
         // Whether it works or not, the lookup is a miss.
-        let _ = purge::remove_keys(&self.for_requests(), shard, vec![key.into()]).await;
+        let _ = purge::remove_keys(&self.for_requests(), vec![key.into()]).await;
     }
 
     /// Has Redis tell this connection when any of these is written, by others.
@@ -84,7 +83,7 @@ impl RedisConnection {
         scope.send_uncounted(Box::pin(sent)).await
     }
 
-    /// The counters of all shards.
+    /// The counters of the shard.
     pub(super) async fn counters(&self) -> Result<Counters, Error> {
         beat::read_counters(&self.for_requests(), self.presence).await
     }

@@ -1,7 +1,5 @@
 //! The rights of Pannier's user in Redis, tried without running any command that they are for.
 
-use futures_util::future::try_join_all;
-
 use super::error::Error;
 use super::scope::CommandScope;
 use super::scripts::{Call, Script};
@@ -16,26 +14,14 @@ pub(super) async fn check(scope: &CommandScope<'_>) -> Result<(), Error> {
     }
 }
 
-/// The commands that the user may not use, on names of the namespace: each node of a cluster has users of its own.
+/// The commands that the user may not use, on names of the shard: each node of a cluster has users of its own.
 async fn find_missing(scope: &CommandScope<'_>) -> Result<Vec<String>, Error> {
-    let shards = 0..scope.tier.keys.shards().len();
-    let found = try_join_all(shards.map(|shard| find_missing_in(scope, shard))).await?;
-    let mut missing: Vec<String> = Vec::new();
-    for name in found.into_iter().flatten() {
-        if !missing.contains(&name) {
-            missing.push(name);
-        }
-    }
-    Ok(missing)
-}
-
-async fn find_missing_in(scope: &CommandScope<'_>, number: usize) -> Result<Vec<String>, Error> {
-    let shard = &scope.tier.keys.shards()[number];
+    let names = scope.tier.keys.names();
     let call = || Call {
-        keys: vec![shard.layouts_name()],
-        args: vec![(&*shard.tag).into()],
+        keys: vec![names.layouts_name()],
+        args: vec![(&*names.tag).into()],
     };
-    let missing = scope.run_plain(None, Script::Rights, number, call).await?;
+    let missing = scope.run_plain(None, Script::Rights, call).await?;
     let missing = missing.into_array();
     Ok(missing.iter().filter_map(|name| name.as_string()).collect())
 }

@@ -38,9 +38,8 @@ impl Drop for DistrustUnlessAnswered<'_> {
 
 impl RoomRequest {
     /// For a store of `need` bytes.
-    pub(super) fn for_store(tier: &Tier, shard: usize, ceiling: Priority, need: u64) -> Self {
+    pub(super) fn for_store(tier: &Tier, ceiling: Priority, need: u64) -> Self {
         RoomRequest {
-            shard,
             ceiling,
             need,
             percent: tier.budget.evict_percent_on_store,
@@ -49,9 +48,8 @@ impl RoomRequest {
     }
 
     /// If a check finds that eviction is due.
-    pub(super) fn for_check(tier: &Tier, shard: usize) -> Self {
+    pub(super) fn for_check(tier: &Tier) -> Self {
         RoomRequest {
-            shard,
             ceiling: Priority::High,
             need: 0,
             percent: tier.budget.evict_percent,
@@ -62,7 +60,7 @@ impl RoomRequest {
     /// Removes some hundred entries at most.
     pub(super) async fn step(&mut self, scope: &CommandScope<'_>) -> Result<Step, Error> {
         let tier = scope.tier;
-        let prefix = &*tier.keys.shards()[self.shard].prefix;
+        let prefix = tier.keys.prefix();
         let call = || {
             let mut args: Vec<Value> = vec![
                 self.ceiling.index().to_string().into(),
@@ -78,9 +76,7 @@ impl RoomRequest {
             Call::about_shard(prefix, args)
         };
         let mut unanswered = DistrustUnlessAnswered(Some(tier));
-        let reply = scope
-            .run_script(None, Script::Evict, self.shard, call)
-            .await;
+        let reply = scope.run_script(None, Script::Evict, call).await;
         if matches!(reply, Ok(_) | Err(Error::Down)) {
             unanswered.0 = None;
         }

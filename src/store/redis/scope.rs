@@ -123,17 +123,16 @@ impl<'c> CommandScope<'c> {
         answered.map_or(Err(Error::Timeout), |reply| reply.map_err(Error::from))
     }
 
-    /// Runs a script on a shard's bookkeeping, and notes the generation of it.
+    /// Runs a script on the shard's bookkeeping, and notes the generation of it.
     pub(super) async fn run_script(
         &self,
         latency: Option<&Histogram>,
         script: Script,
-        shard: usize,
         call: impl Fn() -> Call + Send,
     ) -> Result<Reply, Error> {
         // Redis tells a connection nothing of what it does itself, and watches for it no longer.
         let unanswered = NewsUnlessAnswered(Some(&self.session.generations));
-        let reply = self.run_plain(latency, script, shard, call).await?;
+        let reply = self.run_plain(latency, script, call).await?;
         let reply = Reply::read(reply)
             .ok_or_else(|| Error::Other("a script's reply without a generation".to_owned()))?;
         unanswered.disarm();
@@ -142,7 +141,7 @@ impl<'c> CommandScope<'c> {
             self.tier.sessions.wake(self.session);
             self.tier.note_begun(&reply.begun);
         }
-        self.tier.note_generation(shard, reply.generation);
+        self.tier.note_generation(reply.generation);
         Ok(reply)
     }
 
@@ -151,14 +150,13 @@ impl<'c> CommandScope<'c> {
         &self,
         latency: Option<&Histogram>,
         script: Script,
-        shard: usize,
         call: impl Fn() -> Call + Send,
     ) -> Result<Value, Error> {
-        let names = &self.tier.keys.shards()[shard];
+        let names = self.tier.keys.names();
         let head = Head {
             prefix: &names.prefix,
             beside: &names.beside,
-            generation: self.tier.lineages.generation(shard),
+            generation: self.tier.lineage.generation(),
         };
         let reply = self.tier.scripts.run(self.client(), script, head, call);
         self.send(latency, reply).await

@@ -1,5 +1,7 @@
 //! What bounds a server's memory, as `INFO` says, and what `[budget] manage_server` makes of it.
 
+use std::collections::BTreeMap;
+
 use parking_lot::Mutex;
 
 /// What has become of `[budget] manage_server`.
@@ -11,18 +13,28 @@ pub enum Managed {
     Refused(String),
 }
 
-/// What is known of it; `None`: not asked for, or not tried yet.
+/// What is known of it, server by server.
 #[derive(Debug, Default)]
-pub(super) struct Management(Mutex<Option<Managed>>);
+pub(super) struct Management(Mutex<BTreeMap<String, Managed>>);
 
 impl Management {
+    /// `None`: not asked for, or not tried yet.
     pub(super) fn describe(&self) -> Option<Managed> {
-        self.0.lock().clone()
+        let known = self.0.lock();
+        let refused = |managed: &&Managed| matches!(managed, Managed::Refused(_));
+        if let Some(refused) = known.values().find(refused) {
+            return Some(refused.clone());
+        }
+        let set = known.values().map(|managed| match managed {
+            Managed::Set(maxmemory) => *maxmemory,
+            Managed::Refused(_) => 0,
+        });
+        set.reduce(u64::saturating_add).map(Managed::Set)
     }
 
     /// Returns whether this is news.
-    pub(super) fn note(&self, managed: Managed) -> bool {
-        let before = self.0.lock().replace(managed.clone());
+    pub(super) fn note(&self, server: String, managed: Managed) -> bool {
+        let before = self.0.lock().insert(server, managed.clone());
         let is_refused = |managed: &Managed| matches!(managed, Managed::Refused(_));
         before.is_none_or(|before| is_refused(&before) != is_refused(&managed))
     }

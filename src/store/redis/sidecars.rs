@@ -56,7 +56,7 @@ impl RedisConnection {
                 text.unwrap_or_default().into(),
             ],
         };
-        let reply = scope.run_plain(None, Script::Sidecars, 0, call).await?;
+        let reply = scope.run_plain(None, Script::Sidecars, call).await?;
         Ok(reply.into_array().into_iter().filter_map(read).collect())
     }
 }

@@ -10,6 +10,10 @@ use super::server_limits::Managed;
 pub struct RedisStatus {
     /// Every runtime is connected, and the circuit breaker is closed.
     pub up: bool,
+    /// How many of its shards can be used; each is at one node of a cluster, a single server has one.
+    pub shards_up: usize,
+    /// How many there are.
+    pub shards: usize,
     /// How long it has been so.
     pub since: Duration,
     /// Why it is not up, as far as that is known.

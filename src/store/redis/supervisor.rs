@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fred::interfaces::{ClientLike, EventInterface};
-use fred::types::ConnectHandle;
 use fred::types::config::Server;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use super::clients::Clients;
+use super::clients::{Clients, Ending};
 use super::connection::RedisConnection;
 use super::error::Error;
 use super::{beat, purge, recovery, sweep, tracking};
@@ -26,15 +26,23 @@ const HEARD_WITHIN: u32 = 4;
 /// Recoveries that may fail in a row on one connection that answers.
 const STALLED: u32 = 5;
 
+/// From one look at a cluster that moves to the next, at least.
+const MOVING: Duration = Duration::from_millis(100);
+
 /// Starts the supervisor of `connection`; it runs until it is aborted, or fred's client ends.
 pub(super) fn start(connection: &Arc<RedisConnection>) -> JoinHandle<()> {
+    let clients = connection.clients();
     let supervisor = ConnectionSupervisor {
         connection: Arc::clone(connection),
-        events: ClientEvents::connect(connection, &connection.clients()),
+        events: ClientEvents::of(connection, &clients),
         failures: 0,
         beat_at: clock::monotonic(),
         look_again_at: clock::monotonic(),
+        followed_at: None,
     };
+    if connection.nodes().is_none() {
+        clients.connect();
+    }
     tokio::spawn(supervisor.run())
 }
 
@@ -47,36 +55,38 @@ struct ConnectionSupervisor {
     beat_at: Instant,
     /// When to look again, if Redis answers and cannot be used.
     look_again_at: Instant,
+    /// In a cluster, when another node was found to have the shard.
+    followed_at: Option<Instant>,
 }
 
 /// What fred reports of a client that connects.
 struct ClientEvents {
     errors: Receiver<(fred::error::Error, Option<Server>)>,
     reconnects: Receiver<Server>,
-    /// The client's own task.
-    client: ConnectHandle,
+    ending: watch::Receiver<Option<Ending>>,
     /// The task that carries out invalidations; it ends when this is dropped.
     _invalidations: JoinSet<()>,
 }
 
 impl ClientEvents {
-    fn connect(connection: &Arc<RedisConnection>, clients: &Clients) -> ClientEvents {
+    /// To be taken before the client connects, or a session is prepared: so nothing is missed that concerns this connection.
+    fn of(connection: &Arc<RedisConnection>, clients: &Clients) -> ClientEvents {
         let client = &clients.plain;
-        // All subscribe before the connection begins, so that they miss nothing.
         let mut invalidations = JoinSet::new();
         invalidations.spawn(tracking::listen(connection, client));
         ClientEvents {
             errors: client.error_rx(),
             reconnects: client.reconnect_rx(),
-            client: client.connect(),
+            ending: clients.ending(),
             _invalidations: invalidations,
         }
     }
-}
 
-impl Drop for ClientEvents {
-    fn drop(&mut self) {
-        self.client.abort();
+    /// Returns when the client has ended.
+    async fn ending(ending: &mut watch::Receiver<Option<Ending>>) -> Ending {
+        let ended = ending.wait_for(Option::is_some).await;
+        let ended = ended.ok().and_then(|ending| ending.clone());
+        ended.unwrap_or(Ending::GivenUp)
     }
 }
 
@@ -92,7 +102,7 @@ impl ConnectionSupervisor {
                 event = self.events.errors.recv() => match event {
                     Err(RecvError::Closed) => return,
                     Err(RecvError::Lagged(_)) => self.connection.end_session(),
-                    Ok((error, _)) => self.note_loss(error),
+                    Ok((error, _)) => self.note_loss(error.into()),
                 },
                 event = self.events.reconnects.recv() => match event {
                     Err(RecvError::Closed) => return,
@@ -102,14 +112,7 @@ impl ConnectionSupervisor {
                         tick.reset_after(Duration::from_millis(5));
                     }
                 },
-                ended = &mut self.events.client => {
-                    self.connection.end_session();
-                    if let Ok(Err(error)) = ended {
-                        self.note_loss(error);
-                    }
-                    tokio::time::sleep(self.connection.tier.config.reconnect_max).await;
-                    self.renew();
-                },
+                ended = ClientEvents::ending(&mut self.events.ending) => self.go_on_after(ended).await,
                 () = self.connection.session.woken() => {
                     self.beat_at = clock::monotonic();
                     self.connection.tier.journal.hurry();
@@ -117,32 +120,53 @@ impl ConnectionSupervisor {
                 }
                 _ = tick.tick() => self.tick().await,
             }
-            self.connection.tier.observe();
+            self.connection.tier.overview.observe();
             self.connection.tier.record_soon();
         }
     }
 
     /// The connection broke, or another attempt to connect failed.
-    fn note_loss(&mut self, error: fred::error::Error) {
-        let (connection, error) = (&self.connection, error.into());
+    fn note_loss(&mut self, error: Error) {
+        let connection = &self.connection;
+        let tier = &connection.tier;
         tracing::debug!(%error, "no connection to Redis");
         connection.end_session();
-        connection.tier.note_error(&error);
-        connection.tier.blame(&error);
-        if connection.tier.lets_in_otherwise(&connection.clients()) {
+        tier.overview.note_error(&error);
+        self.blame(&error);
+        if matches!(error, Error::Cluster(_)) {
+            self.look_again_at = clock::monotonic() + MOVING;
+        }
+        if tier.connector.lets_in_otherwise(&connection.clients()) {
             tracing::info!("the login for Redis has changed, and is used now");
             self.renew();
+        }
+    }
+
+    /// The client has ended: by itself, as it was not let in, or another connection of this runtime has given it up.
+    async fn go_on_after(&mut self, ending: Ending) {
+        self.connection.end_session();
+        let pause = self.connection.tier.config.reconnect_max;
+        if let Ending::Broken(error) = ending {
+            if let Some(error) = error {
+                self.note_loss(error);
+            }
+            tokio::time::sleep(pause).await;
+        }
+        if self.connection.clients().has_ended() {
+            self.renew();
+        }
+        if self.connection.clients().has_ended() {
+            // None can be made.
+            tokio::time::sleep(pause).await;
         }
     }
 
     async fn tick(&mut self) {
         let connection = Arc::clone(&self.connection);
         let tier = &connection.tier;
-        tier.metrics
-            .redis_pending_purges
-            .set(tier.journal.failed_count() as i64);
+        self.follow();
         if !connection.clients().plain.is_connected() {
-            return;
+            return self.look_for_owner().await;
         }
         let now = clock::monotonic();
         let session = connection.current_session();
@@ -181,15 +205,50 @@ impl ConnectionSupervisor {
         sweep::go_on(&connection.for_maintenance()).await;
     }
 
+    /// In a cluster, goes to the node that has the shard now.
+    fn follow(&mut self) {
+        let Some(clients) = self.connection.find_owner() else {
+            return;
+        };
+        let connection = &self.connection;
+        connection.end_session();
+        self.events = ClientEvents::of(connection, &clients);
+        connection.use_clients(&clients);
+        self.failures = 0;
+        let now = clock::monotonic();
+        let is_busy = |at: Instant| now.saturating_duration_since(at) < MOVING;
+        if self.followed_at.replace(now).is_some_and(is_busy) {
+            // Nodes that do not agree yet.
+            self.look_again_at = now + MOVING;
+        }
+    }
+
+    /// In a cluster, asks who has the shard: the node that had it cannot be reached, or does not know.
+    async fn look_for_owner(&mut self) {
+        let connection = Arc::clone(&self.connection);
+        let Some(nodes) = connection.nodes() else {
+            return;
+        };
+        if let Err(error) = nodes.ask().await {
+            tracing::debug!(%error, "no node says who has which slot");
+            connection.tier.overview.blame_unless_known(&error);
+        }
+        self.follow();
+    }
+
     /// Does `work`, whose answer may never come if the connection breaks; `None`: it has, and that is noted.
     async fn unless_lost<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
             event = self.events.errors.recv() => {
                 match event {
-                    Ok((error, _)) => self.note_loss(error),
+                    Ok((error, _)) => self.note_loss(error.into()),
                     Err(_) => self.connection.end_session(),
                 }
+                None
+            }
+            _ = ClientEvents::ending(&mut self.events.ending) => {
+                self.connection.end_session();
                 None
             }
             done = work => Some(done),
@@ -214,12 +273,20 @@ impl ConnectionSupervisor {
     /// A beat writes, as a purge does: a Redis that refuses it takes no purges either, and is not read.
     fn note_failed_beat(&mut self, error: &Error) {
         self.connection.end_session();
-        self.connection.tier.blame(error);
+        self.blame(error);
+        self.connection.tier.note_moved(error);
         match error {
+            Error::Timeout => self.renew(),
             // A primary that became a replica: its address may lead to the new primary by now.
-            Error::Timeout | Error::ReadOnly(_) => self.renew(),
+            Error::ReadOnly(_) if self.connection.nodes().is_none() => self.renew(),
+            Error::Cluster(_) => self.connection.tier.sessions.wake(&self.connection.session),
             _ => {}
         }
+    }
+
+    fn blame(&self, error: &Error) {
+        let node = self.connection.clients().node.clone();
+        self.connection.tier.overview.blame(error, node.as_ref());
     }
 
     async fn recover(&mut self) {
@@ -241,7 +308,7 @@ impl ConnectionSupervisor {
             Ok(_) => {}
             Err(error) => {
                 tracing::debug!(%error, "no session with Redis yet");
-                self.connection.tier.blame(&error);
+                self.blame(&error);
                 self.note_failed_recovery(&error);
             }
         }
@@ -251,9 +318,15 @@ impl ConnectionSupervisor {
         match error {
             Error::Timeout => self.renew(),
             // The address may lead to another Redis by now.
-            Error::ReadOnly(_) => {
+            Error::ReadOnly(_) if self.connection.nodes().is_none() => {
                 self.look_again_after_a_beat();
                 self.renew();
+            }
+            Error::ReadOnly(_) => self.look_again_after_a_beat(),
+            // Another node has the shard, or it is on its way there; the others of this node go on.
+            Error::Cluster(_) | Error::NotReady(_) if self.connection.nodes().is_some() => {
+                self.look_again_at = clock::monotonic() + MOVING;
+                self.follow();
             }
             // Redis answers well; the connection is worth keeping.
             Error::OtherLayout(_) | Error::Void | Error::Rights(_) => {
@@ -282,6 +355,8 @@ impl ConnectionSupervisor {
         tracing::debug!("connecting to Redis anew");
         self.connection.end_session();
         self.failures = 0;
-        self.events = ClientEvents::connect(&self.connection, &self.connection.renew_clients());
+        let clients = self.connection.renew_clients();
+        self.events = ClientEvents::of(&self.connection, &clients);
+        clients.connect();
     }
 }

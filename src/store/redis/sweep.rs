@@ -44,14 +44,14 @@ async fn do_some(scope: &CommandScope<'_>, chore: Chore) -> Result<Option<Chore>
             let is_done = sweep.cursor.as_bytes() == Some(b"0");
             Ok((!is_done).then_some(Chore::Sweep(sweep)))
         }
-        Chore::Tidy(shard) => {
-            let is_more = run(scope, Script::Tidy, shard, Vec::new).await?;
-            Ok((parse_number(&is_more) == 1).then_some(Chore::Tidy(shard)))
+        Chore::Tidy => {
+            let is_more = run(scope, Script::Tidy, Vec::new).await?;
+            Ok((parse_number(&is_more) == 1).then_some(Chore::Tidy))
         }
-        Chore::Check(shard) => {
+        Chore::Check => {
             let budget = || scope.tier.budget.arguments().into();
-            run(scope, Script::Sample, shard, budget).await?;
-            let room = RoomRequest::for_check(scope.tier, shard);
+            run(scope, Script::Sample, budget).await?;
+            let room = RoomRequest::for_check(scope.tier);
             Ok(Some(Chore::Evict(room)))
         }
         Chore::Evict(mut room) => match room.step(scope).await? {
@@ -64,7 +64,7 @@ async fn do_some(scope: &CommandScope<'_>, chore: Chore) -> Result<Option<Chore>
 
 /// Returns where to go on; 0: done.
 async fn sweep_page(scope: &CommandScope<'_>, sweep: &Sweep) -> Result<Value, Error> {
-    let prefix = &*scope.tier.keys.shards()[sweep.shard].prefix;
+    let prefix = scope.tier.keys.prefix();
     let args = || {
         vec![
             escape_glob(prefix).into(),
@@ -72,18 +72,17 @@ async fn sweep_page(scope: &CommandScope<'_>, sweep: &Sweep) -> Result<Value, Er
             sweep.generation.to_string().into(),
         ]
     };
-    run(scope, Script::Sweep, sweep.shard, args).await
+    run(scope, Script::Sweep, args).await
 }
 
 /// Runs a script about a whole shard.
 async fn run(
     scope: &CommandScope<'_>,
     script: Script,
-    shard: usize,
     args: impl Fn() -> Vec<Value> + Send + Sync,
 ) -> Result<Value, Error> {
-    let prefix = &*scope.tier.keys.shards()[shard].prefix;
+    let prefix = scope.tier.keys.prefix();
     let call = || Call::about_shard(prefix, args());
-    let reply = scope.run_script(None, script, shard, call);
+    let reply = scope.run_script(None, script, call);
     Ok(reply.await?.value)
 }

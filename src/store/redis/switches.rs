@@ -44,7 +44,7 @@ impl RedisConnection {
             keys: vec![name.clone()],
             args: words(switches),
         };
-        let reply = scope.run_plain(None, Script::Switch, 0, call).await?;
+        let reply = scope.run_plain(None, Script::Switch, call).await?;
         Ok(read(&reply.into_array()))
     }
 }

@@ -1,35 +1,30 @@
 //! What all runtimes of the process share of the Redis tier.
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
-use fred::types::config::Server;
-use parking_lot::Mutex;
 use prometheus::Histogram;
 
-use super::breaker::CircuitBreaker;
 use super::chores::Chores;
-use super::clients::{self, Clients};
-use super::diagnosis::{self, Address};
+use super::connector::Connector;
 use super::error::Error;
-use super::health::{Health, News};
 use super::hit_counts::HitCounts;
 use super::journal::Journal;
 use super::journal_file::{JournalError, JournalFile, Outlives};
-use super::keys::{Keyspace, LAYOUT};
-use super::layouts::OtherLayout;
-use super::lineage::{Comparison, Generation, Lineages};
+use super::keys::Keyspace;
+use super::lineage::{Comparison, Generation, Lineage};
+use super::overview::Overview;
 use super::recorder::{Knowledge, Recorder};
 use super::scripts::Scripts;
 use super::server_limits::Management;
 use super::session::{Endings, SessionSlot, Sessions, Without};
-use super::status::RedisStatus;
+use super::slots::SlotMap;
 use super::unlisted::Unlisted;
 use super::unreleased::Unreleased;
 use super::usage::ByteBudget;
 use crate::clock::{self, Clock};
-use crate::config::{self, Outage, RedisAccess};
+use crate::config::{self, Outage};
 use crate::entry::codec::DecodeError;
 use crate::entry::{Entry, Variant};
 use crate::in_flight::InFlight;
@@ -38,46 +33,55 @@ use crate::routes::{Purge, PurgeKind};
 use crate::store::fence::Fence;
 use crate::store::memory::Memory;
 
-/// The shared parts.
+/// A shard, as all runtimes of the process have it.
 pub(in crate::store) struct Tier {
+    pub(super) number: usize,
     /// Purges that Redis has not confirmed.
     pub(in crate::store) journal: Arc<Journal>,
     /// Purges and invalidations: fences what enters memory on its way from Redis. Fills have the
     /// store's own fence: an entry that merely expires must not refuse the fill that renews it.
     pub(in crate::store) invalidation_fence: Fence,
-    pub(super) sessions: Sessions,
-    pub(super) config: config::Redis,
-    /// How new connections are let in.
-    access: ArcSwap<RedisAccess>,
-    /// Of a cluster, as a session has found them last.
-    nodes: Mutex<Vec<Server>>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) keys: Keyspace,
+    /// One connection at a time finds out what was missed.
+    pub(super) recovery: tokio::sync::Mutex<()>,
+    pub(super) lineage: Arc<Lineage>,
+    pub(super) chores: Arc<Chores>,
+    pub(super) unreleased: Unreleased,
+    unlisted: Unlisted,
+    shared: Arc<Shared>,
+}
+
+/// What the tiers of all shards have in common; each reads it as its own.
+pub(in crate::store) struct Shared {
+    pub(super) config: Arc<config::Redis>,
+    pub(super) connector: Arc<Connector>,
+    /// Of a cluster, which node has which shard.
+    pub(super) slots: Option<Arc<SlotMap>>,
+    pub(super) overview: Arc<Overview>,
     pub(super) budget: ByteBudget,
     pub(super) management: Management,
-    pub(super) keys: Keyspace,
     pub(super) scripts: Scripts,
     pub(super) latency: Latency,
+    pub(super) hits: HitCounts,
+    /// Something was switched elsewhere.
+    pub(super) switch_news: tokio::sync::Notify,
+    pub(super) process: OnceLock<Box<str>>,
+    /// Of the file of `[redis] journal`, where this process keeps one.
+    pub(super) recorder: OnceLock<Recorder>,
     pub(super) memory: Arc<Memory>,
     pub(super) in_flight: InFlight,
     pub(super) fence: Arc<Fence>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
-    /// One connection at a time finds out what was missed.
-    pub(super) recovery: tokio::sync::Mutex<()>,
-    pub(super) lineages: Arc<Lineages>,
-    pub(super) chores: Chores,
-    pub(super) hits: HitCounts,
-    /// Tells this process's purges from those of others.
-    pub(super) process: Box<str>,
-    pub(super) unreleased: Unreleased,
-    unlisted: Unlisted,
-    /// Of the file of `[redis] journal`, where this process keeps one.
-    recorder: Option<Recorder>,
-    pub(super) other_layout: OtherLayout,
-    /// Something was switched elsewhere.
-    pub(in crate::store) switch_news: tokio::sync::Notify,
-    last_error: Mutex<Option<String>>,
-    address: Address,
-    health: Health,
+}
+
+impl Deref for Tier {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 /// `pannier_redis_duration_seconds`.
@@ -88,120 +92,63 @@ pub(super) struct Latency {
     pub(super) purge: Histogram,
 }
 
-impl Tier {
-    pub(in crate::store) fn new(
-        config: &config::Redis,
-        budget: &config::Budget,
-        memory: Arc<Memory>,
-        in_flight: InFlight,
-        fence: Arc<Fence>,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-    ) -> Tier {
-        let health = Health::new(clock::monotonic());
-        let keys = Keyspace::new(
-            &config.namespace,
-            config.servers.is_cluster(),
-            config.layout.unwrap_or(LAYOUT),
-        );
-        let shards = keys.shards().len();
-        let breaker = CircuitBreaker::new(config.breaker_failures, config.breaker_probe);
-        metrics.redis_breaker_open.set(1);
-        Tier {
-            journal: Arc::default(),
-            invalidation_fence: Fence::default(),
-            sessions: Sessions::new(breaker, config.staleness),
-            access: ArcSwap::from_pointee(config.access.clone()),
-            config: config.clone(),
-            budget: ByteBudget::new(budget, shards),
-            nodes: Mutex::default(),
-            management: Management::default(),
-            keys,
-            scripts: Scripts::new(),
-            latency: Latency::new(&metrics),
-            memory,
-            in_flight,
-            fence,
-            clock,
-            metrics,
-            recovery: tokio::sync::Mutex::new(()),
-            lineages: Arc::new(Lineages::new(shards)),
-            chores: Chores::default(),
-            hits: HitCounts::new(budget.check_every, clock::monotonic()),
-            process: format!("{:016x}", fastrand::u64(..)).into(),
-            unreleased: Unreleased::default(),
-            unlisted: Unlisted::default(),
-            recorder: None,
-            other_layout: OtherLayout::default(),
-            switch_news: tokio::sync::Notify::new(),
-            last_error: Mutex::new(None),
-            address: clients::address(config),
-            health,
-        }
-    }
-
-    /// fred's client, let in as it is said now; `None` if that cannot be, which the operator is told.
-    pub(super) fn make_clients(&self) -> Option<Clients> {
-        Clients::new(&self.config, self.access.load_full(), &self.nodes.lock())
-            .inspect_err(|error| {
-                tracing::error!(%error, "[redis] cannot be used");
-                self.health.blame(error.diagnose());
-            })
-            .ok()
-    }
-
-    /// The nodes of the cluster, each of which names the others.
-    pub(super) fn note_nodes(&self, nodes: Vec<Server>) {
-        *self.nodes.lock() = nodes;
-    }
-
-    /// Whether a new client would be let in otherwise than this one was.
-    pub(super) fn lets_in_otherwise(&self, clients: &Clients) -> bool {
-        clients.is_let_in_otherwise(self.access.load_full())
-    }
-
-    /// New connections are let in as `access` says; those that stand have been let in.
-    pub(in crate::store) fn take_access(&self, access: &RedisAccess) {
-        self.access.store(Arc::new(access.clone()));
+impl Shared {
+    /// Tells this process's purges from those of others.
+    pub(super) fn process(&self) -> &str {
+        let random = || format!("{:016x}", fastrand::u64(..)).into();
+        self.process.get_or_init(random)
     }
 
     /// Takes in what the file of `[redis] journal` says, if one is configured, and keeps it from now on. To be done
     /// before any connection: what is read there is believed from the first session on.
-    pub(in crate::store) fn keep_journal(&mut self) -> Result<(), JournalError> {
+    pub(super) fn keep_journal(&self, about: String) -> Result<(), JournalError> {
         let Some(path) = &self.config.journal else {
             return Ok(());
         };
         let (file, found) = JournalFile::open(path)?;
+        let shards = self.overview.shards().iter();
         let mut knowledge = Knowledge {
-            about: self.describe_store(),
-            process: self.process.clone(),
-            lineages: Arc::clone(&self.lineages),
-            journal: Arc::clone(&self.journal),
+            about,
+            process: format!("{:016x}", fastrand::u64(..)).into(),
+            lineages: shards.clone().map(|it| Arc::clone(&it.lineage)).collect(),
+            journals: shards.map(|it| Arc::clone(&it.journal)).collect(),
         };
         knowledge.take_in(found, &file);
-        self.process.clone_from(&knowledge.process);
-        self.recorder = Some(Recorder::start(knowledge, file)?);
+        let _ = self.process.set(knowledge.process.clone());
+        let _ = self.recorder.set(Recorder::start(knowledge, file)?);
         Ok(())
-    }
-
-    /// What another server, database, namespace or layout has otherwise.
-    fn describe_store(&self) -> String {
-        let (hosts, namespace) = (&self.address.hosts, &self.config.namespace);
-        let (database, layout) = (self.config.database, self.keys.layout());
-        format!("{hosts}/{database} {namespace} v{layout}")
     }
 
     /// Has the journal's file written, and does not wait for it.
     pub(super) fn record_soon(&self) {
-        if let Some(recorder) = &self.recorder {
+        if let Some(recorder) = self.recorder.get() {
             recorder.record_soon();
         }
     }
 
     /// Returns when the journal's file has what is known now, if there is one and it can be written.
     pub(in crate::store) async fn record(&self, outlives: Outlives) {
-        if let Some(recorder) = &self.recorder {
+        if let Some(recorder) = self.recorder.get() {
             recorder.record(outlives).await;
+        }
+    }
+}
+
+impl Tier {
+    pub(super) fn new(number: usize, keys: Keyspace, shared: Arc<Shared>) -> Tier {
+        let state = shared.overview.shards()[number].clone();
+        Tier {
+            number,
+            journal: state.journal,
+            invalidation_fence: Fence::default(),
+            sessions: state.sessions,
+            keys,
+            recovery: tokio::sync::Mutex::new(()),
+            lineage: state.lineage,
+            chores: state.chores,
+            unreleased: Unreleased::default(),
+            unlisted: Unlisted::default(),
+            shared,
         }
     }
 
@@ -210,12 +157,12 @@ impl Tier {
     pub(super) fn begin_session(&self, slot: &SessionSlot, endings: Endings) -> bool {
         let begun = self.sessions.begin(slot, endings, || {
             self.unlisted.take_all();
-            self.memory.clear();
+            self.memory.clear_shard(self.number);
         });
         if begun {
-            self.other_layout.disappear();
+            self.overview.forget_other_layout(self.number);
         }
-        self.observe();
+        self.overview.observe();
         begun
     }
 
@@ -289,7 +236,7 @@ impl Tier {
                 self.memory.purge_key(&key);
             }
         });
-        self.observe();
+        self.overview.observe();
     }
 
     /// Lets go of what memory holds and can no longer be told about.
@@ -298,7 +245,8 @@ impl Tier {
         for key in self.unlisted.take_old(self.config.outage_ttl, now) {
             self.memory.purge_key(&key);
         }
-        self.sessions.let_go_of_lost(now, || self.memory.clear());
+        let empty_memory = || self.memory.clear_shard(self.number);
+        self.sessions.let_go_of_lost(now, empty_memory);
     }
 
     /// Waits a moment until a purge that has failed is sent again, if that may be soon: other sidecars may read what
@@ -312,87 +260,16 @@ impl Tier {
         self.journal.lands_within(id, MOMENT).await
     }
 
-    /// Whether it is known why Redis cannot be used.
-    pub(super) fn is_diagnosed(&self) -> bool {
-        self.health.describe(clock::monotonic()).1.is_some()
-    }
-
-    /// Sees whether Redis is up, sets the gauges that say so, and tells the operator what is new.
-    pub(super) fn observe(&self) {
-        let is_up = self.sessions.all_usable();
-        self.metrics.redis_up.set(is_up.into());
-        let is_open = !self.sessions.any_usable();
-        self.metrics.redis_breaker_open.set(is_open.into());
-        if let Some(news) = self.health.observe(is_up, clock::monotonic()) {
-            self.tell(news);
-        }
-    }
-
-    /// Redis cannot be used because of this.
-    pub(super) fn blame(&self, error: &Error) {
-        let diagnosis = diagnosis::diagnose(error, &self.address);
-        match error {
-            // fred says so of each command that was under way, behind the reason itself.
-            Error::Connection(words) if words.starts_with("Connection closed") => {
-                self.health.blame_unless_known(diagnosis);
-            }
-            _ => self.health.blame(diagnosis),
-        }
-    }
-
-    fn tell(&self, news: News) {
-        let host = &self.address.hosts;
-        match news {
-            // Told where the other layout was met.
-            News::Down { .. } if !self.other_layout.is_none() => {}
-            News::Down { lasted, diagnosis } => {
-                let (cause, remedy) = (diagnosis.cause, diagnosis.remedy);
-                let seconds = lasted.as_secs();
-                tracing::warn!(
-                    "Redis at {host} cannot be used, for {seconds} s now: {cause}. What helps: {remedy}. \
-                     Meanwhile requests go on without it"
-                );
-            }
-            News::Up => tracing::info!("Redis at {host} is in use"),
-            News::Again {
-                lasted,
-                untold: None,
-            } => tracing::info!(
-                "Redis at {host} is in use again, after {} s",
-                lasted.as_secs()
-            ),
-            News::Again {
-                lasted,
-                untold: Some(diagnosis),
-            } => tracing::info!(
-                "Redis at {host} is in use again, after {} ms: {}",
-                lasted.as_millis(),
-                diagnosis.cause
-            ),
-        }
-    }
-
-    /// A beat found sidecars of another layout. All sessions end; memory is kept, as while Redis is away.
+    /// A beat found sidecars of another layout.
     pub(super) fn note_other_layout(&self, other: u32) -> Error {
-        self.sessions.end_all();
-        if self.other_layout.appear(other) {
-            let own = self.keys.layout();
-            tracing::warn!(
-                own,
-                other,
-                "sidecars of another stored layout use this namespace: \
-                 Redis is left alone until they are gone"
-            );
-        }
-        let error = Error::OtherLayout(other);
-        *self.last_error.lock() = Some(error.to_string());
-        error
+        let own = self.keys.layout();
+        self.overview.note_other_layout(self.number, own, other)
     }
 
     /// Redis holds data of this generation. If it is a later one, all that was stored before is void, in memory
     /// and on its way there too.
-    pub(super) fn note_generation(&self, shard: usize, found: Generation) -> Comparison {
-        let comparison = self.lineages.compare(shard, found);
+    pub(super) fn note_generation(&self, found: Generation) -> Comparison {
+        let comparison = self.lineage.compare(found);
         if comparison == Comparison::Later {
             self.distrust();
         }
@@ -404,7 +281,7 @@ impl Tier {
         let everything = Arc::new(Purge::of_everything());
         self.invalidation_fence.purge(Arc::clone(&everything));
         self.fence.purge(everything);
-        self.memory.clear();
+        self.memory.clear_shard(self.number);
     }
 
     /// A script of this process has begun a generation; `why` is empty if it has not.
@@ -429,61 +306,41 @@ impl Tier {
             Err(Error::Down | Error::NoRoom) => return,
             Err(error) => error,
         };
-        self.note_error(error);
+        self.note_moved(error);
+        self.overview.note_error(error);
         if error.is_outage() && self.sessions.breaker.note_failure(clock::monotonic()) {
-            // The supervisor may know better: that a connection was refused, say, on which requests wait.
-            let diagnosis = diagnosis::diagnose(error, &self.address);
-            self.health.blame_unless_known(diagnosis);
-            self.observe();
+            self.overview.blame_unless_known(error);
+            self.overview.observe();
         }
     }
 
     /// As [`Tier::note`]; a refusal ends the session of this connection.
     pub(super) fn note_in<T>(&self, slot: &SessionSlot, result: &Result<T, Error>) {
         self.note(result);
-        if let Err(error) = result
-            && error.is_refusal()
-        {
-            self.sessions.end_and_wake(slot);
+        match result {
+            Err(error) if error.is_refusal() => self.sessions.end_and_wake(slot),
+            // Perhaps a part of the shard has moved to another node: a beat shows whether it can be used.
+            Err(Error::Cluster(_) | Error::NotReady(_)) => self.sessions.wake(slot),
+            _ => {}
         }
     }
 
-    /// Counts an error and keeps its words for the status.
-    pub(super) fn note_error(&self, error: &Error) {
-        // An entry that does not decode is counted where it is removed.
-        if !matches!(error, Error::WrongType(_)) {
-            self.count_error(error.kind());
+    /// Another node of the cluster has the shard now, if that is what went wrong.
+    pub(super) fn note_moved(&self, error: &Error) {
+        if let (Error::Cluster(words), Some(slots)) = (error, &self.slots) {
+            slots.take_in_moved(words);
         }
-        *self.last_error.lock() = Some(error.to_string());
     }
 
     /// Counts an entry in Redis that does not decode.
     pub(super) fn note_undecodable(&self, key: &str, error: DecodeError) {
-        self.count_error("undecodable");
+        self.overview.count_error("undecodable");
         tracing::warn!(key, %error, "removed an entry from Redis");
     }
 
     /// Counts entries purged in Redis.
     pub(in crate::store) fn count_purged(&self, kind: PurgeKind, purged: usize) {
         self.metrics.purged("redis", kind.as_str(), purged);
-    }
-
-    /// What is known without asking Redis.
-    pub(in crate::store) fn status(&self) -> RedisStatus {
-        self.observe();
-        let (since, diagnosis) = self.health.describe(clock::monotonic());
-        RedisStatus {
-            up: self.sessions.all_usable(),
-            since,
-            diagnosis,
-            hosts: self.address.hosts.clone(),
-            max: self.budget.max,
-            manages_server: self.budget.manages_server,
-            managed: self.management.describe(),
-            pending_purges: self.journal.failed_count(),
-            last_error: self.last_error.lock().clone(),
-            ..RedisStatus::default()
-        }
     }
 
     /// The fleet's time.
@@ -495,15 +352,10 @@ impl Tier {
     pub(super) fn timeout(&self) -> Duration {
         self.config.timeout
     }
-
-    fn count_error(&self, kind: &str) {
-        let errors = &self.metrics.redis_errors;
-        errors.with_label_values(&[kind]).inc();
-    }
 }
 
 impl Latency {
-    fn new(metrics: &Metrics) -> Latency {
+    pub(super) fn new(metrics: &Metrics) -> Latency {
         let of = |command: &str| metrics.redis_seconds.with_label_values(&[command]);
         Latency {
             get: of("get"),

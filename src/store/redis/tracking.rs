@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{KeysInterface, TrackingInterface};
-use futures_util::future::try_join_all;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::unconstrained;
 
@@ -43,8 +42,8 @@ pub(super) fn listen(
     })
 }
 
-/// Asks for the generation of each shard: the answers show that Redis lives, and that all it told this connection
-/// before has arrived. Returns how long that took.
+/// Asks for the generation: the answer shows that Redis lives, and that all it told this connection before has arrived.
+/// Returns how long that took.
 pub(super) async fn hear(connection: &RedisConnection) -> Result<Duration, Error> {
     let tier = &connection.tier;
     let scope = connection.for_maintenance();
@@ -52,25 +51,18 @@ pub(super) async fn hear(connection: &RedisConnection) -> Result<Duration, Error
         clock::monotonic(),
         connection.session.generations.before_reading(),
     );
-    let client = scope.client();
-    let asked = tier.keys.shards().iter().map(|shard| {
-        // Read to be told of them.
-        let names = vec![shard.generation.clone(), shard.untold.clone()];
-        let command = client.mget::<Vec<Option<Bytes>>, _>(names);
-        scope.send_uncounted(Box::pin(command))
-    });
-    let answers = try_join_all(asked).await?;
-    let mut all_known = true;
-    for (shard, answer) in answers.into_iter().enumerate() {
-        let generation = answer.into_iter().next().flatten();
-        let generation = generation.as_deref().and_then(Generation::read);
-        let found = generation.map(|found| tier.note_generation(shard, found));
-        all_known &= matches!(found, Some(Comparison::Same | Comparison::Later));
-        if found != Some(Comparison::Same) {
-            tier.sessions.wake(&connection.session);
-        }
+    let shard = tier.keys.names();
+    // Read to be told of them.
+    let names = vec![shard.generation.clone(), shard.untold.clone()];
+    let command = scope.client().mget::<Vec<Option<Bytes>>, _>(names);
+    let answer = scope.send_uncounted(Box::pin(command)).await?;
+    let generation = answer.into_iter().next().flatten();
+    let generation = generation.as_deref().and_then(Generation::read);
+    let found = generation.map(|found| tier.note_generation(found));
+    if found != Some(Comparison::Same) {
+        tier.sessions.wake(&connection.session);
     }
-    if all_known {
+    if matches!(found, Some(Comparison::Same | Comparison::Later)) {
         connection.session.generations.note_read(watched);
     }
     tier.sessions.hear(&connection.session, sent);
@@ -82,7 +74,7 @@ pub(super) async fn hear(connection: &RedisConnection) -> Result<Duration, Error
 fn miss_invalidations(connection: &RedisConnection) {
     let tier = &connection.tier;
     tier.fence.purge(Arc::new(Purge::of_everything()));
-    let empty_memory = || tier.memory.clear();
+    let empty_memory = || tier.memory.clear_shard(tier.number);
     tier.sessions
         .end_having_missed(&connection.session, empty_memory);
 }

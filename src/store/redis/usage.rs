@@ -1,9 +1,10 @@
 //! The bytes in Redis: how many there are, and how many there may be.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fred::types::Value;
+use parking_lot::Mutex;
 
 use crate::config::{self, EvictionOrder};
 
@@ -59,12 +60,18 @@ pub(super) struct ByteBudget {
     /// `[budget] manage_server`.
     pub(super) manages_server: bool,
     shards: u64,
-    /// What Pannier had in Redis, as a beat has found last.
-    used: AtomicU64,
+    /// What Pannier had in each shard, as a beat has found last.
+    used: Mutex<Box<[Used]>>,
     /// Whether so much is used that entries may have to leave before long.
     is_filling: AtomicBool,
     /// Whether the log has warned since the bytes were last below `evict_at`.
     warned: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    bytes: u64,
+    server_limit: Option<u64>,
 }
 
 impl ByteBudget {
@@ -78,7 +85,7 @@ impl ByteBudget {
             order: budget.order,
             manages_server: budget.manage_server,
             shards: shards as u64,
-            used: AtomicU64::new(0),
+            used: Mutex::new(vec![Used::default(); shards].into()),
             is_filling: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         }
@@ -107,14 +114,21 @@ impl ByteBudget {
 
     /// What Pannier had in Redis, as was found last.
     pub(super) fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.used.lock().iter().map(|used| used.bytes).sum()
     }
 
-    /// Redis holds so much.
-    pub(super) fn note_used(&self, counters: &Counters) {
-        let used = counters.total_bytes();
-        self.used.store(used, Ordering::Relaxed);
-        let most = counters.server_limit.unwrap_or(u64::MAX).min(self.evict_at);
+    /// A shard holds so much.
+    pub(super) fn note_used(&self, shard: usize, counters: &Counters) {
+        let mut all = self.used.lock();
+        all[shard] = Used {
+            bytes: counters.total_bytes(),
+            server_limit: counters.server_limit,
+        };
+        let used = all.iter().map(|used| used.bytes).sum();
+        let limits = all.iter().filter_map(|used| used.server_limit);
+        let limit = limits.reduce(u64::saturating_add);
+        drop(all);
+        let most = limit.unwrap_or(u64::MAX).min(self.evict_at);
         self.is_filling.store(used >= most / 2, Ordering::Relaxed);
         self.warn_if_nearly_full(used);
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::{
-    Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry,
+    Counter, CounterVec, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::entry::Priority;
@@ -89,6 +89,12 @@ pub struct Metrics {
     pub shadow: IntCounterVec,
     /// `pannier_audit_total{rule,result}`: same, stale, uncompared.
     pub audits: IntCounterVec,
+    /// `pannier_saved_seconds_total{rule}`: of the app, by hits.
+    pub saved_seconds: CounterVec,
+    /// `pannier_rule_bytes{rule}`: of bodies that this sidecar has fetched lately, and that are fresh.
+    pub rule_bytes: IntGaugeVec,
+    /// `pannier_rule_entries{rule}`: the same, counted.
+    pub rule_entries: IntGaugeVec,
     /// `pannier_webhook_posts_total{result}`: of alerts; `ok` or `error`.
     pub webhook_posts: IntCounterVec,
     /// `pannier_upstream_requests_total{origin}`: requests to the app, by whom they are for.
@@ -361,6 +367,24 @@ impl Metrics {
                 "Hits that were compared with the app's answer, by what came of it.",
                 &["rule", "result"],
             ),
+            saved_seconds: register_sums(
+                r,
+                "pannier_saved_seconds_total",
+                "Seconds that the app would have taken for what was answered by hits.",
+                &["rule"],
+            ),
+            rule_bytes: register_gauges(
+                r,
+                "pannier_rule_bytes",
+                "Bytes of bodies that this sidecar has fetched lately and that are fresh.",
+                &["rule"],
+            ),
+            rule_entries: register_gauges(
+                r,
+                "pannier_rule_entries",
+                "Answers that this sidecar has fetched lately and that are fresh.",
+                &["rule"],
+            ),
             webhook_posts: register_counters(
                 r,
                 "pannier_webhook_posts_total",
@@ -583,6 +607,14 @@ fn register_float(registry: &Registry, name: &str, help: &str) -> Gauge {
 
 fn register_seconds(registry: &Registry, name: &str, help: &str) -> Counter {
     let metric = Counter::new(name, help).expect("a valid name");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("registered once");
+    metric
+}
+
+fn register_sums(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> CounterVec {
+    let metric = CounterVec::new(Opts::new(name, help), labels).expect("a valid name");
     registry
         .register(Box::new(metric.clone()))
         .expect("registered once");

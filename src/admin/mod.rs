@@ -10,6 +10,7 @@ mod alerts;
 mod answer;
 mod connection;
 mod dashboard;
+mod derived;
 mod endpoint;
 mod events;
 pub mod explain;
@@ -52,6 +53,7 @@ use crate::metrics::Metrics;
 use crate::rollout::{Evidence, Order};
 use crate::store::{Status, Store};
 use answer::{Answer, answer, answer_json, answer_refusal};
+use derived::Derived;
 use endpoint::Endpoint;
 use events::News;
 use fleet::Fleet;
@@ -85,6 +87,7 @@ pub struct Admin {
     /// Cancelled when the interface ends: events then end, too.
     ending: CancellationToken,
     history: History,
+    derived: Derived,
     fleet: Fleet,
     news: News,
     started: Instant,
@@ -122,6 +125,7 @@ impl Admin {
             draining,
             ending: CancellationToken::new(),
             history: History::default(),
+            derived: Derived::default(),
             fleet: Fleet::new(name),
             news: News::default(),
             started: clock::monotonic(),
@@ -158,8 +162,8 @@ impl Admin {
             live.gates.background.state(),
             uptime,
         );
-        let timeout = live.config.redis.as_ref().map(|redis| redis.timeout);
-        let details = advice::Details::read(&families, timeout.unwrap_or_default());
+        let observed = self.controls.fetcher.report();
+        let details = advice::Details::read(&families, &live.config, observed, clock::wall());
         let around = Surroundings {
             draining: self.draining.is_cancelled(),
             history: &self.history,

@@ -470,7 +470,7 @@ fn sum_priority(families: &[MetricFamily], priority: &str) -> ByPriority {
     }
 }
 
-fn sum_by_rule(families: &[MetricFamily]) -> BTreeMap<String, Tally> {
+pub(super) fn sum_by_rule(families: &[MetricFamily]) -> BTreeMap<String, Tally> {
     let mut rules = BTreeMap::<String, Tally>::new();
     for metric in find_samples(families, "pannier_requests_total") {
         let rule = rules.entry(label(metric, "rule").to_owned()).or_default();

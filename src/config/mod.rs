@@ -5,6 +5,7 @@
 //! [`Config`]. All of them collect what is wrong, so that a user corrects a file in one go.
 
 mod advice;
+mod certificates;
 mod compile;
 mod document;
 mod env;
@@ -29,6 +30,7 @@ mod value;
 mod tests;
 
 pub use advice::Advice;
+pub use certificates::Shown;
 pub use env::Env;
 pub use load::Loaded;
 pub use networks::{Network, Networks};
@@ -47,7 +49,7 @@ pub use units::{parse_duration, show_duration, show_size};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, StatusCode};
@@ -165,6 +167,8 @@ pub struct Tls {
     pub cert: PathBuf,
     /// PEM file of its private key.
     pub key: PathBuf,
+    /// When the certificate ends; `None`: it does not say so in a way that is understood.
+    pub ends: Option<SystemTime>,
     /// Made of both: what the handshake needs.
     pub server: Arc<rustls::ServerConfig>,
 }

@@ -137,6 +137,7 @@ impl Observations {
             let is_single = seen.fills == 1 && !seen.was_read && !is_read(key);
             rule.single += u64::from(is_single);
             if now < seen.until {
+                rule.held += 1;
                 rule.held_bytes += seen.length;
             }
         }

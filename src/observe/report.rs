@@ -47,7 +47,9 @@ pub struct RuleReport {
     pub keys: u64,
     /// Of those, with one request each.
     pub single: u64,
-    /// Bytes of those whose time has not come.
+    /// Those whose time has not come.
+    pub held: u64,
+    /// Bytes of them.
     pub held_bytes: u64,
     /// Answers over `max_body`, and the longest of them, as far as they say.
     pub too_large: u64,
@@ -84,6 +86,7 @@ impl RuleReport {
             (&mut self.early, other.early),
             (&mut self.keys, other.keys),
             (&mut self.single, other.single),
+            (&mut self.held, other.held),
             (&mut self.held_bytes, other.held_bytes),
             (&mut self.too_large, other.too_large),
         ] {

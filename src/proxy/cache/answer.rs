@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use http::Method;
 use http::header::{IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 
+use super::ahead;
 use super::audit;
 use super::coalesce::Role;
 use super::fill;
@@ -236,11 +237,14 @@ fn serve(
     let request = owned.by_ref();
     let variant = variant.take()?;
     request.cache.read_marks.set(request.key());
+    let mut is_renewed = false;
     if reason == Reason::Hit {
         audit::maybe(request.cache, request.context, request.lookup, &variant);
+        is_renewed = ahead::maybe(request, &variant, age);
     }
     let response = serve_variant(request, variant, age);
-    Some(request.outcome(reason, response).ttl(ttl))
+    let outcome = request.outcome(reason, response).ttl(ttl);
+    Some(outcome.renewed(is_renewed))
 }
 
 /// Why the app is to be asked for what others may wait for as well, and what is stored and stale; `Err`:
@@ -311,7 +315,7 @@ async fn ask_for_range(
         leader: None,
         leasing: match leasing {
             Leasing::Never => Leasing::Never,
-            Leasing::Wait | Leasing::Try => Leasing::Try,
+            Leasing::Wait | Leasing::Try | Leasing::Renew(_) => Leasing::Try,
         },
         mode: FetchMode::AsClient,
     };

@@ -3,6 +3,7 @@
 //! [`answer_from_memory`] is a hit's whole way. What it cannot answer goes on in [`answer()`]: the store is
 //! looked into, and the request leads a fill, waits for another's, or asks the app alone.
 
+mod ahead;
 mod answer;
 mod audit;
 mod audits;

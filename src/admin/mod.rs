@@ -445,9 +445,12 @@ async fn refresh(
 }
 
 async fn answer_observations(admin: &Admin) -> Answer {
-    let mut report = admin.controls.fetcher.report();
     let _turn = admin.wait_for_turn().await;
-    stats::add_requests(&admin.metrics.registry.gather(), &mut report);
+    let families = admin.metrics.registry.gather();
+    let fetcher = &admin.controls.fetcher;
+    admin.derived.update(&admin.metrics, &families, fetcher);
+    let mut report = fetcher.report();
+    report.evicted = stats::sum_evicted(&families);
     answer_json(StatusCode::OK, &report)
 }
 

@@ -68,6 +68,14 @@ impl Fetcher {
         }
     }
 
+    /// So many requests more of a rule were answered from the store, and by the app.
+    pub(super) fn note_requests(&self, rule: &str, hits: u64, misses: u64) {
+        self.cache
+            .observations
+            .lock()
+            .note_requests(rule, hits, misses);
+    }
+
     /// What fills have shown.
     pub(super) fn report(&self) -> Report {
         let now = self.cache.clock.now();

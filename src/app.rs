@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Listen};
 use crate::control::{Reloader, Switchboard};
 use crate::descriptors::{Descriptors, fit};
+use crate::jobs::Jobs;
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -69,8 +70,10 @@ struct Parts {
     evidence: Arc<Mutex<Evidence>>,
     observations: Arc<Mutex<Observations>>,
     read_marks: Arc<ReadMarks>,
+    renewal_marks: Arc<ReadMarks>,
     audits: Arc<Audits>,
     leaving: CancellationToken,
+    warmed: CancellationToken,
     switchboard: Arc<Switchboard>,
     reloader: Arc<Reloader>,
 }
@@ -110,8 +113,10 @@ impl App {
             evidence: Arc::default(),
             observations: Arc::default(),
             read_marks: Arc::default(),
+            renewal_marks: Arc::default(),
             audits: Arc::default(),
             leaving: CancellationToken::new(),
+            warmed: CancellationToken::new(),
             metrics,
             clock,
         };
@@ -240,12 +245,14 @@ impl Parts {
                 evidence: self.evidence.clone(),
                 observations: self.observations.clone(),
                 read_marks: self.read_marks.clone(),
+                renewal_marks: self.renewal_marks.clone(),
                 audits: self.audits.clone(),
                 metrics: self.metrics.clone(),
                 clock: self.clock.clone(),
             }),
             late_writes: self.late_writes.clone(),
             leaving: self.leaving.clone(),
+            warmed: self.warmed.clone(),
             metrics: self.metrics.clone(),
             tally: self.tally.clone(),
         }
@@ -275,7 +282,10 @@ impl Parts {
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach_for_upkeep();
             let _ = attached.send(());
+            let of_jobs = parts.worker(BACKGROUND, store.clone());
+            let jobs = Arc::new(Jobs::new(of_jobs, parts.warmed.clone()));
             let controls = Controls {
+                jobs: jobs.clone(),
                 switchboard: switchboard.clone(),
                 reloader,
                 evidence,
@@ -299,6 +309,7 @@ impl Parts {
                         () = admin::serve(listener, admin, stop) => {}
                         () = store.carry_out_later() => {}
                         () = switchboard.follow(&store) => {}
+                        () = jobs.follow(&store) => {}
                     },
                     Err(error) => tracing::error!(%error, "admin interface ended"),
                 }

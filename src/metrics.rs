@@ -1,17 +1,21 @@
 //! Every metric name, once. Counters are resolved when a rule is made, not per request.
 
+mod jobs;
+
 use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::{
-    Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry,
+    Counter, CounterVec, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::entry::Priority;
 use crate::http_cache::{Reason, Source};
+
+pub use jobs::JobMetrics;
 
 /// Bucket bounds in seconds: a memory hit is tens of microseconds, a slow app seconds.
 const BUCKETS: &[f64] = &[
@@ -89,6 +93,12 @@ pub struct Metrics {
     pub shadow: IntCounterVec,
     /// `pannier_audit_total{rule,result}`: same, stale, uncompared.
     pub audits: IntCounterVec,
+    /// `pannier_saved_seconds_total{rule}`: of the app, by hits.
+    pub saved_seconds: CounterVec,
+    /// `pannier_rule_bytes{rule}`: of bodies that this sidecar has fetched lately, and that are fresh.
+    pub rule_bytes: IntGaugeVec,
+    /// `pannier_rule_entries{rule}`: the same, counted.
+    pub rule_entries: IntGaugeVec,
     /// `pannier_webhook_posts_total{result}`: of alerts; `ok` or `error`.
     pub webhook_posts: IntCounterVec,
     /// `pannier_upstream_requests_total{origin}`: requests to the app, by whom they are for.
@@ -121,6 +131,8 @@ pub struct Metrics {
     pub jwks_refreshes: IntCounterVec,
     /// `pannier_jwks_last_success_time_seconds`: when the keys of `[jwt]` were last found to be as they are.
     pub jwks_last_success: Gauge,
+    /// Of jobs.
+    pub jobs: JobMetrics,
     /// `pannier_start_time_seconds`
     pub start_time: Gauge,
     /// `pannier_config_hash`: of the file in force; equal files have equal ones.
@@ -361,6 +373,24 @@ impl Metrics {
                 "Hits that were compared with the app's answer, by what came of it.",
                 &["rule", "result"],
             ),
+            saved_seconds: register_sums(
+                r,
+                "pannier_saved_seconds_total",
+                "Seconds that the app would have taken for what was answered by hits.",
+                &["rule"],
+            ),
+            rule_bytes: register_gauges(
+                r,
+                "pannier_rule_bytes",
+                "Bytes of bodies that this sidecar has fetched lately and that are fresh.",
+                &["rule"],
+            ),
+            rule_entries: register_gauges(
+                r,
+                "pannier_rule_entries",
+                "Answers that this sidecar has fetched lately and that are fresh.",
+                &["rule"],
+            ),
             webhook_posts: register_counters(
                 r,
                 "pannier_webhook_posts_total",
@@ -454,6 +484,7 @@ impl Metrics {
                 "pannier_jwks_last_success_time_seconds",
                 "Last renewal of the keys of [jwt], seconds since 1970.",
             ),
+            jobs: JobMetrics::new(r),
             start_time: register_float(
                 r,
                 "pannier_start_time_seconds",
@@ -583,6 +614,14 @@ fn register_float(registry: &Registry, name: &str, help: &str) -> Gauge {
 
 fn register_seconds(registry: &Registry, name: &str, help: &str) -> Counter {
     let metric = Counter::new(name, help).expect("a valid name");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("registered once");
+    metric
+}
+
+fn register_sums(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> CounterVec {
+    let metric = CounterVec::new(Opts::new(name, help), labels).expect("a valid name");
     registry
         .register(Box::new(metric.clone()))
         .expect("registered once");

@@ -1,5 +1,6 @@
 //! The rules for Prometheus and the dashboard for Grafana, by Prometheus itself.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -10,9 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::app::{Answer, TestApp};
-use crate::support::client::Client;
+use crate::support::client::{Client, exchange_raw};
 use crate::support::eventually;
-use crate::support::redis::RedisServer;
+use crate::support::redis::{Data, RedisServer};
 use crate::support::sidecar::Sidecar;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -241,7 +242,7 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    fn start(sidecars: &[&Sidecar]) -> Prometheus {
+    fn start(sidecars: &[&Sidecar], rules: &str) -> Prometheus {
         let folder = tempfile::tempdir().expect("a folder");
         let targets: Vec<String> = sidecars
             .iter()
@@ -253,7 +254,7 @@ impl Prometheus {
             targets.join(", ")
         );
         std::fs::write(folder.path().join("prometheus.yml"), config).expect("it is written");
-        std::fs::write(folder.path().join("rules.yml"), rules_of(WITH_ALL)).expect("it is written");
+        std::fs::write(folder.path().join("rules.yml"), rules).expect("it is written");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("it has one");
         drop(listener);
@@ -332,7 +333,7 @@ async fn every_panel_of_the_dashboard_shows_something() {
         Sidecar::start(&app.url(), &toml),
         Sidecar::start(&app.url(), &toml),
     ];
-    let prometheus = Prometheus::start(&[&sidecars[0], &sidecars[1]]);
+    let prometheus = Prometheus::start(&[&sidecars[0], &sidecars[1]], &rules_of(WITH_ALL));
     let load = async {
         loop {
             for sidecar in &sidecars {
@@ -364,4 +365,107 @@ async fn every_panel_of_the_dashboard_shows_something() {
         () = load => {}
         () = all_answer => {}
     }
+}
+
+/// The same rules of shorter windows, so that nobody waits for an hour.
+fn hurry(rules: &str) -> String {
+    let lines = rules
+        .lines()
+        .map(|line| match line.trim_start().starts_with("for: ") {
+            true => "        for: 0s".to_owned(),
+            false => line.replace("[1h]", "[12s]").replace("[5m]", "[12s]"),
+        });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+const ALL_ALERTS: [&str; 8] = [
+    "PannierConfigsDiffer",
+    "PannierEvictions",
+    "PannierFailures",
+    "PannierHitRateLow",
+    "PannierKeys",
+    "PannierMemoryHigh",
+    "PannierRedisDown",
+    "PannierStaleFound",
+];
+
+async fn firing(prometheus: &Prometheus) -> BTreeSet<String> {
+    let samples = prometheus.query("ALERTS{alertstate=\"firing\"}").await;
+    let name = |sample: &Value| sample["metric"]["alertname"].as_str().map(str::to_owned);
+    samples.iter().filter_map(name).collect()
+}
+
+/// What brings each of them out but the loss of Redis, once.
+async fn misbehave(app: &TestApp, sidecar: &Sidecar, round: usize) {
+    let client = sidecar.client();
+    for item in 0..20 {
+        let path = format!("/small/{round}-{item}");
+        app.on("GET", &path, |_| Answer::text("x"));
+        client.get(&path).await;
+    }
+    let path = format!("/big/{round}");
+    app.on("GET", &path, |_| {
+        Answer::bytes((0..200_000).map(|_| fastrand::u8(..)).collect())
+    });
+    client.get(&path).await;
+    // The app says something else each time.
+    for _ in 0..3 {
+        client.get("/board/1").await;
+        sidecar.fills_have_ended().await;
+    }
+    let broken = b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n";
+    for _ in 0..4 {
+        exchange_raw(sidecar.addr(), broken, LONG).await;
+    }
+}
+
+/// Each alert fires in a Prometheus that scrapes two sidecars under load, and is over when its cause is.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_alert_fires_and_is_over_in_prometheus() {
+    let (app, mut redis) = (TestApp::start().await, RedisServer::start());
+    app.on("GET", "/board/1", |seen| {
+        Answer::text(format!("{}", seen.nth))
+    });
+    let toml = format!(
+        "[redis]\nurl = \"{}\"\n[budget]\nmax = \"1MB\"\n[alerts]\nmemory_percent = 10\nevictions_per_hour = 1\nkeys = \
+         2\nhit_rate_percent = 90\nstale_per_hour = 1\n[[route]]\nname = \"board\"\npath = \"/board/{{id}}\"\nkey = \
+         \"board:{{path.id}}\"\nttl = \"60s\"\naudit = \"100%\"\n[[route]]\nname = \"any\"\npath = \"/{{kind}}/{{id}}\"\nkey \
+         = \"any:{{path.kind}}:{{path.id}}\"\nttl = \"60s\"\n",
+        redis.url()
+    );
+    let rules = hurry(&rules_of(&format!(
+        "[upstream]\nurl = \"http://app\"\n{toml}"
+    )));
+    let sidecars = [(); 2].map(|()| Sidecar::start(&app.url(), &toml));
+    let prometheus = Prometheus::start(&[&sidecars[0], &sidecars[1]], &rules);
+    let url = app.url();
+    let variables = [("PANNIER_UPSTREAM_URL", url.as_str())];
+    sidecars[1].reload(&format!("{toml}# another file\n"), &variables);
+
+    let mut seen = BTreeSet::new();
+    let begun = pannier::clock::monotonic();
+    for round in 0.. {
+        for sidecar in &sidecars {
+            misbehave(&app, sidecar, round).await;
+        }
+        seen.extend(firing(&prometheus).await);
+        if seen.len() == ALL_ALERTS.len() - 1 {
+            break;
+        }
+        assert!(begun.elapsed() < LONG, "only these fired: {seen:?}");
+    }
+    redis.kill();
+    eventually("Redis is missed", LONG, || async {
+        firing(&prometheus).await.contains("PannierRedisDown")
+    })
+    .await;
+    seen.insert("PannierRedisDown".to_owned());
+    assert!(seen.iter().eq(ALL_ALERTS.iter()), "{seen:?}");
+
+    redis.restart(Data::Lost);
+    sidecars[1].reload(&toml, &variables);
+    eventually("all is over", LONG, || async {
+        firing(&prometheus).await.is_empty()
+    })
+    .await;
 }

@@ -1,20 +1,31 @@
 //! What would make the cache better, in words, each with its figures and the line of the config that it is about.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use prometheus::proto::MetricFamily;
 use serde::Serialize;
 
 use super::stats::families::{find_samples, label};
 use super::stats::{RedisState, Stats};
+use crate::config::Config;
 use crate::http_cache::{Outcome, Reason};
+use crate::observe::{Report, RuleReport};
 
 /// Fewer requests say nothing of a route.
 const ENOUGH_REQUESTS: u64 = 100;
 
 /// A route with fewer hits than one in so many is told.
 const FEW_HITS: u64 = 20;
+
+/// Fewer answers that were fetched again say nothing of a TTL.
+const ENOUGH_EXPIRED: u64 = 50;
+
+/// A route that holds so many times more of the bytes than it brings of the hits is told.
+const COSTLY: f64 = 3.0;
+
+/// Percent of the bytes below which it is not.
+const LARGE_SHARE: f64 = 20.0;
 
 /// Percent of the budget from which on it is told.
 const NEARLY_FULL: f64 = 90.0;
@@ -43,13 +54,30 @@ pub(super) struct Details {
     /// Entries of high priority that left Redis for space.
     high_evicted: u64,
     /// `[redis] timeout`.
-    timeout: Duration,
+    timeout: std::time::Duration,
+    /// What fills have shown of each rule.
+    observed: BTreeMap<String, RuleReport>,
+    /// Of certificates that end soon, in words.
+    certificates: Vec<(&'static str, String)>,
 }
 
 impl Details {
-    pub(super) fn read(families: &[MetricFamily], timeout: Duration) -> Details {
+    /// `now`: for the ends of certificates.
+    pub(super) fn read(
+        families: &[MetricFamily],
+        config: &Config,
+        observed: Report,
+        now: SystemTime,
+    ) -> Details {
+        let timeout = config.redis.as_ref().map(|redis| redis.timeout);
+        let certificates = config.shown_certificates();
+        let certificates = certificates.iter();
         let mut details = Details {
-            timeout,
+            timeout: timeout.unwrap_or_default(),
+            observed: observed.rules,
+            certificates: certificates
+                .filter_map(|shown| Some((shown.key, shown.warn(now)?)))
+                .collect(),
             ..Details::default()
         };
         for metric in find_samples(families, "pannier_requests_total") {
@@ -108,6 +136,8 @@ pub(super) fn advise(stats: &Stats, details: &Details) -> Vec<Advice> {
     let mut advice = Vec::new();
     advice.extend(advise_on_space(stats, details));
     advice.extend(advise_on_routes(stats, details));
+    advice.extend(advise_on_lives(details));
+    advice.extend(advise_on_certificates(details));
     advice.extend(advise_on_redis(stats, details));
     advice.extend(advise_on_writes(stats));
     advice
@@ -115,8 +145,15 @@ pub(super) fn advise(stats: &Stats, details: &Details) -> Vec<Advice> {
 
 fn advise_on_space(stats: &Stats, details: &Details) -> Vec<Advice> {
     let mut advice = Vec::new();
-    let usage = &stats.redis.usage;
-    if stats.redis.state == RedisState::Absent {
+    let is_shared = stats.redis.state != RedisState::Absent;
+    let usage = match is_shared {
+        true => &stats.redis.usage,
+        false => &stats.memory,
+    };
+    if usage.percent.is_some_and(|percent| percent >= NEARLY_FULL) || usage.evictions > 0 {
+        advice.extend(advise_on_costly_routes(stats, details));
+    }
+    if !is_shared {
         return advice;
     }
     if let Some(percent) = usage.percent.filter(|percent| *percent >= NEARLY_FULL) {
@@ -151,6 +188,30 @@ fn advise_on_space(stats: &Stats, details: &Details) -> Vec<Advice> {
     advice
 }
 
+/// Where there is no room for all: which routes take much of it for few hits.
+fn advise_on_costly_routes(stats: &Stats, details: &Details) -> Vec<Advice> {
+    let held: u64 = details.observed.values().map(|seen| seen.held_bytes).sum();
+    let hits: u64 = stats.rules.values().map(|traffic| traffic.hits).sum();
+    if held == 0 || hits < ENOUGH_REQUESTS {
+        return Vec::new();
+    }
+    let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole as f64;
+    let observed = details.observed.iter();
+    let costly = observed.filter_map(|(name, seen)| {
+        let brought = stats.rules.get(name).map_or(0, |traffic| traffic.hits);
+        let (bytes, gain) = (percent(seen.held_bytes, held), percent(brought, hits));
+        (bytes >= LARGE_SHARE && bytes >= COSTLY * gain).then(|| Advice {
+            about: format!("[[route]] {name} priority"),
+            words: format!(
+                "route {name} holds {:.1} MB, {bytes:.0} % of what was stored lately, and brings {gain:.0} % of the hits: \
+                 priority = \"low\" or a shorter ttl there keeps the rest longer",
+                seen.held_bytes as f64 / 1e6
+            ),
+        })
+    });
+    costly.collect()
+}
+
 fn advise_on_routes(stats: &Stats, details: &Details) -> Vec<Advice> {
     let rules = stats.rules.iter();
     let few = rules.filter(|(name, traffic)| {
@@ -169,6 +230,32 @@ fn advise_on_routes(stats: &Stats, details: &Details) -> Vec<Advice> {
                 traffic.hits, traffic.requests
             ),
         })
+    });
+    told.collect()
+}
+
+/// Of TTLs: what is fetched again though nobody has read it.
+fn advise_on_lives(details: &Details) -> Vec<Advice> {
+    let observed = details.observed.iter().filter(|(name, _)| *name != "-");
+    let unread = observed.filter_map(|(name, seen)| {
+        let expired = seen.same + seen.changed;
+        (expired >= ENOUGH_EXPIRED && seen.unread * 2 >= expired).then(|| Advice {
+            about: format!("[[route]] {name} ttl"),
+            words: format!(
+                "route {name}: {} of {expired} answers that expired and were fetched again had not been read meanwhile: a \
+                 shorter ttl leaves the room to others, and a longer one makes hits of them if they may be so old",
+                seen.unread
+            ),
+        })
+    });
+    unread.collect()
+}
+
+fn advise_on_certificates(details: &Details) -> Vec<Advice> {
+    let ends = details.certificates.iter();
+    let told = ends.map(|(key, words)| Advice {
+        about: (*key).to_owned(),
+        words: words.clone(),
     });
     told.collect()
 }
@@ -208,8 +295,11 @@ fn advise_on_writes(stats: &Stats) -> Vec<Advice> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
     use crate::admin::stats::summarize;
+    use crate::config::Env;
     use crate::entry::Priority;
     use crate::gate::BackgroundState;
     use crate::metrics::Metrics;
@@ -217,6 +307,14 @@ mod tests {
     use crate::store::redis::RedisStatus;
 
     fn advice_on(change: impl FnOnce(&Metrics)) -> Vec<String> {
+        advice_after(change, Report::default())
+    }
+
+    fn advice_after(change: impl FnOnce(&Metrics), observed: Report) -> Vec<String> {
+        let text =
+            "[upstream]\nurl = \"http://app\"\n[redis]\nurl = \"redis://r\"\ntimeout = \"50ms\"\n";
+        let config = Config::parse(text, "p.toml", &Env::default());
+        let config = config.expect("a right config").config;
         let metrics = Metrics::new();
         metrics
             .store_limit
@@ -238,7 +336,7 @@ mod tests {
             BackgroundState::default(),
             Duration::ZERO,
         );
-        let details = Details::read(&families, Duration::from_millis(50));
+        let details = Details::read(&families, &config, observed, UNIX_EPOCH);
         let advice = advise(&stats, &details);
         advice.into_iter().map(|advice| advice.words).collect()
     }
@@ -313,5 +411,87 @@ mod tests {
             assert!(found[0].starts_with(begins), "{found:?}");
             assert_eq!(advice_on(near), Vec::<String>::new(), "near {begins}");
         }
+    }
+
+    fn observed(rules: &[(&str, RuleReport)]) -> Report {
+        let rules = rules
+            .iter()
+            .map(|(name, seen)| (String::from(*name), seen.clone()));
+        Report {
+            seconds: 600,
+            rules: rules.collect(),
+            ..Report::default()
+        }
+    }
+
+    fn holding(held_bytes: u64) -> RuleReport {
+        RuleReport {
+            held_bytes,
+            ..RuleReport::default()
+        }
+    }
+
+    #[test]
+    fn what_takes_much_room_for_few_hits_is_told_where_there_is_no_room() {
+        let full = |bytes: i64| {
+            move |metrics: &Metrics| {
+                answers(metrics, 1000, 0, 0);
+                let gauge = metrics.store_bytes.with_label_values(&["redis", "low"]);
+                gauge.set(bytes);
+            }
+        };
+        // `users` brings all hits.
+        let costly = observed(&[
+            ("users", holding(7_000_000)),
+            ("export", holding(3_000_000)),
+        ]);
+        let said = advice_after(full(19_000_000), costly.clone());
+        let words =
+            "route export holds 3.0 MB, 30 % of what was stored lately, and brings 0 % of the hits";
+        assert!(said.iter().any(|said| said.contains(words)), "{said:?}");
+        assert!(
+            !said.iter().any(|said| said.contains("route users")),
+            "{said:?}"
+        );
+
+        assert_eq!(
+            advice_after(full(17_000_000), costly),
+            [""; 0],
+            "there is room"
+        );
+        let small = observed(&[
+            ("users", holding(9_000_000)),
+            ("export", holding(1_000_000)),
+        ]);
+        let said = advice_after(full(19_000_000), small);
+        assert!(
+            !said.iter().any(|said| said.contains("route export")),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn lives_that_nobody_uses_are_told() {
+        let expired = |unread| RuleReport {
+            same: 60,
+            changed: 40,
+            unread,
+            ..RuleReport::default()
+        };
+        let said = advice_after(|_| {}, observed(&[("users", expired(50))]));
+        assert!(
+            said[0].starts_with("route users: 50 of 100 answers that expired"),
+            "{said:?}"
+        );
+        assert_eq!(
+            advice_after(|_| {}, observed(&[("users", expired(49))])),
+            [""; 0]
+        );
+        let few = RuleReport {
+            same: 49,
+            unread: 49,
+            ..RuleReport::default()
+        };
+        assert_eq!(advice_after(|_| {}, observed(&[("users", few)])), [""; 0]);
     }
 }

@@ -10,6 +10,7 @@ mod alerts;
 mod answer;
 mod connection;
 mod dashboard;
+mod derived;
 mod endpoint;
 mod events;
 pub mod explain;
@@ -17,6 +18,7 @@ pub mod fleet;
 pub mod guard;
 mod history;
 mod host;
+mod jobs;
 mod notices;
 pub mod overview;
 mod places;
@@ -47,11 +49,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::control::{Reloader, Switchboard, Thrown};
+use crate::jobs::Jobs;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::rollout::{Evidence, Order};
 use crate::store::{Status, Store};
 use answer::{Answer, answer, answer_json, answer_refusal};
+use derived::Derived;
 use endpoint::Endpoint;
 use events::News;
 use fleet::Fleet;
@@ -85,6 +89,7 @@ pub struct Admin {
     /// Cancelled when the interface ends: events then end, too.
     ending: CancellationToken,
     history: History,
+    derived: Derived,
     fleet: Fleet,
     news: News,
     started: Instant,
@@ -102,6 +107,8 @@ pub struct Controls {
     pub evidence: Arc<parking_lot::Mutex<Evidence>>,
     /// What `POST /refresh` fetches with.
     pub fetcher: Fetcher,
+    /// What is fetched without a client.
+    pub jobs: Arc<Jobs>,
 }
 
 impl Admin {
@@ -122,6 +129,7 @@ impl Admin {
             draining,
             ending: CancellationToken::new(),
             history: History::default(),
+            derived: Derived::default(),
             fleet: Fleet::new(name),
             news: News::default(),
             started: clock::monotonic(),
@@ -158,8 +166,8 @@ impl Admin {
             live.gates.background.state(),
             uptime,
         );
-        let timeout = live.config.redis.as_ref().map(|redis| redis.timeout);
-        let details = advice::Details::read(&families, timeout.unwrap_or_default());
+        let observed = self.controls.fetcher.report();
+        let details = advice::Details::read(&families, &live.config, observed, clock::wall());
         let around = Surroundings {
             draining: self.draining.is_cancelled(),
             history: &self.history,
@@ -260,6 +268,12 @@ async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<In
             let listing = admin.controls.switchboard.list();
             Ok(answer_json(StatusCode::OK, &listing))
         }
+        Ok(Endpoint::Jobs) => Ok(jobs::list(admin)),
+        Ok(Endpoint::Job) if request.method() == Method::DELETE => {
+            jobs::cancel(admin, request).await
+        }
+        Ok(Endpoint::Job) => jobs::show(admin, &request),
+        Ok(Endpoint::RunJob) => jobs::run(admin, request),
         Ok(Endpoint::Rollback) => roll_back(admin, request),
         Ok(Endpoint::Refresh) => refresh(admin, place, request).await,
         Ok(Endpoint::Observations) => Ok(answer_observations(admin).await),
@@ -297,6 +311,11 @@ async fn answer_ready(admin: &Admin) -> Answer {
     let redis = stats::RedisState::of(&admin.status().await);
     if admin.draining.is_cancelled() {
         let body = json!({ "ready": false, "reason": "draining", "redis": redis });
+        return answer_json(StatusCode::SERVICE_UNAVAILABLE, &body);
+    }
+    let awaited = admin.controls.jobs.awaited();
+    if !awaited.is_empty() {
+        let body = json!({ "ready": false, "reason": "warming", "jobs": awaited, "redis": redis });
         return answer_json(StatusCode::SERVICE_UNAVAILABLE, &body);
     }
     answer_json(StatusCode::OK, &json!({ "ready": true, "redis": redis }))
@@ -371,6 +390,7 @@ async fn purge(
         soft = wanted.soft,
         "admin: purge"
     );
+    let is_of_all = wanted.everything && !wanted.soft;
     let purge = admin
         .live
         .load()
@@ -379,6 +399,9 @@ async fn purge(
         .paths
         .purge(wanted.into_purge());
     let purged = admin.store.purge(purge).await;
+    if is_of_all {
+        admin.controls.jobs.note_flush();
+    }
     admin.metrics.purges.with_label_values(&["admin"]).inc();
     admin.forget_status().await;
     Ok(answer_json(StatusCode::OK, &purged.to_json()))
@@ -422,9 +445,12 @@ async fn refresh(
 }
 
 async fn answer_observations(admin: &Admin) -> Answer {
-    let mut report = admin.controls.fetcher.report();
     let _turn = admin.wait_for_turn().await;
-    stats::add_requests(&admin.metrics.registry.gather(), &mut report);
+    let families = admin.metrics.registry.gather();
+    let fetcher = &admin.controls.fetcher;
+    admin.derived.update(&admin.metrics, &families, fetcher);
+    let mut report = fetcher.report();
+    report.evicted = stats::sum_evicted(&families);
     answer_json(StatusCode::OK, &report)
 }
 

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use http::Method;
 
+use crate::clock;
 use crate::config::{Config, Env, Loaded, show_duration};
 use crate::descriptors::Descriptors;
 use crate::rollout::{Mode, Rollout};
@@ -36,6 +37,11 @@ pub fn check(
             report(&loaded, out)?;
             if let Some(shortage) = descriptors.find_shortage(&loaded.config) {
                 writeln!(out, "\nwarning: {shortage}")?;
+            }
+            for certificate in loaded.config.shown_certificates() {
+                if let Some(words) = certificate.warn(clock::wall()) {
+                    writeln!(out, "\nwarning: {words}")?;
+                }
             }
             let good = reach == Reach::File || connect::try_both(&loaded.config, out)?;
             Ok(if good {

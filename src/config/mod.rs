@@ -5,6 +5,7 @@
 //! [`Config`]. All of them collect what is wrong, so that a user corrects a file in one go.
 
 mod advice;
+mod certificates;
 mod compile;
 mod document;
 mod env;
@@ -29,6 +30,7 @@ mod value;
 mod tests;
 
 pub use advice::Advice;
+pub use certificates::Shown;
 pub use env::Env;
 pub use load::Loaded;
 pub use networks::{Network, Networks};
@@ -47,11 +49,12 @@ pub use units::{parse_duration, show_duration, show_size};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, StatusCode};
 
+use crate::agenda::Warm;
 use crate::politeness::RequestRate;
 use crate::rollout::Mode;
 use crate::routes::{CheckedCredentials, KeyedCredentials, PathSpelling, RouteMatcher};
@@ -83,6 +86,10 @@ pub struct Config {
     pub hash: u64,
     /// `[log]`
     pub log: Log,
+    /// `[jobs]`
+    pub jobs: Jobs,
+    /// The `[[warm]]` tables, in file order.
+    pub warms: Vec<Warm>,
     /// The `[[route]]` tables, in file order.
     pub routes: Vec<Route>,
     /// Method and path to index into `routes`.
@@ -165,6 +172,8 @@ pub struct Tls {
     pub cert: PathBuf,
     /// PEM file of its private key.
     pub key: PathBuf,
+    /// When the certificate ends; `None`: it does not say so in a way that is understood.
+    pub ends: Option<SystemTime>,
     /// Made of both: what the handshake needs.
     pub server: Arc<rustls::ServerConfig>,
 }
@@ -479,6 +488,15 @@ pub struct Alerts {
     pub stale_per_hour: Option<u64>,
     /// Where each change is posted; `None`: nowhere.
     pub webhook: Option<RemoteUrl>,
+}
+
+/// What is fetched without a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jobs {
+    /// How many of the keys hit most are fetched after a flush or a start; 0: none. Default 0.
+    pub hot: usize,
+    /// The longest that readiness waits for jobs. Default 30 s.
+    pub ready_within: Duration,
 }
 
 /// The log.

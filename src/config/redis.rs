@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::Outage;
 
@@ -156,4 +156,6 @@ pub struct ClientCertificate {
     pub cert_file: PathBuf,
     /// Its private key.
     pub key_file: PathBuf,
+    /// When the certificate ends; `None`: it does not say so in a way that is understood.
+    pub ends: Option<SystemTime>,
 }

@@ -9,6 +9,7 @@ use super::advice::Advice;
 use super::problem::Position;
 use crate::entry::Priority;
 use crate::http_cache::Policy;
+use crate::politeness::RefreshAhead;
 use crate::rollout::{Compared, Rate, Rollout};
 use crate::routes::{
     Conditions, IgnoreQuery, KeyedCredentials, Matcher, PurgeKind, StoreWhen, Template,
@@ -47,6 +48,8 @@ pub struct Settings {
     pub switched_by: &'static str,
     /// The share of its hits that are audited.
     pub audit: Rate,
+    /// In which last part of its life a hit has an entry renewed.
+    pub refresh_ahead: RefreshAhead,
     /// What answers are compared by, in shadow and by audits.
     pub compared: Compared,
     /// Answers under one key. Default 8.

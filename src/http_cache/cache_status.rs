@@ -17,6 +17,7 @@
 //! | `detail` | §2.8 | the [`Reason`] |
 //! | `rule` | | the route's name |
 //! | `not-stored` | | the [`Reason`] against storing |
+//! | `refresh-ahead` | | of a hit: what it was served is renewed before it expires |
 //! | `purged` | | of a write: how many entries it took from the store |
 //! | `rules` | | of a write: the purge rules that did, with commas between them |
 //! | `purge-pending` | | of a write: Redis could not be reached, so its part is yet to be done |
@@ -63,6 +64,8 @@ pub struct CacheStatus<'a> {
     pub collapsed: bool,
     /// The key, if `[defaults] cache_status_key` has it shown.
     pub key: Option<&'a str>,
+    /// Whether this hit has what it was served renewed before it expires.
+    pub renewed: bool,
     /// What a write took from the store.
     pub purged: Option<&'a WritePurge>,
 }
@@ -90,6 +93,7 @@ impl<'a> CacheStatus<'a> {
             stored: None,
             collapsed: false,
             key: None,
+            renewed: false,
             purged: None,
         }
     }
@@ -125,6 +129,9 @@ impl<'a> CacheStatus<'a> {
         if let Some(Err(reason)) = self.stored {
             text.push_str("; not-stored=");
             text.push_str(reason.as_str());
+        }
+        if self.renewed {
+            text.push_str("; refresh-ahead");
         }
         if let Some(purged) = self.purged {
             push_purged(&mut text, purged);

@@ -17,12 +17,11 @@ impl Default for ReadMarks {
 }
 
 impl ReadMarks {
-    /// The key was answered from the store. Written only where it is news: the same keys are read all the time.
-    pub fn set(&self, key: &str) {
+    /// The key was answered from the store. Written only where it is news, which is returned: the same keys are read all
+    /// the time.
+    pub fn set(&self, key: &str) -> bool {
         let (word, bit) = self.place(key);
-        if word.load(Ordering::Relaxed) & bit == 0 {
-            word.fetch_or(bit, Ordering::Relaxed);
-        }
+        word.load(Ordering::Relaxed) & bit == 0 && word.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
     /// Whether it was, since this was asked last.
@@ -51,8 +50,7 @@ mod tests {
     fn a_mark_is_taken_once() {
         let marks = ReadMarks::default();
         assert!(!marks.has("a"));
-        marks.set("a");
-        marks.set("a");
+        assert!(marks.set("a") && !marks.set("a"));
         assert!(marks.has("a") && !marks.has("b"));
         assert!(marks.take("a") && !marks.take("a") && !marks.has("a"));
     }

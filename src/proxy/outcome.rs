@@ -31,6 +31,8 @@ pub(super) struct Outcome {
     fwd_status: Option<StatusCode>,
     stored: Option<Result<(), Reason>>,
     collapsed: bool,
+    /// Whether what was served is renewed before it expires.
+    renewed: bool,
     /// What a write took from the store.
     purged: Option<Box<WritePurge>>,
     /// Whether `Cache-Status` is among the fields.
@@ -58,6 +60,7 @@ impl Outcome {
             fwd_status: None,
             stored: None,
             collapsed: false,
+            renewed: false,
             purged: None,
             has_cache_status: false,
         }
@@ -153,6 +156,11 @@ impl Outcome {
         }
     }
 
+    /// Whether what was served is being renewed before it expires.
+    pub(super) fn renewed(self, renewed: bool) -> Outcome {
+        Outcome { renewed, ..self }
+    }
+
     /// Counts, logs, and adds `Cache-Status`: the answer to the request.
     pub(super) fn finish(mut self, tally: &Tally, context: &RequestContext) -> Response<Body> {
         let rule = context.live.rule(self.rule);
@@ -237,6 +245,7 @@ impl Outcome {
             fwd_status: self.fwd_status,
             stored: self.stored,
             collapsed: self.collapsed,
+            renewed: self.renewed,
             purged: self.purged.as_deref(),
         };
         let fields = self.response.headers_mut();

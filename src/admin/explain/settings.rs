@@ -66,6 +66,7 @@ pub fn show(rule: Rule<'_>) -> BTreeMap<String, String> {
             show_time(policy.stale_while_revalidate),
         ),
         ("stale_if_error", show_time(policy.stale_if_error)),
+        ("refresh_ahead", rule.settings.refresh_ahead.to_string()),
         ("error_ttl", show_duration(policy.error_ttl)),
         ("coherence", show_coherence(rule).to_owned()),
         ("outage", show_outage(rule).to_owned()),

@@ -73,9 +73,13 @@ impl Tally {
         divide(self.of(Outcome::Hit) as f64, looked_up as f64, 4)
     }
 
+    /// What the app takes for an answer.
+    pub(in crate::admin) fn mean_app_seconds(&self) -> Option<f64> {
+        divide(self.app.seconds, self.app.count as f64, 9)
+    }
+
     pub(in crate::admin) fn saved_seconds(&self) -> Option<f64> {
-        let mean = divide(self.app.seconds, self.app.count as f64, 9)?;
-        Some(self.of(Outcome::Hit) as f64 * mean)
+        Some(self.of(Outcome::Hit) as f64 * self.mean_app_seconds()?)
     }
 
     pub(in crate::admin) fn summarize(&self) -> Traffic {

@@ -14,6 +14,7 @@ use crate::config::{
 use crate::entry::{Entry, Priority};
 use crate::http_cache::vary::{CookieNames, Variation};
 use crate::http_cache::{AppHeaders, CacheControlMode, Despite, Policy};
+use crate::politeness::RefreshAhead;
 use crate::rollout::{Compared, Mode, Pointer, Rate, Rollout};
 use crate::routes::{IgnoreQuery, StoreCondition, StoreWhen};
 
@@ -52,6 +53,7 @@ pub(super) fn read_settings(reader: &mut Reader<'_>) -> Settings {
         rollout,
         switched_by,
         audit: read_audit(reader),
+        refresh_ahead: read_refresh_ahead(reader),
         compared: read_compared(reader),
         max_variants: reader
             .count("max_variants")
@@ -102,6 +104,18 @@ fn read_audit(reader: &mut Reader<'_>) -> Rate {
     Rate::parse(&text).unwrap_or_else(|remedy| {
         reader.reject("audit", format!("\"{text}\" is no share"), remedy);
         Rate::NONE
+    })
+}
+
+fn read_refresh_ahead(reader: &mut Reader<'_>) -> RefreshAhead {
+    let text = reader.word("refresh_ahead");
+    RefreshAhead::parse(&text).unwrap_or_else(|remedy| {
+        reader.reject(
+            "refresh_ahead",
+            format!("\"{text}\" is no part of a life"),
+            remedy,
+        );
+        RefreshAhead::NEVER
     })
 }
 
@@ -337,7 +351,7 @@ pub(super) fn read_acknowledged(reader: &mut Reader<'_>) -> Vec<(Position, Advic
 }
 
 /// What a checked word stands for.
-fn parse_priority(word: &str) -> Priority {
+pub(super) fn parse_priority(word: &str) -> Priority {
     Priority::ALL
         .into_iter()
         .find(|priority| priority.as_str() == word)

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -13,6 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::Input;
 use super::readable::warn_of_readable;
 use crate::config::Tls;
+use crate::config::certificates::find_end;
 use crate::config::read::Reader;
 
 /// What clients may choose from (RFC 7301), the first that both know.
@@ -25,6 +27,13 @@ pub(super) struct KeyPair {
     pub(super) key: PathBuf,
     chain: Vec<CertificateDer<'static>>,
     private: PrivateKeyDer<'static>,
+}
+
+impl KeyPair {
+    /// When the certificate itself ends.
+    pub(super) fn ends(&self) -> Option<SystemTime> {
+        self.chain.first().and_then(find_end)
+    }
 }
 
 /// `None`: plain HTTP, or an error that has been reported.
@@ -45,12 +54,13 @@ fn read_server(
     only_newest: bool,
 ) -> Option<Tls> {
     let pair = read_key_pair(reader, input, ["tls_cert", "tls_key"])?;
-    let (cert, key) = (pair.cert.clone(), pair.key.clone());
+    let (cert, key, ends) = (pair.cert.clone(), pair.key.clone(), pair.ends());
     let mut server = build_server(reader, pair, only_newest)?;
     server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Some(Tls {
         cert: make_absolute(cert),
         key: make_absolute(key),
+        ends,
         server: Arc::new(server),
     })
 }

@@ -175,6 +175,12 @@ pub(super) static SETTINGS: &[Field] = &[
         "Serve stale this long while the app fails. Default: as the answer says.",
     ),
     field(
+        "refresh_ahead",
+        Kind::Text,
+        "0%",
+        "In the last part of its life, of so many percent, a hit has an entry renewed in the background.",
+    ),
+    field(
         "priority",
         Kind::OneOf(PRIORITIES),
         "medium",

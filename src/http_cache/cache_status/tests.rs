@@ -23,6 +23,7 @@ fn members() {
         ("confirmed at the client's wish", CacheStatus { because: Some(Reason::RequestDirective), fwd_status: not_modified, ..of(Reason::Revalidated) }, "pannier; fwd=request; fwd-status=304; detail=revalidated"),
         ("collapsed", of(Reason::Collapsed), "pannier; fwd=uri-miss; collapsed; detail=collapsed"),
         ("collapsed on what was stale", CacheStatus { because: Some(Reason::Stale), ..of(Reason::Collapsed) }, "pannier; fwd=stale; collapsed; detail=collapsed"),
+        ("renewed before it expires", CacheStatus { renewed: true, ttl: Some(3), ..of(Reason::Hit) }, "pannier; hit; ttl=3; detail=hit; refresh-ahead"),
         ("waited in vain", CacheStatus { collapsed: true, ..of(Reason::CoalesceTimeout) }, "pannier; fwd=uri-miss; collapsed; detail=coalesce-timeout"),
         ("waited and asked", CacheStatus { collapsed: true, ..miss }, "pannier; fwd=uri-miss; collapsed; detail=miss"),
         ("the app failed", of(Reason::UpstreamError), "pannier; fwd=miss; detail=upstream-error"),

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use http::Method;
 use http::header::{IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 
+use super::ahead;
 use super::audit;
 use super::coalesce::Role;
 use super::fill;
@@ -73,6 +74,27 @@ pub(in crate::proxy) async fn answer_anew(
         lookup: Arc::new(lookup),
     };
     refresh(&request).await
+}
+
+/// Whether a request that was looked up by nobody yet would be a hit.
+pub(in crate::proxy) async fn holds_fresh(
+    cache: &Arc<Cache>,
+    context: &Arc<RequestContext>,
+    lookup: Lookup,
+) -> bool {
+    let request = CacheRequest {
+        cache: cache.clone(),
+        context: context.clone(),
+        lookup: Arc::new(lookup),
+    };
+    let look = look_in_both(&request).await;
+    matches!(
+        look.verdict,
+        Reuse::Serve {
+            reason: Reason::Hit,
+            ..
+        }
+    )
 }
 
 /// Kinds of GET and HEAD, as far as asking the app differs.
@@ -236,11 +258,14 @@ fn serve(
     let request = owned.by_ref();
     let variant = variant.take()?;
     request.cache.read_marks.set(request.key());
+    let mut is_renewed = false;
     if reason == Reason::Hit {
         audit::maybe(request.cache, request.context, request.lookup, &variant);
+        is_renewed = ahead::maybe(request, &variant, age);
     }
     let response = serve_variant(request, variant, age);
-    Some(request.outcome(reason, response).ttl(ttl))
+    let outcome = request.outcome(reason, response).ttl(ttl);
+    Some(outcome.renewed(is_renewed))
 }
 
 /// Why the app is to be asked for what others may wait for as well, and what is stored and stale; `Err`:
@@ -311,7 +336,7 @@ async fn ask_for_range(
         leader: None,
         leasing: match leasing {
             Leasing::Never => Leasing::Never,
-            Leasing::Wait | Leasing::Try => Leasing::Try,
+            Leasing::Wait | Leasing::Try | Leasing::Renew(_) => Leasing::Try,
         },
         mode: FetchMode::AsClient,
     };

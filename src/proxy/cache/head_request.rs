@@ -91,7 +91,9 @@ async fn store(
     let store = &request.cache.store;
     let ticket = match leasing {
         Leasing::Never => store.begin_alone(request.key()),
-        Leasing::Wait | Leasing::Try => store.begin(request.key(), request.app_timeout()).await,
+        Leasing::Wait | Leasing::Try | Leasing::Renew(_) => {
+            store.begin(request.key(), request.app_timeout()).await
+        }
     };
     let fenced = store.fenced(since, request.key(), Tags::Known(&variant.tags));
     if fenced || !ticket.confirms(&variant) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Method, Response};
 
+use super::ahead;
 use super::audit;
 use super::head_cache::HeadKey;
 use super::request::{Cache, CacheRequestRef};
@@ -45,14 +46,19 @@ pub(in crate::proxy) fn answer_from_memory(
     else {
         return Err(MemoryLookup::Stale);
     };
+    let mut is_renewed = false;
     if reason == Reason::Hit {
         audit::maybe(cache, context, lookup, variant);
+        is_renewed = ahead::maybe(request, variant, age);
     }
     cache.read_marks.set(request.key());
-    let outcome = |response| request.outcome(reason, response).ttl(ttl);
+    let outcome = |response| {
+        let outcome = request.outcome(reason, response).ttl(ttl);
+        outcome.renewed(is_renewed)
+    };
     // What was decoded for this request alone is not seen again.
     let is_seen_again = Arc::strong_count(&entry) > 1;
-    if !(is_seen_again && takes_the_whole(request)) {
+    if is_renewed || !(is_seen_again && takes_the_whole(request)) {
         let variant = Arc::clone(variant);
         drop(entry);
         return Ok(outcome(serve_variant(request, variant, age)));

@@ -41,6 +41,8 @@ pub struct Cache {
     pub observations: Arc<Mutex<Observations>>,
     /// Which keys were read since they were stored.
     pub read_marks: Arc<ReadMarks>,
+    /// Which keys are renewed before they expire, or were just now.
+    pub renewal_marks: Arc<ReadMarks>,
     /// Audits of the process.
     pub audits: Arc<Audits>,
     /// All metrics.

@@ -112,7 +112,7 @@ async fn store(request: &CacheRequest, leasing: Leasing) -> Outcome {
         leader: None,
         leasing: match leasing {
             Leasing::Never => Leasing::Never,
-            Leasing::Wait | Leasing::Try => Leasing::Try,
+            Leasing::Wait | Leasing::Try | Leasing::Renew(_) => Leasing::Try,
         },
         mode: FetchMode::Conditional,
     };

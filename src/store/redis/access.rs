@@ -66,6 +66,7 @@ mod tests {
                 client: Some(ClientCertificate {
                     cert_file: folder.join("cert"),
                     key_file: folder.join("key"),
+                    ends: None,
                 }),
             }),
         })

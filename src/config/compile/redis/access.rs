@@ -116,6 +116,7 @@ fn read_tls(reader: &mut Reader<'_>, input: &Input<'_>, found: Option<&Found>) -
     Some(RedisTls {
         ca_file,
         client: pair.map(|pair| ClientCertificate {
+            ends: pair.ends(),
             cert_file: pair.cert,
             key_file: pair.key,
         }),

@@ -1,7 +1,7 @@
 //! The right to ask the app for a key, which one sidecar of the fleet has at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -9,7 +9,7 @@ use super::options::Leasing;
 use crate::entry::Variant;
 use crate::http_cache::Reuse;
 use crate::proxy::cache::memo::Memo;
-use crate::proxy::cache::request::CacheRequest;
+use crate::proxy::cache::request::{CacheRequest, CacheRequestRef};
 use crate::store::Ticket;
 
 /// Whether a fill asks the app.
@@ -18,6 +18,8 @@ pub(super) enum Claim {
     Granted(Ticket),
     /// It need not: stored by another sidecar, and read after this moment.
     Found(Arc<Variant>, Instant),
+    /// It need not: another sidecar renews it, or has.
+    Elsewhere,
 }
 
 /// The longest wait for another sidecar's fill; slower apps are asked twice rather than not at all.
@@ -33,6 +35,9 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
     let (store, flights) = (&request.cache.store, &request.cache.flights);
     if leasing == Leasing::Never {
         return Claim::Granted(store.begin_alone(request.key()));
+    }
+    if let Leasing::Renew(since) = leasing {
+        return claim_to_renew(request, since).await;
     }
     let in_vain = matches!(
         flights.memo(&owned.lookup),
@@ -86,4 +91,21 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
             return Claim::Found(variant.clone(), at);
         }
     }
+}
+
+/// The right to renew what came at `since`, unless another sidecar has it, or has done so.
+async fn claim_to_renew(request: CacheRequestRef<'_>, since: SystemTime) -> Claim {
+    let store = &request.cache.store;
+    let ticket = store.begin(request.key(), request.app_timeout()).await;
+    let (_, stored) = request.decide(ticket.found(), request.now());
+    let is_newer = stored.is_some_and(|stored| stored.stored.response_time > since);
+    if ticket.taken_by().is_none() && !is_newer {
+        return Claim::Granted(ticket);
+    }
+    store.abandon(ticket).await;
+    if is_newer {
+        // Into memory.
+        store.fetch(request.key(), request.coherence()).await;
+    }
+    Claim::Elsewhere
 }

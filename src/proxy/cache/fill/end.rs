@@ -66,6 +66,8 @@ pub(super) enum FillEnd {
     Broken(Reason),
     /// The app gave no answer, or none that can be used.
     Failed(StatusCode, Reason),
+    /// Another sidecar renews it, or has.
+    Elsewhere,
     /// Another sidecar stored it: read from Redis after this moment.
     Found(Arc<Variant>, Instant),
 }
@@ -131,6 +133,7 @@ impl Fill {
                 self.settle(None, FillResult::Failed(status, reason), Some(answer))
                     .await;
             }
+            FillEnd::Elsewhere => self.settle(None, FillResult::Again, None).await,
             FillEnd::Found(variant, read_at) => {
                 self.asked = read_at;
                 let ready = self.ready(variant.clone(), Some(read_at));

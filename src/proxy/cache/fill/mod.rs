@@ -113,6 +113,23 @@ pub(super) fn refresh(request: CacheRequest, stale: Stale) {
     });
 }
 
+/// Renews what is stored and fresh, unless another sidecar does.
+pub(super) async fn renew(request: CacheRequest, stale: Stale, leader: Leader) {
+    let places = &request.by_ref().rule().fills.places;
+    let Some(_place) = request.cache.flights.place(places) else {
+        return;
+    };
+    let _counted = GaugeGuard::new(&request.cache.metrics.fills);
+    let came = stale.variant.as_ref().map(|held| held.stored.response_time);
+    let options = FillOptions {
+        stale,
+        leader: Some(leader),
+        leasing: came.map_or(Leasing::Try, Leasing::Renew),
+        mode: FetchMode::Full,
+    };
+    run(request, None, options, None).await;
+}
+
 /// Whether memory has had it renewed meanwhile.
 fn is_renewed(request: &CacheRequest) -> bool {
     let (request, now) = (request.by_ref(), request.by_ref().now());
@@ -186,6 +203,7 @@ async fn run(
             }
         }
         Claim::Found(variant, read_at) => FillEnd::Found(variant, read_at),
+        Claim::Elsewhere => FillEnd::Elsewhere,
     };
     fill.finish(end).await;
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::{HeaderMap, Response, StatusCode};
 
@@ -55,6 +56,8 @@ pub(in crate::proxy::cache) enum Leasing {
     Wait,
     /// Takes it if it is free.
     Try,
+    /// Takes it if it is free and nothing newer is stored than what came then: else the fleet renews it already.
+    Renew(SystemTime),
     /// Leaves it: Redis is not to be waited for, or the answer is not one to share.
     Never,
 }

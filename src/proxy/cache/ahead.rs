@@ -1,0 +1,84 @@
+//! What is read in the last part of its life is renewed in the background before it expires (`refresh_ahead`): nobody waits
+//! for the app, however often it is read. The fleet does so once, by the key's lease.
+//!
+//! The request is the one that hit, with its own credentials and no other's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::coalesce::Role;
+use super::fill;
+use super::fill::options::Stale;
+use super::request::{CacheRequest, CacheRequestRef};
+use super::upcoming::Announced;
+use crate::entry::Variant;
+use crate::politeness::{FetchOrigin, RefreshAhead};
+
+/// The longest pause after a renewal that came to nothing; of what lives shortly a tenth of its life.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Has what this hit was served renewed, if that is due and not under way; whether it has.
+#[inline]
+pub(super) fn maybe(request: CacheRequestRef<'_>, variant: &Arc<Variant>, age: Duration) -> bool {
+    let ahead = request
+        .context
+        .live
+        .settings(request.lookup.rule)
+        .refresh_ahead;
+    ahead != RefreshAhead::NEVER && look(request, ahead, variant, age)
+}
+
+/// Not inlined: most rules have none.
+#[inline(never)]
+fn look(
+    request: CacheRequestRef<'_>,
+    ahead: RefreshAhead,
+    variant: &Arc<Variant>,
+    age: Duration,
+) -> bool {
+    let took = request.rule().fills.usual().unwrap_or_default();
+    let draw = || 1.0 - fastrand::f64();
+    let is_due = ahead.is_due(variant.stored.lifetime, age, took, draw);
+    is_due && variant.stored.part.is_none() && begin(request, variant)
+}
+
+/// Not inlined: of many hits in that part of a life one comes further than the mark.
+#[cold]
+fn begin(request: CacheRequestRef<'_>, variant: &Arc<Variant>) -> bool {
+    let marks = &request.cache.renewal_marks;
+    if !marks.set(request.key()) {
+        return false;
+    }
+    let owned = CacheRequest {
+        cache: request.cache.clone(),
+        context: Arc::new(request.context.unheard(FetchOrigin::RefreshAhead)),
+        lookup: Arc::new(request.lookup.clone()),
+    };
+    let Some(announced) = owned.cache.flights.announce(&owned.lookup) else {
+        marks.take(request.key());
+        return false;
+    };
+    let stale = Stale {
+        variant: Some(variant.clone()),
+        on_error: false,
+        since: owned.cache.store.mark(),
+    };
+    let gate = &owned.context.live.gates.background;
+    let turn = gate.begin(owned.urgency());
+    let pause = (variant.stored.lifetime / 10).min(PAUSE);
+    tokio::spawn(async move {
+        let turn = turn.await;
+        renew(&owned, stale, announced).await;
+        drop(turn);
+        tokio::time::sleep(pause).await;
+        owned.cache.renewal_marks.take(owned.by_ref().key());
+    });
+    true
+}
+
+async fn renew(request: &CacheRequest, stale: Stale, announced: Announced) {
+    drop(announced);
+    if let Role::Leader(leader) = request.enter() {
+        fill::renew(request.clone(), stale, leader).await;
+    }
+}

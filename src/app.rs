@@ -278,6 +278,7 @@ impl Parts {
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach_for_upkeep();
             let _ = attached.send(());
+            let heeding = reloader.clone();
             let controls = Controls {
                 switchboard: switchboard.clone(),
                 reloader,
@@ -301,7 +302,7 @@ impl Parts {
                     Ok(listener) => tokio::select! {
                         () = admin::serve(listener, admin, stop) => {}
                         () = store.carry_out_later() => {}
-                        () = switchboard.follow(&store) => {}
+                        () = switchboard.follow(&store, || heeding.heed_rollbacks()) => {}
                     },
                     Err(error) => tracing::error!(%error, "admin interface ended"),
                 }

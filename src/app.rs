@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Listen};
 use crate::control::{Reloader, Switchboard};
 use crate::descriptors::{Descriptors, fit};
+use crate::jobs::Jobs;
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -72,6 +73,7 @@ struct Parts {
     renewal_marks: Arc<ReadMarks>,
     audits: Arc<Audits>,
     leaving: CancellationToken,
+    warmed: CancellationToken,
     switchboard: Arc<Switchboard>,
     reloader: Arc<Reloader>,
 }
@@ -114,6 +116,7 @@ impl App {
             renewal_marks: Arc::default(),
             audits: Arc::default(),
             leaving: CancellationToken::new(),
+            warmed: CancellationToken::new(),
             metrics,
             clock,
         };
@@ -249,6 +252,7 @@ impl Parts {
             }),
             late_writes: self.late_writes.clone(),
             leaving: self.leaving.clone(),
+            warmed: self.warmed.clone(),
             metrics: self.metrics.clone(),
             tally: self.tally.clone(),
         }
@@ -279,7 +283,10 @@ impl Parts {
             let store = store.attach_for_upkeep();
             let _ = attached.send(());
             let heeding = reloader.clone();
+            let of_jobs = parts.worker(BACKGROUND, store.clone());
+            let jobs = Arc::new(Jobs::new(of_jobs, parts.warmed.clone()));
             let controls = Controls {
+                jobs: jobs.clone(),
                 switchboard: switchboard.clone(),
                 reloader,
                 evidence,
@@ -303,6 +310,7 @@ impl Parts {
                         () = admin::serve(listener, admin, stop) => {}
                         () = store.carry_out_later() => {}
                         () = switchboard.follow(&store, || heeding.heed_rollbacks()) => {}
+                        () = jobs.follow(&store) => {}
                     },
                     Err(error) => tracing::error!(%error, "admin interface ended"),
                 }

@@ -28,7 +28,7 @@ pub use coalesce::Flights;
 pub use head_cache::HeadCache;
 pub use request::Cache;
 
-pub(super) use answer::{answer, answer_anew};
+pub(super) use answer::{answer, answer_anew, holds_fresh};
 pub(super) use examine::millis;
 pub(super) use look::{MemoryLookup, answer_from_memory};
 pub(super) use shadow::answer as answer_in_shadow;

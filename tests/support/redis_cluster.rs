@@ -101,29 +101,40 @@ impl Cluster {
 
     /// As `redis-cli --cluster reshard` does it, but key by key: requests come in between.
     pub(crate) fn migrate(&self, slot: u16, to: usize) {
-        let from = self.owner(slot);
-        let (source, target) = (&self.nodes[from], &self.nodes[to]);
+        self.begin_migration(slot, to);
+        self.end_migration(slot, to);
+    }
+
+    /// From now on, keys of the slot may move.
+    pub(crate) fn begin_migration(&self, slot: u16, to: usize) {
+        let (source, target) = (&self.nodes[self.owner(slot)], &self.nodes[to]);
         let [source_id, target_id] = [source, target].map(|node| node.cli(&["CLUSTER", "MYID"]));
+        set_slot(target, slot, &["IMPORTING", &source_id]);
+        set_slot(source, slot, &["MIGRATING", &target_id]);
+    }
+
+    /// One key moves.
+    pub(crate) fn move_key(&self, key: &str, from: usize, to: usize) {
+        let port = self.nodes[to].port().to_string();
+        let words = ["MIGRATE", "127.0.0.1", &port, key, "0", "5000"];
+        let answer = self.nodes[from].cli(&words);
+        assert!(["OK", "NOKEY"].contains(&&*answer), "{answer}");
+    }
+
+    /// All that is left of the slot moves.
+    pub(crate) fn end_migration(&self, slot: u16, to: usize) {
+        let from = self.owner(slot);
         let number = slot.to_string();
-        let set = |node: &RedisServer, words: &[&str]| {
-            let answer = node.cli(&[&["CLUSTER", "SETSLOT", &number], words].concat());
-            assert_eq!(answer, "OK", "{words:?}");
-        };
-        set(target, &["IMPORTING", &source_id]);
-        set(source, &["MIGRATING", &target_id]);
-        let port = target.port().to_string();
         loop {
-            let keys = source.cli(&["CLUSTER", "GETKEYSINSLOT", &number, "1"]);
-            if keys.is_empty() {
+            let key = self.nodes[from].cli(&["CLUSTER", "GETKEYSINSLOT", &number, "1"]);
+            if key.is_empty() {
                 break;
             }
-            let start = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-            let words: Vec<&str> = start.into_iter().chain(keys.lines()).collect();
-            let answer = source.cli(&words);
-            assert!(["OK", "NOKEY"].contains(&&*answer), "{answer}");
+            self.move_key(&key, from, to);
         }
-        for node in [target, source] {
-            set(node, &["NODE", &target_id]);
+        let target = self.nodes[to].cli(&["CLUSTER", "MYID"]);
+        for node in [to, from] {
+            set_slot(&self.nodes[node], slot, &["NODE", &target]);
         }
         wait("it is known", || self.owner(slot) == to);
     }
@@ -132,6 +143,12 @@ impl Cluster {
         let running = || self.nodes.iter().filter(|node| node.runs());
         wait(what, || running().all(&is_so));
     }
+}
+
+fn set_slot(node: &RedisServer, slot: u16, words: &[&str]) {
+    let slot = slot.to_string();
+    let answer = node.cli(&[&["CLUSTER", "SETSLOT", &slot], words].concat());
+    assert_eq!(answer, "OK", "{words:?}");
 }
 
 /// Whether it says that it serves the slot itself.

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use fred::util::redis_keyslot;
+
 use super::{LONG, app, redis_is};
 use crate::support::app::Answer;
 use crate::support::client::Client;
 use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
+use crate::support::redis_cluster::Cluster;
 use crate::support::sidecar::{Sidecar, TOKEN};
 
 /// Hits of the first rule are from Redis, those of the second from memory, once it has them.
@@ -147,4 +150,44 @@ async fn a_node_that_is_lost_takes_nothing_else_with_it() {
     })
     .await;
     all_are_hits(&client, items.iter().chain(&tracked)).await;
+}
+
+/// Scripts name all that they may come upon: what has moved already is put off, and not taken for lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_has_moved_half_makes_nothing_void() {
+    const SHARD: &str = "{pannier.0}";
+    let (cluster, app) = (Cluster::start(), app().await);
+    let sidecar = Sidecar::start(&app.url(), &config(&cluster.nodes[0]));
+    let (client, admin) = (sidecar.client(), sidecar.admin());
+    redis_is(&admin, "up", |told| told["state"] == "up").await;
+    let items: Vec<String> = (0..32).map(|number| format!("/items/{number}")).collect();
+    all_are_hits(&client, &items).await;
+    let slot = redis_keyslot(SHARD.as_bytes());
+    let from = cluster.owner(slot);
+    let to = (from + 1) % 3;
+    let names = cluster.nodes[from].cli(&["KEYS", &format!("{SHARD}:*:e:item:*")]);
+    let moving = names.lines().filter_map(|name| name.rsplit(':').next());
+    let moving: Vec<String> = moving.map(|number| format!("/items/{number}")).collect();
+    assert!(!moving.is_empty());
+
+    tokio::task::block_in_place(|| {
+        cluster.begin_migration(slot, to);
+        // Of all bookkeeping the one that scripts do not look for at their begin.
+        cluster.move_key(&format!("{SHARD}:alive"), from, to);
+    });
+    redis_is(&admin, "it is put off", |told| told["shards"]["up"] == 15).await;
+    for path in &items {
+        let answer = client.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.is_hit(), !moving.contains(path), "{path}");
+    }
+    tokio::task::block_in_place(|| cluster.end_migration(slot, to));
+    redis_is(&admin, "up again", |told| told["state"] == "up").await;
+    for path in &items {
+        assert!(client.get(path).await.is_hit(), "{path}");
+    }
+    let metrics = admin.get("/metrics").await;
+    let voided =
+        |line: &&str| line.starts_with("pannier_redis_voided_total") && !line.ends_with(" 0");
+    assert_eq!(metrics.text().lines().find(voided), None);
 }

@@ -33,10 +33,13 @@ impl AttachedTiers {
         purpose: Purpose,
     ) -> Option<AttachedTiers> {
         let shared = tiers.shared();
-        let nodes = shared.slots.as_ref().map(|slots| {
-            let (connector, slots) = (Arc::clone(&shared.connector), Arc::clone(slots));
-            Arc::new(NodePool::new(connector, slots))
-        });
+        let nodes = match &shared.slots {
+            Some(slots) => {
+                let (connector, slots) = (Arc::clone(&shared.connector), Arc::clone(slots));
+                Some(Arc::new(NodePool::new(connector, slots)?))
+            }
+            None => None,
+        };
         let all = tiers.all().iter();
         let connections = all.map(|tier| {
             let nodes = nodes.clone();

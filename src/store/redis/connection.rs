@@ -34,9 +34,12 @@ impl RedisConnection {
         purpose: Purpose,
         nodes: Option<Arc<NodePool>>,
     ) -> Option<RedisConnection> {
-        let clients = tier.connector.make_clients(None)?;
+        let clients = match &nodes {
+            Some(nodes) => nodes.unconnected(),
+            None => Arc::new(tier.connector.make_clients(None)?),
+        };
         Some(RedisConnection {
-            clients: ArcSwap::from_pointee(clients),
+            clients: ArcSwap::new(clients),
             nodes,
             deadlines: Deadlines::default(),
             session: tier.sessions.add_slot(),

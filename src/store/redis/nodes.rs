@@ -26,15 +26,24 @@ pub(super) struct NodePool {
     connector: Arc<Connector>,
     slots: Arc<SlotMap>,
     clients: Mutex<Vec<(Server, Weak<Clients>)>>,
+    /// What a connection has until it is known where to.
+    unconnected: Arc<Clients>,
 }
 
 impl NodePool {
-    pub(super) fn new(connector: Arc<Connector>, slots: Arc<SlotMap>) -> NodePool {
-        NodePool {
+    /// `None` if the settings allow no connection.
+    pub(super) fn new(connector: Arc<Connector>, slots: Arc<SlotMap>) -> Option<NodePool> {
+        Some(NodePool {
+            unconnected: Arc::new(connector.make_clients(None)?),
             connector,
             slots,
             clients: Mutex::default(),
-        }
+        })
+    }
+
+    /// What a connection has until it is known where to.
+    pub(super) fn unconnected(&self) -> Arc<Clients> {
+        Arc::clone(&self.unconnected)
     }
 
     /// The connection to the node that has a shard; made, if there is none. `None`: no node is known to have it, or no

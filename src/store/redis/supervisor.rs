@@ -120,7 +120,10 @@ impl ConnectionSupervisor {
                 }
                 _ = tick.tick() => self.tick().await,
             }
-            self.connection.tier.overview.observe();
+            if self.connection.tier.keys.is_first() {
+                // Of all shards, so one looks.
+                self.connection.tier.overview.observe();
+            }
             self.connection.tier.record_soon();
         }
     }

@@ -209,10 +209,6 @@ impl Jobs {
         }
     }
 
-    async fn hot_fetches(&self, _store: &Store) -> Vec<Fetch> {
-        Vec::new()
-    }
-
     pub(super) fn run(&self, id: &str) -> Option<Run> {
         let board = self.board.lock();
         let active = board.active.iter().find(|active| active.run.id == id);

@@ -61,6 +61,14 @@ impl Trigger {
         }
     }
 
+    /// The time of its schedule that it is for.
+    pub fn slot(self) -> Option<u64> {
+        match self {
+            Trigger::Schedule(slot) => Some(slot),
+            _ => None,
+        }
+    }
+
     /// Whether what is stored and fresh is left as it is: it would be fetched for nothing.
     pub fn spares_fresh(self) -> bool {
         matches!(self, Trigger::Start | Trigger::Flush)

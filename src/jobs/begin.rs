@@ -162,12 +162,8 @@ impl Jobs {
         let waited = self.now().saturating_sub(run.queued) as f64 / 1e3;
         let metrics = &self.fetcher.cache.metrics.jobs;
         metrics.wait.with_label_values(&[kind]).observe(waited);
-        tracing::info!(
-            job = run.job,
-            id = run.id,
-            trigger = run.trigger.as_str(),
-            "job: begun"
-        );
+        let (trigger, slot) = (run.trigger.as_str(), run.trigger.slot());
+        tracing::info!(job = run.job, id = run.id, trigger, slot, "job: begun");
     }
 
     /// What a run fetches, and how.

@@ -7,11 +7,15 @@ use http::{HeaderName, HeaderValue};
 
 use super::Jobs;
 use crate::agenda::{Fetch, What};
+use crate::content_coding::zstd;
 use crate::observe::{HotKey, HotRequest, hottest};
 use crate::store::Store;
 
 /// From one word to Redis to the next.
 pub(super) const TELL: Duration = Duration::from_secs(30);
+
+/// Bytes of a list.
+const MAX_LIST: usize = 4 << 20;
 
 impl Jobs {
     /// Tells Redis what is hot here, for those that start later.
@@ -26,7 +30,7 @@ impl Jobs {
             return;
         }
         match serde_json::to_vec(&keys) {
-            Ok(list) => store.fleet_jobs().tell_hot(now, &list).await,
+            Ok(list) => store.fleet_jobs().tell_hot(now, compress(&list)).await,
             Err(error) => tracing::error!(%error, "hot keys cannot be written"),
         }
     }
@@ -37,10 +41,29 @@ impl Jobs {
         let mut keys = self.fetcher.cache.hot_keys.lock().top(most, now);
         for list in store.fleet_jobs().hot_lists(now).await {
             // What another version has written may be none.
+            let list = decompress(&list).unwrap_or_default();
             keys.extend(serde_json::from_slice::<Vec<HotKey>>(&list).unwrap_or_default());
         }
         let hottest = hottest(keys, most).into_iter();
         hottest.map(|key| fetch_of(key.request)).collect()
+    }
+}
+
+/// Behind its length; 0: it is not compressed, since that would save nothing.
+fn compress(list: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(list.len()).unwrap_or(u32::MAX);
+    match zstd::compress(list) {
+        Some(frame) => [&length.to_be_bytes()[..], &frame].concat(),
+        None => [&[0; 4], list].concat(),
+    }
+}
+
+fn decompress(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (length, frame) = bytes.split_first_chunk::<4>()?;
+    match u32::from_be_bytes(*length) as usize {
+        0 => Some(frame.to_vec()),
+        length if length <= MAX_LIST => zstd::decompress(frame, length),
+        _ => None,
     }
 }
 

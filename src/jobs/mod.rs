@@ -29,7 +29,7 @@ use crate::proxy::Worker;
 use crate::store::Store;
 
 pub use self::begin::HOT;
-pub use self::show::{Listing, RunShown};
+pub use self::show::{Listing, RunShown, Summary};
 
 /// How often Redis is asked what the fleet does.
 const LOOK: Duration = Duration::from_secs(1);

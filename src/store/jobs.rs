@@ -7,10 +7,6 @@ use fred::types::Value;
 use super::redis::{
     AttachedTiers, Claimed, JobClaim, JobProgress, JobQuestion, JobRecord, Renewed, read_records,
 };
-use crate::content_coding::zstd;
-
-/// Bytes of a list.
-const MAX_LIST: usize = 4 << 20;
 
 /// Jobs as Redis has them for the fleet. Each question returns `None` where there is no Redis, or it cannot be asked now.
 pub struct FleetJobs {
@@ -66,11 +62,11 @@ impl FleetJobs {
     }
 
     /// Has Redis keep this list of hot keys for those that start later.
-    pub async fn tell_hot(&self, now: u64, list: &[u8]) {
+    pub async fn tell_hot(&self, now: u64, list: Vec<u8>) {
         let Some(redis) = &self.redis else {
             return;
         };
-        if let Err(error) = redis.first().tell_hot(now, compress(list)).await {
+        if let Err(error) = redis.first().tell_hot(now, list).await {
             tracing::debug!(%error, "hot keys in Redis");
         }
     }
@@ -80,9 +76,7 @@ impl FleetJobs {
         let Some(redis) = &self.redis else {
             return Vec::new();
         };
-        let lists = redis.first().hot_lists(now).await.unwrap_or_default();
-        let lists = lists.iter().filter_map(|list| decompress(list));
-        lists.collect()
+        redis.first().hot_lists(now).await.unwrap_or_default()
     }
 
     async fn ask(&self, question: JobQuestion) -> Option<(u64, Value)> {
@@ -90,23 +84,5 @@ impl FleetJobs {
         let answer = redis.first().ask_of_jobs(question).await;
         let refused = answer.inspect_err(|error| tracing::debug!(%error, "jobs in Redis"));
         refused.ok()
-    }
-}
-
-/// Behind its length; 0: it is not compressed, since that would save nothing.
-fn compress(list: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(list.len()).unwrap_or(u32::MAX);
-    match zstd::compress(list) {
-        Some(frame) => [&length.to_be_bytes()[..], &frame].concat(),
-        None => [&[0; 4], list].concat(),
-    }
-}
-
-fn decompress(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (length, frame) = bytes.split_first_chunk::<4>()?;
-    match u32::from_be_bytes(*length) as usize {
-        0 => Some(frame.to_vec()),
-        length if length <= MAX_LIST => zstd::decompress(frame, length),
-        _ => None,
     }
 }

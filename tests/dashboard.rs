@@ -388,7 +388,7 @@ async fn jobs_are_run_and_cancelled_on_the_page() {
     let job = "[[warm]]\nname = \"boards\"\nhost = \"localhost\"\nurls = [\"/board/{1..2}\"]\n";
     let sidecar = Sidecar::start(&app.url(), &format!("{ROUTES}{job}"));
     let mut page = Page::open(sidecar.admin_addr(), "/").await;
-    let row = "document.querySelector('#job-rows tr').innerText";
+    let row = "(document.querySelector('#job-rows tr')?.innerText ?? '')";
     page.until(&format!("{row}.includes('not yet')")).await;
     page.click("#job-rows button").await;
     page.until("document.getElementById('done').innerText.startsWith('Refused')")
@@ -401,7 +401,7 @@ async fn jobs_are_run_and_cancelled_on_the_page() {
     gate.reached(1).await;
     page.until("document.querySelector('#job-rows progress')?.value === 1")
         .await;
-    page.until("document.querySelector('#job-rows button').innerText === 'Cancel boards'")
+    page.until("document.querySelector('#job-rows button')?.innerText === 'Cancel boards'")
         .await;
     page.click("#job-rows button").await;
     page.until("document.getElementById('done').innerText === 'Cancelled boards.'")

@@ -68,15 +68,15 @@ impl Jobs {
         }
     }
 
-    /// The next time of any job.
+    /// When there is something to do that no message tells of: the next time of any job, or the end of another's lease.
     pub(super) fn next_slot(&self, now: u64) -> Option<u64> {
         let live = self.live.load();
-        let timings = live
-            .config
-            .warms
-            .iter()
-            .filter_map(|warm| warm.timing.as_ref());
-        timings.filter_map(|timing| timing.next(now)).min()
+        let warms = live.config.warms.iter();
+        let timings = warms.filter_map(|warm| warm.timing.as_ref());
+        let slots = timings.filter_map(|timing| timing.next(now));
+        let board = self.board.lock();
+        let held = board.records.values().filter(|record| record.is_held(now));
+        slots.chain(held.map(|record| record.until)).min()
     }
 
     /// Begins what may begin.

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::store::{Claimed, JobClaim, JobProgress, Renewed, Store};
 
 /// How long a run holds its job without a renewal: so long after a holder's death another goes on.
-const LEASE: Duration = Duration::from_secs(4);
+const LEASE: Duration = Duration::from_secs(3);
 
 /// The holder counts less, so that it ends before another begins, whatever a message takes.
 const MARGIN: Duration = Duration::from_secs(1);

@@ -26,7 +26,9 @@ use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::observe::{Observations, ReadMarks};
-use crate::proxy::{Audits, Cache, Checks, Flights, HeadCache, LateWrites, Sources, Tally, Worker};
+use crate::proxy::{
+    Audits, Cache, Checks, Flights, HeadCache, LateWrites, Refetches, Sources, Tally, Worker,
+};
 use crate::rollout::Evidence;
 use crate::server::{self, Shared};
 use crate::store::Store;
@@ -70,6 +72,7 @@ struct Parts {
     observations: Arc<Mutex<Observations>>,
     read_marks: Arc<ReadMarks>,
     renewal_marks: Arc<ReadMarks>,
+    refetches: Arc<Refetches>,
     audits: Arc<Audits>,
     leaving: CancellationToken,
     switchboard: Arc<Switchboard>,
@@ -112,6 +115,7 @@ impl App {
             observations: Arc::default(),
             read_marks: Arc::default(),
             renewal_marks: Arc::default(),
+            refetches: Arc::default(),
             audits: Arc::default(),
             leaving: CancellationToken::new(),
             metrics,
@@ -243,6 +247,7 @@ impl Parts {
                 observations: self.observations.clone(),
                 read_marks: self.read_marks.clone(),
                 renewal_marks: self.renewal_marks.clone(),
+                refetches: self.refetches.clone(),
                 audits: self.audits.clone(),
                 metrics: self.metrics.clone(),
                 clock: self.clock.clone(),

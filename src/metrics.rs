@@ -103,6 +103,8 @@ pub struct Metrics {
     pub upstream_waiting: IntGauge,
     /// `pannier_upstream_wait_seconds`: how long those waited that had to.
     pub upstream_wait: Histogram,
+    /// `pannier_refetches`: keys that are to be asked for again after a write.
+    pub refetches: IntGauge,
     /// `pannier_background_running`: requests to the app that no client waits for, now.
     pub background_running: IntGauge,
     /// `pannier_background_waiting`: those that wait for their turn.
@@ -409,6 +411,11 @@ impl Metrics {
                 &[],
             )
             .with_label_values(&[] as &[&str]),
+            refetches: register_gauge(
+                r,
+                "pannier_refetches",
+                "Keys that are to be asked for again after a write.",
+            ),
             background_running: register_gauge(
                 r,
                 "pannier_background_running",

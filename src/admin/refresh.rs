@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
-use http::header::HOST;
-use http::{HeaderValue, Request, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
@@ -12,8 +10,7 @@ use crate::http_cache::Reason;
 use crate::live::Live;
 use crate::observe::{Report, Target, Unknown};
 use crate::proxy::refresh::{Refreshed, refresh};
-use crate::proxy::request::admit;
-use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::of_nobody;
 use crate::proxy::{Cache, Tally, Worker};
 
 /// The most that one request refreshes; each asks the app.
@@ -125,7 +122,7 @@ pub(super) async fn carry_out(
     }
     let mut requests = Vec::new();
     for url in &wanted.urls {
-        let request = request(url, live, fetcher.pool);
+        let request = of_nobody::get(url, live, fetcher.pool);
         let request = request.map_err(|why| Refusal::Malformed(format!("{url}: {why}")))?;
         requests.push((url.clone(), request));
     }
@@ -133,7 +130,7 @@ pub(super) async fn carry_out(
     for key in keys {
         let target = fetcher.target(&key).map_err(|unknown| unknown.to_string());
         let url = target.map(|target| format!("{}{}", target.origin, target.uri));
-        match url.and_then(|url| Ok((url.clone(), request(&url, live, fetcher.pool)?))) {
+        match url.and_then(|url| Ok((url.clone(), of_nobody::get(&url, live, fetcher.pool)?))) {
             Ok(named) => requests.push(named),
             Err(why) => results.push(RefreshResult {
                 target: key,
@@ -174,32 +171,4 @@ fn tell(target: String, refreshed: Refreshed) -> RefreshResult {
         result,
         why,
     }
-}
-
-/// The request of nobody for a URL. Its host is a name that the app is told; it is never connected to.
-fn request(url: &str, live: &Arc<Live>, pool: usize) -> Result<RequestContext, String> {
-    const FORM: &str =
-        "write a whole URL as clients ask for it, such as http://app.example/api/items/7";
-    let uri: Uri = url.parse().map_err(|_| FORM)?;
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(FORM.to_owned());
-    };
-    if !["http", "https"].contains(&scheme) || authority.as_str().contains('@') {
-        return Err(FORM.to_owned());
-    }
-    let mut head = Request::new(());
-    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| FORM)?;
-    head.headers_mut().insert(HOST, host);
-    let is_secure = live.config.listen.tls.is_some();
-    if (scheme == "https") != is_secure {
-        let scheme = HeaderValue::from_str(scheme).map_err(|_| FORM)?;
-        head.headers_mut().insert("x-forwarded-proto", scheme);
-    }
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    *head.uri_mut() = path.parse().map_err(|_| FORM)?;
-    let (mut parts, ()) = head.into_parts();
-    let admitted = admit::admit(&mut parts).map_err(|refusal| refusal.why)?;
-    let mut context = RequestContext::unsent(live.clone(), parts, admitted);
-    context.pool = pool;
-    Ok(context)
 }

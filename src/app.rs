@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Listen};
 use crate::control::{Reloader, Switchboard};
 use crate::descriptors::{Descriptors, fit};
+use crate::jobs::Jobs;
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -75,6 +76,7 @@ struct Parts {
     refetches: Arc<Refetches>,
     audits: Arc<Audits>,
     leaving: CancellationToken,
+    warmed: CancellationToken,
     switchboard: Arc<Switchboard>,
     reloader: Arc<Reloader>,
 }
@@ -118,6 +120,7 @@ impl App {
             refetches: Arc::default(),
             audits: Arc::default(),
             leaving: CancellationToken::new(),
+            warmed: CancellationToken::new(),
             metrics,
             clock,
         };
@@ -254,6 +257,7 @@ impl Parts {
             }),
             late_writes: self.late_writes.clone(),
             leaving: self.leaving.clone(),
+            warmed: self.warmed.clone(),
             metrics: self.metrics.clone(),
             tally: self.tally.clone(),
         }
@@ -283,7 +287,10 @@ impl Parts {
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach_for_upkeep();
             let _ = attached.send(());
+            let of_jobs = parts.worker(BACKGROUND, store.clone());
+            let jobs = Arc::new(Jobs::new(of_jobs, parts.warmed.clone()));
             let controls = Controls {
+                jobs: jobs.clone(),
                 switchboard: switchboard.clone(),
                 reloader,
                 evidence,
@@ -307,6 +314,7 @@ impl Parts {
                         () = admin::serve(listener, admin, stop) => {}
                         () = store.carry_out_later() => {}
                         () = switchboard.follow(&store) => {}
+                        () = jobs.follow(&store) => {}
                     },
                     Err(error) => tracing::error!(%error, "admin interface ended"),
                 }

@@ -31,6 +31,8 @@ pub enum Command {
     /// Switch the cache off, to shadow or on at run time, over the whole fleet; without a mode, list what differs from
     /// the file.
     Switch(Switch),
+    /// Show what is fetched without a client, when, and how it went; run a job, or cancel a run.
+    Jobs(Jobs),
     /// Show how a running sidecar is, on one screen; exits with 0 if it is healthy, 1 for a warning, 2 if it is down.
     Status(Status),
     /// Show the same again every two seconds.
@@ -118,15 +120,47 @@ pub struct Switch {
     pub json: bool,
 }
 
+/// `pannier jobs`
+#[derive(Debug, clap::Args)]
+pub struct Jobs {
+    /// What is to be done; without it the jobs are listed.
+    #[command(subcommand)]
+    pub order: Option<JobOrder>,
+    /// Which sidecar.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// `pannier jobs run`, `pannier jobs cancel`
+#[derive(Debug, Subcommand)]
+pub enum JobOrder {
+    /// Run a job now, and show how far it is until it is over.
+    Run {
+        /// The job.
+        name: String,
+        /// Do not wait for its end.
+        #[arg(long)]
+        detach: bool,
+    },
+    /// End a run, whichever sidecar has it.
+    Cancel {
+        /// Its id, as the list shows it.
+        id: String,
+    },
+}
+
 /// The running sidecar that a command speaks to.
 #[derive(Debug, clap::Args)]
 pub struct Sidecar {
     /// The TOML file that the sidecar runs with: where its admin interface is, and the token.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// Its admin interface, HOST:PORT or http://HOST:PORT; the config's, or 127.0.0.1:9180. The token is the config's,
     /// or that of PANNIER_ADMIN_TOKEN.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     pub admin: Option<String>,
 }
 

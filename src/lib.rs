@@ -9,6 +9,7 @@
 //! | [`entry`] | what is stored under a key, and its bytes | values only |
 //! | [`budget`] | who leaves so that N bytes fit | values only |
 //! | [`observe`] | what fills show of the rules, and what of the config that speaks for | values only |
+//! | [`agenda`] | what is to be fetched without a client: which URLs, when, in which order | values only |
 //! | [`rollout`] | off, shadow, a share of the keys, on; what switches make of the file | values only |
 //! | [`config`] | the TOML file, and the valid [`config::Config`] made of it | files, environment |
 //! | [`clock`], [`jwt`], [`metrics`] | time, verified claims, every metric name, each in one place | |
@@ -30,8 +31,9 @@
 //! | [`key_refresh`] | the keys of tokens, kept as their file or URL has them | live, jwt, remote |
 //! | [`control`] | what operators change at run time: switches, and the config put in force or taken back | live, store |
 //! | [`proxy`] | the life of one request; `proxy::handle` is its table of contents | store, upstream |
+//! | [`jobs`] | jobs: at their time, once in the fleet, as far as [`agenda`] says | proxy, store |
 //! | [`server`] | accepting, TLS, both versions of HTTP, limits, drain | proxy |
-//! | [`admin`] | health, stats, metrics, purge, explain | proxy, store, metrics, remote |
+//! | [`admin`] | health, stats, metrics, purge, explain, jobs | jobs, proxy, store, metrics, remote |
 //! | [`app`] | a config made into running parts; reload | all of these |
 //! | [`commands`] | one file a command | app |
 //!
@@ -64,7 +66,8 @@
 //! | a reason | [`http_cache::Reason`]; its row and its arm in `http_cache/cache_status.rs`, who answers with it in [`http_cache::Source`], both tables of the README, and its words in [`proxy::obstacles`]: tests ask for most |
 //! | a condition for storing | in [`http_cache::storable()`] if it is of the answer. What the answer does not tell (a count, a budget) belongs behind the body, beside `FillEnd::Unstorable`: a refusal by the head also tells those who wait to ask for themselves, for ten seconds |
 //! | a second shared store | beside `store/redis`; what [`store::Store`] asks of its `AttachedTier` is then the interface |
-//! | what fetches without a client | an origin in [`politeness::FetchOrigin`]; [`proxy::refresh`], which waits at the [`gate`]: a request made by [`proxy::request::context::RequestContext::unsent`] and planned by [`proxy::request::plan`]; `proxy/cache` answers it (`answer`), and needs a face to the outside for whoever comes first |
+//! | a kind of job | [`agenda::Kind`]; what it fetches in `jobs/begin.rs` |
+//! | what fetches without a client | an origin in [`politeness::FetchOrigin`]; [`proxy::refresh`], which waits at the [`gate`]: a request of [`proxy::unsent`] |
 //! | what observes fills | the one exit of a fill; what it shows goes into [`observe`] (`proxy/cache/fill/observed.rs`) |
 //! | what is switched at run time | [`rollout::Switches`]; a dial in [`live`] that requests read, turned by [`control::Switchboard`] |
 //! | what compares the cache with the app | `proxy/cache/examine.rs`; what it shows goes into [`rollout::Evidence`] |
@@ -107,6 +110,7 @@
 //! | I9 | every outcome has one [`http_cache::Reason`], the same word wherever it is told |
 
 pub mod admin;
+pub mod agenda;
 pub mod app;
 pub mod auth;
 pub mod body;
@@ -123,6 +127,7 @@ pub mod entry;
 pub mod gate;
 pub mod http_cache;
 pub mod in_flight;
+pub mod jobs;
 pub mod jwt;
 pub mod key_refresh;
 pub mod live;

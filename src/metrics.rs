@@ -1,5 +1,7 @@
 //! Every metric name, once. Counters are resolved when a rule is made, not per request.
 
+mod jobs;
+
 use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use prometheus::{
 
 use crate::entry::Priority;
 use crate::http_cache::{Reason, Source};
+
+pub use jobs::JobMetrics;
 
 /// Bucket bounds in seconds: a memory hit is tens of microseconds, a slow app seconds.
 const BUCKETS: &[f64] = &[
@@ -129,6 +133,8 @@ pub struct Metrics {
     pub jwks_refreshes: IntCounterVec,
     /// `pannier_jwks_last_success_time_seconds`: when the keys of `[jwt]` were last found to be as they are.
     pub jwks_last_success: Gauge,
+    /// Of jobs.
+    pub jobs: JobMetrics,
     /// `pannier_start_time_seconds`
     pub start_time: Gauge,
     /// `pannier_config_hash`: of the file in force; equal files have equal ones.
@@ -485,6 +491,7 @@ impl Metrics {
                 "pannier_jwks_last_success_time_seconds",
                 "Last renewal of the keys of [jwt], seconds since 1970.",
             ),
+            jobs: JobMetrics::new(r),
             start_time: register_float(
                 r,
                 "pannier_start_time_seconds",

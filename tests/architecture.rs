@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "budget",
     "rollout",
     "observe",
+    "agenda",
     "politeness",
     "store/fence",
 ];
@@ -54,10 +55,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("metrics", &["entry", "http_cache"]),
     ("rollout", &["routes"]),
     ("observe", &[]),
+    ("agenda", &["entry"]),
     ("politeness", &[]),
     (
         "config",
         &[
+            "agenda",
             "entry",
             "http_cache",
             "in_flight",
@@ -185,6 +188,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "jobs",
+        &[
+            "agenda",
+            "clock",
+            "entry",
+            "http_cache",
+            "live",
+            "metrics",
+            "observe",
+            "politeness",
+            "proxy",
+            "store",
+        ],
+    ),
+    (
         "admin",
         &[
             "auth",
@@ -194,6 +212,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "entry",
             "gate",
             "http_cache",
+            "jobs",
             "jwt",
             "live",
             "metrics",

@@ -3,6 +3,7 @@
 mod budget;
 mod coherence;
 mod generations;
+mod jobs;
 mod layouts;
 mod outage;
 mod store_under_test;

@@ -26,6 +26,7 @@ mod history;
 mod http2;
 mod interop;
 mod invalidation;
+mod jobs;
 mod journal;
 mod jwt_keys;
 mod later_effect;

@@ -420,6 +420,7 @@ mod tests {
         Report {
             seconds: 600,
             rules: rules.collect(),
+            ..Report::default()
         }
     }
 

@@ -22,6 +22,9 @@ pub(super) enum Endpoint {
     Rollback,
     Refresh,
     Observations,
+    Jobs,
+    Job,
+    RunJob,
 }
 
 impl Endpoint {
@@ -37,12 +40,14 @@ impl Endpoint {
                 | Endpoint::Shadow
                 | Endpoint::Observations
                 | Endpoint::Switch
+                | Endpoint::Jobs
+                | Endpoint::Job
         )
     }
 }
 
 /// Path, methods as in `Allow`, endpoint; those of the same methods side by side.
-const ENDPOINTS: [(&str, &str, Endpoint); 16] = [
+const ENDPOINTS: [(&str, &str, Endpoint); 19] = [
     ("/healthz", "GET, HEAD", Endpoint::Health),
     ("/readyz", "GET, HEAD", Endpoint::Ready),
     ("/metrics", "GET, HEAD", Endpoint::Metrics),
@@ -50,6 +55,7 @@ const ENDPOINTS: [(&str, &str, Endpoint); 16] = [
     ("/shadow", "GET, HEAD", Endpoint::Shadow),
     ("/observations", "GET, HEAD", Endpoint::Observations),
     ("/history", "GET, HEAD", Endpoint::History),
+    ("/jobs", "GET, HEAD", Endpoint::Jobs),
     ("/", "GET, HEAD", Endpoint::Dashboard(Part::Page)),
     (
         "/dashboard.css",
@@ -63,15 +69,17 @@ const ENDPOINTS: [(&str, &str, Endpoint); 16] = [
     ),
     ("/events", "GET", Endpoint::Events),
     ("/switch", "GET, HEAD, POST", Endpoint::Switch),
+    ("/jobs/{id}", "GET, HEAD, DELETE", Endpoint::Job),
     ("/purge", "POST", Endpoint::Purge),
     ("/explain", "POST", Endpoint::Explain),
     ("/refresh", "POST", Endpoint::Refresh),
+    ("/jobs/{name}/run", "POST", Endpoint::RunJob),
     ("/rollback", "POST", Endpoint::Rollback),
 ];
 
 /// The endpoint at `path`, if it takes `method` (RFC 9110 §15.5.5, §15.5.6).
 pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
-    let found = ENDPOINTS.iter().find(|(at, _, _)| *at == path);
+    let found = ENDPOINTS.iter().find(|(at, _, _)| is_at(at, path));
     let (_, allow, endpoint) = found.ok_or_else(|| Refusal::NotFound {
         endpoints: list_all(),
     })?;
@@ -79,6 +87,19 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
         Ok(*endpoint)
     } else {
         Err(Refusal::Method { allow })
+    }
+}
+
+/// Whether `path` is the one of the table, in which a name in braces stands for any segment.
+fn is_at(at: &str, path: &str) -> bool {
+    let (mut expected, mut given) = (at.split('/'), path.split('/'));
+    loop {
+        match (expected.next(), given.next()) {
+            (None, None) => return true,
+            (Some(name), Some(segment)) if name.starts_with('{') && !segment.is_empty() => {}
+            (Some(one), Some(other)) if one == other => {}
+            _ => return false,
+        }
     }
 }
 
@@ -131,6 +152,14 @@ mod tests {
             ("GET", "/index.html", Err(StatusCode::NOT_FOUND)),
             ("GET", "/stats/", Err(StatusCode::NOT_FOUND)),
             ("GET", "//stats", Err(StatusCode::NOT_FOUND)),
+            ("GET", "/jobs", Ok(Endpoint::Jobs)),
+            ("GET", "/jobs/0a1b", Ok(Endpoint::Job)),
+            ("DELETE", "/jobs/0a1b", Ok(Endpoint::Job)),
+            ("DELETE", "/jobs", Err(StatusCode::METHOD_NOT_ALLOWED)),
+            ("POST", "/jobs/board/run", Ok(Endpoint::RunJob)),
+            ("POST", "/jobs//run", Err(StatusCode::NOT_FOUND)),
+            ("GET", "/jobs/", Err(StatusCode::NOT_FOUND)),
+            ("GET", "/jobs/a/b", Err(StatusCode::NOT_FOUND)),
         ];
         for (method, path, expected) in cases {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -144,8 +173,9 @@ mod tests {
         let refusal = find(&Method::GET, "/index.html").unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "there are: GET /healthz, /readyz, /metrics, /stats, /shadow, /observations, /history, /, /dashboard.css, \
-             /dashboard.js, and GET /events, and GET and POST /switch, and POST /purge, /explain, /refresh, /rollback"
+            "there are: GET /healthz, /readyz, /metrics, /stats, /shadow, /observations, /history, /jobs, /, \
+             /dashboard.css, /dashboard.js, and GET /events, and GET and POST /switch, and GET and DELETE /jobs/{id}, and POST \
+             /purge, /explain, /refresh, /jobs/{name}/run, /rollback"
         );
     }
 }

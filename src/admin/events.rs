@@ -82,8 +82,8 @@ async fn take_step(admin: &Admin) -> Option<Step> {
         let _turn = admin.wait_for_turn().await;
         admin.metrics.registry.gather()
     };
-    let observed = admin.controls.fetcher.report();
-    admin.derived.update(&admin.metrics, &families, &observed);
+    let fetcher = &admin.controls.fetcher;
+    admin.derived.update(&admin.metrics, &families, fetcher);
     let now = clock::wall().duration_since(std::time::UNIX_EPOCH);
     let now = now.unwrap_or_default().as_secs();
     admin.history.note(Reading::take(&families, now))

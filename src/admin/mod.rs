@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod guard;
 mod history;
 mod host;
+mod jobs;
 mod notices;
 pub mod overview;
 mod places;
@@ -48,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::control::{Reloader, Switchboard, Thrown};
+use crate::jobs::Jobs;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::rollout::{Evidence, Order};
@@ -105,6 +107,8 @@ pub struct Controls {
     pub evidence: Arc<parking_lot::Mutex<Evidence>>,
     /// What `POST /refresh` fetches with.
     pub fetcher: Fetcher,
+    /// What is fetched without a client.
+    pub jobs: Arc<Jobs>,
 }
 
 impl Admin {
@@ -264,6 +268,12 @@ async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<In
             let listing = admin.controls.switchboard.list();
             Ok(answer_json(StatusCode::OK, &listing))
         }
+        Ok(Endpoint::Jobs) => Ok(jobs::list(admin)),
+        Ok(Endpoint::Job) if request.method() == Method::DELETE => {
+            jobs::cancel(admin, request).await
+        }
+        Ok(Endpoint::Job) => jobs::show(admin, &request),
+        Ok(Endpoint::RunJob) => jobs::run(admin, request),
         Ok(Endpoint::Rollback) => roll_back(admin, request),
         Ok(Endpoint::Refresh) => refresh(admin, place, request).await,
         Ok(Endpoint::Observations) => Ok(answer_observations(admin).await),
@@ -301,6 +311,11 @@ async fn answer_ready(admin: &Admin) -> Answer {
     let redis = stats::RedisState::of(&admin.status().await);
     if admin.draining.is_cancelled() {
         let body = json!({ "ready": false, "reason": "draining", "redis": redis });
+        return answer_json(StatusCode::SERVICE_UNAVAILABLE, &body);
+    }
+    let awaited = admin.controls.jobs.awaited();
+    if !awaited.is_empty() {
+        let body = json!({ "ready": false, "reason": "warming", "jobs": awaited, "redis": redis });
         return answer_json(StatusCode::SERVICE_UNAVAILABLE, &body);
     }
     answer_json(StatusCode::OK, &json!({ "ready": true, "redis": redis }))
@@ -375,6 +390,7 @@ async fn purge(
         soft = wanted.soft,
         "admin: purge"
     );
+    let is_of_all = wanted.everything && !wanted.soft;
     let purge = admin
         .live
         .load()
@@ -383,6 +399,9 @@ async fn purge(
         .paths
         .purge(wanted.into_purge());
     let purged = admin.store.purge(purge).await;
+    if is_of_all {
+        admin.controls.jobs.note_flush();
+    }
     admin.metrics.purges.with_label_values(&["admin"]).inc();
     admin.forget_status().await;
     Ok(answer_json(StatusCode::OK, &purged.to_json()))
@@ -426,9 +445,12 @@ async fn refresh(
 }
 
 async fn answer_observations(admin: &Admin) -> Answer {
-    let mut report = admin.controls.fetcher.report();
     let _turn = admin.wait_for_turn().await;
-    stats::add_requests(&admin.metrics.registry.gather(), &mut report);
+    let families = admin.metrics.registry.gather();
+    let fetcher = &admin.controls.fetcher;
+    admin.derived.update(&admin.metrics, &families, fetcher);
+    let mut report = fetcher.report();
+    report.evicted = stats::sum_evicted(&families);
     answer_json(StatusCode::OK, &report)
 }
 

@@ -10,7 +10,7 @@ use crate::http_cache::Reason;
 use crate::live::Live;
 use crate::observe::{Report, Target, Unknown};
 use crate::proxy::refresh::{Refreshed, refresh};
-use crate::proxy::request::of_nobody;
+use crate::proxy::unsent::request;
 use crate::proxy::{Cache, Tally, Worker};
 
 /// The most that one request refreshes; each asks the app.
@@ -68,6 +68,14 @@ impl Fetcher {
         }
     }
 
+    /// So many requests more of a rule were answered from the store, and by the app.
+    pub(super) fn note_requests(&self, rule: &str, hits: u64, misses: u64) {
+        self.cache
+            .observations
+            .lock()
+            .note_requests(rule, hits, misses);
+    }
+
     /// What fills have shown.
     pub(super) fn report(&self) -> Report {
         let now = self.cache.clock.now();
@@ -122,7 +130,7 @@ pub(super) async fn carry_out(
     }
     let mut requests = Vec::new();
     for url in &wanted.urls {
-        let request = of_nobody::get(url, live, fetcher.pool);
+        let request = request(url, &[], live, fetcher.pool);
         let request = request.map_err(|why| Refusal::Malformed(format!("{url}: {why}")))?;
         requests.push((url.clone(), request));
     }
@@ -130,7 +138,7 @@ pub(super) async fn carry_out(
     for key in keys {
         let target = fetcher.target(&key).map_err(|unknown| unknown.to_string());
         let url = target.map(|target| format!("{}{}", target.origin, target.uri));
-        match url.and_then(|url| Ok((url.clone(), of_nobody::get(&url, live, fetcher.pool)?))) {
+        match url.and_then(|url| Ok((url.clone(), request(&url, &[], live, fetcher.pool)?))) {
             Ok(named) => requests.push(named),
             Err(why) => results.push(RefreshResult {
                 target: key,
@@ -159,7 +167,7 @@ fn tell(target: String, refreshed: Refreshed) -> RefreshResult {
     let word = |reason: Reason| reason.as_str().to_owned();
     let (result, why) = match refreshed {
         Refreshed::Stored => ("stored", None),
-        Refreshed::NotStored(reason) => ("not-stored", reason.map(word)),
+        Refreshed::NotStored(reason, _) => ("not-stored", reason.map(word)),
         Refreshed::Passed(reason) => ("passed", Some(word(reason))),
         Refreshed::ToldToWait(delay) => {
             let why = format!("the app says to wait {} s", delay.as_secs_f64().ceil());

@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use crate::jobs::OrderError;
+
 /// Bytes of a body.
 pub const MAX_BODY: usize = 64 * 1024;
 
@@ -53,6 +55,9 @@ pub enum Refusal {
     /// There is no config to go back to.
     #[error("{0}")]
     NoRollback(String),
+    /// What is ordered of jobs cannot be done.
+    #[error(transparent)]
+    Job(#[from] OrderError),
     /// The body names nothing to fetch.
     #[error("nothing to refresh: give urls, keys or tags")]
     NothingToRefresh,
@@ -80,6 +85,11 @@ impl Refusal {
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Refusal::NoRollback(_) => StatusCode::CONFLICT,
+            Refusal::Job(OrderError::Unknown(_)) => StatusCode::NOT_FOUND,
+            Refusal::Job(OrderError::UnderWay(..)) => StatusCode::CONFLICT,
+            Refusal::Job(OrderError::Unreachable(_) | OrderError::Leaving) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Refusal::BodyBroken
             | Refusal::Malformed(_)
             | Refusal::NothingToRefresh

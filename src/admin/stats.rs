@@ -18,7 +18,6 @@ use crate::entry::Priority;
 use crate::gate::BackgroundState;
 use crate::http_cache::Outcome;
 use crate::live::Live;
-use crate::observe::Report;
 use crate::politeness::FetchOrigin;
 use crate::rollout::Verdict;
 use crate::store::Status;
@@ -329,13 +328,20 @@ pub fn summarize(
     }
 }
 
-/// Adds the hits and misses of each rule.
-pub fn add_requests(families: &[MetricFamily], report: &mut Report) {
-    for (name, tally) in sum_by_rule(families) {
-        let (hits, misses) = (tally.of(Outcome::Hit), tally.of(Outcome::Miss));
-        let rule = report.rules.entry(name).or_default();
-        (rule.hits, rule.misses) = (hits, misses);
+/// How many entries left for space, by priority.
+pub(super) fn sum_evicted(families: &[MetricFamily]) -> BTreeMap<String, u64> {
+    let mut evicted = BTreeMap::new();
+    for priority in Priority::ALL.into_iter().map(Priority::as_str) {
+        // What leaves memory is still in Redis, if there is one.
+        let sum = |tier| {
+            let labels = [("tier", tier), ("priority", priority)];
+            sum_counters(families, "pannier_evictions_total", &labels)
+        };
+        let has_redis = sum_gauges(families, "pannier_store_limit_bytes", &[("tier", "redis")]) > 0;
+        let tier = if has_redis { "redis" } else { "memory" };
+        evicted.insert(priority.to_owned(), sum(tier));
     }
+    evicted
 }
 
 fn summarize_background(families: &[MetricFamily], state: BackgroundState) -> Background {

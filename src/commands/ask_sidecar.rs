@@ -110,7 +110,8 @@ fn read_answer<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T
     let answer: Option<Value> = serde_json::from_slice(body).ok();
     let why = answer.as_ref().and_then(|answer| answer["error"].as_str());
     match why {
-        Some(why) if status != StatusCode::NOT_FOUND => Err(AskError::Refused {
+        // One that has no such endpoint lists those that it has.
+        Some(why) if !why.starts_with("there are: ") => Err(AskError::Refused {
             status,
             why: why.to_owned(),
         }),

@@ -7,6 +7,7 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod healthcheck;
+pub mod jobs;
 mod log_limit;
 mod logging;
 mod pinned_certificate;
@@ -52,6 +53,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Explain(args) => explain::explain(&args, out),
         Command::Switch(args) => switch::switch(&args, &Env::process(), out),
+        Command::Jobs(args) => jobs::jobs(&args, &Env::process(), out),
         Command::Status(args) => status::status(&args, &Env::process(), out),
         Command::Top(args) => status::top(&args, &Env::process(), out),
         Command::Purge(args) => purge::purge(&args, &Env::process(), out),

@@ -48,7 +48,12 @@ fn describe_section(section: &Section) -> Value {
         return table;
     }
     // The other tables can take what they need from the environment.
-    table["required"] = json!(["path"]);
+    let required = section
+        .own
+        .iter()
+        .filter(|field| field.doc.ends_with(" Required."));
+    let required: Vec<&str> = required.map(|field| field.key).collect();
+    table["required"] = json!(required);
     json!({ "type": "array", "description": section.doc, "items": table })
 }
 

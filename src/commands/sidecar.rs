@@ -43,6 +43,11 @@ impl Sidecar {
         self.ask(Method::GET, path, Vec::new())
     }
 
+    /// What it answers to a DELETE.
+    pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::DELETE, path, Vec::new())
+    }
+
     /// What it answers to a POST with this JSON.
     pub(super) fn post(&self, path: &str, body: Vec<u8>) -> anyhow::Result<Value> {
         self.ask(Method::POST, path, body)

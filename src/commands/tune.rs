@@ -32,7 +32,7 @@ pub fn tune(args: &cli::Tune, env: &Env, out: &mut dyn Write) -> anyhow::Result<
         }
         false => print(&report, &facts, &suggestions, out)?,
     }
-    if args.write && !suggestions.is_empty() {
+    if args.write && suggestions.iter().any(|one| one.edit.is_some()) {
         let file = &args.config;
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
         let names: Vec<&str> = config
@@ -111,7 +111,10 @@ fn print(
             None => writeln!(out, "\n{}: no request yet", rule.name)?,
         }
         for suggestion in suggestions.iter().filter(|one| one.rule == rule.name) {
-            let line = edit::line(&suggestion.edit);
+            let line = match &suggestion.edit {
+                Some(edit) => edit::line(edit),
+                None => "by hand: narrower purges".to_owned(),
+            };
             writeln!(out, "  -> {line}")?;
             writeln!(
                 out,
@@ -156,8 +159,8 @@ fn print_rule(
     )?;
     writeln!(
         out,
-        "  and {} had not been read here; {} were gone before their time",
-        seen.unread, seen.early
+        "  and {} had not been read here; {} were gone before their time, {} of them unchanged",
+        seen.unread, seen.early, seen.early_same
     )?;
     writeln!(
         out,

@@ -3,10 +3,12 @@
 //! Unknown keys, overrides from the environment, defaults and the JSON Schema all come from this
 //! list, so they cannot disagree.
 
+mod jobs;
 mod rules;
 mod settings;
 mod tables;
 
+use jobs::{JOBS, WARM};
 use rules::{GROUP, PURGE, ROUTE};
 use settings::SETTINGS;
 use tables::{ADMIN, ALERTS, AUTH, BUDGET, DEFAULTS, JWT, LISTEN, LOG, MEMORY, REDIS, UPSTREAM};
@@ -235,6 +237,15 @@ pub(crate) static SECTIONS: &[Section] = &[
             "purge",
             "What a successful write makes stale; every rule that matches is carried out.",
             PURGE,
+        )
+    },
+    table("jobs", "What is fetched without a client.", JOBS),
+    Section {
+        repeated: true,
+        ..table(
+            "warm",
+            "A job that fetches known URLs: at the start, on a schedule, by order.",
+            WARM,
         )
     },
 ];

@@ -54,6 +54,7 @@ use std::time::{Duration, SystemTime};
 use http::uri::PathAndQuery;
 use http::{HeaderName, StatusCode};
 
+use crate::agenda::Warm;
 use crate::politeness::RequestRate;
 use crate::rollout::Mode;
 use crate::routes::{CheckedCredentials, KeyedCredentials, PathSpelling, RouteMatcher};
@@ -85,6 +86,10 @@ pub struct Config {
     pub hash: u64,
     /// `[log]`
     pub log: Log,
+    /// `[jobs]`
+    pub jobs: Jobs,
+    /// The `[[warm]]` tables, in file order.
+    pub warms: Vec<Warm>,
     /// The `[[route]]` tables, in file order.
     pub routes: Vec<Route>,
     /// Method and path to index into `routes`.
@@ -483,6 +488,15 @@ pub struct Alerts {
     pub stale_per_hour: Option<u64>,
     /// Where each change is posted; `None`: nowhere.
     pub webhook: Option<RemoteUrl>,
+}
+
+/// What is fetched without a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jobs {
+    /// How many of the keys hit most are fetched after a flush or a start; 0: none. Default 0.
+    pub hot: usize,
+    /// The longest that readiness waits for jobs. Default 30 s.
+    pub ready_within: Duration,
 }
 
 /// The log.

@@ -60,8 +60,8 @@ pub enum EditValue {
 pub struct Suggestion {
     /// The rule.
     pub rule: String,
-    /// The change.
-    pub edit: Edit,
+    /// The change of its table; null if it is to be made elsewhere, by hand.
+    pub edit: Option<Edit>,
     /// What was seen.
     pub why: String,
     /// What to expect.
@@ -86,6 +86,7 @@ pub fn suggest(report: &Report, rules: &[RuleFacts]) -> Vec<Suggestion> {
         all.extend(queries(facts, seen));
         all.extend(varying(facts, seen));
         all.extend(max_body(facts, seen));
+        all.extend(purges(facts, seen, report));
     }
     all
 }
@@ -99,7 +100,7 @@ fn suggestion(
 ) -> Suggestion {
     Suggestion {
         rule: facts.name.clone(),
-        edit: Edit { key, value },
+        edit: Some(Edit { key, value }),
         why,
         gain,
         sample,
@@ -181,15 +182,16 @@ fn priority(facts: &RuleFacts, seen: &RuleReport, report: &Report) -> Option<Sug
             .rules
             .values()
             .all(|other| value(other).is_none_or(|other| other <= own));
-    if facts.priority == "high" || !is_best || seen.early < LEAST_SAMPLE {
+    let evicted = report.evicted(facts.priority);
+    if facts.priority == "high" || !is_best || seen.early < LEAST_SAMPLE || evicted == 0 {
         return None;
     }
     let why = format!(
-        "it saves most, {own:.0} s of the app's time for each MB and hour, and {} answers were gone before their time",
-        seen.early
+        "it saves most, {own:.0} s of the app's time for each MB and hour, {} answers were gone before their time, and \
+         {evicted} of {} priority left for space",
+        seen.early, facts.priority
     );
-    let gain = "they stay where space runs out (if it was purges that took them, nothing changes)"
-        .to_owned();
+    let gain = "they stay where space runs out".to_owned();
     let edit = ("priority", EditValue::Text("high".to_owned()));
     Some(suggestion(facts, edit, why, gain, seen.early))
 }
@@ -257,6 +259,30 @@ fn idle_fields<'s>(
     (names, pairs)
 }
 
+/// Purges that remove what has not changed. Where nothing left for space, it was purges that took what was gone early.
+fn purges(facts: &RuleFacts, seen: &RuleReport, report: &Report) -> Option<Suggestion> {
+    let needless = seen.early_same;
+    if needless < LEAST_SAMPLE || needless * 2 < seen.early || report.evicted(facts.priority) > 0 {
+        return None;
+    }
+    let why = format!(
+        "{needless} of {} answers that were purged were the same when they were fetched again",
+        seen.early
+    );
+    let gain = format!(
+        "up to {needless} of {} requests to the app less: give the route tags of what its answers hold (tags, tag_fields), and \
+         purge by tag or by a key with the ids of the write instead of by a pattern for all",
+        seen.misses
+    );
+    Some(Suggestion {
+        rule: facts.name.clone(),
+        edit: None,
+        why,
+        gain,
+        sample: seen.early,
+    })
+}
+
 fn max_body(facts: &RuleFacts, seen: &RuleReport) -> Option<Suggestion> {
     let all = seen.fills + seen.too_large;
     let is_known = seen.longest > facts.max_body && seen.longest <= LARGEST;
@@ -311,9 +337,11 @@ mod tests {
         let report = Report {
             seconds: 3600,
             rules: BTreeMap::from([("r".to_owned(), seen)]),
+            ..Report::default()
         };
         let all = suggest(&report, &[facts]).into_iter();
-        all.map(|one| (one.edit.key, one.edit.value)).collect()
+        all.filter_map(|one| one.edit.map(|edit| (edit.key, edit.value)))
+            .collect()
     }
 
     fn text(key: &'static str, value: &str) -> Vec<(&'static str, EditValue)> {
@@ -396,6 +424,36 @@ mod tests {
             ..lived(100, 40, 5)
         };
         assert_eq!(suggested(unread, facts(100.0)), text("priority", "low"));
+    }
+
+    /// Answers that were gone before their time are purges' doing, unless some left for space.
+    #[test]
+    fn what_was_gone_early_was_purged_or_evicted() {
+        let all_of = |early_same, evicted| {
+            let early = RuleReport {
+                early: 40,
+                early_same,
+                fills: 100,
+                app_ms: 10_000,
+                hits: 1000,
+                held_bytes: 1000,
+                ..RuleReport::default()
+            };
+            let report = Report {
+                seconds: 3600,
+                rules: BTreeMap::from([
+                    ("r".to_owned(), early),
+                    ("other".to_owned(), RuleReport::default()),
+                ]),
+                evicted: BTreeMap::from([("medium".to_owned(), evicted)]),
+            };
+            let all = suggest(&report, &[facts(30.0)]).into_iter();
+            all.map(|one| one.edit.map(|edit| edit.key))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(all_of(20, 0), [None], "narrow the purges");
+        assert_eq!(all_of(19, 0), [], "most had changed");
+        assert_eq!(all_of(40, 1), [Some("priority")], "there is no room");
     }
 
     #[test]

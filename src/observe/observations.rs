@@ -111,6 +111,15 @@ impl Observations {
         self.keys.insert(seen.key.to_owned(), key);
     }
 
+    /// So many requests more were answered from the store, and by the app.
+    pub fn note_requests(&mut self, rule: &str, hits: u64, misses: u64) {
+        if hits + misses > 0 {
+            let report = &mut self.rules.entry(rule.to_owned()).or_default().report;
+            report.hits += hits;
+            report.misses += misses;
+        }
+    }
+
     /// An answer was over `max_body`; `length`, if it said so.
     pub fn note_too_large(&mut self, rule: &str, length: Option<u64>) {
         let report = &mut self.rules.entry(rule.to_owned()).or_default().report;
@@ -123,6 +132,7 @@ impl Observations {
         let mut report = Report {
             seconds: now.saturating_sub(self.began) / 1000,
             rules: BTreeMap::new(),
+            evicted: BTreeMap::new(),
         };
         for (name, seen) in &self.rules {
             let rule = RuleReport {
@@ -194,6 +204,9 @@ impl Observations {
                 &mut report.changed_ms,
                 &mut report.unread,
                 &mut report.early,
+                &mut report.early_same,
+                &mut report.hits,
+                &mut report.misses,
                 &mut report.too_large,
             ] {
                 *count /= 2;
@@ -230,6 +243,7 @@ fn follow(report: &mut RuleReport, before: &KeySeen, answer: u32, at: u64, was_r
     let span = at.saturating_sub(before.at);
     if at < before.until {
         report.early += 1;
+        report.early_same += u64::from(before.answer == answer);
         return;
     }
     match before.answer == answer {
@@ -289,7 +303,7 @@ mod tests {
             (rule.same, rule.same_ms, rule.changed, rule.changed_ms),
             (1, 2000, 1, 3000)
         );
-        assert_eq!((rule.unread, rule.early), (1, 1));
+        assert_eq!((rule.unread, rule.early, rule.early_same), (1, 1, 0));
         assert_eq!((rule.fills, rule.bytes, rule.app_ms), (5, 500, 100));
         assert_eq!((rule.keys, rule.single, rule.held_bytes), (2, 1, 200));
         assert_eq!(report.seconds, 6);

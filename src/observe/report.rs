@@ -13,6 +13,9 @@ pub struct Report {
     pub seconds: u64,
     /// By rule.
     pub rules: BTreeMap<String, RuleReport>,
+    /// Entries that left for space since the start, by priority.
+    #[serde(default)]
+    pub evicted: BTreeMap<String, u64>,
 }
 
 /// Of one rule.
@@ -43,6 +46,8 @@ pub struct RuleReport {
     pub unread: u64,
     /// Answers that were gone before their time: purged, or for want of space.
     pub early: u64,
+    /// Those of them that were the same when they were fetched again.
+    pub early_same: u64,
     /// Keys that are remembered.
     pub keys: u64,
     /// Of those, with one request each.
@@ -66,6 +71,16 @@ impl Report {
         for (name, report) in other.rules {
             self.rules.entry(name).or_default().add(&report);
         }
+        for (priority, count) in other.evicted {
+            *self.evicted.entry(priority).or_default() += count;
+        }
+    }
+}
+
+impl Report {
+    /// How many entries of this priority left for space.
+    pub fn evicted(&self, priority: &str) -> u64 {
+        self.evicted.get(priority).copied().unwrap_or_default()
     }
 }
 
@@ -84,6 +99,7 @@ impl RuleReport {
             (&mut self.changed_ms, other.changed_ms),
             (&mut self.unread, other.unread),
             (&mut self.early, other.early),
+            (&mut self.early_same, other.early_same),
             (&mut self.keys, other.keys),
             (&mut self.single, other.single),
             (&mut self.held, other.held),
@@ -142,6 +158,7 @@ mod tests {
     #[test]
     fn those_of_a_fleet_are_one() {
         let one = |hits, longest| Report {
+            evicted: BTreeMap::from([("low".to_owned(), hits)]),
             seconds: hits,
             rules: BTreeMap::from([(
                 "r".to_owned(),

@@ -14,8 +14,8 @@
 //! | `forward` | to the app and back: the exchange, passing through, upgrades |
 //! | `wants` | what a plan depends on, found out: the body, who asks |
 //! | `cache` | answered from the store: looks, fills, those who wait |
+//! | [`refresh`], [`unsent`] | a fetch for the store that no client asked for |
 //! | [`write`](mod@write) | writes, and what they purge |
-//! | [`refresh`] | a fetch for the store that no client asked for |
 //! | `worker` | what one runtime needs for all of these |
 
 mod access_log;
@@ -27,6 +27,7 @@ pub mod obstacles;
 mod outcome;
 pub mod refresh;
 pub mod request;
+pub mod unsent;
 mod wants;
 mod worker;
 pub mod write;
@@ -195,11 +196,12 @@ fn check(live: &Live, client: &Client, parts: &mut Parts) -> Result<(Admitted, b
     Ok((admitted, is_believed))
 }
 
-/// As `/readyz` of the admin interface: 503 once the process is about to end.
+/// As `/readyz` of the admin interface: 503 once the process is about to end, and until its first jobs have run.
 fn answer_readiness(worker: &Worker) -> Response<Body> {
-    match worker.leaving.is_cancelled() {
-        true => outcome::text(StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        false => outcome::text(StatusCode::OK, "ready"),
+    match (worker.leaving.is_cancelled(), worker.warmed.is_cancelled()) {
+        (true, _) => outcome::text(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (false, false) => outcome::text(StatusCode::SERVICE_UNAVAILABLE, "warming"),
+        (false, true) => outcome::text(StatusCode::OK, "ready"),
     }
 }
 

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use super::cache::{self, Cache};
 use super::outcome::Tally;
 use super::request::context::RequestContext;
-use super::request::plan::{self, Plan};
+use super::request::plan::{self, Lookup, Plan};
 use crate::http_cache::Reason;
 
 /// What came of it.
@@ -17,8 +17,8 @@ use crate::http_cache::Reason;
 pub enum Refreshed {
     /// It is stored in place of what was there.
     Stored,
-    /// It is not, for this reason, if it is known; what was there stays.
-    NotStored(Option<Reason>),
+    /// It is not, for this reason, if it is known, the app having answered so; what was there stays.
+    NotStored(Option<Reason>, StatusCode),
     /// It is not looked up, for this reason.
     Passed(Reason),
     /// The app answered 429 or 503, and background work stops for so long; what was there stays. It is to be asked for
@@ -26,11 +26,24 @@ pub enum Refreshed {
     ToldToWait(Duration),
 }
 
+/// The app's own timeouts are enough.
+const NO_LIMIT: Duration = Duration::from_secs(86_400);
+
 /// Fetches what `context` asks for, whatever is stored, when it is its turn among all that no client waits for; it is
 /// counted and logged as any request (`refresh`).
 ///
 /// Its `fetch_origin` says for whom, its `urgency` how soon. Dropping this before its end gives it up: nothing is stored.
 pub async fn refresh(cache: &Arc<Cache>, tally: &Tally, context: RequestContext) -> Refreshed {
+    refresh_within(cache, tally, context, NO_LIMIT).await
+}
+
+/// As [`refresh`], for so long at most once it is its turn.
+pub async fn refresh_within(
+    cache: &Arc<Cache>,
+    tally: &Tally,
+    context: RequestContext,
+    limit: Duration,
+) -> Refreshed {
     let lookup = match plan::plan(&context) {
         Plan::Cache(lookup) => lookup,
         Plan::Shadow(_) => return Refreshed::Passed(Reason::Shadow),
@@ -43,20 +56,42 @@ pub async fn refresh(cache: &Arc<Cache>, tally: &Tally, context: RequestContext)
     let of_rule = context.live.rule(lookup.rule).settings.priority;
     let _turn = gate.begin(context.urgency(of_rule)).await;
     let context = Arc::new(context);
-    let outcome = cache::answer_anew(cache, &context, lookup).await;
+    let fetching = fetch(cache, tally, &context, lookup);
+    let late = Refreshed::NotStored(Some(Reason::UpstreamTimeout), StatusCode::GATEWAY_TIMEOUT);
+    let fetched = tokio::time::timeout(limit, fetching).await;
+    match fetched.unwrap_or(late) {
+        Refreshed::ToldToWait(_) => Refreshed::ToldToWait(gate.stopped_for().unwrap_or_default()),
+        fetched => fetched,
+    }
+}
+
+async fn fetch(
+    cache: &Arc<Cache>,
+    tally: &Tally,
+    context: &Arc<RequestContext>,
+    lookup: Lookup,
+) -> Refreshed {
+    let outcome = cache::answer_anew(cache, context, lookup).await;
     let (stored, reason) = (outcome.is_stored(), outcome.reason());
-    let is_told = matches!(
-        outcome.response().status(),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-    );
-    let body = outcome.finish(tally, &context).into_body();
+    let status = outcome.response().status();
+    let is_told = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ]
+    .contains(&status);
+    let body = outcome.finish(tally, context).into_body();
     let is_whole = body.collect().await.is_ok();
     match stored {
+        _ if is_told => Refreshed::ToldToWait(Duration::ZERO),
+        // An error is kept for a moment, and is not what was asked for.
+        _ if status.is_server_error() => Refreshed::NotStored(Some(Reason::Status), status),
         Some(Ok(())) if is_whole => Refreshed::Stored,
-        _ if is_told => Refreshed::ToldToWait(gate.stopped_for().unwrap_or_default()),
-        Some(Err(reason)) => Refreshed::NotStored(Some(reason)),
+        Some(Err(reason)) => Refreshed::NotStored(Some(reason), status),
         // The head left before that was known.
         None if is_whole && reason == Reason::Refresh => Refreshed::Stored,
-        _ => Refreshed::NotStored(Some(reason).filter(|reason| *reason != Reason::Refresh)),
+        _ => {
+            let reason = Some(reason).filter(|reason| *reason != Reason::Refresh);
+            Refreshed::NotStored(reason, status)
+        }
     }
 }

@@ -23,6 +23,8 @@ pub struct Worker {
     pub late_writes: LateWrites,
     /// Cancelled when the process is about to end: it is not ready any more, and still answers.
     pub leaving: CancellationToken,
+    /// Cancelled once the jobs have run that it is not ready without.
+    pub warmed: CancellationToken,
     /// All metrics.
     pub metrics: Arc<Metrics>,
     /// Counts for the summary line of the log.

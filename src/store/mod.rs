@@ -12,6 +12,7 @@ mod compression;
 mod decisions;
 mod gauges;
 mod inspect;
+mod jobs;
 mod later;
 mod sharding;
 mod ticket;
@@ -24,8 +25,12 @@ use futures_util::future::join_all;
 pub use self::decisions::CheckTicket;
 pub use self::fence::{Fence, Mark, Tags};
 pub use self::inspect::{Holding, Inspection};
+pub use self::jobs::FleetJobs;
 pub use self::memory::Memory;
-pub use self::redis::{JournalError, SidecarWord, SwitchToKeep, Unanswered};
+pub use self::redis::{
+    Claimed, JobClaim, JobProgress, JobRecord, JournalError, Renewed, SidecarWord, SwitchToKeep,
+    Unanswered,
+};
 pub use self::ticket::Ticket;
 
 use self::later::{LaterPurge, LaterPurges};
@@ -631,6 +636,13 @@ impl Store {
         let redis = self.redis.as_ref()?;
         let kept = redis.first().keep_switches(switches.to_vec());
         kept.await.ok()
+    }
+
+    /// Jobs as Redis has them for the fleet.
+    pub fn fleet_jobs(&self) -> FleetJobs {
+        FleetJobs {
+            redis: self.redis.clone(),
+        }
     }
 
     /// Says to the other sidecars what this one has to say, or that it goes; returns what all say, the latest first. `None`:

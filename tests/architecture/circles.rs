@@ -16,6 +16,7 @@ const PROXY: &[&str] = &[
     "wants",
     "cache",
     "refresh",
+    "unsent",
     "write",
     "worker",
     "",

@@ -73,6 +73,11 @@ async fn the_next_reader_hits_and_what_nobody_reads_is_not_asked_for() {
     let (app, _) = app().await;
     for rules in [rules("then = \"refetch\"\nrefetch_max = 1"), with_redis] {
         let sidecar = Sidecar::start(&app.url(), &rules);
+        eventually("it has its Redis, if there is one", LONG, || async {
+            let stats = sidecar.admin().get("/stats").await.value();
+            stats["redis"]["state"] != "down"
+        })
+        .await;
         let (ones, twos) = (app.count("/items/1"), app.count("/items/2"));
         read(&sidecar, "/items/1", 2).await;
         read(&sidecar, "/items/2", 1).await;

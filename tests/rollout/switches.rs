@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::modes::app_with_items;
 use crate::fleet::connected;
-use crate::support::client::Reply;
+use crate::support::client::{Client, Reply};
 use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
 use crate::support::sidecar::{Sidecar, TOKEN};
@@ -176,6 +176,28 @@ async fn what_was_taken_back_meanwhile_stays_taken_back() {
     assert!(kept.ends_with(" {}"), "it is remembered: {kept}");
 }
 
+/// Writes and reads through one sidecar: what it has answered to a write, no later read of it may not know (I2).
+async fn write_and_read(client: Client, stop: Arc<AtomicBool>, served: Arc<AtomicUsize>) {
+    let mut least = 0;
+    while !stop.load(Ordering::SeqCst) {
+        for turn in 0..20 {
+            if turn == 0 {
+                let written = client.request("PUT", "/items/0").send().await;
+                assert_eq!(written.status, 204);
+                least += 1;
+            }
+            let reply = client.get("/items/0").await;
+            assert_eq!(reply.status, 200);
+            let version: usize = reply.text().parse().expect("a number");
+            let told = reply.cache_status();
+            assert!(version >= least, "{version} after write {least}: {told}");
+            // Others write as well.
+            least = least.max(version);
+            served.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
 /// Three sidecars under load: everything off and on again, one restarted and Redis away in between. No request
 /// fails, and no answer is older than the last write that was answered before it.
 #[tokio::test(flavor = "multi_thread")]
@@ -189,34 +211,19 @@ async fn off_and_on_under_load_no_request_fails_and_none_is_stale() {
     }
     let stop = Arc::new(AtomicBool::new(false));
     let served = Arc::new(AtomicUsize::new(0));
-    // Writes and reads through one sidecar: what it has answered to a write, no later read of it may not know (I2).
-    let mut clients = Vec::new();
-    for sidecar in &fleet[..2] {
-        let (client, stop, served) = (sidecar.client(), stop.clone(), served.clone());
-        clients.push(tokio::spawn(async move {
-            let mut least = 0;
-            while !stop.load(Ordering::SeqCst) {
-                for turn in 0..20 {
-                    if turn == 0 {
-                        let written = client.request("PUT", "/items/0").send().await;
-                        assert_eq!(written.status, 204);
-                        least += 1;
-                    }
-                    let reply = client.get("/items/0").await;
-                    assert_eq!(reply.status, 200);
-                    let version: usize = reply.text().parse().expect("a number");
-                    assert!(
-                        version >= least,
-                        "{version} after write {least}: {}",
-                        reply.cache_status()
-                    );
-                    // Others write as well.
-                    least = least.max(version);
-                    served.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-        }));
-    }
+    let mut clients: Vec<_> = fleet[..2]
+        .iter()
+        .map(|sidecar| {
+            tokio::spawn(write_and_read(
+                sidecar.client(),
+                stop.clone(),
+                served.clone(),
+            ))
+        })
+        .collect();
+    let third_stops = Arc::new(AtomicBool::new(false));
+    let third = write_and_read(fleet[2].client(), third_stops.clone(), served.clone());
+    let third = tokio::spawn(third);
     let progress = || async {
         let before = served.load(Ordering::SeqCst);
         eventually("clients are served", LONG, || async {
@@ -230,9 +237,13 @@ async fn off_and_on_under_load_no_request_fails_and_none_is_stale() {
         becomes(sidecar, true).await;
     }
     progress().await;
+    third_stops.store(true, Ordering::SeqCst);
+    third.await.expect("no request failed and none was stale");
     fleet.pop().expect("the third").stop();
     fleet.push(Sidecar::start(&app.url(), &toml));
     assert!(is_off(&fleet[2]).await, "restarted, and off");
+    let again = write_and_read(fleet[2].client(), stop.clone(), served.clone());
+    clients.push(tokio::spawn(again));
     redis.kill();
     progress().await;
     redis.restart(Data::Lost);

@@ -135,3 +135,46 @@ async fn nothing_is_suggested_of_too_little() {
     let unchanged = std::fs::read_to_string(&file).expect("it is there");
     assert_eq!(unchanged, config(&app));
 }
+
+/// A write that purges all items, of which it changes one: that is seen by the others, which come back as they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn purges_that_take_too_much_are_told_and_the_file_stays() {
+    let app = app().await;
+    app.on("PUT", "/items/0", |_| Answer::text("done"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pannier.toml");
+    let toml = format!(
+        "[upstream]\nurl = \"{}\"\n[[route]]\nname = \"item\"\npath = \"/items/{{id}}\"\nkey = \"item:{{path.id}}\"\nttl = \
+         \"1h\"\n[[purge]]\nname = \"all\"\nmethods = [\"PUT\"]\npath = \"/items/{{id}}\"\nkeys = [\"item:*\"]\n",
+        app.url()
+    );
+    std::fs::write(&file, &toml).expect("it is written");
+    let sidecar = Sidecar::start(&app.url(), &toml);
+    let client = sidecar.client();
+    for round in 0..3 {
+        for id in 0..KEYS {
+            for _ in 0..2 {
+                client.get(&format!("/items/{id}")).await;
+            }
+        }
+        sidecar.fills_have_ended().await;
+        let written = client.request("PUT", "/items/0").send().await;
+        assert_eq!(written.status, 200, "{round}");
+    }
+    let told = tuned(&file, &sidecar, true).await;
+    let seen = &told["observed"]["rules"]["item"];
+    assert_eq!(
+        (&seen["early"], &seen["early_same"]),
+        (&24.into(), &24.into()),
+        "{seen}"
+    );
+    assert_eq!(seen["misses"].as_u64(), Some(36), "{seen}");
+    let all = told["suggestions"].as_array().expect("suggestions");
+    let of_item = all.iter().find(|one| one["edit"].is_null());
+    let why = of_item.expect("it is told")["why"].as_str().expect("words");
+    assert!(
+        why.starts_with("24 of 24 answers that were purged"),
+        "{why}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), toml);
+}

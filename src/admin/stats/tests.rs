@@ -23,6 +23,14 @@ fn an_idle_sidecar_has_no_rates() {
         "requests": 0, "hits": 0, "misses": 0, "hit_rate": null,
         "memory": { "bytes": 0, "entries": 0 }, "redis": { "bytes": 0, "entries": 0 },
     });
+    let app_requests = json!({
+        "client": 0, "auth": 0, "revalidation": 0, "refresh-ahead": 0, "refetch": 0, "refresh": 0, "warm": 0, "audit": 0,
+    });
+    let redis = json!({
+        "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0, "evictions": 0,
+        "pending_purges": 0, "tracking": false, "server_limit_mb": null, "shards": { "all": 0, "up": 0 }, "nearly_full": false, "last_error": null,
+        "managed": { "state": "off", "maxmemory_mb": null, "cause": null },
+    });
     let expected = json!({
         "uptime": 61,
         "requests": 0, "hits": 0, "stale": 0, "revalidated": 0, "collapsed": 0,
@@ -37,14 +45,8 @@ fn an_idle_sidecar_has_no_rates() {
         "background": {
             "state": "free", "share": 1.0, "stopped_for": null, "stopped_seconds": 0.0, "running": 0, "waiting": 0,
         },
-        "app_requests": {
-            "client": 0, "auth": 0, "revalidation": 0, "refresh-ahead": 0, "refetch": 0, "refresh": 0, "warm": 0, "audit": 0,
-        },
-        "redis": {
-            "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0, "evictions": 0,
-            "pending_purges": 0, "tracking": false, "server_limit_mb": null, "nearly_full": false, "last_error": null,
-            "managed": { "state": "off", "maxmemory_mb": null, "cause": null },
-        },
+        "app_requests": app_requests,
+        "redis": redis,
         "rules": {},
         "priorities": { "low": none, "medium": none, "high": none },
     });

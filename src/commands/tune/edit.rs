@@ -15,14 +15,17 @@ pub(super) fn apply(
     suggestions: &[Suggestion],
 ) -> anyhow::Result<String> {
     let mut document: DocumentMut = text.parse().context("the file is no TOML")?;
-    for suggestion in suggestions {
+    let edits = suggestions
+        .iter()
+        .filter_map(|one| Some((one, one.edit.as_ref()?)));
+    for (suggestion, edit) in edits {
         let index = routes.iter().position(|name| *name == suggestion.rule);
         let tables = document
             .get_mut("route")
             .and_then(Item::as_array_of_tables_mut);
         let table = index.and_then(|index| tables?.get_mut(index));
         match table {
-            Some(table) => change(table, &suggestion.edit),
+            Some(table) => change(table, edit),
             None => bail!("the file has no [[route]] {}", suggestion.rule),
         }
     }
@@ -83,7 +86,7 @@ mod tests {
     fn suggestion(rule: &str, key: &'static str, value: EditValue) -> Suggestion {
         Suggestion {
             rule: rule.to_owned(),
-            edit: Edit { key, value },
+            edit: Some(Edit { key, value }),
             why: String::new(),
             gain: String::new(),
             sample: 0,

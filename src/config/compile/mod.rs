@@ -18,6 +18,7 @@ mod tables;
 mod templates;
 mod tls;
 mod upstream;
+mod warm;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ impl<'a> Input<'a> {
         )
     }
 
-    /// Of one `[[route]]`, `[[group]]` or `[[purge]]`.
+    /// Of one `[[route]]`, `[[group]]`, `[[purge]]` or `[[warm]]`.
     fn rule_reader<'r>(
         &self,
         section: &str,
@@ -107,6 +108,8 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     let admin = tables::read_admin(&input, &listen, problems);
     let alerts = tables::read_alerts(&input, problems);
     let log = tables::read_log(&mut input.reader("log", problems));
+    let jobs = warm::read_jobs(&mut input.reader("jobs", problems));
+    let warms = warm::read_warms(&input, &listen, upstream.as_ref(), &defaults, problems);
     let paths = upstream.as_ref().map(|upstream| upstream.paths.clone());
     let matcher = RouteMatcher::of(&paths.unwrap_or_default());
     let (routes, matcher) = rules::read_routes(&input, &defaults, &checked, matcher, problems);
@@ -118,6 +121,7 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         &input, &defaults, &routes, &purges, &memory, &admin, problems,
     );
     mistakes::warn_of_mistakes(&input, &memory, &purges, problems);
+    warm::compare_with_rules(&warms, &routes, &matcher, &defaults, problems);
     let ceiling = read_ceiling(input.env, problems);
     let config = Config {
         ceiling,
@@ -133,6 +137,8 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
         alerts,
         hash: 0,
         log,
+        jobs,
+        warms: warms.into_iter().map(|written| written.warm).collect(),
         routes: routes.into_iter().map(|written| written.rule).collect(),
         matcher,
         has_purges_of_reads: purges

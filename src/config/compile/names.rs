@@ -22,7 +22,7 @@ pub(super) fn read_names(
         let mut reader = input.rule_reader(section, table, problems);
         let name = reader.text("name");
         if let Some(name) = &name {
-            check_name(&mut reader, name, !taken.insert(name.clone()));
+            check_name(&mut reader, name, "rule", !taken.insert(name.clone()));
         }
         given.push(name);
     }
@@ -38,10 +38,11 @@ pub(super) fn read_names(
     names
 }
 
-fn check_name(reader: &mut Reader<'_>, name: &str, twice: bool) {
+/// `kind`: what is named; `twice`: another one has the name.
+pub(super) fn check_name(reader: &mut Reader<'_>, name: &str, kind: &str, twice: bool) {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
     if twice {
-        let what = format!("another rule is named \"{name}\"");
+        let what = format!("another {kind} is named \"{name}\"");
         reader.reject("name", what, "write a name of its own");
     } else if !name.chars().all(allowed) || name.len() > LONGEST_NAME {
         let what = format!("\"{name}\" cannot be a name");

@@ -351,7 +351,7 @@ pub(super) fn read_acknowledged(reader: &mut Reader<'_>) -> Vec<(Position, Advic
 }
 
 /// What a checked word stands for.
-fn parse_priority(word: &str) -> Priority {
+pub(super) fn parse_priority(word: &str) -> Priority {
     Priority::ALL
         .into_iter()
         .find(|priority| priority.as_str() == word)

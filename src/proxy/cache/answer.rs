@@ -76,6 +76,27 @@ pub(in crate::proxy) async fn answer_anew(
     refresh(&request).await
 }
 
+/// Whether a request that was looked up by nobody yet would be a hit.
+pub(in crate::proxy) async fn holds_fresh(
+    cache: &Arc<Cache>,
+    context: &Arc<RequestContext>,
+    lookup: Lookup,
+) -> bool {
+    let request = CacheRequest {
+        cache: cache.clone(),
+        context: context.clone(),
+        lookup: Arc::new(lookup),
+    };
+    let look = look_in_both(&request).await;
+    matches!(
+        look.verdict,
+        Reuse::Serve {
+            reason: Reason::Hit,
+            ..
+        }
+    )
+}
+
 /// Kinds of GET and HEAD, as far as asking the app differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {

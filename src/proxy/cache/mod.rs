@@ -31,7 +31,7 @@ pub use head_cache::HeadCache;
 pub use refetches::Refetches;
 pub use request::Cache;
 
-pub(super) use answer::{answer, answer_anew};
+pub(super) use answer::{answer, answer_anew, holds_fresh};
 pub(super) use examine::millis;
 pub(super) use look::{MemoryLookup, answer_from_memory};
 pub(super) use refetch::refetch;

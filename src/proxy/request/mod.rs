@@ -7,7 +7,6 @@ pub mod client;
 pub mod context;
 pub(in crate::proxy) mod forwarded;
 pub mod methods;
-pub mod of_nobody;
 mod override_names;
 pub mod overrides;
 pub mod plan;

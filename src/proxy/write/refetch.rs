@@ -9,7 +9,7 @@ use crate::observe::Target;
 use crate::politeness::FetchOrigin;
 use crate::proxy::cache::{self, Cache};
 use crate::proxy::request::context::RequestContext;
-use crate::proxy::request::of_nobody;
+use crate::proxy::unsent;
 use crate::routes::Purge;
 
 /// What a rule purged, that has it asked for again.
@@ -32,7 +32,7 @@ pub(super) fn begin(cache: &Arc<Cache>, write: &RequestContext, all: &[Refetched
         let times = refetched.times(now);
         for (key, target) in hot {
             let url = format!("{}{}", target.origin, target.uri);
-            if let Ok(mut context) = of_nobody::get(&url, &write.live, write.pool) {
+            if let Ok(mut context) = unsent::request(&url, &[], &write.live, write.pool) {
                 context.fetch_origin = FetchOrigin::Refetch;
                 cache::refetch(cache, context, &key, &times);
             }

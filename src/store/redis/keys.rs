@@ -37,7 +37,7 @@
 //! (each but `:a`, `:e:`, `:l:` and `:u` holds a member that nothing removes, and no page is empty), or purges that a
 //! sidecar knows of have not happened (`lineage`). Who reads an entry reads the generation with it.
 //!
-//! Four names of a shard are shared by all layouts, and stand behind the tag alone. No layout may change
+//! These names of a shard are shared by all layouts, and stand behind the tag alone. No layout may change
 //! them or the tags, nor have a name that does not begin with its prefix.
 //!
 //! | name | type | holds |
@@ -45,6 +45,7 @@
 //! | `:layouts` | set | the layout that was in use last, and each that was in use since that one took over |
 //! | `:alive` | hash | layout to the time in ms until which its last beat announces it |
 //! | `:switches` | hash, of the first shard | what was switched at run time (`crate::rollout`): the subject to the time in ms and the switch; may be absent |
+//! | `:jobs` | hash, of the first shard | of each job who runs it, and its last run (`scripts/job.lua`); may be absent |
 //! | `:sidecars` | hash, of the first shard | what sidecars say of themselves: who to the time in ms and the word; gone soon after the last |
 
 use fred::types::{Key, Value};
@@ -181,6 +182,11 @@ impl Keyspace {
     /// The name of what was switched at run time.
     pub(super) fn switches_name(&self) -> String {
         [&*self.names.tag, ":switches"].concat()
+    }
+
+    /// The name of what is known of jobs.
+    pub(super) fn jobs_name(&self) -> String {
+        [&*self.names.tag, ":jobs"].concat()
     }
 
     /// The name of what sidecars say of themselves.

@@ -47,11 +47,12 @@ pub(super) enum Script {
     Short,
     Rights,
     Switch,
+    Job,
     Sidecars,
 }
 
 impl Script {
-    const ALL: [Script; 19] = [
+    const ALL: [Script; 20] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -70,6 +71,7 @@ impl Script {
         Script::Short,
         Script::Rights,
         Script::Switch,
+        Script::Job,
         Script::Sidecars,
     ];
 
@@ -93,6 +95,7 @@ impl Script {
             Script::Short => (READS_ONLY, include_str!("scripts/short.lua")),
             Script::Rights => (READS_ONLY, include_str!("scripts/rights.lua")),
             Script::Switch => (ALWAYS, include_str!("scripts/switch.lua")),
+            Script::Job => (ALWAYS, include_str!("scripts/job.lua")),
             Script::Sidecars => (ALWAYS, include_str!("scripts/sidecars.lua")),
         };
         format!("{flags}{COMMON}{body}")

@@ -1,0 +1,248 @@
+//! Which runs are due, which may begin, and what they begin with.
+
+use std::sync::Arc;
+
+use super::board::{Active, Fleet};
+use super::fetching::How;
+use super::{Jobs, LOOK};
+use crate::agenda::{Fetch, Kind, Run, Source, State, Trigger, Warm, What};
+use crate::clock;
+use crate::store::Store;
+
+/// The name of the job of `[jobs] hot`.
+pub const HOT: &str = "hot";
+
+/// What comes of a run that wants to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Readiness {
+    Ready,
+    /// For runs of these jobs.
+    Waits(Vec<String>),
+    /// A job that it comes after has failed.
+    Vain(String),
+    /// Its job is not in the config any more.
+    Gone,
+}
+
+impl Jobs {
+    /// What runs when a sidecar starts.
+    pub(super) fn queue_start(&self) {
+        let live = self.live.load();
+        let now = self.now();
+        let mut board = self.board.lock();
+        for warm in live.config.warms.iter().filter(|warm| warm.on_start) {
+            board.queue(&warm.name, Kind::Warm, Trigger::Start, now);
+        }
+        if live.config.jobs.hot > 0 {
+            board.queue(HOT, Kind::Hot, Trigger::Start, now);
+        }
+    }
+
+    /// What the clock says.
+    pub(super) fn queue_due(&self) {
+        let live = self.live.load();
+        let now = self.now();
+        let mut board = self.board.lock();
+        if !board.takes_slots(now) {
+            return;
+        }
+        for warm in &live.config.warms {
+            let slot = warm.timing.as_ref().and_then(|timing| timing.latest(now));
+            let Some(slot) = slot else {
+                continue;
+            };
+            let is_alone = board.fleet == Fleet::Alone;
+            let is_new = !board.taken.contains_key(&warm.name);
+            // A job that was never seen begins with its next time; in a fleet Redis says whether it was.
+            if is_alone && is_new {
+                board.taken.insert(warm.name.clone(), slot);
+            }
+            let taken = board.taken.get(&warm.name).copied().unwrap_or_default();
+            let record = board.records.get(&warm.name);
+            let is_left = record.is_some_and(|record| {
+                record.slot == slot && record.state == "running" && !record.is_held(now)
+            });
+            if slot > taken || is_left {
+                board.queue(&warm.name, Kind::Warm, Trigger::Schedule(slot), now);
+            }
+        }
+    }
+
+    /// The next time of any job.
+    pub(super) fn next_slot(&self, now: u64) -> Option<u64> {
+        let live = self.live.load();
+        let timings = live
+            .config
+            .warms
+            .iter()
+            .filter_map(|warm| warm.timing.as_ref());
+        timings.filter_map(|timing| timing.next(now)).min()
+    }
+
+    /// Begins what may begin.
+    pub(super) async fn begin_ready(&self, store: &Store) {
+        for id in self.waiting_ids() {
+            match self.readiness(&id) {
+                Readiness::Ready => self.begin(&id, store).await,
+                Readiness::Waits(names) => self.change(&id, |active, _| {
+                    active.run.state = State::Waiting(names);
+                }),
+                Readiness::Vain(name) => self.change(&id, |active, now| {
+                    active.run.last_error =
+                        Some(format!("{name}, which it comes after, has failed"));
+                    active.end(State::Failed(0), now);
+                }),
+                Readiness::Gone => self.change(&id, |active, now| {
+                    active.run.last_error = Some("the config has no such job any more".to_owned());
+                    active.end(State::Cancelled, now);
+                }),
+            }
+        }
+    }
+
+    fn waiting_ids(&self) -> Vec<String> {
+        let board = self.board.lock();
+        let waiting = board
+            .active
+            .iter()
+            .filter(|active| active.refused.is_none_or(|at| at.elapsed() >= LOOK))
+            .filter(|active| matches!(active.run.state, State::Queued | State::Waiting(_)));
+        waiting.map(|active| active.run.id.clone()).collect()
+    }
+
+    fn readiness(&self, id: &str) -> Readiness {
+        let (live, now) = (self.live.load(), self.now());
+        let board = self.board.lock();
+        let Some(active) = board.active.iter().find(|active| active.run.id == id) else {
+            return Readiness::Gone;
+        };
+        let run = &active.run;
+        if run.kind == Kind::Hot {
+            return Readiness::Ready;
+        }
+        let Some(warm) = live.config.warms.iter().find(|warm| warm.name == run.job) else {
+            return Readiness::Gone;
+        };
+        let under_way = warm
+            .after
+            .iter()
+            .filter(|name| board.id_under_way(name, now).is_some());
+        let under_way: Vec<String> = under_way.cloned().collect();
+        if !under_way.is_empty() {
+            return Readiness::Waits(under_way);
+        }
+        let failed = warm
+            .after
+            .iter()
+            .find(|name| board.ended_well(name) == Some(false));
+        match failed {
+            // Whoever orders it knows better.
+            Some(name) if run.trigger != Trigger::Order => Readiness::Vain(name.clone()),
+            _ => Readiness::Ready,
+        }
+    }
+
+    /// Begins a run if its lease is to be had.
+    async fn begin(&self, id: &str, store: &Store) {
+        let Some(run) = self.run(id) else {
+            return;
+        };
+        let Some(lease) = self.claim(&run, store).await else {
+            return self.change(id, |active, _| active.refused = Some(clock::monotonic()));
+        };
+        let (fetches, how, priority, retries) = self.plan(&run, store).await;
+        self.change(id, move |active, now| {
+            active.lease = Some(lease);
+            active.how = how;
+            let run = active.run.clone().with(priority, retries);
+            active.run = run;
+            active.run.begin(fetches, now);
+        });
+        let kind = run.kind.as_str();
+        let waited = self.now().saturating_sub(run.queued) as f64 / 1e3;
+        let metrics = &self.fetcher.cache.metrics.jobs;
+        metrics.wait.with_label_values(&[kind]).observe(waited);
+        tracing::info!(
+            job = run.job,
+            id = run.id,
+            trigger = run.trigger.as_str(),
+            "job: begun"
+        );
+    }
+
+    /// What a run fetches, and how.
+    async fn plan(
+        &self,
+        run: &Run,
+        store: &Store,
+    ) -> (Vec<Fetch>, How, crate::entry::Priority, u32) {
+        let live = self.live.load_full();
+        let warm = live.config.warms.iter().find(|warm| warm.name == run.job);
+        let spares_fresh = run.trigger.spares_fresh();
+        match warm.filter(|_| run.kind == Kind::Warm) {
+            Some(warm) => {
+                let how = How {
+                    timeout: warm.timeout,
+                    priority: warm.priority,
+                    spares_fresh,
+                    each: match &warm.source {
+                        Source::From { each, .. } => Some(Arc::new(each.clone())),
+                        Source::Listed(_) => None,
+                    },
+                    origin: warm.origin.clone(),
+                };
+                (fetches_of(warm), how, warm.priority, warm.retries)
+            }
+            None => {
+                let how = How {
+                    timeout: live.config.upstream.timeout,
+                    spares_fresh: true,
+                    ..How::default()
+                };
+                (
+                    self.hot_fetches(store).await,
+                    how,
+                    crate::entry::Priority::default(),
+                    2,
+                )
+            }
+        }
+    }
+
+    async fn hot_fetches(&self, _store: &Store) -> Vec<Fetch> {
+        Vec::new()
+    }
+
+    pub(super) fn run(&self, id: &str) -> Option<Run> {
+        let board = self.board.lock();
+        let active = board.active.iter().find(|active| active.run.id == id);
+        active.map(|active| active.run.clone())
+    }
+
+    /// Changes a run that is not over.
+    pub(super) fn change(&self, id: &str, change: impl FnOnce(&mut Active, u64)) {
+        let now = self.now();
+        let mut board = self.board.lock();
+        let mut active = board.active.iter_mut();
+        if let Some(active) =
+            active.find(|active| active.run.id == id && !active.run.state.is_over())
+        {
+            change(active, now);
+        }
+    }
+}
+
+fn fetches_of(warm: &Warm) -> Vec<Fetch> {
+    let fields = Arc::new(warm.headers.clone());
+    let fetch = |what, url: &str| Fetch {
+        what,
+        url: format!("{}{url}", warm.origin),
+        fields: fields.clone(),
+        tries: 0,
+        put_off: 0,
+    };
+    match &warm.source {
+        Source::Listed(urls) => urls.iter().map(|url| fetch(What::Page, url)).collect(),
+        Source::From { list, .. } => vec![fetch(What::List, list)],
+    }
+}

@@ -287,6 +287,7 @@ impl Parts {
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach_for_upkeep();
             let _ = attached.send(());
+            let heeding = reloader.clone();
             let of_jobs = parts.worker(BACKGROUND, store.clone());
             let jobs = Arc::new(Jobs::new(of_jobs, parts.warmed.clone()));
             let controls = Controls {
@@ -313,7 +314,7 @@ impl Parts {
                     Ok(listener) => tokio::select! {
                         () = admin::serve(listener, admin, stop) => {}
                         () = store.carry_out_later() => {}
-                        () = switchboard.follow(&store) => {}
+                        () = switchboard.follow(&store, || heeding.heed_rollbacks()) => {}
                         () = jobs.follow(&store) => {}
                     },
                     Err(error) => tracing::error!(%error, "admin interface ended"),

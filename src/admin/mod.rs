@@ -268,13 +268,13 @@ async fn handle(admin: &Admin, place: &Place, local: IpAddr, request: Request<In
             let listing = admin.controls.switchboard.list();
             Ok(answer_json(StatusCode::OK, &listing))
         }
+        Ok(Endpoint::Rollback) => roll_back(admin, request).await,
         Ok(Endpoint::Jobs) => Ok(jobs::list(admin)),
         Ok(Endpoint::Job) if request.method() == Method::DELETE => {
             jobs::cancel(admin, request).await
         }
         Ok(Endpoint::Job) => jobs::show(admin, &request),
         Ok(Endpoint::RunJob) => jobs::run(admin, request),
-        Ok(Endpoint::Rollback) => roll_back(admin, request),
         Ok(Endpoint::Refresh) => refresh(admin, place, request).await,
         Ok(Endpoint::Observations) => Ok(answer_observations(admin).await),
         Ok(Endpoint::Explain) => explain(admin, place, request).await,
@@ -419,7 +419,14 @@ async fn switch(
     let switchboard = &admin.controls.switchboard;
     let thrown = switchboard.throw(&order, &admin.store).await;
     let thrown = thrown.map_err(|error| Refusal::Malformed(error.to_string()))?;
-    let holds = match thrown {
+    let answer =
+        json!({ "holds": holds(thrown), "fleet": thrown.by_fleet, "now": switchboard.list() });
+    Ok(answer_json(StatusCode::OK, &answer))
+}
+
+/// For whom it holds.
+fn holds(thrown: Thrown) -> &'static str {
+    match thrown {
         Thrown { by_fleet: true, .. } => "over the fleet, within a second",
         Thrown {
             has_fleet: false, ..
@@ -427,9 +434,7 @@ async fn switch(
         Thrown { .. } => {
             "here alone: Redis cannot be asked now; the others hear of it as soon as it can"
         }
-    };
-    let answer = json!({ "holds": holds, "fleet": thrown.by_fleet, "now": switchboard.list() });
-    Ok(answer_json(StatusCode::OK, &answer))
+    }
 }
 
 async fn refresh(
@@ -454,13 +459,18 @@ async fn answer_observations(admin: &Admin) -> Answer {
     answer_json(StatusCode::OK, &report)
 }
 
-/// The config before the last reload is in force again, on this sidecar.
-fn roll_back(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
+/// The config before the last reload is in force again, on each sidecar that has the one which is taken back.
+async fn roll_back(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
     authorize(admin, request.headers())?;
+    let hash = admin.live.load().config.hash;
     let rolled_back = admin.controls.reloader.roll_back();
     let waiting = rolled_back.map_err(|error| Refusal::NoRollback(error.to_string()))?;
     tracing::warn!("admin: the config before the last reload is in force again, until the next");
-    let answer = json!({ "rolled_back": true, "restart_needed_for": waiting });
+    let switchboard = &admin.controls.switchboard;
+    let thrown = switchboard.take_back(hash, &admin.store).await;
+    let answer = json!({
+        "rolled_back": true, "restart_needed_for": waiting, "holds": holds(thrown), "fleet": thrown.by_fleet,
+    });
     Ok(answer_json(StatusCode::OK, &answer))
 }
 

@@ -82,9 +82,11 @@ fn print(answer: &Value, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 fn describe(switch: &Value) -> String {
-    let mut line = match (switch["rule"].as_str(), switch["everything"].as_str()) {
-        (Some(rule), _) => rule.to_owned(),
-        (None, mode) => format!("everything: {} at most", mode.unwrap_or("on")),
+    let text = |name: &str| switch[name].as_str();
+    let mut line = match (text("rule"), text("config"), text("everything")) {
+        (Some(rule), _, _) => rule.to_owned(),
+        (None, Some(hash), _) => format!("config {hash}, by a rollback"),
+        (None, None, mode) => format!("everything: {} at most", mode.unwrap_or("on")),
     };
     if let Some(mode) = switch["mode"].as_str() {
         line += &format!(": {mode}");

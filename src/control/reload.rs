@@ -78,6 +78,23 @@ impl Reloader {
         Ok(waiting)
     }
 
+    /// Goes back if somebody has taken the config in force back, and there is one to go back to.
+    pub fn heed_rollbacks(&self) {
+        let hash = self.live.load().config.hash;
+        if !self.switchboard.is_taken_back(hash) {
+            return;
+        }
+        match self.roll_back() {
+            Ok(waiting) => tracing::warn!(
+                config = format!("{hash:012x}"),
+                ?waiting,
+                "this config was taken back by a rollback: the one before is in force again"
+            ),
+            Err(RollbackError::None) => {}
+            Err(error) => tracing::error!(%error, "a rollback elsewhere is not followed"),
+        }
+    }
+
     fn put_in_force(&self, mut config: Config) -> Result<Vec<&'static str>, LiveError> {
         fit(&mut config, self.descriptors);
         let old = self.live.load_full();

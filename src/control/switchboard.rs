@@ -20,6 +20,9 @@ use crate::store::{Store, SwitchToKeep};
 /// How often Redis is asked, should news of a change be lost.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// For how long a config that was taken back is not put in force: a file takes a while until it has reached all.
+const TAKEN_BACK_FOR: Duration = Duration::from_secs(600);
+
 /// The rule of a switch for what no rule matches, as in the metrics.
 const UNMATCHED: &str = "-";
 
@@ -57,7 +60,7 @@ pub enum SwitchError {
 }
 
 /// What came of an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thrown {
     /// Whether Redis has it, and with that the fleet within a second.
     pub by_fleet: bool,
@@ -88,7 +91,10 @@ pub struct Listed {
     /// Of a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// What the rule is.
+    /// Of a config: its hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+    /// What the rule, or the config, is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// The share of its keys.
@@ -150,15 +156,54 @@ impl Switchboard {
             (subject, switch)
         };
         tell(&subject, &switch);
+        Ok(self.pass_on(subject, switch, store).await)
+    }
+
+    async fn pass_on(&self, subject: Subject, switch: Switch, store: &Store) -> Thrown {
         let kept = SwitchToKeep {
             subject,
             switch,
             is_new: true,
         };
-        Ok(Thrown {
+        Thrown {
             by_fleet: self.put_together(store, &[kept]).await,
             has_fleet: store.is_shared(),
-        })
+        }
+    }
+
+    /// Has the fleet go back from the config of this hash, which a rollback has just taken back here; whoever loads it soon
+    /// goes back, too.
+    pub async fn take_back(&self, hash: u64, store: &Store) -> Thrown {
+        let subject = subject_of(hash);
+        let switch = {
+            let mut state = self.state.lock();
+            let now = self.now();
+            let held = state.switches.get(&subject);
+            let switch = Switch {
+                at: held.map_or(now, |held| now.max(held.at + 1)),
+                mode: Some(Mode::Off),
+                until: Some(now.saturating_add(TAKEN_BACK_FOR.as_millis() as u64)),
+                reason: "a rollback".to_owned(),
+                ..Switch::default()
+            };
+            // Where there is no room for it, it is taken back here alone.
+            if !state.switches.take(subject.clone(), switch.clone(), now) {
+                return Thrown {
+                    by_fleet: false,
+                    has_fleet: store.is_shared(),
+                };
+            }
+            switch
+        };
+        tell(&subject, &switch);
+        self.pass_on(subject, switch, store).await
+    }
+
+    /// Whether somebody has taken this config back lately.
+    pub fn is_taken_back(&self, hash: u64) -> bool {
+        let (state, now) = (self.state.lock(), self.now());
+        let switch = state.switches.get(&subject_of(hash));
+        switch.is_some_and(|switch| switch.is_in_force(now))
     }
 
     /// What differs from the file.
@@ -167,14 +212,16 @@ impl Switchboard {
         let (state, now) = (self.state.lock(), self.now());
         let switches = state.switches.in_force(now);
         let listed = |(subject, switch): (&Subject, &Switch)| {
-            let (everything, rule) = match subject {
-                Subject::Everything => (switch.mode, None),
-                Subject::Rule(name) => (None, Some(name.clone())),
+            let (everything, rule, config) = match subject {
+                Subject::Everything => (switch.mode, None, None),
+                Subject::Rule(name) => (None, Some(name.clone()), None),
+                Subject::Config(hash) => (None, None, Some(hash.clone())),
             };
             Listed {
-                mode: switch.mode.filter(|_| rule.is_some()),
+                mode: switch.mode.filter(|_| everything.is_none()),
                 everything,
                 rule,
+                config,
                 percent: switch.percent,
                 since_seconds: now.saturating_sub(switch.at) / 1000,
                 left_seconds: switch.until.map(|until| until.saturating_sub(now) / 1000),
@@ -199,11 +246,12 @@ impl Switchboard {
         self.turn_dials(&self.state.lock().switches, live);
     }
 
-    /// Goes on with what others switch and what ends by itself. Never returns: it is the work of one task of the
-    /// process.
-    pub async fn follow(&self, store: &Store) {
+    /// Goes on with what others switch and what ends by itself; `heed` is called after each look. Never returns: it is the
+    /// work of one task of the process.
+    pub async fn follow(&self, store: &Store, heed: impl Fn()) {
         loop {
             self.agree(store).await;
+            heed();
             let ends = {
                 let state = self.state.lock();
                 let now = self.now();
@@ -296,6 +344,10 @@ impl Switchboard {
     }
 }
 
+fn subject_of(hash: u64) -> Subject {
+    Subject::Config(format!("{hash:012x}"))
+}
+
 /// Each rule with what the file says and what holds, and what no rule matches.
 fn rules(live: &Live) -> impl Iterator<Item = (&str, &Settings, &crate::rollout::Dial)> {
     let routes = live.config.routes.iter().zip(&live.dials);
@@ -332,6 +384,7 @@ fn tell(subject: &Subject, switch: &Switch) {
     let what = match subject {
         Subject::Everything => "everything",
         Subject::Rule(name) => name,
+        Subject::Config(hash) => &format!("config {hash}"),
     };
     tracing::warn!(
         what,

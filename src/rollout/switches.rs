@@ -17,6 +17,8 @@ pub enum Subject {
     Everything,
     /// The rule of that name; `-`: what no rule matches.
     Rule(String),
+    /// The config with this hash, in hexadecimal digits: off is not to be in force where another one was before it.
+    Config(String),
 }
 
 impl Subject {
@@ -25,6 +27,7 @@ impl Subject {
         match self {
             Subject::Everything => "*".to_owned(),
             Subject::Rule(name) => format!("rule {name}"),
+            Subject::Config(hash) => format!("config {hash}"),
         }
     }
 
@@ -32,9 +35,14 @@ impl Subject {
     pub fn of_field(field: &str) -> Option<Subject> {
         match field {
             "*" => Some(Subject::Everything),
-            _ => field
-                .strip_prefix("rule ")
-                .map(|name| Subject::Rule(name.to_owned())),
+            _ => {
+                let (kind, name) = field.split_once(' ')?;
+                match kind {
+                    "rule" => Some(Subject::Rule(name.to_owned())),
+                    "config" => Some(Subject::Config(name.to_owned())),
+                    _ => None,
+                }
+            }
         }
     }
 }
@@ -282,7 +290,8 @@ mod tests {
         for broken in ["", "x {}", "7", "7 {", "7 {\"mode\":\"sideways\"}"] {
             assert_eq!(Switch::parse(broken), None, "{broken}");
         }
-        for subject in [Subject::Everything, rule("-"), rule("a b")] {
+        let config = Subject::Config("0f".to_owned());
+        for subject in [Subject::Everything, rule("-"), rule("a b"), config] {
             assert_eq!(Subject::of_field(&subject.to_field()), Some(subject));
         }
         assert_eq!(Subject::of_field("else"), None);

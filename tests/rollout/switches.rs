@@ -334,3 +334,52 @@ async fn a_rollback_brings_back_the_config_before() {
     assert!(!status.contains("ttl=4"), "{status}");
     assert_eq!(post(&sidecar, "/rollback", "").await.status, 409, "once");
 }
+
+/// One sidecar is told, and each that has that config goes back, or will when it loads it; the others stay as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_reaches_each_sidecar_that_has_the_config() {
+    let redis = RedisServer::start();
+    let (app, _) = app_with_items(1).await;
+    let toml = |ttl: &str| {
+        format!(
+            "[redis]\nurl = \"{}\"\n[[route]]\nname = \"item\"\npath = \"/items/{{id}}\"\nkey = \"item:{{path.id}}\"\nttl = \
+             \"{ttl}\"\n",
+            redis.url()
+        )
+    };
+    let url = app.url();
+    let variables = [("PANNIER_UPSTREAM_URL", url.as_str())];
+    let [first, second, late, third] = [(); 4].map(|()| Sidecar::start(&url, &toml("5m")));
+    for sidecar in [&first, &second, &late, &third] {
+        connected(sidecar).await;
+    }
+    let hash = |sidecar: &Sidecar| {
+        let admin = sidecar.admin();
+        async move { admin.get("/stats").await.value()["config_hash"].clone() }
+    };
+    let before = hash(&first).await;
+    for sidecar in [&first, &second] {
+        sidecar.reload(&toml("7m"), &variables);
+    }
+    third.reload(&toml("9m"), &variables);
+    let (bad, other) = (hash(&first).await, hash(&third).await);
+    // It begins with the config that is taken back, and has no other.
+    let fresh = Sidecar::start(&url, &toml("7m"));
+
+    let reply = post(&first, "/rollback", "").await;
+    assert_eq!(reply.value()["fleet"], true, "{}", reply.text());
+    assert_eq!(hash(&first).await, before);
+    eventually("the second goes back", LONG, || async {
+        hash(&second).await == before
+    })
+    .await;
+    late.reload(&toml("7m"), &variables);
+    eventually("who loads it later goes back", LONG, || async {
+        hash(&late).await == before
+    })
+    .await;
+    assert_eq!(hash(&third).await, other);
+    assert_eq!(hash(&fresh).await, bad);
+    let listing = first.admin().get("/switch").await.value();
+    assert_eq!(listing["switches"][0]["config"], bad);
+}

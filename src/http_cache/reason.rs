@@ -136,6 +136,8 @@ reasons! {
     LeaseLost = "lease-lost",
     /// The byte budget has no room.
     BudgetFull = "budget-full",
+    /// It can have none, whoever left that may: the answer is larger than the budget, or all else is of a higher priority.
+    CannotFit = "cannot-fit",
     /// The rule's `tags` name a variable that the answer lacks, so a purge could not find it.
     MissingTag = "missing-tag",
     /// The rule's `tags` come to more than are kept with an answer, or the tags that its fields name do, or one of these is

@@ -571,8 +571,8 @@ impl Store {
         }
     }
 
-    /// Carries out each purge that is to be carried out again, when it is due, and what other sidecars have left undone.
-    /// Never returns: it is the work of one task of the process.
+    /// Carries out each purge that is to be carried out again, when it is due, and what other sidecars have left undone; and has
+    /// memory let go of what has expired. Never returns: it is the work of one task of the process.
     pub async fn carry_out_later(&self) {
         let mut look = tokio::time::interval(GRACE);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -583,7 +583,10 @@ impl Store {
                     let purges = due.into_iter().map(|later| later.purge).collect();
                     (purges, records)
                 }
-                _ = look.tick(), if self.redis.is_some() => self.take_over().await,
+                _ = look.tick() => {
+                    self.shared.memory.sweep(self.shared.clock.now());
+                    self.take_over().await
+                }
             };
             self.carry_out_again(purges, records).await;
         }
@@ -746,6 +749,7 @@ impl Store {
             Ok(Put::Lost) => Err(NotPut::Refused(Reason::LeaseLost)),
             Ok(Put::Purged) => Err(NotPut::Refused(Reason::Fenced)),
             Ok(Put::Full) => Err(NotPut::Refused(Reason::BudgetFull)),
+            Ok(Put::Unfit) => Err(NotPut::Refused(Reason::CannotFit)),
             Err(_) => Err(lost),
         }
     }

@@ -106,6 +106,7 @@ fn every_reason() {
         (Reason::Fenced, "miss"),
         (Reason::LeaseLost, "miss"),
         (Reason::BudgetFull, "miss"),
+        (Reason::CannotFit, "miss"),
         (Reason::MissingTag, "miss"),
         (Reason::TooManyTags, "miss"),
         (Reason::StoreWhen, "miss"),

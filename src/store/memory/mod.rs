@@ -53,6 +53,9 @@ pub struct Memory {
     decisions: Decisions,
 }
 
+/// In so many steps [`Memory::sweep`] has looked at everything.
+const SWEEPS: u32 = 20;
+
 /// What an entry with a small head takes beside its body, generously.
 const SMALL_HEAD: u64 = 16 * 1024;
 
@@ -226,6 +229,13 @@ impl Memory {
             }
         }
         taken
+    }
+
+    /// Drops what is of no further use at `now`, of a part of what it holds: for when nothing is inserted, which does the same.
+    pub(in crate::store) fn sweep(&self, now: SystemTime) {
+        for shard in &self.shards {
+            shard.lock().sweep_part(SWEEPS, now);
+        }
     }
 
     /// Empties the tier.

@@ -236,9 +236,18 @@ impl Shard {
         }
     }
 
+    /// Looks at a part of all slots, for when nothing is inserted.
+    pub(super) fn sweep_part(&mut self, part: u32, now: SystemTime) {
+        self.sweep_some(self.contents.slots().div_ceil(part), now);
+    }
+
     /// Looks at the next few slots, so that entries nobody asks for do not linger for ever.
     fn sweep_expired(&mut self, now: SystemTime) {
-        for _ in 0..SWEEP {
+        self.sweep_some(SWEEP, now);
+    }
+
+    fn sweep_some(&mut self, count: u32, now: SystemTime) {
+        for _ in 0..count {
             let Some(slot) = self.sweep_at.checked_rem(self.contents.slots()) else {
                 return;
             };
@@ -263,7 +272,7 @@ impl Shard {
                 while self.contents.drop_one_decoded() {}
                 self.plan_eviction(self.bytes_to_free(weight), incoming)
             })
-            .ok_or(Reason::BudgetFull)?;
+            .ok_or(Reason::CannotFit)?;
         for priority in Priority::ALL {
             self.evict(priority, free[priority.index()]);
         }

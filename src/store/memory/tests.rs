@@ -283,7 +283,7 @@ fn low_leaves_before_medium_before_high() {
     hold("m3", Medium).unwrap();
     hold("m4", Medium).unwrap();
     assert!(held(&["h", "m1", "m2", "m3", "m4"]), "both low ones left");
-    assert_eq!(hold("l3", Low), Err(Reason::BudgetFull));
+    assert_eq!(hold("l3", Low), Err(Reason::CannotFit));
     hold("h2", High).unwrap();
     assert_eq!(bench.memory.usage().entries, [0, 3, 2]);
     assert_eq!(bench.memory.usage().evictions, [2, 1, 0]);
@@ -339,6 +339,21 @@ fn a_dead_entry_nobody_asks_for_is_swept_by_inserts() {
         bench.add(&key, variant_for("a", 100), at(100)).unwrap();
     }
     assert_eq!(bench.entries(), 100);
+    bench.check();
+}
+
+#[test]
+fn a_dead_entry_goes_where_nothing_is_inserted() {
+    let bench = Bench::new(64 * MIB);
+    for i in 0..1000 {
+        bench.hold(&format!("dead {i}"), variant("x")).unwrap();
+    }
+    bench.memory.sweep(at(0));
+    assert_eq!(bench.entries(), 1000);
+    for _ in 0..SWEEPS {
+        bench.memory.sweep(at(1_000_000));
+    }
+    assert_eq!((bench.entries(), bench.bytes()), (0, 0));
     bench.check();
 }
 

@@ -68,6 +68,8 @@ pub(in crate::store) enum Put {
     Listed,
     /// The budget has no room.
     Full,
+    /// It can have none: the entry is larger than it, or all else is of a higher priority.
+    Unfit,
 }
 
 impl Lease {
@@ -190,12 +192,16 @@ pub(super) async fn put(scope: &CommandScope<'_>, store: &Store) -> Result<Put, 
         Err(Error::Full(_)) => store.size(scope.tier, store.bytes.len()),
         Err(error) => return Err(error),
     };
-    store.make_room(scope, need).await?;
+    let refusal = match store.make_room(scope, need).await? {
+        Step::Never => Put::Unfit,
+        _ => Put::Full,
+    };
     match store.send(scope, IfFull::GiveUp).await {
+        Ok(PutReply::Done(Put::Full)) => Ok(refusal),
         Ok(PutReply::Done(put)) => Ok(put),
         Ok(PutReply::NeedsRoom(_)) | Err(Error::Full(_)) => {
             release_token(scope, &store.key, &store.claim.token).await;
-            Ok(Put::Full)
+            Ok(refusal)
         }
         Err(error) => Err(error),
     }
@@ -229,18 +235,18 @@ impl Store {
     }
 
     /// Has others leave until `need` more bytes fit, or nobody is left who may go; what else is to leave then does so later.
-    async fn make_room(&self, scope: &CommandScope<'_>, need: u64) -> Result<(), Error> {
+    /// Returns how the last step has ended.
+    async fn make_room(&self, scope: &CommandScope<'_>, need: u64) -> Result<Step, Error> {
         let mut room = RoomRequest::for_store(scope.tier, self.priority, need);
         let until = clock::monotonic() + MARGIN / 2;
-        while clock::monotonic() < until {
-            match room.step(scope).await? {
-                Step::Short => {}
-                Step::Done | Step::Never => return Ok(()),
-                Step::Fits => break,
-            }
+        let mut step = Step::Short;
+        while step == Step::Short && clock::monotonic() < until {
+            step = room.step(scope).await?;
         }
-        scope.tier.chores.begin(Chore::Evict(room));
-        Ok(())
+        if matches!(step, Step::Short | Step::Fits) {
+            scope.tier.chores.begin(Chore::Evict(room));
+        }
+        Ok(step)
     }
 
     async fn send(&self, scope: &CommandScope<'_>, if_full: IfFull) -> Result<PutReply, Error> {

@@ -37,10 +37,14 @@ end
 -- What the bookkeeping of an entry takes, by estimate (sample.lua).
 local function upkeep(key, line)
   local cost = member_cost(#key) + member_cost(#key + 6) + 6 + (#line > 64 and #line + 60 or #line)
-  if #line >= 12 then
-    for _, tag in ipairs(tags_of(line)) do
-      cost = cost + member_cost(#tag + 1 + #key)
-    end
+  if #line < 12 then
+    return cost
+  end
+  if not string.find(line, '\0', 12, true) then
+    return cost + member_cost(#line - 11 + 1 + #key)
+  end
+  for _, tag in ipairs(tags_of(line)) do
+    cost = cost + member_cost(#tag + 1 + #key)
   end
   return cost
 end
@@ -121,7 +125,8 @@ local function take_lines(keys)
     is_held[key] = true
   end
   for bound, some in pairs(by_page(index, keys)) do
-    local found, gone, kept = values_of(index, bound, some), {}, {}
+    local found, is_all = values_of(index, bound, some)
+    local gone, kept = {}, {}
     for i = 1, #some do
       local key = some[i]
       local line = found[key]
@@ -137,7 +142,9 @@ local function take_lines(keys)
     if #kept > 0 then
       redis.call('HSET', page_name(index, bound), unpack(kept))
     end
-    if #gone > 0 then
+    if is_all and #kept == 0 then
+      remove_page(index, bound)
+    elseif #gone > 0 then
       remove_from(index, bound, gone)
     end
   end

@@ -40,15 +40,16 @@ local function members_of(set, bound)
   return #members > 0 and members or lose()
 end
 
--- Those of a page that begin with `beginning`, but for the member that stays.
+-- Those of a page that begin with `beginning`, but for the member that stays; and whether they are all that is in it.
 local function members_from(set, bound, beginning)
-  local found = {}
-  for _, member in ipairs(members_of(set, bound)) do
+  local found, all = {}, members_of(set, bound)
+  for i = 1, #all do
+    local member = all[i]
     if member ~= '' and string.sub(member, 1, #beginning) == beginning then
       found[#found + 1] = member
     end
   end
-  return found
+  return found, #found == #all
 end
 
 -- The bound of the next page that may have members that begin with `beginning`; nothing if there is none.
@@ -159,27 +160,56 @@ end
 -- Whether Lua's order of texts is Redis's: that of their bytes, as the locale of most servers has it.
 local is_bytewise = 'B' < 'a' and 'a' < 'b' and '-' < '0' and 'a-b' < 'aab' and 'z' < '\195\164'
 
--- The bounds from that of `first` to that of `last`, in order; nothing if there are more than `most`.
-local function bounds_between(set, first, last, most)
+-- The bounds of the pages of `members`, in order; nothing if there are many more of them.
+local function bounds_of(set, members)
+  local first, last, most = members[1], members[1], 2 * #members
+  for i = 2, #members do
+    local member = members[i]
+    if member < first then
+      first = member
+    elseif last < member then
+      last = member
+    end
+  end
   local bounds = redis.call('ZRANGEBYLEX', set, '[' .. find_bound(set, first), '[' .. last, 'LIMIT', 0, most + 1)
   return #bounds <= most and bounds or nil
 end
 
+-- The last of `bounds` that is not behind `member`; the one at `near` is tried first.
+local function search_bound(bounds, member, near)
+  local low, high = 1, #bounds
+  if bounds[near] <= member then
+    local following = bounds[near + 1]
+    if not following or member < following then
+      return near
+    end
+    low = near + 1
+  else
+    high = near - 1
+  end
+  while low < high do
+    local middle = math.ceil((low + high) / 2)
+    if bounds[middle] <= member then
+      low = middle
+    else
+      high = middle - 1
+    end
+  end
+  return low
+end
+
 -- `members`, each of which is there once, by the bounds of their pages.
 local function by_page(set, members)
-  local pages, bounds = {}, nil
-  if #members > 4 and is_bytewise then
-    table.sort(members)
-    bounds = bounds_between(set, members[1], members[#members], 2 * #members)
+  local bounds = #members > 4 and is_bytewise and bounds_of(set, members) or nil
+  if bounds and #bounds == 1 then
+    return { [bounds[1]] = members }
   end
-  local at, bound = 1, nil
+  local pages, near = {}, 1
   for i = 1, #members do
-    local member = members[i]
+    local member, bound = members[i], nil
     if bounds then
-      while bounds[at + 1] and bounds[at + 1] <= member do
-        at = at + 1
-      end
-      bound = bounds[at] or lose()
+      near = search_bound(bounds, member, near)
+      bound = bounds[near] or lose()
     else
       bound = find_bound(set, member)
     end
@@ -196,6 +226,12 @@ end
 -- From so many members on, a page is looked at as a whole.
 local MANY = 24
 
+-- Removes a page with all that is in it; the first one has the member that stays, too, and so is never asked for.
+local function remove_page(set, bound)
+  redis.call('UNLINK', page_name(set, bound))
+  redis.call('ZREM', set, bound)
+end
+
 -- Removes `members` from their page, all of which have to be there.
 local function remove_from(set, bound, members)
   local page = page_name(set, bound)
@@ -210,9 +246,7 @@ local function remove_from(set, bound, members)
         lose()
       end
     end
-    redis.call('UNLINK', page)
-    redis.call('ZREM', set, bound)
-    return
+    return remove_page(set, bound)
   end
   if redis.call('HDEL', page, unpack(members)) < #members then
     lose()
@@ -227,7 +261,8 @@ local function remove(set, members)
   end
 end
 
--- What stands with each of `members` that is in this page, and whether there is nothing else in it.
+-- What stands with each of `members` that is in this page, and whether they are all that is in it, which is told of many
+-- alone.
 local function values_of(set, bound, members)
   local page, values, count = page_name(set, bound), {}, 0
   if #members < MANY then
@@ -249,7 +284,10 @@ local function values_of(set, bound, members)
     all[fields[i]] = fields[i + 1]
   end
   for i = 1, #members do
-    values[members[i]] = all[members[i]]
+    local value = all[members[i]]
+    if value then
+      values[members[i]], count = value, count + 1
+    end
   end
-  return values
+  return values, count * 2 == #fields
 end

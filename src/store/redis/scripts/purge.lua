@@ -46,7 +46,7 @@ end
 -- Purges `keys`, each of which is there once. Returns how many had an entry.
 local function purge(keys, untagged)
   local hard, removed = keys, 0
-  for i = 1, #keys do
+  for i = 1, untagged and 0 or #keys do
     if string.byte(keys[i]) == 32 and string.sub(keys[i], 1, 6) == ' auth:' then
       tell_of_identity(string.sub(keys[i], 7))
     end
@@ -80,13 +80,17 @@ end
 -- Purges what the members of a page stand for that begin with `beginning`. Returns how many entries that were, and how
 -- many were looked at.
 local function purge_page(set, bound, beginning)
-  local found = members_from(set, bound, beginning)
+  local found, is_all = members_from(set, bound, beginning)
   if #found == 0 then
     return 0, 0
   end
   -- Members that have one tag have one key each, and all of them go.
   if is_of_tags and softened == '' and string.sub(beginning, -1) == '\0' then
-    remove_from(set, bound, found)
+    if is_all then
+      remove_page(set, bound)
+    else
+      remove_from(set, bound, found)
+    end
     for i = 1, #found do
       found[i] = string.sub(found[i], #beginning + 1)
     end

@@ -75,6 +75,10 @@ pub struct Metrics {
     pub redis_up: IntGauge,
     /// `pannier_redis_breaker_open`: 1 while all requests are kept from Redis.
     pub redis_breaker_open: IntGauge,
+    /// `pannier_redis_connections`: of the server, by all who use it.
+    pub redis_connections: IntGauge,
+    /// `pannier_redis_max_connections`: that the server lets in.
+    pub redis_max_connections: IntGauge,
     /// `pannier_redis_pending_purges`: purges kept because Redis could not be reached.
     pub redis_pending_purges: IntGauge,
     /// `pannier_invalidations_total`: keys changed elsewhere, by Redis's invalidation messages.
@@ -327,6 +331,16 @@ impl Metrics {
                 r,
                 "pannier_redis_up",
                 "1 while every connection to Redis can be used.",
+            ),
+            redis_connections: register_gauge(
+                r,
+                "pannier_redis_connections",
+                "Connections that the Redis server has, of all who use it.",
+            ),
+            redis_max_connections: register_gauge(
+                r,
+                "pannier_redis_max_connections",
+                "Connections that the Redis server lets in; 0: not known.",
             ),
             redis_pending_purges: register_gauge(
                 r,

@@ -27,7 +27,9 @@ use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::observe::{HotKeys, Observations, ReadMarks};
-use crate::proxy::{Audits, Cache, Checks, Flights, HeadCache, LateWrites, Sources, Tally, Worker};
+use crate::proxy::{
+    Audits, Cache, Checks, Flights, HeadCache, LateWrites, Refetches, Sources, Tally, Worker,
+};
 use crate::rollout::Evidence;
 use crate::server::{self, Shared};
 use crate::store::Store;
@@ -72,6 +74,7 @@ struct Parts {
     hot_keys: Arc<Mutex<HotKeys>>,
     read_marks: Arc<ReadMarks>,
     renewal_marks: Arc<ReadMarks>,
+    refetches: Arc<Refetches>,
     audits: Arc<Audits>,
     leaving: CancellationToken,
     warmed: CancellationToken,
@@ -116,6 +119,7 @@ impl App {
             hot_keys: Arc::default(),
             read_marks: Arc::default(),
             renewal_marks: Arc::default(),
+            refetches: Arc::default(),
             audits: Arc::default(),
             leaving: CancellationToken::new(),
             warmed: CancellationToken::new(),
@@ -249,6 +253,7 @@ impl Parts {
                 hot_keys: self.hot_keys.clone(),
                 read_marks: self.read_marks.clone(),
                 renewal_marks: self.renewal_marks.clone(),
+                refetches: self.refetches.clone(),
                 audits: self.audits.clone(),
                 metrics: self.metrics.clone(),
                 clock: self.clock.clone(),

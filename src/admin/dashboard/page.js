@@ -113,7 +113,8 @@ function showFigures() {
   const shared = stats.redis.state !== "absent";
   at("keys").textContent = shared ? `${number(stats.redis.entries)} in Redis, ${number(stats.memory.entries)} here` : number(stats.memory.entries);
   at("evictions").textContent = number(history.steps.reduce((sum, step) => sum + (shared ? step.redis_evictions : step.memory_evictions), 0));
-  at("redis").textContent = shared ? stats.redis.state : "none";
+  const connections = stats.redis.connections;
+  at("redis").textContent = !shared ? "none" : connections ? `${stats.redis.state}, ${connections.used} of ${connections.max} connections` : stats.redis.state;
   at("uptime").textContent = span(stats.uptime);
   at("bars").replaceChildren(...bar("Memory", stats.memory), ...(shared ? bar("Redis", stats.redis) : []));
 }

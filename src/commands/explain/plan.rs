@@ -253,6 +253,12 @@ impl Explanation {
             for after in &self.asked.live.config.purges[*index].again_after {
                 purges(format!("all of it again after {}", show_duration(*after)));
             }
+            if let Some(refetch) = self.asked.live.config.purges[*index].refetch {
+                let (max, delay) = (refetch.max, show_duration(refetch.delay));
+                purges(format!(
+                    "and of that at most {max} keys that were read are asked for again after {delay}"
+                ));
+            }
             if absent > 0 {
                 purges(format!(
                     "{absent} variable(s) absent from this write: any value matches there; \

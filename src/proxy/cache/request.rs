@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::audits::Audits;
 use super::coalesce::{Flights, Role};
 use super::head_cache::HeadCache;
+use super::refetches::Refetches;
 use super::respond::{self, Form};
 use crate::body::Body;
 use crate::clock::Clock;
@@ -45,6 +46,8 @@ pub struct Cache {
     pub read_marks: Arc<ReadMarks>,
     /// Which keys are renewed before they expire, or were just now.
     pub renewal_marks: Arc<ReadMarks>,
+    /// Keys that are asked for again after writes.
+    pub refetches: Arc<Refetches>,
     /// Audits of the process.
     pub audits: Arc<Audits>,
     /// All metrics.

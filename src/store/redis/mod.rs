@@ -82,7 +82,7 @@ pub(super) use self::layouts::Presence;
 pub(super) use self::lease::{HeldLease, Lease, Put};
 pub(super) use self::purpose::Purpose;
 pub(super) use self::requests::NotPurged;
-pub use self::server_limits::Managed;
+pub use self::server_limits::{Managed, ServerConnections};
 pub(super) use self::session::Session;
 pub use self::sidecars::SidecarWord;
 pub use self::status::RedisStatus;

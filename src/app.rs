@@ -26,8 +26,10 @@ use crate::jobs::Jobs;
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::observe::{Observations, ReadMarks};
-use crate::proxy::{Audits, Cache, Checks, Flights, HeadCache, LateWrites, Sources, Tally, Worker};
+use crate::observe::{HotKeys, Observations, ReadMarks};
+use crate::proxy::{
+    Audits, Cache, Checks, Flights, HeadCache, LateWrites, Refetches, Sources, Tally, Worker,
+};
 use crate::rollout::Evidence;
 use crate::server::{self, Shared};
 use crate::store::Store;
@@ -69,8 +71,10 @@ struct Parts {
     tally: Arc<Tally>,
     evidence: Arc<Mutex<Evidence>>,
     observations: Arc<Mutex<Observations>>,
+    hot_keys: Arc<Mutex<HotKeys>>,
     read_marks: Arc<ReadMarks>,
     renewal_marks: Arc<ReadMarks>,
+    refetches: Arc<Refetches>,
     audits: Arc<Audits>,
     leaving: CancellationToken,
     warmed: CancellationToken,
@@ -112,8 +116,10 @@ impl App {
             tally: Arc::new(Tally::default()),
             evidence: Arc::default(),
             observations: Arc::default(),
+            hot_keys: Arc::default(),
             read_marks: Arc::default(),
             renewal_marks: Arc::default(),
+            refetches: Arc::default(),
             audits: Arc::default(),
             leaving: CancellationToken::new(),
             warmed: CancellationToken::new(),
@@ -244,8 +250,10 @@ impl Parts {
                 heads: HeadCache::default(),
                 evidence: self.evidence.clone(),
                 observations: self.observations.clone(),
+                hot_keys: self.hot_keys.clone(),
                 read_marks: self.read_marks.clone(),
                 renewal_marks: self.renewal_marks.clone(),
+                refetches: self.refetches.clone(),
                 audits: self.audits.clone(),
                 metrics: self.metrics.clone(),
                 clock: self.clock.clone(),

@@ -75,6 +75,10 @@ pub struct Metrics {
     pub redis_up: IntGauge,
     /// `pannier_redis_breaker_open`: 1 while all requests are kept from Redis.
     pub redis_breaker_open: IntGauge,
+    /// `pannier_redis_connections`: of the server, by all who use it.
+    pub redis_connections: IntGauge,
+    /// `pannier_redis_max_connections`: that the server lets in.
+    pub redis_max_connections: IntGauge,
     /// `pannier_redis_pending_purges`: purges kept because Redis could not be reached.
     pub redis_pending_purges: IntGauge,
     /// `pannier_invalidations_total`: keys changed elsewhere, by Redis's invalidation messages.
@@ -107,6 +111,8 @@ pub struct Metrics {
     pub upstream_waiting: IntGauge,
     /// `pannier_upstream_wait_seconds`: how long those waited that had to.
     pub upstream_wait: Histogram,
+    /// `pannier_refetches`: keys that are to be asked for again after a write.
+    pub refetches: IntGauge,
     /// `pannier_background_running`: requests to the app that no client waits for, now.
     pub background_running: IntGauge,
     /// `pannier_background_waiting`: those that wait for their turn.
@@ -326,6 +332,16 @@ impl Metrics {
                 "pannier_redis_up",
                 "1 while every connection to Redis can be used.",
             ),
+            redis_connections: register_gauge(
+                r,
+                "pannier_redis_connections",
+                "Connections that the Redis server has, of all who use it.",
+            ),
+            redis_max_connections: register_gauge(
+                r,
+                "pannier_redis_max_connections",
+                "Connections that the Redis server lets in; 0: not known.",
+            ),
             redis_pending_purges: register_gauge(
                 r,
                 "pannier_redis_pending_purges",
@@ -415,6 +431,11 @@ impl Metrics {
                 &[],
             )
             .with_label_values(&[] as &[&str]),
+            refetches: register_gauge(
+                r,
+                "pannier_refetches",
+                "Keys that are to be asked for again after a write.",
+            ),
             background_running: register_gauge(
                 r,
                 "pannier_background_running",

@@ -3,3 +3,4 @@
 mod ahead;
 mod background;
 mod limit;
+mod refetch;

@@ -30,6 +30,9 @@ const LARGE_SHARE: f64 = 20.0;
 /// Percent of the budget from which on it is told.
 const NEARLY_FULL: f64 = 90.0;
 
+/// Percent of a server's connections from which on it is told.
+const MANY_CONNECTIONS: u64 = 80;
+
 /// Of the writes that nothing covers, the most frequent.
 const MAX_WRITES: usize = 3;
 
@@ -139,6 +142,7 @@ pub(super) fn advise(stats: &Stats, details: &Details) -> Vec<Advice> {
     advice.extend(advise_on_lives(details));
     advice.extend(advise_on_certificates(details));
     advice.extend(advise_on_redis(stats, details));
+    advice.extend(advise_on_connections(stats));
     advice.extend(advise_on_writes(stats));
     advice
 }
@@ -280,6 +284,19 @@ fn advise_on_redis(stats: &Stats, details: &Details) -> Option<Advice> {
     })
 }
 
+fn advise_on_connections(stats: &Stats) -> Option<Advice> {
+    let connections = stats.redis.connections?;
+    let is_near = connections.used * 100 >= connections.max * MANY_CONNECTIONS;
+    is_near.then(|| Advice {
+        about: "[redis] connections".into(),
+        words: format!(
+            "{} of the {} connections that Redis lets in are in use, by all who use it: past that sidecars that start are \
+             turned away. Fewer [redis] connections, or a larger plan",
+            connections.used, connections.max
+        ),
+    })
+}
+
 fn advise_on_writes(stats: &Stats) -> Vec<Advice> {
     let writes = stats.uncovered_writes.iter().take(MAX_WRITES);
     let told = writes.map(|write| Advice {
@@ -304,13 +321,21 @@ mod tests {
     use crate::gate::BackgroundState;
     use crate::metrics::Metrics;
     use crate::store::Status;
-    use crate::store::redis::RedisStatus;
+    use crate::store::redis::{RedisStatus, ServerConnections};
 
     fn advice_on(change: impl FnOnce(&Metrics)) -> Vec<String> {
         advice_after(change, Report::default())
     }
 
     fn advice_after(change: impl FnOnce(&Metrics), observed: Report) -> Vec<String> {
+        advise_with(change, observed, None)
+    }
+
+    fn advise_with(
+        change: impl FnOnce(&Metrics),
+        observed: Report,
+        connections: Option<ServerConnections>,
+    ) -> Vec<String> {
         let text =
             "[upstream]\nurl = \"http://app\"\n[redis]\nurl = \"redis://r\"\ntimeout = \"50ms\"\n";
         let config = Config::parse(text, "p.toml", &Env::default());
@@ -325,6 +350,7 @@ mod tests {
         let status = Status {
             redis: Some(RedisStatus {
                 up: true,
+                connections,
                 ..RedisStatus::default()
             }),
             ..Status::default()
@@ -493,5 +519,14 @@ mod tests {
             ..RuleReport::default()
         };
         assert_eq!(advice_after(|_| {}, observed(&[("users", few)])), [""; 0]);
+    }
+
+    #[test]
+    fn a_server_with_few_connections_left_is_told() {
+        for (used, told) in [(23, false), (24, true), (30, true)] {
+            let connections = Some(ServerConnections { used, max: 30 });
+            let said = advise_with(|_| {}, Report::default(), connections);
+            assert_eq!(!said.is_empty(), told, "{used}: {said:?}");
+        }
     }
 }

@@ -166,6 +166,8 @@ pub struct Redis {
     pub tracking: bool,
     /// Millions of bytes that the server's own memory leaves for Pannier; null if that is not bounded.
     pub server_limit_mb: Option<f64>,
+    /// Connections of the server, by all who use it; null if it does not say.
+    pub connections: Option<Connections>,
     /// What has become of `[budget] manage_server`.
     pub managed: ManagedServer,
     /// Whether the bytes are past `[budget] evict_at`.
@@ -181,6 +183,15 @@ pub struct Shards {
     pub up: usize,
     /// All of them.
     pub all: usize,
+}
+
+/// Connections of the Redis server, or of one node of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Connections {
+    /// Those there are.
+    pub used: u64,
+    /// Those it lets in.
+    pub max: u64,
 }
 
 /// Whether Pannier bounds the memory of the Redis server itself.
@@ -400,6 +411,12 @@ fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {
         remedy: diagnosis.map(|diagnosis| diagnosis.remedy.clone()),
         usage: sum_usage(families, "redis"),
         pending_purges: sum_gauges(families, "pannier_redis_pending_purges", &[]),
+        connections: known
+            .and_then(|redis| redis.connections)
+            .map(|connections| Connections {
+                used: connections.used,
+                max: connections.max,
+            }),
         server_limit_mb: known
             .and_then(|redis| redis.server_limit)
             .map(|limit| round(limit as f64 / 1e6, 3)),

@@ -42,7 +42,7 @@ pub use redis::{
 pub use remote_url::RemoteUrl;
 pub use rules::{
     Abandoned, ClientCacheControl, Coherence, EncodedSlash, Outage, PurgeRule, PurgedIdentity,
-    Route, Settings,
+    Refetch, Route, Settings,
 };
 pub use units::{parse_duration, show_duration, show_size};
 

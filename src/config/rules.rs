@@ -218,8 +218,19 @@ pub struct PurgeRule {
     pub tags_text: Vec<String>,
     /// When the purge is carried out again, after the first time; the soonest first.
     pub again_after: Vec<Duration>,
+    /// Whether what it purged and was read is asked for again, and how.
+    pub refetch: Option<Refetch>,
     /// Whose decisions of `[auth]` it drops.
     pub identity: Option<PurgedIdentity>,
+}
+
+/// `then = "refetch"` of a `[[purge]]`: what it purged and was read is asked for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refetch {
+    /// So long after the write. Default: at once.
+    pub delay: Duration,
+    /// The most keys for one write. Default 50.
+    pub max: usize,
 }
 
 /// `identity` of a `[[purge]]`: whose decisions of `[auth]` are dropped.

@@ -160,6 +160,21 @@ impl Observations {
         seen.target.as_ref().ok_or(Unknown::Person)
     }
 
+    /// Where those keys are read that anybody may read and `is_wanted` of the key and the digests of its tags; what was
+    /// fetched most often first.
+    pub fn targets(&self, is_wanted: impl Fn(&str, &[u32]) -> bool) -> Vec<(String, Target)> {
+        let wanted = self.keys.iter().filter_map(|(key, seen)| {
+            let target = seen.target.as_ref()?;
+            is_wanted(key, &seen.tags).then_some((seen.fills, key, target))
+        });
+        let mut wanted: Vec<_> = wanted.collect();
+        wanted.sort_by_key(|(fills, _, _)| std::cmp::Reverse(*fills));
+        let wanted = wanted.into_iter();
+        wanted
+            .map(|(_, key, target)| (key.clone(), target.clone()))
+            .collect()
+    }
+
     /// The keys of answers with a tag of this digest.
     pub fn tagged(&self, tag: u32) -> Vec<String> {
         let keys = self.keys.iter();
@@ -307,6 +322,19 @@ mod tests {
         assert_eq!(seen.target("x"), Err(Unknown::Key));
         assert_eq!(seen.tagged(5), ["a", "p"]);
         assert!(seen.tagged(6).is_empty());
+        seen.note(fill("b", 1000, 1));
+        seen.note(fill("b", 2000, 1));
+        let wanted = |key: &str, tags: &[u32]| key != "x" && tags == [5];
+        let keys: Vec<String> = seen
+            .targets(wanted)
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
+        assert_eq!(
+            keys,
+            ["b", "a"],
+            "the most often fetched first, and nobody's own"
+        );
     }
 
     #[test]

@@ -14,8 +14,8 @@
 //! | `forward` | to the app and back: the exchange, passing through, upgrades |
 //! | `wants` | what a plan depends on, found out: the body, who asks |
 //! | `cache` | answered from the store: looks, fills, those who wait |
-//! | [`write`](mod@write) | writes, and what they purge |
 //! | [`refresh`], [`unsent`] | a fetch for the store that no client asked for |
+//! | [`write`](mod@write) | writes, and what they purge |
 //! | `worker` | what one runtime needs for all of these |
 
 mod access_log;
@@ -54,7 +54,7 @@ use request::plan::{self, Plan, Wanting};
 use request::sent_body::SentBody;
 
 use cache::MemoryLookup;
-pub use cache::{Audits, Cache, Flights, HeadCache};
+pub use cache::{Audits, Cache, Flights, HeadCache, Refetches};
 use outcome::Outcome;
 pub use outcome::Tally;
 pub use wants::{Checks, Sources, recall_asker};

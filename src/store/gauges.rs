@@ -34,6 +34,10 @@ pub(super) fn set_redis(metrics: &Metrics, status: &RedisStatus, counters: &Coun
             status.max,
         );
     }
+    if let Some(connections) = status.connections {
+        metrics.redis_connections.set(to_gauge(connections.used));
+        metrics.redis_max_connections.set(to_gauge(connections.max));
+    }
     let pending = to_gauge(status.pending_purges as u64);
     metrics.redis_pending_purges.set(pending);
 }

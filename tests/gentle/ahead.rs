@@ -180,6 +180,13 @@ async fn three_sidecars_renew_once() {
     });
     let rules = format!("[redis]\nurl = \"{}\"\n{RULES}", redis.url());
     let sidecars: Vec<Sidecar> = (0..3).map(|_| Sidecar::start(&app.url(), &rules)).collect();
+    for sidecar in &sidecars {
+        eventually("it has its Redis", LONG, || async {
+            let stats = sidecar.admin().get("/stats").await.value();
+            stats["redis"]["state"] == "up" && stats["redis"]["tracking"] == true
+        })
+        .await;
+    }
     first(&sidecars[0], "/items/1").await;
     for sidecar in &sidecars {
         let reply = sidecar.client().get("/items/1").await;

@@ -113,7 +113,8 @@ impl Sidecar {
 /// Whether nothing is fetched for the store, nor will be as soon as it is its turn.
 pub(crate) fn is_quiet(metrics: &str) -> bool {
     let none = |gauge: &str| metrics.lines().any(|line| line == format!("{gauge} 0"));
-    none("pannier_background_waiting")
+    none("pannier_refetches")
+        && none("pannier_background_waiting")
         && none("pannier_background_running")
         && none("pannier_fills")
 }

@@ -15,7 +15,7 @@ use super::templates::{Templates, split_message};
 use super::words::read_path;
 use crate::config::problem::{Position, Problems};
 use crate::config::read::Reader;
-use crate::config::{Defaults, PurgeRule, Route, Settings, Upstream, show_duration};
+use crate::config::{Defaults, PurgeRule, Refetch, Route, Settings, Upstream, show_duration};
 use crate::http_cache::directives::{Reach, ResponseDirectives};
 use crate::http_cache::vary::CookieNames;
 use crate::routes::matcher::param_names;
@@ -198,6 +198,31 @@ fn read_again_after(reader: &mut Reader<'_>) -> Vec<Duration> {
     after
 }
 
+/// `then`, and how.
+fn read_refetch(reader: &mut Reader<'_>, purges_nothing: bool) -> Option<Refetch> {
+    let is_wanted = reader.word("then") == "refetch";
+    let (delay, max) = (reader.duration("delay"), reader.count("refetch_max"));
+    if is_wanted && purges_nothing {
+        let remedy = "name what it purges in keys or tags, or leave it out";
+        reader.reject("then", "there is nothing to ask for again", remedy);
+    }
+    if delay > LATEST_REPETITION {
+        let what = format!("{} is too late", show_duration(delay));
+        reader.reject("delay", what, "write 1h at most");
+    }
+    for key in ["delay", "refetch_max"] {
+        if reader.gives(key) && !is_wanted {
+            let remedy = "write then = \"refetch\" beside it, or leave it out";
+            reader.warn(key, "nothing is asked for again", remedy);
+        }
+    }
+    let max = max.and_then(|max| usize::try_from(max).ok());
+    is_wanted.then(|| Refetch {
+        delay,
+        max: max.unwrap_or_default(),
+    })
+}
+
 fn read_purge(
     reader: &mut Reader<'_>,
     input: &Input<'_>,
@@ -234,6 +259,7 @@ fn read_purge(
         path: path.unwrap_or_default(),
         methods: read_methods(reader, "no write could match"),
         again_after: read_again_after(reader),
+        refetch: read_refetch(reader, purges_nothing),
         acknowledge: read_acknowledged(reader),
         matcher,
         kind: match reader.flag("soft") {

@@ -119,6 +119,24 @@ pub(super) static PURGE: &[Field] = &[
         "When to purge again, for an app that acts later than it answers, such as 500ms and 2s.",
     ),
     field(
+        "then",
+        Kind::OneOf(&["nothing", "refetch"]),
+        "nothing",
+        "refetch: what it purged and was read is asked for again in the background, so that the next reader hits.",
+    ),
+    field(
+        "delay",
+        Kind::Duration,
+        "0s",
+        "How long after the write it is asked for again, for an app that acts later than it answers.",
+    ),
+    field(
+        "refetch_max",
+        Kind::Count(1, 1000),
+        "50",
+        "The most keys that one write has asked for again; those fetched most often go first.",
+    ),
+    field(
         "acknowledge",
         Kind::ManyOf(Advice::WORDS),
         "",

@@ -78,7 +78,11 @@ fn begin(request: CacheRequestRef<'_>, variant: &Arc<Variant>) -> bool {
 
 async fn renew(request: &CacheRequest, stale: Stale, announced: Announced) {
     drop(announced);
-    if let Role::Leader(leader) = request.enter() {
-        fill::renew(request.clone(), stale, leader).await;
-    }
+    let leader = match request.enter() {
+        Role::Leader(leader) => Some(leader),
+        // What the app said when it was asked last: it may have failed.
+        Role::Bypass => None,
+        Role::Waiter(_) => return,
+    };
+    fill::renew(request.clone(), stale, leader).await;
 }

@@ -6,6 +6,7 @@ pub mod effects;
 pub mod judge;
 mod noted;
 pub(super) mod purge_method;
+mod refetch;
 mod stale;
 mod uncovered;
 
@@ -172,7 +173,7 @@ impl Write {
         let named = effects::named(&self.context, response.headers());
         let is_named = !named.is_empty();
         purges.absorb(named);
-        let mut rules = Vec::new();
+        let (mut rules, mut refetched) = (Vec::new(), Vec::new());
         if judge::matters(&self.context, &self.effects, status) {
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
@@ -185,7 +186,8 @@ impl Write {
                 }
             }
             let answer = Some((status, response.headers()));
-            let judgement = self.known().purge(&mut purges, received, answer);
+            let judgement;
+            (judgement, refetched) = self.known().purge(&mut purges, received, answer);
             if judgement.is_uncovered && !is_named {
                 uncovered::note(&self.context, &self.cache.metrics);
             }
@@ -194,6 +196,7 @@ impl Write {
         }
         let is_empty = purges.is_empty();
         let done = self.carry_out(purges, &rules).await;
+        refetch::begin(&self.cache, &self.context, &refetched);
         let outcome = Outcome::new(self.effects.rule, Reason::Method, response).asked_app(status);
         match is_empty {
             true => outcome,
@@ -207,8 +210,8 @@ impl Write {
         if !error.unsent() && self.progress.is_whole() {
             noted::note(&self.cache, &self.context, self.came);
             let mut purges = Purges::default();
-            let rules = self.known().purge(&mut purges, None, None).rules;
-            self.carry_out(purges, &rules).await;
+            let (judgement, _) = self.known().purge(&mut purges, None, None);
+            self.carry_out(purges, &judgement.rules).await;
         }
     }
 
@@ -226,13 +229,13 @@ impl Write {
             return;
         }
         let mut purges = Purges::default();
-        let rules = self.known().purge(&mut purges, None, None).rules;
+        let (judgement, _) = self.known().purge(&mut purges, None, None);
         if let Some(answer) = answer {
             let groups = effects::groups_invalidated(&self.context, answer.headers());
             purges.hard.tags.extend(groups);
             purges.absorb(effects::named(&self.context, answer.headers()));
         }
-        self.carry_out(purges, &rules).await;
+        self.carry_out(purges, &judgement.rules).await;
     }
 
     fn known(&self) -> Known<'_> {

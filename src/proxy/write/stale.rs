@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::effects::{Answers, MissingVariable, TemplateBodies};
 use super::judge::{self, Judgement};
+use super::refetch::Refetched;
 use super::{before, effects};
 use crate::body::{Copy, Progress};
 use crate::proxy::cache::Cache;
@@ -31,13 +32,14 @@ pub(super) struct Known<'w> {
 impl Known<'_> {
     /// All that a write which may have succeeded makes stale: what the purge rules name, and the target
     /// itself (RFC 9111 §4.4) with its groups (RFC 9875 §2.2.1). The target is removed whatever the rules say of it:
-    /// what §4.4 invalidates is not served before the app has confirmed it.
+    /// what §4.4 invalidates is not served before the app has confirmed it. Returned is also what rules have asked for
+    /// again.
     pub(super) fn purge(
         self,
         purges: &mut Purges,
         received: Option<Vec<u8>>,
         answer: Option<(StatusCode, &HeaderMap)>,
-    ) -> Judgement {
+    ) -> (Judgement, Vec<Refetched>) {
         let cap = self.context.live.config.defaults.max_variables;
         let headers = &self.context.parts.headers;
         let body = variables::read_body(headers, self.sent().as_deref(), cap);
@@ -49,11 +51,14 @@ impl Known<'_> {
         };
         let (status, fields) = answer.unzip();
         let judgement = judge::judge(self.context, self.effects, bodies, status);
+        let mut refetched = Vec::new();
         for index in &judgement.rules {
-            purges.absorb(self.bind(*index, bodies));
+            let purge = self.bind(*index, bodies);
+            refetched.extend(self.refetched(*index, &purge));
+            purges.absorb(purge);
         }
         if !judgement.is_write {
-            return judgement;
+            return (judgement, refetched);
         }
         let status = status.unwrap_or(StatusCode::OK);
         let answers = Answers::of_write(self.context, &judgement.rules);
@@ -64,7 +69,17 @@ impl Known<'_> {
             tags.extend(before::companions_in_memory(self.cache, self.context));
         }
         purges.hard.keys.extend(invalidated);
-        judgement
+        (judgement, refetched)
+    }
+
+    /// What the rule has asked for again of what it purges.
+    fn refetched(self, index: usize, purge: &Purge) -> Option<Refetched> {
+        let rule = &self.context.live.config.purges[index];
+        rule.refetch.map(|how| Refetched {
+            purge: purge.clone(),
+            how,
+            again_after: rule.again_after.clone(),
+        })
     }
 
     /// The body that was sent; `None`: it is over the cap, or the app answered before it had all of it, and what it

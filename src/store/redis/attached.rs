@@ -13,6 +13,7 @@ use super::lease::{self, HeldLease, Lease, Put};
 use super::lookups::Lookups;
 use super::requests::NotPurged;
 use super::runner::Runner;
+use super::server_limits::ServerConnections;
 use super::session::Session;
 use super::supervisor;
 use super::usage::Counters;
@@ -211,6 +212,16 @@ impl AttachedTier {
         let connection = Arc::clone(&self.connection);
         let counters = self.runner.run(async move { connection.counters().await });
         counters.await.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// How many connections its server has, and lets in; `None`: it does not say.
+    pub(super) async fn server_connections(&self) -> Option<ServerConnections> {
+        self.session()?;
+        let connection = Arc::clone(&self.connection);
+        let asking = self
+            .runner
+            .run(async move { connection.server_connections().await });
+        asking.await?
     }
 
     /// Whether the connection is this runtime's own.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::attached::AttachedTier;
 use super::connection::RedisConnection;
@@ -96,10 +96,17 @@ impl AttachedTiers {
     /// What is known of Redis, and what its counters say by priority.
     pub(in crate::store) async fn status(&self) -> (RedisStatus, Counters) {
         let mut sum = Counters::default();
-        for counters in join_all(self.all.iter().map(AttachedTier::counters)).await {
+        let counters = join_all(self.all.iter().map(AttachedTier::counters));
+        // Of a cluster one node stands for all.
+        let (counters, connections) = join(counters, self.first().server_connections()).await;
+        for counters in counters {
             sum.add(&counters);
         }
-        (self.tiers.status_with(&sum), sum)
+        let status = RedisStatus {
+            connections,
+            ..self.tiers.status_with(&sum)
+        };
+        (status, sum)
     }
 
     /// Sends what is pending, then ends the connections and their tasks. Nothing for a runtime that uses another's.

@@ -2,14 +2,15 @@
 //! session in which it was asked still stands.
 
 use bytes::Bytes;
-use fred::interfaces::KeysInterface;
-use fred::types::Value;
+use fred::interfaces::{ClientLike, KeysInterface};
+use fred::types::{InfoKind, Value};
 use std::time::Duration;
 
 use super::connection::RedisConnection;
 use super::error::Error;
 use super::journal_file::Outlives;
 use super::lease::{self, Lease, Put};
+use super::server_limits::ServerConnections;
 use super::usage::Counters;
 use super::{beat, purge};
 use crate::routes::Purge;
@@ -86,6 +87,15 @@ impl RedisConnection {
     /// The counters of the shard.
     pub(super) async fn counters(&self) -> Result<Counters, Error> {
         beat::read_counters(&self.for_requests(), self.presence).await
+    }
+
+    /// How many connections the server has, and lets in.
+    pub(super) async fn server_connections(&self) -> Option<ServerConnections> {
+        let clients = self.clients();
+        let asking = clients.for_maintenance.info(Some(InfoKind::Clients));
+        let answer = tokio::time::timeout(self.tier.timeout(), asking).await;
+        let info: String = answer.ok()?.ok()?;
+        ServerConnections::read(&info)
     }
 
     /// Sends what is pending.

@@ -51,6 +51,33 @@ pub(super) struct ServerLimits {
     pub(super) policy: String,
 }
 
+/// Connections of one server, of all who use it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerConnections {
+    /// Those there are.
+    pub used: u64,
+    /// Those it lets in.
+    pub max: u64,
+}
+
+impl ServerConnections {
+    /// Reads `INFO clients`; `None`: an older server does not say how many it lets in.
+    pub(super) fn read(info: &str) -> Option<ServerConnections> {
+        let number = |name| find_field(info, name).parse().ok();
+        Some(ServerConnections {
+            used: number("connected_clients")?,
+            max: number("maxclients")?,
+        })
+    }
+}
+
+/// A field of `INFO`; empty if there is none.
+fn find_field<'i>(info: &'i str, name: &str) -> &'i str {
+    let lines = info.lines().filter_map(|line| line.split_once(':'));
+    let mut values = lines.filter(|(field, _)| *field == name);
+    values.next().map_or("", |(_, value)| value.trim())
+}
+
 /// What is to be done with a server that Pannier may manage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Measure {
@@ -69,16 +96,11 @@ pub(super) const POLICY: &str = "noeviction";
 impl ServerLimits {
     /// Reads `INFO memory`.
     pub(super) fn read(info: &str) -> ServerLimits {
-        let find = |name: &str| {
-            let lines = info.lines().filter_map(|line| line.split_once(':'));
-            let mut values = lines.filter(|(field, _)| *field == name);
-            values.next().map_or("", |(_, value)| value.trim())
-        };
-        let number = |name: &str| find(name).parse().unwrap_or_default();
+        let number = |name: &str| find_field(info, name).parse().unwrap_or_default();
         ServerLimits {
             used: number("used_memory"),
             maxmemory: number("maxmemory"),
-            policy: find("maxmemory_policy").to_owned(),
+            policy: find_field(info, "maxmemory_policy").to_owned(),
         }
     }
 
@@ -118,6 +140,14 @@ mod tests {
         let read = ServerLimits::read(info);
         assert_eq!(read, limits(904_136, 20_000_000, "volatile-ttl"));
         assert_eq!(ServerLimits::read(""), ServerLimits::default());
+    }
+
+    #[test]
+    fn connections_are_known_where_both_are_said() {
+        let info = "# Clients\r\nconnected_clients:3\r\ncluster_connections:0\r\nmaxclients:30\r\n";
+        let expected = ServerConnections { used: 3, max: 30 };
+        assert_eq!(ServerConnections::read(info), Some(expected));
+        assert_eq!(ServerConnections::read("connected_clients:3\r\n"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::diagnosis::Diagnosis;
-use super::server_limits::Managed;
+use super::server_limits::{Managed, ServerConnections};
 
 /// The state of the Redis tier.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +30,8 @@ pub struct RedisStatus {
     pub max: u64,
     /// The most that the server's memory leaves for `bytes`, if it is bounded.
     pub server_limit: Option<u64>,
+    /// Of the server, or of one node of a cluster: connections, of all who use it.
+    pub connections: Option<ServerConnections>,
     /// `[budget] manage_server`.
     pub manages_server: bool,
     /// What has become of that; `None`: nothing yet.

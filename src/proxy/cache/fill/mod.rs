@@ -113,8 +113,8 @@ pub(super) fn refresh(request: CacheRequest, stale: Stale) {
     });
 }
 
-/// Renews what is stored and fresh, unless another sidecar does.
-pub(super) async fn renew(request: CacheRequest, stale: Stale, leader: Leader) {
+/// Renews what is stored and fresh, unless another sidecar does; or fetches what is not stored.
+pub(super) async fn renew(request: CacheRequest, stale: Stale, leader: Option<Leader>) {
     let places = &request.by_ref().rule().fills.places;
     let Some(_place) = request.cache.flights.place(places) else {
         return;
@@ -123,7 +123,7 @@ pub(super) async fn renew(request: CacheRequest, stale: Stale, leader: Leader) {
     let came = stale.variant.as_ref().map(|held| held.stored.response_time);
     let options = FillOptions {
         stale,
-        leader: Some(leader),
+        leader,
         leasing: came.map_or(Leasing::Try, Leasing::Renew),
         mode: FetchMode::Full,
     };

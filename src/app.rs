@@ -26,7 +26,7 @@ use crate::jobs::Jobs;
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::observe::{Observations, ReadMarks};
+use crate::observe::{HotKeys, Observations, ReadMarks};
 use crate::proxy::{
     Audits, Cache, Checks, Flights, HeadCache, LateWrites, Refetches, Sources, Tally, Worker,
 };
@@ -71,6 +71,7 @@ struct Parts {
     tally: Arc<Tally>,
     evidence: Arc<Mutex<Evidence>>,
     observations: Arc<Mutex<Observations>>,
+    hot_keys: Arc<Mutex<HotKeys>>,
     read_marks: Arc<ReadMarks>,
     renewal_marks: Arc<ReadMarks>,
     refetches: Arc<Refetches>,
@@ -115,6 +116,7 @@ impl App {
             tally: Arc::new(Tally::default()),
             evidence: Arc::default(),
             observations: Arc::default(),
+            hot_keys: Arc::default(),
             read_marks: Arc::default(),
             renewal_marks: Arc::default(),
             refetches: Arc::default(),
@@ -248,6 +250,7 @@ impl Parts {
                 heads: HeadCache::default(),
                 evidence: self.evidence.clone(),
                 observations: self.observations.clone(),
+                hot_keys: self.hot_keys.clone(),
                 read_marks: self.read_marks.clone(),
                 renewal_marks: self.renewal_marks.clone(),
                 refetches: self.refetches.clone(),

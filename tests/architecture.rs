@@ -192,6 +192,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "agenda",
             "clock",
+            "content_coding",
             "entry",
             "http_cache",
             "live",

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::support::app::{Answer, TestApp};
 use crate::support::browser::Page;
-use crate::support::eventually;
 use crate::support::redis::RedisServer;
 use crate::support::sidecar::{Sidecar, TOKEN};
+use crate::support::{Gate, eventually};
 
 const ROUTES: &str = r#"
 [[route]]
@@ -377,4 +377,36 @@ async fn pictures() {
         let picture = page.picture(width, scheme).await;
         std::fs::write(format!("deploy/dashboard/{name}.png"), picture).expect("it is written");
     }
+}
+
+/// Jobs are seen under way, ordered and cancelled by whoever has the token.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_run_and_cancelled_on_the_page() {
+    let (app, gate) = (start_app().await, Gate::new());
+    let held = gate.clone();
+    app.on("GET", "/board/2", move |_| Answer::text("x").behind(&held));
+    let job = "[[warm]]\nname = \"boards\"\nhost = \"localhost\"\nurls = [\"/board/{1..2}\"]\n";
+    let sidecar = Sidecar::start(&app.url(), &format!("{ROUTES}{job}"));
+    let mut page = Page::open(sidecar.admin_addr(), "/").await;
+    let row = "(document.querySelector('#job-rows tr')?.innerText ?? '')";
+    page.until(&format!("{row}.includes('not yet')")).await;
+    page.click("#job-rows button").await;
+    page.until("document.getElementById('done').innerText.startsWith('Refused')")
+        .await;
+    assert_eq!(app.seen().len(), 0);
+    page.write("token", TOKEN).await;
+    page.click("#job-rows button").await;
+    page.until("document.getElementById('done').innerText.startsWith('boards runs as ')")
+        .await;
+    gate.reached(1).await;
+    page.until("document.querySelector('#job-rows progress')?.value === 1")
+        .await;
+    page.until("document.querySelector('#job-rows button')?.innerText === 'Cancel boards'")
+        .await;
+    page.click("#job-rows button").await;
+    page.until("document.getElementById('done').innerText === 'Cancelled boards.'")
+        .await;
+    page.until(&format!("{row}.includes('cancelled')")).await;
+    assert_eq!(page.complaints, [""; 0]);
+    gate.open();
 }

@@ -1,6 +1,7 @@
 //! Jobs: what is fetched without a client, when, by which sidecar, and what operators do with it.
 
 mod fleet;
+mod hot;
 mod orders;
 mod warming;
 

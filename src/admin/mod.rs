@@ -172,6 +172,7 @@ impl Admin {
             draining: self.draining.is_cancelled(),
             history: &self.history,
             fleet: &self.fleet.warnings(),
+            jobs: self.controls.jobs.summary(),
         };
         overview::look_over(&live, stats, &details, &around)
     }

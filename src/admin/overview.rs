@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::advice::{self, Advice, Details};
 use super::alerts::{self, Alert, Measured, Tier};
-use super::fleet::{Counts, Report, Summary};
+use super::fleet::{self, Counts, Report};
 use super::history::{self, History};
 use super::state::{self, Facts, State};
 use super::stats::{RedisState, Stats};
+use crate::jobs::Summary;
 use crate::live::Live;
 
 /// The whole answer.
@@ -29,9 +30,11 @@ pub struct Overview {
     pub requests_per_second: f64,
     /// What holds for each route, in the order of the config, and for what no route matches, `-`.
     pub routes: Vec<RouteSettings>,
+    /// What is fetched without a client.
+    pub jobs: Summary,
     /// All sidecars, where they are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fleet: Option<Summary>,
+    pub fleet: Option<fleet::Summary>,
     /// Everything countable.
     #[serde(flatten)]
     pub stats: Stats,
@@ -59,6 +62,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) history: &'a History,
     /// What is not as it should be between sidecars.
     pub(super) fleet: &'a [String],
+    pub(super) jobs: Summary,
 }
 
 pub(super) fn look_over(
@@ -85,6 +89,7 @@ pub(super) fn look_over(
     let state = state::judge(&Facts {
         draining: around.draining,
         fleet: around.fleet,
+        failed_jobs: &around.jobs.failed,
         recent: history.sum_of_last(state::RECENT),
         redis: &stats.redis,
         jwt: stats.jwt.as_ref(),
@@ -99,6 +104,7 @@ pub(super) fn look_over(
         advice: advice::advise(&stats, details),
         requests_per_second: last as f64 / history::STEP.as_secs_f64(),
         routes: list_routes(live),
+        jobs: around.jobs.clone(),
         fleet: None,
         stats,
     }

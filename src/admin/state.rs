@@ -46,6 +46,8 @@ pub(super) struct Facts<'f> {
     pub(super) alerts: &'f [Alert],
     /// What is not as it should be between sidecars.
     pub(super) fleet: &'f [String],
+    /// Jobs whose last run has failed, in words.
+    pub(super) failed_jobs: &'f [String],
 }
 
 pub(super) fn judge(facts: &Facts<'_>) -> State {
@@ -81,7 +83,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> State {
             format!("the keys of [jwt] were not renewed: {error}"),
         );
     }
-    for words in facts.fleet {
+    for words in facts.fleet.iter().chain(facts.failed_jobs) {
         state.add(Word::Warning, words);
     }
     for words in facts

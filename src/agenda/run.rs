@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
@@ -58,6 +57,14 @@ impl Trigger {
             Trigger::Order => "order",
             Trigger::After => "after",
             Trigger::Flush => "flush",
+        }
+    }
+
+    /// The time of its schedule that it is for.
+    pub fn slot(self) -> Option<u64> {
+        match self {
+            Trigger::Schedule(slot) => Some(slot),
+            _ => None,
         }
     }
 
@@ -143,6 +150,8 @@ pub enum Fetched {
     Refused(&'static str),
     /// It may be stored the next time.
     Failed(String),
+    /// Another sidecar fetches it, or has died while it did: that is no failure.
+    Taken(&'static str),
     /// The app wants to be left alone for so many milliseconds.
     PutOff(u64),
 }
@@ -334,18 +343,24 @@ impl Run {
                 self.last_error = Some(format!("{}: {why}", fetch.url));
                 self.counts.failed += 1;
             }
+            Fetched::Taken(reason) if fetch.tries >= self.retries => {
+                *self.counts.refused.entry(reason).or_default() += 1;
+            }
+            Fetched::Taken(_) => self.try_again(fetch, now, share),
             Fetched::Failed(why) => {
                 self.last_error = Some(format!("{}: {why}", fetch.url));
-                fetch.tries += 1;
-                if fetch.tries > self.retries {
-                    self.counts.failed += 1;
-                } else {
-                    let due =
-                        now + pause(fetch.tries, share).max(Duration::ZERO).as_millis() as u64;
-                    self.later.insert((due, fetch.url.clone()), fetch);
+                match fetch.tries >= self.retries {
+                    true => self.counts.failed += 1,
+                    false => self.try_again(fetch, now, share),
                 }
             }
         }
+    }
+
+    fn try_again(&mut self, mut fetch: Fetch, now: u64, share: f64) {
+        fetch.tries += 1;
+        let due = now + pause(fetch.tries, share).as_millis() as u64;
+        self.later.insert((due, fetch.url.clone()), fetch);
     }
 
     /// It is over, all of it being settled.
@@ -434,6 +449,21 @@ mod tests {
         assert_eq!(
             (run.state.clone(), run.counts.failed),
             (State::Failed(3), 1)
+        );
+    }
+
+    #[test]
+    fn what_another_fetches_is_tried_again_and_is_no_failure() {
+        let mut run = run(&["/a"]);
+        for now in [0, 1000, 2000] {
+            let fetch = take(&mut run, now);
+            run.note(fetch, Fetched::Taken("lease-lost"), now, 0.0);
+        }
+        assert!(run.is_settled());
+        run.settle(2000);
+        assert_eq!(
+            (run.state.clone(), run.counts.refused["lease-lost"]),
+            (State::Done, 1)
         );
     }
 

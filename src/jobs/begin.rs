@@ -68,15 +68,15 @@ impl Jobs {
         }
     }
 
-    /// The next time of any job.
+    /// When there is something to do that no message tells of: the next time of any job, or the end of another's lease.
     pub(super) fn next_slot(&self, now: u64) -> Option<u64> {
         let live = self.live.load();
-        let timings = live
-            .config
-            .warms
-            .iter()
-            .filter_map(|warm| warm.timing.as_ref());
-        timings.filter_map(|timing| timing.next(now)).min()
+        let warms = live.config.warms.iter();
+        let timings = warms.filter_map(|warm| warm.timing.as_ref());
+        let slots = timings.filter_map(|timing| timing.next(now));
+        let board = self.board.lock();
+        let held = board.records.values().filter(|record| record.is_held(now));
+        slots.chain(held.map(|record| record.until)).min()
     }
 
     /// Begins what may begin.
@@ -162,12 +162,8 @@ impl Jobs {
         let waited = self.now().saturating_sub(run.queued) as f64 / 1e3;
         let metrics = &self.fetcher.cache.metrics.jobs;
         metrics.wait.with_label_values(&[kind]).observe(waited);
-        tracing::info!(
-            job = run.job,
-            id = run.id,
-            trigger = run.trigger.as_str(),
-            "job: begun"
-        );
+        let (trigger, slot) = (run.trigger.as_str(), run.trigger.slot());
+        tracing::info!(job = run.job, id = run.id, trigger, slot, "job: begun");
     }
 
     /// What a run fetches, and how.
@@ -207,10 +203,6 @@ impl Jobs {
                 )
             }
         }
-    }
-
-    async fn hot_fetches(&self, _store: &Store) -> Vec<Fetch> {
-        Vec::new()
     }
 
     pub(super) fn run(&self, id: &str) -> Option<Run> {

@@ -155,18 +155,31 @@ impl Board {
         over
     }
 
-    /// A run is over, and nobody has its job now.
-    pub(super) fn remember(&mut self, run: Run) {
-        let record = self.records.get_mut(&run.job);
-        if let Some(record) = record.filter(|record| record.id == run.id) {
+    /// A run is over, and nobody has its job now. `is_shared`: Redis was told so.
+    pub(super) fn remember(&mut self, run: Run, is_shared: bool) {
+        if is_shared {
+            let record = self.records.entry(run.job.clone()).or_default();
+            record.id.clone_from(&run.id);
+            record.state = run.state.as_str().to_owned();
+            record.begun = run.begun.unwrap_or_default();
+            record.ended = run.ended.unwrap_or_default();
             record.until = 0;
         }
         self.history.push_front(run);
         self.history.truncate(MAX_HISTORY);
     }
 
-    /// What Redis has, at its time.
-    pub(super) fn take_in(&mut self, records: Vec<(String, JobRecord)>, now: u64) {
+    /// What Redis has, at its time. Returns whether it has lost what it had.
+    pub(super) fn take_in(&mut self, records: Vec<(String, JobRecord)>, now: u64) -> bool {
+        let is_there = |id: &str| records.iter().any(|(_, record)| record.id == id);
+        let mut ran = self
+            .records
+            .values()
+            .filter(|record| !record.id.is_empty())
+            .peekable();
+        let was_flushed = ran.peek().is_some()
+            && !ran.any(|record| is_there(&record.id))
+            && records.iter().all(|(_, record)| record.id.is_empty());
         if self.fleet != Fleet::Joined {
             self.fleet = Fleet::Joined;
             self.settled_from = now + SETTLING_MS;
@@ -176,6 +189,7 @@ impl Board {
             let taken = self.taken.entry(name.clone()).or_default();
             *taken = record.slot.max(*taken);
         }
+        was_flushed
     }
 
     pub(super) fn set_fleet(&mut self, fleet: Fleet) {

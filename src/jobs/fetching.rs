@@ -121,6 +121,7 @@ fn judge(reason: Option<Reason>, status: StatusCode) -> Fetched {
     match reason {
         _ if is_apps => Fetched::Failed(format!("the app answered {status}")),
         None => Fetched::Failed("it did not come whole".to_owned()),
+        Some(Reason::LeaseLost) => Fetched::Taken(Reason::LeaseLost.as_str()),
         Some(reason) if may_pass(reason) => Fetched::Failed(reason.as_str().to_owned()),
         Some(reason) => Fetched::Refused(reason.as_str()),
     }
@@ -135,7 +136,6 @@ fn may_pass(reason: Reason) -> bool {
             | Reason::CoalesceTimeout
             | Reason::Incomplete
             | Reason::Fenced
-            | Reason::LeaseLost
             | Reason::FillsFull
             | Reason::InFlightFull
             | Reason::Unwanted

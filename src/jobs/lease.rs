@@ -9,7 +9,7 @@ use crate::clock;
 use crate::store::{Claimed, JobClaim, JobProgress, Renewed, Store};
 
 /// How long a run holds its job without a renewal: so long after a holder's death another goes on.
-const LEASE: Duration = Duration::from_secs(4);
+const LEASE: Duration = Duration::from_secs(3);
 
 /// The holder counts less, so that it ends before another begins, whatever a message takes.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -110,13 +110,13 @@ impl Jobs {
             board.take_over()
         };
         for active in over {
-            self.give_back(&active, store).await;
+            let is_shared = self.give_back(&active, store).await;
             self.count(&active.run);
             let name = active.run.job.clone();
             let is_done = active.run.state == State::Done;
             let mut board = self.board.lock();
             board.awaited.retain(|awaited| *awaited != name);
-            board.remember(active.run);
+            board.remember(active.run, is_shared);
             drop(board);
             if is_done {
                 self.queue_followers(&name);
@@ -125,10 +125,11 @@ impl Jobs {
         self.set_gauges();
     }
 
-    async fn give_back(&self, active: &Active, store: &Store) {
+    /// Returns whether Redis knows of its end.
+    async fn give_back(&self, active: &Active, store: &Store) -> bool {
         let run = &active.run;
         let Some(token) = active.lease.and_then(|lease| lease.token) else {
-            return;
+            return false;
         };
         let is_left = run.state == State::Lost;
         let state = if is_left { "left" } else { run.state.as_str() };
@@ -145,13 +146,7 @@ impl Jobs {
         let mut board = self.board.lock();
         let taken = board.taken.entry(run.job.clone()).or_default();
         *taken = slot.max(*taken);
-        if done.is_none() {
-            tracing::debug!(
-                job = run.job,
-                id = run.id,
-                "job: Redis does not know of its end"
-            );
-        }
+        done.is_some() && !is_left
     }
 
     fn latest_slot(&self, name: &str) -> Option<u64> {

@@ -7,6 +7,7 @@
 mod begin;
 mod board;
 mod fetching;
+mod hot;
 mod lease;
 mod show;
 
@@ -28,7 +29,7 @@ use crate::proxy::Worker;
 use crate::store::Store;
 
 pub use self::begin::HOT;
-pub use self::show::{Listing, RunShown};
+pub use self::show::{Listing, RunShown, Summary};
 
 /// How often Redis is asked what the fleet does.
 const LOOK: Duration = Duration::from_secs(1);
@@ -92,6 +93,7 @@ impl Jobs {
         self.queue_start();
         let mut fetches = JoinSet::new();
         let (mut looked, mut renewed) = (None, clock::monotonic());
+        let mut told = clock::monotonic();
         while !self.leaving.is_cancelled() {
             if looked.is_none_or(|at: Instant| at.elapsed() >= LOOK) {
                 looked = Some(clock::monotonic());
@@ -102,6 +104,10 @@ impl Jobs {
             if renewed.elapsed() >= RENEW {
                 renewed = clock::monotonic();
                 self.renew_all(store).await;
+            }
+            if told.elapsed() >= hot::TELL {
+                told = clock::monotonic();
+                self.tell_hot(store).await;
             }
             self.fetch_next(&mut fetches);
             self.finish_settled(store).await;
@@ -186,7 +192,12 @@ impl Jobs {
         }
         let known = self.board.lock().known_slots();
         match store.fleet_jobs().look(known).await {
-            Some((now, records)) => self.board.lock().take_in(records, now),
+            Some((now, records)) => {
+                let was_flushed = self.board.lock().take_in(records, now);
+                if was_flushed {
+                    self.note_flush();
+                }
+            }
             None => self.board.lock().set_fleet(Fleet::Unreachable),
         }
     }
@@ -282,6 +293,7 @@ impl Jobs {
     /// The process ends: what it has begun is left to others.
     async fn leave(&self, store: &Store, fetches: &mut JoinSet<Fetching>) {
         fetches.abort_all();
+        self.tell_hot(store).await;
         let now = self.now();
         self.board.lock().end_all(State::Lost, now);
         self.finish_settled(store).await;

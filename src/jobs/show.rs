@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::board::{Board, Fleet};
 use super::{HOT, Jobs};
-use crate::agenda::{Run, State, Trigger};
+use crate::agenda::{Run, State};
 use crate::store::JobRecord;
 
 /// What `GET /jobs` answers.
@@ -19,6 +19,17 @@ pub struct Listing {
     pub jobs: Vec<JobShown>,
     /// Runs of this sidecar: those under way, then those that are over, the latest first.
     pub runs: Vec<RunShown>,
+}
+
+/// Jobs in a few words, for `/stats`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Runs of this sidecar that wait to begin.
+    pub queued: usize,
+    /// Those under way.
+    pub running: usize,
+    /// Jobs whose last run has failed, wherever it was, with what failed last.
+    pub failed: Vec<String>,
 }
 
 /// A job of the config.
@@ -150,6 +161,28 @@ impl Jobs {
         }
     }
 
+    /// In a few words.
+    pub fn summary(&self) -> Summary {
+        let (live, now) = (self.live.load(), self.now());
+        let board = self.board.lock();
+        let running = board
+            .active
+            .iter()
+            .filter(|active| active.run.state == State::Running);
+        let running = running.count();
+        let names = live.config.warms.iter().map(|warm| warm.name.as_str());
+        let failed = names.filter_map(|name| {
+            let last = last(&board, name, now).filter(|last| last.state == "failed")?;
+            let error = last.last_error.unwrap_or_default();
+            Some(format!("the job {name} has failed: {error}"))
+        });
+        Summary {
+            queued: board.active.len() - running,
+            running,
+            failed: failed.collect(),
+        }
+    }
+
     /// A run, or the last one of a job.
     pub fn find(&self, id_or_name: &str) -> Option<RunShown> {
         let now = self.now();
@@ -207,10 +240,7 @@ fn show_run(run: &Run) -> RunShown {
             _ => Vec::new(),
         },
         trigger: run.trigger.as_str().to_owned(),
-        scheduled: match run.trigger {
-            Trigger::Schedule(slot) => show_time(slot),
-            _ => None,
-        },
+        scheduled: run.trigger.slot().and_then(show_time),
         holder: None,
         total: counts.total,
         settled: counts.settled(),

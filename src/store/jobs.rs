@@ -61,6 +61,24 @@ impl FleetJobs {
         Some(answer.as_string().as_deref() == Some("ok"))
     }
 
+    /// Has Redis keep this list of hot keys for those that start later.
+    pub async fn tell_hot(&self, now: u64, list: Vec<u8>) {
+        let Some(redis) = &self.redis else {
+            return;
+        };
+        if let Err(error) = redis.first().tell_hot(now, list).await {
+            tracing::debug!(%error, "hot keys in Redis");
+        }
+    }
+
+    /// The lists that sidecars have told of late.
+    pub async fn hot_lists(&self, now: u64) -> Vec<Vec<u8>> {
+        let Some(redis) = &self.redis else {
+            return Vec::new();
+        };
+        redis.first().hot_lists(now).await.unwrap_or_default()
+    }
+
     async fn ask(&self, question: JobQuestion) -> Option<(u64, Value)> {
         let redis = self.redis.as_ref()?;
         let answer = redis.first().ask_of_jobs(question).await;

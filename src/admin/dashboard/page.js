@@ -240,6 +240,51 @@ function showFleet() {
   at("fleet-rows").replaceChildren(...[...named, all].map(line));
 }
 
+// --- jobs ---
+
+const LIVELY = ["queued", "waiting", "running"];
+
+// Drawn anew only when it has changed, so that a button keeps its focus.
+function showJobs(listing) {
+  const text = JSON.stringify(listing.jobs);
+  if (at("jobs").dataset.shown === text) return;
+  at("jobs").dataset.shown = text;
+  at("jobs").hidden = listing.jobs.length === 0;
+  at("job-rows").replaceChildren(...listing.jobs.map(jobRow));
+}
+
+function jobRow(job) {
+  const when = [job.on_start && "at the start", job.schedule && `${job.schedule}, next ${job.next}`, job.after && `after ${job.after.join(", ")}`];
+  const last = job.last ?? { state: "not yet", settled: 0, total: 0 };
+  const state = [last.state, last.holder && `on ${last.holder}`, last.ended, last.last_error].filter(Boolean).join(", ");
+  const far = make("td", `${last.settled} of ${last.total} `);
+  if (last.state === "running") far.append(make("progress", "", { value: last.settled, max: Math.max(last.total, 1), "aria-label": job.name }));
+  const order = make("td", "");
+  order.append(jobButton(job, last));
+  const row = make("tr");
+  row.append(make("th", job.name, { scope: "row" }), make("td", when.filter(Boolean).join("; ")), make("td", state), far, order);
+  return row;
+}
+
+function jobButton(job, last) {
+  const lively = LIVELY.includes(last.state);
+  const button = make("button", `${lively ? "Cancel" : "Run"} ${job.name}`, { type: "button" });
+  button.addEventListener("click", async () => {
+    const found = lively ? await act(`jobs/${last.id}`, null, "DELETE") : await act(`jobs/${job.name}/run`, {});
+    if (found) tell(lively ? `Cancelled ${job.name}.` : `${job.name} runs as ${found.id}.`);
+    readJobs();
+  });
+  return button;
+}
+
+async function readJobs() {
+  try {
+    showJobs(await read("jobs"));
+  } catch {
+    // The next news bring it.
+  }
+}
+
 function showAdvice() {
   const advice = stats.advice ?? [];
   at("advice").hidden = advice.length === 0;
@@ -275,6 +320,7 @@ function take(news) {
     showCharts();
   }
   show();
+  readJobs();
 }
 
 async function readAll() {
@@ -324,11 +370,11 @@ function tell(words, refused) {
   at("done").className = refused ? "refused" : "";
 }
 
-async function act(path, body) {
+async function act(path, body, method = "POST") {
   tell("…");
   try {
     const headers = { "Content-Type": "application/json", ...fields() };
-    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    const answer = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.error ?? `${path} answers ${answer.status}`);
     return found;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::show::Line;
 use crate::admin::explain::show_settings;
+use crate::agenda::Source;
 use crate::config::{PurgeRule, show_duration};
 use crate::http_cache::{CacheControlMode, Policy, Reason};
 use crate::live::{Live, Rule};
@@ -93,9 +94,31 @@ impl Explanation {
         lines.push(Line::new("ttl", show_ttl(rule.policy)));
         lines.push(Line::new("priority", rule.settings.priority.as_str()));
         lines.extend(list_inherited(rule));
+        lines.extend(self.jobs());
         lines.push(self.answer_line());
         lines.push(Line::new("not stored when", self.list_obstacles(lookup)));
         self.add_purging_rules(lookup, lines);
+    }
+
+    /// The jobs that fetch it.
+    fn jobs(&self) -> Option<Line> {
+        let asked = self.asked.parts.uri.path_and_query()?.as_str();
+        let warms = self.asked.live.config.warms.iter();
+        let fetching = warms.filter(|warm| match &warm.source {
+            Source::Listed(urls) => urls.iter().any(|url| url == asked),
+            Source::From { list, .. } => list == asked,
+        });
+        let names = fetching.map(|warm| {
+            let when = warm.timing.as_ref().map(|timing| timing.show());
+            let start = warm.on_start.then(|| "at the start".to_owned());
+            let when: Vec<String> = start.into_iter().chain(when).collect();
+            match when.is_empty() {
+                true => warm.name.clone(),
+                false => format!("{} ({})", warm.name, when.join(", ")),
+            }
+        });
+        let names: Vec<String> = names.collect();
+        (!names.is_empty()).then(|| Line::new("job", names.join(", ")))
     }
 
     /// Whether what is stored may answer, or which credential forbids it.

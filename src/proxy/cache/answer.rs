@@ -13,6 +13,7 @@ use super::fill;
 use super::fill::options::{FetchMode, FillOptions, Leasing, Stale};
 use super::follow::{Next, follow};
 use super::head_request;
+use super::hot;
 use super::lead::{ask_alone, lead};
 use super::look::{MemoryLookup, serve_variant};
 use super::memo::Memo;
@@ -258,6 +259,7 @@ fn serve(
     let request = owned.by_ref();
     let variant = variant.take()?;
     request.cache.read_marks.set(request.key());
+    hot::note_hit(request, &variant);
     let mut is_renewed = false;
     if reason == Reason::Hit {
         audit::maybe(request.cache, request.context, request.lookup, &variant);

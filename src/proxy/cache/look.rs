@@ -8,6 +8,7 @@ use http::{Method, Response};
 use super::ahead;
 use super::audit;
 use super::head_cache::HeadKey;
+use super::hot;
 use super::request::{Cache, CacheRequestRef};
 use super::respond;
 use crate::body::Body;
@@ -59,6 +60,7 @@ pub(in crate::proxy) fn answer_from_memory(
     // What was decoded for this request alone is not seen again.
     let is_seen_again = Arc::strong_count(&entry) > 1;
     if is_renewed || !(is_seen_again && takes_the_whole(request)) {
+        hot::note_hit(request, variant);
         let variant = Arc::clone(variant);
         drop(entry);
         return Ok(outcome(serve_variant(request, variant, age)));
@@ -75,6 +77,7 @@ pub(in crate::proxy) fn answer_from_memory(
     if let Some(fields) = cache.heads.find(variant, head_key, rule) {
         return Ok(outcome(respond::under(fields, variant, form)).with_cache_status());
     }
+    hot::note_hit(request, variant);
     let mut outcome = outcome(respond::whole(Arc::clone(variant), age, form));
     outcome.add_cache_status(context);
     let fields = outcome.response().headers();

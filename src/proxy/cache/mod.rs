@@ -14,6 +14,7 @@ mod fill;
 mod follow;
 mod head_cache;
 mod head_request;
+mod hot;
 mod lead;
 mod look;
 mod memo;

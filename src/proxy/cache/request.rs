@@ -18,7 +18,7 @@ use crate::entry::{Entry, Priority, Variant};
 use crate::http_cache::{Reason, RequestHead, Reuse, groups, reuse};
 use crate::live::Rule;
 use crate::metrics::Metrics;
-use crate::observe::{Observations, ReadMarks};
+use crate::observe::{HotKeys, Observations, ReadMarks};
 use crate::proxy::outcome::Outcome;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
@@ -40,6 +40,8 @@ pub struct Cache {
     pub evidence: Arc<Mutex<Evidence>>,
     /// What fills have shown.
     pub observations: Arc<Mutex<Observations>>,
+    /// Which keys are hit most.
+    pub hot_keys: Arc<Mutex<HotKeys>>,
     /// Which keys were read since they were stored.
     pub read_marks: Arc<ReadMarks>,
     /// Which keys are renewed before they expire, or were just now.

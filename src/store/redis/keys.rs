@@ -46,6 +46,7 @@
 //! | `:alive` | hash | layout to the time in ms until which its last beat announces it |
 //! | `:switches` | hash, of the first shard | what was switched at run time (`crate::rollout`): the subject to the time in ms and the switch; may be absent |
 //! | `:jobs` | hash, of the first shard | of each job who runs it, and its last run (`scripts/job.lua`); may be absent |
+//! | `:hot` | hash, of the first shard | the keys hit most (`[jobs] hot`): the process to the time in ms and a compressed list; may be absent |
 //! | `:sidecars` | hash, of the first shard | what sidecars say of themselves: who to the time in ms and the word; gone soon after the last |
 
 use fred::types::{Key, Value};
@@ -187,6 +188,11 @@ impl Keyspace {
     /// The name of what is known of jobs.
     pub(super) fn jobs_name(&self) -> String {
         [&*self.names.tag, ":jobs"].concat()
+    }
+
+    /// The name of what sidecars say is hot.
+    pub(super) fn hot_name(&self) -> String {
+        [&*self.names.tag, ":hot"].concat()
     }
 
     /// The name of what sidecars say of themselves.

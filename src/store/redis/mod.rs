@@ -27,6 +27,7 @@ mod error;
 mod health;
 mod hit_counts;
 mod hits;
+mod hot;
 mod jobs;
 mod journal;
 mod journal_file;

@@ -20,7 +20,7 @@ use self::thread::spawn;
 use crate::admin::{self, Admin, Controls, Fetcher};
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
-use crate::control::{Reloader, Switchboard};
+use crate::control::{Reloader, Switchboard, WriteExchange};
 use crate::descriptors::{Descriptors, fit};
 use crate::jobs::Jobs;
 use crate::key_refresh;
@@ -291,6 +291,7 @@ impl Parts {
             let store = store.attach_for_upkeep();
             let _ = attached.send(());
             let heeding = reloader.clone();
+            let exchange = WriteExchange::new(live.clone(), evidence.clone());
             let of_jobs = parts.worker(BACKGROUND, store.clone());
             let jobs = Arc::new(Jobs::new(of_jobs, parts.warmed.clone()));
             let controls = Controls {
@@ -318,6 +319,7 @@ impl Parts {
                         () = admin::serve(listener, admin, stop) => {}
                         () = store.carry_out_later() => {}
                         () = switchboard.follow(&store, || heeding.heed_rollbacks()) => {}
+                        () = exchange.follow(&store) => {}
                         () = jobs.follow(&store) => {}
                     },
                     Err(error) => tracing::error!(%error, "admin interface ended"),

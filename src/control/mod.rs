@@ -2,6 +2,8 @@
 
 mod reload;
 mod switchboard;
+mod write_exchange;
 
 pub use reload::{Reloader, RollbackError};
 pub use switchboard::{Listing, SwitchError, Switchboard, Thrown};
+pub use write_exchange::WriteExchange;

@@ -33,6 +33,34 @@ impl Write {
         }
     }
 
+    /// As others read it; `by`: who has seen it.
+    pub fn to_words(&self, by: &str) -> String {
+        let ids: Vec<String> = self.ids.iter().map(u32::to_string).collect();
+        let (ids, since, until) = (ids.join(","), self.since, self.until);
+        format!(
+            "{by} {since} {until} {} [{ids}] {}",
+            self.method, self.shape
+        )
+    }
+
+    /// Who has seen it, and the write.
+    pub fn of_words(words: &str) -> Option<(&str, Write)> {
+        let mut parts = words.splitn(6, ' ');
+        let mut next = || parts.next();
+        let (by, since, until) = (next()?, next()?.parse().ok()?, next()?.parse().ok()?);
+        let (method, ids, shape) = (next()?.to_owned(), next()?, next()?.to_owned());
+        let ids = ids.strip_prefix('[')?.strip_suffix(']')?.split(',');
+        let ids = ids.filter(|id| !id.is_empty()).map(str::parse);
+        let write = Write {
+            method,
+            shape,
+            ids: ids.collect::<Result<_, _>>().ok()?,
+            since,
+            until,
+        };
+        Some((by, write))
+    }
+
     /// Whether an id of it is among those of a read.
     pub fn shares_id(&self, ids: &[u32]) -> bool {
         self.ids.iter().any(|id| ids.contains(id))
@@ -65,14 +93,49 @@ fn digest(text: &str) -> u32 {
 #[derive(Debug, Default)]
 pub struct RecentWrites {
     writes: VecDeque<Write>,
+    /// Those that others are to be told of; `None`: of none.
+    unshared: Option<Vec<Write>>,
 }
 
 impl RecentWrites {
     /// The most (promise I7); the oldest go.
     pub const MAX: usize = 1024;
 
+    /// The most that others are told of at a time.
+    const MAX_UNSHARED: usize = 256;
+
     /// Takes one in.
     pub fn note(&mut self, write: Write) {
+        if let Some(unshared) = &mut self.unshared
+            && unshared.len() < Self::MAX_UNSHARED
+        {
+            unshared.push(write.clone());
+        }
+        self.keep(write);
+    }
+
+    /// Takes in what others have seen.
+    pub fn take_in(&mut self, others: impl Iterator<Item = Write>) {
+        others.for_each(|write| self.keep(write));
+    }
+
+    /// Whether others are told of those that come.
+    pub fn share(&mut self, is_wanted: bool) {
+        match is_wanted {
+            true => _ = self.unshared.get_or_insert_default(),
+            false => self.unshared = None,
+        }
+    }
+
+    /// Those that others were not told of.
+    pub fn take_unshared(&mut self) -> Vec<Write> {
+        self.unshared
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    fn keep(&mut self, write: Write) {
         if self.writes.len() >= Self::MAX {
             self.writes.pop_front();
         }
@@ -153,6 +216,37 @@ mod tests {
         }
         assert_eq!(recent.between(0, u64::MAX).count(), RecentWrites::MAX);
         assert_eq!(recent.between(0, 4).count(), 0, "the oldest went");
+    }
+
+    #[test]
+    fn others_read_what_is_told_and_it_is_told_once() {
+        let mut recent = RecentWrites::default();
+        recent.note(Write::new("PUT", "/before", 1, 1));
+        recent.share(true);
+        let writes = [
+            Write::new("PUT", "/api/users/7/posts/12", 5, 9),
+            Write::new("DELETE", "/a", 6, 6),
+        ];
+        for write in &writes {
+            recent.note(write.clone());
+        }
+        recent.take_in([Write::new("POST", "/others", 1, 1)].into_iter());
+        let told = recent.take_unshared();
+        assert_eq!(told, writes);
+        for write in told {
+            let words = write.to_words("0f");
+            assert_eq!(Write::of_words(&words), Some(("0f", write)), "{words}");
+        }
+        assert!(recent.take_unshared().is_empty());
+        assert_eq!(recent.between(0, 10).count(), 4);
+        for words in [
+            "",
+            "0f 1 2 PUT [x] /a",
+            "0f 1 2 PUT /a",
+            "0f 1 -2 PUT [] /a",
+        ] {
+            assert_eq!(Write::of_words(words), None, "{words}");
+        }
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub use self::inspect::{Holding, Inspection};
 pub use self::jobs::FleetJobs;
 pub use self::memory::Memory;
 pub use self::redis::{
-    Claimed, JobClaim, JobProgress, JobRecord, JournalError, Renewed, SidecarWord, SwitchToKeep,
-    Unanswered,
+    Claimed, JobClaim, JobProgress, JobRecord, JournalError, NewWrites, Renewed, SidecarWord,
+    SwitchToKeep, Unanswered,
 };
 pub use self::ticket::Ticket;
 
@@ -646,6 +646,13 @@ impl Store {
         FleetJobs {
             redis: self.redis.clone(),
         }
+    }
+
+    /// Tells the other sidecars of writes, in words; returns what Redis has after the one with the number `known`. `None`:
+    /// there is no Redis, or it cannot be asked now.
+    pub async fn exchange_writes(&self, words: Vec<String>, known: u64) -> Option<NewWrites> {
+        let first = self.redis.as_ref()?.first();
+        first.exchange_writes(words, known).await.ok()
     }
 
     /// Says to the other sidecars what this one has to say, or that it goes; returns what all say, the latest first. `None`:

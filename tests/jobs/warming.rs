@@ -29,7 +29,7 @@ async fn what_is_warmed_at_the_start_is_a_hit_for_the_first_client() {
          [[warm]]\nname = \"settings\"\nurls = [\"/api/settings\"]\non_start = true\nready = true\n\
          headers = {{ accept-language = \"de\" }}\nhost = \"shop.example\"\n\
          [[warm]]\nname = \"boards\"\nfrom = \"/projects\"\neach = \"/api/projects/{{items[].id}}/board\"\n\
-         after = [\"settings\"]\n"
+         after = [\"settings\"]\non_start = true\n"
     );
     let sidecar = Sidecar::start(&app.url(), &toml);
     gate.reached(1).await;
@@ -37,6 +37,8 @@ async fn what_is_warmed_at_the_start_is_a_hit_for_the_first_client() {
     assert_eq!(ready.status, 503, "{}", ready.text());
     assert_eq!(ready.value()["jobs"], json!(["settings"]));
     assert_eq!(sidecar.client().get("/ready").await.text(), "warming\n");
+    let boards = becomes(&sidecar, "boards", "waiting").await;
+    assert_eq!(boards["waits_for"], json!(["settings"]));
     assert_eq!(app.count("/projects"), 0, "it comes after the settings");
     gate.open();
     let settings = becomes(&sidecar, "settings", "done").await;

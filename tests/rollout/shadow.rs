@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
+use crate::support::redis::RedisServer;
 use crate::support::sidecar::Sidecar;
 use crate::support::{Gate, eventually};
 
@@ -226,4 +227,29 @@ async fn a_change_without_any_write_is_told_as_one() {
     );
     let help = finding["rule"].as_str().expect("words");
     assert!(help.contains("ignore_fields = [\"/rate\"]"), "{help}");
+}
+
+/// Reads come through one sidecar and writes through another: it is named all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_another_sidecar_passed_on_is_named() {
+    let (app, redis) = (app_with_users().await, RedisServer::start());
+    let toml = format!("[redis]\nurl = \"{}\"\n{RULES}", redis.url());
+    let [reads, writes] = [(); 2].map(|()| Sidecar::start(&app.url(), &toml));
+    for sidecar in [&reads, &writes] {
+        crate::fleet::connected(sidecar).await;
+    }
+    let (reader, writer) = (reads.client(), writes.client());
+    let named = || async {
+        for id in 0..USERS {
+            let path = format!("/api/users/{id}");
+            reader.get(&path).await;
+            reads.fills_have_ended().await;
+            let write = format!("/api/profiles/{id}");
+            assert_eq!(writer.request("PUT", &write).send().await.status, 204);
+            reader.get(&path).await;
+        }
+        let findings = account(&reads).await["findings"].to_string();
+        findings.contains("changed after `PUT /api/profiles/{id}`")
+    };
+    eventually("it is named", LONG, named).await;
 }

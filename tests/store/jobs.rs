@@ -159,8 +159,9 @@ async fn what_redis_has_lost_it_learns_again() {
         .look(known)
         .await
         .expect("Redis answers");
-    assert_eq!(take(&other.store, "b", slot + 1).await, Claimed::Past);
     assert_eq!(take(&other.store, "b", slot + 2).await, Claimed::Ours(1));
+    end(&other.store, "b", 1, "done").await;
+    assert_eq!(take(&one.store, "a", slot + 1).await, Claimed::Past);
     // What is none of it is taken for nothing.
     let name = redis.cli(&["KEYS", "*:jobs"]);
     redis.cli(&["HSET", &name, "job", "{\"token\":\"x"]);

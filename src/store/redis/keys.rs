@@ -48,6 +48,7 @@
 //! | `:jobs` | hash, of the first shard | of each job who runs it, and its last run (`scripts/job.lua`); may be absent |
 //! | `:hot` | hash, of the first shard | the keys hit most (`[jobs] hot`): the process to the time in ms and a compressed list; may be absent |
 //! | `:sidecars` | hash, of the first shard | what sidecars say of themselves: who to the time in ms and the word; gone soon after the last |
+//! | `:writes` | zset by number, of the first shard | writes of late, where rules are compared with the app (`crate::rollout`): gone ten minutes after the last |
 
 use fred::types::{Key, Value};
 use fred::util::redis_keyslot;
@@ -193,6 +194,11 @@ impl Keyspace {
     /// The name of what sidecars say is hot.
     pub(super) fn hot_name(&self) -> String {
         [&*self.names.tag, ":hot"].concat()
+    }
+
+    /// The name of the writes of late.
+    pub(super) fn writes_name(&self) -> String {
+        [&*self.names.tag, ":writes"].concat()
     }
 
     /// The name of what sidecars say of themselves.

@@ -49,10 +49,11 @@ pub(super) enum Script {
     Switch,
     Job,
     Sidecars,
+    Writes,
 }
 
 impl Script {
-    const ALL: [Script; 20] = [
+    const ALL: [Script; 21] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -73,6 +74,7 @@ impl Script {
         Script::Switch,
         Script::Job,
         Script::Sidecars,
+        Script::Writes,
     ];
 
     fn text(self) -> String {
@@ -97,6 +99,7 @@ impl Script {
             Script::Switch => (ALWAYS, include_str!("scripts/switch.lua")),
             Script::Job => (ALWAYS, include_str!("scripts/job.lua")),
             Script::Sidecars => (ALWAYS, include_str!("scripts/sidecars.lua")),
+            Script::Writes => (ALWAYS, include_str!("scripts/writes.lua")),
         };
         format!("{flags}{COMMON}{body}")
     }

@@ -32,10 +32,11 @@ async fn last(sidecar: &Sidecar, name: &str) -> Value {
     sidecar.admin().get(&format!("/jobs/{name}")).await.value()
 }
 
-/// Its last run, once it is in this state.
+/// Its last run, once that is this sidecar's own and in this state.
 async fn becomes(sidecar: &Sidecar, name: &str, state: &str) -> Value {
     eventually(&format!("{name} is {state}"), LONG, || async {
-        last(sidecar, name).await["state"] == state
+        let run = last(sidecar, name).await;
+        run["state"] == state && run["holder"].is_null()
     })
     .await;
     last(sidecar, name).await

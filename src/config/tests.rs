@@ -14,6 +14,7 @@ mod advice;
 mod alerts;
 mod documents;
 mod files;
+mod gentle;
 mod jobs;
 mod mistakes;
 mod redis;

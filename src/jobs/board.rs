@@ -36,7 +36,7 @@ pub(super) struct Active {
     pub(super) lease: Option<HeldLease>,
     /// The fetches under way.
     pub(super) under_way: Vec<AbortHandle>,
-    /// When its lease was not to be had.
+    /// When its lease was not to be had: it is not asked for again soon after.
     pub(super) refused: Option<Instant>,
 }
 

@@ -127,6 +127,20 @@ impl Jobs {
         }
     }
 
+    /// Redis was emptied. Memory finds out with the next beat, and until then what it holds would be taken for fresh.
+    fn note_emptied(&self) {
+        self.note_flush();
+        let later = clock::monotonic() + LOOK;
+        let mut board = self.board.lock();
+        for active in board
+            .active
+            .iter_mut()
+            .filter(|active| active.run.trigger == Trigger::Flush)
+        {
+            active.refused = Some(later);
+        }
+    }
+
     /// Queues a run of a job; returns its id.
     pub fn order(&self, name: &str) -> Result<String, OrderError> {
         if self.leaving.is_cancelled() {
@@ -195,7 +209,7 @@ impl Jobs {
             Some((now, records)) => {
                 let was_flushed = self.board.lock().take_in(records, now);
                 if was_flushed {
-                    self.note_flush();
+                    self.note_emptied();
                 }
             }
             None => self.board.lock().set_fleet(Fleet::Unreachable),

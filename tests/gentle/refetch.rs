@@ -158,7 +158,16 @@ async fn racing_writes_leave_nothing_old() {
         );
     }
     gate.open();
-    sidecar.fills_have_ended().await;
+    let reading = async {
+        loop {
+            let reply = sidecar.client().get("/items/1").await;
+            assert_eq!(reply.text(), "5", "{}", reply.cache_status());
+        }
+    };
+    tokio::select! {
+        () = sidecar.fills_have_ended() => {}
+        () = reading => {}
+    }
     assert_hit(&sidecar, "/items/1", "5").await;
     // Many at once.
     let writers = (0..4).map(|_| async {

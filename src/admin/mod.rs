@@ -2,7 +2,7 @@
 //! its own.
 //!
 //! It is for operators and scrapers, so it is small: HTTP/1.1, few connections, short bodies.
-//! Whatever is asked by POST wants the token: purges, switches, a rollback, and what is stored for a request. It goes on answering
+//! Whatever is asked by POST or DELETE wants the token: purges, switches, a rollback, jobs, and what is stored for a request. It goes on answering
 //! through a drain, so that `/readyz` can tell the load balancer; the caller stops it last.
 
 mod advice;

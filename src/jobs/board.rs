@@ -93,6 +93,13 @@ impl Board {
         }
     }
 
+    /// How many runs are under way here.
+    pub(super) fn count_running(&self) -> usize {
+        let running = self.active.iter();
+        let running = running.filter(|active| active.run.state == State::Running);
+        running.count()
+    }
+
     /// Queues a run, unless the job has one; the id of either.
     pub(super) fn queue(&mut self, name: &str, kind: Kind, trigger: Trigger, now: u64) -> String {
         if let Some(active) = self.active.iter().find(|active| active.run.job == name) {

@@ -204,11 +204,7 @@ impl Jobs {
 
     fn set_gauges(&self) {
         let board = self.board.lock();
-        let running = board
-            .active
-            .iter()
-            .filter(|active| active.run.state == State::Running);
-        let running = running.count();
+        let running = board.count_running();
         let metrics = &self.fetcher.cache.metrics.jobs;
         metrics.running.set(running as i64);
         metrics.queued.set((board.active.len() - running) as i64);

@@ -165,11 +165,7 @@ impl Jobs {
     pub fn summary(&self) -> Summary {
         let (live, now) = (self.live.load(), self.now());
         let board = self.board.lock();
-        let running = board
-            .active
-            .iter()
-            .filter(|active| active.run.state == State::Running);
-        let running = running.count();
+        let running = board.count_running();
         let names = live.config.warms.iter().map(|warm| warm.name.as_str());
         let failed = names.filter_map(|name| {
             let last = last(&board, name, now).filter(|last| last.state == "failed")?;

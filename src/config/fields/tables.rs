@@ -674,7 +674,7 @@ pub(super) static ADMIN: &[Field] = &[
         "token",
         Kind::Text,
         "",
-        "Bearer token of whatever is asked by POST. Default: they are refused.",
+        "Bearer token of whatever is asked by POST or DELETE. Default: they are refused.",
     ),
     field(
         "read_token",

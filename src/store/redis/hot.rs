@@ -1,9 +1,7 @@
 //! The hot keys of each sidecar, as Redis keeps them for those that start later: a hash of the process to the time and a
 //! compressed list.
 
-use std::sync::Arc;
-
-use fred::types::{ClusterHash, CustomCommand, Value};
+use fred::types::Value;
 
 use super::attached::AttachedTier;
 use super::error::Error;
@@ -58,23 +56,13 @@ impl AttachedTier {
     }
 
     async fn send_hot(&self, command: &'static str, mut words: Vec<Value>) -> Result<Value, Error> {
-        let connection = Arc::clone(&self.connection);
-        let name = connection.tier.keys.hot_name();
+        let name = self.connection.tier.keys.hot_name();
         words.insert(0, name.as_str().into());
-        let sent = self.send_to_hot(command, words).await;
+        let sent = self.send(command, words).await;
         if matches!(sent, Err(Error::WrongType(_))) {
-            let _: Result<Value, Error> = self.send_to_hot("UNLINK", vec![name.into()]).await;
+            let _: Result<Value, Error> = self.send("UNLINK", vec![name.into()]).await;
         }
         sent
-    }
-
-    async fn send_to_hot(&self, command: &'static str, words: Vec<Value>) -> Result<Value, Error> {
-        let connection = Arc::clone(&self.connection);
-        let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
-        let sent = self
-            .runner
-            .run(async move { connection.send(command, words).await });
-        sent.await.unwrap_or(Err(Error::Down))
     }
 }
 

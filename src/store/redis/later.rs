@@ -87,7 +87,12 @@ impl AttachedTier {
         }
     }
 
-    async fn send(&self, command: &'static str, words: Vec<Value>) -> Result<Value, Error> {
+    /// Sends a command about a key that stands once.
+    pub(super) async fn send(
+        &self,
+        command: &'static str,
+        words: Vec<Value>,
+    ) -> Result<Value, Error> {
         let connection = Arc::clone(&self.connection);
         let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
         let sent = self

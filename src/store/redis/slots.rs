@@ -15,6 +15,8 @@ const RARELY: Duration = Duration::from_millis(100);
 pub(super) struct SlotMap {
     /// The slot of each shard.
     slots: Vec<u16>,
+    /// The nodes that the config names.
+    named: Vec<Server>,
     known: Mutex<Known>,
     /// Held by whoever asks: one at a time.
     asking: tokio::sync::Mutex<()>,
@@ -37,11 +39,12 @@ impl SlotMap {
         SlotMap {
             known: Mutex::new(Known {
                 owners: vec![None; slots.len()],
-                nodes: named,
+                nodes: named.clone(),
                 told: 0,
                 asked: None,
             }),
             slots,
+            named,
             asking: tokio::sync::Mutex::default(),
         }
     }
@@ -89,6 +92,10 @@ impl SlotMap {
                 Some(range) => known.owners[shard] = range.nodes.first().cloned(),
                 None => is_whole = false,
             }
+        }
+        if is_whole {
+            // What is named no more has left, or has another address.
+            known.nodes = self.named.clone();
         }
         for node in ranges.into_iter().flat_map(|range| range.nodes) {
             known.keep_node(node);
@@ -227,6 +234,11 @@ mod tests {
         let itself = array([5001.into(), 16_383.into(), node("", 7)]);
         assert!(slots.take_in(&array([first, itself]), &asked));
         assert_eq!(slots.owner(1), Some(Server::new("asked", 7)));
+        assert_eq!(
+            slots.nodes().len(),
+            4,
+            "another one in place of the one that is told no more"
+        );
         assert!(!slots.take_in(&Value::Null, &asked));
         assert_eq!(slots.owner(1), Some(Server::new("asked", 7)), "as before");
     }

@@ -10,10 +10,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::entry::Variant;
-use crate::routes::Purge;
+use crate::routes::{Purge, PurgeKind};
 
-/// The most that wait, one for each time; a further one makes everything go at its time (promise I7).
-pub(super) const MAX_WAITING: usize = 4096;
+/// The most patterns that wait; at a time for which there are more everything goes (promise I7).
+pub(super) const MAX_WAITING: usize = 16_384;
+
+/// The most bytes of records of them that Redis has at a time.
+const MAX_RECORDED: usize = 256 << 10;
 
 /// Times are rounded up to this, so that the purges of a busy moment go as one.
 const SLOT: Duration = Duration::from_millis(50);
@@ -21,21 +24,38 @@ const SLOT: Duration = Duration::from_millis(50);
 /// The purges that wait, shared by all threads of the process.
 #[derive(Debug)]
 pub(super) struct LaterPurges {
-    /// How many wait, so that the usual case costs one load.
+    /// How many patterns wait, so that the usual case costs one load.
     count: AtomicUsize,
     /// Times are counted in slots from here.
     begin: Instant,
-    slots: Mutex<BTreeMap<u32, Vec<LaterPurge>>>,
+    slots: Mutex<Slots>,
     /// Tells who waits for the first of them that there is another.
     changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    by_time: BTreeMap<u32, Vec<LaterPurge>>,
+    /// Bytes of all records.
+    recorded: usize,
 }
 
 /// One that waits for its time.
 #[derive(Clone, Debug)]
 pub(super) struct LaterPurge {
     pub(super) purge: Arc<Purge>,
-    /// As Redis has it, should this process end before its time.
-    pub(super) record: Option<Arc<str>>,
+    /// As Redis has it, should this process end before its time; several, where it stands for several.
+    pub(super) records: Vec<Arc<str>>,
+}
+
+impl LaterPurge {
+    fn weight(&self) -> usize {
+        (self.purge.keys.len() + self.purge.tags.len()).max(1)
+    }
+
+    fn bytes(&self) -> usize {
+        self.records.iter().map(|record| record.len()).sum()
+    }
 }
 
 impl LaterPurges {
@@ -54,43 +74,50 @@ impl LaterPurges {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Adds one that is due at `at`.
-    pub(super) fn add(&self, later: LaterPurge, at: Instant) {
+    /// Adds one that is due at `at`; returns whether Redis is to keep its records. They are dropped where it is there already,
+    /// or Redis has as many as it may.
+    pub(super) fn add(&self, mut later: LaterPurge, at: Instant) -> bool {
         let mut slots = self.slots.lock();
-        let slot = slots.entry(self.slot_of(at)).or_default();
+        let room = MAX_RECORDED.saturating_sub(slots.recorded);
+        let slot = slots.by_time.entry(self.slot_of(at)).or_default();
         let is_there = |other: &LaterPurge| {
-            *other.purge == Purge::of_everything()
-                || (other.purge == later.purge && other.record == later.record)
+            *other.purge == Purge::of_everything() || other.purge == later.purge
         };
-        match self.len() < MAX_WAITING {
-            _ if slot.iter().any(is_there) => {}
-            true => {
-                slot.push(later);
-                self.count.fetch_add(1, Ordering::AcqRel);
-            }
-            false => {
-                tracing::warn!(
-                    waiting = MAX_WAITING,
-                    "too many purges wait to be carried out again: everything will go"
-                );
-                self.count.fetch_sub(slot.len(), Ordering::AcqRel);
-                self.count.fetch_add(1, Ordering::AcqRel);
-                slot.clear();
-                slot.push(LaterPurge {
-                    purge: Arc::new(Purge::of_everything()),
-                    record: None,
-                });
-            }
+        if slot.iter().any(is_there) {
+            return false;
         }
+        if later.bytes() > room {
+            later.records.clear();
+        }
+        let (bytes, before) = (later.bytes(), weight_of(slot));
+        slot.push(later);
+        let others = self.len() - before;
+        if others + weight_of(slot) > MAX_WAITING {
+            *slot = joined(slot);
+        }
+        if others + weight_of(slot) > MAX_WAITING {
+            tracing::warn!(
+                waiting = MAX_WAITING,
+                "too many purges wait to be carried out again: everything will go"
+            );
+            *slot = vec![LaterPurge {
+                purge: Arc::new(Purge::of_everything()),
+                records: records_of(slot),
+            }];
+        }
+        self.count
+            .store(others + weight_of(slot), Ordering::Release);
+        slots.recorded += bytes;
         drop(slots);
         self.changed.notify_waiters();
+        bytes > 0
     }
 
     /// Waits until some are due, and takes them.
     pub(super) async fn due(&self) -> Vec<LaterPurge> {
         loop {
             let changed = self.changed.notified();
-            let first = self.slots.lock().keys().next().copied();
+            let first = self.slots.lock().by_time.keys().next().copied();
             let Some(slot) = first else {
                 changed.await;
                 continue;
@@ -99,8 +126,10 @@ impl LaterPurges {
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep_until(at) => {
-                    let due = self.slots.lock().remove(&slot).unwrap_or_default();
-                    self.count.fetch_sub(due.len(), Ordering::AcqRel);
+                    let mut slots = self.slots.lock();
+                    let due = slots.by_time.remove(&slot).unwrap_or_default();
+                    self.count.fetch_sub(weight_of(&due), Ordering::AcqRel);
+                    slots.recorded -= due.iter().map(LaterPurge::bytes).sum::<usize>();
                     return due;
                 }
             }
@@ -117,7 +146,7 @@ impl LaterPurges {
         if self.len() == 0 {
             return None;
         }
-        let slots = self.slots.lock();
+        let slots = &self.slots.lock().by_time;
         let covers = |later: &LaterPurge| later.purge.covers(key, &variant.tags);
         let (last, _) = slots
             .iter()
@@ -130,6 +159,33 @@ impl LaterPurges {
         let since = at.saturating_duration_since(self.begin).as_millis();
         u32::try_from(since.div_ceil(SLOT.as_millis())).unwrap_or(u32::MAX)
     }
+}
+
+fn weight_of(slot: &[LaterPurge]) -> usize {
+    slot.iter().map(LaterPurge::weight).sum()
+}
+
+fn records_of(slot: &[LaterPurge]) -> Vec<Arc<str>> {
+    slot.iter()
+        .flat_map(|later| later.records.iter().cloned())
+        .collect()
+}
+
+/// As one of each kind, each pattern once.
+fn joined(slot: &[LaterPurge]) -> Vec<LaterPurge> {
+    let of_kind = |kind| {
+        let some: Vec<LaterPurge> = slot
+            .iter()
+            .filter(|it| it.purge.kind == kind)
+            .cloned()
+            .collect();
+        LaterPurge {
+            purge: Arc::new(Purge::joined(kind, some.iter().map(|later| &*later.purge))),
+            records: records_of(&some),
+        }
+    };
+    let all = PurgeKind::ALL.into_iter().map(of_kind);
+    all.filter(|later| !later.purge.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -145,7 +201,7 @@ mod tests {
                 keys: vec![Pattern::parse(key)],
                 ..Purge::default()
             }),
-            record: None,
+            records: Vec::new(),
         }
     }
 
@@ -188,21 +244,46 @@ mod tests {
     }
 
     #[test]
-    fn too_many_become_everything() {
+    fn too_many_become_everything_at_their_time() {
+        const EACH: usize = 128;
         let begin = clock::monotonic();
         let purges = LaterPurges::new(begin);
-        for number in 0..MAX_WAITING {
-            purges.add(later(&format!("k{number}")), begin);
+        let soon = begin + Duration::from_secs(1);
+        let several = |from: usize, to: usize, record: &str| LaterPurge {
+            purge: Arc::new(Purge {
+                keys: (from..to)
+                    .map(|number| Pattern::parse(&format!("k{number}")))
+                    .collect(),
+                ..Purge::default()
+            }),
+            records: vec![record.into()],
+        };
+        purges.add(later("sooner"), soon);
+        let record = "r".repeat(MAX_RECORDED / 100);
+        for number in 0..MAX_WAITING / EACH {
+            let from = number * EACH;
+            let to = (from + EACH).min(MAX_WAITING - 1);
+            let is_recorded = purges.add(several(from, to, &record), begin);
+            assert_eq!(is_recorded, number < 100, "{number}");
         }
+        assert_eq!(purges.len(), MAX_WAITING);
+        purges.add(several(5, 500, &record), begin);
+        assert_eq!(purges.len(), MAX_WAITING, "each of them is there already");
         for number in 0..10 {
             purges.add(later(&format!("further{number}")), begin);
         }
-        assert_eq!(purges.len(), 1);
+        assert_eq!(purges.len(), 2);
+        let slots = purges.slots.lock();
+        let records: Vec<_> = slots
+            .by_time
+            .values()
+            .map(|slot| records_of(slot).len())
+            .collect();
+        assert_eq!(records, [100, 0], "to be forgotten with it");
+        drop(slots);
         let variant = samples::variant("x");
-        assert!(
-            purges
-                .last_that_covers("anything", &variant, begin)
-                .is_some()
-        );
+        let last = |key| purges.last_that_covers(key, &variant, begin);
+        assert_eq!(last("anything"), Some(Duration::ZERO));
+        assert_eq!(last("sooner"), Some(Duration::from_secs(1)), "others stand");
     }
 }

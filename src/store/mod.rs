@@ -559,10 +559,13 @@ impl Store {
         for after in after {
             let redis = redis.as_ref();
             let record = redis.map(|it| it.first().later_record(purge, fleet_now + *after));
-            records.extend(record.clone());
-            let purge = Arc::clone(purge);
-            let later = &self.shared.later;
-            later.add(LaterPurge { purge, record }, now + *after);
+            let later = LaterPurge {
+                purge: Arc::clone(purge),
+                records: record.iter().cloned().collect(),
+            };
+            if self.shared.later.add(later, now + *after) {
+                records.extend(record);
+            }
         }
         async move {
             if let Some(redis) = redis.filter(|_| !records.is_empty()) {
@@ -579,7 +582,7 @@ impl Store {
         loop {
             let (purges, records) = tokio::select! {
                 due = self.shared.later.due() => {
-                    let records = due.iter().filter_map(|later| later.record.clone()).collect();
+                    let records = due.iter().flat_map(|later| later.records.clone()).collect();
                     let purges = due.into_iter().map(|later| later.purge).collect();
                     (purges, records)
                 }

@@ -234,7 +234,13 @@ impl Memory {
     /// Drops what is of no further use at `now`, of a part of what it holds: for when nothing is inserted, which does the same.
     pub(in crate::store) fn sweep(&self, now: SystemTime) {
         for shard in &self.shards {
-            shard.lock().sweep_part(SWEEPS, now);
+            let mut left = shard.lock().slots_of_sweep(SWEEPS);
+            while left > 0 {
+                // Dropped after the lock.
+                let _expired;
+                let mut shard = shard.lock();
+                (_expired, left) = shard.sweep_batch(left, now);
+            }
         }
     }
 
@@ -244,15 +250,21 @@ impl Memory {
         self.empty();
     }
 
-    /// Removes all that is of one shard of Redis, with what else shares its place here, and every decision.
-    pub(in crate::store) fn clear_shard(&self, number: usize) {
-        if self.sharding == Sharding::NONE {
-            return self.clear();
-        }
+    /// Takes out all that is of one shard of Redis, with what else shares its place here, and every decision. Freeing it takes
+    /// long: drop what this returns where nobody waits for that.
+    pub(in crate::store) fn take_shard(&self, number: usize) -> impl Sized + use<> {
         self.decisions.clear();
-        if let Some(shard) = self.piece(number) {
-            let _dropped_after_the_lock = shard.lock().take_contents();
-        }
+        let of_all = self
+            .shards
+            .iter()
+            .filter(|_| self.sharding == Sharding::NONE);
+        let of_one = self
+            .piece(number)
+            .filter(|_| self.sharding != Sharding::NONE);
+        let shards = of_all.chain(of_one);
+        shards
+            .map(|shard| shard.lock().take_contents())
+            .collect::<Vec<_>>()
     }
 
     /// What it holds now.

@@ -236,9 +236,16 @@ impl Shard {
         }
     }
 
-    /// Looks at a part of all slots, for when nothing is inserted.
-    pub(super) fn sweep_part(&mut self, part: u32, now: SystemTime) {
-        self.sweep_some(self.contents.slots().div_ceil(part), now);
+    /// How many slots are looked at in one sweep for when nothing is inserted: one of `sweeps` parts of all.
+    pub(super) fn slots_of_sweep(&self, sweeps: u32) -> u32 {
+        self.contents.slots().div_ceil(sweeps)
+    }
+
+    /// Looks at some of `left` slots, and takes out those that are of no further use. Returns them, to be dropped after the
+    /// lock is released, and how many slots are left.
+    pub(super) fn sweep_batch(&mut self, left: u32, now: SystemTime) -> (Vec<RemovedEntry>, u32) {
+        let some = left.min(BATCH as u32);
+        (self.sweep_some(some, now), left - some)
     }
 
     /// Looks at the next few slots, so that entries nobody asks for do not linger for ever.
@@ -246,17 +253,19 @@ impl Shard {
         self.sweep_some(SWEEP, now);
     }
 
-    fn sweep_some(&mut self, count: u32, now: SystemTime) {
+    fn sweep_some(&mut self, count: u32, now: SystemTime) -> Vec<RemovedEntry> {
+        let mut removed = Vec::new();
         for _ in 0..count {
             let Some(slot) = self.sweep_at.checked_rem(self.contents.slots()) else {
-                return;
+                break;
             };
             self.sweep_at = slot + 1;
             let expired = |slot: &EntrySlot| slot.until <= millis(now);
             if self.contents.get(slot).is_some_and(expired) {
-                self.contents.remove(slot);
+                removed.extend(self.contents.remove(slot));
             }
         }
+        removed
     }
 
     fn make_room(&mut self, weight: u64, incoming: Priority) -> Result<(), Reason> {

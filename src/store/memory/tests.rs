@@ -192,7 +192,7 @@ fn what_one_shard_of_a_cluster_has_goes_alone() {
         for key in &keys {
             bench.hold(key, variant("one")).unwrap();
         }
-        bench.memory.clear_shard(3);
+        bench.memory.take_shard(3);
         let left = keys.iter().filter(|key| bench.holds(key));
         let left: Vec<usize> = left.map(|key| sharding.shard_of(key)).collect();
         assert!(!left.contains(&3), "{max}");
@@ -202,7 +202,7 @@ fn what_one_shard_of_a_cluster_has_goes_alone() {
     }
     let bench = Bench::new(64 * MIB);
     bench.hold("a", variant("one")).unwrap();
-    bench.memory.clear_shard(0);
+    bench.memory.take_shard(0);
     assert!(!bench.holds("a"), "a single server has one");
 }
 

@@ -127,18 +127,20 @@ impl Sessions {
 
     /// Begins the session that was prepared since `endings`, and closes the breaker; `false` if anything
     /// would have ended it since, which the preparation may have missed. Memory is emptied first, by
-    /// `empty_memory`: what it holds may have changed in Redis without an invalidation.
-    pub(super) fn begin(
+    /// `empty_memory`: what it holds may have changed in Redis without an invalidation. What that returns is dropped after
+    /// the gate, for which requests wait.
+    pub(super) fn begin<T>(
         &self,
         slot: &SessionSlot,
         endings: Endings,
-        empty_memory: impl FnOnce(),
+        empty_memory: impl FnOnce() -> T,
     ) -> bool {
+        let _emptied;
         let _gate = self.gate.write();
         if self.endings(slot) != endings {
             return false;
         }
-        empty_memory();
+        _emptied = empty_memory();
         let number = 1 + self.last.fetch_add(1, Ordering::AcqRel);
         slot.number.store(number, Ordering::Release);
         *slot.contribution.lock() = None;
@@ -171,7 +173,7 @@ impl Sessions {
 
     /// Where a connection has been lost for long and others have not, memory is emptied of what it had read, by
     /// `empty_memory`, so that it is trusted again.
-    pub(super) fn let_go_of_lost(&self, now: Instant, empty_memory: impl FnOnce()) {
+    pub(super) fn let_go_of_lost<T>(&self, now: Instant, empty_memory: impl FnOnce() -> T) {
         let is_lost = |slot: &SessionSlot| {
             let heard = *slot.contribution.lock();
             self.current(slot).is_none() && heard.is_some_and(|at| self.trust.is_past(at, now))
@@ -179,8 +181,9 @@ impl Sessions {
         if !self.any_slot(is_lost) || !self.any_slot(|slot| self.current(slot).is_some()) {
             return;
         }
+        let _emptied;
         let _gate = self.gate.write();
-        empty_memory();
+        _emptied = empty_memory();
         self.begin_trust();
     }
 
@@ -244,12 +247,17 @@ impl Sessions {
 
     /// The connection missed invalidations: its session ends, or the one that is being prepared, and the
     /// supervisor is woken. Memory is emptied by `empty_memory` if there was a session to keep it right.
-    pub(super) fn end_having_missed(&self, slot: &SessionSlot, empty_memory: impl FnOnce()) {
+    pub(super) fn end_having_missed<T>(
+        &self,
+        slot: &SessionSlot,
+        empty_memory: impl FnOnce() -> T,
+    ) {
+        let _emptied;
         let _gate = self.gate.write();
         slot.missed.fetch_add(1, Ordering::AcqRel);
         if self.current(slot).is_some() {
             self.end(slot);
-            empty_memory();
+            _emptied = empty_memory();
             self.begin_trust();
         }
         slot.woken.notify_one();

@@ -157,7 +157,7 @@ impl Tier {
     pub(super) fn begin_session(&self, slot: &SessionSlot, endings: Endings) -> bool {
         let begun = self.sessions.begin(slot, endings, || {
             self.unlisted.take_all();
-            self.memory.clear_shard(self.number);
+            self.memory.take_shard(self.number)
         });
         if begun {
             self.overview.forget_other_layout(self.number);
@@ -245,7 +245,7 @@ impl Tier {
         for key in self.unlisted.take_old(self.config.outage_ttl, now) {
             self.memory.purge_key(&key);
         }
-        let empty_memory = || self.memory.clear_shard(self.number);
+        let empty_memory = || self.memory.take_shard(self.number);
         self.sessions.let_go_of_lost(now, empty_memory);
     }
 
@@ -281,7 +281,14 @@ impl Tier {
         let everything = Arc::new(Purge::of_everything());
         self.invalidation_fence.purge(Arc::clone(&everything));
         self.fence.purge(everything);
-        self.memory.clear_shard(self.number);
+        drop(self.memory.take_shard(self.number));
+    }
+
+    /// Who asks may have changed: what is known, and the checks under way.
+    pub(super) fn drop_identities(&self, purge: Purge) {
+        let purge = Arc::new(purge);
+        self.fence.purge(Arc::clone(&purge));
+        self.memory.decisions().purge(&purge);
     }
 
     /// A script of this process has begun a generation; `why` is empty if it has not.

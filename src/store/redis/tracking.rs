@@ -74,7 +74,7 @@ pub(super) async fn hear(connection: &RedisConnection) -> Result<Duration, Error
 fn miss_invalidations(connection: &RedisConnection) {
     let tier = &connection.tier;
     tier.fence.purge(Arc::new(Purge::of_everything()));
-    let empty_memory = || tier.memory.clear_shard(tier.number);
+    let empty_memory = || tier.memory.take_shard(tier.number);
     tier.sessions
         .end_having_missed(&connection.session, empty_memory);
 }

@@ -95,7 +95,7 @@ impl AttachedTier {
         let session = self.session().ok_or(Unanswered::Failed)?;
         let start = clock::monotonic();
         let name = tier.keys.entry_name(key);
-        let found = self.lookups.find(tier.number, name).await;
+        let found = self.lookups.find(tier.number, name, tier.timeout()).await;
         let took = clock::monotonic().duration_since(start);
         tier.latency.get.observe(took.as_secs_f64());
         let connection = &self.connection;

@@ -6,6 +6,7 @@
 //! in flight (promise I7): then those under way come first. Where nothing fits, short entries alone are read.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fred::interfaces::KeysInterface;
@@ -39,7 +40,11 @@ type LookupResult = Result<Option<Bytes>, Error>;
 
 /// Where lookups wait for the runtime to come to them; no more of them than requests under way.
 #[derive(Debug)]
-pub(super) struct Lookups(mpsc::UnboundedSender<Lookup>);
+pub(super) struct Lookups {
+    sender: mpsc::UnboundedSender<Lookup>,
+    /// Of those that wait, whatever they wait for: their turn, or what is done elsewhere (promise I4).
+    deadlines: Arc<Deadlines>,
+}
 
 /// One lookup, and the request that waits for it.
 #[derive(Debug)]
@@ -58,22 +63,26 @@ impl Lookups {
         in_flight: InFlight,
     ) -> Lookups {
         let (sender, receiver) = mpsc::unbounded_channel();
+        let deadlines = Arc::<Deadlines>::default();
         let sending = Sending {
             connections: connections.iter().map(Arc::downgrade).collect(),
             runner: Arc::new(runner.clone()),
-            deadlines: Arc::default(),
+            deadlines: Arc::clone(&deadlines),
         };
         tokio::spawn(send_all(receiver, sending, in_flight));
-        Lookups(sender)
+        Lookups { sender, deadlines }
     }
 
-    /// The bytes under `name`, which is in `shard`, as soon as the command with it is answered.
-    pub(super) async fn find(&self, shard: usize, name: String) -> LookupResult {
+    /// The bytes under `name`, which is in `shard`, as soon as the command with it is answered, and within `timeout`.
+    pub(super) async fn find(&self, shard: usize, name: String, timeout: Duration) -> LookupResult {
         let (reply, found) = oneshot::channel();
         let lookup = Lookup { shard, name, reply };
-        self.0.send(lookup).map_err(|_| Error::Down)?;
-        // The connection has ended.
-        found.await.unwrap_or(Err(Error::Down))
+        self.sender.send(lookup).map_err(|_| Error::Down)?;
+        match self.deadlines.within(timeout, found).await {
+            // Else the connection has ended.
+            Some(found) => found.unwrap_or(Err(Error::Down)),
+            None => Err(Error::Timeout),
+        }
     }
 }
 
@@ -299,6 +308,17 @@ fn reply_to(lookups: Vec<Lookup>, found: Result<Vec<Option<Bytes>>, Error>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_turn_does_not_come_ends_in_time() {
+        let (sender, _queue) = mpsc::unbounded_channel();
+        let deadlines = Arc::default();
+        let lookups = Lookups { sender, deadlines };
+        let (began, timeout) = (tokio::time::Instant::now(), Duration::from_millis(50));
+        let found = lookups.find(0, "name".to_owned(), timeout);
+        assert_eq!(found.await, Err(Error::Timeout));
+        assert!(began.elapsed() <= timeout + Duration::from_millis(1));
+    }
 
     #[test]
     fn large_entries_are_not_asked_for_entries_per_command() {

@@ -284,6 +284,12 @@ impl Purge {
             })
     }
 
+    /// Whether what it covers may be read while it is carried out: by a tag nobody knows of that before, and what a soft
+    /// one covers stays.
+    pub fn is_read_meanwhile(&self) -> bool {
+        !self.tags.is_empty() || self.kind == PurgeKind::Soft
+    }
+
     /// Whether it covers nothing.
     pub fn is_empty(&self) -> bool {
         !self.everything && self.keys.is_empty() && self.tags.is_empty()

@@ -858,8 +858,8 @@ async fn send_purge(
     let pending = match sent {
         Ok(removed) => {
             tier.count_purged(purge.kind, removed);
-            if !purge.tags.is_empty() {
-                // A fetch in between could not know by its key that it was covered.
+            if purge.is_read_meanwhile() {
+                // A fetch in between may be on its way to memory.
                 tier.invalidation_fence.purge(Arc::clone(purge));
             }
             entered.confirm();

@@ -114,8 +114,8 @@ async fn resend_as_one<'p>(
     match purge(scope, &all).await {
         Ok(_) if !stands() => Err(Error::Down),
         Ok(purged) => {
-            if !all.tags.is_empty() {
-                // A fetch in between could not know by its key that it was covered.
+            if all.is_read_meanwhile() {
+                // A fetch in between may be on its way to memory.
                 tier.invalidation_fence.purge(Arc::new(all));
             }
             tier.journal.confirm(failed.map(|(id, _)| *id));

@@ -59,6 +59,14 @@ impl Decisions {
         Some(found)
     }
 
+    /// Whether anything is known of the credentials of this name.
+    pub(in crate::store) fn knows(&self, name: &str) -> bool {
+        Credentials::of_name(name).is_some_and(|credentials| {
+            let shard = self.shards[credentials.part_of(self.shards.len())].lock();
+            shard.slots.range(credentials.digests()).next().is_some()
+        })
+    }
+
     /// Keeps a decision, unless `is_fenced`: a purge since the app was asked covers it. Returns whether it did.
     pub(in crate::store) fn put(
         &self,

@@ -108,7 +108,10 @@ impl AttachedTier {
             return Err(unanswered(&found));
         }
         let decoded = match found {
-            Ok(None) => return Ok(None),
+            Ok(None) => {
+                tier.unstored.note(key);
+                return Ok(None);
+            }
             Ok(Some(ref bytes)) => codec::decode(bytes),
             Err(Error::WrongType(_)) => Err(codec::DecodeError::Version),
             Err(_) => return Err(unanswered(&found)),
@@ -144,7 +147,9 @@ impl AttachedTier {
     /// Has Redis tell this connection when what is known under `name` is purged, by others.
     pub(in crate::store) async fn watch_identity(&self, name: &str) -> Result<(), Error> {
         let connection = Arc::clone(&self.connection);
-        let names = connection.tier.keys.identity_names(name);
+        let tier = &connection.tier;
+        tier.identities.note(name, clock::monotonic());
+        let names = tier.keys.identity_names(name);
         let watched = self
             .runner
             .run(async move { connection.watch(names).await });

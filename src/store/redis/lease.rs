@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::types::Value;
+use futures_util::future::join_all;
 
 use super::chores::{Chore, RoomRequest};
 use super::error::Error;
@@ -21,6 +22,9 @@ use crate::entry::{Entry, Priority, codec};
 const MARGIN: Duration = Duration::from_secs(2);
 
 /// A year; an expiry has six bytes in the index.
+/// Leases that are given back side by side.
+const RELEASED_AT_A_TIME: usize = 64;
+
 const MAX_TTL_MS: u64 = 365 * 24 * 3600 * 1000;
 
 /// The answer to asking for a lease.
@@ -188,6 +192,14 @@ pub(super) async fn put(scope: &CommandScope<'_>, store: &Store) -> Result<Put, 
     let need = match store.send(scope, IfFull::MakeRoom).await {
         Ok(PutReply::Done(put)) => return Ok(put),
         Ok(PutReply::NeedsRoom(need)) => need,
+    let put = put_or_make_room(scope, store).await;
+    if !matches!(put, Ok(Put::Stored | Put::Listed)) {
+        scope.tier.unstored.note(&store.key);
+    }
+    put
+}
+
+async fn put_or_make_room(scope: &CommandScope<'_>, store: &Store) -> Result<Put, Error> {
         // The server's memory is full, and some of it is ours.
         Err(Error::Full(_)) => store.size(scope.tier, store.bytes.len()),
         Err(error) => return Err(error),
@@ -304,6 +316,16 @@ pub(super) async fn release_token(scope: &CommandScope<'_>, key: &str, token: &s
         keys: vec![names.lease_name(key)],
         args: vec![key.into(), token.into()],
     };
+    if release_unless_lost(scope, key, token).await.is_err() {
+        scope.tier.unreleased.keep(key, token);
+    }
+}
+
+async fn release_unless_lost(
+    scope: &CommandScope<'_>,
+    key: &str,
+    token: &str,
+) -> Result<(), Error> {
     let released = scope.run_script(None, Script::Release, call);
     if released.await.is_err() {
         scope.tier.unreleased.keep(key, token);
@@ -312,8 +334,24 @@ pub(super) async fn release_token(scope: &CommandScope<'_>, key: &str, token: &s
 
 /// Gives back what could not be given back while Redis was away, so that nobody waits for fills that have ended.
 pub(super) async fn release_kept(scope: &CommandScope<'_>) {
-    for (key, token) in scope.tier.unreleased.take() {
-        release_token(scope, &key, &token).await;
+    loop {
+        let some = scope.tier.unreleased.take(RELEASED_AT_A_TIME);
+        if some.is_empty() {
+            return;
+        }
+        let releases = some
+            .iter()
+            .map(|(key, token)| release_unless_lost(scope, key, token));
+        let mut is_lost = false;
+        for ((key, token), released) in some.iter().zip(join_all(releases).await) {
+            if released.is_err() {
+                scope.tier.unreleased.keep(key, token);
+                is_lost = true;
+            }
+        }
+        if is_lost {
+            return;
+        }
     }
 }
 

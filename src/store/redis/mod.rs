@@ -67,6 +67,8 @@ mod tracking;
 mod trust;
 mod unlisted;
 mod unreleased;
+mod unstored;
+mod unwatch;
 mod usage;
 
 pub(super) use self::attached::AttachedTier;

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::layouts::Presence;
 use super::scope::CommandScope;
 use super::session::Endings;
-use super::{beat, lease, managed, purge, rights, takeover};
+use super::{beat, managed, purge, rights, takeover};
 
 /// Prepares a session: no right is missing, client tracking is on, the layout is announced, clock and data set are compared,
 /// what another layout made void is removed, every purge that Redis missed is sent. The caller begins the
@@ -39,7 +39,6 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
     }
     let stands = || tier.sessions.endings(&connection.session) == endings;
     purge::resend_failed(&scope, stands).await?;
-    lease::release_kept(&scope).await;
     Ok(endings)
 }
 

@@ -50,10 +50,11 @@ pub(super) enum Script {
     Job,
     Sidecars,
     Writes,
+    Unwatch,
 }
 
 impl Script {
-    const ALL: [Script; 21] = [
+    const ALL: [Script; 22] = [
         Script::Lease,
         Script::Put,
         Script::Release,
@@ -75,6 +76,7 @@ impl Script {
         Script::Job,
         Script::Sidecars,
         Script::Writes,
+        Script::Unwatch,
     ];
 
     fn text(self) -> String {
@@ -100,6 +102,7 @@ impl Script {
             Script::Job => (ALWAYS, include_str!("scripts/job.lua")),
             Script::Sidecars => (ALWAYS, include_str!("scripts/sidecars.lua")),
             Script::Writes => (ALWAYS, include_str!("scripts/writes.lua")),
+            Script::Unwatch => (ALWAYS, include_str!("scripts/unwatch.lua")),
         };
         format!("{flags}{COMMON}{body}")
     }

@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use super::clients::{Clients, Ending};
 use super::connection::RedisConnection;
 use super::error::Error;
-use super::{beat, purge, recovery, sweep, tracking};
+use super::{beat, lease, purge, recovery, sweep, tracking, unwatch};
 use crate::clock;
 
 /// How often the layout is announced, and Redis asked whether it still holds the data it held before.
@@ -205,7 +205,12 @@ impl ConnectionSupervisor {
             let _ = purge::resend_failed(&connection.for_maintenance(), stands).await;
         }
         tier.tell_hits_if_due(now);
-        sweep::go_on(&connection.for_maintenance()).await;
+        let scope = connection.for_maintenance();
+        lease::release_kept(&scope).await;
+        if let Err(error) = unwatch::unwatch(&scope).await {
+            tracing::debug!(%error, "Redis goes on watching what is not stored");
+        }
+        sweep::go_on(&scope).await;
     }
 
     /// In a cluster, goes to the node that has the shard now.

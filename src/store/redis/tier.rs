@@ -22,6 +22,7 @@ use super::session::{Endings, SessionSlot, Sessions, Without};
 use super::slots::SlotMap;
 use super::unlisted::Unlisted;
 use super::unreleased::Unreleased;
+use super::unstored::{Unstored, WatchedIdentities};
 use super::usage::ByteBudget;
 use crate::clock::{self, Clock};
 use crate::config::{self, Outage};
@@ -48,6 +49,8 @@ pub(in crate::store) struct Tier {
     pub(super) lineage: Arc<Lineage>,
     pub(super) chores: Arc<Chores>,
     pub(super) unreleased: Unreleased,
+    pub(super) unstored: Unstored,
+    pub(super) identities: WatchedIdentities,
     unlisted: Unlisted,
     shared: Arc<Shared>,
 }
@@ -147,6 +150,8 @@ impl Tier {
             lineage: state.lineage,
             chores: state.chores,
             unreleased: Unreleased::default(),
+            unstored: Unstored::default(),
+            identities: WatchedIdentities::default(),
             unlisted: Unlisted::default(),
             shared,
         }

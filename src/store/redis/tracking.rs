@@ -13,7 +13,6 @@ use super::connection::RedisConnection;
 use super::error::Error;
 use super::keys::Name;
 use super::lineage::{Comparison, Generation};
-use super::tier::Tier;
 use crate::clock;
 use crate::routes::{Pattern, Purge, identities};
 
@@ -98,9 +97,9 @@ fn invalidate(connection: &RedisConnection, name: &str) {
         Some(Name::Lease(key)) => tier.fence.purge(purge_of(key)),
         Some(Name::Identity(digest)) => {
             let name = identities::name_of(digest);
-            drop_identities(tier, identities::purge_of(&name));
+            tier.drop_identities(identities::purge_of(&name));
         }
-        Some(Name::Identities) => drop_identities(tier, identities::purge_of_all()),
+        Some(Name::Identities) => tier.drop_identities(identities::purge_of_all()),
         // Another layout has come, or gone. Until a beat shows which, nothing of Redis is used: what
         // the other one purges is still in it.
         Some(Name::Layouts) => tier.sessions.end_all_and_wake(&connection.session),
@@ -114,11 +113,4 @@ fn invalidate(connection: &RedisConnection, name: &str) {
         }
         None => {}
     }
-}
-
-/// Who asks may have changed: what is known, and the checks under way.
-fn drop_identities(tier: &Tier, purge: Purge) {
-    let purge = Arc::new(purge);
-    tier.fence.purge(Arc::clone(&purge));
-    tier.memory.decisions().purge(&purge);
 }

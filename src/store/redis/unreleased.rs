@@ -17,7 +17,10 @@ impl Unreleased {
         }
     }
 
-    pub(super) fn take(&self) -> Vec<(Box<str>, Box<str>)> {
-        std::mem::take(&mut self.0.lock())
+    /// Some, oldest first, at most so many.
+    pub(super) fn take(&self, most: usize) -> Vec<(Box<str>, Box<str>)> {
+        let mut kept = self.0.lock();
+        let some = kept.len().min(most);
+        kept.drain(..some).collect()
     }
 }

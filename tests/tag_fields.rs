@@ -125,15 +125,20 @@ async fn too_many_tags_are_not_stored() {
     let app = TestApp::start().await;
     let tags: Vec<String> = (0..1001).map(|number| format!("t{number}")).collect();
     let (most, more) = (tags[1..].join(" "), tags.join(" "));
+    let most_too = most.clone();
     app.on("GET", "/page/1", move |_| names("1", "xkey", &most));
     app.on("GET", "/page/2", move |_| names("2", "xkey", &more));
     app.on("GET", "/page/3", move |_| {
         names("3", "xkey", &"t".repeat(1025))
     });
-    let sidecar = Sidecar::start(&app.url(), RULES);
+    // One more by the rule.
+    app.on("GET", "/tagged/4", move |_| names("4", "xkey", &most_too));
+    let tagged =
+        "[[route]]\npath = \"/tagged/{id}\"\nkey = \"tagged:{path.id}\"\ntags = [\"rule\"]\n";
+    let sidecar = Sidecar::start(&app.url(), &format!("{RULES}{tagged}"));
     let client = sidecar.client();
     fill(&client, &["/page/1"]).await;
-    for path in ["/page/2", "/page/3"] {
+    for path in ["/page/2", "/page/3", "/tagged/4"] {
         let reply = client.get(path).await;
         assert!(
             says(&reply, "not-stored=too-many-tags"),

@@ -15,7 +15,8 @@ pub static SOFT_PURGE: [HeaderName; 2] = [
     HeaderName::from_static("fastly-soft-purge"),
 ];
 
-/// The most tags that the fields of one response may name.
+/// The most tags of one response, and of all that are stored under one key: Redis writes and removes each by itself, in one
+/// script.
 pub const MAX_TAGS: usize = 1000;
 
 /// The longest tag in bytes.

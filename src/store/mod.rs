@@ -49,9 +49,6 @@ use crate::metrics::Metrics;
 use crate::rollout::Switches;
 use crate::routes::{Purge, PurgeKind, Purges};
 
-/// The most tags of an entry of several variants in Redis, each of which a script writes one by one.
-const MAX_TAGS: usize = 2 * tag_fields::MAX_TAGS;
-
 /// The store as one runtime sees it; clones share the memory tier and the fence.
 #[derive(Clone)]
 pub struct Store {
@@ -760,6 +757,7 @@ impl Store {
             Ok(Put::Purged) => Err(NotPut::Refused(Reason::Fenced)),
             Ok(Put::Full) => Err(NotPut::Refused(Reason::BudgetFull)),
             Ok(Put::Unfit) => Err(NotPut::Refused(Reason::CannotFit)),
+            Ok(Put::TooManyTags) => Err(NotPut::Refused(Reason::TooManyTags)),
             Err(_) => Err(lost),
         }
     }
@@ -812,7 +810,8 @@ impl Store {
         self.count_turned_out(&base, variant, now);
         let entry = base.with(Arc::clone(variant), now);
         let named: usize = entry.variants.iter().map(|held| held.tags.len()).sum();
-        if named > MAX_TAGS && entry.tags().len() > MAX_TAGS {
+        let most = tag_fields::MAX_TAGS;
+        if named > most && entry.tags().len() > most {
             let variants = vec![Arc::clone(variant)];
             return Entry { variants };
         }

@@ -10,27 +10,27 @@ use crate::support::eventually;
 use crate::support::redis::RedisServer;
 
 const BOOKKEEPING: [&str; 15] = [
-    "{test}:v3:g",
-    "{test}:v3:by",
-    "{test}:v3:ix",
-    "{test}:v3:x0",
-    "{test}:v3:x1",
-    "{test}:v3:x2",
-    "{test}:v3:lx",
-    "{test}:v3:tx",
-    "{test}:v3:tp",
-    "{test}:v3:pl",
+    "{test}:v4:g",
+    "{test}:v4:by",
+    "{test}:v4:ix",
+    "{test}:v4:x0",
+    "{test}:v4:x1",
+    "{test}:v4:x2",
+    "{test}:v4:lx",
+    "{test}:v4:tx",
+    "{test}:v4:tp",
+    "{test}:v4:pl",
     // The pages, whose names have the generation.
-    "{test}:v3:ix:*:",
-    "{test}:v3:x0:*:",
-    "{test}:v3:x1:*:",
-    "{test}:v3:x2:*:",
-    "{test}:v3:tx:*:",
+    "{test}:v4:ix:*:",
+    "{test}:v4:x0:*:",
+    "{test}:v4:x1:*:",
+    "{test}:v4:x2:*:",
+    "{test}:v4:tx:*:",
 ];
 
 /// The name of the structure as it is now.
 fn current(redis: &RedisServer, name: &str) -> String {
-    name.replace('*', &redis.cli(&["GET", "{test}:v3:g"]))
+    name.replace('*', &redis.cli(&["GET", "{test}:v4:g"]))
 }
 
 /// What the variants of these tests are tagged with.
@@ -45,7 +45,7 @@ fn purge_tag(tag: &str) -> Purge {
 fn keep(redis: &RedisServer) {
     redis.cli(&[
         "EVAL",
-        "for _, name in ipairs(redis.call('KEYS', '{test}:v3:*')) do \
+        "for _, name in ipairs(redis.call('KEYS', '{test}:v4:*')) do \
              redis.call('SET', 'old:' .. name, redis.call('DUMP', name)) \
          end",
         "0",
@@ -56,7 +56,7 @@ fn keep(redis: &RedisServer) {
 fn bring_back(redis: &RedisServer) {
     redis.cli(&[
         "EVAL",
-        "redis.call('UNLINK', unpack(redis.call('KEYS', '{test}:v3:*'))) \
+        "redis.call('UNLINK', unpack(redis.call('KEYS', '{test}:v4:*'))) \
          for _, name in ipairs(redis.call('KEYS', 'old:*')) do \
              redis.call('RESTORE', string.sub(name, 5), 0, redis.call('GET', name)) \
          end",
@@ -255,19 +255,19 @@ async fn a_generation_is_later_than_any_that_was_known() {
         "EVAL",
         SCRIPT,
         "1",
-        "{test}:v3:by",
-        "{test}:v3",
+        "{test}:v4:by",
+        "{test}:v4",
         known,
         "purged",
         "none",
         "",
         "0",
     ]);
-    assert_eq!(redis.cli(&["GET", "{test}:v3:g"]), "0010000000000001");
+    assert_eq!(redis.cli(&["GET", "{test}:v4:g"]), "0010000000000001");
     assert_eq!(a.fetched_strictly("user:1").await, None);
     a.fill("user:1", "new").await.expect("stored");
     a.store.purge(Purge::of_everything()).await;
-    assert_eq!(redis.cli(&["GET", "{test}:v3:g"]), "0010000000000002");
+    assert_eq!(redis.cli(&["GET", "{test}:v4:g"]), "0010000000000002");
 }
 
 /// What is void counts against the budget until it is gone (promise I5).
@@ -278,7 +278,7 @@ async fn what_is_void_is_swept() {
     for key in 0..1000 {
         let _ = a.fill(&format!("user:{key}"), &"x".repeat(100)).await;
     }
-    redis.cli(&["MSET", "user:1", "theirs", "{test2}:v3:e:user:1", "theirs"]);
+    redis.cli(&["MSET", "user:1", "theirs", "{test2}:v4:e:user:1", "theirs"]);
     let lease = a.store.begin("lease", SHORT).await;
     let purged = a.store.purge(Purge::of_everything()).await;
     assert!(
@@ -286,21 +286,21 @@ async fn what_is_void_is_swept() {
         "{purged:?}"
     );
     let large = a.fill("user:1", &"x".repeat(60_000)).await;
-    let is_there = redis.number(&["STRLEN", "{test}:v3:e:user:1"]) > 1000;
-    let held = redis.cli(&["KEYS", "{test}:v3:e:*"]).lines().count();
+    let is_there = redis.number(&["STRLEN", "{test}:v4:e:user:1"]) > 1000;
+    let held = redis.cli(&["KEYS", "{test}:v4:e:*"]).lines().count();
     assert!(!is_there || held < 300, "{large:?}, {held} are held");
     eventually("it is swept", SHORT, || async {
-        redis.number(&["HGET", "{test}:v3:by", "vb"]) == 0
+        redis.number(&["HGET", "{test}:v4:by", "vb"]) == 0
     })
     .await;
     a.store.purge(purge_key("*")).await;
-    assert_eq!(redis.cli(&["KEYS", "{test}:v3:[el]:*"]), "");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v4:[el]:*"]), "");
     eventually("there is room", SHORT, || async {
         a.fill("user:1", "x").await.is_ok()
     })
     .await;
     assert_eq!(
-        redis.cli(&["MGET", "user:1", "{test2}:v3:e:user:1"]),
+        redis.cli(&["MGET", "user:1", "{test2}:v4:e:user:1"]),
         "theirs\ntheirs"
     );
     a.store.abandon(lease).await;

@@ -10,7 +10,9 @@ use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
 
 /// A layout that this program has not.
-const OTHER: u32 = 4;
+const OTHER: u32 = 5;
+/// The one of this version.
+const OWN: u32 = 4;
 
 impl Sidecar {
     /// Waits until its beat has found sidecars of `layout`.
@@ -67,7 +69,7 @@ async fn a_purge_by_the_new_layout_is_never_answered_from_redis_by_the_old() {
     }
     assert!(old.fetched_strictly("user:1").await.is_some());
     let new = Sidecar::of_layout(&redis.url(), OTHER);
-    new.found(3).await;
+    new.found(OWN).await;
     // From here on without waiting for anything.
     assert!(new.store.purge(purge_key("user:*")).await.pending);
     for key in ["user:1", "user:2"] {
@@ -87,7 +89,7 @@ async fn while_two_layouts_are_in_use_memory_goes_on_and_redis_takes_nothing() {
     let old = Sidecar::start(&redis).await;
     old.fill("user:1", "stored").await.expect("stored");
     let new = Sidecar::of_layout(&redis.url(), OTHER);
-    new.found(3).await;
+    new.found(OWN).await;
     old.found(OTHER).await;
     assert_eq!(old.remembered("user:1"), Some("stored".into()));
     for sidecar in [&old, &new] {
@@ -101,8 +103,8 @@ async fn while_two_layouts_are_in_use_memory_goes_on_and_redis_takes_nothing() {
         assert!(purged.pending && purged.memory == 1);
         assert_eq!(sidecar.remembered("user:2"), None, "its own purge");
     }
-    assert_eq!(redis.cli(&["KEYS", "{test}:v3:e:*"]), "{test}:v3:e:user:1");
-    assert_eq!(redis.cli(&["KEYS", "{test}:v4:[el]:*"]), "");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v4:e:*"]), "{test}:v4:e:user:1");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v5:[el]:*"]), "");
     assert_eq!(new.redis_status().await.pending_purges, 1, "it is kept");
 }
 
@@ -115,24 +117,24 @@ async fn what_is_under_way_when_another_layout_comes_is_not_used() {
     a.fill("user:1", "stored").await.expect("stored");
     let before = a.store.begin("user:2", SHORT).await;
 
-    announce(&redis, "4");
+    announce(&redis, "5");
     assert_eq!(a.fetched_strictly("user:1").await, None, "a lookup");
     a.found(OTHER).await;
-    end(&redis, "4");
+    end(&redis, "5");
     a.connected().await;
 
     a.fill("user:1", "stored").await.expect("stored");
-    announce(&redis, "4");
+    announce(&redis, "5");
     let ticket = a.store.begin("user:1", SHORT).await;
     assert_eq!(ticket.found(), None, "a lease");
     a.store.abandon(ticket).await;
     a.found(OTHER).await;
-    end(&redis, "4");
+    end(&redis, "5");
     a.connected().await;
 
-    announce(&redis, "4");
+    announce(&redis, "5");
     assert!(a.store.purge(purge_key("user:1")).await.pending, "a purge");
-    end(&redis, "4");
+    end(&redis, "5");
     a.connected().await;
     assert_eq!(a.redis_status().await.pending_purges, 0);
     let late = a
@@ -151,7 +153,7 @@ async fn the_new_layout_takes_over_when_the_old_one_stops() {
         old.fill(key, "stored").await.expect("stored");
     }
     let new = Sidecar::of_layout(&redis.url(), OTHER);
-    new.found(3).await;
+    new.found(OWN).await;
     new.fill("user:2", "kept").await.expect("in memory");
     new.store.purge(purge_key("user:1")).await;
     old.store.close().await;
@@ -163,9 +165,9 @@ async fn the_new_layout_takes_over_when_the_old_one_stops() {
         new.fill(key, "new").await.expect("stored");
         assert_eq!(new.fetched_strictly(key).await, Some("new".into()));
     }
-    assert_eq!(redis.cli(&["KEYS", "{test}:v3:*"]), "", "nothing is left");
-    assert_eq!(layouts(&redis), "4");
-    assert_eq!(redis.cli(&["HKEYS", "{test}:alive"]), "4");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v4:*"]), "", "nothing is left");
+    assert_eq!(layouts(&redis), "5");
+    assert_eq!(redis.cli(&["HKEYS", "{test}:alive"]), "5");
 }
 
 #[tokio::test]
@@ -176,7 +178,7 @@ async fn after_a_rollback_the_old_layout_serves_nothing_that_the_new_one_purged(
         old.fill(key, "stored").await.expect("stored");
     }
     let new = Sidecar::of_layout(&redis.url(), OTHER);
-    new.found(3).await;
+    new.found(OWN).await;
     new.store.purge(purge_key("user:1")).await;
     new.store.close().await;
     old.connected().await;
@@ -184,10 +186,10 @@ async fn after_a_rollback_the_old_layout_serves_nothing_that_the_new_one_purged(
         assert_eq!(old.remembered(key), None, "{key}");
         assert_eq!(old.fetched(key).await, None, "{key}");
     }
-    swept(&redis, "{test}:v[34]:[el]:*").await;
+    swept(&redis, "{test}:v[45]:[el]:*").await;
     old.fill("user:1", "new").await.expect("stored");
     assert_eq!(old.fetched_strictly("user:1").await, Some("new".into()));
-    assert_eq!(layouts(&redis), "3");
+    assert_eq!(layouts(&redis), "4");
 }
 
 /// No sidecar of the one layout ever saw one of the other: all were stopped before the others started.
@@ -197,12 +199,12 @@ async fn a_layout_that_came_and_went_meanwhile_is_found_by_its_name() {
     let before = Sidecar::start(&redis).await;
     before.fill("user:1", "stored").await.expect("stored");
     before.store.close().await;
-    redis.cli(&["SET", "{test}:v4:e:user:1", "theirs"]);
-    redis.cli(&["SADD", "{test}:layouts", "4"]);
+    redis.cli(&["SET", "{test}:v5:e:user:1", "theirs"]);
+    redis.cli(&["SADD", "{test}:layouts", "5"]);
     let after = Sidecar::start(&redis).await;
     assert_eq!(after.fetched("user:1").await, None, "purged by them, maybe");
-    swept(&redis, "{test}:v[34]:e:*").await;
-    assert_eq!(layouts(&redis), "3");
+    swept(&redis, "{test}:v[45]:e:*").await;
+    assert_eq!(layouts(&redis), "4");
 }
 
 #[tokio::test]
@@ -215,7 +217,7 @@ async fn without_the_names_of_the_layouts_nothing_stored_is_trusted() {
     a.connected().await;
     assert_eq!(a.fetched("user:1").await, None);
     a.fill("user:1", "new").await.expect("stored");
-    assert_eq!(layouts(&redis), "3");
+    assert_eq!(layouts(&redis), "4");
 }
 
 #[tokio::test]
@@ -230,11 +232,11 @@ async fn sidecars_of_one_layout_take_over_side_by_side() {
             a.fill(key, &body).await.expect("stored");
             assert_eq!(b.fetched(key).await, Some(body.clone()));
         }
-        announce(&redis, "4");
+        announce(&redis, "5");
         for sidecar in [&a, &b] {
             sidecar.found(OTHER).await;
         }
-        end(&redis, "4");
+        end(&redis, "5");
         // Whoever comes first stores at once, while the others may still remove.
         eventually("all are back", SHORT, || async {
             for sidecar in [&a, &b, &c] {
@@ -262,16 +264,16 @@ async fn a_sidecar_of_the_same_layout_disturbs_nobody() {
     a.fill("user:1", "stored").await.expect("stored");
     let b = Sidecar::start(&redis).await;
     for _ in 0..3 {
-        let last = redis.number(&["HGET", "{test}:alive", "3"]);
+        let last = redis.number(&["HGET", "{test}:alive", "4"]);
         eventually("another beat", SHORT, || async {
-            redis.number(&["HGET", "{test}:alive", "3"]) > last
+            redis.number(&["HGET", "{test}:alive", "4"]) > last
         })
         .await;
     }
     b.store.close().await;
     assert_eq!(a.remembered("user:1"), Some("stored".into()));
     assert_eq!(a.fetched_strictly("user:1").await, Some("stored".into()));
-    assert_eq!(layouts(&redis), "3");
+    assert_eq!(layouts(&redis), "4");
 }
 
 /// `pannier explain` of another version reads Redis where no sidecar answers.
@@ -281,24 +283,24 @@ async fn a_process_that_only_looks_disturbs_no_fleet_of_another_layout() {
     let a = Sidecar::start(&redis).await;
     a.fill("user:1", "stored").await.expect("stored");
     let looking = Sidecar::looking_by_layout(&redis.url(), OTHER);
-    looking.found(3).await;
+    looking.found(OWN).await;
     assert_eq!(looking.fetched("user:1").await, None);
     assert_eq!(a.remembered("user:1"), Some("stored".into()));
     assert_eq!(a.fetched_strictly("user:1").await, Some("stored".into()));
-    assert_eq!(layouts(&redis), "3");
+    assert_eq!(layouts(&redis), "4");
 
-    let same = Sidecar::looking_by_layout(&redis.url(), 3);
+    let same = Sidecar::looking_by_layout(&redis.url(), OWN);
     same.connected().await;
     assert_eq!(same.fetched("user:1").await, Some("stored".into()));
     a.store.close().await;
-    redis.cli(&["SADD", "{test}:layouts", "4"]);
-    let later = Sidecar::looking_by_layout(&redis.url(), 3);
+    redis.cli(&["SADD", "{test}:layouts", "5"]);
+    let later = Sidecar::looking_by_layout(&redis.url(), OWN);
     eventually("it has looked", SHORT, || async {
         later.store.fetch("user:1", Strict).await.is_none() && !later.redis_status().await.up
     })
     .await;
     assert_eq!(
-        redis.cli(&["EXISTS", "{test}:v3:e:user:1"]),
+        redis.cli(&["EXISTS", "{test}:v4:e:user:1"]),
         "1",
         "it takes nothing over"
     );
@@ -312,13 +314,13 @@ async fn older_data_do_not_hide_that_another_layout_was_there() {
     old.fill("user:1", "stored").await.expect("stored");
     redis.cli(&["SAVE"]);
     let new = Sidecar::of_layout(&redis.url(), OTHER);
-    new.found(3).await;
+    new.found(OWN).await;
     old.found(OTHER).await;
     new.store.purge(purge_key("user:1")).await;
     new.store.close().await;
     redis.restart(Data::Snapshot);
-    assert_eq!(redis.cli(&["EXISTS", "{test}:v3:e:user:1"]), "1");
-    assert_eq!(layouts(&redis), "3", "the snapshot is of before");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:v4:e:user:1"]), "1");
+    assert_eq!(layouts(&redis), "4", "the snapshot is of before");
     eventually("connected anew", SHORT, || async {
         assert_eq!(old.fetched("user:1").await, None, "although purged");
         old.redis_status().await.up
@@ -330,14 +332,14 @@ async fn older_data_do_not_hide_that_another_layout_was_there() {
 #[tokio::test]
 async fn in_a_cluster_every_shard_knows_of_the_other_layout() {
     let redis = RedisServer::start_cluster();
-    let old = Sidecar::of_layout(&redis.cluster_url(), 3);
+    let old = Sidecar::of_layout(&redis.cluster_url(), OWN);
     old.connected().await;
     let keys: Vec<String> = (0..64).map(|n| format!("user:{n}")).collect();
     for key in &keys {
         old.fill(key, "stored").await.expect("stored");
     }
     let new = Sidecar::of_layout(&redis.cluster_url(), OTHER);
-    new.found(3).await;
+    new.found(OWN).await;
     new.store.purge(purge_key("user:*")).await;
     let found = join_all(keys.iter().map(|key| old.fetched_strictly(key))).await;
     assert!(found.iter().all(Option::is_none), "{found:?}");
@@ -346,8 +348,8 @@ async fn in_a_cluster_every_shard_knows_of_the_other_layout() {
     old.connected().await;
     let found = join_all(keys.iter().map(|key| old.fetched(key))).await;
     assert!(found.iter().all(Option::is_none), "{found:?}");
-    swept(&redis, "{test.*}:v[34]:e:*").await;
-    assert_eq!(redis.cli(&["SMEMBERS", "{test.7}:layouts"]), "3");
+    swept(&redis, "{test.*}:v[45]:e:*").await;
+    assert_eq!(redis.cli(&["SMEMBERS", "{test.7}:layouts"]), "4");
     old.fill("user:1", "new").await.expect("stored");
 }
 
@@ -355,18 +357,18 @@ async fn in_a_cluster_every_shard_knows_of_the_other_layout() {
 #[tokio::test]
 async fn a_layout_that_is_met_in_one_shard_counts_for_all() {
     let redis = RedisServer::start_cluster();
-    let a = Sidecar::of_layout(&redis.cluster_url(), 3);
+    let a = Sidecar::of_layout(&redis.cluster_url(), OWN);
     a.connected().await;
     let keys: Vec<String> = (0..64).map(|n| format!("user:{n}")).collect();
     for key in &keys {
         a.fill(key, "stored").await.expect("stored");
     }
-    redis.cli(&["HSET", "{test.7}:alive", "4", "99999999999999"]);
-    redis.cli(&["SADD", "{test.7}:layouts", "4"]);
+    redis.cli(&["HSET", "{test.7}:alive", "5", "99999999999999"]);
+    redis.cli(&["SADD", "{test.7}:layouts", "5"]);
     a.found(OTHER).await;
     let found = join_all(keys.iter().map(|key| a.fetched_strictly(key))).await;
     assert!(found.iter().all(Option::is_none), "{found:?}");
-    redis.cli(&["HSET", "{test.7}:alive", "4", "1"]);
+    redis.cli(&["HSET", "{test.7}:alive", "5", "1"]);
     a.connected().await;
     let found = join_all(keys.iter().map(|key| a.fetched(key))).await;
     assert!(
@@ -389,14 +391,14 @@ async fn a_takeover_that_comes_late_changes_nothing() {
     );
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
-    let generation = || redis.cli(&["GET", "{test}:v3:g"]);
+    let generation = || redis.cli(&["GET", "{test}:v4:g"]);
     let renew = |ending: &str| {
         let first = [
             "EVAL",
             SCRIPT,
             "1",
-            "{test}:v3:by",
-            "{test}:v3",
+            "{test}:v4:by",
+            "{test}:v4",
             &"0".repeat(16),
         ];
         let reply = redis.cli(&[first.as_slice(), &["layout", ending, "", "0"]].concat());

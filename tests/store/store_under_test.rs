@@ -39,6 +39,8 @@ pub(super) struct Variation {
     pub(super) host: Box<str>,
     pub(super) lifetime: Option<Duration>,
     pub(super) priority: Priority,
+    /// Beside `t:<key>`.
+    pub(super) tags: Vec<Box<str>>,
 }
 
 impl Variation {
@@ -276,7 +278,7 @@ fn variant_as(key: &str, body: &str, variation: Variation) -> Variant {
             softened: None,
         },
         body: Bytes::copy_from_slice(body.as_bytes()).into(),
-        tags: vec![format!("t:{key}").into()],
+        tags: [variation.tags, vec![format!("t:{key}").into()]].concat(),
         priority: variation.priority,
         rule: "test".into(),
         max_variants: Entry::DEFAULT_VARIANTS,

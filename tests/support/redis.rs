@@ -163,6 +163,17 @@ impl RedisServer {
         line.unwrap_or_default()
     }
 
+    /// How often a command was called, by itself or in a script.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let stats = self.info(&format!("cmdstat_{command}"));
+        let calls = stats
+            .strip_prefix("calls=")
+            .and_then(|rest| rest.split(',').next());
+        calls
+            .and_then(|calls| calls.parse().ok())
+            .unwrap_or_default()
+    }
+
     /// Its next save fails, as on a broken disk, and from then on it refuses writes.
     pub(crate) fn fail_to_save(&self) {
         std::fs::remove_dir_all(self.directory.path()).expect("its own directory");

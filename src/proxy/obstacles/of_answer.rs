@@ -266,7 +266,7 @@ fn what(response: &Exchange<'_>, reason: Reason) -> String {
             "it names more than 128 cache groups, or one of more than 256 characters"
         }
         Reason::TooManyTags => {
-            "the fields of tag_fields name more than 1,000 tags, or one of more than 1,024 characters"
+            "it has more than 1,000 tags, or the fields of tag_fields name one of more than 1,024 characters"
         }
         other => other.as_str(),
     };

@@ -1,7 +1,7 @@
 //! The names of Pannier's keys in Redis, and what an entry costs there.
 //!
 //! All names of a shard begin with its prefix: a cluster hash tag, `{ns}` or `{ns.3}`, and the version of
-//! the layout, as in `{ns}:v3`. So a shard is in one slot and its scripts may touch all of it, and sidecars
+//! the layout, as in `{ns}:v4`. So a shard is in one slot and its scripts may touch all of it, and sidecars
 //! of two layouts do not touch each other's keys. After the prefix:
 //!
 //! | name | type | holds |
@@ -12,8 +12,8 @@
 //! | `:a` | string | when identities were purged last; gone soon after, and read to be told of the next purge |
 //! | `:a:<digest>` | string | the same of one person's credentials |
 //! | `:l:<key>` | string | the lease of the fill under way: the generation, its token |
-//! | `:ix` | paged set | every key with an entry or a lease; of an entry its priority, expiry, size and tags |
-//! | `:x0`–`:x2` | paged set | every key with an entry of a priority, behind its expiry in ms (6 bytes) |
+//! | `:ix` | paged set | every key with an entry or a lease; of an entry its priority, expiry, size and tags (`entries.lua`) |
+//! | `:x0`–`:x2` | paged set | every key with an entry of a priority, behind the end of the time in which it expires (5 bytes), a sixteenth of its time to live |
 //! | `:tx` | paged set | `tag\0key`, for purges by tag |
 //! | `:lx` | zset by expiry in ms | every key with a lease |
 //! | `:tp` | zset by purge number | tags purged lately, for fills under way |
@@ -27,7 +27,7 @@
 //!
 //! Fields of `:by`, in bytes where nothing else is said: `b0`–`b2` entries with their names by priority, `n0`–`n2` how many,
 //! `k` estimated of the bookkeeping beside them, `f` by how many thousandths of it that is right, `l` leases, `vb` and `vn`
-//! what is void and how many entries that is; `sl` and `se` how much the account may come to, and where eviction begins, by
+//! what is void and how many entries that is, `o` all else that is more than usual; `sl` and `se` how much the account may come to, and where eviction begins, by
 //! what the server has left, `sb` the account when that was looked at; the number of the last purge `sq`, the one below
 //! which any tag counts as purged `fl`, the last one that is forgotten in `:pl` `lt`; and times in ms: until when somebody
 //! sweeps what is void `sw`, tidies `tw` or has checked the budget `cw`, and from when on stores tidy `tn`.
@@ -63,7 +63,7 @@ use crate::store::sharding::Sharding;
 ///
 /// The bytes of an entry have a version of their own ([`crate::entry::codec`]): one that does not decode
 /// is a miss.
-pub(super) const LAYOUT: u32 = 3;
+pub(super) const LAYOUT: u32 = 4;
 
 /// Stood in `:layouts`, before generations, for a layout that is not known: the set was lost.
 pub(super) const UNKNOWN_LAYOUT: &str = "0";
@@ -82,7 +82,7 @@ pub(super) struct Keyspace {
 pub(super) struct ShardNames {
     /// `{ns}` or `{ns.3}`: common to all layouts.
     pub(super) tag: Box<str>,
-    /// `{ns}:v3` or `{ns.3}:v3`: the layout's own.
+    /// `{ns}:v4` or `{ns.3}:v4`: the layout's own.
     pub(super) prefix: Box<str>,
     /// The name of the generation.
     pub(super) generation: Key,

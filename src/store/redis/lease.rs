@@ -17,14 +17,15 @@ use super::scripts::{Call, Reply, Script, parse_number};
 use super::tier::Tier;
 use crate::clock;
 use crate::entry::{Entry, Priority, codec};
+use crate::http_cache::tag_fields;
 
 /// A lease outlives its fill's deadline by this, for the store that follows.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// A year; an expiry has six bytes in the index.
 /// Leases that are given back side by side.
 const RELEASED_AT_A_TIME: usize = 64;
 
+/// A year; an expiry has six bytes in the index.
 const MAX_TTL_MS: u64 = 365 * 24 * 3600 * 1000;
 
 /// The answer to asking for a lease.
@@ -74,6 +75,8 @@ pub(in crate::store) enum Put {
     Full,
     /// It can have none: the entry is larger than it, or all else is of a higher priority.
     Unfit,
+    /// With those of what memory holds under the key there are more tags than a script writes.
+    TooManyTags,
 }
 
 impl Lease {
@@ -189,9 +192,6 @@ enum PutReply {
 /// since (promise I3). Others leave for it as far as their priority is no higher; where there is no room even so, a stub
 /// is stored instead if one is wanted. The lease is gone afterwards, unless the answer is an error.
 pub(super) async fn put(scope: &CommandScope<'_>, store: &Store) -> Result<Put, Error> {
-    let need = match store.send(scope, IfFull::MakeRoom).await {
-        Ok(PutReply::Done(put)) => return Ok(put),
-        Ok(PutReply::NeedsRoom(need)) => need,
     let put = put_or_make_room(scope, store).await;
     if !matches!(put, Ok(Put::Stored | Put::Listed)) {
         scope.tier.unstored.note(&store.key);
@@ -200,6 +200,9 @@ pub(super) async fn put(scope: &CommandScope<'_>, store: &Store) -> Result<Put, 
 }
 
 async fn put_or_make_room(scope: &CommandScope<'_>, store: &Store) -> Result<Put, Error> {
+    let need = match store.send(scope, IfFull::MakeRoom).await {
+        Ok(PutReply::Done(put)) => return Ok(put),
+        Ok(PutReply::NeedsRoom(need)) => need,
         // The server's memory is full, and some of it is ours.
         Err(Error::Full(_)) => store.size(scope.tier, store.bytes.len()),
         Err(error) => return Err(error),
@@ -284,6 +287,7 @@ impl Store {
                 IfFull::GiveUp => "1".into(),
             });
             args.push(decimal(stub));
+            args.push(decimal(tag_fields::MAX_TAGS as u64));
             args.push(Value::Bytes(self.bytes.clone()));
             args.extend(self.tags.iter().map(|tag| Value::from(&**tag)));
             let keys = vec![names.entry_name(&self.key), names.lease_name(&self.key)];
@@ -304,6 +308,7 @@ fn read_put_reply(reply: Value) -> PutReply {
         3 => Put::Purged,
         4 => Put::Listed,
         5 => return PutReply::NeedsRoom(at(1)),
+        6 => Put::TooManyTags,
         _ => Put::Lost,
     })
 }
@@ -311,11 +316,6 @@ fn read_put_reply(reply: Value) -> PutReply {
 /// Gives a lease back, so that another fill need not wait for its end. Sent after the request for it on the same
 /// connection, so carried out after it.
 pub(super) async fn release_token(scope: &CommandScope<'_>, key: &str, token: &str) {
-    let names = &scope.tier.keys;
-    let call = || Call {
-        keys: vec![names.lease_name(key)],
-        args: vec![key.into(), token.into()],
-    };
     if release_unless_lost(scope, key, token).await.is_err() {
         scope.tier.unreleased.keep(key, token);
     }
@@ -326,13 +326,18 @@ async fn release_unless_lost(
     key: &str,
     token: &str,
 ) -> Result<(), Error> {
+    let names = &scope.tier.keys;
+    let call = || Call {
+        keys: vec![names.lease_name(key)],
+        args: vec![key.into(), token.into()],
+    };
+    scope.tier.unstored.note(key);
     let released = scope.run_script(None, Script::Release, call);
-    if released.await.is_err() {
-        scope.tier.unreleased.keep(key, token);
-    }
+    released.await.map(|_| ())
 }
 
 /// Gives back what could not be given back while Redis was away, so that nobody waits for fills that have ended.
+/// Some side by side, until all are or Redis does not take them; the rest the next time.
 pub(super) async fn release_kept(scope: &CommandScope<'_>) {
     loop {
         let some = scope.tier.unreleased.take(RELEASED_AT_A_TIME);

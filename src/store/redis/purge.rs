@@ -254,7 +254,7 @@ async fn purge_index(
     };
     let (mut purged, mut from) = (0, beginning.clone().into_bytes());
     loop {
-        let rest = if covers_all {
+        let rest: Option<Vec<u8>> = if covers_all {
             let all = Members::All {
                 from,
                 beginning: &beginning,
@@ -270,12 +270,12 @@ async fn purge_index(
             if !covered.is_empty() {
                 purged += purge_page(scope, index, covered, Landing::NotYet, effect).await?;
             }
-            rest
+            Some(rest).filter(|rest| !rest.is_empty())
         };
-        if rest.is_empty() {
-            return Ok(purged);
+        match rest {
+            None => return Ok(purged),
+            Some(rest) => from = rest,
         }
-        from = rest;
     }
 }
 
@@ -303,14 +303,21 @@ async fn list_page(
 /// Purges these members of an index; returns how many entries went.
 async fn purge_page(
     scope: &CommandScope<'_>,
-    index: Index,
-    members: Vec<Value>,
+    mut index: Index,
+    mut members: Vec<Value>,
     landing: Landing,
     effect: &Effect,
 ) -> Result<usize, Error> {
-    let members = Members::These(&members);
-    let done = send_purge(scope, index, members, landing, effect).await?;
-    Ok(done.removed)
+    let mut purged = 0;
+    loop {
+        let these = Members::These(&members);
+        let done = send_purge(scope, index, these, landing, effect).await?;
+        purged += done.removed;
+        if done.left.is_empty() {
+            return Ok(purged);
+        }
+        (index, members) = (Index::Keys, done.left);
+    }
 }
 
 /// What one command purges.
@@ -341,8 +348,10 @@ impl Members<'_> {
 /// What one command has purged.
 struct PurgedSome {
     removed: usize,
-    /// Where to go on; empty: done.
-    rest: Vec<u8>,
+    /// Where to go on; `None`: done.
+    rest: Option<Vec<u8>>,
+    /// Of single members, the keys that are left: what belongs to the others is enough for one command.
+    left: Vec<Value>,
 }
 
 async fn send_purge(
@@ -366,11 +375,19 @@ async fn send_purge(
     };
     let latency = &scope.tier.latency.purge;
     let reply = scope.run_script(Some(latency), Script::Purge, call).await?;
-    let rest = reply.value.clone().into_array().into_iter().nth(2);
-    let rest = rest.as_ref().and_then(Value::as_bytes).unwrap_or_default();
-    let rest = rest.to_vec();
+    let mut further = reply.value.clone().into_array().into_iter().skip(2);
+    let mut next = || further.next().unwrap_or(Value::Null);
+    let rest = next().as_bytes().map(<[u8]>::to_vec);
+    let left = match next() {
+        Value::Array(keys) => keys,
+        _ => Vec::new(),
+    };
     let removed = note_landing(scope, reply);
-    Ok(PurgedSome { removed, rest })
+    Ok(PurgedSome {
+        removed,
+        rest,
+        left,
+    })
 }
 
 /// Remembers the purge's number, by which data that lack it are known; returns how many entries went.

@@ -10,10 +10,6 @@ use crate::proxy::cache::request::CacheRequestRef;
 use crate::proxy::request::variables;
 use crate::routes::template::{self, Untagged};
 
-/// The most tags of what is confirmed again and again, each time with others: more than a whole answer, its rule and
-/// its groups have together.
-const MAX_CONFIRMED_TAGS: usize = 3 * tag_fields::MAX_TAGS;
-
 /// The JSON document of an answer, if its rule reads that; of a part, or of a body that cannot be read, nothing
 /// is known.
 pub(super) fn read_document(
@@ -37,7 +33,17 @@ pub(super) fn of_answer(
     let mut tags = of_rule(request, document)?;
     tags.extend(of_fields(request, stored)?);
     tags.extend(of_groups(request, stored));
-    Ok(tags)
+    each_once(tags)
+}
+
+/// What is no more than can be stored.
+fn each_once(mut tags: Vec<Box<str>>) -> Result<Vec<Box<str>>, Reason> {
+    tags.sort_unstable();
+    tags.dedup();
+    match tags.len() > tag_fields::MAX_TAGS {
+        true => Err(Reason::TooManyTags),
+        false => Ok(tags),
+    }
 }
 
 /// The rule's tags for an answer with this document; `Err` if one cannot be rendered, or they are too many: it
@@ -99,15 +105,8 @@ pub(in crate::proxy::cache) fn of_confirmed(
 ) -> Result<Vec<Box<str>>, Reason> {
     let named = of_fields(request, confirmed)?;
     let others = stale.tags.iter().filter(|tag| !groups::is_tag(tag));
-    let mut tags: Vec<Box<str>> = others.cloned().chain(named.iter().cloned()).collect();
-    tags.sort_unstable();
-    tags.dedup();
-    if !named.is_empty() && tags.len() > MAX_CONFIRMED_TAGS {
-        return Err(Reason::TooManyTags);
-    }
+    let mut tags: Vec<Box<str>> = others.cloned().chain(named).collect();
     tags.extend(of_groups(request, confirmed));
     tags.extend(of_groups(request, &stale.stored));
-    tags.sort_unstable();
-    tags.dedup();
-    Ok(tags)
+    each_once(tags)
 }

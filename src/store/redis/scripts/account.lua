@@ -45,12 +45,14 @@ local function upkeep_total()
 end
 
 local function total()
-  return counter('b0') + counter('b1') + counter('b2') + counter('l') + upkeep_total() + counter('vb')
+  local entries = counter('b0') + counter('b1') + counter('b2')
+  return entries + counter('l') + upkeep_total() + counter('vb') + counter('o')
 end
 
 -- All bookkeeping anew. Each structure holds a member that nothing removes, so one that is missing was lost.
 local function begin_generation(why)
-  local void_bytes, void_entries = total(), counter('n0') + counter('n1') + counter('n2')
+  local rest, void_entries = counter('o'), counter('n0') + counter('n1') + counter('n2')
+  local void_bytes = total() - rest
   begun, voided = why, voided + void_entries
   void_entries = void_entries + counter('vn')
   redis.call('UNLINK', unpack(bookkeeping))
@@ -59,7 +61,7 @@ local function begin_generation(why)
   local before = math.max(tonumber(known, 16), tonumber(generation or '0', 16))
   generation = string.format('%016x', math.max(now_micros(), before + 1))
   redis.call('SET', generation_name, generation)
-  redis.call('HSET', control, 'sq', 0, 'vb', void_bytes, 'vn', void_entries, 'sw', 0)
+  redis.call('HSET', control, 'sq', 0, 'vb', void_bytes, 'vn', void_entries, 'sw', 0, 'o', rest)
   for _, set in ipairs(paged) do
     begin_set(set)
   end

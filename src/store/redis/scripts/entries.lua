@@ -1,12 +1,37 @@
 -- Entries as the bookkeeping has them. Every key with an entry or a lease has a line in the index: empty for a lease
--- alone; else the entry's priority, its expiry in ms (6 bytes), the bytes that it takes with its name (4), and its tags.
+-- alone; else the entry's priority, its expiry in ms (6 bytes), the bytes that it takes with its name (4), how coarsely it
+-- stands in the order of expiry (1), and its tags.
+local HEAD = 12
 
-local function pack_line(priority, expires, size, tags)
-  return priority .. struct.pack('>I6I4', expires, size) .. table.concat(tags, '\0')
+-- A key stands in that order behind the end of a bucket of time in which it expires, in ticks of so many ms: what expires at
+-- about the same time is in the order of its keys. So what a purge removes together, stored one by one between others, is
+-- mostly in few pages. A bucket is a sixteenth of the time to live at most, or a tick.
+local TICK = 256
+
+-- The power of two of ticks that a bucket has.
+local function coarseness(ttl)
+  local _, exponent = math.frexp(ttl / 16 / TICK)
+  return math.max(exponent - 1, 0)
+end
+
+local function pack_line(priority, expires, size, coarse, tags)
+  return priority .. struct.pack('>I6I4B', expires, size, coarse) .. table.concat(tags, '\0')
+end
+
+local function count_tags(line)
+  if #line > HEAD and not string.find(line, '\0', HEAD + 1, true) then
+    return 1
+  end
+  local count, from = 0, HEAD + 1
+  while from and from <= #line do
+    local separator = string.find(line, '\0', from, true)
+    count, from = count + 1, separator and separator + 1
+  end
+  return count
 end
 
 local function tags_of(line)
-  local tags, from = {}, 12
+  local tags, from = {}, HEAD + 1
   while from <= #line do
     local behind = string.find(line, '\0', from, true) or #line + 1
     tags[#tags + 1] = string.sub(line, from, behind - 1)
@@ -23,9 +48,22 @@ local function size_of(line)
   return (struct.unpack('>I4', line, 8))
 end
 
--- The member of the paged set of its priority, which is in the order in which entries expire.
+-- The end of the bucket, in ticks.
+local function bucket_end(expires, coarse)
+  local ticks = 2 ^ coarse
+  return math.ceil(expires / TICK / ticks) * ticks
+end
+
+-- The member of the paged set of its priority, which is in the order in which entries expire. It says no more than the
+-- line does, so that it is found again.
 local function expiry_member(key, line)
-  return string.sub(line, 2, 7) .. key
+  local expires, _, coarse = struct.unpack('>I6I4B', line, 2)
+  return struct.pack('>I5', bucket_end(expires, coarse)) .. key
+end
+
+-- When the bucket of such a member ends, in ticks, and its key.
+local function read_expiry_member(member)
+  return struct.unpack('>I5', member), string.sub(member, 6)
 end
 
 -- What a member of a paged set takes: within the page, and of what each page and bound takes.
@@ -34,14 +72,14 @@ local function member_cost(length)
   return length + (length > 64 and 70 or 10)
 end
 
--- What the bookkeeping of an entry takes, by estimate (sample.lua).
-local function upkeep(key, line)
-  local cost = member_cost(#key) + member_cost(#key + 6) + 6 + (#line > 64 and #line + 60 or #line)
-  if #line < 12 then
+-- What the bookkeeping of an entry takes, by estimate (sample.lua). `has_one`: whether it has one tag, if that is known.
+local function upkeep(key, line, has_one)
+  local cost = member_cost(#key) + member_cost(#key + 5) + 6 + (#line > 64 and #line + 60 or #line)
+  if #line <= HEAD then
     return cost
   end
-  if not string.find(line, '\0', 12, true) then
-    return cost + member_cost(#line - 11 + 1 + #key)
+  if has_one or not string.find(line, '\0', HEAD + 1, true) then
+    return cost + member_cost(#line - HEAD + 1 + #key)
   end
   for _, tag in ipairs(tags_of(line)) do
     cost = cost + member_cost(#tag + 1 + #key)
@@ -81,9 +119,9 @@ end
 
 -- The names of the entries or leases of `keys`.
 local function names_of(kind, keys)
-  local names = {}
+  local names, beginning = {}, prefix .. kind
   for i = 1, #keys do
-    names[i] = prefix .. kind .. keys[i]
+    names[i] = beginning .. keys[i]
   end
   return names
 end
@@ -118,23 +156,33 @@ local function settle(key)
   end
 end
 
--- Takes the lines of `keys` out of the index, and returns those of entries. What has a lease keeps an empty one.
-local function take_lines(keys)
-  local lines, is_held = {}, {}
-  for _, key in ipairs(with_leases(keys)) do
-    is_held[key] = true
-  end
-  for bound, some in pairs(by_page(index, keys)) do
-    local found, is_all = values_of(index, bound, some)
-    local gone, kept = {}, {}
+-- Entries and tags that one call takes out at most: what an entry has of them is not bounded by its key.
+local MOST_WORK = 500
+
+-- Takes the lines of keys out of the index, by `pages` (pages.lua), as long as these entries and their tags are no more than
+-- `most`; of one entry whatever it has. What is in `is_held` has a lease and keeps an empty line. Returns those of entries, by
+-- key, how many tags and entries they have, and the keys that are left.
+local function take_lines(pages, most, is_held)
+  local lines, work, left = {}, 0, {}
+  for bound, some in pairs(pages) do
+    local found, is_all, gone, kept = {}, false, {}, {}
+    if work < most then
+      found, is_all = values_of(index, bound, some)
+    end
+    local count = 0
     for i = 1, #some do
       local key = some[i]
       local line = found[key]
-      if line and line ~= '' then
-        lines[key] = line
+      local more = line and line ~= '' and 1 + count_tags(line) or 0
+      if work >= most or (work > 0 and work + more > most) then
+        left[#left + 1] = key
+        is_all, line = false, nil
+      elseif more > 0 then
+        lines[key], work = line, work + more
       end
       if line and not is_held[key] then
-        gone[#gone + 1] = key
+        count = count + 1
+        gone[count] = key
       elseif line then
         kept[#kept + 1], kept[#kept + 2] = key, ''
       end
@@ -148,24 +196,30 @@ local function take_lines(keys)
       remove_from(index, bound, gone)
     end
   end
-  return lines
+  return lines, work, left
 end
 
--- Undoes all that was written beside the entries of `keys`, each of which is there once; but for the tag `untagged`, of
--- which that is done. Returns how many had an entry, and how many of these should be there still.
-local function forget(keys, untagged)
-  local lines, tags, count, alive, now_is = take_lines(keys), {}, 0, 0, now_ms()
+-- Undoes all that was written beside the entries whose lines were taken; but for the tag `untagged`, of which that is
+-- done. Returns how many these are, and how many of them should be there still.
+local function unlist_lines(lines, untagged)
+  local tags, count, alive, now_is = {}, 0, 0, now_ms()
   local by_expiry = { ['0'] = {}, ['1'] = {}, ['2'] = {} }
   local bytes, entries = { ['0'] = 0, ['1'] = 0, ['2'] = 0 }, { ['0'] = 0, ['1'] = 0, ['2'] = 0 }
-  local kept_up = 0
+  local kept_up, length, ends = 0, untagged and HEAD + #untagged, {}
   for key, line in pairs(lines) do
-    local priority = string.sub(line, 1, 1)
-    local members = by_expiry[priority]
-    members[#members + 1] = expiry_member(key, line)
-    local expires, size = struct.unpack('>I6I4', line, 2)
-    bytes[priority], entries[priority] = bytes[priority] + size, entries[priority] + 1
-    kept_up = kept_up + upkeep(key, line)
-    if #line >= 12 and (not untagged or string.sub(line, 12) ~= untagged) then
+    local priority, expires, size, coarse = struct.unpack('>c1I6I4B', line)
+    local ending, nth = bucket_end(expires, coarse), entries[priority] + 1
+    local packed = ends[ending]
+    if not packed then
+      packed = struct.pack('>I5', ending)
+      ends[ending] = packed
+    end
+    by_expiry[priority][nth] = packed .. key
+    bytes[priority], entries[priority] = bytes[priority] + size, nth
+    -- Of one that has this tag, by the length of the line there is none beside it.
+    local has_one = #line == length
+    kept_up = kept_up + upkeep(key, line, has_one)
+    if #line > HEAD and not has_one then
       for _, tag in ipairs(tags_of(line)) do
         if tag ~= untagged then
           tags[#tags + 1] = tag .. '\0' .. key
@@ -187,37 +241,97 @@ local function forget(keys, untagged)
   return count, alive
 end
 
+-- Undoes all that was written beside the entries of `keys`, each of which is there once, as long as these entries and their
+-- tags are no more than `most`. Returns how many had an entry, how many of these should be there still, the tags and entries
+-- that was, and the keys that are left.
+local function forget(keys, most)
+  local is_held = {}
+  for _, key in ipairs(with_leases(keys)) do
+    is_held[key] = true
+  end
+  local lines, work, left = take_lines(by_page(index, keys), most, is_held)
+  local count, alive = unlist_lines(lines)
+  return count, alive, work, left
+end
+
+-- `keys` but for those that are `left`.
+local function without(keys, left)
+  if #left == 0 then
+    return keys
+  end
+  local is_left, others = {}, {}
+  for i = 1, #left do
+    is_left[left[i]] = true
+  end
+  for i = 1, #keys do
+    if not is_left[keys[i]] then
+      others[#others + 1] = keys[i]
+    end
+  end
+  return others
+end
+
 -- An entry was evicted, and so is no longer watched for anybody: Redis does not tell a connection of what is evicted
 -- by a command of its own, nor later of purges of it.
 local function tell_of_eviction()
   redis.call('SET', untold, now_micros())
 end
 
--- The keys of a priority that expire first, in order: of one page, at most `limit`, and none after `until_ms`. Also
--- whether there may be more.
-local function find_first(priority, until_ms, limit)
-  local set, bound, found, has_any = expiry[priority], '', {}, false
-  while bound and not has_any do
-    for _, member in ipairs(members_of(set, bound)) do
-      if member ~= '' then
-        has_any = true
-        local expires = struct.unpack('>I6', member)
-        if expires <= until_ms then
-          found[#found + 1] = { expires, string.sub(member, 7) }
-        end
-      end
+-- The members of a page of an order of expiry: when the bucket of each ends, and its key; in that order.
+local function members_by_end(set, bound)
+  local found = {}
+  for _, member in ipairs(members_of(set, bound)) do
+    if member ~= '' then
+      found[#found + 1] = { read_expiry_member(member) }
     end
-    bound = next_bound(set, bound)
   end
-  local is_more = #found > limit or (#found > 0 and bound ~= nil)
   table.sort(found, function(one, other)
     return one[1] < other[1]
   end)
-  local keys = {}
+  return found
+end
+
+-- The same of the first page that has any, and the bound of the one behind it.
+local function first_by_end(set)
+  local bound, found = '', {}
+  while bound and #found == 0 do
+    found = members_by_end(set, bound)
+    bound = next_bound(set, bound)
+  end
+  return found, bound
+end
+
+-- The keys of a priority that have expired, in order: of one page, and at most `limit`. Also whether there may be more.
+local function find_expired(priority, limit)
+  local found, following = first_by_end(expiry[priority])
+  local now_is, keys = now_ms() / TICK, {}
+  for i = 1, math.min(limit, #found) do
+    if found[i][1] > now_is then
+      return keys, false
+    end
+    keys[i] = found[i][2]
+  end
+  return keys, #found > limit or following ~= nil
+end
+
+-- The keys of a priority that expire first, in order: of one page, at most `limit`. Where all of a page are in one bucket it
+-- is any page of that: it must not be the keys that decide.
+local function find_first(priority, limit)
+  local set, keys = expiry[priority], {}
+  local found = first_by_end(set)
+  local first = #found > 0 and found[1][1]
+  if first and found[#found][1] == first then
+    -- A bound of the index, since as many keys are behind each.
+    local from = struct.pack('>I5', first) .. redis.call('ZRANDMEMBER', index)
+    local others = members_by_end(set, find_bound(set, from))
+    if #others > 0 and others[1][1] == first then
+      found = others
+    end
+  end
   for i = 1, math.min(limit, #found) do
     keys[i] = found[i][2]
   end
-  return keys, is_more
+  return keys
 end
 
 -- The keys of a priority that are worth least among those of some pages, which are as good as all; at most a sixth of
@@ -232,7 +346,7 @@ local function find_least_worth(priority, limit)
     end
     for i = 1, #fields, 2 do
       if fields[i] ~= '' then
-        local key = string.sub(fields[i], 7)
+        local _, key = read_expiry_member(fields[i])
         local _, rank = unpack_worth(fields[i + 1])
         found[#found + 1], ranks[key] = key, rank
       end
@@ -251,20 +365,23 @@ end
 
 -- Bookkeeping of what Redis has expired by itself, at most about `limit` of each kind. Returns whether there is more.
 local function tidy(limit)
-  local is_more = false
+  local is_more, work, most = false, 0, math.min(10 * limit, MOST_WORK)
   for priority = 0, 2 do
-    local left = limit
-    repeat
-      local keys, has_more = find_first(tostring(priority), now_ms(), left)
+    local left, has_more = limit, true
+    while has_more and left > 0 and work < most do
+      local keys
+      keys, has_more = find_expired(tostring(priority), left)
       if #keys > 0 then
-        redis.call('UNLINK', unpack(names_of(':e:', keys)))
-        if forget(keys) < #keys then
+        local count, _, done, untouched = forget(keys, most - work)
+        if count + #untouched < #keys then
           lose()
         end
+        redis.call('UNLINK', unpack(names_of(':e:', without(keys, untouched))))
+        left, work = left - count, work + done
+        has_more = has_more or #untouched > 0
       end
-      left = left - #keys
-      is_more = is_more or (has_more and left <= 0)
-    until #keys == 0 or left <= 0 or not has_more
+    end
+    is_more = is_more or has_more
   end
   local ended = redis.call('ZRANGEBYSCORE', leases, '-inf', now_ms(), 'LIMIT', 0, limit)
   if #ended > 0 then

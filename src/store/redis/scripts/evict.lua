@@ -10,7 +10,12 @@ local by_value = ARGV[10] == 'value'
 -- Entries removed by one call at most, and by one step of it.
 local ENOUGH, STEP = 160, 80
 
-local gone, evicted = { 0, 0, 0 }, {}
+local gone, evicted, work = { 0, 0, 0 }, {}, 0
+
+-- But for what is void: that is being swept, and no eviction brings it down.
+local function total_that_lasts()
+  return total() - counter('vb')
+end
 
 -- What may go in all, with what stands beside it.
 local function evictable()
@@ -24,18 +29,23 @@ local function evictable()
   return bytes + (all > 0 and upkeep_total() * entries / all or 0)
 end
 
--- Of `keys`, in this order, as many as bring the account down to the goal.
+-- Of `keys`, in this order, as many as bring the account down to the goal, or as one call may remove.
 local function choose(keys)
   local freed, chosen = 0, {}
   for _, key in ipairs(keys) do
-    if total() - freed <= goal then
+    if total_that_lasts() - freed <= goal then
       break
     end
     local line = value_of(index, key)
     if not line or line == '' then
       lose()
     end
-    freed = freed + size_of(line) + upkeep(key, line)
+    local more = 1 + count_tags(line)
+    if work > 0 and work + more > MOST_WORK then
+      work = MOST_WORK
+      break
+    end
+    freed, work = freed + size_of(line) + upkeep(key, line), work + more
     chosen[#chosen + 1] = key
   end
   return chosen
@@ -44,7 +54,7 @@ end
 -- What leaves next of a priority: some keys, in order.
 local function choose_some(priority)
   if not by_value then
-    return choose(find_first(priority, math.huge, STEP))
+    return choose(find_first(priority, STEP))
   end
   local found, ranks = find_least_worth(priority, STEP)
   local keys = choose(found)
@@ -55,14 +65,14 @@ local function choose_some(priority)
   return keys
 end
 
--- Removes some of a priority; returns whether there were any.
+-- Removes some of a priority; returns whether there may be more.
 local function evict_some(priority)
   local keys = choose_some(tostring(priority))
   if #keys == 0 then
-    return false
+    return work >= MOST_WORK
   end
   local there = redis.call('UNLINK', unpack(names_of(':e:', keys)))
-  local _, alive = forget(keys)
+  local _, alive = forget(keys, math.huge)
   if alive > there then
     tell_of_eviction()
   end
@@ -78,30 +88,30 @@ local function reply(status)
 end
 
 return run(function()
-  gone, evicted = { 0, 0, 0 }, {}
+  gone, evicted, work = { 0, 0, 0 }, {}, 0
   local has_expired = tidy(40)
   if not goal then
     look_at_server(max, evict_at, shards)
     local at = thresholds(max, evict_at)
-    if total() + need <= at then
+    if total_that_lasts() + need <= at then
       return reply(0)
     end
     local own = max - math.floor(max / 16)
-    if need > 0 and total() - evictable() + need > own then
+    if need > 0 and total_that_lasts() - evictable() + need > own then
       return reply(2)
     end
-    goal = math.floor(math.min(total() * (100 - percent) / 100, math.min(evict_at, own) - need))
+    goal = math.floor(math.min(total_that_lasts() * (100 - percent) / 100, math.min(evict_at, own) - need))
   end
   -- What has expired goes first.
   local priority = has_expired and 3 or 0
-  while priority <= ceiling and #evicted < ENOUGH and total() > goal do
+  while priority <= ceiling and #evicted < ENOUGH and work < MOST_WORK and total_that_lasts() > goal do
     if not evict_some(priority) then
       priority = priority + 1
     end
   end
-  if total() <= goal or (priority > ceiling and not has_expired) then
+  if total_that_lasts() <= goal or (priority > ceiling and not has_expired) then
     return reply(0)
   end
   local at = thresholds(max, evict_at)
-  return reply(need > 0 and total() + need <= at and 3 or 1)
+  return reply(need > 0 and total_that_lasts() + need <= at and 3 or 1)
 end)

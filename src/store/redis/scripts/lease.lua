@@ -8,7 +8,7 @@ return run(function()
   local entry = read(KEYS[1])
   if not entry then
     if line and line ~= '' then
-      local _, alive = forget({ key })
+      local _, alive = forget({ key }, MOST_WORK)
       line, bound = value_of(index, key)
       if alive > 0 then
         tell_of_eviction()
@@ -25,7 +25,7 @@ return run(function()
     return { 0, holder }
   end
   -- Every store tidies as well (put.lua).
-  if (not line or line == '') and total() + lease_cost(key) > max then
+  if total() + lease_cost(key) > max then
     tidy(20)
     line, bound = value_of(index, key)
     if total() + lease_cost(key) > max then

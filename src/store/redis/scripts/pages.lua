@@ -40,9 +40,13 @@ local function members_of(set, bound)
   return #members > 0 and members or lose()
 end
 
--- Those of a page that begin with `beginning`, but for the member that stays; and whether they are all that is in it.
-local function members_from(set, bound, beginning)
+-- Those of a page that begin with `beginning`, but for the member that stays; and whether they are all that is in it. All
+-- are between its bound and `following`, the next one's, if that begins so, too.
+local function members_from(set, bound, beginning, following)
   local found, all = {}, members_of(set, bound)
+  if following and bound ~= '' and string.sub(bound, 1, #beginning) == beginning then
+    return all, true
+  end
   for i = 1, #all do
     local member = all[i]
     if member ~= '' and string.sub(member, 1, #beginning) == beginning then
@@ -261,8 +265,8 @@ local function remove(set, members)
   end
 end
 
--- What stands with each of `members` that is in this page, and whether they are all that is in it, which is told of many
--- alone.
+-- What stands with each of `members` that is in this page, and perhaps with others; and whether they are all that is in it,
+-- which is told of many alone.
 local function values_of(set, bound, members)
   local page, values, count = page_name(set, bound), {}, 0
   if #members < MANY then
@@ -276,18 +280,15 @@ local function values_of(set, bound, members)
     end
     return values
   end
-  local fields, all = redis.call('HGETALL', page), {}
+  local fields = redis.call('HGETALL', page)
   if #fields == 0 then
     lose()
   end
   for i = 1, #fields, 2 do
-    all[fields[i]] = fields[i + 1]
+    values[fields[i]] = fields[i + 1]
   end
   for i = 1, #members do
-    local value = all[members[i]]
-    if value then
-      values[members[i]], count = value, count + 1
-    end
+    count = count + (values[members[i]] and 1 or 0)
   end
   return values, count * 2 == #fields
 end

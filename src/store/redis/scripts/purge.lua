@@ -1,12 +1,13 @@
 -- KEYS: control. ARGV: prefix, generation, 'keys' or 'tags', the process if the purge is whole with this (else ''), the
 -- number of its last purge, how an entry begins that is purged softly now ('' if it is to be removed), then either 'these'
 -- and some hundred members of `:ix` or `:tx` at most, or 'all', where to begin and how all members begin that are meant.
--- Purges what they stand for; of ' auth:<digest>', or ' auth:*', tells whoever has read its name. Returns how many
--- entries that were, the purge's number if it is whole, and where to go on ('': done).
+-- Purges what they stand for, as far as one call does; of ' auth:<digest>', or ' auth:*', tells whoever has read its name.
+-- Returns how many entries that were, the purge's number if it is whole, where to go on (nothing: done), and of 'these' the
+-- keys that are left.
 local is_of_tags, softened = ARGV[3] == 'tags', ARGV[6]
 
--- Members looked at before the next call has its turn.
-local ENOUGH = 160
+-- Members looked at before the next call has its turn, and a page at most more.
+local ENOUGH = 120
 
 -- The time at the end of what such an entry begins with, as one that was not purged softly has it.
 local never = string.rep('\0', 8)
@@ -43,82 +44,140 @@ local function soften_all(keys)
   return hard, marked
 end
 
--- Purges `keys`, each of which is there once. Returns how many had an entry.
-local function purge(keys, untagged)
-  local hard, removed = keys, 0
-  for i = 1, untagged and 0 or #keys do
+local function tell_of_identities(keys)
+  for i = 1, #keys do
     if string.byte(keys[i]) == 32 and string.sub(keys[i], 1, 6) == ' auth:' then
       tell_of_identity(string.sub(keys[i], 7))
     end
   end
-  if softened ~= '' then
-    hard, removed = soften_all(keys)
-  end
-  unlease(keys)
-  if #hard > 0 then
-    local gone = redis.call('UNLINK', unpack(names_of(':e:', hard)))
-    local _, alive = forget(hard, untagged)
-    removed = removed + gone
-    if alive > gone then
-      tell_of_eviction()
-    end
-  end
-  return removed
 end
 
-local function purge_members(members)
+-- What a call takes out: the lines of entries, how many of these Redis had, and the keys that are left to the next call.
+-- `pages` are those of `keys` in the index, if they are known. Also returns how many entries went or have become stale.
+local function take(keys, pages)
+  local hard, marked = keys, 0
+  unlease(keys)
+  if softened ~= '' then
+    hard, marked = soften_all(keys)
+    pages = nil
+  end
+  if #hard == 0 then
+    return { lines = {}, there = 0, left = {} }, marked
+  end
+  local lines, _, left = take_lines(pages or by_page(index, hard), MOST_WORK, {})
+  local there = redis.call('UNLINK', unpack(names_of(':e:', without(hard, left))))
+  return { lines = lines, there = there, left = left }, marked + there
+end
+
+-- Undoes what stands beside what was taken, but for `untagged`, of which that is done.
+local function finish(taken, untagged)
+  local _, alive = unlist_lines(taken.lines, untagged)
+  if alive > taken.there then
+    tell_of_eviction()
+  end
+end
+
+-- Each key of `members` once.
+local function keys_of(members)
   local keys, is_known = {}, {}
-  for _, member in ipairs(members) do
+  for i = 1, #members do
+    local member = members[i]
     local key = is_of_tags and string.sub(member, string.find(member, '\0', 1, true) + 1) or member
     if not is_known[key] then
       keys[#keys + 1], is_known[key] = key, true
     end
   end
-  return #keys > 0 and purge(keys) or 0
+  return keys
 end
 
--- Purges what the members of a page stand for that begin with `beginning`. Returns how many entries that were, and how
--- many were looked at.
-local function purge_page(set, bound, beginning)
-  local found, is_all = members_from(set, bound, beginning)
-  if #found == 0 then
-    return 0, 0
+-- Purges `keys`, each of which is there once. Returns how many had an entry, and those that are left.
+local function purge(keys, pages)
+  if #keys == 0 then
+    return 0, {}
   end
-  -- Members that have one tag have one key each, and all of them go.
-  if is_of_tags and softened == '' and string.sub(beginning, -1) == '\0' then
-    if is_all then
-      remove_page(set, bound)
-    else
-      remove_from(set, bound, found)
+  tell_of_identities(keys)
+  local taken, removed = take(keys, pages)
+  finish(taken)
+  return removed, taken.left
+end
+
+-- Pages from that of `from` on with members that begin with `beginning`, until these are enough. Returns the bound of each
+-- page and those members, whether they are all of it, and where to go on (nothing: these are all).
+local function gather(set, from, beginning)
+  local pages, count, bound = {}, 0, find_bound(set, from)
+  while bound and count < ENOUGH do
+    local following = next_bound_from(set, bound, beginning)
+    local members, is_all = members_from(set, bound, beginning, following)
+    if #members > 0 then
+      pages[#pages + 1] = { bound = bound, members = members, is_all = is_all }
     end
-    for i = 1, #found do
-      found[i] = string.sub(found[i], #beginning + 1)
-    end
-    return purge(found, string.sub(beginning, 1, -2)), #found
+    bound, count = following, count + #members
   end
-  return purge_members(found), #found
+  return pages, bound
+end
+
+-- Purges what has one tag, whose members are pages of keys of their own, all of which go.
+local function purge_tag(from, beginning)
+  local pages, following = gather(tagged, from, beginning)
+  local keys, count, from_key = {}, 0, #beginning + 1
+  for _, page in ipairs(pages) do
+    local members = page.members
+    for i = 1, #members do
+      keys[count + i] = string.sub(members[i], from_key)
+    end
+    count = count + #members
+  end
+  if count == 0 then
+    return 0, following
+  end
+  local taken, removed = take(keys)
+  local is_left = {}
+  for _, key in ipairs(taken.left) do
+    is_left[beginning .. key] = true
+  end
+  for _, page in ipairs(pages) do
+    local gone = page.members
+    if #taken.left > 0 then
+      gone = {}
+      for _, member in ipairs(page.members) do
+        gone[#gone + 1] = not is_left[member] and member or nil
+      end
+    end
+    if page.is_all and #gone == #page.members then
+      remove_page(tagged, page.bound)
+    elseif #gone > 0 then
+      remove_from(tagged, page.bound, gone)
+    end
+  end
+  finish(taken, string.sub(beginning, 1, -2))
+  return removed, #taken.left > 0 and from or following
 end
 
 -- Purges all members that begin with `beginning`, from the page of `from` on. Returns how many entries that were, and
 -- where to go on.
 local function purge_pages(set, from, beginning)
-  local removed, looked = 0, 0
-  repeat
-    local bound = find_bound(set, from)
-    from = next_bound_from(set, bound, beginning)
-    local some, members = purge_page(set, bound, beginning)
-    removed, looked = removed + some, looked + members
-  until not from or looked >= ENOUGH
-  return removed, from or ''
+  if is_of_tags and softened == '' and string.sub(beginning, -1) == '\0' then
+    return purge_tag(from, beginning)
+  end
+  local pages, following = gather(set, from, beginning)
+  local members, of_index = {}, {}
+  for _, page in ipairs(pages) do
+    of_index[page.bound] = page.members
+    for i = 1, #page.members do
+      members[#members + 1] = page.members[i]
+    end
+  end
+  local removed, left = purge(keys_of(members), not is_of_tags and of_index or nil)
+  return removed, #left > 0 and from or following
 end
 
 return run(function()
-  local removed, rest = 0, ''
+  local removed, rest, left = 0, nil, {}
   if ARGV[7] == 'these' then
-    removed = purge_members({ unpack(ARGV, 8) })
+    removed, left = purge(keys_of({ unpack(ARGV, 8) }))
   else
     removed, rest = purge_pages(is_of_tags and tagged or index, ARGV[8], ARGV[9])
   end
-  local number = ARGV[4] ~= '' and rest == '' and land(ARGV[4], ARGV[5]) or 0
-  return { removed + voided, number, rest }
+  local is_whole = ARGV[4] ~= '' and not rest and #left == 0
+  return { removed + voided, is_whole and land(ARGV[4], ARGV[5]) or 0, rest or false, left }
 end)

@@ -1,12 +1,13 @@
 -- KEYS: entry, lease. ARGV: prefix, generation, key, token, purge number at the lease, ttl in ms, size, priority,
 -- budget, where eviction begins, shards, '1' if no room is to be made for it any more, size of a stub (0: none is wanted),
--- the generation of the lease and the bytes, tags.
+-- the most tags that an entry may have, the generation of the lease and the bytes, tags.
 -- Returns 0 lease lost, 1 stored, 2 no room, 3 purged by tag since the lease, 4 a stub is stored: what memory
--- holds beside it is told of purges, 5 room is to be made (evict.lua), and the bytes that are needed.
+-- holds beside it is told of purges, 5 room is to be made (evict.lua), and the bytes that are needed, 6 too many tags.
 local key, token, purges, ttl = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local size, priority, max, evict_at = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
-local shards, is_last, stub, bytes = tonumber(ARGV[11]), ARGV[12] == '1', tonumber(ARGV[13]), ARGV[14]
-local FIRST_TAG = 15
+local shards, is_last, stub, most_tags = tonumber(ARGV[11]), ARGV[12] == '1', tonumber(ARGV[13]), tonumber(ARGV[14])
+local bytes = ARGV[15]
+local FIRST_TAG = 16
 
 -- A fill has no tags while it runs, so a purge by tag cannot find its lease; it leaves its number.
 local function purged_by_tag()
@@ -107,7 +108,8 @@ return run(function()
       ttl = math.max(ttl, lasting)
     end
   end
-  local line = pack_line(priority, now_ms() + ttl, size, tags)
+  local coarse = coarseness(ttl)
+  local line = pack_line(priority, now_ms() + ttl, size, coarse, tags)
   local most_now = counter('sl') > 0 and math.min(counter('sl'), max) or max
   if counter('sb') == 0 or math.abs(total() - counter('sb')) > most_now / 32 then
     look_at_server(max, evict_at, shards)
@@ -115,12 +117,18 @@ return run(function()
   local at, most = thresholds(max, evict_at)
   local grows = size + upkeep(key, line) - old
   local stored = 1
-  if #tags > 1000 or total() + grows > (is_last and most or at) then
-    if #tags <= 1000 and not is_last then
+  -- Those of a stub have joined.
+  if #tags > most_tags then
+    unlist({ key })
+    settle(key)
+    return ended(6)
+  end
+  if total() + grows > (is_last and most or at) then
+    if not is_last then
       return { 5, grows }
     end
     unlist({ key })
-    local fits = stub > 0 and #tags <= 1000 and total() + grows - size + stub <= max
+    local fits = stub > 0 and total() + grows - size + stub <= max
     if not fits then
       settle(key)
       return ended(2)
@@ -130,7 +138,7 @@ return run(function()
       return ended(4)
     end
     stored, size, bytes = 4, stub, generation
-    line = pack_line(priority, now_ms() + ttl, size, tags)
+    line = pack_line(priority, now_ms() + ttl, size, coarse, tags)
   else
     unlist({ key })
   end

@@ -15,7 +15,24 @@ local function measure(set)
   return directory + bytes * redis.call('ZCARD', set) / #bounds
 end
 
+-- What is always there of the rest is not counted.
+local USUAL_REST = 4096
+
+-- Bytes of what stands once, or is bounded by its number, as far as that is more than usual.
+local function measure_rest()
+  local tag, bytes = string.match(prefix, '^(.*):v%d+$'), 0
+  local names = { fences, landed, prefix .. ':ag' }
+  for _, name in ipairs({ 'hot', 'jobs', 'switches', 'sidecars', 'writes' }) do
+    names[#names + 1] = tag .. ':' .. name
+  end
+  for _, name in ipairs(names) do
+    bytes = bytes + (tonumber(redis.pcall('MEMORY', 'USAGE', name)) or 0)
+  end
+  return math.max(bytes - USUAL_REST, 0)
+end
+
 return run(function()
+  note('o', measure_rest())
   look_at_server(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
   local entries = counter('n0') + counter('n1') + counter('n2')
   -- Of few entries what is there anyway would count too much.

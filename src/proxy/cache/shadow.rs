@@ -115,6 +115,7 @@ async fn store(request: &CacheRequest, leasing: Leasing) -> Outcome {
             Leasing::Wait | Leasing::Try | Leasing::Renew(_) => Leasing::Try,
         },
         mode: FetchMode::Conditional,
+        report: None,
     };
     lead(request, Reason::Shadow, options).await
 }

@@ -221,7 +221,12 @@ impl Parts {
                 // Else a write could be answered before its purge can be sent.
                 runtime.block_on(settled.settle(LONGEST_START));
                 // What the fleet has switched off is off from the first request on.
-                runtime.block_on(parts.switchboard.agree(&settled));
+                let is_told = runtime.block_on(parts.switchboard.agree(&settled));
+                if index == 0 && !is_told && settled.is_shared() {
+                    tracing::warn!(
+                        "Redis has not said in time what is switched: until it does, the file holds"
+                    );
+                }
                 serve(runtime, listener, worker, shared);
                 runtime.block_on(store.close());
             })?);

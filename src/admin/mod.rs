@@ -433,7 +433,7 @@ fn holds(thrown: Thrown) -> &'static str {
             has_fleet: false, ..
         } => "here: there is no [redis] to tell others by",
         Thrown { .. } => {
-            "here alone: Redis cannot be asked now; the others hear of it as soon as it can"
+            "here alone: Redis cannot be asked now, or has as many as it keeps; the others hear of it as soon as it can"
         }
     }
 }

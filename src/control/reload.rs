@@ -11,6 +11,7 @@ use crate::descriptors::{Descriptors, fit};
 use crate::in_flight::InFlight;
 use crate::live::{Live, LiveError};
 use crate::metrics::Metrics;
+use crate::rollout::Evidence;
 use crate::store::Store;
 
 /// Puts configs in force.
@@ -21,6 +22,7 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     descriptors: Descriptors,
     switchboard: Arc<Switchboard>,
+    evidence: Arc<Mutex<Evidence>>,
     /// The config that was in force before, while one that was reloaded is.
     previous: Mutex<Option<Config>>,
 }
@@ -55,7 +57,9 @@ impl Reloader {
         metrics: Arc<Metrics>,
         descriptors: Descriptors,
         switchboard: Arc<Switchboard>,
+        evidence: Arc<Mutex<Evidence>>,
     ) -> Reloader {
+        evidence.lock().rest_on(live.load().bases());
         Reloader {
             in_flight: store.in_flight().clone(),
             live,
@@ -63,6 +67,7 @@ impl Reloader {
             metrics,
             descriptors,
             switchboard,
+            evidence,
             previous: Mutex::new(None),
         }
     }
@@ -131,7 +136,9 @@ impl Reloader {
         self.store.reload(&live.config);
         self.metrics.config_hash.set(live.config.hash as f64);
         self.switchboard.prepare(&live);
+        let bases = live.bases();
         self.live.store(Arc::new(live));
+        self.evidence.lock().rest_on(bases);
         // Whatever was switched between the two has turned the dials of the old one.
         self.switchboard.prepare(&self.live.load());
         Ok(waiting)

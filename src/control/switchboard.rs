@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::config::{Settings, parse_duration};
-use crate::live::Live;
+use crate::live::{Live, UNMATCHED};
 use crate::rollout::{Mode, Order, OrderError, Rollout, Subject, Switch, Switches};
 use crate::store::{Store, SwitchToKeep};
 
@@ -22,9 +22,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// For how long a config that was taken back is not put in force: a file takes a while until it has reached all.
 const TAKEN_BACK_FOR: Duration = Duration::from_secs(600);
-
-/// The rule of a switch for what no rule matches, as in the metrics.
-const UNMATCHED: &str = "-";
 
 /// All that is switched.
 pub struct Switchboard {

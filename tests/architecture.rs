@@ -54,7 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("budget", &["entry"]),
     ("metrics", &["entry", "http_cache"]),
     ("rollout", &["routes"]),
-    ("observe", &[]),
+    ("observe", &["routes"]),
     ("agenda", &["entry"]),
     ("politeness", &[]),
     (

@@ -18,8 +18,12 @@ end
 -- What is always there of the rest is not counted.
 local USUAL_REST = 4096
 
--- Bytes of what stands once, or is bounded by its number, as far as that is more than usual.
+-- Bytes of what stands once, or is bounded by its number, as far as that is more than usual. Nothing where the user may not
+-- ask, which would leave a line in `ACL LOG`.
 local function measure_rest()
+  if redis.acl_check_cmd and not redis.acl_check_cmd('MEMORY', 'USAGE', control) then
+    return 0
+  end
   local tag, bytes = string.match(prefix, '^(.*):v%d+$'), 0
   local names = { fences, landed, prefix .. ':ag' }
   for _, name in ipairs({ 'hot', 'jobs', 'switches', 'sidecars', 'writes' }) do

@@ -181,7 +181,7 @@ fn read_urls(reader: &mut Reader<'_>) -> (Source, Vec<Sample>) {
         );
     }
     for (position, url) in written {
-        match expand(&url, MAX_URLS - urls.len()) {
+        match expand(&url, MAX_URLS.saturating_sub(urls.len())) {
             Ok(expanded) => {
                 samples.extend(expanded.first().map(|url| Sample {
                     url: url.clone(),

@@ -1,6 +1,6 @@
 //! The scripts: sent by hash, in full when Redis does not know them.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use bytes::Bytes;
 use fred::clients::{Client, WithOptions};
@@ -172,36 +172,33 @@ impl Call {
     }
 }
 
-/// The texts and, once Redis was asked, their hashes.
+/// The texts, of which a process needs one copy, however many tiers it has.
+static TEXTS: LazyLock<[String; Script::ALL.len()]> =
+    LazyLock::new(|| Script::ALL.map(Script::text));
+
+/// The scripts of one Redis and, once it was asked, their hashes.
 #[derive(Debug)]
 pub(super) struct Scripts {
-    loaded: [Loaded; Script::ALL.len()],
-}
-
-#[derive(Debug)]
-struct Loaded {
-    text: String,
-    hash: OnceLock<String>,
+    hashes: [OnceLock<String>; Script::ALL.len()],
 }
 
 impl Scripts {
     pub(super) fn new() -> Scripts {
         Scripts {
-            loaded: Script::ALL.map(|script| Loaded {
-                text: script.text(),
-                hash: OnceLock::new(),
-            }),
+            hashes: [const { OnceLock::new() }; Script::ALL.len()],
         }
     }
 
     /// Loads the scripts whose hash is not known yet. A Redis that refuses `SCRIPT LOAD` gets the text with
     /// each call.
     pub(super) async fn load(&self, client: &WithOptions<Client>) {
-        for script in self.loaded.iter().filter(|s| s.hash.get().is_none()) {
+        for (hash, text) in self.hashes.iter().zip(TEXTS.iter()) {
+            if hash.get().is_some() {
+                continue;
+            }
             let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
-            let args = vec!["LOAD", script.text.as_str()];
-            if let Ok(hash) = client.custom::<String, _>(load, args).await {
-                script.hash.get_or_init(|| hash);
+            if let Ok(found) = client.custom::<String, _>(load, vec!["LOAD", text]).await {
+                hash.get_or_init(|| found);
             }
         }
     }
@@ -215,14 +212,18 @@ impl Scripts {
         head: Head<'_>,
         call: impl Fn() -> Call,
     ) -> Result<Value, fred::error::Error> {
-        let loaded = &self.loaded[script as usize];
-        if let Some(hash) = loaded.hash.get() {
+        if let Some(hash) = self.hashes[script as usize].get() {
             match send(client, "EVALSHA", call().into_words(hash, head)).await {
                 Err(error) if error.details().starts_with("NOSCRIPT") => {}
                 reply => return reply,
             }
         }
-        send(client, "EVAL", call().into_words(&loaded.text, head)).await
+        send(
+            client,
+            "EVAL",
+            call().into_words(&TEXTS[script as usize], head),
+        )
+        .await
     }
 }
 

@@ -50,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::control::{Reloader, Switchboard, Thrown};
 use crate::jobs::Jobs;
+use crate::keep_running::keep_running;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::rollout::{Evidence, Order};
@@ -203,9 +204,15 @@ impl Admin {
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
     let places = Places::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
-    let reporter = tokio::spawn(events::report(Arc::clone(&admin)));
-    let meetings = tokio::spawn(fleet::follow(Arc::clone(&admin)));
-    tokio::spawn(webhook::follow(Arc::clone(&admin)));
+    let of = Arc::clone(&admin);
+    let report = move || events::report(Arc::clone(&of));
+    let reporter = tokio::spawn(keep_running("events of the page", report));
+    let of = Arc::clone(&admin);
+    let meet = move || fleet::follow(Arc::clone(&of));
+    let meetings = tokio::spawn(keep_running("word with other sidecars", meet));
+    let of = Arc::clone(&admin);
+    let post = move || webhook::follow(Arc::clone(&of));
+    tokio::spawn(keep_running("webhook of alerts", post));
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,

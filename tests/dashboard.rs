@@ -287,6 +287,7 @@ async fn figures_are_for_those_who_have_the_token() {
         .header("content-type", "application/json")
         .body(r#"{"everything": true}"#);
     assert_eq!(purge.send().await.status, 401, "who may see may not act");
+    tell_the_status(&sidecar, READ).await;
 
     let mut page = Page::open(sidecar.admin_addr(), "/").await;
     page.until(
@@ -296,6 +297,28 @@ async fn figures_are_for_those_who_have_the_token() {
     page.write("token", READ).await;
     page.until("document.getElementById('word').innerText.toLowerCase() === 'healthy'")
         .await;
+}
+
+/// `pannier status` by the token of those who see alone, and what it ends with where it cannot tell.
+async fn tell_the_status(sidecar: &Sidecar, read_token: &str) {
+    let admin = sidecar.admin_addr().to_string();
+    // Nobody listens there for as long as this is bound.
+    let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
+    nobody.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let nowhere = nobody.local_addr().expect("it has one").to_string();
+    for (name, admin, variable, expected) in [
+        ("who may see", &admin, "PANNIER_ADMIN_READ_TOKEN", 0),
+        ("no token", &admin, "UNRELATED", 3),
+        ("no answer", &nowhere, "PANNIER_ADMIN_READ_TOKEN", 2),
+        ("no address", &"nowhere".to_owned(), "UNRELATED", 3),
+    ] {
+        let status = tokio::process::Command::new(env!("CARGO_BIN_EXE_pannier"))
+            .args(["status", "--admin", admin])
+            .env(variable, read_token)
+            .output();
+        let status = status.await.expect("it runs");
+        assert_eq!(status.status.code(), Some(expected), "{name}: {status:?}");
+    }
 }
 
 #[tokio::test]

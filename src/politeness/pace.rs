@@ -1,5 +1,6 @@
 //! How much of its rate background work may use, by how the app fares: halved at each trouble, and an eighth more for
-//! each second without (additive increase, multiplicative decrease, as of TCP: RFC 5681).
+//! each second without (additive increase, multiplicative decrease, as of TCP: RFC 5681); near the share at which the
+//! last trouble came, slowly (as CUBIC does: RFC 9438), since there the app has most likely its limit.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,12 @@ const LEAST: f64 = 1.0 / 16.0;
 
 /// What a second without trouble adds.
 const STEP: f64 = 1.0 / 8.0;
+
+/// What it adds near the share at which the last trouble came.
+const CAREFUL_STEP: f64 = 1.0 / 256.0;
+
+/// Near: from this part of it on.
+const NEAR: f64 = 0.75;
 
 /// So long after a change the answers to what was asked before it say nothing new.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -50,7 +57,9 @@ impl Trouble {
 #[derive(Clone, Debug)]
 pub struct Pace {
     share: f64,
-    /// When that changed, or was looked at.
+    /// At which the last trouble came; `None` once that share has been passed.
+    ceiling: Option<f64>,
+    /// When the share changed, or was looked at.
     changed: Option<Instant>,
     /// In a row.
     errors: u32,
@@ -62,6 +71,7 @@ impl Default for Pace {
     fn default() -> Pace {
         Pace {
             share: 1.0,
+            ceiling: None,
             changed: None,
             errors: 0,
             ratios: Vec::with_capacity(WINDOW),
@@ -87,9 +97,19 @@ impl Pace {
             .changed
             .map(|changed| now.saturating_duration_since(changed));
         if self.is_slowed() && since.is_none_or(|since| since >= SETTLING) {
-            self.share = (self.share + STEP).min(1.0);
+            self.grow();
             self.changed = Some(now);
         }
+    }
+
+    fn grow(&mut self) {
+        self.ceiling = self.ceiling.filter(|ceiling| self.share <= *ceiling);
+        let grown = match self.ceiling.map(|ceiling| ceiling * NEAR) {
+            Some(near) if self.share < near => (self.share + STEP).min(near),
+            Some(_) => self.share + CAREFUL_STEP,
+            None => self.share + STEP,
+        };
+        self.share = grown.min(1.0);
     }
 
     /// The app failed at background work. Returns what slows it down, if this does.
@@ -131,6 +151,7 @@ impl Pace {
         if self.is_slowed() && since.is_some_and(|since| since < SETTLING) {
             return None;
         }
+        self.ceiling = Some(self.share);
         self.share = (self.share / 2.0).max(LEAST);
         self.changed = Some(now);
         self.ratios.clear();
@@ -143,6 +164,7 @@ mod tests {
     use super::*;
 
     /// At this millisecond.
+    #[derive(Clone)]
     enum Step {
         Success(u64),
         Error(u64),
@@ -174,6 +196,11 @@ mod tests {
     #[test]
     fn how_it_follows_the_app() {
         let errors = |from: u64, count: u64| (from..from + count).map(Error).collect::<Vec<_>>();
+        let well_after_trouble = |seconds: std::ops::Range<u64>| {
+            std::iter::once(TooMany(0))
+                .chain(seconds.map(|n| Success(n * 1000)))
+                .collect::<Vec<_>>()
+        };
         let many = |seconds: u64| (0..seconds).map(|n| TooMany(n * 1000)).collect::<Vec<_>>();
         let rows: Vec<(&str, Vec<Step>, f64)> = vec![
             ("well", vec![Success(0), Success(1)], 1.0),
@@ -209,11 +236,28 @@ mod tests {
                 0.75,
             ),
             (
-                "up to all of it",
-                std::iter::once(TooMany(0))
-                    .chain((1..9).map(|n| Success(n * 1000)))
-                    .collect(),
-                1.0,
+                "near the trouble carefully",
+                well_after_trouble(1..4),
+                0.75 + 1.0 / 256.0,
+            ),
+            ("up to all of it", well_after_trouble(1..70), 1.0),
+            (
+                "the last trouble counts",
+                [
+                    vec![TooMany(0), TooMany(2000)],
+                    (3..7).map(|n| Success(n * 1000)).collect(),
+                ]
+                .concat(),
+                0.375 + 3.0 / 256.0,
+            ),
+            (
+                "what was passed is no trouble any more",
+                [
+                    vec![TooMany(0), TooMany(2000)],
+                    (3..39).map(|n| Success(n * 1000)).collect(),
+                ]
+                .concat(),
+                0.5 + 1.0 / 256.0 + 2.0 / 8.0,
             ),
             ("too few slow ones", vec![Took(0, WINDOW - 1, 50)], 1.0),
             ("twice as slow", vec![Took(0, WINDOW, 20)], 0.5),

@@ -121,10 +121,16 @@ async fn words_of_others_are_bounded_and_gone_soon_after_the_last() {
         .expect("a number");
     let old = format!("{} {{\"name\":\"gone\"}}", (now - 60) * 1000);
     redis.cli(&["HSET", name, "gone", &old, "not one", "of ours"]);
-    for number in 0..250 {
-        let word = format!("{} {{\"name\":\"n{number}\"}}", now * 1000);
-        redis.cli(&["HSET", name, &format!("id{number}"), &word]);
-    }
+    // At once, so that the first is not old by the time that the last is there.
+    let words: Vec<String> = (0..250)
+        .flat_map(|number| {
+            let word = format!("{} {{\"name\":\"n{number}\"}}", now * 1000);
+            [format!("id{number}"), word]
+        })
+        .collect();
+    let mut command = vec!["HSET", name];
+    command.extend(words.iter().map(String::as_str));
+    redis.cli(&command);
     eventually("they are heard", SOON, || async {
         count_of(&ask_for_fleet(&sidecar).await) == 200
     })

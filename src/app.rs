@@ -29,7 +29,8 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::observe::{HotKeys, Observations, ReadMarks};
 use crate::proxy::{
-    Audits, Cache, Checks, Flights, HeadCache, LateWrites, Refetches, Sources, Tally, Worker,
+    Audits, Cache, Checks, Examinations, Flights, HeadCache, LateWrites, Refetches, Sources, Tally,
+    Worker,
 };
 use crate::rollout::Evidence;
 use crate::server::{self, Shared};
@@ -77,6 +78,7 @@ struct Parts {
     renewal_marks: Arc<ReadMarks>,
     refetches: Arc<Refetches>,
     audits: Arc<Audits>,
+    examinations: Arc<Examinations>,
     leaving: CancellationToken,
     warmed: CancellationToken,
     switchboard: Arc<Switchboard>,
@@ -99,12 +101,14 @@ impl App {
         let live = Live::new(config, source, &metrics, store.in_flight())?;
         let live = Arc::new(ArcSwap::from_pointee(live));
         let switchboard = Arc::new(Switchboard::new(live.clone(), clock.clone()));
+        let evidence = Arc::new(Mutex::new(Evidence::default()));
         let reloader = Reloader::new(
             live.clone(),
             store.clone(),
             metrics.clone(),
             descriptors,
             switchboard.clone(),
+            evidence.clone(),
         );
         let parts = Parts {
             store,
@@ -115,13 +119,14 @@ impl App {
             checks: Arc::default(),
             late_writes: LateWrites::default(),
             tally: Arc::new(Tally::default()),
-            evidence: Arc::default(),
+            evidence,
             observations: Arc::default(),
             hot_keys: Arc::default(),
             read_marks: Arc::default(),
             renewal_marks: Arc::default(),
             refetches: Arc::default(),
             audits: Arc::default(),
+            examinations: Arc::default(),
             leaving: CancellationToken::new(),
             warmed: CancellationToken::new(),
             metrics,
@@ -222,7 +227,12 @@ impl Parts {
                 // Else a write could be answered before its purge can be sent.
                 runtime.block_on(settled.settle(LONGEST_START));
                 // What the fleet has switched off is off from the first request on.
-                runtime.block_on(parts.switchboard.agree(&settled));
+                let is_told = runtime.block_on(parts.switchboard.agree(&settled));
+                if index == 0 && !is_told && settled.is_shared() {
+                    tracing::warn!(
+                        "Redis has not said in time what is switched: until it does, the file holds"
+                    );
+                }
                 serve(runtime, listener, worker, shared);
                 runtime.block_on(store.close());
             })?);
@@ -256,6 +266,7 @@ impl Parts {
                 renewal_marks: self.renewal_marks.clone(),
                 refetches: self.refetches.clone(),
                 audits: self.audits.clone(),
+                examinations: self.examinations.clone(),
                 metrics: self.metrics.clone(),
                 clock: self.clock.clone(),
             }),

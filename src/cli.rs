@@ -87,9 +87,12 @@ pub struct Tune {
     /// The admin interface of each sidecar, HOST:PORT or http://HOST:PORT; may be repeated. The config's if left out.
     #[arg(long, value_name = "URL")]
     pub admin: Vec<String>,
-    /// Change the file in place; its comments stay.
+    /// Change the file in place; its comments stay. Not what has requests share an answer that have one each now.
     #[arg(long)]
     pub write: bool,
+    /// With --write, write ignore_query as well: read first which fields it names.
+    #[arg(long, requires = "write")]
+    pub ignore_query: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

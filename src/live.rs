@@ -1,5 +1,7 @@
 //! One snapshot of the config with what is derived from it; a reload swaps it whole.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -8,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::auth::Digester;
-use crate::config::{Config, KeyOrigin, Route, Settings};
+use crate::config::{Config, KeyOrigin, PurgeRule, Route, Settings};
 use crate::gate::Gates;
 use crate::http_cache::Policy;
 use crate::in_flight::InFlight;
@@ -18,6 +20,9 @@ use crate::politeness::Median;
 use crate::rollout::{Dial, Rollout};
 use crate::routes::Template;
 use crate::upstream::{PoolError, Upstream};
+
+/// What no rule matches, where rules are named.
+pub const UNMATCHED: &str = "-";
 
 /// The config in force.
 #[derive(Debug)]
@@ -48,6 +53,8 @@ pub struct Live {
     pub default_key: Template,
     /// What requests to the app wait at.
     pub gates: Arc<Gates>,
+    /// Of each route, and of what none matches, what comparing it with the app rests on ([`Live::basis`]).
+    bases: Vec<u64>,
 }
 
 /// Why a valid config cannot be put to work.
@@ -110,8 +117,9 @@ impl Live {
                 .iter()
                 .map(|route| metrics.rule(&route.name, route.settings.priority))
                 .collect(),
-            unmatched: metrics.rule("-", config.defaults.settings.priority),
+            unmatched: metrics.rule(UNMATCHED, config.defaults.settings.priority),
             default_key: Template::default_key(),
+            bases: bases_of(&config),
             gates,
             upstreams,
             source,
@@ -127,6 +135,22 @@ impl Live {
         if let Some((verifier, old)) = self.jwt.as_ref().zip(old.jwt.as_ref()).filter(|_| is_same) {
             verifier.take_keys_of(old);
         }
+    }
+
+    /// A digest of what comparing a rule with the app rests on: what is compared, and what is purged. Evidence of another
+    /// basis says nothing of this config.
+    pub fn basis(&self, index: Option<usize>) -> u64 {
+        self.bases[index.unwrap_or(self.bases.len() - 1)]
+    }
+
+    /// The bases of all rules, by name.
+    pub fn bases(&self) -> BTreeMap<String, u64> {
+        let routes = self.config.routes.iter().map(|route| route.name.as_str());
+        let names = routes.chain(std::iter::once(UNMATCHED));
+        names
+            .zip(&self.bases)
+            .map(|(name, basis)| (name.to_owned(), *basis))
+            .collect()
     }
 
     /// What a rule, or what stands for one where none matches, has of its own, of its groups or of the defaults.
@@ -161,6 +185,38 @@ impl Live {
             fill_share: fill_share(&self.config),
         }
     }
+}
+
+/// Of each route, and of what none matches.
+fn bases_of(config: &Config) -> Vec<u64> {
+    let purges = config.purges.iter().map(|purge| {
+        // Without its place in the file.
+        let PurgeRule {
+            path,
+            methods,
+            kind,
+            when,
+            unless,
+            statuses,
+            keys_text,
+            tags_text,
+            ..
+        } = purge;
+        format!("{path}{methods:?}{kind:?}{when:?}{unless:?}{statuses:?}{keys_text:?}{tags_text:?}")
+    });
+    let purges: Vec<String> = purges.collect();
+    let digest = |settings: &Settings, reads: &[&str]| {
+        let mut hasher = DefaultHasher::new();
+        let compared = format!("{:?}{:?}", settings.compared, settings.policy.variation);
+        (&purges, reads, compared).hash(&mut hasher);
+        hasher.finish()
+    };
+    let routes = config.routes.iter().map(|route| {
+        let tags = route.tags_text.join(" ");
+        digest(&route.settings, &[&route.path, &route.key_text, &tags])
+    });
+    let unmatched = digest(&config.defaults.settings, &[]);
+    routes.chain(std::iter::once(unmatched)).collect()
 }
 
 /// The fills that one route may have at a time: one slow route leaves places for the others.

@@ -55,7 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("budget", &["entry"]),
     ("rollout", &["routes"]),
     ("metrics", &["entry", "http_cache", "rollout"]),
-    ("observe", &[]),
+    ("observe", &["routes"]),
     ("agenda", &["entry"]),
     ("politeness", &[]),
     (

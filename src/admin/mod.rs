@@ -49,7 +49,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::control::{Reloader, Switchboard, Thrown};
+use crate::control::{Reloader, RolledBack, Switchboard, Thrown};
 use crate::entry::Priority;
 use crate::jobs::Jobs;
 use crate::keep_running::keep_running;
@@ -469,7 +469,7 @@ fn holds(thrown: Thrown) -> &'static str {
             has_fleet: false, ..
         } => "here: there is no [redis] to tell others by",
         Thrown { .. } => {
-            "here alone: Redis cannot be asked now; the others hear of it as soon as it can"
+            "here alone: Redis cannot be asked now, or has as many as it keeps; the others hear of it as soon as it can"
         }
     }
 }
@@ -499,12 +499,12 @@ async fn answer_observations(admin: &Admin) -> Answer {
 /// The config before the last reload is in force again, on each sidecar that has the one which is taken back.
 async fn roll_back(admin: &Admin, request: Request<Incoming>) -> Result<Answer, Refusal> {
     authorize(admin, request.headers())?;
-    let hash = admin.live.load().config.hash;
     let rolled_back = admin.controls.reloader.roll_back();
-    let waiting = rolled_back.map_err(|error| Refusal::NoRollback(error.to_string()))?;
+    let RolledBack { from, waiting } =
+        rolled_back.map_err(|error| Refusal::NoRollback(error.to_string()))?;
     tracing::warn!("admin: the config before the last reload is in force again, until the next");
     let switchboard = &admin.controls.switchboard;
-    let thrown = switchboard.take_back(hash, &admin.store).await;
+    let thrown = switchboard.take_back(from, &admin.store).await;
     let answer = json!({
         "rolled_back": true, "restart_needed_for": waiting, "holds": holds(thrown), "fleet": thrown.by_fleet,
     });

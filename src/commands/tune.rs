@@ -1,8 +1,10 @@
 //! `pannier tune`: what running sidecars have seen of each route, and what of the file that speaks for.
 
 mod edit;
+mod replace;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -13,7 +15,7 @@ use super::admin_address::AdminAddress;
 use super::ask_sidecar::{self, Question};
 use crate::cli;
 use crate::config::{Config, Env, Route};
-use crate::observe::{Report, RuleFacts, RuleReport, Suggestion, show_bytes, suggest};
+use crate::observe::{Edit, Report, RuleFacts, RuleReport, Suggestion, show_bytes, suggest};
 use crate::rollout::Mode;
 
 /// What was seen for less is not told by the hour.
@@ -21,7 +23,9 @@ const LEAST_SECONDS: u64 = 600;
 
 /// Asks the sidecars, prints what they say and what to do, and does it if that is wanted.
 pub fn tune(args: &cli::Tune, env: &Env, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&args.config, env)?.config;
+    let file = &args.config;
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let config = Config::parse(&text, &file.display().to_string(), env)?.config;
     let report = ask_all(args, &config)?;
     let facts: Vec<RuleFacts> = config.routes.iter().map(facts_of).collect();
     let suggestions = suggest(&report, &facts);
@@ -32,27 +36,60 @@ pub fn tune(args: &cli::Tune, env: &Env, out: &mut dyn Write) -> anyhow::Result<
         }
         false => print(&report, &facts, &suggestions, out)?,
     }
-    if args.write && suggestions.iter().any(|one| one.edit.is_some()) {
-        let file = &args.config;
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        let names: Vec<&str> = config
-            .routes
-            .iter()
-            .map(|route| route.name.as_str())
-            .collect();
-        let changed = edit::apply(&text, &names, &suggestions)?;
-        // Never a file that would not be taken.
-        Config::parse(&changed, &file.display().to_string(), env)?;
-        std::fs::write(file, changed).with_context(|| file.display().to_string())?;
+    if args.write {
+        let may_write = |one: &Suggestion| {
+            let edit = one.edit.as_ref();
+            edit.is_some_and(|edit| args.ignore_query || !edit.is_of_sharing())
+        };
+        let (written, left): (Vec<_>, Vec<_>) = suggestions.into_iter().partition(may_write);
+        write(&text, &config, &written, args, env)?;
         if !args.json {
-            writeln!(
-                out,
-                "\n{} is changed; sidecars that follow it have it now",
-                file.display()
-            )?;
+            tell_written(file, &written, &left, out)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn write(
+    text: &str,
+    config: &Config,
+    suggestions: &[Suggestion],
+    args: &cli::Tune,
+    env: &Env,
+) -> anyhow::Result<()> {
+    if suggestions.is_empty() {
+        return Ok(());
+    }
+    let file = &args.config;
+    let routes = config.routes.iter();
+    let names: Vec<&str> = routes.map(|route| route.name.as_str()).collect();
+    let changed = edit::apply(text, &names, suggestions)?;
+    // Never a file that would not be taken.
+    Config::parse(&changed, &file.display().to_string(), env)?;
+    replace::replace(file, text, &changed).with_context(|| file.display().to_string())
+}
+
+fn tell_written(
+    file: &Path,
+    written: &[Suggestion],
+    left: &[Suggestion],
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    if !written.is_empty() {
+        let file = file.display();
+        writeln!(
+            out,
+            "\n{file} is changed; sidecars that follow it have it now"
+        )?;
+    }
+    let is_of_sharing = |one: &Suggestion| one.edit.as_ref().is_some_and(Edit::is_of_sharing);
+    if left.iter().any(is_of_sharing) {
+        writeln!(
+            out,
+            "\nnot written: ignore_query, since requests share an answer by it: look at what it names, then add --ignore-query"
+        )?;
+    }
+    Ok(())
 }
 
 /// What all of them say together.
@@ -94,6 +131,8 @@ fn facts_of(route: &Route) -> RuleFacts {
         max_body: settings.max_body as u64,
         priority: settings.priority.as_str(),
         vary: vary.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
+        route_key: route.key.clone(),
+        ignore_query: settings.ignore_query.clone(),
         is_off: settings.rollout.mode == Mode::Off,
     }
 }
@@ -113,7 +152,7 @@ fn print(
         for suggestion in suggestions.iter().filter(|one| one.rule == rule.name) {
             let line = match &suggestion.edit {
                 Some(edit) => edit::line(edit),
-                None => "by hand: narrower purges".to_owned(),
+                None => "by hand".to_owned(),
             };
             writeln!(out, "  -> {line}")?;
             writeln!(

@@ -1,8 +1,10 @@
 //! The certificates that a config names, and when they end.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -43,6 +45,24 @@ impl Shown<'_> {
 }
 
 impl Config {
+    /// Shows the certificates that `newer` has of the same files: they were read later.
+    pub fn keep_certificates_of(&mut self, newer: &Config) {
+        let servers = [
+            (&mut self.listen.tls, &newer.listen.tls),
+            (&mut self.admin.tls, &newer.admin.tls),
+        ];
+        for (own, newer) in servers {
+            if let (Some(own), Some(newer)) = (own, newer)
+                && (&own.cert, &own.key) == (&newer.cert, &newer.key)
+            {
+                own.ends = newer.ends;
+                let mut server = ServerConfig::clone(&own.server);
+                server.cert_resolver = newer.server.cert_resolver.clone();
+                own.server = Arc::new(server);
+            }
+        }
+    }
+
     /// All that others look at, as far as it is known when they end.
     pub fn shown_certificates(&self) -> Vec<Shown<'_>> {
         let servers = [

@@ -80,7 +80,10 @@ impl Config {
             file: OPTION,
             env,
         };
-        let config = compile(input, &mut problems);
+        let config = compile(input, &mut problems).map(|config| Config {
+            hash: hash_of(&format!("{OPTION} {url}")),
+            ..config
+        });
         finish(config, problems, notice)
     }
 }

@@ -82,7 +82,7 @@ pub struct Config {
     pub admin: Admin,
     /// `[alerts]`
     pub alerts: Alerts,
-    /// Of the file's text, 48 bits, so that a float holds it; equal files have equal ones.
+    /// Of the file's text, or of the address without one: 48 bits, so that a float holds it. Equal files have equal ones.
     pub hash: u64,
     /// `[log]`
     pub log: Log,

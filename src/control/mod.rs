@@ -4,6 +4,6 @@ mod reload;
 mod switchboard;
 mod write_exchange;
 
-pub use reload::{Reloader, RollbackError};
+pub use reload::{Reloader, RollbackError, RolledBack};
 pub use switchboard::{Listing, SwitchError, Switchboard, Thrown};
 pub use write_exchange::WriteExchange;

@@ -11,6 +11,7 @@ use crate::descriptors::{Descriptors, fit};
 use crate::in_flight::InFlight;
 use crate::live::{Live, LiveError};
 use crate::metrics::Metrics;
+use crate::rollout::Evidence;
 use crate::store::Store;
 
 /// Puts configs in force.
@@ -21,8 +22,18 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     descriptors: Descriptors,
     switchboard: Arc<Switchboard>,
+    evidence: Arc<Mutex<Evidence>>,
     /// The config that was in force before, while one that was reloaded is.
     previous: Mutex<Option<Config>>,
+}
+
+/// The config before is in force again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// The hash of the one that was taken back.
+    pub from: u64,
+    /// The settings that differ and only take effect at a restart.
+    pub waiting: Vec<&'static str>,
 }
 
 /// Why the config before is not put in force again.
@@ -46,7 +57,9 @@ impl Reloader {
         metrics: Arc<Metrics>,
         descriptors: Descriptors,
         switchboard: Arc<Switchboard>,
+        evidence: Arc<Mutex<Evidence>>,
     ) -> Reloader {
+        evidence.lock().rest_on(live.load().bases());
         Reloader {
             in_flight: store.in_flight().clone(),
             live,
@@ -54,6 +67,7 @@ impl Reloader {
             metrics,
             descriptors,
             switchboard,
+            evidence,
             previous: Mutex::new(None),
         }
     }
@@ -63,36 +77,51 @@ impl Reloader {
     pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, LiveError> {
         let mut previous = self.previous.lock();
         let before = self.live.load().config.clone();
+        let is_other = before.hash != config.hash;
         let waiting = self.put_in_force(config)?;
-        *previous = Some(before);
+        // The same text with what its files say now is no config to go back from.
+        if is_other {
+            *previous = Some(before);
+        }
         Ok(waiting)
     }
 
-    /// Puts the config in force that was before the last reload, until the next reload. Returns as
-    /// [`Reloader::reload`].
-    pub fn roll_back(&self) -> Result<Vec<&'static str>, RollbackError> {
-        let mut previous = self.previous.lock();
-        let config = previous.as_ref().ok_or(RollbackError::None)?.clone();
-        let waiting = self.put_in_force(config)?;
-        *previous = None;
-        Ok(waiting)
+    /// Puts the config in force that was before the last reload, until the next reload.
+    pub fn roll_back(&self) -> Result<RolledBack, RollbackError> {
+        self.go_back(|_| true)
     }
 
     /// Goes back if somebody has taken the config in force back, and there is one to go back to.
     pub fn heed_rollbacks(&self) {
-        let hash = self.live.load().config.hash;
-        if !self.switchboard.is_taken_back(hash) {
+        let is_taken_back = |hash| self.switchboard.is_taken_back(hash);
+        if !is_taken_back(self.live.load().config.hash) {
             return;
         }
-        match self.roll_back() {
-            Ok(waiting) => tracing::warn!(
-                config = format!("{hash:012x}"),
+        // Another one may have been put in force since.
+        match self.go_back(is_taken_back) {
+            Ok(RolledBack { from, waiting }) => tracing::warn!(
+                config = format!("{from:012x}"),
                 ?waiting,
                 "this config was taken back by a rollback: the one before is in force again"
             ),
             Err(RollbackError::None) => {}
             Err(error) => tracing::error!(%error, "a rollback elsewhere is not followed"),
         }
+    }
+
+    /// Goes back from the config in force, if it is to be gone back from by its hash.
+    fn go_back(&self, is_meant: impl Fn(u64) -> bool) -> Result<RolledBack, RollbackError> {
+        let mut previous = self.previous.lock();
+        let in_force = self.live.load_full();
+        let from = in_force.config.hash;
+        let mut config = match previous.as_ref() {
+            Some(previous) if is_meant(from) => previous.clone(),
+            _ => return Err(RollbackError::None),
+        };
+        config.keep_certificates_of(&in_force.config);
+        let waiting = self.put_in_force(config)?;
+        *previous = None;
+        Ok(RolledBack { from, waiting })
     }
 
     fn put_in_force(&self, mut config: Config) -> Result<Vec<&'static str>, LiveError> {
@@ -108,7 +137,9 @@ impl Reloader {
         self.store.reload(&live.config);
         self.metrics.config_hash.set(live.config.hash as f64);
         self.switchboard.prepare(&live);
+        let bases = live.bases();
         self.live.store(Arc::new(live));
+        self.evidence.lock().rest_on(bases);
         // Whatever was switched between the two has turned the dials of the old one.
         self.switchboard.prepare(&self.live.load());
         Ok(waiting)

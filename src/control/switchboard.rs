@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::config::{Settings, parse_duration};
-use crate::live::Live;
+use crate::live::{Live, UNMATCHED};
 use crate::rollout::{Mode, Order, OrderError, Rollout, Subject, Switch, Switches};
 use crate::store::{Store, SwitchToKeep};
 
@@ -22,9 +22,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// For how long a config that was taken back is not put in force: a file takes a while until it has reached all.
 const TAKEN_BACK_FOR: Duration = Duration::from_secs(600);
-
-/// The rule of a switch for what no rule matches, as in the metrics.
-const UNMATCHED: &str = "-";
 
 /// All that is switched.
 pub struct Switchboard {
@@ -180,7 +177,7 @@ impl Switchboard {
             let now = self.now();
             let held = state.switches.get(&subject);
             let switch = Switch {
-                at: held.map_or(now, |held| now.max(held.at + 1)),
+                at: held.map_or(now, |held| now.max(held.at.saturating_add(1))),
                 mode: Some(Mode::Off),
                 until: Some(now.saturating_add(TAKEN_BACK_FOR.as_millis() as u64)),
                 reason: "a rollback".to_owned(),
@@ -270,6 +267,12 @@ impl Switchboard {
             self.state.lock().is_shared = false;
             return false;
         };
+        // It may have had no room for one.
+        let has = |kept: &SwitchToKeep| {
+            let held = found.get(&kept.subject);
+            held.is_some_and(|held| held.body() == kept.switch.body())
+        };
+        let has_all_thrown = thrown.iter().all(has);
         let lacking = self.state.lock().switches.newer_than(&found);
         let lacking: Vec<SwitchToKeep> = lacking
             .into_iter()
@@ -283,13 +286,16 @@ impl Switchboard {
         if !lacking.is_empty() {
             match store.keep_switches(&lacking).await {
                 Some(all) => found = all,
-                None => return false,
+                None => {
+                    self.state.lock().is_shared = false;
+                    return false;
+                }
             }
         }
         let told = thrown.iter().chain(&lacking);
         let told = told.map(|kept| kept.subject.clone()).collect::<Vec<_>>();
         self.take_in(found, &told);
-        true
+        has_all_thrown
     }
 
     /// Takes in what Redis has. Of the subjects that it was `told` of its word counts, since it has judged by its own
@@ -311,7 +317,8 @@ impl Switchboard {
                 tell(&subject, &switch);
             }
         }
-        state.is_shared = true;
+        let missing = state.switches.newer_than(&found);
+        state.is_shared = !missing.iter().any(|(_, switch)| switch.is_in_force(now));
         self.turn_dials(&state.switches, &self.live.load());
     }
 

@@ -52,6 +52,7 @@ impl WriteExchange {
         let own = self.evidence.lock().writes.take_unshared();
         let words = own.iter().map(|write| write.to_words(&self.id)).collect();
         let Some(found) = store.exchange_writes(words, known).await else {
+            self.evidence.lock().writes.keep_unshared(own);
             return known;
         };
         let others = found.words.iter().filter_map(|words| {

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::contrast::FieldTally;
 use super::report::{Report, RuleReport};
+use crate::routes::{IgnoreQuery, Template};
 
 /// Fewer answers seen again say nothing of a lifetime.
 const LEAST_SAMPLE: u64 = 20;
@@ -10,6 +12,19 @@ const LEAST_SAMPLE: u64 = 20;
 const LEAST_REQUESTS: u64 = 200;
 /// Fewer pairs of requests say nothing of a field.
 const LEAST_PAIRS: u64 = 20;
+/// Nor do fewer of its values.
+const LEAST_VALUES: u64 = 8;
+/// Nor fewer answers beside them, which differ by something else: where nothing is found, all are the same.
+const LEAST_ANSWERS: u64 = 3;
+/// What clients prefer, which an app may well ignore. What else `Vary` names says who asks, or is of the app's own making.
+const PREFERENCES: &[&str] = &[
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "save-data",
+    "user-agent",
+];
 /// The most that a lifetime grows by at a time: longer than was seen, nothing is known.
 const MOST_GROWTH: f64 = 4.0;
 /// Of answers at the end of their lifetime so many may have changed.
@@ -32,6 +47,10 @@ pub struct RuleFacts {
     pub priority: &'static str,
     /// `vary`, if it is written.
     pub vary: Option<Vec<String>>,
+    /// `key`
+    pub route_key: Template,
+    /// `ignore_query`
+    pub ignore_query: IgnoreQuery,
     /// Whether it is off.
     pub is_off: bool,
 }
@@ -43,6 +62,13 @@ pub struct Edit {
     pub key: &'static str,
     /// Its value.
     pub value: EditValue,
+}
+
+impl Edit {
+    /// Whether it has requests share an answer that have one each now: a mistake shows one client what is another's.
+    pub fn is_of_sharing(&self) -> bool {
+        self.key == "ignore_query"
+    }
 }
 
 /// The new value.
@@ -196,67 +222,94 @@ fn priority(facts: &RuleFacts, seen: &RuleReport, report: &Report) -> Option<Sug
     Some(suggestion(facts, edit, why, gain, seen.early))
 }
 
-/// Query fields that never changed an answer.
+/// Query fields that never changed an answer, as far as the key holds them. Clients choose names: none that the setting
+/// would take for more than itself.
 fn queries(facts: &RuleFacts, seen: &RuleReport) -> Option<Suggestion> {
-    let (names, pairs) = idle_fields(seen, |name| name.strip_prefix('?'));
+    let idle = idle_fields(seen).filter_map(|(name, tally)| {
+        let name = name.strip_prefix('?')?;
+        let is_held = facts.ignore_query.would_leave_out(&facts.route_key, name);
+        is_held.then_some((name, tally))
+    });
+    let (names, tallies): (Vec<_>, Vec<_>) = idle.unzip();
     if names.is_empty() {
         return None;
     }
-    let why = format!(
-        "{} requests that differed in nothing else got the same answer",
-        pairs
-    );
-    let gain = "one answer for all of them; where the key names such a field, take it out there"
-        .to_owned();
-    let edit = ("ignore_query", EditValue::Texts(names));
-    Some(suggestion(facts, edit, why, gain, pairs))
+    let sample = sample(&tallies);
+    let gain = "one answer for all of them".to_owned();
+    let edit = ("ignore_query", EditValue::Texts(owned(&names)));
+    Some(suggestion(
+        facts,
+        edit,
+        same_but(&names, sample),
+        gain,
+        sample,
+    ))
 }
 
-/// Fields of `Vary` that never changed an answer.
+/// Preferences in `Vary` that never changed an answer. It is written by hand: the list is all that counts then, also of what
+/// `Vary` did not name yet.
 fn varying(facts: &RuleFacts, seen: &RuleReport) -> Option<Suggestion> {
-    let of_header = |name: &'_ str| -> bool { !name.starts_with('?') };
-    let (idle, pairs) = idle_fields(seen, |name| of_header(name).then_some(name));
-    if idle.is_empty() {
+    let is_written = |name: &str| {
+        let vary = facts.vary.as_ref();
+        vary.is_none_or(|vary| vary.iter().any(|written| written == name))
+    };
+    let idle = idle_fields(seen).filter(|(name, _)| PREFERENCES.contains(name) && is_written(name));
+    let (names, tallies): (Vec<_>, Vec<_>) = idle.unzip();
+    if names.is_empty() {
         return None;
     }
-    let all = match &facts.vary {
-        Some(vary) => vary.clone(),
-        None => seen
-            .fields
-            .keys()
-            .filter(|name| of_header(name))
-            .cloned()
-            .collect(),
+    let counted: Vec<&str> = match &facts.vary {
+        Some(vary) => vary.iter().map(String::as_str).collect(),
+        None => seen.varied.iter().map(String::as_str).collect(),
     };
-    let left: Vec<String> = all
-        .into_iter()
-        .filter(|name| !idle.contains(name))
-        .collect();
-    let why = format!(
-        "{pairs} requests that differed in {} alone got the same answer",
-        idle.join(" or ")
-    );
-    let gain = "one answer for all of them".to_owned();
-    let edit = ("vary", EditValue::Texts(left));
-    Some(suggestion(facts, edit, why, gain, pairs))
+    let left = counted.into_iter().filter(|name| !names.contains(name));
+    let left: Vec<String> = left.map(|name| format!("\"{name}\"")).collect();
+    // Of what is not known the list would leave something out.
+    let is_known = |name: &String| name.starts_with('?') || seen.varied.contains(name);
+    let knows_all = facts.vary.is_some()
+        || !seen.varied.contains(RuleReport::MORE) && seen.fields.keys().all(is_known);
+    let list = match knows_all {
+        true => format!("vary = [{}]", left.join(", ")),
+        false => format!(
+            "vary with all that the app's Vary names but {}",
+            names.join(", ")
+        ),
+    };
+    let sample = sample(&tallies);
+    Some(Suggestion {
+        rule: facts.name.clone(),
+        edit: None,
+        why: same_but(&names, sample),
+        gain: format!("one answer for all of them: {list}, if nothing else ever changes an answer"),
+        sample,
+    })
 }
 
-/// Fields that were seen to change nothing often enough; and how often.
-fn idle_fields<'s>(
-    seen: &'s RuleReport,
-    name_of: impl Fn(&'s str) -> Option<&'s str>,
-) -> (Vec<String>, u64) {
-    let (mut names, mut pairs) = (Vec::new(), 0);
-    for (name, tally) in &seen.fields {
-        if let Some(name) = name_of(name)
-            && tally.other == 0
+/// Fields that were seen to change nothing often enough.
+fn idle_fields(seen: &RuleReport) -> impl Iterator<Item = (&str, FieldTally)> {
+    let fields = seen
+        .fields
+        .iter()
+        .map(|(name, tally)| (name.as_str(), *tally));
+    fields.filter(|(_, tally)| {
+        tally.other == 0
             && tally.same >= LEAST_PAIRS
-        {
-            names.push(name.to_owned());
-            pairs += tally.same;
-        }
-    }
-    (names, pairs)
+            && tally.values >= LEAST_VALUES
+            && tally.answers >= LEAST_ANSWERS
+    })
+}
+
+fn sample(tallies: &[FieldTally]) -> u64 {
+    tallies.iter().map(|tally| tally.same).sum()
+}
+
+fn same_but(names: &[&str], sample: u64) -> String {
+    let names = names.join(" or ");
+    format!("{sample} pairs of requests that differed in {names} alone got the same answer")
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
 }
 
 /// Purges that remove what has not changed. Where nothing left for space, it was purges that took what was gone early.
@@ -319,8 +372,8 @@ pub fn show_bytes(bytes: u64) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::contrast::FieldTally;
     use super::*;
+    use crate::routes::template::Site;
 
     fn facts(ttl: f64) -> RuleFacts {
         RuleFacts {
@@ -329,6 +382,8 @@ mod tests {
             max_body: 1 << 20,
             priority: "medium",
             vary: None,
+            route_key: Template::parse("{host}{uri}", Site::RouteKey, &[]).expect("a template"),
+            ignore_query: IgnoreQuery::default(),
             is_off: false,
         }
     }
@@ -380,30 +435,110 @@ mod tests {
         }
     }
 
+    /// A field of so many values, which never changed one of so many answers.
+    fn idle(values: u64, answers: u64) -> FieldTally {
+        FieldTally {
+            same: 30,
+            other: 0,
+            values,
+            answers,
+        }
+    }
+
+    fn seen_fields(fields: &[(&str, FieldTally)], varied: &[&str]) -> RuleReport {
+        let fields = fields
+            .iter()
+            .map(|(name, tally)| ((*name).to_owned(), *tally));
+        RuleReport {
+            fields: fields.collect(),
+            varied: varied.iter().map(|&name| name.to_owned()).collect(),
+            ..RuleReport::default()
+        }
+    }
+
+    #[test]
+    fn query_fields_that_change_nothing() {
+        let changed = FieldTally {
+            other: 1,
+            ..idle(9, 9)
+        };
+        let few = FieldTally {
+            same: 19,
+            ..idle(9, 9)
+        };
+        let seen = seen_fields(
+            &[
+                ("?utm", idle(8, 3)),
+                ("?page", changed),
+                ("?few", few),
+                ("?two", idle(2, 3)),
+                ("?nothing-found", idle(9, 2)),
+                ("?*", idle(9, 9)),
+                ("?u*", idle(9, 9)),
+                ("?%2A", idle(9, 9)),
+            ],
+            &[],
+        );
+        let utm = EditValue::Texts(vec!["utm".to_owned()]);
+        assert_eq!(
+            suggested(seen.clone(), facts(30.0)),
+            [("ignore_query", utm)]
+        );
+        let ignores = RuleFacts {
+            ignore_query: IgnoreQuery::parse(&["u*".to_owned()]),
+            ..facts(30.0)
+        };
+        assert_eq!(suggested(seen.clone(), ignores), [], "it has it");
+        let names = "k:{query.utm}:{query.page}";
+        let names = RuleFacts {
+            route_key: Template::parse(names, Site::RouteKey, &[]).expect("a template"),
+            ..facts(30.0)
+        };
+        assert_eq!(suggested(seen, names), [], "the key names it");
+    }
+
+    #[test]
+    fn header_fields_that_change_nothing() {
+        let language = ("accept-language", idle(9, 9));
+        let tenant = ("x-tenant", idle(9, 9));
+        let written = |names: &[&str]| RuleFacts {
+            vary: Some(owned(names)),
+            ..facts(30.0)
+        };
+        let file = || facts(30.0);
+        let all_but = "vary with all that the app's Vary names but accept-language";
+        #[rustfmt::skip]
+        let rows = [
+            ("alone", seen_fields(&[language], &["accept-language"]), file(), Some("vary = []")),
+            ("beside one that never differed", seen_fields(&[language], &["accept-language", "x-tenant"]), file(), Some("vary = [\"x-tenant\"]")),
+            ("who asks stays, idle or not", seen_fields(&[tenant], &["x-tenant"]), file(), None),
+            ("both", seen_fields(&[language, tenant], &["accept-language", "x-tenant"]), file(), Some("vary = [\"x-tenant\"]")),
+            ("there are more", seen_fields(&[language], &["*", "accept-language"]), file(), Some(all_but)),
+            ("a sidecar that does not say what Vary names", seen_fields(&[language], &[]), file(), Some(all_but)),
+            ("few answers", seen_fields(&[("accept-language", idle(9, 1))], &["accept-language"]), file(), None),
+            ("written", seen_fields(&[language], &["accept-language", "x-tenant"]), written(&["accept-language", "x-role"]), Some("vary = [\"x-role\"]")),
+            ("left out already", seen_fields(&[language], &["accept-language", "x-tenant"]), written(&["x-role"]), None),
+        ];
+        for (case, seen, facts, expected) in rows {
+            let report = Report {
+                rules: BTreeMap::from([("r".to_owned(), seen)]),
+                ..Report::default()
+            };
+            let suggestions = suggest(&report, &[facts]);
+            assert!(
+                suggestions.iter().all(|one| one.edit.is_none()),
+                "by hand: {case}"
+            );
+            let gain = suggestions.first().map(|one| one.gain.as_str());
+            assert_eq!(gain.is_some(), expected.is_some(), "{case}: {gain:?}");
+            if let (Some(gain), Some(expected)) = (gain, expected) {
+                assert!(gain.contains(&format!(": {expected}, ")), "{case}: {gain}");
+            }
+        }
+    }
+
     #[test]
     fn what_else_is_seen() {
-        let tally = |same, other| FieldTally { same, other };
-        let fields = BTreeMap::from([
-            ("?utm".to_owned(), tally(30, 0)),
-            ("?page".to_owned(), tally(30, 1)),
-            ("?few".to_owned(), tally(3, 0)),
-        ]);
-        let seen = RuleReport {
-            fields,
-            ..RuleReport::default()
-        };
-        let utm = EditValue::Texts(vec!["utm".to_owned()]);
-        assert_eq!(suggested(seen, facts(30.0)), [("ignore_query", utm)]);
-        let fields = BTreeMap::from([
-            ("accept-language".to_owned(), tally(0, 30)),
-            ("user-agent".to_owned(), tally(30, 0)),
-        ]);
-        let seen = RuleReport {
-            fields,
-            ..RuleReport::default()
-        };
-        let vary = EditValue::Texts(vec!["accept-language".to_owned()]);
-        assert_eq!(suggested(seen, facts(30.0)), [("vary", vary)]);
         let read_once = RuleReport {
             hits: 3,
             misses: 400,

@@ -1,6 +1,6 @@
 //! Which fields of requests change the answer: two requests that differ in one field alone either get the same or not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,20 +13,36 @@ const MAX_FIELDS: usize = 64;
 /// The most fields of one request that are looked at.
 const MAX_OF_REQUEST: usize = 16;
 
+/// How many values of a field, and answers beside them, are told apart: more are not asked for.
+const MAX_TOLD_APART: usize = 32;
+
 /// How often requests differed in one field alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FieldTally {
     /// And got the same answer.
     pub same: u64,
     /// And got another.
     pub other: u64,
+    /// How many values it had where the answer was the same; absent is one, too.
+    pub values: u64,
+    /// How many answers were the same: one that all get, such as that nothing was found, says little.
+    pub answers: u64,
 }
 
 /// Requests of a rule, held against each other.
 #[derive(Clone, Debug, Default)]
 pub struct Contrast {
     recent: VecDeque<Shot>,
-    fields: BTreeMap<String, FieldTally>,
+    fields: BTreeMap<String, FieldSeen>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct FieldSeen {
+    same: u64,
+    other: u64,
+    values: BTreeSet<Option<u32>>,
+    answers: BTreeSet<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -55,10 +71,10 @@ impl Contrast {
             if self.fields.len() >= MAX_FIELDS && !self.fields.contains_key(name) {
                 continue;
             }
-            let tally = self.fields.entry(name.to_owned()).or_default();
+            let seen = self.fields.entry(name.to_owned()).or_default();
             match other.answer == shot.answer {
-                true => tally.same += 1,
-                false => tally.other += 1,
+                true => seen.note_same(name, &shot, other),
+                false => seen.other += 1,
             }
         }
         if self.recent.len() >= RECENT {
@@ -68,18 +84,55 @@ impl Contrast {
     }
 
     /// What is known of each field.
-    pub fn fields(&self) -> &BTreeMap<String, FieldTally> {
-        &self.fields
+    pub fn fields(&self) -> BTreeMap<String, FieldTally> {
+        let fields = self.fields.iter();
+        fields
+            .map(|(name, seen)| (name.clone(), seen.tally()))
+            .collect()
     }
 
-    /// Counts half of what was seen.
+    /// Counts half of what was seen. That a field has changed an answer is not forgotten while it is seen at all.
     pub fn age(&mut self) {
-        for tally in self.fields.values_mut() {
-            tally.same /= 2;
-            tally.other /= 2;
+        for seen in self.fields.values_mut() {
+            seen.same /= 2;
+            seen.other = seen.other.div_ceil(2);
         }
         self.fields
-            .retain(|_, tally| *tally != FieldTally::default());
+            .retain(|_, seen| seen.same > 0 || seen.other > 1);
+    }
+}
+
+impl FieldSeen {
+    /// Two requests differed in the field `name` alone and got the same answer.
+    fn note_same(&mut self, name: &str, one: &Shot, other: &Shot) {
+        self.same += 1;
+        for shot in [one, other] {
+            if self.values.len() < MAX_TOLD_APART {
+                self.values.insert(shot.value(name));
+            }
+        }
+        if self.answers.len() < MAX_TOLD_APART {
+            self.answers.insert(one.answer);
+        }
+    }
+
+    fn tally(&self) -> FieldTally {
+        FieldTally {
+            same: self.same,
+            other: self.other,
+            values: self.values.len() as u64,
+            answers: self.answers.len() as u64,
+        }
+    }
+}
+
+impl Shot {
+    /// The digest of its first value.
+    fn value(&self, name: &str) -> Option<u32> {
+        let mut fields = self.fields.iter();
+        fields
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| *value)
     }
 }
 
@@ -126,7 +179,18 @@ mod tests {
             (55, 0),
             "absent is a value too"
         );
+        assert_eq!((fields["utm"].values, fields["utm"].answers), (11, 1));
         assert_eq!((fields["page"].same, fields["page"].other), (0, 1));
+        note(&mut contrast, &[("page", 3), ("utm", 1)], 9);
+        note(&mut contrast, &[("page", 3), ("utm", 2)], 9);
+        assert_eq!(contrast.fields()["utm"].answers, 2);
+        for _ in 0..5 {
+            contrast.age();
+            note(&mut contrast, &[("page", 2), ("utm", 9)], 8);
+            note(&mut contrast, &[("page", 2), ("utm", 3)], 8);
+        }
+        let fields = contrast.fields();
+        assert!(fields["page"].other > 0, "once is not forgotten");
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! What the fills of this process show, as they come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::contrast::Contrast;
 use super::report::{Report, RuleReport};
 
 /// The most keys that are remembered (promise I7).
 const MAX_KEYS: usize = 4096;
+
+/// The longest key that is remembered, in bytes.
+const MAX_KEY: usize = 2048;
+
+/// The most fields that the answers of a rule vary on, by name.
+const MAX_VARIED: usize = 32;
 
 /// After so long what was counted counts half: milliseconds.
 const HALF_LIFE: u64 = 3_600_000;
@@ -27,15 +33,17 @@ pub struct FillSeen<'f> {
     pub rule: &'f str,
     /// The key.
     pub key: &'f str,
-    /// Where it was read; `None`: by somebody whom it is known by, so that nobody else may ask for it.
-    pub target: Option<Target>,
+    /// Where it was read; `Err`: nobody else may ask for it.
+    pub target: Result<Target, Unknown>,
     /// Digest of the path.
     pub path: u32,
     /// Fields of the request that may matter, with digests of their values.
     pub fields: Vec<(String, u32)>,
+    /// Names of the fields that the answer varies on, in lower case.
+    pub varied: Vec<String>,
     /// Digests of its tags.
     pub tags: Vec<u32>,
-    /// Digest of the body.
+    /// Digest of the answer.
     pub answer: u32,
     /// Its length.
     pub length: u64,
@@ -52,7 +60,7 @@ pub struct FillSeen<'f> {
 #[derive(Clone, Debug)]
 struct KeySeen {
     rule: String,
-    target: Option<Target>,
+    target: Result<Target, Unknown>,
     tags: Vec<u32>,
     answer: u32,
     length: u64,
@@ -75,6 +83,8 @@ pub struct Observations {
 struct RuleSeen {
     report: RuleReport,
     contrast: Contrast,
+    /// Names of fields that answers varied on; [`RuleReport::MORE`]: and others.
+    varied: BTreeSet<String>,
 }
 
 impl Observations {
@@ -82,12 +92,16 @@ impl Observations {
     pub fn note(&mut self, seen: FillSeen<'_>) {
         self.age(seen.at);
         let rule = self.rules.entry(seen.rule.to_owned()).or_default();
+        rule.note_varied(seen.varied);
         rule.contrast.note(seen.path, seen.fields, seen.answer);
         let report = &mut rule.report;
         report.fills += 1;
         report.bytes += seen.length;
         report.app_ms += seen.took_ms;
         report.life_ms += seen.until.saturating_sub(seen.at);
+        if seen.key.len() > MAX_KEY {
+            return;
+        }
         let before = self.keys.get(seen.key);
         if let Some(before) = before {
             follow(report, before, seen.answer, seen.at, seen.was_read);
@@ -99,7 +113,7 @@ impl Observations {
         }
         let key = KeySeen {
             rule: seen.rule.to_owned(),
-            target: seen.target,
+            target: seen.target.and_then(Target::within_bounds),
             tags: seen.tags,
             answer: seen.answer,
             length: seen.length,
@@ -136,7 +150,8 @@ impl Observations {
         };
         for (name, seen) in &self.rules {
             let rule = RuleReport {
-                fields: seen.contrast.fields().clone(),
+                fields: seen.contrast.fields(),
+                varied: seen.varied.clone(),
                 ..seen.report.clone()
             };
             report.rules.insert(name.clone(), rule);
@@ -157,14 +172,14 @@ impl Observations {
     /// Where the key is read; `Err`: not known, or by a person alone.
     pub fn target(&self, key: &str) -> Result<&Target, Unknown> {
         let seen = self.keys.get(key).ok_or(Unknown::Key)?;
-        seen.target.as_ref().ok_or(Unknown::Person)
+        seen.target.as_ref().map_err(|unknown| *unknown)
     }
 
     /// Where those keys are read that anybody may read and `is_wanted` of the key and the digests of its tags; what was
     /// fetched most often first.
     pub fn targets(&self, is_wanted: impl Fn(&str, &[u32]) -> bool) -> Vec<(String, Target)> {
         let wanted = self.keys.iter().filter_map(|(key, seen)| {
-            let target = seen.target.as_ref()?;
+            let target = seen.target.as_ref().ok()?;
             is_wanted(key, &seen.tags).then_some((seen.fills, key, target))
         });
         let mut wanted: Vec<_> = wanted.collect();
@@ -236,6 +251,38 @@ pub enum Unknown {
     /// Only somebody who brings credentials may read it.
     #[error("it was read with somebody's credentials, which nobody else brings")]
     Person,
+    /// Longer than what is remembered.
+    #[error(
+        "its URL is over {} bytes, which is not remembered: give it",
+        Target::MAX_LENGTH
+    )]
+    Long,
+}
+
+impl Target {
+    /// The longest path and query that are remembered, in bytes.
+    pub const MAX_LENGTH: usize = 2048;
+
+    fn within_bounds(self) -> Result<Target, Unknown> {
+        match self.uri.len() <= Self::MAX_LENGTH {
+            true => Ok(self),
+            false => Err(Unknown::Long),
+        }
+    }
+}
+
+impl RuleSeen {
+    fn note_varied(&mut self, names: Vec<String>) {
+        for name in names {
+            let has_room = self.varied.len() < MAX_VARIED || self.varied.contains(&name);
+            let kept = if has_room {
+                name
+            } else {
+                RuleReport::MORE.to_owned()
+            };
+            self.varied.insert(kept);
+        }
+    }
 }
 
 /// What a fill shows of the one of the same key before.
@@ -267,12 +314,13 @@ mod tests {
         FillSeen {
             rule: "r",
             key,
-            target: Some(Target {
+            target: Ok(Target {
                 origin: "http://h".to_owned(),
                 uri: format!("/{key}"),
             }),
             path: 0,
             fields: Vec::new(),
+            varied: Vec::new(),
             tags: vec![5],
             answer,
             length: 100,
@@ -314,12 +362,21 @@ mod tests {
         let mut seen = Observations::default();
         seen.note(fill("a", 1000, 1));
         seen.note(FillSeen {
-            target: None,
+            target: Err(Unknown::Person),
             ..fill("p", 1000, 1)
         });
         assert_eq!(seen.target("a").map(|target| target.uri.as_str()), Ok("/a"));
         assert_eq!(seen.target("p"), Err(Unknown::Person));
         assert_eq!(seen.target("x"), Err(Unknown::Key));
+        let long = "x".repeat(MAX_KEY);
+        seen.note(FillSeen {
+            key: "long",
+            ..fill(&long, 1000, 1)
+        });
+        assert_eq!(seen.target("long"), Err(Unknown::Long));
+        seen.note(fill(&format!("{long}x"), 1000, 1));
+        assert_eq!(seen.keys.len(), 3, "nor is a long key");
+        seen.keys.remove("long");
         assert_eq!(seen.tagged(5), ["a", "p"]);
         assert!(seen.tagged(6).is_empty());
         seen.note(fill("b", 1000, 1));
@@ -344,9 +401,21 @@ mod tests {
             seen.note(fill(&format!("k{n}"), 1000, 1));
         }
         assert_eq!(seen.keys.len(), MAX_KEYS);
+        for n in 0..2 * MAX_VARIED {
+            seen.note(FillSeen {
+                varied: vec![format!("x-{n}")],
+                ..fill("k0", 1000, 1)
+            });
+        }
+        let varied = &seen.report(1000, |_| false).rules["r"].varied;
+        assert_eq!(varied.len(), MAX_VARIED + 1);
+        assert!(varied.contains(RuleReport::MORE));
         seen.note(fill("late", 1000 + 2 * HALF_LIFE, 1));
         let report = seen.report(1000 + 2 * HALF_LIFE, |_| false);
         let rule = &report.rules["r"];
-        assert_eq!((rule.fills, rule.keys), (MAX_KEYS as u64 + 1, 1));
+        assert_eq!(
+            (rule.fills, rule.keys),
+            ((MAX_KEYS + MAX_VARIED) as u64 + 1, 1)
+        );
     }
 }

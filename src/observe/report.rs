@@ -1,6 +1,6 @@
 //! What a sidecar has observed, as it tells it and as those of a fleet are put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,8 @@ pub struct RuleReport {
     pub longest: u64,
     /// Query fields (`?name`) and header fields, by how often they changed an answer.
     pub fields: BTreeMap<String, FieldTally>,
+    /// Names of the fields that answers vary on; with [`RuleReport::MORE`] they are not all.
+    pub varied: BTreeSet<String>,
 }
 
 impl Report {
@@ -85,6 +87,9 @@ impl Report {
 }
 
 impl RuleReport {
+    /// In `varied`: and others. No field has that name.
+    pub const MORE: &str = "*";
+
     fn add(&mut self, other: &RuleReport) {
         for (sum, more) in [
             (&mut self.hits, other.hits),
@@ -113,7 +118,11 @@ impl RuleReport {
             let sum = self.fields.entry(name.clone()).or_default();
             sum.same += tally.same;
             sum.other += tally.other;
+            // The same ones may have been seen there.
+            sum.values = sum.values.max(tally.values);
+            sum.answers = sum.answers.max(tally.answers);
         }
+        self.varied.extend(other.varied.iter().cloned());
     }
 
     /// What the app usually takes for an answer that is stored, in seconds.
@@ -157,6 +166,12 @@ mod tests {
 
     #[test]
     fn those_of_a_fleet_are_one() {
+        let tally = |same, other, values| FieldTally {
+            same,
+            other,
+            values,
+            answers: 1,
+        };
         let one = |hits, longest| Report {
             evicted: BTreeMap::from([("low".to_owned(), hits)]),
             seconds: hits,
@@ -169,7 +184,8 @@ mod tests {
                     app_ms: 3000,
                     held_bytes: 1_000_000,
                     longest,
-                    fields: BTreeMap::from([("?a".to_owned(), FieldTally { same: 1, other: 2 })]),
+                    fields: BTreeMap::from([("?a".to_owned(), tally(1, 2, longest))]),
+                    varied: BTreeSet::from([format!("x-{longest}")]),
                     ..RuleReport::default()
                 },
             )]),
@@ -181,7 +197,8 @@ mod tests {
             (both.seconds, rule.hits, rule.misses, rule.longest),
             (20, 30, 10, 7)
         );
-        assert_eq!(rule.fields["?a"], FieldTally { same: 2, other: 4 });
+        assert_eq!(rule.fields["?a"], tally(2, 4, 7));
+        assert_eq!(rule.varied.len(), 2);
         assert_eq!(
             (rule.hit_rate(), rule.mean_app_seconds()),
             (Some(0.75), Some(1.5))

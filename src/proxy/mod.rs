@@ -54,7 +54,7 @@ use request::plan::{self, Plan, Wanting};
 use request::sent_body::SentBody;
 
 use cache::MemoryLookup;
-pub use cache::{Audits, Cache, Flights, HeadCache, Refetches};
+pub use cache::{Audits, Cache, Examinations, Flights, HeadCache, Refetches};
 use outcome::Outcome;
 pub use outcome::Tally;
 pub use wants::{Checks, Sources, recall_asker};

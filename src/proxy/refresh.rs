@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use http_body_util::BodyExt;
+use tokio::sync::oneshot;
 
 use super::cache::{self, Cache};
 use super::outcome::Tally;
@@ -71,25 +71,28 @@ async fn fetch(
     context: &Arc<RequestContext>,
     lookup: Lookup,
 ) -> Refreshed {
-    let outcome = cache::answer_anew(cache, context, lookup).await;
-    let (stored, reason) = (outcome.is_stored(), outcome.reason());
+    let (report, reported) = oneshot::channel();
+    let outcome = cache::answer_anew(cache, context, lookup, Some(report)).await;
+    let (known, reason) = (outcome.is_stored(), outcome.reason());
     let status = outcome.response().status();
+    // Held and not read: the fill reads it for the store, and letting go of it gives that up. What is not stored, an
+    // endless one among them, is let go of as soon as that is known.
+    let body = outcome.finish(tally, context).into_body();
+    let stored = reported.await.ok();
+    drop(body);
     let is_told = [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::SERVICE_UNAVAILABLE,
     ]
     .contains(&status);
-    let body = outcome.finish(tally, context).into_body();
-    let is_whole = body.collect().await.is_ok();
-    match stored {
+    // Without a word of the fill there was none, or it broke down.
+    match stored.or(known.filter(Result::is_err)) {
         _ if is_told => Refreshed::ToldToWait(Duration::ZERO),
         // An error is kept for a moment, and is not what was asked for.
         _ if status.is_server_error() => Refreshed::NotStored(Some(Reason::Status), status),
-        Some(Ok(())) if is_whole => Refreshed::Stored,
+        Some(Ok(())) => Refreshed::Stored,
         Some(Err(reason)) => Refreshed::NotStored(Some(reason), status),
-        // The head left before that was known.
-        None if is_whole && reason == Reason::Refresh => Refreshed::Stored,
-        _ => {
+        None => {
             let reason = Some(reason).filter(|reason| *reason != Reason::Refresh);
             Refreshed::NotStored(reason, status)
         }

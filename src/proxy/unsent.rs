@@ -74,7 +74,7 @@ pub async fn read(
     let _turn = gate.begin(context.urgency(Priority::default())).await;
     let context = Arc::new(context);
     let outcome = match plan {
-        Plan::Cache(lookup) => cache::answer_anew(cache, &context, lookup).await,
+        Plan::Cache(lookup) => cache::answer_anew(cache, &context, lookup, None).await,
         Plan::Pass { reason, rule } => pass::forward_at_hand(&context, rule, reason).await,
         Plan::Shadow(lookup) => pass::forward_at_hand(&context, lookup.rule, Reason::Shadow).await,
         _ => return Err(ReadError::NotARead),

@@ -1,7 +1,9 @@
 //! What comparing the cache with the app has shown, by rule: how often it would have been right, how long it was not, in
 //! what, and after which writes. Bounded, and without a value of any answer.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::writes::{RecentWrites, UnderWay, Write, ids_of_read};
 
@@ -44,6 +46,8 @@ impl Verdict {
 pub struct Comparison<'c> {
     /// The key.
     pub key: &'c str,
+    /// What the config says that it rests on ([`Evidence::rest_on`]).
+    pub basis: u64,
     /// The read's target.
     pub path: &'c str,
     /// Its query.
@@ -52,6 +56,8 @@ pub struct Comparison<'c> {
     pub stored: u64,
     /// When the app was asked now.
     pub asked: u64,
+    /// When its answer came.
+    pub answered: u64,
     /// What differs; empty: nothing.
     pub differences: &'c [String],
 }
@@ -62,6 +68,10 @@ const MAX_KEYS: usize = 4096;
 const MAX_POINTERS: usize = 64;
 /// The most kinds of writes counted for a rule.
 const MAX_KINDS: usize = 128;
+/// The most writes that are weighed for one comparison: the latest.
+const MAX_WEIGHED: usize = 256;
+/// After so long what was counted counts half: milliseconds. A day, since a rule in shadow may be read seldom.
+const HALF_LIFE: u64 = 24 * 3_600_000;
 
 /// A kind of writes, as seen from a read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,7 +125,12 @@ struct Sighting {
 #[derive(Debug, Default)]
 pub struct Evidence {
     rules: BTreeMap<String, RuleEvidence>,
-    sightings: BTreeMap<String, Sighting>,
+    /// By the rule's name, what the config says that its evidence rests on.
+    bases: BTreeMap<String, u64>,
+    /// By a digest of the key: keys can be long.
+    sightings: BTreeMap<u64, Sighting>,
+    /// When counts were halved last.
+    aged: u64,
     /// Writes of late.
     pub writes: RecentWrites,
     /// Writes that the app has not answered.
@@ -131,14 +146,38 @@ const MAX_TOLD: usize = 256;
 const ENOUGH: u64 = 2;
 
 impl Evidence {
-    /// Counts what needs no comparison.
-    pub fn count(&mut self, rule: &str, verdict: Verdict) {
+    /// From now on the evidence of each rule rests on this, a digest of what is compared and of what is purged. What was
+    /// found while that was otherwise says nothing any more.
+    pub fn rest_on(&mut self, bases: BTreeMap<String, u64>) {
+        let is_same = |rule: &String| self.bases.get(rule) == bases.get(rule);
+        self.rules.retain(|rule, _| is_same(rule));
+        self.told.retain(|(rule, _)| is_same(rule));
+        self.bases = bases;
+    }
+
+    /// Counts what needs no comparison, at `now`.
+    pub fn count(&mut self, rule: &str, verdict: Verdict, now: u64) {
+        self.age(now);
         self.rule(rule).counts[verdict as usize] += 1;
+    }
+
+    /// Whether the answer of the key that came at `stored` was found to be stale.
+    pub fn is_known_to_be_stale(&self, key: &str, stored: u64) -> bool {
+        let held = self.sightings.get(&digest(key));
+        held.is_some_and(|held| held.stored == stored && held.is_stale)
     }
 
     /// Takes a comparison in; returns its verdict, and for how long the stored answer may have been stale.
     pub fn note(&mut self, rule: &str, comparison: &Comparison<'_>) -> (Verdict, u64) {
-        let held = self.sightings.get(comparison.key).copied();
+        self.age(comparison.asked);
+        let basis = self.bases.get(rule);
+        if basis.is_some_and(|basis| *basis != comparison.basis) {
+            // It began under another config.
+            self.rule(rule).counts[Verdict::Uncompared as usize] += 1;
+            return (Verdict::Uncompared, 0);
+        }
+        let key = digest(comparison.key);
+        let held = self.sightings.get(&key).copied();
         let held = held.filter(|held| held.stored == comparison.stored);
         let right_at = held.map_or(comparison.stored, |held| held.right_at);
         let is_stale = !comparison.differences.is_empty();
@@ -151,7 +190,7 @@ impl Evidence {
             right_at: if is_stale { right_at } else { comparison.asked },
             is_stale,
         };
-        self.remember(comparison.key, sighting);
+        self.remember(key, sighting);
         let evidence = self.rule(rule);
         if !is_stale {
             evidence.counts[Verdict::Same as usize] += 1;
@@ -205,19 +244,25 @@ impl Evidence {
         is_stale: bool,
     ) {
         let ids = ids_of_read(comparison.path, comparison.query);
-        let between = self.writes.between(right_at, comparison.asked);
-        let mut kinds: Vec<Kind> = between.flat_map(|write| kinds_of(write, &ids)).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
+        // It had not changed yet when the app was asked, or it had when its answer came: no later.
+        let until = match is_stale {
+            true => comparison.answered,
+            false => comparison.asked,
+        };
+        let between = self.writes.between(right_at, until);
+        let kinds: BTreeSet<KindRef<'_>> = between
+            .rev()
+            .take(MAX_WEIGHED)
+            .flat_map(|write| kinds_of(write, &ids))
+            .collect();
+        let kinds: Vec<Kind> = kinds.into_iter().map(KindRef::to_kind).collect();
         let evidence = self.rule(rule);
         if is_stale {
             evidence.changes += 1;
             evidence.unexplained += u64::from(kinds.is_empty());
         }
         for kind in kinds {
-            let has_room = evidence.kinds.len() < MAX_KINDS || evidence.kinds.contains_key(&kind);
-            if has_room {
-                let tally = evidence.kinds.entry(kind).or_default();
+            if let Some(tally) = evidence.tally(kind, is_stale) {
                 match is_stale {
                     true => tally.changed += 1,
                     false => tally.unchanged += 1,
@@ -226,39 +271,100 @@ impl Evidence {
         }
     }
 
-    fn remember(&mut self, key: &str, sighting: Sighting) {
-        if self.sightings.len() >= MAX_KEYS && !self.sightings.contains_key(key) {
-            // Whichever comes first goes: what is not remembered was right when it was stored.
-            let other = match fastest_gone(&self.sightings, key) {
-                Some(other) => other,
-                None => return,
-            };
-            self.sightings.remove(&other);
+    fn remember(&mut self, key: u64, sighting: Sighting) {
+        if self.sightings.len() >= MAX_KEYS && !self.sightings.contains_key(&key) {
+            // The neighbour goes, so that none is kept for ever: what is not remembered was right when it was stored.
+            let after = self.sightings.range(key..).next();
+            let other = after.or_else(|| self.sightings.iter().next());
+            if let Some(other) = other.map(|(other, _)| *other) {
+                self.sightings.remove(&other);
+            }
         }
-        self.sightings.insert(key.to_owned(), sighting);
+        self.sightings.insert(key, sighting);
+    }
+
+    fn age(&mut self, now: u64) {
+        if self.aged == 0 {
+            self.aged = now;
+        }
+        if now.saturating_sub(self.aged) < HALF_LIFE {
+            return;
+        }
+        self.aged = now;
+        let rules = &mut self.rules;
+        rules.values_mut().for_each(RuleEvidence::age);
+        // What is found again is news.
+        self.told.retain(|(rule, kind)| {
+            let evidence = rules.get(rule);
+            evidence.is_some_and(|evidence| evidence.kinds.contains_key(kind))
+        });
     }
 }
 
-/// The neighbour of `key` in the order of keys: any will do, so that no key is kept for ever.
-fn fastest_gone(sightings: &BTreeMap<String, Sighting>, key: &str) -> Option<String> {
-    let after = sightings.range(key.to_owned()..).next();
-    let found = after.or_else(|| sightings.iter().next());
-    found.map(|(other, _)| other.clone())
+/// The same in every look of this process.
+fn digest(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
-fn kinds_of(write: &Write, ids: &[u32]) -> Vec<Kind> {
-    let kind = |shares_id| Kind {
-        method: write.method.clone(),
-        shape: write.shape.clone(),
+/// A [`Kind`], as far as it is looked at only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct KindRef<'w> {
+    method: &'w str,
+    shape: &'w str,
+    shares_id: bool,
+}
+
+impl KindRef<'_> {
+    fn to_kind(self) -> Kind {
+        Kind {
+            method: self.method.to_owned(),
+            shape: self.shape.to_owned(),
+            shares_id: self.shares_id,
+        }
+    }
+}
+
+fn kinds_of<'w>(write: &'w Write, ids: &[u32]) -> impl Iterator<Item = KindRef<'w>> {
+    let kind = |shares_id| KindRef {
+        method: &write.method,
+        shape: &write.shape,
         shares_id,
     };
-    match write.shares_id(ids) {
-        true => vec![kind(false), kind(true)],
-        false => vec![kind(false)],
-    }
+    let narrow = write.shares_id(ids).then(|| kind(true));
+    std::iter::once(kind(false)).chain(narrow)
 }
 
 impl RuleEvidence {
+    /// What is counted of a kind. Where there is no room a change takes the place of what has explained the fewest.
+    fn tally(&mut self, kind: Kind, is_change: bool) -> Option<&mut Tally> {
+        if self.kinds.len() >= MAX_KINDS && !self.kinds.contains_key(&kind) {
+            let kinds = self.kinds.iter();
+            let least = kinds.min_by_key(|(_, tally)| (tally.changed, Reverse(tally.unchanged)));
+            let least = least.map(|(least, _)| least.clone());
+            self.kinds.remove(&least.filter(|_| is_change)?);
+        }
+        Some(self.kinds.entry(kind).or_default())
+    }
+
+    fn age(&mut self) {
+        let counts = self.counts.iter_mut();
+        let sums = [&mut self.stale_ms, &mut self.changes, &mut self.unexplained];
+        for count in counts.chain(sums).chain(self.pointers.values_mut()) {
+            *count /= 2;
+        }
+        self.pointers.retain(|_, count| *count > 0);
+        for tally in self.kinds.values_mut() {
+            tally.changed /= 2;
+            tally.unchanged /= 2;
+        }
+        self.kinds.retain(|_, tally| *tally != Tally::default());
+        if self.count(Verdict::Stale) == 0 {
+            self.longest_ms = 0;
+        }
+    }
+
     /// How many requests came to this.
     pub fn count(&self, verdict: Verdict) -> u64 {
         self.counts[verdict as usize]
@@ -310,13 +416,19 @@ mod tests {
         let differences: Vec<String> = differences.iter().map(|&text| text.to_owned()).collect();
         let comparison = Comparison {
             key: path,
+            basis: 1,
             path,
             query: None,
             stored,
             asked,
+            answered: asked,
             differences: &differences,
         };
         evidence.note("r", &comparison)
+    }
+
+    fn write(evidence: &mut Evidence, path: &str, at: u64) {
+        evidence.writes.note(Write::new("PUT", path, at, at));
     }
 
     #[test]
@@ -417,5 +529,108 @@ mod tests {
             (rule.pointers.len(), rule.kinds.len()),
             (MAX_POINTERS, MAX_KINDS)
         );
+    }
+
+    /// Of what was found before the rule was there, or before something else is compared, nothing is left; what was judged
+    /// by the config before comes too late.
+    #[test]
+    fn evidence_ends_with_what_it_rests_on() {
+        let on = |basis| BTreeMap::from([("r".to_owned(), basis), ("other".to_owned(), 1)]);
+        let mut evidence = Evidence::default();
+        evidence.rest_on(on(1));
+        evidence.count("other", Verdict::Miss, 1);
+        for key in ["/a", "/b"] {
+            write(&mut evidence, "/w", 5);
+            note(&mut evidence, key, 1, 10, &["/x"]);
+        }
+        assert!(evidence.take_news("r").is_some());
+        evidence.rest_on(on(1));
+        assert_eq!(evidence.rules().count(), 2, "a reload that changes neither");
+        evidence.rest_on(on(2));
+        let left: Vec<&str> = evidence.rules().map(|(name, _)| name).collect();
+        assert_eq!(left, ["other"]);
+        let late = note(&mut evidence, "/c", 1, 10, &["/x"]);
+        assert_eq!(late, (Verdict::Uncompared, 0));
+        evidence.rest_on(on(1));
+        for key in ["/d", "/e"] {
+            note(&mut evidence, key, 1, 10, &["/x"]);
+        }
+        assert!(evidence.take_news("r").is_some(), "it is told again");
+    }
+
+    #[test]
+    fn evidence_counts_half_after_a_day() {
+        let mut evidence = Evidence::default();
+        for key in ["/a", "/b", "/c"] {
+            write(&mut evidence, "/w", 5);
+            note(&mut evidence, key, 1, 10, &["/x"]);
+        }
+        assert!(evidence.take_news("r").is_some() && evidence.take_news("r").is_none());
+        let (day, mut counts) = (HALF_LIFE, Vec::new());
+        for n in 1..=2 {
+            evidence.count("r", Verdict::Miss, n * day + 10);
+            let rule = &evidence.rules["r"];
+            counts.push((
+                rule.changes,
+                rule.count(Verdict::Stale),
+                rule.suspects(1).len(),
+            ));
+        }
+        assert_eq!(counts, [(1, 1, 1), (0, 0, 0)]);
+        assert_eq!(
+            (evidence.rules["r"].longest_ms, evidence.told.len()),
+            (0, 0)
+        );
+    }
+
+    /// A crowd of other writes does not keep out the one that did it.
+    #[test]
+    fn what_explains_the_fewest_changes_gives_way() {
+        let mut evidence = Evidence::default();
+        for n in 0..MAX_KINDS as u64 {
+            let method = format!("M{n}");
+            evidence.writes.note(Write::new(&method, "/w", n, n));
+            note(&mut evidence, "/a", n, n, &[]);
+        }
+        for n in [1000, 2000] {
+            write(&mut evidence, "/profile", n);
+            note(&mut evidence, "/a", n, n, &["/x"]);
+        }
+        let rule = &evidence.rules["r"];
+        assert_eq!(rule.kinds.len(), MAX_KINDS);
+        assert_eq!(rule.suspects(1)[0].0.shape, "/profile");
+    }
+
+    #[test]
+    fn what_was_found_to_be_stale_is_known() {
+        let mut evidence = Evidence::default();
+        note(&mut evidence, "/a", 1, 10, &[]);
+        assert!(!evidence.is_known_to_be_stale("/a", 1));
+        note(&mut evidence, "/a", 1, 20, &["/x"]);
+        assert!(evidence.is_known_to_be_stale("/a", 1));
+        assert!(!evidence.is_known_to_be_stale("/a", 2), "another answer");
+        assert!(!evidence.is_known_to_be_stale("/b", 1));
+    }
+
+    /// A slow app has changed it by the time at which it answers; what has not changed by then had not when it was asked.
+    #[test]
+    fn a_write_while_the_app_answers_counts_for_a_change_alone() {
+        let changed = ["/x".to_owned()];
+        for (differences, expected) in [(&changed[..], 1), (&[][..], 0)] {
+            let mut evidence = Evidence::default();
+            write(&mut evidence, "/w", 15);
+            let comparison = Comparison {
+                key: "/a",
+                basis: 0,
+                path: "/a",
+                query: None,
+                stored: 1,
+                asked: 10,
+                answered: 20,
+                differences,
+            };
+            evidence.note("r", &comparison);
+            assert_eq!(evidence.rules["r"].kinds.len(), expected);
+        }
     }
 }

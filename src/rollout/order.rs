@@ -69,6 +69,11 @@ pub enum OrderError {
     /// What the file says holds for ever.
     #[error("\"for\" has no use here: what the file says holds until the next switch")]
     LastingFile,
+    /// Left out, and switched until later than this ends, or for good.
+    #[error(
+        "\"for\" would end what \"{0}\" was switched to as well, which was to hold for longer: say \"{0}\" beside it"
+    )]
+    EndsMore(&'static str),
     /// Too long.
     #[error("\"reason\" is over {MAX_REASON} bytes")]
     Reason,
@@ -85,7 +90,8 @@ impl Order {
     ) -> Result<(Subject, Switch), OrderError> {
         let subject = self.subject()?;
         let held = held(&subject);
-        let (mode, percent) = self.setting(&subject, held.filter(|held| held.is_in_force(now)))?;
+        let in_force = held.filter(|held| held.is_in_force(now));
+        let (mode, percent) = self.setting(&subject, in_force)?;
         let says_nothing = mode.is_none() && percent.is_none();
         let until = match &self.lasting {
             Some(_) if says_nothing => return Err(OrderError::LastingFile),
@@ -95,11 +101,24 @@ impl Order {
             }
             None => None,
         };
+        if let (Some(until), Some(held)) = (until, in_force)
+            && subject != Subject::Everything
+            && held.until.is_none_or(|held| held > until)
+        {
+            // One end is kept for both.
+            let left_out = [
+                ("mode", self.mode.is_none() && held.mode.is_some()),
+                ("percent", self.percent.is_none() && held.percent.is_some()),
+            ];
+            if let Some((name, _)) = left_out.into_iter().find(|(_, is_left_out)| *is_left_out) {
+                return Err(OrderError::EndsMore(name));
+            }
+        }
         let reason = self.reason.clone().unwrap_or_default();
         if reason.len() > MAX_REASON {
             return Err(OrderError::Reason);
         }
-        let at = held.map_or(now, |held| now.max(held.at + 1));
+        let at = held.map_or(now, |held| now.max(held.at.saturating_add(1)));
         let switch = Switch {
             at,
             mode,
@@ -214,10 +233,51 @@ mod tests {
         );
         let over = Switch {
             until: Some(1000),
-            ..held
+            ..held.clone()
         };
         let (_, switch) = thrown(r#"{"rule":"a","percent":10}"#, Some(over)).unwrap();
         assert_eq!((switch.mode, switch.percent), (None, Some(10)));
+        let at_the_end = Switch {
+            at: u64::MAX,
+            ..held
+        };
+        assert!(thrown(r#"{"rule":"a","percent":10}"#, Some(at_the_end)).is_ok());
+    }
+
+    /// A switch has one end: what was to hold for longer would be over with it, and the file would hold again.
+    #[test]
+    fn an_end_is_not_given_to_what_was_to_hold_for_longer() {
+        let of = |mode, percent, until| Switch {
+            mode,
+            percent,
+            until,
+            ..Switch::default()
+        };
+        let off = |until| of(Some(Mode::Off), None, until);
+        let share = |until| of(None, Some(5), until);
+        // Half an hour from 1,000 on is over at 1,801,000.
+        #[rustfmt::skip]
+        let rows = [
+            (off(None), r#"{"rule":"a","percent":10,"for":"30m"}"#, Some("mode")),
+            (off(Some(1_801_001)), r#"{"rule":"a","percent":10,"for":"30m"}"#, Some("mode")),
+            (off(Some(1_801_000)), r#"{"rule":"a","percent":10,"for":"30m"}"#, None),
+            (off(Some(900)), r#"{"rule":"a","percent":10,"for":"30m"}"#, None),
+            (off(None), r#"{"rule":"a","mode":"off","percent":10,"for":"30m"}"#, None),
+            (off(None), r#"{"rule":"a","mode":"shadow","for":"30m"}"#, None),
+            (share(None), r#"{"rule":"a","mode":"off","for":"30m"}"#, Some("percent")),
+            (off(None), r#"{"rule":"a","percent":10}"#, None),
+            (off(None), r#"{"everything":"shadow","for":"30m"}"#, None),
+        ];
+        for (held, body, expected) in rows {
+            let error = thrown(body, Some(held)).err();
+            assert_eq!(error.is_some(), expected.is_some(), "{body}: {error:?}");
+            if let (Some(error), Some(name)) = (error, expected) {
+                assert!(
+                    error.contains(&format!("say \"{name}\" beside it")),
+                    "{error}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! one that some sidecar still has would come back.
 
 use std::collections::BTreeMap;
+use std::mem::discriminant;
 
 use serde::{Deserialize, Serialize};
 
@@ -104,23 +105,31 @@ pub struct Switches {
 }
 
 impl Switches {
-    /// The most that are kept (promise I7); one that says nothing any more gives way.
+    /// The most that are kept of rules (promise I7); one that says nothing any more gives way. There is always room for
+    /// everything.
     pub const MAX: usize = 256;
 
-    /// Takes one in, if it is later than what is there; `false`: it is not, or there is no room.
+    /// The most that are kept of configs; the oldest gives way.
+    pub const MAX_CONFIGS: usize = 16;
+
+    /// What is thrown so much later than now, in milliseconds, was not thrown then: it yields to any other.
+    const MOST_AHEAD: u64 = 60_000;
+
+    /// Takes one in, if it is later than what is there; `false`: it is not, or there is no room. The script chooses alike
+    /// (`switch.lua`), or Redis and its sidecars would bring each other back what the other has let go.
     pub fn take(&mut self, subject: Subject, switch: Switch, now: u64) -> bool {
         if let Some(held) = self.by_subject.get_mut(&subject) {
-            let is_later = switch.at > held.at;
+            let is_later = switch.at > held.at || held.at > now.saturating_add(Self::MOST_AHEAD);
             if is_later {
                 *held = switch;
             }
             return is_later;
         }
-        if self.by_subject.len() >= Self::MAX && !self.make_room(now) {
-            return false;
+        let has_room = self.make_room(&subject, &switch, now);
+        if has_room {
+            self.by_subject.insert(subject, switch);
         }
-        self.by_subject.insert(subject, switch);
-        true
+        has_room
     }
 
     /// Takes all of `others` in; whether anything changed.
@@ -185,14 +194,29 @@ impl Switches {
         }
     }
 
-    fn make_room(&mut self, now: u64) -> bool {
-        let over = self.by_subject.iter();
-        let over = over.filter(|(_, switch)| !switch.is_in_force(now));
-        let oldest = over.min_by_key(|(_, switch)| switch.at);
-        match oldest.map(|(subject, _)| subject.clone()) {
-            Some(subject) => self.by_subject.remove(&subject).is_some(),
-            None => false,
+    /// Whether there is room for one that is not there.
+    fn make_room(&mut self, subject: &Subject, switch: &Switch, now: u64) -> bool {
+        let most = match subject {
+            Subject::Everything => return true,
+            Subject::Rule(_) => Self::MAX,
+            Subject::Config(_) => Self::MAX_CONFIGS,
+        };
+        let kind = discriminant(subject);
+        let all = &self.by_subject;
+        let alike = || {
+            all.iter()
+                .filter(move |(other, _)| discriminant(*other) == kind)
+        };
+        if alike().count() < most {
+            return true;
         }
+        let gives_way = |(_, held): &(&Subject, &Switch)| match subject {
+            Subject::Config(_) => held.at < switch.at,
+            _ => switch.is_in_force(now) && !held.is_in_force(now),
+        };
+        let oldest = alike().filter(gives_way).min_by_key(|(_, held)| held.at);
+        let oldest = oldest.map(|(subject, _)| subject.clone());
+        oldest.is_some_and(|oldest| self.by_subject.remove(&oldest).is_some())
     }
 }
 
@@ -319,6 +343,30 @@ mod tests {
         let (subject, second) = new(2);
         assert!(!switches.take(subject, second, 0), "all are in force");
         assert_eq!(switches.in_force(0).count(), Switches::MAX);
+        let silent = switch(3000, None, None);
+        assert!(!switches.take(rule("silent"), silent, 0), "it says nothing");
+        // What stops everything is never refused, and takes no rule's place; nor does a rollback.
+        let off = switch(2000, Some(Mode::Off), None);
+        assert!(switches.take(Subject::Everything, off.clone(), 0));
+        let config = |n: usize| Subject::Config(n.to_string());
+        for n in 0..=Switches::MAX_CONFIGS {
+            let off = switch(2000 + n as u64, Some(Mode::Off), None);
+            assert!(switches.take(config(n), off, 0), "{n}");
+        }
+        assert_eq!(switches.get(&config(0)), None, "the oldest gave way");
+        assert!(!switches.take(config(0), off, 0), "and stays away");
+        let all = Switches::MAX + 1 + Switches::MAX_CONFIGS;
+        assert_eq!(switches.in_force(0).count(), all);
+    }
+
+    #[test]
+    fn what_was_thrown_in_a_far_future_yields() {
+        let mut switches = Switches::default();
+        let off = |at| switch(at, Some(Mode::Off), None);
+        assert!(switches.take(rule("a"), off(u64::MAX), 5));
+        assert!(switches.take(rule("a"), off(6), 5));
+        assert!(!switches.take(rule("a"), off(6), 5));
+        assert_eq!(switches.get(&rule("a")), Some(&off(6)));
     }
 
     #[test]

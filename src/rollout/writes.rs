@@ -135,6 +135,15 @@ impl RecentWrites {
             .unwrap_or_default()
     }
 
+    /// Those that were taken, and that others could not be told of: next time, if there is room beside what has come since.
+    pub fn keep_unshared(&mut self, untold: Vec<Write>) {
+        if let Some(unshared) = &mut self.unshared {
+            let later = std::mem::replace(unshared, untold);
+            unshared.extend(later);
+            unshared.truncate(Self::MAX_UNSHARED);
+        }
+    }
+
     fn keep(&mut self, write: Write) {
         if self.writes.len() >= Self::MAX {
             self.writes.pop_front();
@@ -143,7 +152,7 @@ impl RecentWrites {
     }
 
     /// Those that were under way at any time from `since` to `until`.
-    pub fn between(&self, since: u64, until: u64) -> impl Iterator<Item = &Write> {
+    pub fn between(&self, since: u64, until: u64) -> impl DoubleEndedIterator<Item = &Write> {
         let overlaps = move |write: &&Write| write.since <= until && write.until >= since;
         self.writes.iter().filter(overlaps)
     }
@@ -239,6 +248,15 @@ mod tests {
         }
         assert!(recent.take_unshared().is_empty());
         assert_eq!(recent.between(0, 10).count(), 4);
+        // What could not be told waits, ahead of what comes.
+        recent.note(writes[1].clone());
+        recent.keep_unshared(vec![writes[0].clone()]);
+        assert_eq!(recent.take_unshared(), writes);
+        recent.keep_unshared(vec![writes[0].clone(); RecentWrites::MAX]);
+        assert_eq!(recent.take_unshared().len(), RecentWrites::MAX_UNSHARED);
+        recent.share(false);
+        recent.keep_unshared(writes.to_vec());
+        assert!(recent.take_unshared().is_empty());
         for words in [
             "",
             "0f 1 2 PUT [x] /a",

@@ -46,8 +46,20 @@ impl IgnoreQuery {
         key: &Template,
         query: Option<&'q str>,
     ) -> Option<Cow<'q, str>> {
+        match key.takes_whole_query() {
+            true => self.without_ignored(key, query),
+            false => query.map(Cow::Borrowed),
+        }
+    }
+
+    /// `query` without the fields that the list ignores and `key` does not name; `None` if no field is left.
+    pub fn without_ignored<'q>(
+        &self,
+        key: &Template,
+        query: Option<&'q str>,
+    ) -> Option<Cow<'q, str>> {
         let whole = query?;
-        if self.names.is_empty() || !key.takes_whole_query() {
+        if self.names.is_empty() {
             return Some(Cow::Borrowed(whole));
         }
         let ignored = |field: &Field<'_>| !key.names_query_field(field) && self.ignores(field);
@@ -61,6 +73,15 @@ impl IgnoreQuery {
         (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
     }
 
+    /// Whether `key` would leave the field `name` out if the list had it, and does not yet. Only of a name that the list
+    /// takes for that name alone.
+    pub fn would_leave_out(&self, key: &Template, name: &str) -> bool {
+        is_plain(name)
+            && key.takes_whole_query()
+            && split_fields(name)
+                .all(|field| !key.names_query_field(&field) && !self.ignores(&field))
+    }
+
     fn ignores(&self, field: &Field<'_>) -> bool {
         if self.names.is_empty() {
             return false;
@@ -68,6 +89,19 @@ impl IgnoreQuery {
         let name = field.decoded_name();
         self.names.iter().any(|pattern| pattern.matches(&name))
     }
+}
+
+/// The fields of `query` whose names are plain, as `ignore_query` takes them, with their values.
+pub fn plain_fields(query: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    let named = split_fields(query).map(|field| (field.decoded_name(), field.value()));
+    let plain = named.filter(|(name, _)| is_plain(name));
+    plain.map(|(name, value)| (name, value.unwrap_or_default()))
+}
+
+/// Whether a name is no pattern, and nothing that a terminal or a file reads as more than a name: clients choose them.
+fn is_plain(name: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.[]:$@".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(is_usual)
 }
 
 #[cfg(test)]
@@ -193,5 +227,32 @@ mod tests {
             let actual = ignoring(ignore).remove_ignored(&key(template), query);
             assert_eq!(actual.as_deref(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_the_list_would_have_left_out() {
+        for (name, template, ignore, expected) in [
+            ("utm", "{host}{uri}", &[][..], true),
+            ("utm", "k:{query}", &["ref"], true),
+            ("utm", "k:{query}", &["utm"], false),
+            ("utm", "k:{query}", &["u*"], false),
+            ("utm", "k:{query.utm}:{query}", &[], false),
+            ("utm", "k:{query.page}", &[], false),
+            ("filter[a]", "{uri}", &[], true),
+            ("*", "{uri}", &[], false),
+            ("u*", "{uri}", &[], false),
+            ("%2A", "{uri}", &[], false),
+            ("a b", "{uri}", &[], false),
+            ("\u{1b}", "{uri}", &[], false),
+            ("", "{uri}", &[], false),
+        ] {
+            let actual = ignoring(ignore).would_leave_out(&key(template), name);
+            assert_eq!(actual, expected, "{name} of {template}");
+        }
+        let long = "x".repeat(65);
+        assert!(!ignoring(&[]).would_leave_out(&key("{uri}"), &long));
+        let query = format!("*=1&%2A=2&a=3&b&=4&{long}=5&%61=6&c[]=d=e");
+        let plain = plain_fields(&query).map(|(name, value)| format!("{name} {value}"));
+        assert_eq!(plain.collect::<Vec<_>>(), ["a 3", "b ", "a 6", "c[] d=e"]);
     }
 }

@@ -28,7 +28,7 @@ pub use checked::CheckedCredentials;
 pub use condition::{Condition, ConditionError, Conditions};
 pub use credentials::is_credential;
 pub use form::Form;
-pub use ignore_query::IgnoreQuery;
+pub use ignore_query::{IgnoreQuery, plain_fields};
 pub use lenient::find_confusable;
 pub use matcher::{Matched, Matcher, PathGroup};
 pub use pattern::{Pattern, Purge, PurgeKind, Purges};

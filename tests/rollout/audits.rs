@@ -126,22 +126,22 @@ async fn an_app_in_trouble_is_left_alone() {
     assert_eq!(account(&sidecar).await["stale"], 0);
 }
 
-/// What audits cost the app: a share of the hits, and never more than a tenth of its time.
+/// What audits cost the app: a share of the hits, and one at a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn audits_ask_for_a_share_of_the_hits_at_most() {
     let (app, _, _) = app().await;
-    let sidecar = Sidecar::start(&app.url(), &rules("2%"));
-    hit(&sidecar).await;
-    let client = sidecar.client();
-    const HITS: usize = 2000;
+    const HITS: usize = 300;
+    // Of a ten millionth none of so many is expected, but once in 30,000 runs.
+    let [rare, each] = ["0.00001%", "100%"].map(|audit| Sidecar::start(&app.url(), &rules(audit)));
+    hit(&rare).await;
+    let client = rare.client();
     for _ in 0..HITS {
         let reply = client
             .get_with("/api/users/1", &[("authorization", "Bearer ann")])
             .await;
         assert!(reply.is_hit());
     }
-    // 2 % are 40; three times as many come once in 10^18 runs.
-    let asked = app.count("/api/users/1") - 1;
-    assert!(asked <= 120, "{asked}");
-    until(&sidecar, "same", 1).await;
+    assert_eq!(app.count("/api/users/1"), 1);
+    // Of all hits the first is one.
+    until(&each, "same", 1).await;
 }

@@ -1,12 +1,15 @@
 //! Force refresh: fetched now and swapped in, by whoever holds the token.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::switches::post;
-use crate::support::Gate;
 use crate::support::app::{Answer, TestApp};
 use crate::support::sidecar::{Sidecar, TOKEN};
+use crate::support::{Gate, eventually};
+
+const LONG: Duration = Duration::from_secs(30);
 
 const RULES: &str = "[[route]]\nname = \"item\"\npath = \"/items/{id}\"\nkey = \"item:{path.id}\"\n\
                      tags = [\"items\"]\nany_host = true\n\
@@ -129,6 +132,28 @@ async fn the_old_answer_serves_until_the_new_one_is_stored_and_stays_if_the_app_
         "{}",
         reply.text()
     );
+    assert_eq!(client.get("/items/0").await.text(), "new", "it stays");
+    // That it is too long, and has no end, is seen when its head has left.
+    let (answer, pieces) = Answer::piecewise();
+    let answer = Mutex::new(Some(answer));
+    app.on("GET", "/items/0", move |_| {
+        let answer = answer.lock().expect("no panic").take();
+        answer.expect("it is asked for once")
+    });
+    pieces
+        .send(Ok(vec![b'x'; (1 << 20) + 1].into()))
+        .expect("it is to be read");
+    let reply = post(&sidecar, "/refresh", &body).await;
+    let result = &reply.value()["results"][0];
+    assert_eq!(
+        (&result["result"], &result["why"]),
+        (&"not-stored".into(), &"too-large".into()),
+        "{result}"
+    );
+    eventually("it is read no further", LONG, || async {
+        pieces.is_closed()
+    })
+    .await;
     assert_eq!(client.get("/items/0").await.text(), "new", "it stays");
 }
 

@@ -1,6 +1,7 @@
 //! Shadow: the app answers every request, and it is seen what the cache would have done.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -133,10 +134,21 @@ async fn a_missing_purge_rule_is_named_with_the_write_and_once_added_nothing_is_
     let line = format!("pannier_shadow_total{{result=\"stale\",rule=\"user\"}} {USERS}");
     assert!(metrics.text().contains(&line));
 
-    // With the rule as it is told.
-    let mended = Sidecar::start(&app.url(), &format!("{RULES}{rule}"));
-    let read = read_write_read(&mended, "/api/profiles").await;
-    let found = judged(&mended, read).await;
+    // With the rule as it is told: what was found without it says nothing any more.
+    let url = app.url();
+    let variables = [("PANNIER_UPSTREAM_URL", url.as_str())];
+    sidecar.reload(&format!("# As before.\n{RULES}"), &variables);
+    assert_eq!(
+        account(&sidecar).await["stale"],
+        USERS,
+        "it rests on the rules alone"
+    );
+    sidecar.reload(&format!("{RULES}{rule}"), &variables);
+    assert!(account(&sidecar).await.is_null());
+    let flushed = super::switches::post(&sidecar, "/purge", r#"{"everything":true}"#).await;
+    assert_eq!(flushed.status, 200, "{}", flushed.text());
+    let read = read_write_read(&sidecar, "/api/profiles").await;
+    let found = judged(&sidecar, read).await;
     assert_eq!(
         (&found["stale"], &found["findings"]),
         (&json!(0), &json!([])),
@@ -165,6 +177,13 @@ async fn every_client_gets_the_answer_of_the_app() {
         (&json!(1), &json!(4), &json!(1))
     );
     assert_eq!(found["hit_rate"], 0.8);
+    let observed = sidecar.admin().get("/observations").await.value();
+    let seen = &observed["rules"]["user"];
+    assert_eq!(
+        (&seen["keys"], &seen["single"]),
+        (&json!(1), &json!(0)),
+        "once it is on it is read: {seen}"
+    );
     // Once it is on it is warm.
     super::switches::throw(&sidecar, r#"{"rule":"user","mode":"on"}"#).await;
     let asked = app.count("/api/users/1");
@@ -195,15 +214,49 @@ async fn a_write_under_way_is_no_missing_rule() {
     let writer = client.clone();
     let write = tokio::spawn(async move { writer.request("PUT", "/api/users/1").send().await });
     gate.reached(1).await;
-    assert_eq!(client.get("/api/users/1").await.value()["name"], "b");
+    for _ in 0..5 {
+        assert_eq!(client.get("/api/users/1").await.value()["name"], "b");
+    }
+    // One of a key waits, however many there are.
+    let found = judged(&sidecar, 5).await;
+    assert_eq!(found["uncompared"], 4, "{found}");
     // Longer than a difference waits for a purge where no write is under way.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     gate.open();
     write.await.expect("it is answered");
-    let found = judged(&sidecar, 2).await;
+    let found = judged(&sidecar, 6).await;
     assert_eq!(
         (&found["stale"], &found["uncompared"]),
-        (&json!(0), &json!(1)),
+        (&json!(0), &json!(5)),
+        "{found}"
+    );
+}
+
+/// As behind a hit: the app is asked once more, when what is served stale has been compared.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_stale_while_it_refreshes_is_renewed() {
+    let app = TestApp::start().await;
+    app.on("GET", "/api/users/1", |_| {
+        Answer::json(&json!({ "name": "a" }))
+    });
+    let rules = RULES.replace(
+        "ignore_fields",
+        "ttl = \"1s\"\nstale_while_revalidate = \"1h\"\nignore_fields",
+    );
+    let sidecar = Sidecar::start(&app.url(), &rules);
+    let client = sidecar.client();
+    let read = AtomicUsize::new(0);
+    eventually("it is renewed", LONG, || async {
+        client.get("/api/users/1").await;
+        let read = read.fetch_add(1, Ordering::SeqCst) + 1;
+        sidecar.fills_have_ended().await;
+        app.count("/api/users/1") > read
+    })
+    .await;
+    let found = judged(&sidecar, read.load(Ordering::SeqCst) as u64).await;
+    assert_eq!(
+        (&found["misses"], &found["stale"]),
+        (&json!(1), &json!(0)),
         "{found}"
     );
 }

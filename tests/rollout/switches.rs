@@ -176,6 +176,44 @@ async fn what_was_taken_back_meanwhile_stays_taken_back() {
     assert!(kept.ends_with(" {}"), "it is remembered: {kept}");
 }
 
+/// As many switches of rules as there may be: one that says nothing any more gives way, and what stops everything needs no
+/// room of theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_more_is_kept_everything_goes_off_all_the_same() {
+    let redis = RedisServer::start();
+    let (app, _) = app_with_items(1).await;
+    const SWITCHES: &str = "{pannier}:switches";
+    let names = (1..256).map(|n| format!("rule {n}"));
+    let off = r#"1 {"mode":"off"}"#.to_owned();
+    let in_force = names.flat_map(|name| [name, off.clone()]);
+    let idle = ["rule idle", "1 {}"].map(str::to_owned);
+    let command = ["HSET", SWITCHES].map(str::to_owned);
+    let command: Vec<String> = command.into_iter().chain(idle).chain(in_force).collect();
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    assert_eq!(redis.cli(&command), "256");
+    let [one, other] = [0; 2].map(|_| Sidecar::start(&app.url(), &config(&redis)));
+    connected(&one).await;
+    connected(&other).await;
+
+    let thrown = throw(&one, r#"{"rule":"item","percent":50}"#).await;
+    assert_eq!(thrown["fleet"], true);
+    assert_eq!(redis.cli(&["HEXISTS", SWITCHES, "rule idle"]), "0");
+    let full = post(&one, "/switch", r#"{"rule":"-","mode":"off"}"#).await;
+    assert!(
+        full.text().contains("256 switches are in force"),
+        "{}",
+        full.text()
+    );
+    assert_eq!(throw(&one, OFF).await["fleet"], true);
+    becomes(&other, true).await;
+    assert_eq!(redis.cli(&["HLEN", SWITCHES]), "257");
+    // All of them have all of it, so nobody brings back what gave way.
+    for sidecar in [&one, &other] {
+        let listing = sidecar.admin().get("/switch").await.value();
+        assert_eq!(listing["switches"].as_array().map(Vec::len), Some(257));
+    }
+}
+
 /// Writes and reads through one sidecar: what it has answered to a write, no later read of it may not know (I2). What
 /// another writes is promised once that write is answered, and may be seen before, by a request that passes.
 async fn write_and_read(client: Client, stop: Arc<AtomicBool>, served: Arc<AtomicUsize>) {
@@ -317,6 +355,8 @@ async fn a_rollback_brings_back_the_config_before() {
     throw(&sidecar, r#"{"rule":"item","mode":"off"}"#).await;
     sidecar.reload(&toml("7m"), &[("PANNIER_UPSTREAM_URL", &app.url())]);
     assert!(is_off(&sidecar).await, "a switch outlives a reload");
+    // As for a certificate that was renewed: the text is the same, and so is what to go back to.
+    sidecar.reload(&toml("7m"), &[("PANNIER_UPSTREAM_URL", &app.url())]);
     throw(&sidecar, r#"{"rule":"item","mode":"file"}"#).await;
     assert_eq!(
         sidecar

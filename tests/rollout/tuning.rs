@@ -25,7 +25,10 @@ async fn app() -> TestApp {
             Answer::text(seen.nth.to_string())
         });
     }
-    app.on("GET", "/search", |_| Answer::text("found"));
+    app.on("GET", "/search", |seen| {
+        let query = seen.query.as_deref().unwrap_or_default();
+        Answer::text(query.split('&').next().unwrap_or_default())
+    });
     app
 }
 
@@ -48,7 +51,10 @@ async fn use_it(sidecar: &Sidecar, app: &TestApp, seconds: u32) -> usize {
             client.get(&format!("/items/{id}")).await;
             client.get(&format!("/now/{id}")).await;
         }
-        client.get(&format!("/search?q=1&session={turn}")).await;
+        let q = turn % 3;
+        for idle in ["session", "*"] {
+            client.get(&format!("/search?q={q}&{idle}={turn}")).await;
+        }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     let seen = app.seen().split_off(before);
@@ -57,11 +63,16 @@ async fn use_it(sidecar: &Sidecar, app: &TestApp, seconds: u32) -> usize {
         .count()
 }
 
-async fn tuned(file: &Path, sidecar: &Sidecar, write: bool) -> Value {
+async fn tuned(file: &Path, sidecar: &Sidecar) -> Value {
+    tuned_with(file, sidecar, false).await
+}
+
+async fn tuned_with(file: &Path, sidecar: &Sidecar, ignore_query: bool) -> Value {
     let args = Tune {
         config: file.to_owned(),
         admin: vec![sidecar.admin_addr().to_string()],
-        write,
+        write: true,
+        ignore_query,
         json: true,
     };
     let work = move || {
@@ -93,7 +104,7 @@ async fn what_never_changes_lives_longer_what_always_does_shorter_and_the_file_k
     let run = |text: &str| Sidecar::start(&app.url(), text);
     let sidecar = run(&config(&app));
     let before = use_it(&sidecar, &app, SECONDS).await;
-    let told = tuned(&file, &sidecar, true).await;
+    let told = tuned(&file, &sidecar).await;
     assert_eq!(suggested(&told, "item", "ttl"), "4s", "{told:#}");
     assert_eq!(suggested(&told, "now", "ttl"), "1s", "{told:#}");
     assert_eq!(
@@ -106,8 +117,17 @@ async fn what_never_changes_lives_longer_what_always_does_shorter_and_the_file_k
         3,
         "and nothing else: {told:#}"
     );
-
-    let changed = std::fs::read_to_string(&file).expect("it is there");
+    let read = || std::fs::read_to_string(&file).expect("it is there");
+    assert!(
+        !read().contains("ignore_query"),
+        "that is asked for by itself"
+    );
+    tuned_with(&file, &sidecar, true).await;
+    let changed = read();
+    assert!(
+        changed.contains("ignore_query = [\"session\"]"),
+        "{changed}"
+    );
     assert!(changed.starts_with("# What we run.\n"), "{changed}");
     assert!(changed.contains("ttl = \"4s\"  # at first"), "{changed}");
     // What is gained is seen: a lifetime four times as long asks the app about a quarter as often.
@@ -130,7 +150,7 @@ async fn nothing_is_suggested_of_too_little() {
     std::fs::write(&file, config(&app)).expect("it is written");
     let sidecar = Sidecar::start(&app.url(), &config(&app));
     use_it(&sidecar, &app, 1).await;
-    let told = tuned(&file, &sidecar, true).await;
+    let told = tuned(&file, &sidecar).await;
     assert_eq!(told["suggestions"], serde_json::json!([]));
     let unchanged = std::fs::read_to_string(&file).expect("it is there");
     assert_eq!(unchanged, config(&app));
@@ -161,7 +181,7 @@ async fn purges_that_take_too_much_are_told_and_the_file_stays() {
         let written = client.request("PUT", "/items/0").send().await;
         assert_eq!(written.status, 200, "{round}");
     }
-    let told = tuned(&file, &sidecar, true).await;
+    let told = tuned(&file, &sidecar).await;
     let seen = &told["observed"]["rules"]["item"];
     assert_eq!(
         (&seen["early"], &seen["early_same"]),

@@ -24,7 +24,7 @@ pub(super) fn apply(
             .get_mut("route")
             .and_then(Item::as_array_of_tables_mut);
         let table = index.and_then(|index| tables?.get_mut(index));
-        match table {
+        match table.filter(|table| is_named(table, &suggestion.rule)) {
             Some(table) => change(table, edit),
             None => bail!("the file has no [[route]] {}", suggestion.rule),
         }
@@ -37,12 +37,21 @@ pub(super) fn line(edit: &Edit) -> String {
     format!("{} = {}", edit.key, new_value(edit).to_string().trim())
 }
 
+/// Whether it is the rule's; one that has no name is by its place.
+fn is_named(table: &Table, rule: &str) -> bool {
+    let name = table.get("name").and_then(Item::as_str);
+    name.is_none_or(|name| name == rule)
+}
+
 fn change(table: &mut Table, edit: &Edit) {
-    if edit.key == "mode" {
-        // They say the same.
-        table.remove("enabled");
-    }
     let mut new = new_value(edit);
+    if let ("mode", Some(Item::Value(enabled))) = (edit.key, table.get_mut("enabled")) {
+        // The older word, and whatever stands beside it.
+        let mut off = Value::from(edit.value != EditValue::Text("off".to_owned()));
+        *off.decor_mut() = enabled.decor().clone();
+        *enabled = off;
+        return;
+    }
     if let (Some(Item::Value(old)), true) = (table.get(edit.key), ADDED_TO.contains(&edit.key)) {
         new = joined(old, new);
     }
@@ -97,7 +106,7 @@ mod tests {
     fn what_is_not_changed_stays_as_it_was_written() {
         let text = "# Our app.\n[upstream]\nurl = 'http://a'   # here\n\n\
                     [[route]]\nname = \"a\"\npath = \"/a\"\nttl = \"30s\"   # half a minute\n\
-                    ignore_query = [\"utm\"]  # ads\n\n# The other.\n[[route]]\npath = \"/b\"\nenabled = true\n";
+                    ignore_query = [\"utm\"]  # ads\n\n# The other.\n[[route]]\npath = \"/b\"\n# For now.\nenabled = true  # why not\n";
         let texts =
             |names: &[&str]| EditValue::Texts(names.iter().map(|&n| n.to_owned()).collect());
         let changed = apply(
@@ -113,9 +122,11 @@ mod tests {
         let expected = "# Our app.\n[upstream]\nurl = 'http://a'   # here\n\n\
                         [[route]]\nname = \"a\"\npath = \"/a\"\nttl = \"2m\"   # half a minute\n\
                         ignore_query = [\"utm\", \"ref\"]  # ads\n\n# The other.\n[[route]]\npath = \"/b\"\n\
-                        mode = \"off\"\nvary = []\n";
+                        # For now.\nenabled = false  # why not\nvary = []\n";
         assert_eq!(changed.expect("it is TOML"), expected);
-        let missing = apply(text, &["a"], &[suggestion("x", "ttl", texts(&[]))]);
-        assert!(missing.is_err());
+        for (routes, rule) in [(["a", "b"], "x"), (["b", "a"], "b")] {
+            let of_another = apply(text, &routes, &[suggestion(rule, "ttl", texts(&[]))]);
+            assert!(of_another.is_err(), "{rule}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Certificates and keys of the proxy's port.
 
+use std::sync::Arc;
+
 use super::*;
 
 /// A certificate for `localhost` and its key, in PEM.
@@ -48,6 +50,30 @@ fn a_certificate_and_its_key() {
         first.expect("a config").listen,
         second.expect("a config").listen
     );
+}
+
+/// What a rollback brings back is shown with the certificate of now, where that is of the same files.
+#[test]
+fn a_certificate_that_was_read_later_is_kept() {
+    let (cert, key) = pair();
+    let files = [("cert.pem", cert.as_str()), ("key.pem", key.as_str())];
+    let [mut before, newer] = [(); 2].map(|()| load(BOTH, &files).expect("a config"));
+    let resolver = |config: &Config| {
+        let tls = config.listen.tls.as_ref();
+        tls.expect("given").server.cert_resolver.clone()
+    };
+    before.keep_certificates_of(&newer);
+    assert!(
+        !Arc::ptr_eq(&resolver(&before), &resolver(&newer)),
+        "of other files"
+    );
+    let tls = before.listen.tls.as_mut().expect("given");
+    let of_newer = newer.listen.tls.as_ref().expect("given");
+    (tls.cert, tls.key) = (of_newer.cert.clone(), of_newer.key.clone());
+    before.keep_certificates_of(&newer);
+    assert!(Arc::ptr_eq(&resolver(&before), &resolver(&newer)));
+    let tls = before.listen.tls.expect("given");
+    assert_eq!(tls.server.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::ahead;
 use super::audit;
 use super::coalesce::Role;
 use super::fill;
-use super::fill::options::{FetchMode, FillOptions, Leasing, Stale};
+use super::fill::options::{FetchMode, FillOptions, Leasing, Report, Stale};
 use super::follow::{Next, follow};
 use super::head_request;
 use super::hot;
@@ -41,7 +41,7 @@ pub(in crate::proxy) async fn answer(
         lookup: Arc::new(lookup),
     };
     if memory == MemoryLookup::Unwanted && shape(request.by_ref()) == Shape::Plain {
-        return refresh(&request).await;
+        return refresh(&request, None).await;
     }
     if memory == MemoryLookup::Stale
         && let Some(outcome) = serve_from_memory(&request, cache.store.mark())
@@ -53,28 +53,30 @@ pub(in crate::proxy) async fn answer(
 
 /// Fetches it for the store, whatever that has: until it is stored, what was there answers others. Nobody waits for it,
 /// and it waits for nobody, since what is under way may have asked before.
-pub(super) async fn refresh(request: &CacheRequest) -> Outcome {
+pub(super) async fn refresh(request: &CacheRequest, report: Option<Report>) -> Outcome {
     let options = FillOptions {
         stale: Stale::default(),
         leader: None,
         leasing: Leasing::Try,
         mode: FetchMode::Full,
+        report,
     };
     lead(request, Reason::Refresh, options).await
 }
 
-/// As [`refresh`], of a request that was looked up by nobody yet.
+/// As [`refresh`], of a request that was looked up by nobody yet; `report` hears whether it is stored.
 pub(in crate::proxy) async fn answer_anew(
     cache: &Arc<Cache>,
     context: &Arc<RequestContext>,
     lookup: Lookup,
+    report: Option<Report>,
 ) -> Outcome {
     let request = CacheRequest {
         cache: cache.clone(),
         context: context.clone(),
         lookup: Arc::new(lookup),
     };
-    refresh(&request).await
+    refresh(&request, report).await
 }
 
 /// Whether a request that was looked up by nobody yet would be a hit.
@@ -116,7 +118,7 @@ pub(super) struct Look {
     pub(super) verdict: Reuse,
     pub(super) variant: Option<Arc<Variant>>,
     /// A moment before the look.
-    since: Mark,
+    pub(super) since: Mark,
     pub(super) leasing: Leasing,
 }
 
@@ -170,6 +172,7 @@ async fn answer_beyond_memory(request: CacheRequest) -> Outcome {
                     stale,
                     leader: Some(leader),
                     leasing,
+                    report: None,
                 };
                 return lead(&request, reason, options).await;
             }
@@ -322,6 +325,7 @@ async fn ask_for_one(owned: &CacheRequest, reason: Reason, leasing: Leasing) -> 
             _ => Leasing::Never,
         },
         mode: FetchMode::Conditional,
+        report: None,
     };
     lead(owned, reason, options).await
 }
@@ -341,6 +345,7 @@ async fn ask_for_range(
             Leasing::Wait | Leasing::Try | Leasing::Renew(_) => Leasing::Try,
         },
         mode: FetchMode::AsClient,
+        report: None,
     };
     lead(owned, reason, options).await
 }

@@ -7,15 +7,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 
 use super::audits::Turn;
 use super::examine::{self, AppAnswer, Held};
 use super::fill::asked_anew;
 use super::request::{Cache, CacheRequest};
+use crate::body::Timed;
 use crate::entry::Variant;
+use crate::in_flight::Share;
 use crate::politeness::FetchOrigin;
+use crate::proxy::forward::exchange::is_event_stream;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
 use crate::proxy::request::sent_body::SentBody;
@@ -23,6 +27,9 @@ use crate::rollout::{Rate, Verdict};
 
 /// The pause after one that failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// The longest that one may take, from the request to the end of the answer.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Audits this hit, if it is one of the few.
 #[inline]
@@ -75,20 +82,44 @@ async fn audit(request: CacheRequest, held: Held, mut turn: Turn) {
 /// The app's answer, if it comes whole and can be compared.
 async fn ask(request: &CacheRequest, turn: &mut Turn) -> Option<AppAnswer> {
     turn.pause = Some(PAUSE_AFTER_FAILURE);
+    // Others wait for the turn, and the app may never come to an end.
+    let answer = tokio::time::timeout(LONGEST, read(request)).await.ok()??;
+    turn.pause = None;
+    Some(answer)
+}
+
+async fn read(request: &CacheRequest) -> Option<AppAnswer> {
+    let share = request.cache.store.in_flight().take(0);
     let (head, body) = asked_anew(request.by_ref()).await?;
     if matches!(
         head.status,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-    ) {
+    ) || is_event_stream(&head.headers)
+    {
         return None;
     }
+    let came = request.by_ref().now();
     let cap = request.by_ref().rule().settings.max_body;
-    let _share = request.cache.store.in_flight().try_take(cap as u64)?;
-    let body = Limited::new(body, cap).collect().await.ok()?.to_bytes();
-    turn.pause = None;
     Some(AppAnswer {
         status: head.status,
         fields: head.headers,
-        body,
+        body: gather(body, cap, share).await?,
+        came,
     })
+}
+
+/// The whole body, if it is no longer than `cap` and there is room for it as it comes.
+async fn gather(mut body: Timed, cap: usize, mut share: Share) -> Option<Bytes> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.ok()?.into_data() else {
+            continue;
+        };
+        let fits = bytes.len() + piece.len() <= cap && share.try_grow(piece.len() as u64);
+        if !fits {
+            return None;
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Some(share.hold(bytes.into()))
 }

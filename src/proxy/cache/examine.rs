@@ -1,11 +1,13 @@
 //! What was stored, beside what the app says now: compared, counted, and told in the log where a write shows to be the
 //! cause.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::request::CacheRequest;
 use crate::clock;
@@ -21,14 +23,16 @@ const GRACE: Duration = Duration::from_secs(1);
 /// And so long for writes that this sidecar has under way.
 const LONGEST_GRACE: Duration = Duration::from_secs(30);
 
-/// How often those are looked at.
-const LOOK: Duration = Duration::from_millis(100);
+/// Bodies that are no longer than this together are compared at once.
+const SHORT: usize = 32 << 10;
 
 /// The app's answer, whole.
 pub(super) struct AppAnswer {
     pub(super) status: StatusCode,
     pub(super) fields: HeaderMap,
     pub(super) body: Bytes,
+    /// When its head came.
+    pub(super) came: SystemTime,
 }
 
 /// What is to be compared with it.
@@ -40,22 +44,37 @@ pub(super) struct Held {
 
 /// Compares, and takes what comes of it into the evidence. Returns the verdict.
 pub(super) async fn examine(request: &CacheRequest, held: &Held, answer: AppAnswer) -> Verdict {
-    let Some(differences) = find_differences(request, &held.variant, answer) else {
+    let came = answer.came;
+    let Some(differences) = find_differences(request, &held.variant, answer).await else {
         return count(request, Verdict::Uncompared);
     };
     if !differences.is_empty() {
-        wait_for_purge(request, held).await;
+        if !is_known_to_be_stale(request, held) {
+            let examinations = &request.cache.examinations;
+            let Some(_waiting) = examinations.begin_to_wait(request.by_ref().key()) else {
+                return count(request, Verdict::Uncompared);
+            };
+            wait_for_purge(request).await;
+        }
         if !is_held_still(request, held).await {
             return count(request, Verdict::Uncompared);
         }
     }
-    note(request, held, &differences)
+    note(request, held, came, &differences)
+}
+
+/// Whether a difference of what is held has waited for its purge already.
+fn is_known_to_be_stale(request: &CacheRequest, held: &Held) -> bool {
+    let stored = millis(held.variant.stored.response_time);
+    let evidence = request.cache.evidence.lock();
+    evidence.is_known_to_be_stale(request.by_ref().key(), stored)
 }
 
 /// Counts what was not compared.
 pub(super) fn count(request: &CacheRequest, verdict: Verdict) -> Verdict {
     let rule = rule_name(request);
-    request.cache.evidence.lock().count(rule, verdict);
+    let now = millis(request.by_ref().now());
+    request.cache.evidence.lock().count(rule, verdict, now);
     verdict
 }
 
@@ -65,46 +84,83 @@ pub(super) fn rule_name(request: &CacheRequest) -> &str {
 }
 
 /// `None`: they cannot be compared, since the app failed or one of them cannot be read.
-fn find_differences(
+async fn find_differences(
     request: &CacheRequest,
-    variant: &Variant,
+    variant: &Arc<Variant>,
     answer: AppAnswer,
 ) -> Option<Vec<String>> {
     if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
         return None;
     }
+    let is_coded = |fields: &HeaderMap| fields.contains_key(CONTENT_ENCODING);
+    let is_short = variant.body.len() + answer.body.len() <= SHORT;
+    if is_short && !is_coded(&variant.stored.headers) && !is_coded(&answer.fields) {
+        return differences(request, variant, &answer);
+    }
+    // Reading them takes a while, and others are answered by this thread.
+    let _place = request.cache.examinations.place().await?;
+    let (request, variant) = (request.clone(), variant.clone());
+    let reading = move || differences(&request, &variant, &answer);
+    tokio::task::spawn_blocking(reading).await.ok()?
+}
+
+fn differences(
+    request: &CacheRequest,
+    variant: &Variant,
+    answer: &AppAnswer,
+) -> Option<Vec<String>> {
     let settings = &request.by_ref().rule().settings;
-    // Compressed it is short enough; a bomb it is not to be.
-    let cap = settings.max_body.saturating_mul(8);
-    let plain = |fields: &HeaderMap, body: &Bytes| content_coding::decode(fields, body, cap);
-    let stored = plain(&variant.stored.headers, &variant.body)?;
-    let fresh = plain(&answer.fields, &answer.body)?;
+    let stored = &variant.stored;
+    let codings = |fields: &HeaderMap| -> Vec<HeaderValue> {
+        fields.get_all(CONTENT_ENCODING).iter().cloned().collect()
+    };
+    // In one coding the same bytes say the same, whether they can be read here or not.
+    let is_same =
+        variant.body[..] == answer.body[..] && codings(&stored.headers) == codings(&answer.fields);
+    let (one, other) = match is_same {
+        true => (Vec::new(), Vec::new()),
+        false => {
+            // Compressed it is short enough; a bomb it is not to be.
+            let cap = settings.max_body.saturating_mul(8);
+            let plain = |fields: &HeaderMap, body: &[u8]| content_coding::decode(fields, body, cap);
+            (
+                plain(&stored.headers, &variant.body)?,
+                plain(&answer.fields, &answer.body)?,
+            )
+        }
+    };
     let one = Reply {
-        status: variant.stored.status,
-        fields: &variant.stored.headers,
-        body: &stored,
+        status: stored.status,
+        fields: &stored.headers,
+        body: &one,
     };
     let other = Reply {
         status: answer.status,
         fields: &answer.fields,
-        body: &fresh,
+        body: &other,
     };
     Some(compare(one, other, &settings.compared))
 }
 
-async fn wait_for_purge(request: &CacheRequest, held: &Held) {
+async fn wait_for_purge(request: &CacheRequest) {
     let began = clock::monotonic();
     tokio::time::sleep(GRACE).await;
     let under_way = || {
         let evidence = request.cache.evidence.lock();
         evidence.under_way.any_since_before(began)
     };
-    while under_way()
-        && clock::monotonic() - began < LONGEST_GRACE
-        && is_held_still(request, held).await
-    {
-        tokio::time::sleep(LOOK).await;
-    }
+    let writes_have_ended = async {
+        loop {
+            let mut end = pin!(request.cache.examinations.next_end_of_a_write());
+            // From now on, so that none is missed that ends behind the look.
+            end.as_mut().enable();
+            if !under_way() {
+                return;
+            }
+            end.await;
+        }
+    };
+    let _ = tokio::time::timeout(LONGEST_GRACE, writes_have_ended).await;
 }
 
 /// Whether it would be served still: no purge of any sidecar has come, nor has its time.
@@ -122,15 +178,17 @@ async fn is_held_still(request: &CacheRequest, held: &Held) -> bool {
         && variant.filter(is_same).is_some()
 }
 
-fn note(request: &CacheRequest, held: &Held, differences: &[String]) -> Verdict {
+fn note(request: &CacheRequest, held: &Held, came: SystemTime, differences: &[String]) -> Verdict {
     let (context, rule) = (&request.context, rule_name(request));
     let uri = &context.parts.uri;
     let comparison = Comparison {
         key: request.by_ref().key(),
+        basis: context.live.basis(request.lookup.rule),
         path: uri.path(),
         query: uri.query(),
         stored: millis(held.variant.stored.response_time),
         asked: millis(held.asked),
+        answered: millis(came),
         differences,
     };
     let (verdict, stale_ms, news) = {

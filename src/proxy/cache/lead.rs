@@ -37,6 +37,7 @@ pub(super) async fn ask_alone(owned: &CacheRequest, reason: Reason, stale: Stale
         leader: None,
         leasing: Leasing::Never,
         mode: FetchMode::Full,
+        report: None,
     };
     lead(owned, reason, options).await
 }

@@ -8,6 +8,7 @@ mod answer;
 mod audit;
 mod audits;
 mod coalesce;
+mod examinations;
 mod examine;
 mod failure;
 mod fill;
@@ -28,6 +29,7 @@ mod witness;
 
 pub use audits::Audits;
 pub use coalesce::Flights;
+pub use examinations::Examinations;
 pub use head_cache::HeadCache;
 pub use refetches::Refetches;
 pub use request::Cache;

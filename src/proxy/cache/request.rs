@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::audits::Audits;
 use super::coalesce::{Flights, Role};
+use super::examinations::Examinations;
 use super::head_cache::HeadCache;
 use super::refetches::Refetches;
 use super::respond::{self, Form};
@@ -50,6 +51,8 @@ pub struct Cache {
     pub refetches: Arc<Refetches>,
     /// Audits of the process.
     pub audits: Arc<Audits>,
+    /// Comparisons with the app that wait.
+    pub examinations: Arc<Examinations>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
     /// Fleet time.

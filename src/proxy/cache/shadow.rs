@@ -5,24 +5,28 @@
 //! own: purges of all sidecars, `Vary`, eviction and lifetimes are what they will be, and once the rule is on it is warm.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, StatusCode};
 use tokio::sync::oneshot;
 
+use super::ahead;
 use super::answer::{self, Shape};
 use super::examine::{self, AppAnswer, Held};
+use super::fill;
 use super::fill::options::{FetchMode, FillOptions, Leasing, Stale};
 use super::lead::lead;
 use super::request::{Cache, CacheRequest};
 use super::witness::Witness;
 use crate::body::Body;
+use crate::entry::Variant;
 use crate::http_cache::{Reason, Reuse};
 use crate::proxy::forward::pass;
 use crate::proxy::outcome::Outcome;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
 use crate::rollout::Verdict;
+use crate::store::Mark;
 
 /// Answers by the app, whatever is stored.
 pub(in crate::proxy) async fn answer(
@@ -37,19 +41,41 @@ pub(in crate::proxy) async fn answer(
     };
     let look = answer::look_in_both(&request).await;
     match (look.verdict, look.variant) {
-        (Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. }, Some(variant)) => {
-            let asked = request.by_ref().now();
-            let held = Held { variant, asked };
-            beside(request, held).await
+        (Reuse::Serve { age, reason, .. }, Some(variant)) => {
+            let then = match reason {
+                Reason::Hit => Then::Ahead(age),
+                _ => Then::Nothing,
+            };
+            beside(request, variant, then).await
+        }
+        (Reuse::ServeAndRefresh { .. }, Some(variant)) => {
+            beside(request, variant, Then::Renewed(look.since)).await
         }
         (Reuse::Pass(_) | Reuse::Unsatisfiable, _) => forward(&request).await,
         _ => store(&request, look.leasing).await,
     }
 }
 
+/// What a hit would have done, once it is compared: before, the purge that a difference waits for could not be told from it.
+enum Then {
+    /// Renewed it before its end, if that is due. It has this age.
+    Ahead(Duration),
+    /// Renewed what it was served stale. It was looked up after this moment.
+    Renewed(Mark),
+    /// No more than answer.
+    Nothing,
+}
+
 /// Passes on the app's answer, and has it compared with what is held.
-async fn beside(request: CacheRequest, held: Held) -> Outcome {
+async fn beside(request: CacheRequest, variant: Arc<Variant>, then: Then) -> Outcome {
+    let held = Held {
+        variant,
+        asked: request.by_ref().now(),
+    };
+    // Once the rule is on this is a hit.
+    request.cache.read_marks.set(request.by_ref().key());
     let outcome = forward(&request).await;
+    let came = request.by_ref().now();
     let (head, is_comparable) = {
         let response = outcome.response();
         let is_whole = request.context.parts.method != Method::HEAD
@@ -59,6 +85,7 @@ async fn beside(request: CacheRequest, held: Held) -> Outcome {
     };
     if !is_comparable {
         count(&request, Verdict::Uncompared);
+        renew(&request, held, then);
         return outcome;
     }
     let cap = request.by_ref().rule().settings.max_body;
@@ -74,29 +101,39 @@ async fn beside(request: CacheRequest, held: Held) -> Outcome {
             Ok(copied) => copied.await.ok(),
             Err(_) => None,
         };
-        judge(&request, &held, head, body).await;
+        let (status, fields) = head;
+        let answer = body.map(|body| AppAnswer {
+            status,
+            fields,
+            body,
+            came,
+        });
+        let verdict = match answer {
+            Some(answer) => examine::examine(&request, &held, answer).await,
+            None => examine::count(&request, Verdict::Uncompared),
+        };
+        count_in_metrics(&request, verdict);
+        renew(&request, held, then);
     });
     outcome
 }
 
-async fn judge(
-    request: &CacheRequest,
-    held: &Held,
-    (status, fields): (StatusCode, http::HeaderMap),
-    body: Option<Bytes>,
-) {
-    let verdict = match body {
-        Some(body) => {
-            let answer = AppAnswer {
-                status,
-                fields,
-                body,
-            };
-            examine::examine(request, held, answer).await
+/// As behind a hit: in the background, once for each key.
+fn renew(request: &CacheRequest, held: Held, then: Then) {
+    match then {
+        Then::Ahead(age) => {
+            ahead::maybe(request.by_ref(), &held.variant, age);
         }
-        None => examine::count(request, Verdict::Uncompared),
-    };
-    count_in_metrics(request, verdict);
+        Then::Renewed(since) => {
+            let stale = Stale {
+                variant: Some(held.variant),
+                on_error: false,
+                since,
+            };
+            fill::refresh(request.clone(), stale);
+        }
+        Then::Nothing => {}
+    }
 }
 
 /// What is not held is stored, and its client gets the app's answer as it comes. Nobody joins such a fill, nor is it
@@ -115,6 +152,7 @@ async fn store(request: &CacheRequest, leasing: Leasing) -> Outcome {
             Leasing::Wait | Leasing::Try | Leasing::Renew(_) => Leasing::Try,
         },
         mode: FetchMode::Conditional,
+        report: None,
     };
     lead(request, Reason::Shadow, options).await
 }

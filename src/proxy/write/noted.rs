@@ -46,5 +46,6 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.cache.evidence.lock().under_way.end(self.number);
+        self.cache.examinations.write_has_ended();
     }
 }

@@ -51,7 +51,8 @@ impl RedisConnection {
 
 /// As the script takes them.
 fn words(switches: &[SwitchToKeep]) -> Vec<Value> {
-    let mut words = vec![Switches::MAX.to_string().into()];
+    let most = [Switches::MAX, Switches::MAX_CONFIGS];
+    let mut words: Vec<Value> = most.map(|most| most.to_string().into()).into();
     for kept in switches {
         words.extend([
             kept.subject.to_field().into(),

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::observed;
-use super::options::{Fate, FillAnswer};
+use super::options::{Fate, FillAnswer, Report};
 use crate::body::Body;
 use crate::config::Coherence;
 use crate::entry::Variant;
@@ -27,6 +27,8 @@ pub(super) struct Fill {
     pub(super) request: CacheRequest,
     /// Waits for the answer's head; `None`: nobody does, or it has been answered.
     pub(super) client: Option<oneshot::Sender<FillAnswer>>,
+    /// Hears whether the answer is stored; `None`: nobody does, or it has heard.
+    pub(super) report: Option<Report>,
     /// The duty to those who wait for the end; `None`: nobody does.
     pub(super) leader: Option<Leader>,
     /// `None`: not yet granted, not needed since another sidecar has stored, or used.
@@ -129,6 +131,7 @@ impl Fill {
                 self.settle(Some(reason), failed, None).await;
             }
             FillEnd::Failed(status, reason) => {
+                report(&mut self.report, Err(reason));
                 let answer = FillAnswer::Failed(status, reason);
                 self.settle(None, FillResult::Failed(status, reason), Some(answer))
                     .await;
@@ -217,6 +220,7 @@ impl Fill {
         if let Some(answer) = self.whole.take() {
             reply(&mut self.client, answer.known(stored));
         }
+        report(&mut self.report, stored);
         if let Err(reason) = stored {
             self.count_not_stored(reason);
             if matches!(reason, Reason::Fenced | Reason::LeaseLost) {
@@ -261,6 +265,7 @@ impl Fill {
     ) {
         if let Some(reason) = not_stored {
             self.count_not_stored(reason);
+            report(&mut self.report, Err(reason));
         }
         self.tell_waiters(result);
         let refused = |answer: FillAnswer| match not_stored {
@@ -329,6 +334,13 @@ impl Fill {
 pub(super) fn reply(client: &mut Option<oneshot::Sender<FillAnswer>>, answer: FillAnswer) {
     if let Some(client) = client.take() {
         let _ = client.send(answer);
+    }
+}
+
+/// Tells whoever has asked whether the answer is stored.
+fn report(report: &mut Option<Report>, stored: Result<(), Reason>) {
+    if let Some(report) = report.take() {
+        let _ = report.send(stored);
     }
 }
 

@@ -126,6 +126,7 @@ pub(super) async fn renew(request: CacheRequest, stale: Stale, leader: Option<Le
         leader,
         leasing: came.map_or(Leasing::Try, Leasing::Renew),
         mode: FetchMode::Full,
+        report: None,
     };
     run(request, None, options, None).await;
 }
@@ -164,6 +165,7 @@ fn revalidate(request: CacheRequest, stale: Stale, leader: Leader, turn: Turn) {
             leader: Some(leader),
             leasing,
             mode: FetchMode::Full,
+            report: None,
         };
         run(request, None, options, None).await;
         drop(place);
@@ -183,10 +185,12 @@ async fn run(
         leader,
         leasing,
         mode,
+        report,
     } = options;
     let mut fill = Box::new(Fill {
         request,
         client,
+        report,
         leader,
         ticket: None,
         whole: None,

@@ -3,15 +3,33 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, VARY};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE,
+    HeaderName, LINK, LOCATION, VARY,
+};
+use http::uri::PathAndQuery;
 
 use crate::entry::Variant;
-use crate::observe::{FillSeen, Target};
+use crate::observe::{FillSeen, RuleReport, Target, Unknown};
 use crate::proxy::cache::examine::millis;
 use crate::proxy::cache::request::CacheRequestRef;
 use crate::proxy::request::present::Present;
 use crate::proxy::request::sent_body::SentBody;
+use crate::routes::plain_fields;
 use crate::routes::template::Source;
+
+/// The longest name of a field that is told apart, in bytes.
+const MAX_NAME: usize = 64;
+
+/// What an answer says beside its body, of which some answers have none.
+const TELLING: [HeaderName; 6] = [
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    LOCATION,
+    LINK,
+    ACCESS_CONTROL_ALLOW_ORIGIN,
+];
 
 /// An answer is stored for the request, for which the app took so long.
 pub(super) fn note_stored(request: CacheRequestRef<'_>, variant: &Variant, took: Duration) {
@@ -45,12 +63,13 @@ fn seen<'f>(
         target: target(request),
         path: digest(uri.path().as_bytes()),
         fields: fields(uri.query(), &stored.headers, &context.parts.headers),
+        varied: varied(&stored.headers).collect(),
         tags: variant
             .tags
             .iter()
             .map(|tag| digest(tag.as_bytes()))
             .collect(),
-        answer: digest(&variant.body),
+        answer: digest_of_answer(variant),
         length: variant.body.len() as u64,
         took_ms: took.as_millis() as u64,
         at,
@@ -59,8 +78,9 @@ fn seen<'f>(
     }
 }
 
-/// Where it is read, unless only somebody who brings credentials, or a body, may.
-fn target(request: CacheRequestRef<'_>) -> Option<Target> {
+/// Where it is read, unless only somebody who brings credentials, or a body, may. What is too long may be short enough
+/// without what its rule ignores.
+fn target(request: CacheRequestRef<'_>) -> Result<Target, Unknown> {
     let context = request.context;
     let known_by = Present::CREDENTIALS.or(Present::COOKIE);
     let is_anyones = !context.present.has(known_by)
@@ -74,8 +94,24 @@ fn target(request: CacheRequestRef<'_>) -> Option<Target> {
     };
     let route = request.rule().route;
     let is_keyed_by_person = route.is_some_and(|route| route.key.sources().any(by_person));
-    let uri = context.parts.uri.path_and_query()?.to_string();
-    (is_anyones && !is_keyed_by_person).then(|| Target {
+    if !is_anyones || is_keyed_by_person {
+        return Err(Unknown::Person);
+    }
+    let parts = &context.parts.uri;
+    let mut uri = parts
+        .path_and_query()
+        .map_or("/", PathAndQuery::as_str)
+        .to_owned();
+    if uri.len() > Target::MAX_LENGTH
+        && let Some(route) = route
+    {
+        let ignored = &route.settings.ignore_query;
+        uri = match ignored.without_ignored(&route.key, parts.query()) {
+            Some(query) => format!("{}?{query}", parts.path()),
+            None => parts.path().to_owned(),
+        };
+    }
+    Ok(Target {
         origin: format!("{}://{}", context.scheme(), context.host),
         uri,
     })
@@ -83,20 +119,42 @@ fn target(request: CacheRequestRef<'_>) -> Option<Target> {
 
 /// What of the request may change the answer: the query, and the fields that the answer varies on.
 fn fields(query: Option<&str>, answer: &HeaderMap, asked: &HeaderMap) -> Vec<(String, u32)> {
-    let pairs = query.unwrap_or_default().split('&');
-    let pairs = pairs.filter(|pair| !pair.is_empty());
-    let pairs = pairs.map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (format!("?{name}"), digest(value.as_bytes()))
-    });
-    let vary = answer.get_all(VARY).iter();
-    let names = vary.filter_map(|line| line.to_str().ok());
-    let names = names.flat_map(|line| line.split(',')).map(str::trim);
-    let varied = names.filter_map(|name| {
-        let value = asked.get(name)?.as_bytes();
-        Some((name.to_ascii_lowercase(), digest(value)))
+    let pairs = plain_fields(query.unwrap_or_default());
+    let pairs = pairs.map(|(name, value)| (format!("?{name}"), digest(value.as_bytes())));
+    let varied = varied(answer).filter_map(|name| {
+        let value = asked.get(&name)?.as_bytes();
+        let value = digest(value);
+        Some((name, value))
     });
     pairs.chain(varied).collect()
+}
+
+/// The names in `Vary`, in lower case; [`RuleReport::MORE`] for what is too long to be one.
+fn varied(answer: &HeaderMap) -> impl Iterator<Item = String> {
+    let lines = answer.get_all(VARY).into_iter();
+    let lines = lines.map(|line| line.to_str().unwrap_or(RuleReport::MORE));
+    let names = lines.flat_map(|line| line.split(',')).map(str::trim);
+    let names = names.filter(|name| !name.is_empty());
+    names.map(|name| match name.len() {
+        ..=MAX_NAME => name.to_ascii_lowercase(),
+        _ => RuleReport::MORE.to_owned(),
+    })
+}
+
+/// Two answers that differ in what their clients do with them have two.
+fn digest_of_answer(variant: &Variant) -> u32 {
+    let stored = &variant.stored;
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(stored.status.as_str().as_bytes());
+    for name in &TELLING {
+        for value in stored.headers.get_all(name) {
+            hasher.update(name.as_str().as_bytes());
+            hasher.update(value.as_bytes());
+        }
+        hasher.update(b"\n");
+    }
+    hasher.update(&variant.body);
+    hasher.finalize()
 }
 
 fn length(fields: &HeaderMap) -> Option<u64> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{HeaderMap, Response, StatusCode};
+use tokio::sync::oneshot;
 
 use crate::body::{Body, Droppable};
 use crate::entry::Variant;
@@ -22,7 +23,12 @@ pub(in crate::proxy::cache) struct FillOptions {
     pub(in crate::proxy::cache) leasing: Leasing,
     /// What to ask the app for.
     pub(in crate::proxy::cache) mode: FetchMode,
+    /// Hears of the end; `None`: nobody but the client does.
+    pub(in crate::proxy::cache) report: Option<Report>,
 }
+
+/// Whoever hears whether an answer is stored, once that is known; nothing if the fill broke down.
+pub(in crate::proxy) type Report = oneshot::Sender<Result<(), Reason>>;
 
 /// What is stored and stale.
 #[derive(Clone, Default)]

@@ -5,7 +5,7 @@ mod counted;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::Method;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::entry::Priority;
 use crate::metrics::UncoveredWrites;
 use crate::observe::{Report, RuleReport};
+use crate::politeness::RequestRate;
 pub(super) use counted::{Counted, Past};
 
 /// Fewer requests say nothing of a route.
@@ -38,6 +39,9 @@ const NEARLY_FULL: f64 = 90.0;
 /// Percent of a server's connections from which on it is told.
 const MANY_CONNECTIONS: u64 = 80;
 
+/// Where what waits in the background has its turn within so long, there is nothing to say.
+const SOON: Duration = Duration::from_secs(10);
+
 /// Of the writes that nothing covers, the most frequent.
 const MAX_WRITES: usize = 3;
 
@@ -56,7 +60,9 @@ pub(super) struct Details {
     /// In the last hour.
     hour: Counted,
     /// `[redis] timeout`.
-    timeout: std::time::Duration,
+    timeout: Duration,
+    /// `[upstream] background.rate`
+    background_rate: Option<RequestRate>,
     /// What fills have shown of each rule.
     observed: BTreeMap<String, RuleReport>,
     /// Of each rule in force.
@@ -83,6 +89,7 @@ impl Details {
         Details {
             hour,
             timeout: timeout.unwrap_or_default(),
+            background_rate: Some(config.upstream.background.rate),
             observed: observed.rules,
             priorities: routes
                 .map(|route| (route.name.clone(), route.settings.priority))
@@ -122,6 +129,7 @@ pub(super) fn advise(stats: &Stats, details: &Details) -> Vec<Advice> {
     advice.extend(advise_on_certificates(details));
     advice.extend(advise_on_redis(stats, details));
     advice.extend(advise_on_connections(stats));
+    advice.extend(advise_on_background(stats, details));
     advice.extend(advise_on_writes(details));
     advice
 }
@@ -309,6 +317,23 @@ fn advise_on_connections(stats: &Stats) -> Option<Advice> {
             "{} of the {} connections that Redis lets in are in use, by all who use it: past that sidecars that start are \
              turned away. Fewer [redis] connections, or a larger plan",
             connections.used, connections.max
+        ),
+    })
+}
+
+/// Where more is to be renewed than the rate lets through.
+fn advise_on_background(stats: &Stats, details: &Details) -> Option<Advice> {
+    let (background, rate) = (&stats.background, details.background_rate?);
+    let waiting = u32::try_from(background.waiting).unwrap_or(u32::MAX);
+    let last = rate.interval().saturating_mul(waiting);
+    // Else the app, and not the config, holds it back.
+    let is_slow = background.state == "free" && last >= SOON;
+    is_slow.then(|| Advice {
+        about: "[upstream] background.rate".into(),
+        words: format!(
+            "{waiting} fetches that no client waits for wait for their turn, {:.0} s at {rate}: what is served stale stays \
+             so meanwhile. A higher rate, if the app bears it, or longer TTLs",
+            last.as_secs_f64(),
         ),
     })
 }

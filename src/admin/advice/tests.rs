@@ -1,4 +1,4 @@
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::admin::stats::summarize;
@@ -14,7 +14,7 @@ fn advice_on(change: impl FnOnce(&Metrics)) -> Vec<String> {
 }
 
 fn advice_after(change: impl FnOnce(&Metrics), observed: Report) -> Vec<String> {
-    advise_with(change, observed, None)
+    advise_with(change, observed, None, BackgroundState::default())
 }
 
 const CONFIG: &str = r#"
@@ -44,6 +44,7 @@ fn advise_with(
     change: impl FnOnce(&Metrics),
     observed: Report,
     connections: Option<ServerConnections>,
+    background: BackgroundState,
 ) -> Vec<String> {
     let config = Config::parse(CONFIG, "p.toml", &Env::default());
     let config = config.expect("a right config").config;
@@ -62,13 +63,7 @@ fn advise_with(
         }),
         ..Status::default()
     };
-    let stats = summarize(
-        &families,
-        &status,
-        None,
-        BackgroundState::default(),
-        Duration::ZERO,
-    );
+    let stats = summarize(&families, &status, None, background, Duration::ZERO);
     let details = Details::new(Counted::read(&families), &config, observed, UNIX_EPOCH);
     let advice = advise(&stats, &details);
     advice.into_iter().map(|advice| advice.words).collect()
@@ -286,7 +281,26 @@ fn lives_that_space_ends_are_told() {
 fn a_server_with_few_connections_left_is_told() {
     for (used, told) in [(23, false), (24, true), (30, true)] {
         let connections = Some(ServerConnections { used, max: 30 });
-        let said = advise_with(|_| {}, Report::default(), connections);
+        let said = advise_with(|_| {}, Report::default(), connections, Default::default());
         assert_eq!(!said.is_empty(), told, "{used}: {said:?}");
+    }
+}
+
+#[test]
+fn a_rate_that_is_too_low_for_what_is_to_be_renewed_is_told() {
+    let state = |waiting, share, stopped_for| BackgroundState {
+        stopped_for,
+        share,
+        waiting,
+        ..BackgroundState::default()
+    };
+    for (state, told) in [
+        (state(200, 1.0, None), true),
+        (state(199, 1.0, None), false),
+        (state(900, 0.5, None), false),
+        (state(900, 1.0, Some(Duration::from_secs(3))), false),
+    ] {
+        let said = advise_with(|_| {}, Report::default(), None, state);
+        assert_eq!(!said.is_empty(), told, "{state:?}: {said:?}");
     }
 }

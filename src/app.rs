@@ -23,6 +23,7 @@ use crate::config::{Config, Listen};
 use crate::control::{Reloader, Switchboard, WriteExchange};
 use crate::descriptors::{Descriptors, fit};
 use crate::jobs::Jobs;
+use crate::keep_running::keep_running;
 use crate::key_refresh;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -292,11 +293,16 @@ impl Parts {
         let draining = self.leaving.clone();
         let (switchboard, reloader) = (self.switchboard.clone(), self.reloader.clone());
         let (evidence, parts) = (self.evidence.clone(), self.clone());
-        let keys = key_refresh::keep_fresh(
-            self.live.clone(),
-            self.store.in_flight().clone(),
-            self.metrics.clone(),
-        );
+        let parts_of_keys = self.clone();
+        let keys = keep_running("keys of [jwt]", move || {
+            let Parts {
+                live,
+                store,
+                metrics,
+                ..
+            } = parts_of_keys.clone();
+            key_refresh::keep_fresh(live, store.in_flight().clone(), metrics)
+        });
         let (attached, is_attached) = mpsc::channel();
         let thread = spawn("pannier-admin", move |runtime| {
             let store = store.attach_for_upkeep();

@@ -33,7 +33,8 @@ pub enum Command {
     Switch(Switch),
     /// Show what is fetched without a client, when, and how it went; run a job, or cancel a run.
     Jobs(Jobs),
-    /// Show how a running sidecar is, on one screen; exits with 0 if it is healthy, 1 for a warning, 2 if it is down.
+    /// Show how a running sidecar is, on one screen; exits with 0 if it is healthy, 1 for a warning, 2 if it is down or
+    /// does not answer, 3 if nobody could be asked.
     Status(Status),
     /// Show the same again every two seconds.
     Top(Top),

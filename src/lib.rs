@@ -16,6 +16,7 @@
 //! | [`politeness`] | how the app is spared: at what rate it is asked, who goes first, when to slow down | values only |
 //! | [`descriptors`] | how many files may be open, and how many clients fit into that | config |
 //! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
+//! | [`keep_running`] | tasks of the process that are started again should they die | tokio |
 //! | [`auth`] | who asks, by the check of `[auth]`: what it is sent, what it says | config, routes |
 //! | [`in_flight`] | the bytes of bodies outside the tiers, and their budget | |
 //! | [`pacing`] | how much connections hold of a body that goes through | hyper |
@@ -129,6 +130,7 @@ pub mod http_cache;
 pub mod in_flight;
 pub mod jobs;
 pub mod jwt;
+pub mod keep_running;
 pub mod key_refresh;
 pub mod live;
 pub mod metrics;

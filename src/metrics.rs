@@ -14,6 +14,7 @@ use prometheus::{
 
 use crate::entry::Priority;
 use crate::http_cache::{Reason, Source};
+use crate::rollout::Verdict;
 
 pub use jobs::JobMetrics;
 
@@ -161,7 +162,8 @@ pub struct RuleMetrics {
 /// Writes that no purge rule covers, by method and the shape of their path.
 #[derive(Debug)]
 pub struct UncoveredWrites {
-    counters: IntCounterVec,
+    /// By method and shape.
+    pub(crate) counters: IntCounterVec,
     seen: Mutex<HashSet<(String, String)>>,
 }
 
@@ -543,7 +545,16 @@ impl Metrics {
     }
 
     /// The counters of rule `name`; the same ones for the same name, across reloads.
+    ///
+    /// Those that alerts ask for stand at 0 before there is anything to count: Prometheus takes what a counter is born
+    /// with for no increase.
     pub fn rule(&self, name: &str, priority: Priority) -> RuleMetrics {
+        for verdict in [Verdict::Same, Verdict::Stale, Verdict::Uncompared] {
+            self.audits.with_label_values(&[name, verdict.as_str()]);
+        }
+        let hits = [name, priority.as_str(), Reason::Hit.as_str()];
+        self.requests.with_label_values(&hits);
+        self.saved_seconds.with_label_values(&[name]);
         RuleMetrics {
             rule: name.to_owned(),
             priority,
@@ -700,3 +711,6 @@ fn register_histograms(
         .expect("registered once");
     metric
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::support::app::{Answer, TestApp};
 use crate::support::browser::Page;
 use crate::support::redis::RedisServer;
+use crate::support::relay::Relay;
 use crate::support::sidecar::{Sidecar, TOKEN};
 use crate::support::{Gate, eventually};
 
@@ -70,6 +71,17 @@ async fn figures_move_under_load_and_the_table_sorts_and_filters() {
     page.until("document.querySelectorAll('#charts figure').length === 6")
         .await;
 
+    // Bodies of one byte.
+    let bytes = "[...document.querySelectorAll('#rows tr:first-child td')].some((cell) => cell.innerText === '1 B')";
+    page.until(bytes).await;
+    let under_way = page.evaluate(
+        "(stats.purges = [{ what: 'pattern a:*', seconds: 3.2, keys_less: 1200 }], stats.redis.pending_purges = 2, \
+         showPurges(), document.getElementById('purge-list').innerText)",
+    );
+    let expected = "pattern a:*: for 3.2 s, 1,200 keys less so far\n2 wait until Redis can be reached; what they cover is not \
+                    served from it";
+    assert_eq!(under_way.await, expected);
+
     assert_eq!(names(&mut page).await[..2], ["board", "users"]);
     page.click("[data-column=requests]").await;
     assert_eq!(names(&mut page).await.last().expect("rows"), "board");
@@ -110,31 +122,81 @@ async fn who_has_the_token_purges_clears_and_explains() {
     assert!(!sidecar.client().get("/board/1").await.is_hit());
     sidecar.fills_have_ended().await;
 
+    // What is stored is of the host that clients ask for, not of the one of this page.
     page.write("explain-url", "/board/2").await;
     page.click("#explain-form button").await;
-    page.until("document.getElementById('story').innerText.includes('board:2')")
+    page.until("document.getElementById('done').innerText.startsWith('Write a whole URL')")
         .await;
+    let host = sidecar.addr().to_string();
+    for (url, host) in [
+        ("/board/2".to_owned(), host.clone()),
+        (format!("http://{host}/board/2"), String::new()),
+        // The host of the last one is remembered.
+        ("/board/2".to_owned(), format!("http://{host}")),
+    ] {
+        page.evaluate("document.getElementById('story').textContent = '{}'")
+            .await;
+        page.write("explain-url", &url).await;
+        page.write("explain-host", &host).await;
+        page.click("#explain-form button").await;
+        page.until(
+            "JSON.parse(document.getElementById('story').textContent).held?.reason === 'hit'",
+        )
+        .await;
+    }
+    let other = format!("https://{host}/board/2");
+    page.write("explain-url", &other).await;
+    page.click("#explain-form button").await;
+    page.until(
+        "JSON.parse(document.getElementById('story').textContent).held?.reason === 'vary-miss'",
+    )
+    .await;
 
-    page.evaluate("document.getElementById('switch-rule').value = 'board'")
-        .await;
-    page.evaluate("document.getElementById('switch-mode').value = 'off'")
-        .await;
+    let here = "It holds here: there is no [redis] to tell others by.";
+    let done = |words: &str| {
+        format!("document.getElementById('done').innerText === 'Switched {words}. {here}'")
+    };
+    let choose = |rule: &str, mode: &str| {
+        format!(
+            "document.getElementById('switch-mode').value = '{mode}'; (rule => {{ rule.value = '{rule}'; \
+             rule.dispatchEvent(new Event('change')) }})(document.getElementById('switch-rule'))"
+        )
+    };
+    page.evaluate(&choose("board", "off")).await;
     page.click("#switch-form button").await;
-    page.until("document.getElementById('done').innerText === 'Switched board: off.'")
-        .await;
+    page.until(&done("board: off")).await;
     let off = sidecar.client().get("/board/2").await;
     assert!(
         off.cache_status().contains("disabled"),
         "{}",
         off.cache_status()
     );
-    page.until("document.querySelector('#rows tr td:nth-child(3)').innerText === 'off'")
-        .await;
-    page.evaluate("document.getElementById('switch-mode').value = 'file'")
-        .await;
+    let board = "[...document.querySelectorAll('#rows tr:first-child td')].slice(1, 3).map((cell) => cell.innerText).join()";
+    page.until(&format!("{board} === 'off,100 %'")).await;
+    // A percentage alone leaves the mode as it is.
+    page.evaluate(&choose("board", "")).await;
     page.click("#switch-form button").await;
-    page.until("document.getElementById('done').innerText === 'Switched board: file.'")
+    page.until("document.getElementById('done').innerText.startsWith('Say what it is to be')")
         .await;
+    page.write("switch-percent", "10").await;
+    page.click("#switch-form button").await;
+    page.until(&done("board: 10 %")).await;
+    page.until(&format!("{board} === 'off,10 %'")).await;
+    page.evaluate(&choose("board", "file")).await;
+    page.write("switch-percent", "").await;
+    page.click("#switch-form button").await;
+    page.until(&done("board: file")).await;
+    // Everything has none.
+    page.write("switch-percent", "10").await;
+    page.evaluate(&choose("", "")).await;
+    let percent = "JSON.stringify([document.getElementById('switch-percent').disabled, document.getElementById('switch-percent').value])";
+    assert_eq!(page.evaluate(percent).await, "[true,\"\"]");
+    page.click("#switch-form button").await;
+    page.until("document.getElementById('done').innerText.startsWith('Say what everything')")
+        .await;
+    page.evaluate(&choose("", "on")).await;
+    page.click("#switch-form button").await;
+    page.until(&done("everything: on")).await;
 
     page.write("clear-word", "yes").await;
     page.click("#clear-form button").await;
@@ -156,24 +218,27 @@ async fn who_has_the_token_purges_clears_and_explains() {
 async fn a_sidecar_that_answers_no_more_is_told_and_found_again() {
     let app = start_app().await;
     let sidecar = Sidecar::start(&app.url(), ROUTES);
-    let admin = sidecar.admin_addr();
-    let mut page = Page::open(admin, "/").await;
-    page.until("document.getElementById('word').innerText.toLowerCase() === 'healthy'")
+    let relay = Relay::start(sidecar.admin_addr(), b"GET /events ").await;
+    let mut page = Page::open(relay.addr(), "/").await;
+    let is = |word| format!("document.getElementById('word').innerText.toLowerCase() === '{word}'");
+    page.until(&is("healthy")).await;
+    page.until("document.querySelectorAll('#rows tr').length > 0")
         .await;
-    sidecar.stop();
-    page.until("document.getElementById('word').innerText.toLowerCase() === 'no answer'")
-        .await;
-    assert!(page.text("freshness").await.contains("was last heard"));
 
-    let (app, admin) = (app.url(), admin.to_string());
-    let variables = [
-        ("PANNIER_UPSTREAM_URL", &*app),
-        ("PANNIER_LISTEN_ADMIN", &*admin),
-    ];
-    let again = Sidecar::start_with_env(ROUTES, &variables);
-    page.until("document.getElementById('word').innerText.toLowerCase() === 'healthy'")
-        .await;
-    drop(again);
+    // The way of the events leads nowhere any more, as behind a router that has forgotten it: they are asked for anew.
+    relay.let_die();
+    page.until(&is("no answer")).await;
+    assert!(page.text("freshness").await.contains("was last heard"));
+    let spoken = "document.querySelector('[aria-live] #freshness') === null";
+    assert_eq!(page.evaluate(spoken).await, true, "not every second");
+    page.until(&is("healthy")).await;
+
+    // Nobody listens there any more, and then another one does.
+    sidecar.stop();
+    page.until(&is("no answer")).await;
+    let again = Sidecar::start(&app.url(), ROUTES);
+    relay.lead_to(again.admin_addr());
+    page.until(&is("healthy")).await;
 }
 
 /// What axe-core calls serious or critical, in both schemes and at a phone's width.
@@ -266,7 +331,15 @@ async fn figures_are_for_those_who_have_the_token() {
     let sidecar = Sidecar::start(&app.url(), &toml);
     let admin = sidecar.admin();
     for path in [
-        "/metrics", "/stats", "/history", "/shadow", "/switch", "/events",
+        "/metrics",
+        "/stats",
+        "/history",
+        "/shadow",
+        "/switch",
+        "/events",
+        "/observations",
+        "/jobs",
+        "/jobs/a-run",
     ] {
         assert_eq!(admin.get(path).await.status, 401, "{path}");
         let wrong = [("authorization", "Bearer the-token-of-those-who-sea")];
@@ -287,6 +360,7 @@ async fn figures_are_for_those_who_have_the_token() {
         .header("content-type", "application/json")
         .body(r#"{"everything": true}"#);
     assert_eq!(purge.send().await.status, 401, "who may see may not act");
+    tell_the_status(&sidecar, READ).await;
 
     let mut page = Page::open(sidecar.admin_addr(), "/").await;
     page.until(
@@ -296,6 +370,28 @@ async fn figures_are_for_those_who_have_the_token() {
     page.write("token", READ).await;
     page.until("document.getElementById('word').innerText.toLowerCase() === 'healthy'")
         .await;
+}
+
+/// `pannier status` by the token of those who see alone, and what it ends with where it cannot tell.
+async fn tell_the_status(sidecar: &Sidecar, read_token: &str) {
+    let admin = sidecar.admin_addr().to_string();
+    // Nobody listens there for as long as this is bound.
+    let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
+    nobody.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let nowhere = nobody.local_addr().expect("it has one").to_string();
+    for (name, admin, variable, expected) in [
+        ("who may see", &admin, "PANNIER_ADMIN_READ_TOKEN", 0),
+        ("no token", &admin, "UNRELATED", 3),
+        ("no answer", &nowhere, "PANNIER_ADMIN_READ_TOKEN", 2),
+        ("no address", &"nowhere".to_owned(), "UNRELATED", 3),
+    ] {
+        let status = tokio::process::Command::new(env!("CARGO_BIN_EXE_pannier"))
+            .args(["status", "--admin", admin])
+            .env(variable, read_token)
+            .output();
+        let status = status.await.expect("it runs");
+        assert_eq!(status.status.code(), Some(expected), "{name}: {status:?}");
+    }
 }
 
 #[tokio::test]
@@ -310,10 +406,35 @@ async fn the_page_loads_nothing_from_elsewhere() {
                 .header("content-security-policy")
                 .starts_with("default-src 'none'")
         );
-        let elsewhere = reply.text().lines().find(|line| {
-            line.contains("//") && line.contains("http") && !line.contains("www.w3.org/2000/svg")
-        });
+        let elsewhere = reply.text().lines().find(|line| leads_elsewhere(line));
         assert_eq!(elsewhere, None, "{path}");
+    }
+}
+
+/// Whether a line names a URL with a host, with a scheme or without; comments, and what is shown as an example, are none.
+fn leads_elsewhere(line: &str) -> bool {
+    let is_harmless = |line: &str| {
+        line.trim_start().starts_with("//")
+            || line.contains("http://www.w3.org/2000/svg")
+            || line.contains("`http://${host}`")
+            || line.contains("placeholder=\"https://shop.example")
+    };
+    let marks = ["\"//", "'//", "`//", "(//", "=//", "http://", "https://"];
+    !is_harmless(line) && marks.iter().any(|mark| line.contains(mark))
+}
+
+#[test]
+fn what_leads_elsewhere_is_seen() {
+    for (line, expected) in [
+        ("<script src=\"//cdn.example/a.js\">", true),
+        ("<script src=//cdn.example/a.js>", true),
+        ("  background: url(//cdn.example/a.png);", true),
+        ("import(`https://cdn.example/a.js`)", true),
+        ("  // a comment", false),
+        ("const SVG = \"http://www.w3.org/2000/svg\";", false),
+        ("<link href=\"dashboard.css\">", false),
+    ] {
+        assert_eq!(leads_elsewhere(line), expected, "{line}");
     }
 }
 

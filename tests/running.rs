@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::support::app::{Answer, TestApp};
-use crate::support::client::Client;
+use crate::support::client::{Client, exchange_raw};
 use crate::support::raw_client::RawClient;
 use crate::support::redis::RedisServer;
 use crate::support::{Gate, eventually};
@@ -386,7 +386,16 @@ async fn each_answer_has_a_line_with_the_id_of_its_request() {
         "mine",
         "of this request, whoever's answer is stored"
     );
-    assert_eq!(read()["request_id"], "mine");
+    let line = read();
+    assert_eq!(line["request_id"], "mine");
+    assert_eq!(line["pannier.reason"], "hit", "one from memory");
+
+    // What is refused has its line as well.
+    let broken = b"GET /a HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n";
+    exchange_raw(running.proxy, broken, SHORT).await;
+    let line = read();
+    assert_eq!(line["pannier.reason"], "bad-request");
+    assert_eq!(line["http.response.status_code"], 400);
 }
 
 /// As such teams have Redis for the app.

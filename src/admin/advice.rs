@@ -1,17 +1,22 @@
-//! What would make the cache better, in words, each with its figures and the line of the config that it is about.
+//! What would make the cache better, in words, each with its figures of the last hour and the line of the config that it is
+//! about.
 
+mod counted;
+
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use prometheus::proto::MetricFamily;
+use http::Method;
 use serde::Serialize;
 
-use super::stats::families::{find_samples, label};
-use super::stats::{RedisState, Stats};
+use super::stats::{LimitedBy, RedisState, Stats};
 use crate::config::Config;
-use crate::http_cache::{Outcome, Reason};
+use crate::entry::Priority;
+use crate::metrics::UncoveredWrites;
 use crate::observe::{Report, RuleReport};
 use crate::politeness::RequestRate;
+pub(super) use counted::{Counted, Past};
 
 /// Fewer requests say nothing of a route.
 const ENOUGH_REQUESTS: u64 = 100;
@@ -49,31 +54,27 @@ pub struct Advice {
     pub words: String,
 }
 
-/// What is measured and in no sum.
+/// What it is judged by, beside the sums of `/stats`.
 #[derive(Debug, Default)]
 pub(super) struct Details {
-    /// How often each word was the reason for no hit, by rule.
-    reasons: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Lookups in Redis: how many, and their seconds.
-    gets: (u64, f64),
-    /// Commands that took longer than the timeout.
-    timeouts: u64,
-    /// Entries of high priority that left Redis for space.
-    high_evicted: u64,
+    /// In the last hour.
+    hour: Counted,
     /// `[redis] timeout`.
     timeout: Duration,
     /// `[upstream] background.rate`
     background_rate: Option<RequestRate>,
     /// What fills have shown of each rule.
     observed: BTreeMap<String, RuleReport>,
+    /// Of each rule in force.
+    priorities: BTreeMap<String, Priority>,
     /// Of certificates that end soon, in words.
     certificates: Vec<(&'static str, String)>,
 }
 
 impl Details {
-    /// `now`: for the ends of certificates.
-    pub(super) fn read(
-        families: &[MetricFamily],
+    /// `hour`: what was counted in the last one; `now`: for the ends of certificates.
+    pub(super) fn new(
+        mut hour: Counted,
         config: &Config,
         observed: Report,
         now: SystemTime,
@@ -81,77 +82,55 @@ impl Details {
         let timeout = config.redis.as_ref().map(|redis| redis.timeout);
         let certificates = config.shown_certificates();
         let certificates = certificates.iter();
-        let mut details = Details {
+        let routes = config.routes.iter();
+        hour.uncovered.retain(|(method, shape), count| {
+            *count > 0 && shape != UncoveredWrites::OTHER && !is_covered(config, method, shape)
+        });
+        Details {
+            hour,
             timeout: timeout.unwrap_or_default(),
             background_rate: Some(config.upstream.background.rate),
             observed: observed.rules,
+            priorities: routes
+                .map(|route| (route.name.clone(), route.settings.priority))
+                .collect(),
             certificates: certificates
                 .filter_map(|shown| Some((shown.key, shown.warn(now)?)))
                 .collect(),
-            ..Details::default()
-        };
-        for metric in find_samples(families, "pannier_requests_total") {
-            let word = label(metric, "reason");
-            let reason = Reason::ALL
-                .into_iter()
-                .find(|reason| reason.as_str() == word);
-            if reason.is_some_and(|reason| reason.outcome() == Outcome::Pass) {
-                details.count(
-                    label(metric, "rule"),
-                    word,
-                    metric.get_counter().get_value(),
-                );
-            }
         }
-        for metric in find_samples(families, "pannier_not_stored_total") {
-            let (rule, word) = (label(metric, "rule"), label(metric, "reason"));
-            details.count(rule, word, metric.get_counter().get_value());
-        }
-        for metric in find_samples(families, "pannier_redis_duration_seconds") {
-            if label(metric, "command") == "get" {
-                let histogram = metric.get_histogram();
-                details.gets.0 += histogram.get_sample_count();
-                details.gets.1 += histogram.get_sample_sum();
-            }
-        }
-        let counted = |family, name, value| -> u64 {
-            find_samples(families, family)
-                .filter(|metric| label(metric, name) == value)
-                .filter(|metric| {
-                    family != "pannier_evictions_total" || label(metric, "tier") == "redis"
-                })
-                .map(|metric| metric.get_counter().get_value() as u64)
-                .sum()
-        };
-        details.timeouts = counted("pannier_redis_errors_total", "kind", "timeout");
-        details.high_evicted = counted("pannier_evictions_total", "priority", "high");
-        details
     }
+}
 
-    fn count(&mut self, rule: &str, word: &str, count: f64) {
-        let words = self.reasons.entry(rule.to_owned()).or_default();
-        *words.entry(word.to_owned()).or_default() += count as u64;
+impl Details {
+    /// Bytes of bodies that this sidecar has fetched of a rule lately, and that are fresh.
+    pub(super) fn held_bytes(&self, rule: &str) -> u64 {
+        self.observed.get(rule).map_or(0, |seen| seen.held_bytes)
     }
+}
 
-    /// The most frequent reason of a rule for no hit.
-    fn foremost(&self, rule: &str) -> Option<(&str, u64)> {
-        let words = self.reasons.get(rule)?.iter();
-        let most = words.max_by_key(|(_, count)| **count)?;
-        (*most.1 > 0).then_some((most.0.as_str(), *most.1))
-    }
+/// Whether a purge rule in force is for all such writes; those of before it are told no more.
+fn is_covered(config: &Config, method: &str, shape: &str) -> bool {
+    let Ok(method) = method.parse::<Method>() else {
+        return false;
+    };
+    config.purges.iter().any(|rule| {
+        let is_for_all = rule.when.is_empty() && rule.unless.is_empty();
+        // The braces of a shape are a value like any other.
+        is_for_all && rule.is_for(&method) && rule.matcher.at(shape).is_some()
+    })
 }
 
 /// All that is to be said.
 pub(super) fn advise(stats: &Stats, details: &Details) -> Vec<Advice> {
     let mut advice = Vec::new();
     advice.extend(advise_on_space(stats, details));
-    advice.extend(advise_on_routes(stats, details));
+    advice.extend(advise_on_routes(details));
     advice.extend(advise_on_lives(details));
     advice.extend(advise_on_certificates(details));
     advice.extend(advise_on_redis(stats, details));
     advice.extend(advise_on_connections(stats));
     advice.extend(advise_on_background(stats, details));
-    advice.extend(advise_on_writes(stats));
+    advice.extend(advise_on_writes(details));
     advice
 }
 
@@ -162,8 +141,13 @@ fn advise_on_space(stats: &Stats, details: &Details) -> Vec<Advice> {
         true => &stats.redis.usage,
         false => &stats.memory,
     };
-    if usage.percent.is_some_and(|percent| percent >= NEARLY_FULL) || usage.evictions > 0 {
-        advice.extend(advise_on_costly_routes(stats, details));
+    let evictions = match is_shared {
+        true => details.hour.redis_evictions,
+        false => details.hour.memory_evictions,
+    };
+    if usage.percent.is_some_and(|percent| percent >= NEARLY_FULL) || evictions != [0; 3] {
+        advice.extend(advise_on_costly_routes(details));
+        advice.extend(advise_on_short_lives(details, evictions));
     }
     if !is_shared {
         return advice;
@@ -173,9 +157,16 @@ fn advise_on_space(stats: &Stats, details: &Details) -> Vec<Advice> {
             let held = stats.priorities.get(priority);
             held.map_or(0.0, |held| held.redis.bytes as f64 / 1e6)
         };
+        let (whose, larger) = match stats.redis.limited_by {
+            Some(LimitedBy::Server) => (
+                " that the server's memory leaves",
+                "more memory for the server",
+            ),
+            _ => ("", "a larger [budget] max"),
+        };
         let words = format!(
-            "Redis holds {:.1} of {:.1} MB ({percent} %), of which {:.1} MB are of low and {:.1} MB of medium priority; \
-             shorter TTLs there, or a larger [budget] max, leave room",
+            "Redis holds {:.1} of {:.1} MB{whose} ({percent} %), of which {:.1} MB are of low and {:.1} MB of medium \
+             priority; shorter TTLs there, or {larger}, leave room",
             usage.used_mb,
             usage.limit_mb,
             held("low"),
@@ -186,11 +177,11 @@ fn advise_on_space(stats: &Stats, details: &Details) -> Vec<Advice> {
             words,
         });
     }
-    if details.high_evicted > 0 {
+    let high_evicted = evictions[Priority::High.index()];
+    if high_evicted > 0 {
         let words = format!(
-            "{} entries of high priority left Redis for space, after all that was lower: give it more room, or fewer \
-             routes high priority",
-            details.high_evicted
+            "{high_evicted} entries of high priority left Redis for space in the last hour, after all that was lower: give \
+             it more room, or fewer routes high priority"
         );
         advice.push(Advice {
             about: "[budget] max".into(),
@@ -201,16 +192,17 @@ fn advise_on_space(stats: &Stats, details: &Details) -> Vec<Advice> {
 }
 
 /// Where there is no room for all: which routes take much of it for few hits.
-fn advise_on_costly_routes(stats: &Stats, details: &Details) -> Vec<Advice> {
+fn advise_on_costly_routes(details: &Details) -> Vec<Advice> {
     let held: u64 = details.observed.values().map(|seen| seen.held_bytes).sum();
-    let hits: u64 = stats.rules.values().map(|traffic| traffic.hits).sum();
+    let rules = &details.hour.rules;
+    let hits: u64 = rules.values().map(|counted| counted.hits).sum();
     if held == 0 || hits < ENOUGH_REQUESTS {
         return Vec::new();
     }
     let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole as f64;
     let observed = details.observed.iter();
     let costly = observed.filter_map(|(name, seen)| {
-        let brought = stats.rules.get(name).map_or(0, |traffic| traffic.hits);
+        let brought = rules.get(name).map_or(0, |counted| counted.hits);
         let (bytes, gain) = (percent(seen.held_bytes, held), percent(brought, hits));
         (bytes >= LARGE_SHARE && bytes >= COSTLY * gain).then(|| Advice {
             about: format!("[[route]] {name} priority"),
@@ -224,22 +216,46 @@ fn advise_on_costly_routes(stats: &Stats, details: &Details) -> Vec<Advice> {
     costly.collect()
 }
 
-fn advise_on_routes(stats: &Stats, details: &Details) -> Vec<Advice> {
-    let rules = stats.rules.iter();
-    let few = rules.filter(|(name, traffic)| {
-        *name != "-"
-            && traffic.requests >= ENOUGH_REQUESTS
-            && traffic.hits * FEW_HITS < traffic.requests
+/// Where there is no room for all: which TTLs promise more than there is room for.
+fn advise_on_short_lives(details: &Details, evictions: [u64; 3]) -> Vec<Advice> {
+    let observed = details.observed.iter();
+    let short = observed.filter_map(|(name, seen)| {
+        let priority = details.priorities.get(name)?;
+        let evicted = evictions[priority.index()];
+        let again = seen.early + seen.same + seen.changed;
+        // What a purge has removed is mostly another answer when it comes again.
+        let is_of_space = evicted >= ENOUGH_EXPIRED && seen.early_same * 2 >= seen.early;
+        let is_told = seen.early >= ENOUGH_EXPIRED && seen.early * 2 >= again && is_of_space;
+        is_told.then(|| Advice {
+            about: format!("[[route]] {name} ttl"),
+            words: format!(
+                "route {name}: {} of {again} answers that were fetched again were gone before their ttl, and {evicted} \
+                 entries of {} priority left for space in the last hour: its ttl promises more than there is room for. A \
+                 larger [budget] max, a higher priority, or shorter ttls elsewhere keep them",
+                seen.early,
+                priority.as_str()
+            ),
+        })
     });
-    let told = few.filter_map(|(name, traffic)| {
-        let (word, count) = details.foremost(name)?;
+    short.collect()
+}
+
+fn advise_on_routes(details: &Details) -> Vec<Advice> {
+    let rules = details.hour.rules.iter();
+    let few = rules.filter(|(name, counted)| {
+        *name != "-"
+            && counted.requests >= ENOUGH_REQUESTS
+            && counted.hits * FEW_HITS < counted.requests
+    });
+    let told = few.filter_map(|(name, counted)| {
+        let (word, count) = counted.foremost()?;
         // Else it is rather that nobody asks twice.
-        (count * 2 >= traffic.requests).then(|| Advice {
+        (count * 2 >= counted.requests).then(|| Advice {
             about: format!("[[route]] {name}"),
             words: format!(
-                "route {name}: {} hits of {} requests; {count} times the reason was \"{word}\". pannier explain names \
-                 the line of the config that lifts it",
-                traffic.hits, traffic.requests
+                "route {name}: {} hits of {} requests in the last hour; {count} times the reason was \"{word}\". pannier \
+                 explain names the line of the config that lifts it",
+                counted.hits, counted.requests
             ),
         })
     });
@@ -273,7 +289,7 @@ fn advise_on_certificates(details: &Details) -> Vec<Advice> {
 }
 
 fn advise_on_redis(stats: &Stats, details: &Details) -> Option<Advice> {
-    let (count, seconds) = details.gets;
+    let (count, seconds) = (details.hour.gets, details.hour.get_seconds);
     if stats.redis.state == RedisState::Absent || count < ENOUGH_REQUESTS {
         return None;
     }
@@ -281,13 +297,13 @@ fn advise_on_redis(stats: &Stats, details: &Details) -> Option<Advice> {
         seconds * 1e3 / count as f64,
         details.timeout.as_secs_f64() * 1e3,
     );
-    let is_slow = mean * 2.0 > timeout || details.timeouts * 100 >= count;
+    let timeouts = details.hour.timeouts;
+    let is_slow = mean * 2.0 > timeout || timeouts * 100 >= count;
     is_slow.then(|| Advice {
         about: "[redis] timeout".into(),
         words: format!(
-            "Redis takes {mean:.1} ms for a lookup, and {} commands took longer than the timeout of {timeout} ms: it is \
-             loaded or far away. Nearer, it saves more; a longer timeout makes hits of what is a miss now",
-            details.timeouts
+            "Redis takes {mean:.1} ms for a lookup, and {timeouts} commands of the last hour took longer than the timeout of \
+             {timeout} ms: it is loaded or far away. Nearer, it saves more; a longer timeout makes hits of what is a miss now"
         ),
     })
 }
@@ -322,250 +338,19 @@ fn advise_on_background(stats: &Stats, details: &Details) -> Option<Advice> {
     })
 }
 
-fn advise_on_writes(stats: &Stats) -> Vec<Advice> {
-    let writes = stats.uncovered_writes.iter().take(MAX_WRITES);
-    let told = writes.map(|write| Advice {
+fn advise_on_writes(details: &Details) -> Vec<Advice> {
+    let mut writes: Vec<_> = details.hour.uncovered.iter().collect();
+    writes.sort_by_key(|(_, count)| Reverse(**count));
+    let writes = writes.into_iter().take(MAX_WRITES);
+    let told = writes.map(|((method, shape), count)| Advice {
         about: "[[purge]]".into(),
         words: format!(
-            "{} {} succeeded {} times near what is cached, and no purge rule names it: what it changes is served stale \
-             until its TTL ends",
-            write.method, write.path, write.count
+            "{method} {shape} succeeded {count} times in the last hour near what is cached, and no purge rule names it: \
+             what it changes is served stale until its TTL ends"
         ),
     });
     told.collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::UNIX_EPOCH;
-
-    use super::*;
-    use crate::admin::stats::summarize;
-    use crate::config::Env;
-    use crate::entry::Priority;
-    use crate::gate::BackgroundState;
-    use crate::metrics::Metrics;
-    use crate::store::Status;
-    use crate::store::redis::{RedisStatus, ServerConnections};
-
-    fn advice_on(change: impl FnOnce(&Metrics)) -> Vec<String> {
-        advice_after(change, Report::default())
-    }
-
-    fn advice_after(change: impl FnOnce(&Metrics), observed: Report) -> Vec<String> {
-        advise_with(change, observed, None, BackgroundState::default())
-    }
-
-    fn advise_with(
-        change: impl FnOnce(&Metrics),
-        observed: Report,
-        connections: Option<ServerConnections>,
-        background: BackgroundState,
-    ) -> Vec<String> {
-        let text =
-            "[upstream]\nurl = \"http://app\"\n[redis]\nurl = \"redis://r\"\ntimeout = \"50ms\"\n";
-        let config = Config::parse(text, "p.toml", &Env::default());
-        let config = config.expect("a right config").config;
-        let metrics = Metrics::new();
-        metrics
-            .store_limit
-            .with_label_values(&["redis"])
-            .set(20_000_000);
-        change(&metrics);
-        let families = metrics.registry.gather();
-        let status = Status {
-            redis: Some(RedisStatus {
-                up: true,
-                connections,
-                ..RedisStatus::default()
-            }),
-            ..Status::default()
-        };
-        let stats = summarize(&families, &status, None, background, Duration::ZERO);
-        let details = Details::read(&families, &config, observed, UNIX_EPOCH);
-        let advice = advise(&stats, &details);
-        advice.into_iter().map(|advice| advice.words).collect()
-    }
-
-    fn answers(metrics: &Metrics, hits: u64, passes: u64, misses: u64) {
-        let rule = metrics.rule("users", Priority::Medium);
-        for (count, reason) in [
-            (hits, Reason::Hit),
-            (passes, Reason::UnkeyedQuery),
-            (misses, Reason::Miss),
-        ] {
-            (0..count).for_each(|_| rule.answered(reason, Duration::from_millis(1)));
-        }
-    }
-
-    fn lookups(metrics: &Metrics, milliseconds: f64) {
-        let get = metrics.redis_seconds.with_label_values(&["get"]);
-        (0..100).for_each(|_| get.observe(milliseconds / 1e3));
-    }
-
-    type Scene = fn(&Metrics);
-
-    /// What brings each piece of advice out, and what is near it and does not.
-    #[test]
-    fn each_has_a_scene_that_brings_it_out_and_one_that_does_not() {
-        let rows: [(&str, Scene, Scene); 6] = [
-            (
-                "Redis holds 18.4 of 20.0 MB (92 %)",
-                |m| {
-                    m.store_bytes
-                        .with_label_values(&["redis", "low"])
-                        .set(18_400_000)
-                },
-                |m| {
-                    m.store_bytes
-                        .with_label_values(&["redis", "low"])
-                        .set(17_900_000)
-                },
-            ),
-            (
-                "3 entries of high priority left Redis",
-                |m| m.evictions.with_label_values(&["redis", "high"]).inc_by(3),
-                |m| m.evictions.with_label_values(&["memory", "high"]).inc_by(3),
-            ),
-            (
-                "route users: 2 hits of 100 requests; 98 times the reason was \"unkeyed-query\"",
-                |m| answers(m, 2, 98, 0),
-                |m| answers(m, 5, 95, 0),
-            ),
-            (
-                "route users: 0 hits of 120 requests; 120 times the reason was \"unkeyed-query\"",
-                |m| answers(m, 0, 120, 0),
-                |m| answers(m, 0, 10, 110),
-            ),
-            (
-                "Redis takes 30.0 ms for a lookup",
-                |m| lookups(m, 30.0),
-                |m| lookups(m, 20.0),
-            ),
-            (
-                "PUT /api/profile succeeded 2 times",
-                |m| {
-                    m.uncovered_writes.note("PUT", "/api/profile");
-                    m.uncovered_writes.note("PUT", "/api/profile");
-                },
-                |_| {},
-            ),
-        ];
-        for (begins, scene, near) in rows {
-            let found = advice_on(scene);
-            assert_eq!(found.len(), 1, "{begins}: {found:?}");
-            assert!(found[0].starts_with(begins), "{found:?}");
-            assert_eq!(advice_on(near), Vec::<String>::new(), "near {begins}");
-        }
-    }
-
-    fn observed(rules: &[(&str, RuleReport)]) -> Report {
-        let rules = rules
-            .iter()
-            .map(|(name, seen)| (String::from(*name), seen.clone()));
-        Report {
-            seconds: 600,
-            rules: rules.collect(),
-            ..Report::default()
-        }
-    }
-
-    fn holding(held_bytes: u64) -> RuleReport {
-        RuleReport {
-            held_bytes,
-            ..RuleReport::default()
-        }
-    }
-
-    #[test]
-    fn what_takes_much_room_for_few_hits_is_told_where_there_is_no_room() {
-        let full = |bytes: i64| {
-            move |metrics: &Metrics| {
-                answers(metrics, 1000, 0, 0);
-                let gauge = metrics.store_bytes.with_label_values(&["redis", "low"]);
-                gauge.set(bytes);
-            }
-        };
-        // `users` brings all hits.
-        let costly = observed(&[
-            ("users", holding(7_000_000)),
-            ("export", holding(3_000_000)),
-        ]);
-        let said = advice_after(full(19_000_000), costly.clone());
-        let words =
-            "route export holds 3.0 MB, 30 % of what was stored lately, and brings 0 % of the hits";
-        assert!(said.iter().any(|said| said.contains(words)), "{said:?}");
-        assert!(
-            !said.iter().any(|said| said.contains("route users")),
-            "{said:?}"
-        );
-
-        assert_eq!(
-            advice_after(full(17_000_000), costly),
-            [""; 0],
-            "there is room"
-        );
-        let small = observed(&[
-            ("users", holding(9_000_000)),
-            ("export", holding(1_000_000)),
-        ]);
-        let said = advice_after(full(19_000_000), small);
-        assert!(
-            !said.iter().any(|said| said.contains("route export")),
-            "{said:?}"
-        );
-    }
-
-    #[test]
-    fn lives_that_nobody_uses_are_told() {
-        let expired = |unread| RuleReport {
-            same: 60,
-            changed: 40,
-            unread,
-            ..RuleReport::default()
-        };
-        let said = advice_after(|_| {}, observed(&[("users", expired(50))]));
-        assert!(
-            said[0].starts_with("route users: 50 of 100 answers that expired"),
-            "{said:?}"
-        );
-        assert_eq!(
-            advice_after(|_| {}, observed(&[("users", expired(49))])),
-            [""; 0]
-        );
-        let few = RuleReport {
-            same: 49,
-            unread: 49,
-            ..RuleReport::default()
-        };
-        assert_eq!(advice_after(|_| {}, observed(&[("users", few)])), [""; 0]);
-    }
-
-    #[test]
-    fn a_server_with_few_connections_left_is_told() {
-        for (used, told) in [(23, false), (24, true), (30, true)] {
-            let connections = Some(ServerConnections { used, max: 30 });
-            let said = advise_with(|_| {}, Report::default(), connections, Default::default());
-            assert_eq!(!said.is_empty(), told, "{used}: {said:?}");
-        }
-    }
-
-    #[test]
-    fn a_rate_that_is_too_low_for_what_is_to_be_renewed_is_told() {
-        let state = |waiting, share, stopped_for| BackgroundState {
-            stopped_for,
-            share,
-            waiting,
-            ..BackgroundState::default()
-        };
-        for (state, told) in [
-            (state(200, 1.0, None), true),
-            (state(199, 1.0, None), false),
-            (state(900, 0.5, None), false),
-            (state(900, 1.0, Some(Duration::from_secs(3))), false),
-        ] {
-            let said = advise_with(|_| {}, Report::default(), None, state);
-            assert_eq!(!said.is_empty(), told, "{state:?}: {said:?}");
-        }
-    }
-}
+mod tests;

@@ -21,13 +21,15 @@ pub(super) enum Tier {
 /// What the thresholds are held against.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measured {
-    /// Of the budget in Redis, or of the server's own bound where that is nearer; `None` without Redis.
+    /// Of what may be in Redis; `None` without it.
     pub(super) memory_percent: Option<f64>,
+    /// Whether that is less than the budget, since the server's own memory leaves no more.
+    pub(super) is_server_full_first: bool,
     /// Keys in Redis, or in memory without it.
     pub(super) keys: u64,
     /// The tier that this and evictions are of.
     pub(super) tier: Tier,
-    /// The last hour, or since the start.
+    /// The last hour, or since the start; evictions from Redis are those of all sidecars.
     pub(super) hour: Counts,
 }
 
@@ -90,7 +92,8 @@ pub(super) fn judge(alerts: &config::Alerts, measured: &Measured) -> Vec<Alert> 
         .filter_map(|(name, threshold, value, beyond)| {
             let threshold = threshold?;
             let exceeded = value.is_some_and(|value| beyond.is_exceeded(value, threshold));
-            let words = exceeded.then(|| describe(name, value.unwrap_or_default(), threshold));
+            let words =
+                exceeded.then(|| describe(name, value.unwrap_or_default(), threshold, measured));
             Some(Alert {
                 name,
                 value,
@@ -121,12 +124,19 @@ impl Beyond {
     }
 }
 
-fn describe(name: &str, value: f64, threshold: u64) -> String {
+fn describe(name: &str, value: f64, threshold: u64, measured: &Measured) -> String {
     let about = format!("[alerts] {name} = {threshold}");
     match name {
+        "memory_percent" if measured.is_server_full_first => {
+            format!("{value} % of what the server of Redis has room for is used ({about})")
+        }
         "memory_percent" => format!("{value} % of the budget in Redis is used ({about})"),
         "evictions_per_hour" => {
-            format!("{value} entries left for space in the last hour ({about})")
+            let whence = match measured.tier {
+                Tier::Redis => "Redis",
+                Tier::Memory => "memory",
+            };
+            format!("{value} entries left {whence} for space in the last hour ({about})")
         }
         "keys" => format!("{value} keys are stored ({about})"),
         "stale_per_hour" => {
@@ -156,6 +166,7 @@ mod tests {
     fn measured(memory: f64, evictions: u64, keys: u64, hits: u64) -> Measured {
         Measured {
             memory_percent: Some(memory),
+            is_server_full_first: false,
             keys,
             tier: Tier::Redis,
             hour: Counts {
@@ -208,6 +219,26 @@ mod tests {
             assert_eq!(names, expected, "{name}");
             assert!(exceeded.clone().all(|alert| alert.words.is_some()));
             assert_eq!(alerts.len(), 5, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_full_is_told() {
+        let full = measured(96.0, 0, 0, 1000);
+        let of_server = Measured {
+            is_server_full_first: true,
+            ..full
+        };
+        for (measured, words) in [
+            (full, "96 % of the budget in Redis is used"),
+            (
+                of_server,
+                "96 % of what the server of Redis has room for is used",
+            ),
+        ] {
+            let alerts = judge(&all(), &measured);
+            let said = alerts[0].words.as_deref().expect("it is exceeded");
+            assert!(said.starts_with(words), "{said}");
         }
     }
 

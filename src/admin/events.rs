@@ -1,5 +1,6 @@
 //! `/events`: what `/stats` says, sent to every page that listens, by one task for all of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,8 +62,9 @@ pub(super) async fn report(admin: Arc<Admin>) {
             _ = tick.tick() => {}
         }
         let mut step = None;
-        if clock::monotonic() >= step_at {
-            step_at = clock::monotonic() + history::STEP;
+        let now = clock::monotonic();
+        if now >= step_at {
+            step_at = history::next_due(step_at, now);
             step = take_step(&admin).await;
         }
         if admin.news.0.receiver_count() > 0 {
@@ -84,7 +86,13 @@ async fn take_step(admin: &Admin) -> Option<Step> {
     };
     let fetcher = &admin.controls.fetcher;
     admin.derived.update(&admin.metrics, &families, fetcher);
-    let now = clock::wall().duration_since(std::time::UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_secs();
-    admin.history.note(Reading::take(&families, now))
+    let at = clock::wall().duration_since(std::time::UNIX_EPOCH);
+    let at = at.unwrap_or_default().as_secs();
+    let now = clock::monotonic();
+    let live = admin.live.load();
+    let routes = live.config.routes.iter();
+    let names: BTreeSet<&str> = routes.map(|route| &*route.name).chain(["-"]).collect();
+    let reading = Reading::take(&families, now, at).of_rules(|name| names.contains(name));
+    admin.past.note(&families, now);
+    admin.history.note(reading)
 }

@@ -31,9 +31,9 @@ pub use settings::show as show_settings;
 pub struct Wanted {
     /// The method.
     pub method: String,
-    /// Path and query.
+    /// Path and query; or a whole URL as clients ask for it, which says what `Host` and the scheme are.
     pub target: String,
-    /// Name and value of each field, `Host` among them.
+    /// Name and value of each field, `Host` among them unless the target says it.
     pub headers: Vec<(String, String)>,
     /// The body, for a route that answers by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,6 +41,35 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// With path and query alone as the target, where that is a whole URL: its host and scheme are told by fields, as a
+    /// gateway tells them. `is_secure`: whether the sidecar's own clients use TLS.
+    fn with_origin_told(mut self, is_secure: bool) -> Wanted {
+        let Ok(uri) = self.target.parse::<Uri>() else {
+            return self;
+        };
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return self;
+        };
+        let mut tell = |name: &str, value: &str| {
+            if !self
+                .headers
+                .iter()
+                .any(|(told, _)| told.eq_ignore_ascii_case(name))
+            {
+                self.headers.push((name.to_owned(), value.to_owned()));
+            }
+        };
+        tell("host", authority.as_str());
+        if (scheme == "https") != is_secure {
+            tell("x-forwarded-proto", scheme);
+        }
+        self.target = uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str())
+            .to_owned();
+        self
+    }
+
     /// The head of the request; or what is wrong with it.
     pub fn parts(&self) -> Result<Parts, String> {
         let mut request = Request::new(());
@@ -68,6 +97,7 @@ impl Wanted {
 pub(super) fn parse(body: &[u8], live: Arc<Live>) -> Result<RequestContext, Refusal> {
     let wanted: Wanted =
         serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let wanted = wanted.with_origin_told(live.config.listen.tls.is_some());
     let mut parts = wanted.parts().map_err(Refusal::Malformed)?;
     let admitted =
         admit::admit(&mut parts).map_err(|refusal| Refusal::Malformed(refusal.why.into()))?;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -14,10 +14,14 @@ use tokio::time::MissedTickBehavior;
 use super::Admin;
 use super::state::Word;
 use super::stats::tally::{divide, round};
+use crate::clock;
 use crate::store::SidecarWord;
 
 /// From one word to the next.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// However often anybody asks, each time costs a write in Redis.
+const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// What this sidecar is called, and what is known of all.
 #[derive(Debug)]
@@ -26,13 +30,16 @@ pub(super) struct Fleet {
     id: String,
     /// Host and port, for people.
     pub(super) name: String,
-    /// What the others said when Redis was asked last; `None`: it could not be asked.
+    /// What the others said when Redis told it last; `None`: it has not for as long as a word counts.
     heard: Mutex<Option<Heard>>,
+    /// When it was asked last.
+    met: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// What was heard of all.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Heard {
+    at: Instant,
     sidecars: Vec<Line>,
     /// How many say what this version cannot read.
     unread: usize,
@@ -57,6 +64,8 @@ pub struct Report {
     /// Counts since its start.
     #[serde(flatten)]
     pub counts: Counts,
+    /// Entries that it had leave Redis for space in the last hour.
+    pub evicted_in_hour: u64,
     /// Millions of bytes in its memory.
     pub memory_used_mb: f64,
     /// Millions of bytes that may be there.
@@ -118,6 +127,8 @@ pub struct Total {
     pub hit_rate: Option<f64>,
     /// In the last ten seconds.
     pub requests_per_second: f64,
+    /// Entries that left Redis for space in the last hour.
+    pub evicted_in_hour: u64,
     /// Millions of bytes in the memory of all.
     pub memory_used_mb: f64,
 }
@@ -128,6 +139,7 @@ impl Fleet {
             id: format!("{:016x}", fastrand::u64(..)),
             name,
             heard: Mutex::default(),
+            met: tokio::sync::Mutex::default(),
         }
     }
 
@@ -137,48 +149,69 @@ impl Fleet {
         heard.as_ref().map(Heard::warnings).unwrap_or_default()
     }
 
+    /// Entries that the others had leave Redis for space in the last hour.
+    pub(super) fn evicted_by_others(&self) -> u64 {
+        let heard = self.heard.lock();
+        let sidecars = heard.iter().flat_map(|heard| &heard.sidecars);
+        let others = sidecars.filter(|line| !line.this);
+        others.map(|line| line.report.evicted_in_hour).sum()
+    }
+
     /// All that is known, with this one as it says itself.
-    pub(super) fn summarize(&self, own: Report) -> Summary {
+    pub(super) fn summarize(&self, own: Report, now: Instant) -> Summary {
         let heard = self.heard.lock().clone();
-        let shared = heard.is_some();
-        let mut heard = heard.unwrap_or_default();
-        heard.sidecars.retain(|line| !line.this);
-        heard.sidecars.push(Line::new(true, Duration::ZERO, own));
-        heard
-            .sidecars
-            .sort_by(|one, other| one.report.name.cmp(&other.report.name));
+        let (shared, warnings) = (heard.is_some(), heard.as_ref().map(Heard::warnings));
+        let mut sidecars = heard.map_or_else(Vec::new, |heard| heard.others(now));
+        sidecars.push(Line::new(true, Duration::ZERO, own));
+        sidecars.sort_by(|one, other| one.report.name.cmp(&other.report.name));
         Summary {
             shared,
-            total: Total::of(&heard.sidecars),
-            warnings: heard.warnings(),
-            sidecars: heard.sidecars,
+            total: Total::of(&sidecars),
+            warnings: warnings.unwrap_or_default(),
+            sidecars,
         }
     }
 
-    fn hear(&self, words: Option<Vec<SidecarWord>>) {
-        *self.heard.lock() = words.map(|words| {
-            let mut heard = Heard::default();
-            for word in words {
-                match serde_json::from_str(&word.text) {
-                    Ok(report) => {
-                        let line = Line::new(word.id == self.id, word.age, report);
-                        heard.sidecars.push(line);
-                    }
-                    Err(_) => heard.unread += 1,
+    /// `words`: `None` if Redis did not tell them. What it told last stands for as long as a word counts: one command that
+    /// times out makes nobody alone.
+    fn hear(&self, words: Option<Vec<SidecarWord>>, now: Instant) {
+        let mut heard = self.heard.lock();
+        let Some(words) = words else {
+            heard.take_if(|heard| heard.age(now) >= SidecarWord::LIFETIME);
+            return;
+        };
+        let mut all = Heard {
+            at: now,
+            sidecars: Vec::new(),
+            unread: 0,
+        };
+        for word in words {
+            match serde_json::from_str(&word.text) {
+                Ok(report) => {
+                    let line = Line::new(word.id == self.id, word.age, report);
+                    all.sidecars.push(line);
                 }
+                Err(_) => all.unread += 1,
             }
-            heard
-        });
+        }
+        *heard = Some(all);
     }
 }
 
-/// Says how this sidecar is, and hears of the others.
+/// Says how this sidecar is, and hears of the others; whoever asks again within a second has what was heard then.
 pub(super) async fn meet(admin: &Admin) {
-    let own = admin.overview().await.report(&admin.fleet.name);
+    let mut last = admin.fleet.met.lock().await;
+    let now = clock::monotonic();
+    if last.is_some_and(|last| now.saturating_duration_since(last) < AT_MOST_EVERY) {
+        return;
+    }
+    *last = Some(now);
+    let own = admin.overview().await;
+    let own = own.report(&admin.fleet.name, &admin.history);
     // It has no value that JSON has not.
     let word = serde_json::to_string(&own).ok();
     let words = admin.store.meet_sidecars(&admin.fleet.id, word).await;
-    admin.fleet.hear(words);
+    admin.fleet.hear(words, clock::monotonic());
 }
 
 /// Meets again and again; ends with the interface, and says so.
@@ -198,6 +231,22 @@ pub(super) async fn follow(admin: Arc<Admin>) {
 }
 
 impl Heard {
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.at)
+    }
+
+    /// Those whose words still count, and are older than when they were heard.
+    fn others(self, now: Instant) -> Vec<Line> {
+        let since = self.age(now).as_secs_f64();
+        let lines = self.sidecars.into_iter().filter(|line| !line.this);
+        let aged = lines.map(|line| Line {
+            age: round(line.age + since, 1),
+            ..line
+        });
+        aged.filter(|line| line.age < SidecarWord::LIFETIME.as_secs_f64())
+            .collect()
+    }
+
     fn warnings(&self) -> Vec<String> {
         let mut by_config: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for line in &self.sidecars {
@@ -264,6 +313,7 @@ impl Total {
             let report = &line.report;
             total.counts.add(report.counts);
             total.requests_per_second += report.requests_per_second;
+            total.evicted_in_hour += report.evicted_in_hour;
             total.memory_used_mb += report.memory_used_mb;
         }
         total.requests_per_second = round(total.requests_per_second, 1);
@@ -281,7 +331,7 @@ mod tests {
         let text = serde_json::json!({
             "name": format!("{id}.internal:8080"), "config_hash": config, "state": "healthy",
             "requests": hits * 2 + passes, "hits": hits, "passes": passes, "requests_per_second": 1.5,
-            "memory_used_mb": 2.5, "what a later version says": true,
+            "memory_used_mb": 2.5, "evicted_in_hour": 7, "what a later version says": true,
         });
         SidecarWord {
             id: id.into(),
@@ -293,7 +343,9 @@ mod tests {
     #[test]
     fn sums_are_of_all_and_the_hit_rate_is_of_the_sums() {
         let fleet = Fleet::new("own:1".into());
-        fleet.hear(Some(vec![word("b", "1", 10, 5), word("a", "1", 30, 0)]));
+        let now = clock::monotonic();
+        let words = vec![word("b", "1", 10, 5), word("a", "1", 30, 0)];
+        fleet.hear(Some(words), now);
         let heard = fleet.heard.lock().clone().unwrap();
         let total = Total::of(&heard.sidecars);
         assert_eq!(total.counts.requests, 85);
@@ -305,6 +357,25 @@ mod tests {
         );
         assert_eq!(heard.sidecars[0].age, 1.2);
         assert_eq!(fleet.warnings(), Vec::<String>::new());
+        assert_eq!((fleet.evicted_by_others(), total.evicted_in_hour), (14, 14));
+    }
+
+    /// A command that Redis does not answer in time is no end of a fleet.
+    #[test]
+    fn what_was_heard_counts_for_as_long_as_a_word_does() {
+        let (fleet, start) = (Fleet::new("own:1".into()), clock::monotonic());
+        let second = |second| start + Duration::from_secs(second);
+        fleet.hear(Some(vec![word("a", "1", 1, 0)]), start);
+        for (at, expected) in [(5, Some(6.2)), (14, Some(15.2)), (15, None)] {
+            fleet.hear(None, second(at));
+            let summary = fleet.summarize(Report::default(), second(at));
+            let other = summary.sidecars.iter().find(|line| !line.this);
+            assert_eq!(other.map(|line| line.age), expected, "{at}");
+            assert!(summary.shared, "{at}");
+        }
+        fleet.hear(None, second(16));
+        let summary = fleet.summarize(Report::default(), second(16));
+        assert!(!summary.shared && summary.sidecars.len() == 1);
     }
 
     #[test]
@@ -317,7 +388,9 @@ mod tests {
         };
         let words = ["a", "b"].map(|id| word(id, "91", 1, 0));
         let other = word("d", "3a", 1, 0);
-        fleet.hear(Some([vec![foreign, other], words.to_vec()].concat()));
+        let words = [vec![foreign, other], words.to_vec()].concat();
+        let now = clock::monotonic();
+        fleet.hear(Some(words), now);
         assert_eq!(
             fleet.warnings(),
             [
@@ -325,7 +398,7 @@ mod tests {
                 "1 sidecars speak in a way that this version cannot read",
             ]
         );
-        fleet.hear(None);
+        fleet.hear(None, now + SidecarWord::LIFETIME);
         assert_eq!(fleet.warnings(), Vec::<String>::new());
     }
 }

@@ -1,19 +1,32 @@
 //! The last hour in steps: for the page's charts, and for what is counted by the hour.
 //!
-//! A step keeps figures and no buckets, so an hour takes some 30 KB, and a rule's another half (promise I7).
+//! A step is as long as it was measured to be, some ten seconds. It keeps figures and no buckets, so an hour takes some
+//! 45 KB, and a rule's another half (promise I7).
 
 mod reading;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
+
+use super::stats::tally::divide;
 
 pub(super) use reading::Reading;
 
 /// From one step to the next.
 pub(super) const STEP: Duration = Duration::from_secs(10);
+
+/// When the step that was due at `due` has ended at `now`, the next one is due. Each is as long as all are on average, whatever
+/// is late; only what was missed whole is left out.
+pub(super) fn next_due(due: Instant, now: Instant) -> Instant {
+    let next = due + STEP;
+    match now < next {
+        true => next,
+        false => now + STEP,
+    }
+}
 
 /// An hour of them.
 const STEPS: usize = 360;
@@ -44,6 +57,8 @@ struct Ring {
 pub(super) struct Step {
     /// When it ended, in seconds since 1970.
     pub(super) at: u64,
+    /// For how long it lasted.
+    pub(super) seconds: f64,
     #[serde(flatten)]
     pub(super) counts: Counts,
     /// Milliseconds to the head of a hit, by the histogram; null without one.
@@ -69,8 +84,10 @@ pub(super) struct Counts {
     pub(super) lookups: u64,
     /// Those answered fresh from it.
     pub(super) hits: u64,
-    /// Those that the app did not answer properly, and malformed ones.
+    /// Those that the app did not answer properly.
     pub(super) failures: u64,
+    /// Those that were refused as malformed, whoever sends them: they say nothing of the sidecar or the app.
+    pub(super) malformed: u64,
     /// Entries that left Redis for space.
     pub(super) redis_evictions: u64,
     /// The same of memory.
@@ -109,15 +126,26 @@ impl History {
         step
     }
 
-    /// What happened in the last steps, as many as are within `time`.
+    /// What happened in the last steps, as many as are within `time` by more than half.
     pub(super) fn sum_of_last(&self, time: Duration) -> Counts {
-        let count = (time.as_secs() / STEP.as_secs()) as usize;
         let ring = self.0.lock();
-        let mut sums = Counts::default();
-        for step in ring.steps.iter().rev().take(count) {
+        let (mut sums, mut before) = (Counts::default(), 0.0);
+        for step in ring.steps.iter().rev() {
+            if before + step.seconds / 2.0 > time.as_secs_f64() {
+                break;
+            }
+            before += step.seconds;
             sums.add(step.counts);
         }
         sums
+    }
+
+    /// Requests a second in the last step.
+    pub(super) fn last_rate(&self) -> f64 {
+        let ring = self.0.lock();
+        let last = ring.steps.back();
+        let rate = last.and_then(|step| divide(step.counts.requests as f64, step.seconds, 1));
+        rate.unwrap_or_default()
     }
 
     /// All of it.
@@ -140,6 +168,7 @@ impl Counts {
         self.lookups += more.lookups;
         self.hits += more.hits;
         self.failures += more.failures;
+        self.malformed += more.malformed;
         self.redis_evictions += more.redis_evictions;
         self.memory_evictions += more.memory_evictions;
         self.stale_found += more.stale_found;
@@ -148,8 +177,11 @@ impl Counts {
 
 impl Ring {
     fn note_minute(&mut self, now: &Reading) {
+        // Rules that are no more leave their places to others.
+        self.rules.retain(|name, _| now.by_rule.contains_key(name));
         for (name, counts) in &now.by_rule {
-            if !self.rules.contains_key(name) && self.rules.len() >= MAX_RULES {
+            let is_idle = *counts == [0, 0] || self.rules.len() >= MAX_RULES;
+            if is_idle && !self.rules.contains_key(name) {
                 continue;
             }
             let before = self.minute.get(name).copied().unwrap_or_default();

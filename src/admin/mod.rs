@@ -29,6 +29,7 @@ pub mod refusal;
 mod shadow;
 mod state;
 pub mod stats;
+mod under_way;
 mod webhook;
 
 use std::net::IpAddr;
@@ -49,11 +50,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::control::{Reloader, RolledBack, Switchboard, Thrown};
+use crate::entry::Priority;
 use crate::jobs::Jobs;
+use crate::keep_running::keep_running;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::rollout::{Evidence, Order};
 use crate::store::{Status, Store};
+use advice::Past;
 use answer::{Answer, answer, answer_json, answer_refusal};
 use derived::Derived;
 use endpoint::Endpoint;
@@ -64,6 +68,7 @@ use overview::{Overview, Surroundings};
 use places::{Place, Places, Trusted};
 pub use refresh::Fetcher;
 use refusal::Refusal;
+use under_way::PurgesUnderWay;
 
 /// Connections at a time; for a further one the idlest goes.
 const MAX_CONNECTIONS: usize = 64;
@@ -89,6 +94,8 @@ pub struct Admin {
     /// Cancelled when the interface ends: events then end, too.
     ending: CancellationToken,
     history: History,
+    past: Past,
+    purges: PurgesUnderWay,
     derived: Derived,
     fleet: Fleet,
     news: News,
@@ -129,6 +136,8 @@ impl Admin {
             draining,
             ending: CancellationToken::new(),
             history: History::default(),
+            past: Past::default(),
+            purges: PurgesUnderWay::default(),
             derived: Derived::default(),
             fleet: Fleet::new(name),
             news: News::default(),
@@ -167,12 +176,15 @@ impl Admin {
             uptime,
         );
         let observed = self.controls.fetcher.report();
-        let details = advice::Details::read(&families, &live.config, observed, clock::wall());
+        let hour = self.past.last_hour(&families);
+        let details = advice::Details::new(hour, &live.config, observed, clock::wall());
         let around = Surroundings {
             draining: self.draining.is_cancelled(),
             history: &self.history,
             fleet: &self.fleet.warnings(),
+            evicted_by_others: self.fleet.evicted_by_others(),
             jobs: self.controls.jobs.summary(),
+            purges: self.purges.list(self.count_keys(), clock::monotonic()),
         };
         overview::look_over(&live, stats, &details, &around)
     }
@@ -180,9 +192,22 @@ impl Admin {
     /// The same, with what is known of the fleet.
     async fn overview_of_fleet(&self) -> Overview {
         let mut overview = self.overview().await;
-        let own = overview.report(&self.fleet.name);
-        overview.fleet = Some(self.fleet.summarize(own));
+        let own = overview.report(&self.fleet.name, &self.history);
+        overview.fleet = Some(self.fleet.summarize(own, clock::monotonic()));
         overview
+    }
+
+    /// Keys in Redis, or in memory without it, as they were counted last; nobody is asked.
+    fn count_keys(&self) -> u64 {
+        let tier = match self.store.is_shared() {
+            true => "redis",
+            false => "memory",
+        };
+        let counts = Priority::ALL.map(|priority| {
+            let labels = [tier, priority.as_str()];
+            self.metrics.store_entries.with_label_values(&labels).get()
+        });
+        counts.iter().sum::<i64>().max(0).unsigned_abs()
     }
 
     /// The turn of one who gathers metrics. That takes a while in which nobody else is served, so all others
@@ -203,9 +228,15 @@ impl Admin {
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
     let places = Places::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
-    let reporter = tokio::spawn(events::report(Arc::clone(&admin)));
-    let meetings = tokio::spawn(fleet::follow(Arc::clone(&admin)));
-    tokio::spawn(webhook::follow(Arc::clone(&admin)));
+    let of = Arc::clone(&admin);
+    let report = move || events::report(Arc::clone(&of));
+    let reporter = tokio::spawn(keep_running("events of the page", report));
+    let of = Arc::clone(&admin);
+    let meet = move || fleet::follow(Arc::clone(&of));
+    let meetings = tokio::spawn(keep_running("word with other sidecars", meet));
+    let of = Arc::clone(&admin);
+    let post = move || webhook::follow(Arc::clone(&of));
+    tokio::spawn(keep_running("webhook of alerts", post));
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,
@@ -324,12 +355,13 @@ async fn answer_ready(admin: &Admin) -> Answer {
 
 /// `?fleet=true`: with all sidecars, which are asked for then.
 async fn answer_stats(admin: &Admin, query: Option<&str>) -> Answer {
-    let overview = match query {
-        Some("fleet=true") => {
+    let mut fields = query.unwrap_or_default().split('&');
+    let overview = match fields.any(|field| field == "fleet=true") {
+        true => {
             fleet::meet(admin).await;
             admin.overview_of_fleet().await
         }
-        _ => admin.overview().await,
+        false => admin.overview().await,
     };
     answer_json(StatusCode::OK, &overview)
 }
@@ -392,6 +424,9 @@ async fn purge(
         "admin: purge"
     );
     let is_of_all = wanted.everything && !wanted.soft;
+    let under_way = admin
+        .purges
+        .begin(&wanted, admin.count_keys(), clock::monotonic());
     let purge = admin
         .live
         .load()
@@ -400,6 +435,7 @@ async fn purge(
         .paths
         .purge(wanted.into_purge());
     let purged = admin.store.purge(purge).await;
+    drop(under_way);
     if is_of_all {
         admin.controls.jobs.note_flush();
     }

@@ -7,11 +7,14 @@ use serde::Serialize;
 use super::advice::{self, Advice, Details};
 use super::alerts::{self, Alert, Measured, Tier};
 use super::fleet::{self, Counts, Report};
-use super::history::{self, History};
+use super::history::History;
 use super::state::{self, Facts, State};
-use super::stats::{RedisState, Stats};
+use super::stats::{LimitedBy, RedisState, Stats};
+use super::under_way::PurgeUnderWay;
 use crate::jobs::Summary;
 use crate::live::Live;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// The whole answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +35,8 @@ pub struct Overview {
     pub routes: Vec<RouteSettings>,
     /// What is fetched without a client.
     pub jobs: Summary,
+    /// Asked for here, and being carried out.
+    pub purges: Vec<PurgeUnderWay>,
     /// All sidecars, where they are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet: Option<fleet::Summary>,
@@ -53,6 +58,8 @@ pub struct RouteSettings {
     pub percent: u8,
     /// Seconds; null if the app's own header fields say how long.
     pub ttl: Option<u64>,
+    /// Of bodies that this sidecar has fetched lately and that are fresh, as in `pannier_rule_bytes`.
+    pub held_bytes: u64,
 }
 
 /// What is known beside the metrics.
@@ -62,7 +69,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) history: &'a History,
     /// What is not as it should be between sidecars.
     pub(super) fleet: &'a [String],
+    /// Entries that the others had leave Redis in the last hour.
+    pub(super) evicted_by_others: u64,
     pub(super) jobs: Summary,
+    pub(super) purges: Vec<PurgeUnderWay>,
 }
 
 pub(super) fn look_over(
@@ -73,8 +83,11 @@ pub(super) fn look_over(
 ) -> Overview {
     let history = around.history;
     let is_shared = stats.redis.state != RedisState::Absent;
+    let mut hour = history.sum_of_last(HOUR);
+    hour.redis_evictions += around.evicted_by_others;
     let measured = Measured {
         memory_percent: stats.redis.usage.percent.filter(|_| is_shared),
+        is_server_full_first: stats.redis.limited_by == Some(LimitedBy::Server),
         keys: match is_shared {
             true => stats.redis.usage.entries,
             false => stats.memory.entries,
@@ -83,7 +96,7 @@ pub(super) fn look_over(
             true => Tier::Redis,
             false => Tier::Memory,
         },
-        hour: history.sum_of_last(Duration::from_secs(3600)),
+        hour,
     };
     let alerts = alerts::judge(&live.config.alerts, &measured);
     let state = state::judge(&Facts {
@@ -95,24 +108,24 @@ pub(super) fn look_over(
         jwt: stats.jwt.as_ref(),
         alerts: &alerts,
     });
-    let last = history.sum_of_last(history::STEP).requests;
     Overview {
         version: env!("CARGO_PKG_VERSION"),
         config_hash: format!("{:012x}", live.config.hash),
         state,
         alerts,
         advice: advice::advise(&stats, details),
-        requests_per_second: last as f64 / history::STEP.as_secs_f64(),
-        routes: list_routes(live),
+        requests_per_second: history.last_rate(),
+        routes: list_routes(live, details),
         jobs: around.jobs.clone(),
+        purges: around.purges.clone(),
         fleet: None,
         stats,
     }
 }
 
 impl Overview {
-    /// What a sidecar of this name says to the others.
-    pub(super) fn report(&self, name: &str) -> Report {
+    /// What a sidecar of this name, with this last hour, says to the others.
+    pub(super) fn report(&self, name: &str, history: &History) -> Report {
         let (stats, total) = (&self.stats, &self.stats.total);
         Report {
             name: name.to_owned(),
@@ -129,20 +142,23 @@ impl Overview {
                 failures: total.failures,
                 saved_seconds: total.saved_seconds.unwrap_or_default(),
             },
+            evicted_in_hour: history.sum_of_last(HOUR).redis_evictions,
             memory_used_mb: stats.memory.used_mb,
             memory_limit_mb: stats.memory.limit_mb,
         }
     }
 }
 
-fn list_routes(live: &Live) -> Vec<RouteSettings> {
+fn list_routes(live: &Live, details: &Details) -> Vec<RouteSettings> {
     let indexes = (0..live.config.routes.len()).map(Some).chain([None]);
     indexes
         .map(|index| {
             let rule = live.rule(index);
             let rollout = rule.dial.read();
+            let name = rule.route.map_or("-", |route| &route.name);
             RouteSettings {
-                name: rule.route.map_or("-", |route| &route.name).to_owned(),
+                name: name.to_owned(),
+                held_bytes: details.held_bytes(name),
                 priority: rule.settings.priority.as_str(),
                 mode: rollout.mode.as_str(),
                 percent: rollout.percent,

@@ -52,18 +52,13 @@ pub(super) struct Facts<'f> {
 
 pub(super) fn judge(facts: &Facts<'_>) -> State {
     let mut state = State::default();
-    let recent = facts.recent;
     if facts.draining {
         state.add(Word::Down, "the sidecar is about to end (draining)");
     }
-    if recent.requests >= ENOUGH_REQUESTS && recent.failures * 2 >= recent.requests {
-        let (failures, requests) = (recent.failures, recent.requests);
+    if let Some(word) = judge_failures(facts.recent) {
+        let (failures, requests) = (facts.recent.failures, count_sound(facts.recent));
         let words = format!("{failures} of {requests} requests failed in the last minute");
-        state.add(Word::Down, words);
-    } else if recent.failures * 100 >= recent.requests.max(ENOUGH_REQUESTS) * 5 {
-        let (failures, requests) = (recent.failures, recent.requests);
-        let words = format!("{failures} of {requests} requests failed in the last minute");
-        state.add(Word::Warning, words);
+        state.add(word, words);
     }
     if facts.redis.state == RedisState::Down {
         let cause = facts
@@ -96,6 +91,22 @@ pub(super) fn judge(facts: &Facts<'_>) -> State {
     state
 }
 
+/// Half of them or five in a hundred, if there were enough to tell.
+fn judge_failures(recent: Counts) -> Option<Word> {
+    let (failures, requests) = (recent.failures, count_sound(recent));
+    match requests {
+        ..ENOUGH_REQUESTS => None,
+        _ if failures * 2 >= requests => Some(Word::Down),
+        _ if failures * 100 >= requests * 5 => Some(Word::Warning),
+        _ => None,
+    }
+}
+
+/// Requests but for malformed ones, which anybody may send.
+fn count_sound(recent: Counts) -> u64 {
+    recent.requests.saturating_sub(recent.malformed)
+}
+
 impl State {
     fn add(&mut self, word: Word, reason: impl Into<String>) {
         let is_graver = matches!(
@@ -106,5 +117,33 @@ impl State {
             self.word = word;
         }
         self.reasons.push(reason.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_judged_by_enough_requests_that_are_sound() {
+        for (name, requests, failures, malformed, expected) in [
+            ("none fail", 100, 0, 0, None),
+            ("four in a hundred", 100, 4, 0, None),
+            ("five in a hundred", 100, 5, 0, Some(Word::Warning)),
+            ("half", 100, 50, 0, Some(Word::Down)),
+            ("too few to tell", 9, 9, 0, None),
+            ("just enough", 10, 1, 0, Some(Word::Warning)),
+            ("an outsider sends rubbish", 1000, 0, 990, None),
+            ("and hides no failure", 1000, 5, 900, Some(Word::Warning)),
+            ("rubbish alone", 1000, 0, 1000, None),
+        ] {
+            let recent = Counts {
+                requests,
+                failures,
+                malformed,
+                ..Counts::default()
+            };
+            assert_eq!(judge_failures(recent), expected, "{name}");
+        }
     }
 }

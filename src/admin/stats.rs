@@ -164,6 +164,8 @@ pub struct Redis {
     pub pending_purges: u64,
     /// Whether its invalidations arrive.
     pub tracking: bool,
+    /// What the limit is that of; null without Redis.
+    pub limited_by: Option<LimitedBy>,
     /// Millions of bytes that the server's own memory leaves for Pannier; null if that is not bounded.
     pub server_limit_mb: Option<f64>,
     /// Connections of the server, by all who use it; null if it does not say.
@@ -174,6 +176,16 @@ pub struct Redis {
     pub nearly_full: bool,
     /// In words.
     pub last_error: Option<String>,
+}
+
+/// Which of two bounds Redis comes to first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitedBy {
+    /// `[budget] max`.
+    Budget,
+    /// The memory of the server itself, with what others have there.
+    Server,
 }
 
 /// The parts of what is stored in Redis: one of a single server; of a cluster several, each at one of its nodes.
@@ -417,6 +429,10 @@ fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {
                 used: connections.used,
                 max: connections.max,
             }),
+        limited_by: known.map(|redis| match redis.limit() < redis.max {
+            true => LimitedBy::Server,
+            false => LimitedBy::Budget,
+        }),
         server_limit_mb: known
             .and_then(|redis| redis.server_limit)
             .map(|limit| round(limit as f64 / 1e6, 3)),

@@ -1,7 +1,7 @@
 //! `[alerts] webhook`: alerts are posted when they begin and when they are over, and again until somebody takes them.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use http::StatusCode;
 use serde_json::json;
@@ -31,63 +31,96 @@ enum PostError {
     Status(StatusCode),
 }
 
+/// When it is tried again.
+#[derive(Debug, Default)]
+struct Backoff {
+    /// What it is about: another URL is tried at once.
+    url: Option<RemoteUrl>,
+    /// In a row.
+    failures: u32,
+    /// Not before this.
+    next: Option<Instant>,
+}
+
 /// Looks at the thresholds again and again, until the interface ends.
 pub(super) async fn follow(admin: Arc<Admin>) {
-    let mut notices = Notices::default();
-    let mut failures = 0;
+    let (mut notices, mut backoff) = (Notices::default(), Backoff::default());
     loop {
-        let pause = match failures {
-            0 => EVERY,
-            _ => pause_after(failures),
-        };
         tokio::select! {
             () = admin.ending.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(backoff.pause(clock::monotonic())) => {}
         }
         let webhook = admin.live.load().config.alerts.webhook.clone();
         let Some(url) = webhook else {
-            (notices, failures) = Default::default();
+            (notices, backoff) = Default::default();
             continue;
         };
+        backoff.is_about(&url);
         let overview = admin.overview().await;
         notices.note(&overview.alerts, clock::monotonic());
-        failures = tell_all(&admin, &url, &mut notices, failures).await;
+        if backoff.left(clock::monotonic()).is_zero() {
+            tell_all(&admin, &url, &mut notices, &mut backoff).await;
+        }
     }
 }
 
-/// Tells what there is to tell; how often it has failed in a row.
-async fn tell_all(admin: &Admin, url: &RemoteUrl, notices: &mut Notices, mut failures: u32) -> u32 {
+/// Tells what there is to tell, until it fails.
+async fn tell_all(admin: &Admin, url: &RemoteUrl, notices: &mut Notices, backoff: &mut Backoff) {
+    backoff.next = Some(clock::monotonic() + EVERY);
     while let Some(notice) = notices.next(clock::monotonic()) {
         match post(admin, url, &notice).await {
             Ok(()) => {
                 notices.was_told(&notice);
-                if failures > 0 {
+                if backoff.failures > 0 {
                     tracing::info!(webhook = url.origin(), "alerts can be posted again");
                 }
-                failures = 0;
+                backoff.failures = 0;
                 admin.metrics.webhook_posts.with_label_values(&["ok"]).inc();
             }
             Err(error) => {
-                if failures == 0 {
+                if backoff.failures == 0 {
                     tracing::warn!(webhook = url.origin(), %error, "[alerts] webhook: not posted; it is tried again");
                 }
-                admin
-                    .metrics
-                    .webhook_posts
-                    .with_label_values(&["error"])
-                    .inc();
-                return failures.saturating_add(1);
+                let errors = admin.metrics.webhook_posts.with_label_values(&["error"]);
+                errors.inc();
+                backoff.fail(clock::monotonic());
+                return;
             }
         }
     }
-    failures
 }
 
-fn pause_after(failures: u32) -> Duration {
-    let doubled = FIRST_RETRY * 2u32.pow((failures - 1).min(10));
-    let pause = doubled.min(LONGEST_RETRY);
-    // So that sidecars that failed together do not come again together.
-    pause - pause.mul_f64(fastrand::f64() / 10.0)
+impl Backoff {
+    /// What came of another URL says nothing of this one.
+    fn is_about(&mut self, url: &RemoteUrl) {
+        if self.url.as_ref() != Some(url) {
+            *self = Backoff {
+                url: Some(url.clone()),
+                ..Backoff::default()
+            };
+        }
+    }
+
+    fn fail(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        let doubled = FIRST_RETRY * 2u32.pow((self.failures - 1).min(10));
+        let pause = doubled.min(LONGEST_RETRY);
+        // So that sidecars that failed together do not come again together.
+        self.next = Some(now + pause - pause.mul_f64(fastrand::f64() / 10.0));
+    }
+
+    /// Until things are looked at again, which may be before anything is posted again.
+    fn pause(&self, now: Instant) -> Duration {
+        match self.next {
+            Some(_) => self.left(now).min(EVERY),
+            None => EVERY,
+        }
+    }
+
+    fn left(&self, now: Instant) -> Duration {
+        let left = |next: Instant| next.saturating_duration_since(now);
+        self.next.map_or(Duration::ZERO, left)
+    }
 }
 
 async fn post(admin: &Admin, url: &RemoteUrl, notice: &Notice) -> Result<(), PostError> {
@@ -117,4 +150,38 @@ fn write(sidecar: &str, notice: &Notice) -> serde_json::Value {
         "version": env!("CARGO_PKG_VERSION"),
         "at": at.as_secs(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Env};
+
+    fn url(text: &str) -> RemoteUrl {
+        let toml = format!("[upstream]\nurl = \"http://app\"\n[alerts]\nwebhook = \"{text}\"\n");
+        let config = Config::parse(&toml, "p.toml", &Env::default());
+        let alerts = config.expect("a right config").config.alerts;
+        alerts.webhook.expect("given")
+    }
+
+    #[test]
+    fn it_is_tried_again_later_and_later_and_another_url_at_once() {
+        let (now, mut backoff) = (clock::monotonic(), Backoff::default());
+        let wrong = url("https://hooks.example.com/wrong");
+        for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            backoff.is_about(&wrong);
+            backoff.fail(now);
+            let (left, most) = (backoff.left(now), Duration::from_secs(seconds));
+            assert!(
+                left <= most && left >= most.mul_f64(0.9),
+                "{left:?} {most:?}"
+            );
+            assert_eq!(backoff.left(now + most), Duration::ZERO);
+        }
+        backoff.is_about(&wrong);
+        assert!(backoff.left(now) > Duration::from_secs(200));
+        assert_eq!(backoff.pause(now), EVERY, "the URL may change before");
+        backoff.is_about(&url("https://hooks.example.com/right"));
+        assert_eq!((backoff.left(now), backoff.failures), (Duration::ZERO, 0));
+    }
 }

@@ -69,13 +69,18 @@ fn rules_of_thresholds(alerts: &Alerts, tier: &str) -> Vec<Rule> {
         lasting: "2m",
         severity: "warning",
         summary: format!(
-            "Pannier uses {{{{ $value | printf \"%.1f\" }}}} % of its budget in Redis (threshold {most} %)"
+            "Pannier uses {{{{ $value | printf \"%.1f\" }}}} % of what it may use in Redis (threshold {most} %)"
         ),
     });
+    // Each sidecar counts what it has leave; what is in Redis is of all of them.
+    let whose = match tier {
+        "redis" => "job",
+        _ => "instance",
+    };
     let evictions = alerts.evictions_per_hour.map(|most| Rule {
         name: "PannierEvictions",
         expression: format!(
-            "sum by (instance) (increase(pannier_evictions_total{{tier=\"{tier}\"}}[1h])) > {most}"
+            "sum by ({whose}) (increase(pannier_evictions_total{{tier=\"{tier}\"}}[1h])) > {most}"
         ),
         lasting: "0m",
         severity: "warning",
@@ -93,7 +98,7 @@ fn rules_of_thresholds(alerts: &Alerts, tier: &str) -> Vec<Rule> {
     let hit_rate = alerts.hit_rate_percent.map(|least| Rule {
         name: "PannierHitRateLow",
         expression: format!(
-            "100 * {hits} / {lookups} < {least} and {lookups} >= 100",
+            "100 * ({hits} or 0 * {lookups}) / {lookups} < {least} and {lookups} >= 100",
             hits = requests_in_an_hour(&words(|outcome| outcome == Outcome::Hit)),
             lookups = requests_in_an_hour(
                 &words(|outcome| !matches!(outcome, Outcome::Pass | Outcome::Failure))
@@ -144,8 +149,13 @@ fn rules_of_redis() -> [Rule; 2] {
 }
 
 fn rule_of_failures() -> Rule {
-    let failures = requests_in_minutes(&words(|outcome| outcome == Outcome::Failure));
-    let all = "sum by (instance) (increase(pannier_requests_total[5m]))";
+    // Malformed requests are whoever sends them: they say nothing of the sidecar or the app.
+    let malformed = Reason::BadRequest;
+    let failed = Reason::ALL
+        .into_iter()
+        .filter(|reason| reason.outcome() == Outcome::Failure && *reason != malformed);
+    let failures = requests_in_minutes("=~", &list_words(failed));
+    let all = requests_in_minutes("!=", malformed.as_str());
     Rule {
         name: "PannierFailures",
         expression: format!("100 * {failures} / {all} >= 5 and {all} >= 10"),
@@ -159,13 +169,18 @@ fn requests_in_an_hour(words: &str) -> String {
     format!("sum by (instance) (increase(pannier_requests_total{{reason=~\"{words}\"}}[1h]))")
 }
 
-fn requests_in_minutes(words: &str) -> String {
-    format!("sum by (instance) (increase(pannier_requests_total{{reason=~\"{words}\"}}[5m]))")
+fn requests_in_minutes(operator: &str, words: &str) -> String {
+    format!(
+        "sum by (instance) (increase(pannier_requests_total{{reason{operator}\"{words}\"}}[5m]))"
+    )
 }
 
 /// The words of all reasons of such an outcome.
 fn words(is_meant: impl Fn(Outcome) -> bool) -> String {
     let reasons = Reason::ALL.into_iter();
-    let meant = reasons.filter(|reason| is_meant(reason.outcome()));
-    meant.map(Reason::as_str).collect::<Vec<_>>().join("|")
+    list_words(reasons.filter(|reason| is_meant(reason.outcome())))
+}
+
+fn list_words(reasons: impl Iterator<Item = Reason>) -> String {
+    reasons.map(Reason::as_str).collect::<Vec<_>>().join("|")
 }

@@ -1,6 +1,6 @@
-//! The running sidecar that a command speaks to: where its admin interface is, and the token.
+//! The running sidecar that a command speaks to: where its admin interface is, and the tokens.
 
-use anyhow::bail;
+use anyhow::Context;
 use http::Method;
 use serde_json::Value;
 
@@ -16,7 +16,9 @@ const USUAL_ADMIN: &str = "127.0.0.1:9180";
 #[derive(Debug)]
 pub(super) struct Sidecar {
     admin: AdminAddress,
+    /// For what acts, and for what only reads.
     token: Option<String>,
+    read_token: Option<String>,
 }
 
 impl Sidecar {
@@ -31,11 +33,19 @@ impl Sidecar {
             (None, Some(config)) => AdminAddress::of(config)?,
             (None, None) => AdminAddress::parse(USUAL_ADMIN)?,
         };
-        let token = match config {
-            Some(config) => config.admin.token,
-            None => env.get("PANNIER_ADMIN_TOKEN").map(str::to_owned),
+        let (token, read_token) = match config {
+            Some(config) => (config.admin.token, config.admin.read_token),
+            None => {
+                let named = |name| env.get(name).map(str::to_owned);
+                let tokens = ["PANNIER_ADMIN_TOKEN", "PANNIER_ADMIN_READ_TOKEN"].map(named);
+                tokens.into()
+            }
         };
-        Ok(Sidecar { admin, token })
+        Ok(Sidecar {
+            admin,
+            token,
+            read_token,
+        })
     }
 
     /// What it answers to a GET.
@@ -54,18 +64,18 @@ impl Sidecar {
     }
 
     fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Value> {
+        // Who may act may see as well.
+        let of_readers = self.read_token.as_deref().filter(|_| method == Method::GET);
         let question = Question {
+            token: self.token.as_deref().or(of_readers),
             method,
             path,
-            token: self.token.as_deref(),
             body,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        match runtime.block_on(ask_sidecar::ask(&self.admin, question)) {
-            Ok(answer) => Ok(answer),
-            Err(error) => bail!("the sidecar at {}: {error}", self.admin.url()),
-        }
+        let answer = runtime.block_on(ask_sidecar::ask(&self.admin, question));
+        answer.with_context(|| format!("the sidecar at {}", self.admin.url()))
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::ask_sidecar::AskError;
 use super::sidecar::Sidecar;
 use crate::cli;
 use crate::config::Env;
@@ -16,29 +17,48 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Clears a terminal and begins at its top (ECMA-48).
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
-/// Prints the status. The exit code is 0 if it is healthy, 1 for a warning, and 2 if it is down or does not answer.
+/// Of the exit codes of `status` the one of a sidecar that is down or does not answer.
+const DOWN: u8 = 2;
+
+/// That of a status which is not known: nobody could be asked, or whoever answered refused.
+const UNKNOWN: u8 = 3;
+
+/// Prints the status. The exit code is 0 if it is healthy, 1 for a warning, [`DOWN`], or [`UNKNOWN`].
 pub fn status(args: &cli::Status, env: &Env, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let sidecar = Sidecar::find(&args.sidecar, env)?;
-    let path = if args.fleet {
-        "/stats?fleet=true"
-    } else {
-        "/stats"
-    };
-    let stats = match sidecar.get(path) {
-        Ok(stats) => stats,
+    match find_status(args, env) {
+        Ok(stats) => print_status(args, &stats, out),
         Err(error) => {
             eprintln!("pannier: {error:#}");
-            return Ok(ExitCode::from(2));
+            Ok(ExitCode::from(match error.downcast_ref() {
+                Some(AskError::NoAnswer(_) | AskError::Timeout(_)) => DOWN,
+                _ => UNKNOWN,
+            }))
         }
+    }
+}
+
+fn find_status(args: &cli::Status, env: &Env) -> anyhow::Result<Value> {
+    let path = match args.fleet {
+        true => "/stats?fleet=true",
+        false => "/stats",
     };
+    Sidecar::find(&args.sidecar, env)?.get(path)
+}
+
+fn print_status(
+    args: &cli::Status,
+    stats: &Value,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     match args.json {
-        true => writeln!(out, "{}", serde_json::to_string_pretty(&stats)?)?,
-        false => out.write_all(show(&stats).as_bytes())?,
+        true => writeln!(out, "{}", serde_json::to_string_pretty(stats)?)?,
+        false => out.write_all(show(stats).as_bytes())?,
     }
     Ok(ExitCode::from(match stats["state"]["word"].as_str() {
         Some("healthy") => 0,
         Some("warning") => 1,
-        _ => 2,
+        Some(_) => DOWN,
+        None => UNKNOWN,
     }))
 }
 
@@ -92,14 +112,21 @@ fn show(stats: &Value) -> String {
     lines.push(format!("  memory: {}", usage(&stats["memory"])));
     match stats["redis"]["state"].as_str() {
         Some("absent") | None => lines.push("  Redis: none".into()),
-        Some(state) => lines.push(format!("  Redis: {state}, {}", usage(&stats["redis"]))),
+        Some(state) => {
+            let limited = match stats["redis"]["limited_by"].as_str() {
+                Some("server") => "; the server's memory leaves no more",
+                _ => "",
+            };
+            let used = usage(&stats["redis"]);
+            lines.push(format!("  Redis: {state}, {used}{limited}"));
+        }
     }
     let advice = stats["advice"].as_array();
     lines.extend(
         advice
             .into_iter()
             .flatten()
-            .map(|advice| format!("  → {}", text(&advice["words"]))),
+            .map(|advice| format!("  → {}: {}", text(&advice["about"]), text(&advice["words"]))),
     );
     lines.push(String::new());
     lines.extend(table(stats));
@@ -285,7 +312,7 @@ warning   pannier 0.1.0, up for 2.0 h
   hit rate 94.4 %, 12.5 requests/s, app time saved 66.7 min, a hit takes 71 µs, the app 1.2 s
   memory: 1.5 of 67.1 MB (2.2 %), 10 keys, 0 evicted
   Redis: up, 19.0 of 20.0 MB (95 %), 1500 keys, 3 evicted
-  → Redis holds 19 of 20 MB
+  → [budget] max: Redis holds 19 of 20 MB
 
   route              mode  requests  hit rate  saved    hit      app
   board       shadow 25 %      1200         -      -      -  90.0 ms

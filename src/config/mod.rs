@@ -491,9 +491,9 @@ pub struct Admin {
 /// `[alerts]`: what `/stats` and the page warn of; without the table of none of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alerts {
-    /// Percent of the budget in Redis that may be used. Default 95.
+    /// Percent of the budget in Redis that may be used, or of what its server has room for. Default 95.
     pub memory_percent: Option<u64>,
-    /// Entries that may leave for space in an hour. Default 200.
+    /// Entries that may leave for space in an hour, of all sidecars of one Redis. Default 200.
     pub evictions_per_hour: Option<u64>,
     /// Keys that may be stored. Default 1,500.
     pub keys: Option<u64>,

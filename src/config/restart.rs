@@ -44,6 +44,12 @@ impl Config {
         let names = changed.into_iter().filter(|(_, differs)| *differs);
         names.map(|(name, _)| name).collect()
     }
+
+    /// Keeps of `old` what is read at run time and is to change at a restart only.
+    pub fn hold_until_restart(&mut self, old: &Config) {
+        // Else lines of two forms would be in one log.
+        self.log.format = old.log.format;
+    }
 }
 
 /// Where Redis is, by whichever key.

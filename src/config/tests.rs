@@ -444,6 +444,16 @@ fn unwise_tables() {
             "[listen]\nadmin = \"0.0.0.0:9180\"\n".into(),
             "no token is set",
         ),
+        (
+            "lines that are filtered out",
+            "[log]\naccess = true\nlevel = \"warn\"\n".into(),
+            "write level = \"warn,pannier::access=info\"",
+        ),
+        (
+            "lines that are let through",
+            "[log]\naccess = true\nlevel = \"warn,pannier::access=info\"\n".into(),
+            "",
+        ),
         ("long secret", format!("[jwt]\nsecret = \"{long}\"\n"), ""),
     ];
     for (name, text, expected) in cases {
@@ -559,6 +569,18 @@ fn what_needs_a_restart() {
         let new = config(&format!("{LEAST}{new}"), &[]);
         assert_eq!(old.needs_restart(&new), expected, "{name}");
     }
+}
+
+#[test]
+fn what_is_read_at_run_time_and_changes_at_a_restart_is_held() {
+    let old = config(LEAST, &[]);
+    let mut new = config(
+        &format!("{LEAST}[log]\nformat = \"json\"\naccess = true\n"),
+        &[],
+    );
+    assert_eq!(old.needs_restart(&new), ["log.format"]);
+    new.hold_until_restart(&old);
+    assert_eq!((new.log.format, new.log.access), (old.log.format, true));
 }
 
 proptest! {

@@ -128,6 +128,7 @@ impl Reloader {
         fit(&mut config, self.descriptors);
         let old = self.live.load_full();
         let waiting = old.config.needs_restart(&config);
+        config.hold_until_restart(&old.config);
         let source = old.source.clone();
         let (metrics, gates) = (&self.metrics, old.gates.clone());
         let live = Live::with_gates(config, source, metrics, &self.in_flight, gates)?;

@@ -690,7 +690,7 @@ impl Store {
         let redis = match (&self.shared.tiers, &self.redis) {
             (Some(_), Some(redis)) => {
                 let (status, counters) = redis.status().await;
-                gauges::set_redis(&self.shared.metrics, &status, &counters);
+                gauges::set_redis(&self.shared.metrics, &status, counters.as_ref());
                 Some(status)
             }
             (Some(tiers), None) => Some(tiers.status()),

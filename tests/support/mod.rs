@@ -14,6 +14,7 @@ pub(crate) mod raw_client;
 pub(crate) mod redis;
 pub(crate) mod redis_cluster;
 pub(crate) mod redis_sentinels;
+pub(crate) mod relay;
 pub(crate) mod sidecar;
 #[cfg(test)]
 mod tests;

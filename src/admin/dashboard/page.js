@@ -28,6 +28,12 @@ function span(seconds) {
   return `${number(seconds)} s`;
 }
 
+function size(bytes) {
+  if (bytes === null || bytes === undefined) return "–";
+  for (const [unit, one] of [["MB", 1e6], ["KB", 1e3]]) if (bytes >= one) return `${number(bytes / one)} ${unit}`;
+  return `${bytes} B`;
+}
+
 function make(tag, text, attributes = {}) {
   const element = document.createElement(tag);
   if (text !== undefined) element.textContent = text;
@@ -67,9 +73,10 @@ function showCharts() {
   const steps = history.steps;
   const of = (name) => steps.map((step) => step[name]);
   const rate = (step) => (step.lookups > 0 ? step.hits / step.lookups : null);
+  const perSecond = (step) => (step.seconds > 0 ? step.requests / step.seconds : 0);
   const last = steps[steps.length - 1];
   const charts = [
-    ["Requests a second", [of("requests").map((n) => n / history.every)], last && number(last.requests / history.every)],
+    ["Requests a second", [steps.map(perSecond)], last && number(perSecond(last))],
     ["Hit rate", [steps.map(rate)], last && percent(rate(last)), 1],
     ["Hits: p50, and p99 dashed", [of("hit_p50_ms"), of("hit_p99_ms")], last && time(last.hit_p99_ms)],
     ["App: p50, and p99 dashed", [of("app_p50_ms"), of("app_p99_ms")], last && time(last.app_p99_ms)],
@@ -112,11 +119,14 @@ function showFigures() {
   at("app-times").textContent = last ? `${time(last.app_p50_ms)}, ${time(last.app_p99_ms)}` : time(stats.mean_app_ms);
   const shared = stats.redis.state !== "absent";
   at("keys").textContent = shared ? `${number(stats.redis.entries)} in Redis, ${number(stats.memory.entries)} here` : number(stats.memory.entries);
-  at("evictions").textContent = number(history.steps.reduce((sum, step) => sum + (shared ? step.redis_evictions : step.memory_evictions), 0));
+  // What is in Redis is of all sidecars, and each has some of it leave.
+  const evicted = history.steps.reduce((sum, step) => sum + (shared ? step.redis_evictions : step.memory_evictions), 0);
+  at("evictions").textContent = number(shared ? stats.fleet?.total.evicted_in_hour ?? evicted : evicted);
   const connections = stats.redis.connections;
   at("redis").textContent = !shared ? "none" : connections ? `${stats.redis.state}, ${connections.used} of ${connections.max} connections` : stats.redis.state;
   at("uptime").textContent = span(stats.uptime);
-  at("bars").replaceChildren(...bar("Memory", stats.memory), ...(shared ? bar("Redis", stats.redis) : []));
+  const redis = stats.redis.limited_by === "server" ? "Redis, by what the server has room for" : "Redis";
+  at("bars").replaceChildren(...bar("Memory", stats.memory), ...(shared ? bar(redis, stats.redis) : []));
 }
 
 function showState() {
@@ -125,6 +135,7 @@ function showState() {
   if (at("word").textContent !== word) at("word").textContent = word;
   at("state").className = `state ${lost ? "lost" : word}`;
   const since = Math.round((Date.now() - heard) / 1000);
+  // Not in what is read out: it changes every second.
   at("freshness").textContent = lost ? `The sidecar was last heard ${since} s ago.` : "";
   const reasons = lost ? [] : stats.state.reasons;
   const shown = [...at("reasons").children].map((item) => item.textContent);
@@ -144,6 +155,7 @@ const COLUMNS = [
   ["requests", "Requests", number],
   ["hit_rate", "Hit rate", percent],
   ["saved_seconds", "App time saved", span],
+  ["held_bytes", "Bytes", size],
   ["mean_hit_ms", "Mean hit", time],
   ["mean_app_ms", "Mean app", time],
 ];
@@ -203,7 +215,10 @@ function showRules() {
   const shown = [...at("switch-rule").options].map((option) => option.value);
   if (["", ...names].join("\n") === shown.join("\n")) return;
   const options = names.map((name) => make("option", name === "-" ? "no route" : name, { value: name }));
+  const chosen = at("switch-rule").value;
   at("switch-rule").replaceChildren(make("option", "everything", { value: "" }), ...options);
+  at("switch-rule").value = names.includes(chosen) ? chosen : "";
+  showPercent();
 }
 
 const SIDECAR = [
@@ -285,10 +300,23 @@ async function readJobs() {
   }
 }
 
+// Those that are being carried out, and those that Redis is yet to be told.
+function showPurges() {
+  const purges = (stats.purges ?? []).map(({ what, seconds, keys_less: less }) => `${what}: for ${span(seconds)}, ${number(less)} keys less so far`);
+  const waiting = stats.redis.pending_purges;
+  if (waiting > 0) purges.push(`${number(waiting)} wait until Redis can be reached; what they cover is not served from it`);
+  at("purges").hidden = purges.length === 0;
+  at("purge-list").replaceChildren(...purges.map((words) => make("li", words)));
+}
+
 function showAdvice() {
   const advice = stats.advice ?? [];
   at("advice").hidden = advice.length === 0;
-  at("advice-list").replaceChildren(...advice.map((item) => make("li", item.words)));
+  at("advice-list").replaceChildren(...advice.map((item) => {
+    const line = make("li");
+    line.append(make("code", item.about), `: ${item.words}`);
+    return line;
+  }));
 }
 
 function show() {
@@ -298,6 +326,7 @@ function show() {
   showRoutes();
   showRules();
   showFleet();
+  showPurges();
   showAdvice();
 }
 
@@ -306,7 +335,7 @@ function show() {
 const fields = () => (at("token").value ? { Authorization: `Bearer ${at("token").value}` } : {});
 
 async function read(path) {
-  const answer = await fetch(path, { headers: fields(), cache: "no-store" });
+  const answer = await fetch(path, { headers: fields(), cache: "no-store", signal: AbortSignal.timeout(SILENCE) });
   if (!answer.ok) throw new Error(`${path} answers ${answer.status}`);
   return answer.json();
 }
@@ -329,9 +358,13 @@ async function readAll() {
   showCharts();
 }
 
+// What ends the events that are being read: a connection that leads nowhere any more says nothing, for ever.
+let listening = new AbortController();
+
 // Server-sent events, read by fetch, which can send the token and EventSource cannot.
 async function follow() {
-  const answer = await fetch("events", { headers: fields(), cache: "no-store" });
+  listening = new AbortController();
+  const answer = await fetch("events", { headers: fields(), cache: "no-store", signal: listening.signal });
   if (!answer.ok) throw new Error(`events answers ${answer.status}`);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -392,9 +425,15 @@ async function purge(body) {
   tell(`Purged: ${removed}${found.pending ? "; Redis is told as soon as it can be reached" : ""}.`);
 }
 
-function target(text) {
-  const url = new URL(text, location.origin);
-  return { target: url.pathname + url.search, host: url.origin === location.origin ? null : url.host };
+// The whole URL, as clients ask for it: what is stored for one host is not for another, and this page has a host of its own.
+function wholeUrl(text, host) {
+  try {
+    const origin = () => new URL(host.includes("://") ? host : `http://${host}`).origin;
+    const url = new URL(text.startsWith("/") ? origin() + text : text);
+    return /^https?:$/.test(url.protocol) && url.host ? url : null;
+  } catch {
+    return null;
+  }
 }
 
 at("purge-form").addEventListener("submit", (event) => {
@@ -409,30 +448,46 @@ at("clear-form").addEventListener("submit", (event) => {
   purge({ everything: true });
 });
 
+// A percentage is of a rule's keys.
+function showPercent() {
+  const rule = at("switch-rule").value;
+  at("switch-percent").disabled = !rule;
+  if (!rule) at("switch-percent").value = "";
+}
+
+at("switch-rule").addEventListener("change", showPercent);
+
 at("switch-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const [rule, mode, percent] = ["switch-rule", "switch-mode", "switch-percent"].map((id) => at(id).value);
+  if (!mode && !(rule && percent)) return tell(rule ? "Say what it is to be: a mode, a percentage, or both." : "Say what everything is to be: a mode.", true);
   const order = rule ? { rule } : { everything: mode };
   if (rule && mode) order.mode = mode;
   if (rule && percent) order.percent = Number(percent);
   order.reason = "by the page";
   const found = await act("switch", order);
-  if (found) tell(`Switched ${rule || "everything"}: ${[mode, percent && `${percent} %`].filter(Boolean).join(", ")}.`);
+  if (found) tell(`Switched ${rule || "everything"}: ${[mode, order.percent && `${percent} %`].filter(Boolean).join(", ")}. It holds ${found.holds}.`);
 });
 
 at("explain-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { target: path, host } = target(at("explain-url").value);
-  const found = await act("explain", { method: "GET", target: path, headers: host ? [["host", host]] : [["host", location.host]] });
+  const url = wholeUrl(at("explain-url").value.trim(), at("explain-host").value.trim());
+  if (!url) return tell("Write a whole URL, or a path and the host that clients ask for.", true);
+  at("explain-host").value = url.origin;
+  const found = await act("explain", { method: "GET", target: url.origin + url.pathname + url.search, headers: [] });
   at("story").hidden = !found;
   if (!found) return;
   at("story").textContent = JSON.stringify(found, null, 2);
-  tell(`What is known of ${path}:`);
+  tell(`What is known of ${url}:`);
 });
 
 at("filter").addEventListener("input", showRoutes);
 showColumns();
-setInterval(() => stats && showState(), 1000);
+setInterval(() => {
+  if (!stats) return;
+  showState();
+  if (Date.now() - heard > SILENCE) listening.abort();
+}, 1000);
 // What is kept by rule and minute comes with no event.
 setInterval(() => read("history").then((found) => { history = found; showCharts(); }, () => {}), 60000);
 listen();

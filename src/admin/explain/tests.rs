@@ -202,3 +202,20 @@ fn requests_that_are_none_are_told_why() {
     let body = r#"{"method":"GET","target":"/board?id=1","headers":[["Host","A"]]}"#;
     assert_eq!(parse(body.as_bytes(), live).expect("a head").host, "a");
 }
+
+/// What is stored for one host and scheme is not for another.
+#[test]
+fn a_whole_url_says_its_host_and_scheme() {
+    let live = live(RULES);
+    for (target, headers, host, scheme) in [
+        ("http://a:81/board?id=1", "[]", "a:81", "http"),
+        ("https://a/board?id=1", "[]", "a", "https"),
+        ("https://a/board?id=1", r#"[["host","b"]]"#, "b", "https"),
+        ("/board?id=1", r#"[["host","b"]]"#, "b", "http"),
+    ] {
+        let body = format!(r#"{{"method":"GET","target":"{target}","headers":{headers}}}"#);
+        let asked = parse(body.as_bytes(), live.clone()).expect("a request");
+        assert_eq!((&*asked.host, asked.scheme()), (host, scheme), "{target}");
+        assert_eq!(lookup(&asked).key.text, "board:1", "{target}");
+    }
+}

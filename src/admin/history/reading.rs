@@ -1,13 +1,14 @@
 //! The metrics at one moment, and what happened between two.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use prometheus::proto::MetricFamily;
 
 use super::{Counts, Step};
 use crate::admin::stats::families::{find_samples, label, sum_counters, sum_gauges};
 use crate::admin::stats::tally::{Tally, divide, round};
-use crate::http_cache::{Outcome, Source};
+use crate::http_cache::{Outcome, Reason, Source};
 use crate::rollout::Verdict;
 
 /// Sums since the start of the process.
@@ -15,7 +16,11 @@ use crate::rollout::Verdict;
 pub(in crate::admin) struct Reading {
     /// Seconds since 1970.
     at: u64,
+    /// By a clock that nobody sets; `None`: of nothing yet.
+    moment: Option<Instant>,
     total: Tally,
+    /// Requests that were refused as malformed, of the failures in `total`.
+    malformed: u64,
     redis_evictions: u64,
     memory_evictions: u64,
     stale_found: u64,
@@ -32,10 +37,13 @@ pub(in crate::admin) struct Reading {
 struct Buckets(Vec<(f64, u64)>);
 
 impl Reading {
-    /// What the families say at `at`, in seconds since 1970.
-    pub(in crate::admin) fn take(families: &[MetricFamily], at: u64) -> Reading {
+    /// What the families say at `moment`, which is `at` in seconds since 1970.
+    pub(in crate::admin) fn take(families: &[MetricFamily], moment: Instant, at: u64) -> Reading {
+        let malformed = [("reason", Reason::BadRequest.as_str())];
         let mut reading = Reading {
             at,
+            moment: Some(moment),
+            malformed: sum_counters(families, "pannier_requests_total", &malformed),
             memory_bytes: sum_gauges(families, "pannier_store_bytes", &[("tier", "memory")]),
             redis_bytes: sum_gauges(families, "pannier_store_bytes", &[("tier", "redis")]),
             ..Reading::default()
@@ -74,6 +82,12 @@ impl Reading {
         reading
     }
 
+    /// By rule it is of those alone that `is_in_force` knows.
+    pub(in crate::admin) fn of_rules(mut self, is_in_force: impl Fn(&str) -> bool) -> Reading {
+        self.by_rule.retain(|name, _| is_in_force(name));
+        self
+    }
+
     /// What happened since `before`.
     pub(super) fn since(&self, before: &Reading) -> Step {
         let of = |outcome| {
@@ -83,14 +97,19 @@ impl Reading {
         };
         let requests = self.total.requests.saturating_sub(before.total.requests);
         let failures = of(Outcome::Failure);
+        let malformed = self.malformed.saturating_sub(before.malformed);
         let (hit, app) = (self.hit.since(&before.hit), self.app.since(&before.app));
+        let lasted = self.moment.zip(before.moment);
+        let lasted = lasted.map(|(now, before)| now.saturating_duration_since(before));
         Step {
             at: self.at,
+            seconds: round(lasted.unwrap_or_default().as_secs_f64(), 3),
             counts: Counts {
                 requests,
                 lookups: requests.saturating_sub(of(Outcome::Pass) + failures),
                 hits: of(Outcome::Hit),
-                failures,
+                failures: failures.saturating_sub(malformed),
+                malformed,
                 redis_evictions: self.redis_evictions.saturating_sub(before.redis_evictions),
                 memory_evictions: self
                     .memory_evictions

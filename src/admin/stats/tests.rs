@@ -28,7 +28,7 @@ fn an_idle_sidecar_has_no_rates() {
     });
     let redis = json!({
         "state": "absent", "since": null, "cause": null, "remedy": null, "used_mb": 0.0, "limit_mb": 0.0, "percent": null, "entries": 0, "evictions": 0,
-        "pending_purges": 0, "tracking": false, "server_limit_mb": null, "connections": null, "shards": { "all": 0, "up": 0 }, "nearly_full": false, "last_error": null,
+        "pending_purges": 0, "tracking": false, "limited_by": null, "server_limit_mb": null, "connections": null, "shards": { "all": 0, "up": 0 }, "nearly_full": false, "last_error": null,
         "managed": { "state": "off", "maxmemory_mb": null, "cause": null },
     });
     let expected = json!({

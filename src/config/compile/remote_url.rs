@@ -28,10 +28,15 @@ pub(super) fn parse_url(text: &str, example: &str) -> Result<RemoteUrl, UrlFault
         _ => return Err((format!("{scheme}:// is not supported"), example())),
     };
     let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    // RFC 9110 §4.2.3: an empty path is the same as `/`, and no request line can be without one.
+    let path = match path.strip_prefix('?') {
+        Some(query) => format!("/?{query}"),
+        None => path.to_owned(),
+    };
     Ok(RemoteUrl {
         target,
         host: authority.to_string(),
-        path: path.to_owned(),
+        path,
         ca_file: None,
     })
 }

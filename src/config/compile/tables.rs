@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderName;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::gateways::{
     read_forwarded_host, read_proxy_protocol, read_trusted_proxies, read_untrusted_forwarded,
@@ -265,12 +266,28 @@ pub(super) fn read_log(reader: &mut Reader<'_>) -> Log {
         "json" => LogFormat::Json,
         _ => LogFormat::Text,
     };
+    let access = reader.flag("access");
+    if access && reader.is_clean() && is_silent_at_info(&level) {
+        reader.warn(
+            "access",
+            format!(
+                "lines of answers are of level info, and level = \"{level}\" lets none through"
+            ),
+            format!("write level = \"{level},pannier::access=info\""),
+        );
+    }
     Log {
         level,
         format,
-        access: reader.flag("access"),
+        access,
         summary_every: reader.count("summary_every").unwrap_or_default(),
     }
+}
+
+fn is_silent_at_info(level: &str) -> bool {
+    let filter = EnvFilter::try_new(level).ok();
+    let most = filter.and_then(|filter| filter.max_level_hint());
+    most.is_some_and(|most| most < LevelFilter::INFO)
 }
 
 fn read_trusted_identity(reader: &mut Reader<'_>) -> Vec<HeaderName> {

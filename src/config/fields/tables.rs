@@ -713,13 +713,13 @@ pub(super) static ALERTS: &[Field] = &[
         "memory_percent",
         Kind::Count(0, 100),
         "95",
-        "Percent of the budget in Redis above which /stats and the page warn; 0 is off.",
+        "Percent used of the budget in Redis, or of what its server has room for if that is less, above which they warn; 0 is off.",
     ),
     field(
         "evictions_per_hour",
         Kind::Count(0, u32::MAX as u64),
         "200",
-        "Entries that leave for space in an hour, above which they warn; 0 is off.",
+        "Entries that leave for space in an hour, of all sidecars of one Redis, above which they warn; 0 is off.",
     ),
     field(
         "keys",

@@ -23,6 +23,18 @@ fn a_webhook_is_a_url_whose_path_is_a_secret() {
     assert_eq!(url.path, "/services/T0/secret?x=1");
     assert_eq!(url.origin(), "https://hooks.example.com");
     assert!(!format!("{url:?}").contains("secret"), "{url:?}");
+    for (text, path) in [
+        ("https://h", "/"),
+        ("https://h/", "/"),
+        ("https://h?token=x", "/?token=x"),
+        ("https://h/?token=x", "/?token=x"),
+    ] {
+        let url = alerts(&format!("webhook = \"{text}\"\n")).webhook;
+        let url = url.expect("given");
+        assert_eq!(url.path, path, "{text}");
+        let request = crate::remote::request(&url, http::Method::POST).body(());
+        assert!(request.is_ok(), "{text}: {request:?}");
+    }
     for (case, lines, expected) in [
         (
             "no URL",

@@ -209,14 +209,12 @@ impl AttachedTier {
         purged.await.unwrap_or(Err(NotPurged::NotSent))
     }
 
-    /// What its counters say; nothing where Redis cannot be asked.
-    pub(super) async fn counters(&self) -> Counters {
-        if self.session().is_none() {
-            return Counters::default();
-        }
+    /// What its counters say; `None`: Redis cannot be asked, or does not answer.
+    pub(super) async fn counters(&self) -> Option<Counters> {
+        self.session()?;
         let connection = Arc::clone(&self.connection);
         let counters = self.runner.run(async move { connection.counters().await });
-        counters.await.and_then(Result::ok).unwrap_or_default()
+        counters.await?.ok()
     }
 
     /// How many connections its server has, and lets in; `None`: it does not say.

@@ -93,18 +93,20 @@ impl AttachedTiers {
         join_all(self.all.iter().map(|tier| tier.settle(longest))).await;
     }
 
-    /// What is known of Redis, and what its counters say by priority.
-    pub(in crate::store) async fn status(&self) -> (RedisStatus, Counters) {
-        let mut sum = Counters::default();
+    /// What is known of Redis, and what its counters say by priority, if all shards have told theirs.
+    pub(in crate::store) async fn status(&self) -> (RedisStatus, Option<Counters>) {
         let counters = join_all(self.all.iter().map(AttachedTier::counters));
         // Of a cluster one node stands for all.
         let (counters, connections) = join(counters, self.first().server_connections()).await;
-        for counters in counters {
-            sum.add(&counters);
-        }
+        let counters: Option<Vec<Counters>> = counters.into_iter().collect();
+        let sum = counters.map(|counters| {
+            let mut sum = Counters::default();
+            counters.iter().for_each(|counters| sum.add(counters));
+            sum
+        });
         let status = RedisStatus {
             connections,
-            ..self.tiers.status_with(&sum)
+            ..self.tiers.status_with(sum.as_ref())
         };
         (status, sum)
     }

@@ -10,9 +10,6 @@ use super::connection::RedisConnection;
 use super::error::Error;
 use super::scripts::{Call, Script};
 
-/// For how long a word counts: three times are missed before a sidecar is gone.
-const LIFETIME: Duration = Duration::from_secs(16);
-
 /// Of further ones the last to speak are known (promise I7).
 const MOST: usize = 200;
 
@@ -25,6 +22,11 @@ pub struct SidecarWord {
     pub age: Duration,
     /// Its word.
     pub text: String,
+}
+
+impl SidecarWord {
+    /// For how long a word counts: three times are missed before a sidecar is gone.
+    pub const LIFETIME: Duration = Duration::from_secs(16);
 }
 
 impl AttachedTier {
@@ -50,7 +52,7 @@ impl RedisConnection {
         let call = || Call {
             keys: vec![name.clone()],
             args: vec![
-                (LIFETIME.as_millis() as i64).into(),
+                (SidecarWord::LIFETIME.as_millis() as i64).into(),
                 (MOST as i64).into(),
                 id.into(),
                 text.unwrap_or_default().into(),

@@ -43,3 +43,11 @@ pub struct RedisStatus {
     /// The last error, in words.
     pub last_error: Option<String>,
 }
+
+impl RedisStatus {
+    /// Bytes that Pannier may hold there: of the budget and of what the server's memory leaves, whichever is less.
+    pub fn limit(&self) -> u64 {
+        self.server_limit
+            .map_or(self.max, |server| server.min(self.max))
+    }
+}

@@ -160,15 +160,19 @@ impl Tiers {
         }
     }
 
-    /// The same, where Redis was asked for its counters.
-    pub(super) fn status_with(&self, counters: &Counters) -> RedisStatus {
-        let bytes = counters.total_bytes();
+    /// The same, where Redis was asked for its counters; `None`: it has not told them, so that what was found last stands.
+    pub(super) fn status_with(&self, counters: Option<&Counters>) -> RedisStatus {
+        let budget = &self.shared.budget;
+        let (bytes, server_limit) = match counters {
+            Some(counters) => (counters.total_bytes(), counters.server_limit),
+            None => (budget.used(), budget.server_limit()),
+        };
         RedisStatus {
-            server_limit: counters.server_limit,
-            nearly_full: self.shared.budget.is_nearly_full(bytes),
+            server_limit,
+            nearly_full: budget.is_nearly_full(bytes),
             tracking: self.shared.overview.is_tracking(),
             bytes,
-            entries: counters.entries.iter().sum(),
+            entries: counters.map_or(0, |counters| counters.entries.iter().sum()),
             ..self.status()
         }
     }

@@ -117,6 +117,11 @@ impl ByteBudget {
         self.used.lock().iter().map(|used| used.bytes).sum()
     }
 
+    /// What the memory of the servers leaves, as was found last; `None`: it is not bounded.
+    pub(super) fn server_limit(&self) -> Option<u64> {
+        sum_limits(&self.used.lock())
+    }
+
     /// A shard holds so much.
     pub(super) fn note_used(&self, shard: usize, counters: &Counters) {
         let mut all = self.used.lock();
@@ -125,8 +130,7 @@ impl ByteBudget {
             server_limit: counters.server_limit,
         };
         let used = all.iter().map(|used| used.bytes).sum();
-        let limits = all.iter().filter_map(|used| used.server_limit);
-        let limit = limits.reduce(u64::saturating_add);
+        let limit = sum_limits(&all);
         drop(all);
         let most = limit.unwrap_or(u64::MAX).min(self.evict_at);
         self.is_filling.store(used >= most / 2, Ordering::Relaxed);
@@ -147,4 +151,9 @@ impl ByteBudget {
             );
         }
     }
+}
+
+fn sum_limits(all: &[Used]) -> Option<u64> {
+    let limits = all.iter().filter_map(|used| used.server_limit);
+    limits.reduce(u64::saturating_add)
 }

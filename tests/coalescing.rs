@@ -10,7 +10,7 @@ use crate::fleet::connected;
 use crate::support::app::{Answer, TestApp};
 use crate::support::raw_app::{RawApp, Step};
 use crate::support::redis::RedisServer;
-use crate::support::sidecar::Sidecar;
+use crate::support::sidecar::{Sidecar, TOKEN};
 use crate::support::{Gate, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,6 +246,16 @@ async fn fills_are_capped() {
     let last = sidecar.client();
     let last = tokio::spawn(async move { last.get("/board?id=99").await });
     gate.reached(11).await;
+    // What no client waits for is not asked for at all, since it could not be stored.
+    let url = format!("http://{}/board?id=98", sidecar.addr());
+    let refresh = admin.request("POST", "/refresh");
+    let refresh = refresh
+        .header("authorization", &format!("Bearer {TOKEN}"))
+        .header("content-type", "application/json")
+        .body(serde_json::json!({ "urls": [url] }).to_string());
+    let result = refresh.send().await.value();
+    assert_eq!(result["results"][0]["why"], "fills-full", "{result}");
+    assert_eq!(app.count("/board"), 11);
     gate.open();
     let last = last.await.expect("no panic");
     assert_eq!((last.status.as_u16(), last.text()), (200, "x"));

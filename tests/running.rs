@@ -28,6 +28,21 @@ path = "/tasks/{id}"
 keys = ["board:{body.boardId}", "other:*"]
 "#;
 
+const JOBS: &str = r#"
+[[warm]]
+name = "shop"
+host = "shop.example"
+urls = ["/board?id={1..3}"]
+on_start = true
+
+[[warm]]
+name = "boards"
+from = "/all"
+each = "/board?id={[].id}"
+host = "localhost"
+after = ["shop"]
+"#;
+
 /// `pannier run`, with what it logs.
 pub(crate) struct Running {
     child: Child,
@@ -540,7 +555,7 @@ fn explain_says_why() {
     let file = write(
         folder.path(),
         "c.toml",
-        &format!("[upstream]\nurl = \"http://a\"\n{CONFIG}"),
+        &format!("[upstream]\nurl = \"http://a\"\n{CONFIG}{JOBS}"),
     );
     let explain = |arguments: &[&str]| {
         let mut all = vec!["explain", "--offline", "--config", &file];
@@ -557,6 +572,7 @@ fn explain_says_why() {
                 "key:      board:1",
                 "5m",
                 "purged by: task",
+                "job:      shop (at the start, for http://shop.example alone), boards (if /all names it)",
             ],
         ),
         (vec!["GET", "/board?id=1&x=2"], vec!["unkeyed-query", "\"x"]),

@@ -1,7 +1,7 @@
 //! What would make the cache better, in words, each with its figures and the line of the config that it is about.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use prometheus::proto::MetricFamily;
 use serde::Serialize;
@@ -11,6 +11,7 @@ use super::stats::{RedisState, Stats};
 use crate::config::Config;
 use crate::http_cache::{Outcome, Reason};
 use crate::observe::{Report, RuleReport};
+use crate::politeness::RequestRate;
 
 /// Fewer requests say nothing of a route.
 const ENOUGH_REQUESTS: u64 = 100;
@@ -32,6 +33,9 @@ const NEARLY_FULL: f64 = 90.0;
 
 /// Percent of a server's connections from which on it is told.
 const MANY_CONNECTIONS: u64 = 80;
+
+/// Where what waits in the background has its turn within so long, there is nothing to say.
+const SOON: Duration = Duration::from_secs(10);
 
 /// Of the writes that nothing covers, the most frequent.
 const MAX_WRITES: usize = 3;
@@ -57,7 +61,9 @@ pub(super) struct Details {
     /// Entries of high priority that left Redis for space.
     high_evicted: u64,
     /// `[redis] timeout`.
-    timeout: std::time::Duration,
+    timeout: Duration,
+    /// `[upstream] background.rate`
+    background_rate: Option<RequestRate>,
     /// What fills have shown of each rule.
     observed: BTreeMap<String, RuleReport>,
     /// Of certificates that end soon, in words.
@@ -77,6 +83,7 @@ impl Details {
         let certificates = certificates.iter();
         let mut details = Details {
             timeout: timeout.unwrap_or_default(),
+            background_rate: Some(config.upstream.background.rate),
             observed: observed.rules,
             certificates: certificates
                 .filter_map(|shown| Some((shown.key, shown.warn(now)?)))
@@ -143,6 +150,7 @@ pub(super) fn advise(stats: &Stats, details: &Details) -> Vec<Advice> {
     advice.extend(advise_on_certificates(details));
     advice.extend(advise_on_redis(stats, details));
     advice.extend(advise_on_connections(stats));
+    advice.extend(advise_on_background(stats, details));
     advice.extend(advise_on_writes(stats));
     advice
 }
@@ -297,6 +305,23 @@ fn advise_on_connections(stats: &Stats) -> Option<Advice> {
     })
 }
 
+/// Where more is to be renewed than the rate lets through.
+fn advise_on_background(stats: &Stats, details: &Details) -> Option<Advice> {
+    let (background, rate) = (&stats.background, details.background_rate?);
+    let waiting = u32::try_from(background.waiting).unwrap_or(u32::MAX);
+    let last = rate.interval().saturating_mul(waiting);
+    // Else the app, and not the config, holds it back.
+    let is_slow = background.state == "free" && last >= SOON;
+    is_slow.then(|| Advice {
+        about: "[upstream] background.rate".into(),
+        words: format!(
+            "{waiting} fetches that no client waits for wait for their turn, {:.0} s at {rate}: what is served stale stays \
+             so meanwhile. A higher rate, if the app bears it, or longer TTLs",
+            last.as_secs_f64(),
+        ),
+    })
+}
+
 fn advise_on_writes(stats: &Stats) -> Vec<Advice> {
     let writes = stats.uncovered_writes.iter().take(MAX_WRITES);
     let told = writes.map(|write| Advice {
@@ -312,7 +337,7 @@ fn advise_on_writes(stats: &Stats) -> Vec<Advice> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use super::*;
     use crate::admin::stats::summarize;
@@ -328,13 +353,14 @@ mod tests {
     }
 
     fn advice_after(change: impl FnOnce(&Metrics), observed: Report) -> Vec<String> {
-        advise_with(change, observed, None)
+        advise_with(change, observed, None, BackgroundState::default())
     }
 
     fn advise_with(
         change: impl FnOnce(&Metrics),
         observed: Report,
         connections: Option<ServerConnections>,
+        background: BackgroundState,
     ) -> Vec<String> {
         let text =
             "[upstream]\nurl = \"http://app\"\n[redis]\nurl = \"redis://r\"\ntimeout = \"50ms\"\n";
@@ -355,13 +381,7 @@ mod tests {
             }),
             ..Status::default()
         };
-        let stats = summarize(
-            &families,
-            &status,
-            None,
-            BackgroundState::default(),
-            Duration::ZERO,
-        );
+        let stats = summarize(&families, &status, None, background, Duration::ZERO);
         let details = Details::read(&families, &config, observed, UNIX_EPOCH);
         let advice = advise(&stats, &details);
         advice.into_iter().map(|advice| advice.words).collect()
@@ -525,8 +545,27 @@ mod tests {
     fn a_server_with_few_connections_left_is_told() {
         for (used, told) in [(23, false), (24, true), (30, true)] {
             let connections = Some(ServerConnections { used, max: 30 });
-            let said = advise_with(|_| {}, Report::default(), connections);
+            let said = advise_with(|_| {}, Report::default(), connections, Default::default());
             assert_eq!(!said.is_empty(), told, "{used}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_that_is_too_low_for_what_is_to_be_renewed_is_told() {
+        let state = |waiting, share, stopped_for| BackgroundState {
+            stopped_for,
+            share,
+            waiting,
+            ..BackgroundState::default()
+        };
+        for (state, told) in [
+            (state(200, 1.0, None), true),
+            (state(199, 1.0, None), false),
+            (state(900, 0.5, None), false),
+            (state(900, 1.0, Some(Duration::from_secs(3))), false),
+        ] {
+            let said = advise_with(|_| {}, Report::default(), None, state);
+            assert_eq!(!said.is_empty(), told, "{state:?}: {said:?}");
         }
     }
 }

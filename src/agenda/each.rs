@@ -97,6 +97,11 @@ impl Each {
         parts.collect()
     }
 
+    /// Whether some answer may name this URL.
+    pub fn may_name(&self, url: &str) -> bool {
+        fits(&self.parts, url)
+    }
+
     /// The URLs that `answer` names; `Err`: what it lacks.
     pub fn expand(&self, answer: &Value) -> Result<Expanded, String> {
         let list = find(answer, &self.list).and_then(Value::as_array);
@@ -160,6 +165,22 @@ fn find<'v>(value: &'v Value, names: &[String]) -> Option<&'v Value> {
     names.iter().try_fold(value, |value, name| value.get(name))
 }
 
+/// Whether what is made of these parts may be `url`.
+fn fits(parts: &[Part], url: &str) -> bool {
+    match parts {
+        [] => url.is_empty(),
+        [Part::Text(text), rest @ ..] => {
+            let after = url.strip_prefix(text.as_str());
+            after.is_some_and(|after| fits(rest, after))
+        }
+        [Part::Value(_), rest @ ..] => {
+            let is_encoded = |c: char| c.is_ascii_alphanumeric() || "-._~%".contains(c);
+            let longest = url.find(|c| !is_encoded(c)).unwrap_or(url.len());
+            (1..=longest).any(|length| fits(rest, &url[length..]))
+        }
+    }
+}
+
 /// So that a value is one segment, or one value of the query, whatever is in it (RFC 3986 §2.3).
 fn push_encoded(url: &mut String, text: &str) {
     for byte in text.bytes() {
@@ -202,6 +223,22 @@ mod tests {
         );
         let many = json!({ "items": vec![json!({"id": 1, "team": {"slug": "s"}}); MAX_URLS + 3] });
         assert_eq!(each.expand(&many).map(|made| made.too_many), Ok(3));
+    }
+
+    #[test]
+    fn urls_that_an_answer_may_name() {
+        let each = Each::parse("/p/{items[].id}/x?team={items[].team}").expect("a template");
+        for (url, may) in [
+            ("/p/7/x?team=a%20b", true),
+            ("/p/x%2Fy/x?team=x", true),
+            ("/p/7/8/x?team=a", false),
+            ("/p//x?team=a", false),
+            ("/p/7/x?team=", false),
+            ("/p/7/x?team=a&b=c", false),
+            ("/q/7/x?team=a", false),
+        ] {
+            assert_eq!(each.may_name(url), may, "{url}");
+        }
     }
 
     #[test]

@@ -60,6 +60,17 @@ impl Trigger {
         }
     }
 
+    /// Of the word; none of a schedule, which is nothing without its slot.
+    pub fn parse(word: &str) -> Option<Trigger> {
+        let all = [
+            Trigger::Start,
+            Trigger::Order,
+            Trigger::After,
+            Trigger::Flush,
+        ];
+        all.into_iter().find(|trigger| trigger.as_str() == word)
+    }
+
     /// The time of its schedule that it is for.
     pub fn slot(self) -> Option<u64> {
         match self {
@@ -223,7 +234,9 @@ pub struct Run {
     pub last_turn: u64,
     retries: u32,
     pending: VecDeque<Fetch>,
-    later: BTreeMap<(u64, String), Fetch>,
+    /// By when it is due, and a number of its own.
+    later: BTreeMap<(u64, u64), Fetch>,
+    put_off: u64,
     under_way: usize,
 }
 
@@ -246,6 +259,7 @@ impl Run {
             retries: 0,
             pending: VecDeque::new(),
             later: BTreeMap::new(),
+            put_off: 0,
             under_way: 0,
         }
     }
@@ -336,7 +350,7 @@ impl Run {
             }
             Fetched::PutOff(delay) if fetch.put_off < MOST_PUT_OFF => {
                 fetch.put_off += 1;
-                self.later.insert((now + delay, fetch.url.clone()), fetch);
+                self.put_off_until(now + delay, fetch);
             }
             Fetched::PutOff(_) => {
                 let why = "the app wants to be left alone each time";
@@ -360,7 +374,12 @@ impl Run {
     fn try_again(&mut self, mut fetch: Fetch, now: u64, share: f64) {
         fetch.tries += 1;
         let due = now + pause(fetch.tries, share).as_millis() as u64;
-        self.later.insert((due, fetch.url.clone()), fetch);
+        self.put_off_until(due, fetch);
+    }
+
+    fn put_off_until(&mut self, due: u64, fetch: Fetch) {
+        self.put_off += 1;
+        self.later.insert((due, self.put_off), fetch);
     }
 
     /// It is over, all of it being settled.
@@ -376,8 +395,9 @@ impl Run {
     pub fn end(&mut self, state: State, now: u64) {
         self.state = state;
         self.ended = Some(now);
-        self.pending.clear();
-        self.later.clear();
+        // With their room: a run is remembered for long.
+        self.pending = VecDeque::new();
+        self.later = BTreeMap::new();
     }
 }
 
@@ -480,6 +500,21 @@ mod tests {
         run.note(fetch, Fetched::Stored, 400, 0.0);
         run.settle(400);
         assert_eq!(run.state, State::Done);
+    }
+
+    #[test]
+    fn one_url_stands_for_as_many_fetches_as_name_it() {
+        let mut run = run(&["/a", "/a"]);
+        for _ in 0..2 {
+            let fetch = take(&mut run, 0);
+            run.note(fetch, Fetched::PutOff(100), 0, 0.0);
+        }
+        for _ in 0..2 {
+            let fetch = take(&mut run, 100);
+            run.note(fetch, Fetched::Stored, 100, 0.0);
+        }
+        assert!(run.is_settled());
+        assert_eq!(run.counts.settled(), 2);
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub fn expand(url: &str, room: usize) -> Result<Vec<String>, UrlError> {
             .collect();
         rest = after;
     }
+    if made.len() > room {
+        return Err(UrlError::TooMany);
+    }
     for url in &mut made {
         url.push_str(rest);
         check_path(url)?;
@@ -182,6 +185,9 @@ mod tests {
             "/{1..101}/{1..100}",
         ] {
             assert_eq!(expand(url, MAX_URLS), Err(UrlError::TooMany), "{url}");
+        }
+        for url in ["/a", "/{1..9}", "/{0..0}"] {
+            assert_eq!(expand(url, 0), Err(UrlError::TooMany), "{url}");
         }
         assert_eq!(
             expand("/{1..100}/{1..100}", MAX_URLS).map(|urls| urls.len()),

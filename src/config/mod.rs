@@ -57,7 +57,9 @@ use http::{HeaderName, StatusCode};
 use crate::agenda::Warm;
 use crate::politeness::RequestRate;
 use crate::rollout::Mode;
-use crate::routes::{CheckedCredentials, KeyedCredentials, PathSpelling, RouteMatcher};
+use crate::routes::{
+    CheckedCredentials, KeyedCredentials, PathSpelling, RouteMatcher, is_credential,
+};
 
 /// A config that cannot be wrong.
 #[derive(Clone, Debug)]
@@ -326,6 +328,19 @@ pub struct Defaults {
     pub credentials: KeyedCredentials,
     /// Whether `Cache-Status` tells the key (RFC 9211 §2.7). Default false.
     pub cache_status_key: bool,
+}
+
+impl Defaults {
+    /// Whether this field says who asks: by its name, or by what the file says of it. The field of `[jwt] header` is one
+    /// of `credential_headers`.
+    pub fn says_who_asks(&self, name: &HeaderName) -> bool {
+        is_credential(name.as_str()) || self.named_credentials().any(|field| field == name)
+    }
+
+    /// The fields that say who asks by what the file says of them.
+    pub fn named_credentials(&self) -> impl Iterator<Item = &HeaderName> {
+        self.credential_headers.iter().chain(&self.trusted_identity)
+    }
 }
 
 /// `[defaults] unmatched`.

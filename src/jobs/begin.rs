@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::board::{Active, Fleet};
+use super::board::{Active, Terms};
 use super::fetching::How;
 use super::{Jobs, LOOK};
 use crate::agenda::{Fetch, Kind, Run, Source, State, Trigger, Warm, What};
@@ -51,19 +51,34 @@ impl Jobs {
             let Some(slot) = slot else {
                 continue;
             };
-            let is_alone = board.fleet == Fleet::Alone;
-            let is_new = !board.taken.contains_key(&warm.name);
-            // A job that was never seen begins with its next time; in a fleet Redis says whether it was.
-            if is_alone && is_new {
-                board.taken.insert(warm.name.clone(), slot);
-            }
-            let taken = board.taken.get(&warm.name).copied().unwrap_or_default();
-            let record = board.records.get(&warm.name);
-            let is_left = record.is_some_and(|record| {
-                record.slot == slot && record.state == "running" && !record.is_held(now)
-            });
-            if slot > taken || is_left {
+            if board.wants_slot(&warm.name, slot, now) {
                 board.queue(&warm.name, Kind::Warm, Trigger::Schedule(slot), now);
+            }
+        }
+        drop(board);
+        self.queue_left();
+    }
+
+    /// What others have begun and left undone, of no schedule.
+    fn queue_left(&self) {
+        let now = self.now();
+        let left = self.board.lock().left_runs(now);
+        for (name, trigger, terms) in left {
+            if let Some(kind) = self.kind_of(&name) {
+                let mut board = self.board.lock();
+                board.queue_on(terms, &name, kind, trigger, now);
+            }
+        }
+    }
+
+    /// Those that come after others, and have no time of their own: whoever has run these, and whoever finds out.
+    pub(super) fn queue_followers(&self) {
+        let (live, now) = (self.live.load(), self.now());
+        let mut board = self.board.lock();
+        let warms = live.config.warms.iter();
+        for warm in warms.filter(|warm| warm.follows()) {
+            if let Some(terms) = board.follows(&warm.name, &warm.after, now) {
+                board.queue_on(terms, &warm.name, Kind::Warm, Trigger::After, now);
             }
         }
     }
@@ -83,7 +98,10 @@ impl Jobs {
     pub(super) async fn begin_ready(&self, store: &Store) {
         for id in self.waiting_ids() {
             match self.readiness(&id) {
-                Readiness::Ready => self.begin(&id, store).await,
+                Readiness::Ready => {
+                    self.begin(&id, store).await;
+                    self.let_go_of_expired();
+                }
                 Readiness::Waits(names) => self.change(&id, |active, _| {
                     active.run.state = State::Waiting(names);
                 }),
@@ -144,10 +162,10 @@ impl Jobs {
 
     /// Begins a run if its lease is to be had.
     async fn begin(&self, id: &str, store: &Store) {
-        let Some(run) = self.run(id) else {
+        let Some((run, terms)) = self.run(id) else {
             return;
         };
-        let Some(lease) = self.claim(&run, store).await else {
+        let Some(lease) = self.claim(&run, terms, store).await else {
             return self.change(id, |active, _| active.refused = Some(clock::monotonic()));
         };
         let (fetches, how, priority, retries) = self.plan(&run, store).await;
@@ -205,10 +223,10 @@ impl Jobs {
         }
     }
 
-    pub(super) fn run(&self, id: &str) -> Option<Run> {
+    fn run(&self, id: &str) -> Option<(Run, Terms)> {
         let board = self.board.lock();
         let active = board.active.iter().find(|active| active.run.id == id);
-        active.map(|active| active.run.clone())
+        active.map(|active| (active.run.clone(), active.terms))
     }
 
     /// Changes a run that is not over.

@@ -12,7 +12,7 @@ use crate::live::Live;
 use crate::politeness::FetchOrigin;
 use crate::proxy::refresh::{Refreshed, refresh_within};
 use crate::proxy::request::context::RequestContext;
-use crate::proxy::unsent::{self, ReadError};
+use crate::proxy::unsent::{self, ReadError, ReadLimits};
 use crate::proxy::{Cache, Tally, Worker};
 
 /// Bytes of a list's answer.
@@ -38,14 +38,6 @@ pub(super) struct How {
     pub(super) each: Option<Arc<Each>>,
     /// Scheme and host of those.
     pub(super) origin: String,
-}
-
-/// A fetch that has ended.
-pub(super) struct Fetching {
-    /// Its run.
-    pub(super) run: String,
-    pub(super) fetch: Fetch,
-    pub(super) fetched: Fetched,
 }
 
 impl Fetcher {
@@ -74,21 +66,12 @@ impl Fetcher {
 pub(super) async fn carry_out(
     fetcher: Arc<Fetcher>,
     live: Arc<Live>,
-    run: String,
     how: How,
     fetch: Fetch,
-) -> Fetching {
-    let fetching = async {
-        match fetch.what {
-            What::Page => page(&fetcher, &live, &how, &fetch).await,
-            What::List => list(&fetcher, &live, &how, &fetch).await,
-        }
-    };
-    let fetched = fetching.await;
-    Fetching {
-        run,
-        fetch,
-        fetched,
+) -> Fetched {
+    match fetch.what {
+        What::Page => page(&fetcher, &live, &how, &fetch).await,
+        What::List => list(&fetcher, &live, &how, &fetch).await,
     }
 }
 
@@ -105,12 +88,17 @@ async fn page(fetcher: &Fetcher, live: &Arc<Live>, how: &How, fetch: &Fetch) -> 
     };
     match refresh_within(&fetcher.cache, &fetcher.tally, context, how.timeout).await {
         Refreshed::Stored => Fetched::Stored,
-        Refreshed::ToldToWait(delay) if delay.is_zero() => {
-            Fetched::Failed("the app is busy (429 or 503)".to_owned())
-        }
-        Refreshed::ToldToWait(delay) => Fetched::PutOff(delay.as_millis() as u64),
+        Refreshed::ToldToWait(delay) => told_to_wait(delay),
         Refreshed::Passed(reason) => Fetched::Refused(reason.as_str()),
         Refreshed::NotStored(reason, status) => judge(reason, status),
+    }
+}
+
+/// The app answered 429 or 503, and background work stops for so long.
+fn told_to_wait(delay: Duration) -> Fetched {
+    match delay.is_zero() {
+        true => Fetched::Failed("the app is busy (429 or 503)".to_owned()),
+        false => Fetched::PutOff(delay.as_millis() as u64),
     }
 }
 
@@ -119,9 +107,11 @@ fn judge(reason: Option<Reason>, status: StatusCode) -> Fetched {
     let is_apps = status.is_server_error()
         || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
     match reason {
+        Some(Reason::LeaseLost) => Fetched::Taken(Reason::LeaseLost.as_str()),
+        // The app was not asked.
+        Some(Reason::FillsFull) => Fetched::Failed(Reason::FillsFull.as_str().to_owned()),
         _ if is_apps => Fetched::Failed(format!("the app answered {status}")),
         None => Fetched::Failed("it did not come whole".to_owned()),
-        Some(Reason::LeaseLost) => Fetched::Taken(Reason::LeaseLost.as_str()),
         Some(reason) if may_pass(reason) => Fetched::Failed(reason.as_str().to_owned()),
         Some(reason) => Fetched::Refused(reason.as_str()),
     }
@@ -136,7 +126,6 @@ fn may_pass(reason: Reason) -> bool {
             | Reason::CoalesceTimeout
             | Reason::Incomplete
             | Reason::Fenced
-            | Reason::FillsFull
             | Reason::InFlightFull
             | Reason::Unwanted
     )
@@ -147,10 +136,14 @@ async fn list(fetcher: &Fetcher, live: &Arc<Live>, how: &How, fetch: &Fetch) -> 
     let (Ok(context), Some(each)) = (request, &how.each) else {
         return Fetched::Refused(Reason::BadRequest.as_str());
     };
-    let reading = unsent::read(&fetcher.cache, &fetcher.tally, context, MAX_LIST);
-    let read = tokio::time::timeout(how.timeout, reading).await;
-    let body = match read.unwrap_or(Err(ReadError::Broken)) {
+    let limits = ReadLimits {
+        bytes: MAX_LIST,
+        time: how.timeout,
+    };
+    let read = unsent::read(&fetcher.cache, &fetcher.tally, context, limits).await;
+    let body = match read {
         Ok(body) => body,
+        Err(ReadError::ToldToWait(delay)) => return told_to_wait(delay),
         Err(ReadError::TooLarge) => return Fetched::Refused(Reason::TooLarge.as_str()),
         Err(error) if error.may_pass() => return Fetched::Failed(error.to_string()),
         Err(ReadError::Status(_)) => return Fetched::Refused(Reason::Status.as_str()),

@@ -1,15 +1,17 @@
 //! `[jobs] hot`: what was hit most is told to Redis from time to time, and fetched again once it may be gone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
 use super::Jobs;
+use super::lease::answered;
 use crate::agenda::{Fetch, What};
 use crate::content_coding::zstd;
 use crate::observe::{HotKey, HotRequest, hottest};
-use crate::store::Store;
+use crate::store::{MAX_HOT_LIST, Store};
 
 /// From one word to Redis to the next.
 pub(super) const TELL: Duration = Duration::from_secs(30);
@@ -29,23 +31,54 @@ impl Jobs {
         if keys.is_empty() {
             return;
         }
-        match serde_json::to_vec(&keys) {
-            Ok(list) => store.fleet_jobs().tell_hot(now, compress(&list)).await,
-            Err(error) => tracing::error!(%error, "hot keys cannot be written"),
+        let (list, kept) = match write(&keys) {
+            Ok(written) => written,
+            Err(error) => return tracing::error!(%error, "hot keys cannot be written"),
+        };
+        if kept < keys.len() && !self.is_hot_list_cut.swap(true, Ordering::Relaxed) {
+            let bytes = MAX_HOT_LIST;
+            tracing::warn!(
+                hot = most,
+                kept,
+                bytes,
+                "Redis keeps fewer hot keys: their list is too long"
+            );
         }
+        let telling = store.fleet_jobs();
+        let telling = async {
+            telling.tell_hot(now, list).await;
+            Some(())
+        };
+        answered(telling).await;
     }
 
     /// What is hot here and was hot elsewhere, the hottest first.
     pub(super) async fn hot_fetches(&self, store: &Store) -> Vec<Fetch> {
         let (most, now) = (self.live.load().config.jobs.hot, self.now());
         let mut keys = self.fetcher.cache.hot_keys.lock().top(most, now);
-        for list in store.fleet_jobs().hot_lists(now).await {
+        let asking = store.fleet_jobs();
+        let lists = answered(async { Some(asking.hot_lists(now).await) }).await;
+        for list in lists.unwrap_or_default() {
             // What another version has written may be none.
             let list = decompress(&list).unwrap_or_default();
             keys.extend(serde_json::from_slice::<Vec<HotKey>>(&list).unwrap_or_default());
         }
         let hottest = hottest(keys, most).into_iter();
         hottest.map(|key| fetch_of(key.request)).collect()
+    }
+}
+
+/// The list as Redis keeps it, and how many keys are in it: as many as there is room for, the hottest.
+fn write(keys: &[HotKey]) -> serde_json::Result<(Vec<u8>, usize)> {
+    let mut keys = keys;
+    loop {
+        let list = serde_json::to_vec(keys)?;
+        let written = compress(&list);
+        if written.len() <= MAX_HOT_LIST && list.len() <= MAX_LIST {
+            return Ok((written, keys.len()));
+        }
+        let fits = keys.len() * MAX_HOT_LIST / written.len();
+        keys = &keys[..fits.min(keys.len() * 15 / 16)];
     }
 }
 
@@ -78,5 +111,33 @@ fn fetch_of(request: HotRequest) -> Fetch {
         url: request.url,
         tries: 0,
         put_off: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_too_long_keeps_the_hottest() {
+        let keys = |count: u32| {
+            let keys = (0..count).map(|n| HotKey {
+                request: HotRequest {
+                    url: format!("http://a/{}{}", fastrand::u128(..), fastrand::u128(..)),
+                    fields: Vec::new(),
+                },
+                hits: (count - n) as f32,
+            });
+            keys.collect::<Vec<_>>()
+        };
+        for (count, is_whole) in [(10, true), (10_000, false)] {
+            let keys = keys(count);
+            let (list, kept) = write(&keys).expect("keys are JSON");
+            assert!(list.len() <= MAX_HOT_LIST && kept > 0);
+            assert_eq!(kept == keys.len(), is_whole, "{kept} of {count}");
+            let list = decompress(&list).expect("it was compressed");
+            let read: Vec<HotKey> = serde_json::from_slice(&list).expect("it is a list");
+            assert_eq!(read, keys[..kept]);
+        }
     }
 }

@@ -6,27 +6,31 @@
 
 mod begin;
 mod board;
+mod fetches;
 mod fetching;
 mod hot;
 mod lease;
 mod show;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::board::{Board, Fleet};
-use self::fetching::{Fetcher, Fetching};
+use self::board::{Board, Fleet, Terms};
+use self::fetches::{Ended, Fetches};
+use self::fetching::Fetcher;
 use crate::agenda::{Kind, State, Trigger, next_turn};
 use crate::clock;
 use crate::live::Live;
 use crate::proxy::Worker;
 use crate::store::Store;
+
+use self::lease::answered;
 
 pub use self::begin::HOT;
 pub use self::show::{Listing, RunShown, Summary};
@@ -46,6 +50,8 @@ pub struct Jobs {
     warmed: CancellationToken,
     leaving: CancellationToken,
     started: Instant,
+    /// Whether it was said that the list of hot keys is too long.
+    is_hot_list_cut: AtomicBool,
     /// This process, for people who read of it elsewhere.
     holder: String,
 }
@@ -84,6 +90,7 @@ impl Jobs {
             changed: Notify::new(),
             warmed,
             started: clock::monotonic(),
+            is_hot_list_cut: AtomicBool::new(false),
             holder: holder(),
         }
     }
@@ -91,7 +98,7 @@ impl Jobs {
     /// Does what is to be done, as long as the process runs; never returns. `store`: of this runtime.
     pub async fn follow(&self, store: &Store) {
         self.queue_start();
-        let mut fetches = JoinSet::new();
+        let mut fetches = Fetches::default();
         let (mut looked, mut renewed) = (None, clock::monotonic());
         let mut told = clock::monotonic();
         while !self.leaving.is_cancelled() {
@@ -120,24 +127,15 @@ impl Jobs {
 
     /// Everything was purged: what was hot is fetched again.
     pub fn note_flush(&self) {
-        if self.live.load().config.jobs.hot > 0 {
-            let now = self.now();
-            self.board.lock().queue(HOT, Kind::Hot, Trigger::Flush, now);
-            self.changed.notify_one();
-        }
+        self.queue_flushed(0);
     }
 
-    /// Redis was emptied. Memory finds out with the next beat, and until then what it holds would be taken for fresh.
-    fn note_emptied(&self) {
-        self.note_flush();
-        let later = clock::monotonic() + LOOK;
-        let mut board = self.board.lock();
-        for active in board
-            .active
-            .iter_mut()
-            .filter(|active| active.run.trigger == Trigger::Flush)
-        {
-            active.refused = Some(later);
+    fn queue_flushed(&self, since: u64) {
+        if self.live.load().config.jobs.hot > 0 {
+            let (terms, now) = (Terms { left: 0, since }, self.now());
+            let mut board = self.board.lock();
+            board.queue_on(terms, HOT, Kind::Hot, Trigger::Flush, now);
+            self.changed.notify_one();
         }
     }
 
@@ -175,7 +173,7 @@ impl Jobs {
             held.map(|(name, _)| name.clone())
         };
         let name = elsewhere.ok_or_else(unknown)?;
-        match store.fleet_jobs().cancel(&name, id).await {
+        match answered(store.fleet_jobs().cancel(&name, id)).await {
             Some(true) => Ok(name),
             Some(false) => Err(unknown()),
             None => Err(OrderError::Unreachable(name)),
@@ -204,20 +202,30 @@ impl Jobs {
         if !store.is_shared() {
             return self.board.lock().set_fleet(Fleet::Alone);
         }
+        self.tell_ends(store).await;
         let known = self.board.lock().known_slots();
-        match store.fleet_jobs().look(known).await {
+        match answered(store.fleet_jobs().look(known)).await {
             Some((now, records)) => {
-                let was_flushed = self.board.lock().take_in(records, now);
-                if was_flushed {
-                    self.note_emptied();
-                }
+                self.board.lock().take_in(records, now);
+                self.queue_followers();
             }
             None => self.board.lock().set_fleet(Fleet::Unreachable),
+        }
+        self.note_lost(store);
+    }
+
+    /// What Redis held is void: it was flushed, whoever did that, or has gone back to older data. What was hot is fetched
+    /// again, once for all who find out.
+    fn note_lost(&self, store: &Store) {
+        let lost = self.board.lock().note_valid_since(store.valid_since());
+        if let Some(since) = lost {
+            self.queue_flushed(since);
         }
     }
 
     /// Gives the next URLs to fetch to whoever has the next turn.
-    fn fetch_next(&self, fetches: &mut JoinSet<Fetching>) {
+    fn fetch_next(&self, fetches: &mut Fetches) {
+        self.let_go_of_expired();
         let now = self.now();
         let mut board = self.board.lock();
         let at_a_time = self.live.load().config.upstream.background.concurrency;
@@ -235,16 +243,16 @@ impl Jobs {
             let errand = fetching::carry_out(
                 self.fetcher.clone(),
                 self.live.load_full(),
-                active.run.id.clone(),
                 active.how.clone(),
-                fetch,
+                fetch.clone(),
             );
-            active.under_way.push(fetches.spawn(errand));
+            let task = fetches.begin(&active.run.id, fetch, errand);
+            active.under_way.push(task);
         }
     }
 
     /// Until something has come, or is due.
-    async fn pause(&self, fetches: &mut JoinSet<Fetching>) {
+    async fn pause(&self, fetches: &mut Fetches) {
         let now = self.now();
         let (is_busy, due) = {
             let board = self.board.lock();
@@ -260,26 +268,22 @@ impl Jobs {
         let due = due.map(|due| Duration::from_millis(due.saturating_sub(now).max(1)));
         let pause = due.map_or(tick, |due| due.min(tick));
         tokio::select! {
-            Some(fetched) = fetches.join_next(), if !fetches.is_empty() => self.take_in(fetched),
+            ended = fetches.next() => ended.into_iter().for_each(|ended| self.take_in(ended)),
             () = self.changed.notified() => {}
             () = self.leaving.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
         }
-        while let Some(fetched) = fetches.try_join_next() {
-            self.take_in(fetched);
+        for ended in fetches.take_ended() {
+            self.take_in(ended);
         }
     }
 
-    fn take_in(&self, fetched: Result<Fetching, tokio::task::JoinError>) {
-        // One that was given up belongs to a run that is over.
-        let Ok(Fetching {
+    fn take_in(&self, ended: Ended) {
+        let Ended {
             run,
             fetch,
             fetched,
-        }) = fetched
-        else {
-            return;
-        };
+        } = ended;
         let (now, share) = (self.now(), fastrand::f64());
         let mut board = self.board.lock();
         if let Some(active) = board.active.iter_mut().find(|active| active.run.id == run) {
@@ -305,8 +309,8 @@ impl Jobs {
     }
 
     /// The process ends: what it has begun is left to others.
-    async fn leave(&self, store: &Store, fetches: &mut JoinSet<Fetching>) {
-        fetches.abort_all();
+    async fn leave(&self, store: &Store, fetches: &mut Fetches) {
+        fetches.give_up();
         self.tell_hot(store).await;
         let now = self.now();
         self.board.lock().end_all(State::Lost, now);

@@ -153,7 +153,7 @@ impl Jobs {
                 Fleet::Joined => "over the fleet: a run happens on one sidecar",
                 Fleet::Alone => "with nobody: there is no [redis], and each sidecar runs its own",
                 Fleet::Unreachable => {
-                    "over the fleet, and Redis cannot be asked now: nothing begins"
+                    "over the fleet, and Redis cannot be asked now: nothing begins but what runs at a start"
                 }
             },
             jobs,

@@ -1,11 +1,15 @@
 //! Which keys are hit most, with what it takes to fetch them again: a URL, and the fields that select.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 /// The most keys that are counted (promise I7).
 const MAX_KEYS: usize = 8192;
+
+/// Bytes of URL and fields; what takes more is not worth remembering.
+const MAX_REQUEST: usize = 2048;
 
 /// After so long what was counted counts half: milliseconds.
 const HALF_LIFE: u64 = 3_600_000;
@@ -18,6 +22,14 @@ pub struct HotRequest {
     /// Fields that the answer varies by, or that the key has; never a credential.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, String)>,
+}
+
+impl HotRequest {
+    fn length(&self) -> usize {
+        let fields = self.fields.iter();
+        let fields: usize = fields.map(|(name, value)| name.len() + value.len()).sum();
+        self.url.len() + fields
+    }
 }
 
 /// A key that was hit.
@@ -44,12 +56,13 @@ impl HotKeys {
             seen.hits += 1.0;
             return;
         }
+        let Some(request) = request().filter(|request| request.length() <= MAX_REQUEST) else {
+            return;
+        };
         if self.keys.len() >= MAX_KEYS {
             self.halve();
         }
-        if self.keys.len() < MAX_KEYS
-            && let Some(request) = request()
-        {
+        if self.keys.len() < MAX_KEYS {
             self.keys
                 .insert(key.to_owned(), HotKey { request, hits: 1.0 });
         }
@@ -58,7 +71,13 @@ impl HotKeys {
     /// The `most` that were hit most, those first.
     pub fn top(&mut self, most: usize, now: u64) -> Vec<HotKey> {
         self.age(now);
-        hottest(self.keys.values().cloned().collect(), most)
+        // Many hits wait meanwhile, so only those that are wanted are copied.
+        let mut keys: Vec<&HotKey> = self.keys.values().collect();
+        if most < keys.len() {
+            keys.select_nth_unstable_by(most, |one, other| hotter_first(one, other));
+            keys.truncate(most);
+        }
+        hottest(keys.into_iter().cloned().collect(), most)
     }
 
     fn age(&mut self, now: u64) {
@@ -90,13 +109,15 @@ pub fn hottest(keys: Vec<HotKey>, most: usize) -> Vec<HotKey> {
     let mut keys: Vec<HotKey> = sums
         .map(|(request, hits)| HotKey { request, hits })
         .collect();
-    // Of equals always the same ones, on whichever sidecar.
-    keys.sort_by(|one, other| {
-        let by_hits = other.hits.total_cmp(&one.hits);
-        by_hits.then_with(|| one.request.cmp(&other.request))
-    });
+    keys.sort_by(hotter_first);
     keys.truncate(most);
     keys
+}
+
+/// Of equals always the same ones, on whichever sidecar.
+fn hotter_first(one: &HotKey, other: &HotKey) -> Ordering {
+    let by_hits = other.hits.total_cmp(&one.hits);
+    by_hits.then_with(|| one.request.cmp(&other.request))
 }
 
 #[cfg(test)]
@@ -145,6 +166,15 @@ mod tests {
         }
         assert!(keys.keys.len() <= MAX_KEYS);
         assert_eq!(urls(&keys.top(1, 1)), ["hot"]);
+        let long = "x".repeat(MAX_REQUEST + 1);
+        for _ in 0..9 * MAX_KEYS {
+            keys.note("long", 1, || Some(request(&long)));
+        }
+        assert_eq!(
+            urls(&keys.top(1, 1)),
+            ["hot"],
+            "what is long is not remembered"
+        );
     }
 
     #[test]

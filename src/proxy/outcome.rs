@@ -84,6 +84,11 @@ impl Outcome {
         self.reason
     }
 
+    /// Whether it comes from the app, which was asked for it.
+    pub(super) fn has_asked_app(&self) -> bool {
+        self.fwd_status.is_some()
+    }
+
     /// Whether it is being stored, as far as that is known.
     pub(super) fn is_stored(&self) -> Option<Result<(), Reason>> {
         self.stored

@@ -74,7 +74,7 @@ async fn fetch(
     let (report, reported) = oneshot::channel();
     let outcome = cache::answer_anew(cache, context, lookup, Some(report)).await;
     let (known, reason) = (outcome.is_stored(), outcome.reason());
-    let status = outcome.response().status();
+    let (status, is_asked) = (outcome.response().status(), outcome.has_asked_app());
     // Held and not read: the fill reads it for the store, and letting go of it gives that up. What is not stored, an
     // endless one among them, is let go of as soon as that is known.
     let body = outcome.finish(tally, context).into_body();
@@ -87,6 +87,7 @@ async fn fetch(
     .contains(&status);
     // Without a word of the fill there was none, or it broke down.
     match stored.or(known.filter(Result::is_err)) {
+        Some(Err(reason)) if !is_asked => Refreshed::NotStored(Some(reason), status),
         _ if is_told => Refreshed::ToldToWait(Duration::ZERO),
         // An error is kept for a moment, and is not what was asked for.
         _ if status.is_server_error() => Refreshed::NotStored(Some(Reason::Status), status),

@@ -1,6 +1,7 @@
 //! Requests of nobody, made of URLs: what jobs and `POST /refresh` ask for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -61,17 +62,43 @@ pub async fn is_fresh(cache: &Arc<Cache>, context: RequestContext) -> bool {
     }
 }
 
-/// The body of the app's answer, when it is its turn among all that no client waits for, which is stored as well where a rule says so; `Err`: why there is none of at most `cap`
-/// bytes.
+/// How much of an answer is read, and for how long once it is its turn.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimits {
+    /// Of its body.
+    pub bytes: usize,
+    /// From the request to the end of that.
+    pub time: Duration,
+}
+
+/// The body of the app's answer, when it is its turn among all that no client waits for, which is stored as well where a
+/// rule says so; `Err`: why there is none within `limits`.
 pub async fn read(
+    cache: &Arc<Cache>,
+    tally: &Tally,
+    context: RequestContext,
+    limits: ReadLimits,
+) -> Result<Bytes, ReadError> {
+    let gate = context.live.gates.background.clone();
+    let _turn = gate.begin(context.urgency(Priority::default())).await;
+    let reading = read_now(cache, tally, context, limits.bytes);
+    match tokio::time::timeout(limits.time, reading).await {
+        Ok(Err(ReadError::ToldToWait(_))) => {
+            let delay = gate.stopped_for().unwrap_or_default();
+            Err(ReadError::ToldToWait(delay))
+        }
+        Ok(read) => read,
+        Err(_) => Err(ReadError::Broken),
+    }
+}
+
+async fn read_now(
     cache: &Arc<Cache>,
     tally: &Tally,
     context: RequestContext,
     cap: usize,
 ) -> Result<Bytes, ReadError> {
     let plan = plan::plan(&context);
-    let gate = context.live.gates.background.clone();
-    let _turn = gate.begin(context.urgency(Priority::default())).await;
     let context = Arc::new(context);
     let outcome = match plan {
         Plan::Cache(lookup) => cache::answer_anew(cache, &context, lookup, None).await,
@@ -80,8 +107,12 @@ pub async fn read(
         _ => return Err(ReadError::NotARead),
     };
     let (head, body) = outcome.finish(tally, &context).into_parts();
-    if head.status != StatusCode::OK {
-        return Err(ReadError::Status(head.status));
+    match head.status {
+        StatusCode::OK => {}
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            return Err(ReadError::ToldToWait(Duration::ZERO));
+        }
+        status => return Err(ReadError::Status(status)),
     }
     let body = Limited::new(body, cap).collect().await;
     let body = body.map_err(
@@ -103,6 +134,9 @@ pub enum ReadError {
     /// Another status than 200; a redirect is not followed.
     #[error("the app answered {0}")]
     Status(StatusCode),
+    /// 429 or 503, and background work stops for so long.
+    #[error("the app is busy (429 or 503)")]
+    ToldToWait(Duration),
     /// It is over the cap.
     #[error("its answer is over the cap")]
     TooLarge,
@@ -116,10 +150,8 @@ impl ReadError {
     pub fn may_pass(self) -> bool {
         match self {
             ReadError::NotARead | ReadError::TooLarge => false,
-            ReadError::Status(status) => {
-                status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
-            }
-            ReadError::Broken => true,
+            ReadError::Status(status) => status.is_server_error(),
+            ReadError::ToldToWait(_) | ReadError::Broken => true,
         }
     }
 }

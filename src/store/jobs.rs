@@ -5,7 +5,8 @@ use std::sync::Arc;
 use fred::types::Value;
 
 use super::redis::{
-    AttachedTiers, Claimed, JobClaim, JobProgress, JobQuestion, JobRecord, Renewed, read_records,
+    AttachedTiers, Claimed, JobClaim, JobEnd, JobProgress, JobQuestion, JobRecord, Renewed,
+    read_records,
 };
 
 /// Jobs as Redis has them for the fleet. Each question returns `None` where there is no Redis, or it cannot be asked now.
@@ -23,9 +24,9 @@ impl FleetJobs {
 
     /// Takes the lease of a job.
     pub async fn claim(&self, claim: JobClaim) -> Option<Claimed> {
-        let (_, answer) = self.ask(JobQuestion::Take(claim)).await?;
+        let (now, answer) = self.ask(JobQuestion::Take(claim)).await?;
         Some(match answer.as_u64() {
-            Some(token) => Claimed::Ours(token),
+            Some(token) => Claimed::Ours(token, now),
             None if answer.as_string().as_deref() == Some("held") => Claimed::Held,
             None => Claimed::Past,
         })
@@ -41,17 +42,10 @@ impl FleetJobs {
         })
     }
 
-    /// Gives the lease back. `state`: how the run ended, `left` if somebody is to go on with it; `error`: what failed last;
-    /// `slot`: the last one that has passed meanwhile.
-    pub async fn finish(
-        &self,
-        run: JobProgress,
-        state: &'static str,
-        error: String,
-        slot: u64,
-    ) -> Option<()> {
-        let question = JobQuestion::Finish(run, state, error, slot);
-        self.ask(question).await.map(|_| ())
+    /// Gives the lease back; returns Redis's time.
+    pub async fn finish(&self, end: JobEnd) -> Option<u64> {
+        let (now, _) = self.ask(JobQuestion::Finish(end)).await?;
+        Some(now)
     }
 
     /// Has the holder of run `id` end it. Returns whether it is under way.

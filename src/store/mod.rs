@@ -28,8 +28,8 @@ pub use self::inspect::{Holding, Inspection};
 pub use self::jobs::FleetJobs;
 pub use self::memory::Memory;
 pub use self::redis::{
-    Claimed, JobClaim, JobProgress, JobRecord, JournalError, NewWrites, Renewed, SidecarWord,
-    SwitchToKeep, Unanswered,
+    Claimed, JobClaim, JobEnd, JobProgress, JobRecord, JournalError, MAX_HOT_LIST, NewWrites,
+    Renewed, SidecarWord, SwitchToKeep, Unanswered,
 };
 pub use self::ticket::Ticket;
 
@@ -366,6 +366,13 @@ impl Store {
     /// Whether other sidecars may purge what this one holds.
     pub fn is_shared(&self) -> bool {
         self.shared.tiers.is_some()
+    }
+
+    /// Since when what each shard of Redis holds is valid, in milliseconds of its time; 0: it is not known. Once one is later,
+    /// all that was stored there is void.
+    pub fn valid_since(&self) -> Vec<u64> {
+        let tiers = self.shared.tiers.as_ref();
+        tiers.map_or_else(Vec::new, |tiers| tiers.valid_since())
     }
 
     /// The moment a fill or a join is measured from.

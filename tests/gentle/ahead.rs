@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::background::refresh;
 use crate::support::app::{Answer, TestApp};
 use crate::support::client::Reply;
 use crate::support::redis::RedisServer;
@@ -197,6 +198,9 @@ async fn three_sidecars_renew_once() {
     for sidecar in &sidecars[1..] {
         sidecar.fills_have_ended().await;
     }
+    // Nor is it asked for by an order meanwhile: the answer could not be stored.
+    let result = refresh(&sidecars[1], 1..2).await;
+    assert_eq!(result["results"][0]["why"], "lease-lost", "{result}");
     gate.open();
     for sidecar in &sidecars {
         eventually("it has what was fetched", LONG, || async {

@@ -24,7 +24,7 @@ pub(super) fn urls(sidecar: &Sidecar, items: std::ops::Range<usize>) -> String {
     serde_json::json!({ "urls": urls }).to_string()
 }
 
-async fn refresh(sidecar: &Sidecar, items: std::ops::Range<usize>) -> serde_json::Value {
+pub(super) async fn refresh(sidecar: &Sidecar, items: std::ops::Range<usize>) -> serde_json::Value {
     let request = sidecar.admin().request("POST", "/refresh");
     let request = request
         .header("content-type", "application/json")

@@ -17,6 +17,8 @@ fn rules(then: &str) -> String {
         "[upstream]\nbackground = {{ rate = \"1000/s\", concurrency = 2 }}\n\
          [[route]]\nname = \"item\"\npath = \"/items/{{id}}\"\nkey = \"item:{{path.id}}\"\ntags = [\"items\"]\n\
          [[route]]\nname = \"mine\"\npath = \"/mine\"\nkey = \"item:mine:{{header.authorization}}\"\n\
+         [defaults]\ncredential_headers = [\"x-corp-caller\"]\n\
+         [[route]]\nname = \"team\"\npath = \"/team\"\nkey = \"item:mine:team\"\nshared = true\n\
          [[purge]]\nname = \"item\"\npath = \"/items/{{id}}\"\nkeys = [\"item:{{path.id}}\"]\n{then}\n\
          [[purge]]\nname = \"all\"\npath = \"/all\"\nkeys = [\"item:mine:*\"]\ntags = [\"items\"]\n{then}\n"
     )
@@ -26,7 +28,7 @@ fn rules(then: &str) -> String {
 async fn app() -> (TestApp, Arc<AtomicUsize>) {
     let app = TestApp::start().await;
     let version = Arc::new(AtomicUsize::new(0));
-    for path in ["/items/1", "/items/2", "/items/3", "/mine"] {
+    for path in ["/items/1", "/items/2", "/items/3", "/mine", "/team"] {
         let read = version.clone();
         app.on("GET", path, move |_| {
             Answer::text(read.load(Ordering::SeqCst).to_string())
@@ -68,10 +70,10 @@ async fn the_next_reader_hits_and_what_nobody_reads_is_not_asked_for() {
     let with_redis = format!(
         "[redis]\nurl = \"{}\"\n{}",
         redis.url(),
-        rules("then = \"refetch\"\nrefetch_max = 1")
+        rules("then = \"refetch\"\nrefetch_max = 2")
     );
     let (app, _) = app().await;
-    for rules in [rules("then = \"refetch\"\nrefetch_max = 1"), with_redis] {
+    for rules in [rules("then = \"refetch\"\nrefetch_max = 2"), with_redis] {
         let sidecar = Sidecar::start(&app.url(), &rules);
         eventually("it has its Redis, if there is one", LONG, || async {
             let stats = sidecar.admin().get("/stats").await.value();
@@ -81,12 +83,13 @@ async fn the_next_reader_hits_and_what_nobody_reads_is_not_asked_for() {
         let (ones, twos) = (app.count("/items/1"), app.count("/items/2"));
         read(&sidecar, "/items/1", 2).await;
         read(&sidecar, "/items/2", 1).await;
-        let fields = [("authorization", "Bearer ann")];
-        for _ in 0..2 {
-            sidecar.client().get_with("/mine", &fields).await;
-            sidecar.fills_have_ended().await;
+        for (path, name) in [("/mine", "authorization"), ("/team", "x-corp-caller")] {
+            for _ in 0..2 {
+                sidecar.client().get_with(path, &[(name, "ann")]).await;
+                sidecar.fills_have_ended().await;
+            }
         }
-        let mine = app.count("/mine");
+        let anns = ["/mine", "/team"].map(|path| app.count(path));
         write(&sidecar, "/all").await;
         sidecar.fills_have_ended().await;
         let version = sidecar.client().get("/items/1").await;
@@ -94,7 +97,8 @@ async fn the_next_reader_hits_and_what_nobody_reads_is_not_asked_for() {
         // Two fetches and the write's own refetch of the one that was read; nothing of what a person reads.
         assert_eq!(app.count("/items/1") - ones, 2);
         assert_eq!(app.count("/items/2") - twos, 1, "nobody has read it");
-        assert_eq!(app.count("/mine"), mine, "it is Ann's to ask for");
+        let asked = ["/mine", "/team"].map(|path| app.count(path));
+        assert_eq!(asked, anns, "it is Ann's to ask for");
         let reply = sidecar.client().get("/items/2").await;
         assert!(!reply.is_hit(), "{}", reply.cache_status());
         // By its key, as often as it is read, and not once more.
@@ -205,7 +209,7 @@ async fn an_app_that_acts_later_is_asked_again_after_each_purge() {
         counted.fetch_add(1, Ordering::SeqCst);
         Answer::status(202)
     });
-    let then = "then = \"refetch\"\ndelay = \"1ms\"\nagain_after = [\"300ms\"]";
+    let then = "then = \"refetch\"\ndelay = \"1ms\"\nagain_after = [\"2s\"]";
     let sidecar = Sidecar::start(&app.url(), &rules(then));
     read(&sidecar, "/items/1", 2).await;
     let reply = sidecar.client().request("POST", "/items/1").send().await;

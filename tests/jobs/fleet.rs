@@ -67,8 +67,14 @@ async fn a_dead_holders_run_is_taken_over_and_cancelled_from_elsewhere() {
     let redis = RedisServer::start();
     let (app, gate) = (TestApp::start().await, Gate::new());
     let held = gate.clone();
-    app.on("GET", "/api/a", move |_| Answer::text("a").behind(&held));
+    for path in ["/api/a", "/api/b"] {
+        let held = held.clone();
+        app.on("GET", path, move |_| Answer::text("a").behind(&held));
+    }
+    // The dead one's lease of the first page outlives it: nobody asks for that before it ends.
     let toml = config(&redis, "every = \"1s\"\ntimeout = \"60s\"");
+    let toml = toml.replace("[\"/api/a\"]", "[\"/api/a\", \"/api/b\"]")
+        + "[upstream]\nbackground = { rate = \"100/s\", concurrency = 1 }\n";
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("pannier.toml");
     std::fs::write(&file, &toml).expect("a writable folder");

@@ -5,14 +5,23 @@ use serde_json::json;
 use super::{LONG, becomes, last};
 use crate::fleet::connected;
 use crate::support::app::{Answer, TestApp};
-use crate::support::eventually;
 use crate::support::redis::RedisServer;
 use crate::support::sidecar::{Sidecar, TOKEN};
+use crate::support::{Gate, eventually};
 
 const TOML: &str = "[jobs]\nhot = 2\n\
      [[route]]\npath = \"/pages/{id}\"\nkey = \"page:{path.id}\"\nany_host = true\nignore_cookies = [\"theme\"]\n\
      [[route]]\npath = \"/me\"\nkey = \"me:{header.authorization}\"\nany_host = true\n\
+     [[route]]\npath = \"/a-team/{id}\"\nkey = \"team:{path.id}\"\nany_host = true\nshared = true\n\
+     [defaults]\ncredential_headers = [\"x-corp-caller\"]\ntrusted_identity = [\"x-user-id\"]\n\
+     [jwt]\nsource = \"header\"\nheader = \"x-id-token\"\nsecret = \"of no less than thirty-two bytes, it says\"\n\
      [redis]\ntimeout = \"10s\"\nurl = ";
+
+/// Fields that say who asks by the file alone, each of them one that an answer varies by.
+const CALLERS: [&str; 3] = ["x-corp-caller", "x-user-id", "x-id-token"];
+
+/// Of as many hits the first by their names are the hottest.
+const TEAMS: [&str; 3] = ["/a-team/1", "/a-team/2", "/a-team/3"];
 
 async fn pages() -> TestApp {
     let app = TestApp::start().await;
@@ -23,30 +32,39 @@ async fn pages() -> TestApp {
         });
     }
     app.on("GET", "/me", |_| Answer::text("ann"));
+    for (name, path) in CALLERS.into_iter().zip(TEAMS) {
+        app.on("GET", path, move |_| {
+            Answer::text("team").header("vary", name)
+        });
+    }
     app
 }
 
-/// Hits: page 1 in German more than page 2, page 3 once, and what is Ann's most of all.
+/// Hits: page 1 in German more than page 2, page 3 once, and what Ann asks for most of all.
 async fn read(sidecar: &Sidecar) {
     let client = sidecar.client();
     let german = [("accept-language", "de"), ("cookie", "theme=dark; _ga=1")];
     for page in [1, 2, 3] {
         client.get_with(&format!("/pages/{page}"), &german).await;
     }
-    client
-        .get_with("/me", &[("authorization", "Bearer ann")])
-        .await;
+    let teams = CALLERS.into_iter().zip(TEAMS);
+    let teams = teams.map(|(name, path)| (path, [(name, "ann")]));
+    let of_ann: Vec<_> = teams
+        .chain([("/me", [("authorization", "Bearer ann")])])
+        .collect();
+    for (path, fields) in &of_ann {
+        client.get_with(path, fields).await;
+    }
     sidecar.fills_have_ended().await;
     for (path, hits) in [("/pages/1", 9), ("/pages/2", 5), ("/pages/3", 1)] {
         for _ in 0..hits {
             assert!(client.get_with(path, &german).await.is_hit(), "{path}");
         }
     }
-    for _ in 0..30 {
-        let mine = client
-            .get_with("/me", &[("authorization", "Bearer ann")])
-            .await;
-        assert!(mine.is_hit());
+    for (path, fields) in of_ann {
+        for _ in 0..30 {
+            assert!(client.get_with(path, &fields).await.is_hit(), "{path}");
+        }
     }
 }
 
@@ -85,6 +103,11 @@ async fn after_a_flush_and_at_a_start_the_hottest_are_there_again() {
         (1, 1),
         "neither is fetched"
     );
+    assert_eq!(
+        TEAMS.map(|path| app.count(path)),
+        [1; 3],
+        "nor what varies by who asks"
+    );
     let asked = app.last("/pages/1");
     assert_eq!(
         asked.header("accept-language"),
@@ -118,15 +141,19 @@ async fn after_a_flush_and_at_a_start_the_hottest_are_there_again() {
     assert!(first.is_hit(), "{}", first.cache_status());
 }
 
-/// Whoever empties Redis by other means is noticed, by all that share it.
+/// Whoever empties Redis by other means is noticed, by all that share it, whatever runs meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_was_emptied_is_filled_again() {
     let redis = RedisServer::start();
-    let app = pages().await;
-    let toml = format!("{TOML}\"{}\"\n", redis.url());
+    let (app, gate) = (pages().await, Gate::new());
+    let held = gate.clone();
+    app.on("GET", "/pages/0", move |_| Answer::text("0").behind(&held));
+    let long = "[[warm]]\nname = \"long\"\nurls = [\"/pages/0\"]\non_start = true\n";
+    let toml = format!("{TOML}\"{}\"\n{long}", redis.url());
     let sidecar = Sidecar::start(&app.url(), &toml);
     connected(&sidecar).await;
     becomes(&sidecar, "hot", "done").await;
+    gate.reached(1).await;
     read(&sidecar).await;
     let before = last(&sidecar, "hot").await;
     eventually("the end of the run is known", LONG, || async {
@@ -147,4 +174,7 @@ async fn a_redis_that_was_emptied_is_filled_again() {
         (&json!("flush"), &json!(2)),
         "{run}"
     );
+    let long = last(&sidecar, "long").await;
+    assert_eq!(long["state"], "running", "it goes on: {long}");
+    gate.open();
 }

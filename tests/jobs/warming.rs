@@ -161,6 +161,42 @@ async fn refusals_are_counted_and_failures_tried_again() {
     assert_eq!(app.count("/api/shy"), 2);
 }
 
+/// A list that the app is too busy for is asked for once it may be: that is no failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_told_to_wait_is_read_later() {
+    let app = TestApp::start().await;
+    app.on("GET", "/projects", |seen| match seen.nth {
+        0 => Answer::status(503).header("retry-after", "1"),
+        _ => Answer::json(&json!([{ "id": 1 }])),
+    });
+    app.on("GET", "/api/1", |_| Answer::text("a"));
+    let toml = format!(
+        "{ROUTE}[[warm]]\nname = \"all\"\nfrom = \"/projects\"\neach = \"/api/{{[].id}}\"\n\
+         on_start = true\nretries = 0\n"
+    );
+    let sidecar = Sidecar::start(&app.url(), &toml);
+    let all = becomes(&sidecar, "all", "done").await;
+    assert_eq!(all["stored"], 1, "{all}");
+    assert_eq!(app.count("/projects"), 2);
+}
+
+/// Where Redis is away at a start each sidecar warms by itself, and its clients do not wait for Redis.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_does_without_a_redis_that_is_away() {
+    let app = TestApp::start().await;
+    app.on("GET", "/api/a", |_| Answer::text("a"));
+    let toml = format!(
+        "{ROUTE}[redis]\nurl = \"redis://127.0.0.1:1\"\n\
+         [[warm]]\nname = \"a\"\nurls = [\"/api/a\"]\non_start = true\n"
+    );
+    let sidecar = Sidecar::start(&app.url(), &toml);
+    let run = becomes(&sidecar, "a", "done").await;
+    assert_eq!(
+        (&run["stored"], &run["trigger"]),
+        (&json!(1), &json!("start"))
+    );
+}
+
 /// A schedule without Redis: each sidecar its own, and not before its time.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_a_schedule_is_each_sidecars_own() {

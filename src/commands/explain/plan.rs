@@ -18,6 +18,7 @@ use crate::proxy::request::plan::{self, Effects, Lookup, Plan};
 use crate::proxy::request::variables;
 use crate::proxy::write::effects::{self, MissingVariable, TemplateBodies};
 use crate::proxy::write::judge;
+use crate::routes::template::Source as TemplateSource;
 use crate::routes::{Purge, PurgeKind, json};
 
 /// A request, with the JSON of both sides as far as it is given.
@@ -94,24 +95,33 @@ impl Explanation {
         lines.push(Line::new("ttl", show_ttl(rule.policy)));
         lines.push(Line::new("priority", rule.settings.priority.as_str()));
         lines.extend(list_inherited(rule));
-        lines.extend(self.jobs());
+        lines.extend(self.jobs(lookup));
         lines.push(self.answer_line());
         lines.push(Line::new("not stored when", self.list_obstacles(lookup)));
         self.add_purging_rules(lookup, lines);
     }
 
-    /// The jobs that fetch it.
-    fn jobs(&self) -> Option<Line> {
+    /// The jobs that fetch it, or may.
+    fn jobs(&self, lookup: &Lookup) -> Option<Line> {
         let asked = self.asked.parts.uri.path_and_query()?.as_str();
         let warms = self.asked.live.config.warms.iter();
         let fetching = warms.filter(|warm| match &warm.source {
             Source::Listed(urls) => urls.iter().any(|url| url == asked),
-            Source::From { list, .. } => list == asked,
+            Source::From { list, each } => list == asked || each.may_name(asked),
         });
+        let origin = format!("{}://{}", self.asked.scheme(), self.asked.host);
+        let is_by_host = self.is_by_host(lookup);
         let names = fetching.map(|warm| {
             let when = warm.timing.as_ref().map(|timing| timing.show());
             let start = warm.on_start.then(|| "at the start".to_owned());
-            let when: Vec<String> = start.into_iter().chain(when).collect();
+            let of_list = match &warm.source {
+                Source::From { list, .. } if list != asked => Some(format!("if {list} names it")),
+                _ => None,
+            };
+            let is_elsewhere = is_by_host && warm.origin != origin;
+            let elsewhere = is_elsewhere.then(|| format!("for {} alone", warm.origin));
+            let when = start.into_iter().chain(when).chain(of_list);
+            let when: Vec<String> = when.chain(elsewhere).collect();
             match when.is_empty() {
                 true => warm.name.clone(),
                 false => format!("{} ({})", warm.name, when.join(", ")),
@@ -119,6 +129,13 @@ impl Explanation {
         });
         let names: Vec<String> = names.collect();
         (!names.is_empty()).then(|| Line::new("job", names.join(", ")))
+    }
+
+    /// Whether what is stored for one host answers no other.
+    fn is_by_host(&self, lookup: &Lookup) -> bool {
+        let rule = self.asked.live.rule(lookup.rule);
+        let mut sources = rule.route.into_iter().flat_map(|route| route.key.sources());
+        !rule.settings.any_host || sources.any(|source| *source == TemplateSource::Host)
     }
 
     /// Whether what is stored may answer, or which credential forbids it.

@@ -19,8 +19,8 @@ use crate::agenda::{
 use crate::config::problem::{Position, Problems, did_you_mean};
 use crate::config::read::Reader;
 use crate::config::{Defaults, Jobs, Listen, Route, Target, Unmatched, Upstream};
+use crate::routes::RouteMatcher;
 use crate::routes::template::Source as TemplateSource;
-use crate::routes::{RouteMatcher, is_credential};
 
 /// The most jobs (promise I7).
 const MAX_JOBS: usize = 64;
@@ -181,7 +181,7 @@ fn read_urls(reader: &mut Reader<'_>) -> (Source, Vec<Sample>) {
         );
     }
     for (position, url) in written {
-        match expand(&url, MAX_URLS - urls.len()) {
+        match expand(&url, MAX_URLS.saturating_sub(urls.len())) {
             Ok(expanded) => {
                 samples.extend(expanded.first().map(|url| Sample {
                     url: url.clone(),
@@ -290,12 +290,7 @@ fn read_headers(reader: &mut Reader<'_>, defaults: &Defaults) -> Vec<(HeaderName
             );
             continue;
         };
-        let further = defaults.credential_headers.iter();
-        let mut further = further.chain(&defaults.trusted_identity);
-        if [COOKIE, PROXY_AUTHORIZATION].contains(&name)
-            || is_credential(name.as_str())
-            || further.any(|field| *field == name)
-        {
+        if [COOKIE, PROXY_AUTHORIZATION].contains(&name) || defaults.says_who_asks(&name) {
             let what = format!("{name} says who asks, and a job is nobody");
             let remedy =
                 "leave it out: what a person sees is fetched by that person's request alone";

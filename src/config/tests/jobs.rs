@@ -58,6 +58,10 @@ fn what_no_job_may_be_is_refused_with_its_line_and_a_remedy() {
             "{id} is neither a range nor a list; write such as {1..50}",
         ),
         ("urls = []", "it is empty"),
+        (
+            "urls = [\"/a/{1..10000}\", \"/b\", \"/c/{1..10000000}\"]",
+            "test.toml:16: warm.urls: it stands for more than 10000 URLs",
+        ),
         ("", "test.toml:13: warm.urls: it is missing; write such as"),
         (
             "urls = [\"/api/a\"]\nfrom = \"/api/b\"\neach = \"/api/{[].id}\"",

@@ -4,15 +4,15 @@
 //! The request is the one that hit, with its own credentials and no other's.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::coalesce::Role;
 use super::fill;
-use super::fill::options::Stale;
+use super::fill::options::{Leasing, Stale};
 use super::request::{CacheRequest, CacheRequestRef};
-use super::upcoming::Announced;
 use crate::entry::Variant;
 use crate::politeness::{FetchOrigin, RefreshAhead};
+use crate::store::Mark;
 
 /// The longest pause after a renewal that came to nothing; of what lives shortly a tenth of its life.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -49,26 +49,40 @@ fn begin(request: CacheRequestRef<'_>, variant: &Arc<Variant>) -> bool {
     if !marks.set(request.key()) {
         return false;
     }
-    let owned = CacheRequest {
-        cache: request.cache.clone(),
-        context: Arc::new(request.context.unheard(FetchOrigin::RefreshAhead)),
-        lookup: Arc::new(request.lookup.clone()),
-    };
-    let Some(announced) = owned.cache.flights.announce(&owned.lookup) else {
+    let lookup = Arc::new(request.lookup.clone());
+    let Some(announced) = request.cache.flights.announce(&lookup) else {
         marks.take(request.key());
         return false;
     };
-    let stale = Stale {
-        variant: Some(variant.clone()),
-        on_error: false,
-        since: owned.cache.store.mark(),
+    let owned = CacheRequest {
+        cache: request.cache.clone(),
+        context: Arc::new(request.context.unheard(FetchOrigin::RefreshAhead)),
+        lookup,
     };
     let gate = &owned.context.live.gates.background;
-    let turn = gate.begin(owned.urgency());
+    let turn = match gate.try_begin() {
+        Some(turn) => {
+            let since = request.cache.store.mark();
+            Ok((turn, renewing(variant, since)))
+        }
+        None if !owned.may_wait() => {
+            marks.take(request.key());
+            return false;
+        }
+        // For long, it may be: what is stored is looked up again then, and its body not kept meanwhile.
+        None => Err(gate.begin(owned.urgency())),
+    };
+    let came = variant.stored.response_time;
     let pause = (variant.stored.lifetime / 10).min(PAUSE);
     tokio::spawn(async move {
-        let turn = turn.await;
-        renew(&owned, stale, announced).await;
+        let (turn, stale) = match turn {
+            Ok((turn, stale)) => (turn, Some(stale)),
+            Err(turn) => (turn.await, look_again(owned.by_ref(), came)),
+        };
+        drop(announced);
+        if let Some(stale) = stale {
+            renew(&owned, stale, came).await;
+        }
         drop(turn);
         tokio::time::sleep(pause).await;
         owned.cache.renewal_marks.take(owned.by_ref().key());
@@ -76,13 +90,32 @@ fn begin(request: CacheRequestRef<'_>, variant: &Arc<Variant>) -> bool {
     true
 }
 
-async fn renew(request: &CacheRequest, stale: Stale, announced: Announced) {
-    drop(announced);
+fn renewing(variant: &Arc<Variant>, since: Mark) -> Stale {
+    Stale {
+        variant: Some(variant.clone()),
+        on_error: false,
+        since,
+    }
+}
+
+/// What memory has, to be renewed if it is no newer than what came then; `None`: it is, and so was renewed.
+fn look_again(request: CacheRequestRef<'_>, came: SystemTime) -> Option<Stale> {
+    let (since, now) = (request.cache.store.mark(), request.now());
+    let entry = request.recall(now);
+    let (_, variant) = request.decide(entry.as_deref(), now);
+    match variant {
+        Some(variant) if variant.stored.response_time > came => None,
+        Some(variant) if variant.stored.part.is_none() => Some(renewing(variant, since)),
+        _ => Some(Stale::default()),
+    }
+}
+
+async fn renew(request: &CacheRequest, stale: Stale, came: SystemTime) {
     let leader = match request.enter() {
         Role::Leader(leader) => Some(leader),
         // What the app said when it was asked last: it may have failed.
         Role::Bypass => None,
         Role::Waiter(_) => return,
     };
-    fill::renew(request.clone(), stale, leader).await;
+    fill::renew(request.clone(), stale, Leasing::Renew(came), leader).await;
 }

@@ -53,11 +53,15 @@ pub(in crate::proxy) async fn answer(
 
 /// Fetches it for the store, whatever that has: until it is stored, what was there answers others. Nobody waits for it,
 /// and it waits for nobody, since what is under way may have asked before.
-pub(super) async fn refresh(request: &CacheRequest, report: Option<Report>) -> Outcome {
+/// Where `report` is all that is wanted, the app is not asked for what could not be stored.
+async fn refresh(request: &CacheRequest, report: Option<Report>) -> Outcome {
     let options = FillOptions {
         stale: Stale::default(),
         leader: None,
-        leasing: Leasing::Try,
+        leasing: match report {
+            Some(_) => Leasing::Only,
+            None => Leasing::Try,
+        },
         mode: FetchMode::Full,
         report,
     };
@@ -342,7 +346,7 @@ async fn ask_for_range(
         leader: None,
         leasing: match leasing {
             Leasing::Never => Leasing::Never,
-            Leasing::Wait | Leasing::Try | Leasing::Renew(_) => Leasing::Try,
+            Leasing::Wait | Leasing::Try | Leasing::Only | Leasing::Renew(_) => Leasing::Try,
         },
         mode: FetchMode::AsClient,
         report: None,

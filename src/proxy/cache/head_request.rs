@@ -91,7 +91,7 @@ async fn store(
     let store = &request.cache.store;
     let ticket = match leasing {
         Leasing::Never => store.begin_alone(request.key()),
-        Leasing::Wait | Leasing::Try | Leasing::Renew(_) => {
+        Leasing::Wait | Leasing::Try | Leasing::Only | Leasing::Renew(_) => {
             store.begin(request.key(), request.app_timeout()).await
         }
     };

@@ -9,7 +9,6 @@ use crate::entry::Variant;
 use crate::observe::HotRequest;
 use crate::proxy::request::present::Present;
 use crate::proxy::request::sent_body::SentBody;
-use crate::routes::is_credential;
 use crate::routes::template::Source;
 
 /// The request was answered by `variant`. Where the same head goes out again within a second this is not asked for, so that
@@ -26,7 +25,7 @@ pub(super) fn note_hit(request: CacheRequestRef<'_>, variant: &Variant) {
 /// `None`: it was the request of somebody whose answer may be another than nobody's.
 fn hot_request(request: CacheRequestRef<'_>, variant: &Variant) -> Option<HotRequest> {
     let (context, rule) = (request.context, request.rule());
-    let is_known = context.present.has(Present::CREDENTIALS)
+    let is_known = context.brings_credential()
         || context.asker.is_some()
         || matches!(context.sent, SentBody::Whole(_))
         || context.present.has(Present::COOKIE) && rule.policy.shared
@@ -58,6 +57,7 @@ fn selecting(request: CacheRequestRef<'_>, variant: &Variant) -> Option<Vec<(Str
         Source::Header(name) => Some(name.as_str()),
         _ => None,
     });
+    let defaults = &request.context.live.config.defaults;
     let mut fields: Vec<(String, String)> = Vec::new();
     for name in varied.chain(keyed) {
         let Ok(name) = name.trim().parse::<HeaderName>() else {
@@ -69,7 +69,7 @@ fn selecting(request: CacheRequestRef<'_>, variant: &Variant) -> Option<Vec<(Str
             continue;
         }
         let value = request.context.parts.headers.get(&name);
-        if is_credential(name.as_str()) {
+        if defaults.says_who_asks(&name) {
             return None;
         }
         if let Some(value) = value.and_then(|value| value.to_str().ok()) {

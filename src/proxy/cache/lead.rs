@@ -9,6 +9,7 @@ use super::fill::verdict::is_failure;
 use super::request::{CacheRequest, CacheRequestRef};
 use super::respond;
 use crate::http_cache::Reason;
+use crate::proxy::forward::exchange::describe_failure;
 use crate::proxy::forward::pass;
 use crate::proxy::outcome::Outcome;
 
@@ -17,9 +18,13 @@ pub(super) async fn lead(owned: &CacheRequest, reason: Reason, options: FillOpti
     let request = owned.by_ref();
     let stale = options.stale.clone();
     let Some(place) = request.cache.flights.place(&request.rule().fills.places) else {
+        let leasing = options.leasing;
         // Those who wait need not wait for this one.
         drop(options);
-        return Box::pin(without_place(request, reason, &stale)).await;
+        return match leasing {
+            Leasing::Only => not_asked(request, reason, Reason::FillsFull),
+            _ => Box::pin(without_place(request, reason, &stale)).await,
+        };
     };
     match fill::start(owned.clone(), options, place).await {
         Some(answer) => answered(request, reason, answer, &stale),
@@ -53,6 +58,13 @@ async fn without_place(request: CacheRequestRef<'_>, reason: Reason, stale: &Sta
         }
         _ => outcome.stored(Err(Reason::FillsFull)),
     }
+}
+
+/// The app is not asked for what could not be stored, since nobody wants the answer itself.
+fn not_asked(request: CacheRequestRef<'_>, reason: Reason, why: Reason) -> Outcome {
+    request.rule().metrics.not_stored(why);
+    let response = describe_failure(request.context, StatusCode::GATEWAY_TIMEOUT, why);
+    request.outcome(reason, response).stored(Err(why))
 }
 
 /// `stored` is said of what is stored, `stored=?0` of what is not, and neither of what is yet to be seen.
@@ -102,6 +114,7 @@ fn answered(
             let found = request.outcome_of_stored(Reason::Collapsed, &variant);
             found.collapsed().because(reason)
         }
+        FillAnswer::Elsewhere => not_asked(request, reason, Reason::LeaseLost),
         FillAnswer::Failed(status, failure) => match &stale.variant {
             Some(variant) if stale.on_error => stale_if_error(request, variant).because(reason),
             held => failed(request, held, status, failure).because(reason),

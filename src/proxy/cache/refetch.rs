@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::answer;
 use super::coalesce::Role;
 use super::fill;
-use super::fill::options::Stale;
+use super::fill::options::{Leasing, Stale};
 use super::request::{Cache, CacheRequest};
 use crate::clock;
 use crate::http_cache::Reuse;
@@ -65,7 +65,7 @@ async fn ask(request: &CacheRequest, key: &str) {
             // Somebody asks already, and after the purge: else they could not be joined.
             Role::Waiter(_) => return,
         };
-        fill::renew(request.clone(), Stale::default(), leader).await;
+        fill::renew(request.clone(), Stale::default(), Leasing::Try, leader).await;
         drop(turn);
         if gate.stopped_for().is_none() || is_fresh(request).await {
             return;

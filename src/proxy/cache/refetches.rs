@@ -25,14 +25,19 @@ impl Refetches {
     pub(super) fn add(&self, key: &str, times: &[Instant]) -> bool {
         let mut keys = self.0.lock();
         if let Some(known) = keys.get_mut(key) {
-            let free = MAX_TIMES.saturating_sub(known.len());
-            known.extend(times.iter().take(free));
+            for time in times {
+                put(known, *time);
+            }
             return false;
         }
         if keys.len() >= MAX_KEYS || times.is_empty() {
             return false;
         }
-        keys.insert(key.to_owned(), times.to_vec());
+        let mut known = Vec::new();
+        for time in times {
+            put(&mut known, *time);
+        }
+        keys.insert(key.to_owned(), known);
         true
     }
 
@@ -51,6 +56,16 @@ impl Refetches {
         if let Some(times) = self.0.lock().get_mut(key) {
             times.retain(|time| *time > now);
         }
+    }
+}
+
+/// One more; of too many the last stays, since what is asked for then is of the time after all of them.
+fn put(times: &mut Vec<Instant>, time: Instant) {
+    if times.len() < MAX_TIMES {
+        return times.push(time);
+    }
+    if let Some(last) = times.iter_mut().max() {
+        *last = time.max(*last);
     }
 }
 
@@ -87,5 +102,17 @@ mod tests {
         }
         let keys = refetches.0.lock();
         assert_eq!((keys.len(), keys["a"].len()), (MAX_KEYS, MAX_TIMES));
+    }
+
+    #[test]
+    fn of_too_many_times_the_last_stays() {
+        let (refetches, now) = (Refetches::default(), clock::monotonic());
+        let at = |n: u64| now + Duration::from_millis(n);
+        let times: Vec<Instant> = (0..20).map(at).collect();
+        refetches.add("a", &times);
+        refetches.add("a", &[at(40), at(30)]);
+        let keys = refetches.0.lock();
+        let last = keys["a"].iter().max();
+        assert_eq!((keys["a"].len(), last), (MAX_TIMES, Some(&at(40))));
     }
 }

@@ -27,6 +27,9 @@ use crate::proxy::wants::{self, Sources};
 use crate::rollout::Evidence;
 use crate::store::Store;
 
+/// The longest body of a request that is kept while it waits for its turn in the background.
+const MAX_WAITING_BODY: usize = 4096;
+
 /// What answering from the store takes: one for each worker.
 pub struct Cache {
     /// Both tiers, Redis through this runtime's own connection.
@@ -88,6 +91,12 @@ impl CacheRequest {
     pub(super) fn urgency(&self) -> Priority {
         let of_rule = self.by_ref().rule().settings.priority;
         self.context.urgency(of_rule)
+    }
+
+    /// Whether it may be kept until it has its turn: thousands may be.
+    pub(super) fn may_wait(&self) -> bool {
+        let sent = self.context.sent.as_whole();
+        sent.is_none_or(|body| body.bytes.len() <= MAX_WAITING_BODY)
     }
 
     /// Leads the fill of its key, waits for it, or goes by itself (promise I3: nobody joins a fill that a

@@ -149,7 +149,7 @@ async fn store(request: &CacheRequest, leasing: Leasing) -> Outcome {
         leader: None,
         leasing: match leasing {
             Leasing::Never => Leasing::Never,
-            Leasing::Wait | Leasing::Try | Leasing::Renew(_) => Leasing::Try,
+            Leasing::Wait | Leasing::Try | Leasing::Only | Leasing::Renew(_) => Leasing::Try,
         },
         mode: FetchMode::Conditional,
         report: None,

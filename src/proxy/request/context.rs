@@ -170,6 +170,14 @@ impl RequestContext {
         self.asker.as_ref()?.verdict.document()
     }
 
+    /// Whether it brings something beside cookies that says who asks: by its name, or by what the file says of it.
+    pub(in crate::proxy) fn brings_credential(&self) -> bool {
+        let defaults = &self.live.config.defaults;
+        let mut named = defaults.named_credentials();
+        self.present.has(Present::CREDENTIALS)
+            || named.any(|name| self.parts.headers.contains_key(name))
+    }
+
     /// What stands for the credentials that the check of `[auth]` is sent; `None`: there is no such check, or nothing by
     /// which anybody could be known.
     pub fn credentials_digest(&self) -> Option<Digest> {

@@ -15,6 +15,9 @@ const LIFETIME: u64 = 4 * 3_600_000;
 /// Bytes of a word.
 const MAX_BYTES: usize = 256 << 10;
 
+/// Bytes of the list in it, behind the time.
+pub const MAX_HOT_LIST: usize = MAX_BYTES - 32;
+
 impl AttachedTier {
     /// Has Redis keep what this process says of hot keys, at `now`.
     pub(in crate::store) async fn tell_hot(&self, now: u64, list: Vec<u8>) -> Result<(), Error> {

@@ -28,6 +28,8 @@ pub struct JobRecord {
     pub state: String,
     /// Until when its holder has it.
     pub until: u64,
+    /// How long it has it when it says so: milliseconds.
+    pub lasting: u64,
     /// When the run began.
     pub begun: u64,
     /// And ended.
@@ -40,12 +42,23 @@ pub struct JobRecord {
     pub failed: u64,
     /// What failed last.
     pub error: String,
+    /// Whether the run is for `slot`.
+    pub of_slot: bool,
+    /// When it was changed last.
+    pub used: u64,
 }
 
 impl JobRecord {
     /// Whether somebody has it at `now`.
     pub fn is_held(&self, now: u64) -> bool {
-        self.state == "running" && self.until > now
+        // What would be held for much longer than a lease lasts was taken before Redis's clock went back.
+        let ends = now.saturating_add(self.lasting.saturating_mul(2));
+        self.state == "running" && now < self.until && self.until <= ends
+    }
+
+    /// Whether its holder is gone, and its run undone.
+    pub fn is_left(&self, now: u64) -> bool {
+        self.state == "running" && !self.is_held(now)
     }
 }
 
@@ -66,16 +79,20 @@ pub struct JobClaim {
     pub slot: u64,
     /// The last slot that is known to be taken.
     pub known: u64,
+    /// The token of the run that it goes on with; 0: it is one of its own.
+    pub left: u64,
+    /// It is not to be done if a run of the job has begun since then; 0: whenever that was.
+    pub since: u64,
 }
 
 /// The answer to a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// It is ours, by this fencing token.
-    Ours(u64),
+    /// It is ours, by this fencing token, from this time of Redis's on.
+    Ours(u64, u64),
     /// Another sidecar runs the job.
     Held,
-    /// The slot is taken, or has not come.
+    /// The slot is taken, or has not come; or what it is for was done, or is not to be done any more.
     Past,
 }
 
@@ -94,6 +111,19 @@ pub struct JobProgress {
     pub settled: u64,
     /// Failed ones among them.
     pub failed: u64,
+}
+
+/// How a run has ended.
+#[derive(Clone, Debug)]
+pub struct JobEnd {
+    /// How far it came.
+    pub run: JobProgress,
+    /// `done`, `failed`, `cancelled`, or `left` if somebody is to go on with it.
+    pub state: &'static str,
+    /// What failed last.
+    pub error: String,
+    /// The last slot that has passed meanwhile; 0: none.
+    pub slot: u64,
 }
 
 /// The answer to a renewal.
@@ -115,8 +145,7 @@ pub(in crate::store) enum JobQuestion {
     Take(JobClaim),
     /// For so many milliseconds, by the run's holder and trigger.
     Renew(JobProgress, JobClaim),
-    /// With the state, what failed last and the slot that the end has come behind.
-    Finish(JobProgress, &'static str, String, u64),
+    Finish(JobEnd),
     Cancel(String, String),
 }
 
@@ -142,6 +171,8 @@ impl JobQuestion {
                 text(claim.trigger),
                 text(claim.slot),
                 text(claim.known),
+                text(claim.left),
+                text(claim.since),
             ]),
             JobQuestion::Renew(run, claim) => {
                 words.extend([text("renew"), text(&run.name), text(&run.id)]);
@@ -149,7 +180,12 @@ impl JobQuestion {
                 words.extend(far(run));
                 words.extend([text(&claim.holder), text(claim.trigger)]);
             }
-            JobQuestion::Finish(run, state, error, slot) => {
+            JobQuestion::Finish(JobEnd {
+                run,
+                state,
+                error,
+                slot,
+            }) => {
                 words.extend([text("finish"), text(&run.name), text(&run.id)]);
                 words.extend([text(run.token), text(state)]);
                 words.extend(far(run));
@@ -211,7 +247,7 @@ mod tests {
     fn records_are_read_and_others_left_aside() {
         let fields: Vec<Value> = [
             "a",
-            r#"{"slot":5,"token":2,"state":"running","until":9,"of_slot":true,"used":1}"#,
+            r#"{"slot":5,"token":2,"state":"running","until":9,"lasting":5,"of_slot":true,"used":1}"#,
             "b",
             "x",
         ]
@@ -222,6 +258,12 @@ mod tests {
             panic!("{records:?}");
         };
         assert_eq!((name.as_str(), record.slot, record.token), ("a", 5, 2));
-        assert!(record.is_held(8) && !record.is_held(9));
+        assert!(record.is_held(8) && !record.is_held(9) && record.is_left(9));
+        assert!(record.of_slot && record.used == 1);
+        let ahead = JobRecord {
+            until: 60_000,
+            ..record.clone()
+        };
+        assert!(!ahead.is_held(9), "its clock was ahead then");
     }
 }

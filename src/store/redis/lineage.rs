@@ -30,6 +30,11 @@ impl Generation {
         number.map(Generation)
     }
 
+    /// When it began, in milliseconds of Redis's time (`account.lua`).
+    pub(super) fn began(self) -> u64 {
+        self.0 / 1000
+    }
+
     /// What [`Generation::read`] reads.
     pub(super) fn text(self) -> [u8; GENERATION_BYTES] {
         let digit = |i| b"0123456789abcdef"[(self.0 >> (60 - 4 * i) & 15) as usize];

@@ -12,6 +12,7 @@ use super::connector::Connector;
 use super::hit_counts::HitCounts;
 use super::journal_file::JournalError;
 use super::keys::{Keyspace, LAYOUT};
+use super::lineage::Generation;
 use super::overview::{Overview, ShardState};
 use super::scripts::Scripts;
 use super::server_limits::Management;
@@ -83,6 +84,12 @@ impl Tiers {
     /// All of them, by the numbers of their shards.
     pub(in crate::store) fn all(&self) -> &[Arc<Tier>] {
         &self.all
+    }
+
+    /// Since when what each shard holds is valid, by Redis's clock in milliseconds; 0: it is not known.
+    pub(in crate::store) fn valid_since(&self) -> Vec<u64> {
+        let generations = self.all.iter().map(|tier| tier.lineage.generation());
+        generations.map(Generation::began).collect()
     }
 
     pub(super) fn sharding(&self) -> Sharding {

@@ -18,7 +18,7 @@ pub(super) enum Claim {
     Granted(Ticket),
     /// It need not: stored by another sidecar, and read after this moment.
     Found(Arc<Variant>, Instant),
-    /// It need not: another sidecar renews it, or has.
+    /// It need not: another sidecar fetches it, or has renewed it.
     Elsewhere,
 }
 
@@ -54,6 +54,10 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
     let mut awaited: Option<Box<str>> = None;
     loop {
         let ticket = store.begin(request.key(), deadline).await;
+        if leasing == Leasing::Only && ticket.taken_by().is_some() {
+            store.abandon(ticket).await;
+            return Claim::Elsewhere;
+        }
         if !may_wait {
             return Claim::Granted(ticket);
         }

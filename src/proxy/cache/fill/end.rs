@@ -68,7 +68,7 @@ pub(super) enum FillEnd {
     Broken(Reason),
     /// The app gave no answer, or none that can be used.
     Failed(StatusCode, Reason),
-    /// Another sidecar renews it, or has.
+    /// Another sidecar fetches it, or has renewed it.
     Elsewhere,
     /// Another sidecar stored it: read from Redis after this moment.
     Found(Arc<Variant>, Instant),
@@ -136,7 +136,10 @@ impl Fill {
                 self.settle(None, FillResult::Failed(status, reason), Some(answer))
                     .await;
             }
-            FillEnd::Elsewhere => self.settle(None, FillResult::Again, None).await,
+            FillEnd::Elsewhere => {
+                self.settle(None, FillResult::Again, Some(FillAnswer::Elsewhere))
+                    .await;
+            }
             FillEnd::Found(variant, read_at) => {
                 self.asked = read_at;
                 let ready = self.ready(variant.clone(), Some(read_at));

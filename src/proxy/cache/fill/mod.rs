@@ -98,15 +98,19 @@ pub(super) fn refresh(request: CacheRequest, stale: Stale) {
     if let Some(turn) = gate.try_begin() {
         return revalidate(request, stale, leader, turn);
     }
-    // Whoever comes when it must not be served any more does not wait for the turn.
-    drop(leader);
+    // Whoever comes when it must not be served any more does not wait for the turn. For long, it may be: what is stored is
+    // looked up again then, and its body not kept meanwhile.
+    drop((leader, stale));
+    if !request.may_wait() {
+        return;
+    }
     let turn = gate.begin(request.urgency());
     tokio::spawn(async move {
         let turn = turn.await;
         drop(upcoming);
-        if is_renewed(&request) {
+        let Some(stale) = look_again(request.by_ref()) else {
             return;
-        }
+        };
         if let Role::Leader(leader) = request.enter() {
             revalidate(request, stale, leader, turn);
         }
@@ -114,29 +118,38 @@ pub(super) fn refresh(request: CacheRequest, stale: Stale) {
 }
 
 /// Renews what is stored and fresh, unless another sidecar does; or fetches what is not stored.
-pub(super) async fn renew(request: CacheRequest, stale: Stale, leader: Option<Leader>) {
+pub(super) async fn renew(
+    request: CacheRequest,
+    stale: Stale,
+    leasing: Leasing,
+    leader: Option<Leader>,
+) {
     let places = &request.by_ref().rule().fills.places;
     let Some(_place) = request.cache.flights.place(places) else {
         return;
     };
     let _counted = GaugeGuard::new(&request.cache.metrics.fills);
-    let came = stale.variant.as_ref().map(|held| held.stored.response_time);
     let options = FillOptions {
         stale,
         leader,
-        leasing: came.map_or(Leasing::Try, Leasing::Renew),
+        leasing,
         mode: FetchMode::Full,
         report: None,
     };
     run(request, None, options, None).await;
 }
 
-/// Whether memory has had it renewed meanwhile.
-fn is_renewed(request: &CacheRequest) -> bool {
-    let (request, now) = (request.by_ref(), request.by_ref().now());
+/// What memory has that is stale; `None`: it was renewed meanwhile.
+fn look_again(request: CacheRequestRef<'_>) -> Option<Stale> {
+    let (since, now) = (request.cache.store.mark(), request.now());
     let entry = request.recall(now);
-    let (verdict, _) = request.decide(entry.as_deref(), now);
-    matches!(verdict, Reuse::Serve { .. })
+    let (verdict, variant) = request.decide(entry.as_deref(), now);
+    let is_renewed = matches!(verdict, Reuse::Serve { .. });
+    (!is_renewed).then(|| Stale {
+        variant: variant.filter(|held| held.stored.part.is_none()).cloned(),
+        on_error: false,
+        since,
+    })
 }
 
 fn revalidate(request: CacheRequest, stale: Stale, leader: Leader, turn: Turn) {
@@ -153,13 +166,23 @@ fn revalidate(request: CacheRequest, stale: Stale, leader: Leader, turn: Turn) {
         let _counted = (counted, turn);
         let looker = request.by_ref();
         let store = &looker.cache.store;
+        let since = store.mark();
         let found = store.try_fetch(looker.key(), looker.coherence()).await;
         let leasing = Leasing::after(&found);
         let found = found.ok().flatten();
-        if let (Reuse::Serve { .. }, _) = looker.decide(found.as_deref(), looker.now()) {
+        let (verdict, variant) = looker.decide(found.as_deref(), looker.now());
+        if let Reuse::Serve { .. } = verdict {
             // Another sidecar has renewed it, and looking has put it into memory.
             return;
         }
+        let stale = match stale.variant {
+            Some(_) => stale,
+            None => Stale {
+                variant: variant.cloned(),
+                on_error: false,
+                since,
+            },
+        };
         let options = FillOptions {
             stale,
             leader: Some(leader),

@@ -82,8 +82,8 @@ fn seen<'f>(
 /// without what its rule ignores.
 fn target(request: CacheRequestRef<'_>) -> Result<Target, Unknown> {
     let context = request.context;
-    let known_by = Present::CREDENTIALS.or(Present::COOKIE);
-    let is_anyones = !context.present.has(known_by)
+    let is_anyones = !context.brings_credential()
+        && !context.present.has(Present::COOKIE)
         && context.asker.is_none()
         && !matches!(context.sent, SentBody::Whole(_));
     let by_person = |source: &Source| {

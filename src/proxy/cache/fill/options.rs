@@ -62,6 +62,8 @@ pub(in crate::proxy::cache) enum Leasing {
     Wait,
     /// Takes it if it is free.
     Try,
+    /// Takes it if it is free; else the app is not asked, since its answer is wanted for the store alone.
+    Only,
     /// Takes it if it is free and nothing newer is stored than what came then: else the fleet renews it already.
     Renew(SystemTime),
     /// Leaves it: Redis is not to be waited for, or the answer is not one to share.
@@ -110,6 +112,8 @@ pub(in crate::proxy::cache) enum FillAnswer {
         /// From Redis.
         variant: Arc<Variant>,
     },
+    /// Another sidecar fetches it: the app was not asked.
+    Elsewhere,
     /// No answer.
     Failed(StatusCode, Reason),
 }
@@ -139,7 +143,10 @@ impl FillAnswer {
                 *ttl = Some(stored.stored.ttl(stored.stored.response_time));
             }
             FillAnswer::Completed { variant, .. } => *variant = stored.clone(),
-            FillAnswer::Confirmed { .. } | FillAnswer::Found { .. } | FillAnswer::Failed(..) => {}
+            FillAnswer::Confirmed { .. }
+            | FillAnswer::Found { .. }
+            | FillAnswer::Elsewhere
+            | FillAnswer::Failed(..) => {}
         }
         self
     }

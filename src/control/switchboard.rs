@@ -283,17 +283,17 @@ impl Switchboard {
                 is_new: false,
             })
             .collect();
-        if !lacking.is_empty() {
-            match store.keep_switches(&lacking).await {
-                Some(all) => found = all,
-                None => {
-                    self.state.lock().is_shared = false;
-                    return false;
-                }
-            }
+        let subjects = |kept: &[SwitchToKeep]| -> Vec<Subject> {
+            kept.iter().map(|kept| kept.subject.clone()).collect()
+        };
+        let mut told = subjects(thrown);
+        // What it has not heard of this time it lacks, and hears of the next.
+        if !lacking.is_empty()
+            && let Some(all) = store.keep_switches(&lacking).await
+        {
+            found = all;
+            told.extend(subjects(&lacking));
         }
-        let told = thrown.iter().chain(&lacking);
-        let told = told.map(|kept| kept.subject.clone()).collect::<Vec<_>>();
         self.take_in(found, &told);
         has_all_thrown
     }

@@ -184,13 +184,23 @@ mod tests {
         note(&mut contrast, &[("page", 3), ("utm", 1)], 9);
         note(&mut contrast, &[("page", 3), ("utm", 2)], 9);
         assert_eq!(contrast.fields()["utm"].answers, 2);
+    }
+
+    /// While it is seen at all.
+    #[test]
+    fn that_a_field_has_changed_an_answer_is_not_forgotten() {
+        let mut contrast = Contrast::default();
+        for n in 0..12 {
+            let answer = if n == 11 { 8 } else { 7 };
+            note(&mut contrast, &[("utm", n)], answer);
+        }
         for _ in 0..5 {
             contrast.age();
-            note(&mut contrast, &[("page", 2), ("utm", 9)], 8);
-            note(&mut contrast, &[("page", 2), ("utm", 3)], 8);
         }
-        let fields = contrast.fields();
-        assert!(fields["page"].other > 0, "once is not forgotten");
+        let utm = contrast.fields()["utm"];
+        assert_eq!((utm.same, utm.other), (1, 1));
+        contrast.age();
+        assert!(contrast.fields().is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Audits: some of the hits are asked of the app as well, and it is counted how many were wrong.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
@@ -124,6 +124,23 @@ async fn an_app_in_trouble_is_left_alone() {
         "it has asked for 50 minutes"
     );
     assert_eq!(account(&sidecar).await["stale"], 0);
+}
+
+/// A stream of events that took the place of an answer has no end: the next audit need not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_answer_does_not_keep_the_turn() {
+    let app = TestApp::start().await;
+    let pieces = Mutex::new(Vec::new());
+    app.on("GET", "/api/users/1", move |seen| {
+        if seen.nth == 0 {
+            return Answer::text("an answer");
+        }
+        let (answer, sender) = Answer::piecewise();
+        pieces.lock().expect("no panic").push(sender);
+        answer.header("content-type", "text/event-stream")
+    });
+    let sidecar = Sidecar::start(&app.url(), &rules("100%"));
+    until(&sidecar, "uncompared", 1).await;
 }
 
 /// What audits cost the app: a share of the hits, and one at a time.

@@ -59,8 +59,10 @@ pub struct Pace {
     share: f64,
     /// At which the last trouble came; `None` once that share has been passed.
     ceiling: Option<f64>,
-    /// When the share changed, or was looked at.
+    /// When the share changed.
     changed: Option<Instant>,
+    /// When it was halved.
+    halved: Option<Instant>,
     /// In a row.
     errors: u32,
     /// How much slower than usual each of the last answers was.
@@ -73,6 +75,7 @@ impl Default for Pace {
             share: 1.0,
             ceiling: None,
             changed: None,
+            halved: None,
             errors: 0,
             ratios: Vec::with_capacity(WINDOW),
         }
@@ -146,13 +149,14 @@ impl Pace {
 
     fn slow_down(&mut self, now: Instant, trouble: Trouble) -> Option<Trouble> {
         let since = self
-            .changed
-            .map(|changed| now.saturating_duration_since(changed));
+            .halved
+            .map(|halved| now.saturating_duration_since(halved));
         if self.is_slowed() && since.is_some_and(|since| since < SETTLING) {
             return None;
         }
         self.ceiling = Some(self.share);
         self.share = (self.share / 2.0).max(LEAST);
+        self.halved = Some(now);
         self.changed = Some(now);
         self.ratios.clear();
         Some(trouble)
@@ -249,6 +253,11 @@ mod tests {
                 ]
                 .concat(),
                 0.375 + 3.0 / 256.0,
+            ),
+            (
+                "trouble right after it was given more",
+                vec![TooMany(0), Success(3000), TooMany(3100)],
+                0.3125,
             ),
             (
                 "what was passed is no trouble any more",

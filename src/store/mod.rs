@@ -873,7 +873,8 @@ async fn send_purge(
         }
         Err(NotPurged::NotSent) => {
             let id = entered.fail();
-            !tier.lands_soon(id).await
+            let is_connected = redis.is_some_and(AttachedTier::is_connected);
+            !tier.lands_soon(id, is_connected).await
         }
         // It has been waited for already, or waiting is of no use.
         Err(NotPurged::Refused) => {

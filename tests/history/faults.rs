@@ -280,7 +280,6 @@ impl Fault {
             self,
             Fault::Hung
                 | Fault::KilledAndBack
-                | Fault::Slow
                 | Fault::TooFewReplicas
                 | Fault::CannotSave
                 | Fault::ReadOnly
@@ -289,6 +288,8 @@ impl Fault {
         Duration::from_millis(match self {
             // Its requests wait so long, and a purge of the others is to land in it.
             Fault::Silent => 500,
+            // The line itself takes its time where this machine is busy.
+            Fault::Slow => 250,
             // A purge visits sixteen shards, while seven servers and three sidecars share this machine.
             _ if self.kind() == Kind::Cluster => 500,
             _ if waits => TIMEOUT,

@@ -120,7 +120,9 @@ async fn carry(
     };
     let writing = async move {
         while let Some((due, piece)) = pieces.recv().await {
-            tokio::time::sleep_until(due).await;
+            if due > Instant::now() {
+                tokio::time::sleep_until(due).await;
+            }
             let _ = silence.wait_for(|silence| !is_held(silence)).await;
             if to.write_all(&piece).await.is_err() {
                 break;

@@ -23,7 +23,7 @@ const LONG: Duration = Duration::from_secs(30);
 const NAMESPACE: &str = "{history}";
 
 /// Each way, in milliseconds. Longer than any `redis.timeout` where Redis is to be slow.
-const SLOW: Range<u64> = 80..100;
+const SLOW: Range<u64> = 260..300;
 /// Fills and purges that are under way at the same time overtake each other.
 const DISTANT: Range<u64> = 0..3;
 

@@ -254,15 +254,20 @@ impl Tier {
         self.sessions.let_go_of_lost(now, empty_memory);
     }
 
-    /// Waits a moment until a purge that has failed is sent again, if that may be soon: other sidecars may read what
-    /// it covers before. Returns whether it was.
-    pub(in crate::store) async fn lands_soon(&self, id: u64) -> bool {
+    /// Waits until a purge that has failed is sent again, if that may be soon: other sidecars may read what it covers
+    /// before. A moment where the connection is lost; for as long as a command may take where it stands, since only
+    /// the session has to begin anew then. Returns whether it was.
+    pub(in crate::store) async fn lands_soon(&self, id: u64, is_connected: bool) -> bool {
         const MOMENT: Duration = Duration::from_millis(50);
         if !self.sessions.may_be_back(2 * MOMENT) {
             return false;
         }
         self.sessions.wake_usable();
-        self.journal.lands_within(id, MOMENT).await
+        let longest = match is_connected {
+            true => self.timeout().max(MOMENT),
+            false => MOMENT,
+        };
+        self.journal.lands_within(id, longest).await
     }
 
     /// A beat found sidecars of another layout.

@@ -37,7 +37,7 @@ use crate::server::{self, Shared};
 use crate::store::Store;
 
 /// How long the first requests may wait for the first word of Redis.
-const LONGEST_START: Duration = Duration::from_millis(250);
+const LONGEST_START: Duration = Duration::from_secs(1);
 
 /// The worker that answers no client: its connections to the app are its own, behind those of all others.
 const BACKGROUND: usize = usize::MAX;

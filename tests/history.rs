@@ -14,7 +14,6 @@ mod faults;
 mod fleet;
 mod recorder;
 mod report;
-mod slow_line;
 mod trouble;
 
 use std::time::Duration;
@@ -28,13 +27,13 @@ use futures_util::future::join_all;
 use pannier::clock;
 use recorder::Recorder;
 use report::{Outcome, publish};
-use slow_line::SlowLine;
 use trouble::{Lag, Several, Trouble};
 
 use crate::support::eventually;
 use crate::support::redis::RedisServer;
 use crate::support::redis_cluster::Cluster;
 use crate::support::redis_sentinels::Watched;
+use crate::support::slow_line::SlowLine;
 
 const LONG: Duration = Duration::from_secs(30);
 /// Load before the fault: something is stored.

@@ -14,10 +14,10 @@ use super::clients::Shared;
 use super::console::Console;
 use super::faults::Fault;
 use super::fleet::SIDECARS;
-use super::slow_line::{NEAR, Silence, SlowLine};
 use crate::support::redis::{Data, RedisServer};
 use crate::support::redis_cluster::Cluster;
 use crate::support::redis_sentinels::Watched;
+use crate::support::slow_line::{NEAR, Silence, SlowLine};
 
 const LONG: Duration = Duration::from_secs(30);
 const NAMESPACE: &str = "{history}";

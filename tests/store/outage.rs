@@ -10,6 +10,7 @@ use pannier::store::Holding;
 use super::store_under_test::{SHORT, SHORT_TIMEOUT, Sidecar, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer, Service};
+use crate::support::slow_line::SlowLine;
 
 /// A call ends although Redis hangs for as long as the test wishes.
 async fn bounded<T>(what: &str, call: impl Future<Output = T>) -> T {
@@ -429,5 +430,26 @@ async fn what_memory_may_not_answer_with_is_told() {
             Holding::Unconfirmed(_) => assert!(!is_served),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Redis answers all the while, from afar: a purge is there before its write is answered.
+#[tokio::test]
+async fn a_purge_waits_for_a_session_that_is_being_prepared() {
+    let redis = RedisServer::start();
+    let line = SlowLine::to(redis.port()).await;
+    line.set_delays(60..80);
+    let a = Sidecar::patient(&line.url());
+    let first = bounded("the first", a.store.purge(purge_key("user:1"))).await;
+    assert!(!first.pending, "the process has just started");
+    for round in 0..3 {
+        a.connected().await;
+        redis.cli(&["DEL", "{test}:layouts"]);
+        eventually("the session has ended", SHORT, || async {
+            !a.redis_status().await.up
+        })
+        .await;
+        let purged = bounded("the purge", a.store.purge(purge_key("user:1"))).await;
+        assert!(!purged.pending, "round {round}");
     }
 }

@@ -93,6 +93,11 @@ impl Sidecar {
         Sidecar::with(url, max, SHORT_TIMEOUT, None)
     }
 
+    /// One that may not have reached its Redis yet, and waits for it for long.
+    pub(super) fn patient(url: &str) -> Sidecar {
+        Sidecar::with(url, 100 << 20, LONG_TIMEOUT, None)
+    }
+
     /// One of a version that stores by another layout; it may have to leave Redis alone.
     pub(super) fn of_layout(url: &str, layout: u32) -> Sidecar {
         Sidecar::with(url, 100 << 20, LONG_TIMEOUT, Some(layout))

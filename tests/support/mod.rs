@@ -16,6 +16,7 @@ pub(crate) mod redis_cluster;
 pub(crate) mod redis_sentinels;
 pub(crate) mod relay;
 pub(crate) mod sidecar;
+pub(crate) mod slow_line;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tls;

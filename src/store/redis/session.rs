@@ -216,6 +216,11 @@ impl Sessions {
         self.trust.confirm(contributions.min());
     }
 
+    /// Whether none has begun yet, or was ended before it did.
+    pub(super) fn are_to_begin(&self) -> bool {
+        self.last.load(Ordering::Acquire) == 0
+    }
+
     /// Whether Redis can be used by another connection, or has been lost for no longer than `fresh`: then it may be
     /// back at once.
     pub(super) fn may_be_back(&self, fresh: Duration) -> bool {

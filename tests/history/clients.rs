@@ -22,7 +22,7 @@ use super::recorder::Recorder;
 
 const CLIENTS: u64 = 24;
 /// Between two requests of a client at most, so that there is time for all else.
-const PAUSE: Duration = Duration::from_millis(6);
+const PAUSE: Duration = Duration::from_millis(12);
 /// How long a burst of writes is.
 const BURST: Duration = Duration::from_millis(600);
 /// Writes of a hundred turns of a client, in a burst.

@@ -611,6 +611,28 @@ async fn what_is_void_makes_nobody_leave() {
     assert_eq!(a.evictions(Priority::Medium), 0);
 }
 
+/// As before it has been swept, which begins at once and does not take long.
+#[tokio::test]
+async fn what_is_void_and_not_swept_yet_makes_nobody_leave() {
+    const MAX: u64 = 2_000_000;
+    const BY: &str = "{test}:v4:by";
+    let redis = RedisServer::start();
+    let a = Sidecar::with_budget(&redis, MAX).await;
+    eventually("what was there before is swept", SHORT, || async {
+        redis.number(&["HEXISTS", BY, "sw"]) == 0
+    })
+    .await;
+    redis.cli(&["HINCRBY", BY, "vb", "1600000"]);
+    for i in 0..25 {
+        a.fill(&format!("new:{i}"), &"x".repeat(10_000))
+            .await
+            .expect("stored");
+    }
+    let used = 1_600_000 + a.redis_status().await.bytes;
+    assert!(used > MAX * 9 / 10, "more than eviction begins at: {used}");
+    assert_eq!(a.evictions(Priority::Medium), 0);
+}
+
 #[tokio::test]
 async fn what_is_larger_than_the_budget_makes_nobody_leave() {
     const MAX: u64 = 200_000;

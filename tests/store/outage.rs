@@ -453,3 +453,21 @@ async fn a_purge_waits_for_a_session_that_is_being_prepared() {
         assert!(!purged.pending, "round {round}");
     }
 }
+
+/// A fill of long ago would hold up those of others for as long as its lease lasts.
+#[tokio::test]
+async fn a_lease_that_could_not_be_given_back_is_given_back_later() {
+    const LEASE: &str = "{test}:v4:l:user:1";
+    let redis = RedisServer::start();
+    let a = Sidecar::with_short_timeout(&redis).await;
+    let ticket = a.store.begin("user:1", Duration::from_secs(600)).await;
+    assert_eq!(redis.number(&["EXISTS", LEASE]), 1);
+    redis.cli(&["ACL", "SETUSER", "default", "-eval", "-evalsha"]);
+    a.store.abandon(ticket).await;
+    assert_eq!(redis.number(&["EXISTS", LEASE]), 1, "it was refused");
+    redis.cli(&["ACL", "SETUSER", "default", "+eval", "+evalsha"]);
+    eventually("the lease is gone", SHORT, || async {
+        redis.number(&["EXISTS", LEASE]) == 0
+    })
+    .await;
+}

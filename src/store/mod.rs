@@ -873,8 +873,7 @@ async fn send_purge(
         }
         Err(NotPurged::NotSent) => {
             let id = entered.fail();
-            let is_connected = redis.is_some_and(AttachedTier::is_connected);
-            !tier.lands_soon(id, is_connected).await
+            !tier.lands_soon(id).await
         }
         // It has been waited for already, or waiting is of no use.
         Err(NotPurged::Refused) => {

@@ -63,11 +63,6 @@ impl AttachedTier {
         self.connection.usable_session()
     }
 
-    /// Whether the connection stands, with a session or without.
-    pub(in crate::store) fn is_connected(&self) -> bool {
-        self.connection.clients().plain.is_connected()
-    }
-
     /// Runs `put`, which puts into memory what was read or written in `session`, if that still stands.
     pub(in crate::store) fn put_within<T>(
         &self,

@@ -14,6 +14,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// The most timers kept (promise I7); more commands at a time make their own.
 const SPARE: usize = 256;
 
+/// A timer may come as late as this without its process having been stopped.
+const NOTICED: Duration = Duration::from_millis(50);
+
 /// The timers of one runtime's commands.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
@@ -23,17 +26,29 @@ pub(super) struct Deadlines {
 type Timer = Pin<Box<Sleep>>;
 
 impl Deadlines {
-    /// Runs `work`; `None` if it takes longer than `timeout`.
+    /// Runs `work`; `None` if it takes longer than `timeout`. A process that was stopped meanwhile, as by its supervisor or a
+    /// machine that moves, has not waited: where the end is noticed as late as that, what has come by now counts.
     pub(super) async fn within<T>(
         &self,
         timeout: Duration,
         work: impl Future<Output = T>,
     ) -> Option<T> {
-        let mut timer = self.start_timer(Instant::now() + timeout);
-        let done = tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = &mut timer => None,
+        let deadline = Instant::now() + timeout;
+        let mut timer = self.start_timer(deadline);
+        tokio::pin!(work);
+        let mut was_stopped = false;
+        let done = loop {
+            tokio::select! {
+                biased;
+                done = &mut work => break Some(done),
+                () = &mut timer => {}
+            }
+            let now = Instant::now();
+            if was_stopped || now < deadline + timeout.max(NOTICED) {
+                break None;
+            }
+            was_stopped = true;
+            timer.as_mut().reset(now + timeout);
         };
         if done.is_some() {
             self.keep_for_reuse(timer);
@@ -96,6 +111,27 @@ mod tests {
             assert_eq!(done.is_some(), in_time, "{case}");
             let waited = Instant::now() - began;
             assert!(waited <= millis(takes.min(50) + 1), "{case}: {waited:?}");
+        }
+    }
+
+    /// Time passes at once, and nothing that waits is looked at before it has.
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_was_stopped_has_not_waited() {
+        let deadlines = Deadlines::default();
+        for (stopped, takes, in_time) in [(200, 220, true), (200, 260, false), (90, 95, false)] {
+            let began = Instant::now();
+            let stop = async {
+                tokio::time::advance(millis(stopped)).await;
+                std::future::pending::<()>().await;
+            };
+            let work = async {
+                tokio::select! {
+                    () = stop => {}
+                    () = tokio::time::sleep_until(began + millis(takes)) => {}
+                }
+            };
+            let done = deadlines.within(TIMEOUT, work).await;
+            assert_eq!(done.is_some(), in_time, "{stopped} {takes}");
         }
     }
 

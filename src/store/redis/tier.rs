@@ -255,20 +255,25 @@ impl Tier {
     }
 
     /// Waits until a purge that has failed is sent again, if that may be soon: other sidecars may read what it covers
-    /// before. A moment where the connection is lost; for as long as a command may take where it stands, since only
-    /// the session has to begin anew then, and where this process has just started. Returns whether it was.
-    pub(in crate::store) async fn lands_soon(&self, id: u64, is_connected: bool) -> bool {
+    /// before. For as long as a command may take, and no longer than a moment where it is known why Redis cannot be
+    /// used. Returns whether it was.
+    pub(in crate::store) async fn lands_soon(&self, id: u64) -> bool {
         const MOMENT: Duration = Duration::from_millis(50);
+        let longest = self.timeout().max(MOMENT);
         let is_starting = self.sessions.are_to_begin() && !self.overview.is_diagnosed();
-        let longest = match is_connected || is_starting {
-            true => self.timeout().max(MOMENT),
-            false => MOMENT,
-        };
         if !is_starting && !self.sessions.may_be_back(2 * longest) {
             return false;
         }
         self.sessions.wake_usable();
-        self.journal.lands_within(id, longest).await
+        let until = clock::monotonic() + longest;
+        loop {
+            if self.journal.lands_within(id, MOMENT).await {
+                return true;
+            }
+            if self.overview.is_diagnosed() || clock::monotonic() >= until {
+                return false;
+            }
+        }
     }
 
     /// A beat found sidecars of another layout.

@@ -120,6 +120,8 @@ fn builder() -> hyper_util::client::legacy::Builder {
     // A repeated request would spoil the counts.
     builder
         .retry_canceled_requests(false)
+        // Before a server ends it, which for the admin interface is after ten seconds.
+        .pool_idle_timeout(Duration::from_secs(5))
         .http2_max_header_list_size(1 << 20);
     builder
 }

@@ -70,7 +70,8 @@ const REFUSAL: u64 = BEAT + TICK + 1000;
 const TIMEOUT: u64 = 50;
 /// `redis.outage_ttl`: the longest from its last confirmation that memory answers for while Redis is away.
 pub(crate) const OUTAGE_TTL: u64 = 1500;
-/// `redis.reconnect_max` and `redis.breaker_probe`: how long after the others a sidecar may have Redis again.
+/// `redis.reconnect_max` and `redis.breaker_probe`, and a second for what a session needs, which takes a debug build some 0.4 s
+/// on a busy machine: how long after the others a sidecar may have Redis again.
 const RECONNECTION: u64 = 2250;
 /// `ttl` of the routes where it is the bound.
 const TTL: u64 = 4000;

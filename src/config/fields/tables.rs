@@ -358,7 +358,7 @@ pub(super) static REDIS: &[Field] = &[
     field(
         "reconnect_max",
         Kind::Wait,
-        "2s",
+        "1s",
         "Longest wait between two attempts to reconnect.",
     ),
     field(

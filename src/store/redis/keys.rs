@@ -1,7 +1,7 @@
 //! The names of Pannier's keys in Redis, and what an entry costs there.
 //!
 //! All names of a shard begin with its prefix: a cluster hash tag, `{ns}` or `{ns.3}`, and the version of
-//! the layout, as in `{ns}:v4`. So a shard is in one slot and its scripts may touch all of it, and sidecars
+//! the layout, as in `{ns}:v5`. So a shard is in one slot and its scripts may touch all of it, and sidecars
 //! of two layouts do not touch each other's keys. After the prefix:
 //!
 //! | name | type | holds |
@@ -15,6 +15,7 @@
 //! | `:ix` | paged set | every key with an entry or a lease; of an entry its priority, expiry, size and tags (`entries.lua`) |
 //! | `:x0`–`:x2` | paged set | every key with an entry of a priority, behind the end of the time in which it expires (5 bytes), a sixteenth of its time to live |
 //! | `:tx` | paged set | `tag\0key`, for purges by tag |
+//! | `:px` | paged set | the same, of what a purge by tag has removed and whose line in `:ix` is still there: taken out later |
 //! | `:lx` | zset by expiry in ms | every key with a lease |
 //! | `:tp` | zset by purge number | tags purged lately, for fills under way |
 //! | `:ag` | zset by time in ms, of the first shard | purges that are to be carried out again, with who is to do it; may be absent |
@@ -26,7 +27,7 @@
 //! memory, so that a member costs some 10 bytes beside its own, and not the hundred that a large sorted set takes.
 //!
 //! Fields of `:by`, in bytes where nothing else is said: `b0`–`b2` entries with their names by priority, `n0`–`n2` how many,
-//! `k` estimated of the bookkeeping beside them, `f` by how many thousandths of it that is right, `l` leases, `vb` and `vn`
+//! `k` estimated of the bookkeeping beside them, `f` by how many thousandths of it that is right, `l` leases, `px` members of `:px`, `vb` and `vn`
 //! what is void and how many entries that is, `o` all else that is more than usual; `sl` and `se` how much the account may come to, and where eviction begins, by
 //! what the server has left, `sb` the account when that was looked at; the number of the last purge `sq`, the one below
 //! which any tag counts as purged `fl`, the last one that is forgotten in `:pl` `lt`; and times in ms: until when somebody
@@ -63,7 +64,7 @@ use crate::store::sharding::Sharding;
 ///
 /// The bytes of an entry have a version of their own ([`crate::entry::codec`]): one that does not decode
 /// is a miss.
-pub(super) const LAYOUT: u32 = 4;
+pub(super) const LAYOUT: u32 = 5;
 
 /// Stood in `:layouts`, before generations, for a layout that is not known: the set was lost.
 pub(super) const UNKNOWN_LAYOUT: &str = "0";
@@ -82,7 +83,7 @@ pub(super) struct Keyspace {
 pub(super) struct ShardNames {
     /// `{ns}` or `{ns.3}`: common to all layouts.
     pub(super) tag: Box<str>,
-    /// `{ns}:v4` or `{ns.3}:v4`: the layout's own.
+    /// `{ns}:v5` or `{ns.3}:v5`: the layout's own.
     pub(super) prefix: Box<str>,
     /// The name of the generation.
     pub(super) generation: Key,

@@ -6,9 +6,9 @@ local control, leases, fences = prefix .. ':by', prefix .. ':lx', prefix .. ':tp
 local generation_name, landed = prefix .. ':g', prefix .. ':pl'
 
 -- Paged sets (pages.lua).
-local index, tagged = prefix .. ':ix', prefix .. ':tx'
+local index, tagged, purged = prefix .. ':ix', prefix .. ':tx', prefix .. ':px'
 local expiry = { ['0'] = prefix .. ':x0', ['1'] = prefix .. ':x1', ['2'] = prefix .. ':x2' }
-local paged = { index, tagged, expiry['0'], expiry['1'], expiry['2'] }
+local paged = { index, tagged, purged, expiry['0'], expiry['1'], expiry['2'] }
 
 local bookkeeping = { generation_name, control, leases, fences, landed, unpack(paged) }
 

@@ -199,6 +199,30 @@ local function take_lines(pages, most, is_held)
   return lines, work, left
 end
 
+-- Where a purge takes pages of one tag as a whole, the lines of these entries are taken out later (`tidy`). Until then the
+-- members of those pages are in `purged` instead of `tagged`; with the line of a key, whoever takes that out, they go.
+
+-- The key of a member of both.
+local function key_behind_tag(member)
+  return string.sub(member, string.find(member, '\0', 1, true) + 1)
+end
+
+-- Of `members`, which are of one of the two each, those of `purged`, by page, the others, and the keys of the first, as
+-- fields.
+local function part_purged(members)
+  if counter('px') == 0 then
+    return {}, members, {}
+  end
+  local found, others = part_found(purged, members)
+  local keys = {}
+  for _, some in pairs(found) do
+    for i = 1, #some do
+      keys[key_behind_tag(some[i])] = true
+    end
+  end
+  return found, others, keys
+end
+
 -- Undoes all that was written beside the entries whose lines were taken; but for the tag `untagged`, of which that is
 -- done. Returns how many these are, and how many of them should be there still.
 local function unlist_lines(lines, untagged)
@@ -237,7 +261,15 @@ local function unlist_lines(lines, untagged)
     end
   end
   add('k', -kept_up)
-  remove(tagged, tags)
+  local in_purged, in_tagged, are_purged = part_purged(tags)
+  remove(tagged, in_tagged)
+  for bound, some in pairs(in_purged) do
+    remove_from(purged, bound, some)
+    add('px', -#some)
+  end
+  for key in pairs(are_purged) do
+    alive = alive - (expires_of(lines[key]) > now_is and 1 or 0)
+  end
   return count, alive
 end
 
@@ -363,7 +395,26 @@ local function find_least_worth(priority, limit)
   return keys, ranks
 end
 
--- Bookkeeping of what Redis has expired by itself, at most about `limit` of each kind. Returns whether there is more.
+-- Some keys of a page of `purged`.
+local function find_purged(limit)
+  local bounds = redis.call('ZRANGE', purged, 0, 1)
+  -- The first page has the member that stays, and mostly no other.
+  local members = members_of(purged, bounds[1])
+  if #members == 1 and bounds[2] then
+    members = members_of(purged, bounds[2])
+  end
+  local keys, is_known = {}, {}
+  for i = 1, #members do
+    local key = members[i] ~= '' and key_behind_tag(members[i])
+    if key and not is_known[key] and #keys < limit then
+      keys[#keys + 1], is_known[key] = key, true
+    end
+  end
+  return #keys > 0 and keys or lose()
+end
+
+-- Bookkeeping of what Redis has expired by itself and of what was purged, at most about `limit` of each kind. Returns whether
+-- there is more.
 local function tidy(limit)
   local is_more, work, most = false, 0, math.min(10 * limit, MOST_WORK)
   for priority = 0, 2 do
@@ -383,6 +434,17 @@ local function tidy(limit)
     end
     is_more = is_more or has_more
   end
+  local left = limit
+  while counter('px') > 0 and left > 0 and work < most do
+    local keys = find_purged(left)
+    local count, _, done, untouched = forget(keys, most - work)
+    if count + #untouched < #keys then
+      lose()
+    end
+    redis.call('UNLINK', unpack(names_of(':e:', without(keys, untouched))))
+    left, work = left - count, work + done
+  end
+  is_more = is_more or counter('px') > 0
   local ended = redis.call('ZRANGEBYSCORE', leases, '-inf', now_ms(), 'LIMIT', 0, limit)
   if #ended > 0 then
     unlease(ended)

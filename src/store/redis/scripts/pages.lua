@@ -56,10 +56,14 @@ local function members_from(set, bound, beginning, following)
   return found, #found == #all
 end
 
+-- A bound, if it begins so, and nothing otherwise: then there are no such members in its page or behind.
+local function begins_so(bound, beginning)
+  return bound and string.sub(bound, 1, #beginning) == beginning and bound or nil
+end
+
 -- The bound of the next page that may have members that begin with `beginning`; nothing if there is none.
 local function next_bound_from(set, bound, beginning)
-  local following = next_bound(set, bound)
-  return following and string.sub(following, 1, #beginning) == beginning and following or nil
+  return begins_so(next_bound(set, bound), beginning)
 end
 
 -- What stands with `member`, false if it is not there; and the bound of its page.
@@ -291,4 +295,41 @@ local function values_of(set, bound, members)
     count = count + (values[members[i]] and 1 or 0)
   end
   return values, count * 2 == #fields
+end
+
+-- Whether a page from `bound` to `following` (nothing: to the end) may become one of `set`: none of what that has is in the
+-- way, or behind `bound` and in the page before, which need not be looked at if it is `moved`.
+local function has_room_for_page(set, bound, following, moved)
+  local behind = redis.call('ZRANGEBYLEX', set, '[' .. bound, '+', 'LIMIT', 0, 1)[1]
+  if not is_bytewise or (behind and (not following or behind < following)) then
+    return false
+  end
+  local before = find_bound(set, bound)
+  for _, member in ipairs(before == moved and {} or members_of(set, before)) do
+    if member >= bound then
+      return false
+    end
+  end
+  return true
+end
+
+-- Makes a page of another set one of `set`, where there is room for it.
+local function move_page(from, bound, set)
+  redis.call('RENAME', page_name(from, bound), page_name(set, bound))
+  redis.call('ZADD', set, 0, bound)
+  redis.call('ZREM', from, bound)
+end
+
+-- Those of `members` that are there, by the bounds of their pages, and the others.
+local function part_found(set, members)
+  local found, others = {}, {}
+  for bound, some in pairs(by_page(set, members)) do
+    local values, there = values_of(set, bound, some), {}
+    for i = 1, #some do
+      local into = values[some[i]] and there or others
+      into[#into + 1] = some[i]
+    end
+    found[bound] = #there > 0 and there or nil
+  end
+  return found, others
 end

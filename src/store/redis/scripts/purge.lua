@@ -6,8 +6,8 @@
 -- keys that are left.
 local is_of_tags, softened = ARGV[3] == 'tags', ARGV[6]
 
--- Members looked at before the next call has its turn, and a page at most more.
-local ENOUGH = 120
+-- Members looked at before the next call has its turn, and a page at most more; and of pages that are taken as a whole.
+local ENOUGH, ENOUGH_OF_PAGES = 120, 360
 
 -- The time at the end of what such an entry begins with, as one that was not purged softly has it.
 local never = string.rep('\0', 8)
@@ -82,7 +82,7 @@ local function keys_of(members)
   local keys, is_known = {}, {}
   for i = 1, #members do
     local member = members[i]
-    local key = is_of_tags and string.sub(member, string.find(member, '\0', 1, true) + 1) or member
+    local key = is_of_tags and key_behind_tag(member) or member
     if not is_known[key] then
       keys[#keys + 1], is_known[key] = key, true
     end
@@ -101,34 +101,75 @@ local function purge(keys, pages)
   return removed, taken.left
 end
 
--- Pages from that of `from` on with members that begin with `beginning`, until these are enough. Returns the bound of each
--- page and those members, whether they are all of it, and where to go on (nothing: these are all).
-local function gather(set, from, beginning)
+-- Pages from that of `from` on with members that begin with `beginning`, until these are `enough`. Returns the bound of each
+-- page, that of the next one, those members, and whether they are all of it; and where to go on (nothing: these are all).
+local function gather(set, from, beginning, enough)
   local pages, count, bound = {}, 0, find_bound(set, from)
-  while bound and count < ENOUGH do
-    local following = next_bound_from(set, bound, beginning)
+  while bound and count < enough do
+    local behind = next_bound(set, bound)
+    local following = begins_so(behind, beginning)
     local members, is_all = members_from(set, bound, beginning, following)
     if #members > 0 then
-      pages[#pages + 1] = { bound = bound, members = members, is_all = is_all }
+      pages[#pages + 1] = { bound = bound, behind = behind, members = members, is_all = is_all }
     end
     bound, count = following, count + #members
   end
   return pages, bound
 end
 
--- Purges what has one tag, whose members are pages of keys of their own, all of which go.
-local function purge_tag(from, beginning)
-  local pages, following = gather(tagged, from, beginning)
-  local keys, count, from_key = {}, 0, #beginning + 1
-  for _, page in ipairs(pages) do
-    local members = page.members
-    for i = 1, #members do
-      keys[count + i] = string.sub(members[i], from_key)
-    end
-    count = count + #members
+local function keys_behind(beginning, members)
+  local keys, from = {}, #beginning + 1
+  for i = 1, #members do
+    keys[i] = string.sub(members[i], from)
   end
-  if count == 0 then
-    return 0, following
+  return keys
+end
+
+-- Of `keys`, whose entries have been removed now or before, how many should have had one until now. `untagged` is a tag that
+-- does not count.
+local function count_alive(keys, untagged)
+  local alive, members, now_is = 0, {}, now_ms()
+  for bound, some in pairs(by_page(index, keys)) do
+    local lines = values_of(index, bound, some)
+    for i = 1, #some do
+      local line = lines[some[i]]
+      if line and line ~= '' and expires_of(line) > now_is then
+        alive = alive + 1
+        for _, tag in ipairs(tags_of(line)) do
+          if tag ~= untagged then
+            members[#members + 1] = tag .. '\0' .. some[i]
+          end
+        end
+      end
+    end
+  end
+  local _, _, are_purged = part_purged(members)
+  for _ in pairs(are_purged) do
+    alive = alive - 1
+  end
+  return alive
+end
+
+-- Purges the entries of a page of one tag, and leaves their lines for later, which are most of the work. Returns how many
+-- that were, and the keys.
+local function purge_page(page, beginning)
+  local keys = keys_behind(beginning, page.members)
+  unlease(keys)
+  move_page(tagged, page.bound, purged)
+  add('px', #keys)
+  return redis.call('UNLINK', unpack(names_of(':e:', keys))), keys
+end
+
+-- Purges what has one tag and is in `pages`, with its lines.
+local function purge_parts(pages, beginning)
+  local keys = {}
+  for _, page in ipairs(pages) do
+    for _, key in ipairs(keys_behind(beginning, page.members)) do
+      keys[#keys + 1] = key
+    end
+  end
+  if #keys == 0 then
+    return 0, {}
   end
   local taken, removed = take(keys)
   local is_left = {}
@@ -150,7 +191,38 @@ local function purge_tag(from, beginning)
     end
   end
   finish(taken, string.sub(beginning, 1, -2))
-  return removed, #taken.left > 0 and from or following
+  return removed, taken.left
+end
+
+-- Purges what has one tag, whose members are pages of keys of their own, all of which go.
+local function purge_tag(from, beginning)
+  local pages, following = gather(tagged, from, beginning, ENOUGH_OF_PAGES)
+  local parts, count, removed, keys, moved = {}, 0, 0, {}, nil
+  for _, page in ipairs(pages) do
+    if count >= ENOUGH then
+      following = page.bound
+      break
+    end
+    local members = page.members
+    if page.is_all and #members >= MANY and has_room_for_page(purged, page.bound, page.behind, moved) then
+      local there, some = purge_page(page, beginning)
+      removed, moved = removed + there, page.bound
+      for i = 1, #some do
+        keys[#keys + 1] = some[i]
+      end
+    else
+      parts[#parts + 1], count = page, count + #members
+    end
+  end
+  if removed < #keys and count_alive(keys, string.sub(beginning, 1, -2)) > removed then
+    tell_of_eviction()
+  end
+  if #keys > 0 then
+    -- Stores tidy from now on.
+    note('tn', 0)
+  end
+  local more, left = purge_parts(parts, beginning)
+  return removed + more, #left > 0 and from or following
 end
 
 -- Purges all members that begin with `beginning`, from the page of `from` on. Returns how many entries that were, and
@@ -159,7 +231,7 @@ local function purge_pages(set, from, beginning)
   if is_of_tags and softened == '' and string.sub(beginning, -1) == '\0' then
     return purge_tag(from, beginning)
   end
-  local pages, following = gather(set, from, beginning)
+  local pages, following = gather(set, from, beginning, ENOUGH)
   local members, of_index = {}, {}
   for _, page in ipairs(pages) do
     of_index[page.bound] = page.members

@@ -19,7 +19,7 @@ try('scan', 'SCAN', '0')
 local entry, alive = prefix .. ':e:', ARGV[3] .. ':alive'
 for _, command in ipairs({
   { 'GET', entry }, { 'MGET', entry }, { 'GETRANGE', entry, '0', '1' }, { 'SETRANGE', entry, '0', '' }, { 'SET', entry, '' },
-  { 'EXISTS', entry }, { 'UNLINK', entry }, { 'TYPE', entry },
+  { 'EXISTS', entry }, { 'UNLINK', entry }, { 'TYPE', entry }, { 'RENAME', index, index },
   { 'PTTL', entry }, { 'PEXPIRE', entry, '1' }, { 'STRLEN', entry }, { 'ZREMRANGEBYRANK', fences, '0', '0' },
   { 'SADD', KEYS[1], '' }, { 'SREM', KEYS[1], '' }, { 'SMEMBERS', KEYS[1] },
   { 'HSET', alive, '', '' }, { 'HGET', control, '' }, { 'HMGET', control, '' }, { 'HGETALL', alive }, { 'HKEYS', alive },

@@ -5,7 +5,7 @@ return run(function()
   if generation ~= ARGV[5] then
     return '0'
   end
-  local page = redis.call('SCAN', ARGV[4], 'MATCH', ARGV[3] .. ':[elitx]*:*', 'COUNT', 300)
+  local page = redis.call('SCAN', ARGV[4], 'MATCH', ARGV[3] .. ':[eliptx]*:*', 'COUNT', 300)
   local void, entries = {}, 0
   for _, name in ipairs(page[2]) do
     local rest = string.sub(name, #prefix + 2)
@@ -15,7 +15,7 @@ return run(function()
         void[#void + 1] = name
         entries = entries + (kind == 'e:' and 1 or 0)
       end
-    elseif string.find(rest, '^[itx][x%d]:') and string.sub(rest, 4, 19) ~= generation then
+    elseif string.find(rest, '^[iptx][x%d]:') and string.sub(rest, 4, 19) ~= generation then
       void[#void + 1] = name
     end
   end

@@ -894,7 +894,9 @@ async fn what_a_purge_by_tag_leaves_for_later_is_taken_out() {
     }
 
     for key in keys() {
-        a.fill_as(&key, "x", tagged(&["one"])).await.expect("stored");
+        a.fill_as(&key, "x", tagged(&["one"]))
+            .await
+            .expect("stored");
     }
     redis.cli(&["DEL", "{test}:v5:e:a:100"]);
     let purged = a.store.purge(by_tag("one")).await.redis;

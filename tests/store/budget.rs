@@ -904,3 +904,28 @@ async fn what_a_purge_by_tag_leaves_for_later_is_taken_out() {
     let told = redis.number(&["EXISTS", "{test}:v5:u"]);
     assert_eq!(told, 1, "one was evicted, and memory may have it");
 }
+
+/// What a purge by tag has left to be taken out is in the account until then, and keeps nothing out that fits without it.
+#[tokio::test]
+async fn what_a_purge_by_tag_left_makes_room() {
+    const MAX: u64 = 400_000;
+    let redis = RedisServer::start();
+    let a = Sidecar::with_budget(&redis, MAX).await;
+    let body = "x".repeat(800);
+    for i in 0..250 {
+        let high = Variation {
+            tags: vec!["one".into()],
+            ..with_priority(Priority::High)
+        };
+        let stored = a.fill_as(&format!("a:{i:03}"), &body, high).await;
+        stored.expect("there is room");
+    }
+    let by_tag = Purge {
+        tags: vec![Pattern::literal("one")],
+        ..Purge::default()
+    };
+    assert_eq!(a.store.purge(by_tag).await.redis, Some(250));
+    let large = "x".repeat(250_000);
+    let stored = a.fill_as("low", &large, with_priority(Priority::Low)).await;
+    stored.expect("nothing else is there");
+}

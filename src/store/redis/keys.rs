@@ -95,8 +95,8 @@ pub(super) struct ShardNames {
 }
 
 /// All bookkeeping of a shard (`common.lua`), by the ends of its names.
-const BOOKKEEPING: [&str; 10] = [
-    ":g", ":by", ":lx", ":tp", ":pl", ":ix", ":tx", ":x0", ":x1", ":x2",
+const BOOKKEEPING: [&str; 11] = [
+    ":g", ":by", ":lx", ":tp", ":pl", ":ix", ":tx", ":px", ":x0", ":x1", ":x2",
 ];
 
 /// What layouts have in common.
@@ -311,6 +311,19 @@ pub(super) fn escape_glob(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bookkeeping_is_that_of_the_scripts() {
+        let script = include_str!("scripts/common.lua");
+        let ends = script.split("prefix .. '").skip(1);
+        let ends = ends.map(|rest| rest.split('\'').next().expect("its end"));
+        // What was not told is there only at times.
+        let mut ends: Vec<&str> = ends.filter(|end| *end != ":u").collect();
+        let mut ours = BOOKKEEPING.to_vec();
+        ends.sort_unstable();
+        ours.sort_unstable();
+        assert_eq!(ours, ends);
+    }
 
     #[test]
     fn names_of_a_single_server() {

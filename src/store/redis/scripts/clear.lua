@@ -5,7 +5,7 @@ return run(function()
   if tonumber(redis.call('HGET', ARGV[3] .. ':alive', ARGV[4]) or 0) > now_ms() then
     return '0'
   end
-  local page = redis.call('SCAN', ARGV[6], 'MATCH', ARGV[5] .. ':*', 'COUNT', 300)
+  local page = redis.call('SCAN', ARGV[6], 'MATCH', ARGV[5] .. ':*', 'COUNT', 150)
   for _, name in ipairs(page[2]) do
     redis.call('UNLINK', name)
   end

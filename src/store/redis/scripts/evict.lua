@@ -84,7 +84,7 @@ local function evict_some(priority)
 end
 
 local function reply(status)
-  return { status, tostring(goal or 0), gone[1], gone[2], gone[3], evicted }
+  return { status, tostring(goal or (status == 1 and '' or 0)), gone[1], gone[2], gone[3], evicted }
 end
 
 return run(function()
@@ -98,7 +98,8 @@ return run(function()
     end
     local own = max - math.floor(max / 16)
     if need > 0 and total_that_lasts() - evictable() + need > own then
-      return reply(2)
+      -- What has expired or was purged is in the account still: the next call begins anew, with less of it.
+      return has_expired and reply(1) or reply(2)
     end
     goal = math.floor(math.min(total_that_lasts() * (100 - percent) / 100, math.min(evict_at, own) - need))
   end

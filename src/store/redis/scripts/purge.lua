@@ -125,39 +125,18 @@ local function keys_behind(beginning, members)
   return keys
 end
 
--- Of `keys`, whose entries have been removed now or before, how many should have had one until now. `untagged` is a tag that
--- does not count.
-local function count_alive(keys, untagged)
-  local alive, members, now_is = 0, {}, now_ms()
-  for bound, some in pairs(by_page(index, keys)) do
-    local lines = values_of(index, bound, some)
-    for i = 1, #some do
-      local line = lines[some[i]]
-      if line and line ~= '' and expires_of(line) > now_is then
-        alive = alive + 1
-        for _, tag in ipairs(tags_of(line)) do
-          if tag ~= untagged then
-            members[#members + 1] = tag .. '\0' .. some[i]
-          end
-        end
-      end
-    end
-  end
-  local _, _, are_purged = part_purged(members)
-  for _ in pairs(are_purged) do
-    alive = alive - 1
-  end
-  return alive
-end
-
 -- Purges the entries of a page of one tag, and leaves their lines for later, which are most of the work. Returns how many
--- that were, and the keys.
+-- that were; nothing, and does nothing, where one is missing: its line has to tell whether Redis has evicted it.
 local function purge_page(page, beginning)
   local keys = keys_behind(beginning, page.members)
+  local names = names_of(':e:', keys)
+  if redis.call('EXISTS', unpack(names)) < #keys then
+    return nil
+  end
   unlease(keys)
   move_page(tagged, page.bound, purged)
   add('px', #keys)
-  return redis.call('UNLINK', unpack(names_of(':e:', keys))), keys
+  return redis.call('UNLINK', unpack(names))
 end
 
 -- Purges what has one tag and is in `pages`, with its lines.
@@ -197,27 +176,23 @@ end
 -- Purges what has one tag, whose members are pages of keys of their own, all of which go.
 local function purge_tag(from, beginning)
   local pages, following = gather(tagged, from, beginning, ENOUGH_OF_PAGES)
-  local parts, count, removed, keys, moved = {}, 0, 0, {}, nil
+  local parts, count, removed, moved = {}, 0, 0, nil
   for _, page in ipairs(pages) do
     if count >= ENOUGH then
       following = page.bound
       break
     end
-    local members = page.members
-    if page.is_all and #members >= MANY and has_room_for_page(purged, page.bound, page.behind, moved) then
-      local there, some = purge_page(page, beginning)
+    local size, there = #page.members, nil
+    if page.is_all and size >= MANY and has_room_for_page(purged, page.bound, page.behind, moved) then
+      there = purge_page(page, beginning)
+    end
+    if there then
       removed, moved = removed + there, page.bound
-      for i = 1, #some do
-        keys[#keys + 1] = some[i]
-      end
     else
-      parts[#parts + 1], count = page, count + #members
+      parts[#parts + 1], count = page, count + size
     end
   end
-  if removed < #keys and count_alive(keys, string.sub(beginning, 1, -2)) > removed then
-    tell_of_eviction()
-  end
-  if #keys > 0 then
+  if moved then
     -- Stores tidy from now on.
     note('tn', 0)
   end

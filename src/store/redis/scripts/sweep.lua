@@ -5,7 +5,7 @@ return run(function()
   if generation ~= ARGV[5] then
     return '0'
   end
-  local page = redis.call('SCAN', ARGV[4], 'MATCH', ARGV[3] .. ':[eliptx]*:*', 'COUNT', 300)
+  local page = redis.call('SCAN', ARGV[4], 'MATCH', ARGV[3] .. ':[eliptx]*:*', 'COUNT', 150)
   local void, entries = {}, 0
   for _, name in ipairs(page[2]) do
     local rest = string.sub(name, #prefix + 2)

@@ -1,5 +1,5 @@
 -- KEYS: control. ARGV: prefix, generation.
--- Removes the bookkeeping of what has expired. Returns 1 if there is more of it.
+-- Removes the bookkeeping of what has expired or was purged. Returns 1 if there is more of it.
 return run(function()
   local is_more = tidy(120)
   if is_more then

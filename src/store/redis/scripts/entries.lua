@@ -413,6 +413,17 @@ local function find_purged(limit)
   return #keys > 0 and keys or lose()
 end
 
+-- Takes out `keys`, each of which has a line, as far as their entries and tags are no more than `most`. Returns how many
+-- that were, the tags and entries, and whether any are left.
+local function clear_out(keys, most)
+  local count, _, work, left = forget(keys, most)
+  if count + #left < #keys then
+    lose()
+  end
+  redis.call('UNLINK', unpack(names_of(':e:', without(keys, left))))
+  return count, work, #left > 0
+end
+
 -- Bookkeeping of what Redis has expired by itself and of what was purged, at most about `limit` of each kind. Returns whether
 -- there is more.
 local function tidy(limit)
@@ -423,25 +434,15 @@ local function tidy(limit)
       local keys
       keys, has_more = find_expired(tostring(priority), left)
       if #keys > 0 then
-        local count, _, done, untouched = forget(keys, most - work)
-        if count + #untouched < #keys then
-          lose()
-        end
-        redis.call('UNLINK', unpack(names_of(':e:', without(keys, untouched))))
-        left, work = left - count, work + done
-        has_more = has_more or #untouched > 0
+        local count, done, is_left = clear_out(keys, most - work)
+        left, work, has_more = left - count, work + done, has_more or is_left
       end
     end
     is_more = is_more or has_more
   end
   local left = limit
   while counter('px') > 0 and left > 0 and work < most do
-    local keys = find_purged(left)
-    local count, _, done, untouched = forget(keys, most - work)
-    if count + #untouched < #keys then
-      lose()
-    end
-    redis.call('UNLINK', unpack(names_of(':e:', without(keys, untouched))))
+    local count, done = clear_out(find_purged(left), most - work)
     left, work = left - count, work + done
   end
   is_more = is_more or counter('px') > 0

@@ -18,6 +18,7 @@
 //! | [`drain`] | what a worker waits for before it ends, and how that hears of it | tokio |
 //! | [`keep_running`] | tasks of the process that are started again should they die | tokio |
 //! | [`auth`] | who asks, by the check of `[auth]`: what it is sent, what it says | config, routes |
+//! | [`turns`] | how much of a crowd's work a worker begins before it looks after its other clients | tokio |
 //! | [`in_flight`] | the bytes of bodies outside the tiers, and their budget | |
 //! | [`pacing`] | how much connections hold of a body that goes through | hyper |
 //! | [`secret`] | secrets compared | |
@@ -145,4 +146,5 @@ pub mod routes;
 pub mod secret;
 pub mod server;
 pub mod store;
+pub mod turns;
 pub mod upstream;

@@ -42,6 +42,7 @@ const IMPURE: &[&str] = &[
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("pacing", &[]),
+    ("turns", &[]),
     ("rate_timeout", &[]),
     ("in_flight", &[]),
     ("body", &["in_flight", "pacing", "rate_timeout"]),
@@ -97,6 +98,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "http_cache",
             "in_flight",
             "pacing",
+            "turns",
         ],
     ),
     (
@@ -170,6 +172,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "routes",
             "secret",
             "store",
+            "turns",
             "upstream",
         ],
     ),
@@ -186,6 +189,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pacing",
             "proxy",
             "rate_timeout",
+            "turns",
         ],
     ),
     (

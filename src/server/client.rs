@@ -290,7 +290,12 @@ async fn serve_http2(
 ) -> Result<(), BoxError> {
     let per_body = worker.cache.store.in_flight().per_body();
     let streams = Streams::default();
-    let spawner = Spawner::new(streams.clone(), limits.taking(), worker.metrics.clone());
+    let spawner = Spawner::new(
+        streams.clone(),
+        limits.taking(),
+        worker.cache.turns.clone(),
+        worker.metrics.clone(),
+    );
     let idle = io.speak_http2(streams.clone());
     let drain = client.drain.clone();
     let client = Arc::new(client);

@@ -113,6 +113,8 @@ pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -
             () = shared.stop.cancelled() => break,
             permit = shared.find_room() => permit,
         };
+        // The rest of a crowd waits in the backlog.
+        worker.cache.turns.next().await;
         let (stream, peer) = accepted;
         let gauge = GaugeGuard::new(&worker.metrics.connections);
         let connection = Connection {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Uri;
@@ -26,6 +26,7 @@ use crate::body::BoxError;
 use crate::config::{self, Target};
 use crate::in_flight::InFlight;
 use crate::pacing::{self, Window};
+use crate::turns::{Turns, Visitor};
 
 /// The version of HTTP that a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(super) enum HttpVersion {
 pub(super) struct Connector {
     dialer: Dialer,
     timeout: Duration,
+    /// Of the runtime that its connections are read in.
+    turns: Turns,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +57,7 @@ impl Connector {
     pub(super) fn new(
         settings: &config::Upstream,
         version: HttpVersion,
+        turns: Turns,
     ) -> Result<Connector, PoolError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -69,6 +73,7 @@ impl Connector {
         Ok(Connector {
             dialer,
             timeout: settings.connect_timeout,
+            turns,
         })
     }
 
@@ -84,7 +89,7 @@ impl Connector {
                 return Err(self.explain(address, why));
             }
         };
-        Ok(Io::new(transport, in_flight.clone()))
+        Ok(Io::new(transport, in_flight.clone(), &self.turns))
     }
 
     /// To where no connection could be made, and why not.
@@ -163,6 +168,8 @@ async fn dial(dialer: Dialer, uri: Uri) -> Result<Box<dyn Transport>, BoxError> 
 pub(super) struct Io {
     transport: Box<dyn Transport>,
     in_flight: InFlight,
+    /// For its reads, and its end.
+    visitor: Visitor,
     /// Notified of each read; `None`: nobody waits for it.
     was_read: Option<Arc<Notify>>,
     /// Of the bodies that HTTP/1 sends over it.
@@ -215,10 +222,11 @@ enum UnreadWrites {
 }
 
 impl Io {
-    fn new(transport: Box<dyn Transport>, in_flight: InFlight) -> Io {
+    fn new(transport: Box<dyn Transport>, in_flight: InFlight, turns: &Turns) -> Io {
         Io {
             transport,
             in_flight,
+            visitor: turns.visitor(),
             was_read: None,
             window: Window::default(),
             unread_writes: UnreadWrites::Fail,
@@ -321,10 +329,15 @@ impl Read for Io {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let most = pacing::read_at_a_time(self.in_flight.is_tight());
-        let polled = pacing::read_little(Pin::new(&mut *self.transport), cx, buf, most);
-        if let (Poll::Ready(_), Some(was_read)) = (&polled, &self.was_read) {
-            was_read.notify_one();
+        let this = &mut *self;
+        let place = ready!(this.visitor.poll_place(cx));
+        let most = pacing::read_at_a_time(this.in_flight.is_tight());
+        let polled = pacing::read_little(Pin::new(&mut *this.transport), cx, buf, most);
+        if polled.is_ready() {
+            place.take();
+            if let Some(was_read) = &this.was_read {
+                was_read.notify_one();
+            }
         }
         polled
     }
@@ -354,7 +367,10 @@ impl Write for Io {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.transport).poll_shutdown(cx)
+        let this = &mut *self;
+        // Closing what the app still writes to costs as much as opening.
+        ready!(this.visitor.poll_place(cx)).take();
+        Pin::new(&mut *this.transport).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -431,7 +447,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap());
         let (stream, accepted) = tokio::join!(stream, listener.accept());
-        let mut io = Io::new(Box::new(TokioIo::new(stream.unwrap())), InFlight::new(0, 0));
+        let mut io = Io::new(
+            Box::new(TokioIo::new(stream.unwrap())),
+            InFlight::new(0, 0),
+            &Turns::new(1),
+        );
         io.read_early_answers();
         let (mut app, _) = accepted.unwrap();
         let start = io.request_start();
@@ -473,7 +493,7 @@ mod tests {
                 http2: false,
                 paths: Default::default(),
             };
-            let connector = Connector::new(&settings, HttpVersion::Http1).unwrap();
+            let connector = Connector::new(&settings, HttpVersion::Http1, Turns::new(1)).unwrap();
             let address = format!("http://{addr}/").parse().unwrap();
             let opened = connector.open(&address, &InFlight::new(0, 0)).await;
             let error = opened.err().expect("nobody listens").to_string();

@@ -21,6 +21,7 @@ use crate::body::{Body, BoxError};
 use crate::config;
 use crate::in_flight::InFlight;
 use crate::pacing::Window;
+use crate::turns::Turns;
 
 /// The most fields that an answer may have.
 const MAX_FIELDS: usize = 512;
@@ -86,9 +87,10 @@ impl Http1 {
         settings: &config::Upstream,
         address: Uri,
         in_flight: InFlight,
+        turns: Turns,
     ) -> Result<Http1, PoolError> {
         Ok(Http1(Arc::new(Pool {
-            connector: Connector::new(settings, HttpVersion::Http1)?,
+            connector: Connector::new(settings, HttpVersion::Http1, turns)?,
             address,
             in_flight,
             max_idle: settings.max_idle,

@@ -26,6 +26,7 @@ use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
 use crate::in_flight::InFlight;
+use crate::turns::Turns;
 use request::{Refusal, copy_if_whole, find_refusal, to_http2};
 
 /// How often a request is sent that the app has not looked at.
@@ -86,9 +87,10 @@ impl Http2 {
         settings: &config::Upstream,
         address: Uri,
         in_flight: InFlight,
+        turns: Turns,
     ) -> Result<Http2, PoolError> {
         Ok(Http2 {
-            connector: Connector::new(settings, HttpVersion::Http2)?,
+            connector: Connector::new(settings, HttpVersion::Http2, turns)?,
             address,
             in_flight,
             connect_timeout: settings.connect_timeout,

@@ -3,7 +3,6 @@
 mod connect;
 mod http1;
 mod http2;
-mod starts;
 
 use std::future::Future;
 use std::pin::pin;
@@ -18,9 +17,13 @@ use tokio::time::Instant;
 use crate::body::{Body, BodyFault, BoxError, Progress, Timed};
 use crate::config;
 use crate::in_flight::{self, InFlight, Share};
+use crate::turns::Turns;
 use http1::Http1;
 use http2::Http2;
-use starts::Starts;
+
+/// Requests that begin, reads of answers and connections that end, in one turn of the runtime. Each takes as long as ten
+/// hits.
+const IN_A_TURN: usize = 4;
 
 /// A pool of connections to the app, used by one runtime.
 #[derive(Clone, Debug)]
@@ -30,7 +33,7 @@ pub struct Upstream {
     http2: Option<Http2>,
     /// The app's host, for where the client's is not preserved.
     host: HeaderValue,
-    starts: Starts,
+    turns: Turns,
     in_flight: InFlight,
     settings: config::Upstream,
 }
@@ -142,14 +145,15 @@ impl Upstream {
         let host = HeaderValue::from_str(authority.as_str())
             .expect("an authority holds visible ASCII only");
         let address = build_uri(scheme, authority, PathAndQuery::from_static("/"));
+        let turns = Turns::new(IN_A_TURN);
         let http2 = settings
             .http2
-            .then(|| Http2::new(settings, address.clone(), in_flight.clone()));
+            .then(|| Http2::new(settings, address.clone(), in_flight.clone(), turns.clone()));
         Ok(Upstream {
-            http1: Http1::new(settings, address, in_flight.clone())?,
+            http1: Http1::new(settings, address, in_flight.clone(), turns.clone())?,
             http2: http2.transpose()?,
             host,
-            starts: Starts::default(),
+            turns,
             in_flight,
             settings: settings.clone(),
         })
@@ -206,7 +210,7 @@ impl Upstream {
         self.set_host(&mut request);
         let upgrades = request.headers().contains_key(UPGRADE);
         async move {
-            self.starts.next().await;
+            self.turns.next().await;
             let (response, permit) = match &self.http2 {
                 // Boxed, so that the many requests over HTTP/1 do not carry its size.
                 Some(http2) if !upgrades => {

@@ -26,6 +26,7 @@ use crate::proxy::request::plan::Lookup;
 use crate::proxy::wants::{self, Sources};
 use crate::rollout::Evidence;
 use crate::store::Store;
+use crate::turns::Turns;
 
 /// The longest body of a request that is kept while it waits for its turn in the background.
 const MAX_WAITING_BODY: usize = 4096;
@@ -34,6 +35,8 @@ const MAX_WAITING_BODY: usize = 4096;
 pub struct Cache {
     /// Both tiers, Redis through this runtime's own connection.
     pub store: Store,
+    /// In these begins what a crowd may bring at once.
+    pub turns: Turns,
     /// Fills under way in the process.
     pub flights: Arc<Flights>,
     /// Heads of this worker's popular hits.

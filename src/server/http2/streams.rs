@@ -20,6 +20,7 @@ use crate::body::{Body, BoxError};
 use crate::metrics::Metrics;
 use crate::rate_timeout::RateTimeout;
 use crate::server::cut::Cut;
+use crate::turns::{Place, Turns, Visitor};
 
 /// The most that is given at a time: what is taken is known no more finely.
 const PIECE: usize = 16 << 10;
@@ -47,6 +48,8 @@ pub(in crate::server) struct Spawner {
     streams: Streams,
     /// How long a client may take nothing of an answer, or too little.
     timeout: RateTimeout,
+    /// Few begin in a turn of the runtime.
+    turns: Turns,
     metrics: Arc<Metrics>,
 }
 
@@ -105,11 +108,13 @@ impl Spawner {
     pub(in crate::server) fn new(
         streams: Streams,
         timeout: RateTimeout,
+        turns: Turns,
         metrics: Arc<Metrics>,
     ) -> Spawner {
         Spawner {
             streams,
             timeout,
+            turns,
             metrics,
         }
     }
@@ -127,6 +132,7 @@ where
             metrics: self.metrics.clone(),
             seen: 0,
             sleep: None,
+            begins: Some(self.turns.visitor()),
             _open: self.streams.open(),
         });
     }
@@ -141,6 +147,8 @@ struct Stream<F> {
     /// Bytes taken when this was looked at last.
     seen: usize,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Until it has begun.
+    begins: Option<Visitor>,
     _open: Open,
 }
 
@@ -158,6 +166,10 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        if let Some(visitor) = &mut this.begins {
+            ready!(visitor.poll_place(cx).map(Place::take));
+            this.begins = None;
+        }
         let polled = TURN.sync_scope(this.turn.clone(), || this.future.as_mut().poll(cx));
         if polled.is_ready() {
             return Poll::Ready(());
@@ -313,7 +325,7 @@ mod tests {
         for (name, given, ends) in rows {
             let streams = Streams::default();
             let timeout = RateTimeout::new(idle_timeout, 0);
-            let spawner = Spawner::new(streams.clone(), timeout, Arc::default());
+            let spawner = Spawner::new(streams.clone(), timeout, Turns::new(1), Arc::default());
             spawner.execute(async move {
                 if given {
                     let mut body = PacedBody::new(Body::whole("x".into()));

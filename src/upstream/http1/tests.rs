@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::*;
 use crate::in_flight::InFlight;
+use crate::turns::Turns;
 use crate::upstream::{Upstream, build_uri};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -92,6 +93,7 @@ fn pool_for(settings: &config::Upstream) -> Http1 {
         settings,
         build_uri(Scheme::HTTP, authority, path),
         InFlight::new(0, 64 << 10),
+        Turns::new(4),
     )
     .unwrap()
 }

@@ -70,10 +70,14 @@ pub(super) async fn start(
             (Some(gone.clone().drop_guard()), Some(gone))
         }
     };
-    let fill = Enduring::new(Box::pin(async move {
-        run(request, Some(reply), options, gone).await;
-        drop((place, counted));
-    }));
+    let turns = request.cache.turns.clone();
+    let fill = Enduring::new(
+        Box::pin(async move {
+            run(request, Some(reply), options, gone).await;
+            drop((place, counted));
+        }),
+        turns,
+    );
     let answer = fill.until(answer).await;
     match client {
         Some(client) => answer.map(|answer| answer.guarded(client)),

@@ -1,5 +1,7 @@
 //! The scripts: sent by hash, in full when Redis does not know them.
 
+mod needed;
+
 use std::sync::{LazyLock, OnceLock};
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 use fred::util::redis_keyslot;
 
 use super::lineage::Generation;
+use needed::needed;
 
 /// Runs although `maxmemory` is reached: it removes, counts or announces, or what it writes is little and soon gone, as a
 /// lease, whose store is what makes room.
@@ -17,7 +20,7 @@ const ALWAYS: &str = "#!lua flags=allow-oom\n";
 const WITH_ROOM: &str = "#!lua\n";
 /// Runs wherever it is sent, since it writes nothing.
 const READS_ONLY: &str = "#!lua flags=no-writes,allow-stale\n";
-/// Before each script that writes, in this order.
+/// Before each script, in this order, as far as it needs it.
 const COMMON: &str = concat!(
     include_str!("scripts/common.lua"),
     include_str!("scripts/pages.lua"),
@@ -104,7 +107,7 @@ impl Script {
             Script::Writes => (ALWAYS, include_str!("scripts/writes.lua")),
             Script::Unwatch => (ALWAYS, include_str!("scripts/unwatch.lua")),
         };
-        format!("{flags}{COMMON}{body}")
+        format!("{flags}{}{body}", needed(COMMON, body))
     }
 }
 

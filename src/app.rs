@@ -40,7 +40,7 @@ use crate::turns::Turns;
 /// How long the first requests may wait for the first word of Redis.
 const LONGEST_START: Duration = Duration::from_secs(1);
 
-/// Connections and streams of HTTP/2, and fills that go on without a client, that a worker begins in one turn of its
+/// Streams of HTTP/2, and fills that go on without a client, that a worker begins in one turn of its
 /// runtime. With fewer a hit over HTTP/2 costs more: at 4 a third.
 const BEGUN_IN_A_TURN: usize = 8;
 

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -27,6 +27,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    /// The present turn's; from 1.
+    number: u64,
     /// Places of the present turn.
     left: usize,
     waiting: VecDeque<Arc<Ticket>>,
@@ -34,10 +36,11 @@ struct State {
     is_turning: bool,
 }
 
-/// Of one who waits. Nothing is kept for it that others would lack: it is called, and may stay away.
+/// Of one who waits. It is called, and may stay away: its place lapses with the turn.
 #[derive(Debug, Default)]
 struct Ticket {
-    is_called: AtomicBool,
+    /// The turn that it has a place in; 0: it has not been called.
+    called_in: AtomicU64,
     waker: AtomicWaker,
 }
 
@@ -48,7 +51,7 @@ pub struct Visitor {
     ticket: Option<Arc<Ticket>>,
 }
 
-/// A place in a turn. Dropped, it has not been used.
+/// A place in a turn. Dropped, it is another's, unless its owner had waited for it.
 #[derive(Debug)]
 pub struct Place<'a> {
     /// Where it is to be counted; `None`: it was, when it was given to one who had waited.
@@ -62,6 +65,7 @@ impl Turns {
         Turns(Arc::new(Shared {
             places_in_a_turn,
             state: Mutex::new(State {
+                number: 1,
                 left: places_in_a_turn,
                 waiting: VecDeque::new(),
                 is_turning: false,
@@ -86,8 +90,8 @@ impl Turns {
     fn take(&self) {
         let mut state = self.0.state.lock();
         state.left = state.left.saturating_sub(1);
-        if state.left == 0 && !state.is_turning {
-            state.is_turning = true;
+        if state.left == 0 && !std::mem::replace(&mut state.is_turning, true) {
+            drop(state);
             tokio::spawn(Turning(self.clone()).go_on());
         }
     }
@@ -111,11 +115,12 @@ impl Turning {
     fn call_next(&self) -> bool {
         let places = self.0.0.places_in_a_turn;
         let mut state = self.0.0.state.lock();
-        let mut left = places;
+        state.number += 1;
+        let (number, mut left) = (state.number, places);
         while left > 0
             && let Some(ticket) = state.waiting.pop_front()
         {
-            left -= usize::from(ticket.call());
+            left -= usize::from(ticket.call(number));
         }
         state.left = left;
         state.is_turning = left == 0;
@@ -128,8 +133,9 @@ impl Drop for Turning {
         let mut state = self.0.0.state.lock();
         if std::mem::take(&mut state.is_turning) {
             state.left = self.0.0.places_in_a_turn;
+            let number = state.number;
             for ticket in state.waiting.drain(..) {
-                ticket.call();
+                ticket.call(number);
             }
         }
     }
@@ -137,8 +143,8 @@ impl Drop for Turning {
 
 impl Ticket {
     /// Whether anybody still waits with it.
-    fn call(self: Arc<Ticket>) -> bool {
-        self.is_called.store(true, Ordering::Release);
+    fn call(self: Arc<Ticket>, number: u64) -> bool {
+        self.called_in.store(number, Ordering::Release);
         self.waker.wake();
         Arc::strong_count(&self) > 1
     }
@@ -147,15 +153,19 @@ impl Ticket {
 impl Visitor {
     /// A place, once there is one.
     pub fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<Place<'_>> {
+        let mut called_in = 0;
         if let Some(ticket) = &self.ticket {
             ticket.waker.register(cx.waker());
-            if !ticket.is_called.load(Ordering::Acquire) {
+            called_in = ticket.called_in.load(Ordering::Acquire);
+            if called_in == 0 {
                 return Poll::Pending;
             }
             self.ticket = None;
-            return Poll::Ready(Place { uncounted: None });
         }
         let mut state = self.turns.0.state.lock();
+        if called_in == state.number {
+            return Poll::Ready(Place { uncounted: None });
+        }
         if state.left > 0 {
             return Poll::Ready(Place {
                 uncounted: Some(&self.turns),
@@ -257,6 +267,23 @@ mod tests {
         }
         // Whoever was called and has not come is not waited for.
         turns.next().await;
+    }
+
+    #[tokio::test]
+    async fn a_call_counts_in_its_turn_only() {
+        let turns = Turns::new(1);
+        let mut late = turns.visitor();
+        turns.next().await;
+        let waits = poll_fn(|cx| late.poll_place(cx).map(Place::take)).now_or_never();
+        assert_eq!(waits, None);
+        // Its turn comes and goes, and in the next one another has the place.
+        for _ in 0..4 {
+            yield_now().await;
+        }
+        turns.next().now_or_never().expect("nobody waits");
+        let waits = poll_fn(|cx| late.poll_place(cx).map(Place::take)).now_or_never();
+        assert_eq!(waits, None);
+        poll_fn(|cx| late.poll_place(cx).map(Place::take)).await;
     }
 
     #[test]

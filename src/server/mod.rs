@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::drain::Drain;
 use crate::metrics::GaugeGuard;
 use crate::proxy::Worker;
+use crate::turns::Turns;
 use client::Connection;
 use idle::Connections;
 pub use linger::limit_lingering;
@@ -96,10 +97,14 @@ impl Shared {
     }
 }
 
+/// Clients that a worker accepts in one turn of its runtime. They do not wait behind streams of those that it has.
+const ACCEPTED_IN_A_TURN: usize = 8;
+
 /// Serves clients until the drain, then waits for requests in flight, at most `drain_timeout`.
 pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let drain = Drain::default();
+    let accepts = Turns::new(ACCEPTED_IN_A_TURN);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -114,7 +119,7 @@ pub async fn serve(listener: TcpListener, worker: Arc<Worker>, shared: Shared) -
             permit = shared.find_room() => permit,
         };
         // The rest of a crowd waits in the backlog.
-        worker.cache.turns.next().await;
+        accepts.next().await;
         let (stream, peer) = accepted;
         let gauge = GaugeGuard::new(&worker.metrics.connections);
         let connection = Connection {

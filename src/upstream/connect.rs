@@ -26,7 +26,7 @@ use crate::body::BoxError;
 use crate::config::{self, Target};
 use crate::in_flight::InFlight;
 use crate::pacing::{self, Window};
-use crate::turns::{Turns, Visitor};
+use crate::turns::{Place, Turns, Visitor};
 
 /// The version of HTTP that a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,6 @@ pub(super) enum HttpVersion {
 pub(super) struct Connector {
     dialer: Dialer,
     timeout: Duration,
-    /// Of the runtime that its connections are read in.
-    turns: Turns,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +55,6 @@ impl Connector {
     pub(super) fn new(
         settings: &config::Upstream,
         version: HttpVersion,
-        turns: Turns,
     ) -> Result<Connector, PoolError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -73,7 +70,6 @@ impl Connector {
         Ok(Connector {
             dialer,
             timeout: settings.connect_timeout,
-            turns,
         })
     }
 
@@ -89,7 +85,7 @@ impl Connector {
                 return Err(self.explain(address, why));
             }
         };
-        Ok(Io::new(transport, in_flight.clone(), &self.turns))
+        Ok(Io::new(transport, in_flight.clone()))
     }
 
     /// To where no connection could be made, and why not.
@@ -168,8 +164,8 @@ async fn dial(dialer: Dialer, uri: Uri) -> Result<Box<dyn Transport>, BoxError> 
 pub(super) struct Io {
     transport: Box<dyn Transport>,
     in_flight: InFlight,
-    /// For its reads, and its end.
-    visitor: Visitor,
+    /// Whose turns its reads and its end wait for; `None`: they do not.
+    visitor: Option<Visitor>,
     /// Notified of each read; `None`: nobody waits for it.
     was_read: Option<Arc<Notify>>,
     /// Of the bodies that HTTP/1 sends over it.
@@ -222,11 +218,11 @@ enum UnreadWrites {
 }
 
 impl Io {
-    fn new(transport: Box<dyn Transport>, in_flight: InFlight, turns: &Turns) -> Io {
+    fn new(transport: Box<dyn Transport>, in_flight: InFlight) -> Io {
         Io {
             transport,
             in_flight,
-            visitor: turns.visitor(),
+            visitor: None,
             was_read: None,
             window: Window::default(),
             unread_writes: UnreadWrites::Fail,
@@ -245,6 +241,11 @@ impl Io {
             return Err(io::Error::new(io::ErrorKind::ConnectionReset, Unasked));
         }
         Ok(())
+    }
+
+    /// Reads and ends in `turns`: of connections that many requests have one each.
+    pub(super) fn take_turns(&mut self, turns: &Turns) {
+        self.visitor = Some(turns.visitor());
     }
 
     /// Goes on reading when the app takes no more bytes: an early answer to a request of HTTP/1.
@@ -330,11 +331,19 @@ impl Read for Io {
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let place = ready!(this.visitor.poll_place(cx));
+        let place = match &mut this.visitor {
+            None => None,
+            Some(visitor) => match visitor.poll_place(cx) {
+                Poll::Ready(place) => Some(place),
+                Poll::Pending if this.transport.has_unread() => return Poll::Pending,
+                // To find nothing costs little, and an end is to be known before the next request is sent.
+                Poll::Pending => None,
+            },
+        };
         let most = pacing::read_at_a_time(this.in_flight.is_tight());
         let polled = pacing::read_little(Pin::new(&mut *this.transport), cx, buf, most);
         if polled.is_ready() {
-            place.take();
+            place.into_iter().for_each(Place::take);
             if let Some(was_read) = &this.was_read {
                 was_read.notify_one();
             }
@@ -369,7 +378,9 @@ impl Write for Io {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         // Closing what the app still writes to costs as much as opening.
-        ready!(this.visitor.poll_place(cx)).take();
+        if let Some(visitor) = &mut this.visitor {
+            ready!(visitor.poll_place(cx)).take();
+        }
         Pin::new(&mut *this.transport).poll_shutdown(cx)
     }
 
@@ -447,11 +458,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap());
         let (stream, accepted) = tokio::join!(stream, listener.accept());
-        let mut io = Io::new(
-            Box::new(TokioIo::new(stream.unwrap())),
-            InFlight::new(0, 0),
-            &Turns::new(1),
-        );
+        let mut io = Io::new(Box::new(TokioIo::new(stream.unwrap())), InFlight::new(0, 0));
         io.read_early_answers();
         let (mut app, _) = accepted.unwrap();
         let start = io.request_start();
@@ -493,7 +500,7 @@ mod tests {
                 http2: false,
                 paths: Default::default(),
             };
-            let connector = Connector::new(&settings, HttpVersion::Http1, Turns::new(1)).unwrap();
+            let connector = Connector::new(&settings, HttpVersion::Http1).unwrap();
             let address = format!("http://{addr}/").parse().unwrap();
             let opened = connector.open(&address, &InFlight::new(0, 0)).await;
             let error = opened.err().expect("nobody listens").to_string();

@@ -39,6 +39,8 @@ struct Pool {
     connector: Connector,
     address: Uri,
     in_flight: InFlight,
+    /// What its connections read and end in.
+    turns: Turns,
     max_idle: usize,
     idle_timeout: Duration,
     state: Mutex<PoolState>,
@@ -90,9 +92,10 @@ impl Http1 {
         turns: Turns,
     ) -> Result<Http1, PoolError> {
         Ok(Http1(Arc::new(Pool {
-            connector: Connector::new(settings, HttpVersion::Http1, turns)?,
+            connector: Connector::new(settings, HttpVersion::Http1)?,
             address,
             in_flight,
+            turns,
             max_idle: settings.max_idle,
             idle_timeout: settings.idle_timeout,
             state: Mutex::default(),
@@ -272,6 +275,7 @@ impl Pool {
 async fn open(pool: Arc<Pool>) -> Result<PooledConnection, BoxError> {
     let mut io = pool.connector.open(&pool.address, &pool.in_flight).await?;
     io.read_early_answers();
+    io.take_turns(&pool.turns);
     let (start, window) = (io.request_start(), io.window());
     let (hyper, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
     let owner = Arc::downgrade(&pool);

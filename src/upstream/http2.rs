@@ -26,7 +26,6 @@ use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
 use crate::in_flight::InFlight;
-use crate::turns::Turns;
 use request::{Refusal, copy_if_whole, find_refusal, to_http2};
 
 /// How often a request is sent that the app has not looked at.
@@ -87,10 +86,9 @@ impl Http2 {
         settings: &config::Upstream,
         address: Uri,
         in_flight: InFlight,
-        turns: Turns,
     ) -> Result<Http2, PoolError> {
         Ok(Http2 {
-            connector: Connector::new(settings, HttpVersion::Http2, turns)?,
+            connector: Connector::new(settings, HttpVersion::Http2)?,
             address,
             in_flight,
             connect_timeout: settings.connect_timeout,

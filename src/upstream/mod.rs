@@ -21,9 +21,10 @@ use crate::turns::Turns;
 use http1::Http1;
 use http2::Http2;
 
-/// Requests that begin, reads of answers and connections that end, in one turn of the runtime. Each takes as long as ten
-/// hits.
-const IN_A_TURN: usize = 4;
+/// Requests that begin in one turn of the runtime: to open a connection costs ten hits.
+const STARTS_IN_A_TURN: usize = 4;
+/// Reads of answers, and connections that end, in one.
+const READS_IN_A_TURN: usize = 8;
 
 /// A pool of connections to the app, used by one runtime.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub struct Upstream {
     http2: Option<Http2>,
     /// The app's host, for where the client's is not preserved.
     host: HeaderValue,
-    turns: Turns,
+    starts: Turns,
     in_flight: InFlight,
     settings: config::Upstream,
 }
@@ -145,15 +146,15 @@ impl Upstream {
         let host = HeaderValue::from_str(authority.as_str())
             .expect("an authority holds visible ASCII only");
         let address = build_uri(scheme, authority, PathAndQuery::from_static("/"));
-        let turns = Turns::new(IN_A_TURN);
+        let reads = Turns::new(READS_IN_A_TURN);
         let http2 = settings
             .http2
-            .then(|| Http2::new(settings, address.clone(), in_flight.clone(), turns.clone()));
+            .then(|| Http2::new(settings, address.clone(), in_flight.clone()));
         Ok(Upstream {
-            http1: Http1::new(settings, address, in_flight.clone(), turns.clone())?,
+            http1: Http1::new(settings, address, in_flight.clone(), reads)?,
             http2: http2.transpose()?,
             host,
-            turns,
+            starts: Turns::new(STARTS_IN_A_TURN),
             in_flight,
             settings: settings.clone(),
         })
@@ -210,7 +211,7 @@ impl Upstream {
         self.set_host(&mut request);
         let upgrades = request.headers().contains_key(UPGRADE);
         async move {
-            self.turns.next().await;
+            self.starts.next().await;
             let (response, permit) = match &self.http2 {
                 // Boxed, so that the many requests over HTTP/1 do not carry its size.
                 Some(http2) if !upgrades => {

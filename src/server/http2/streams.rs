@@ -15,7 +15,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::time::Sleep;
 
-use super::calm;
+use super::{MAX_STREAMS, calm};
 use crate::body::{Body, BoxError};
 use crate::metrics::Metrics;
 use crate::rate_timeout::RateTimeout;
@@ -88,9 +88,10 @@ impl Streams {
         self.0.earned.swap(0, Ordering::Relaxed)
     }
 
-    fn open(&self) -> Open {
-        self.0.open.fetch_add(1, Ordering::Relaxed);
-        Open(self.clone())
+    /// Also, how many are open with it.
+    fn open(&self) -> (Open, usize) {
+        let before = self.0.open.fetch_add(1, Ordering::Relaxed);
+        (Open(self.clone()), before + 1)
     }
 }
 
@@ -125,6 +126,9 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
+        let (open, count) = self.streams.open();
+        // A client may have no more. Those past it were reset: hyper ends them when it looks at them.
+        let waits = count <= MAX_STREAMS as usize;
         tokio::spawn(Stream {
             future: Box::pin(future),
             turn: Turn::new(self.streams.clone()),
@@ -132,8 +136,8 @@ where
             metrics: self.metrics.clone(),
             seen: 0,
             sleep: None,
-            begins: Some(self.turns.visitor()),
-            _open: self.streams.open(),
+            begins: waits.then(|| self.turns.visitor()),
+            _open: open,
         });
     }
 }
@@ -315,6 +319,32 @@ mod tests {
             }
             assert_eq!(gathered, bytes, "{length}");
         }
+    }
+
+    /// hyper sees a reset only when the stream is looked at, so what waits must be bounded.
+    #[tokio::test]
+    async fn what_a_client_has_open_past_its_limit_begins_at_once() {
+        let past = 50;
+        let spawner = Spawner::new(
+            Streams::default(),
+            RateTimeout::new(Duration::from_secs(5), 0),
+            Turns::new(1),
+            Arc::default(),
+        );
+        let begun = Arc::new(AtomicUsize::new(0));
+        for _ in 0..MAX_STREAMS as usize + past {
+            let begun = begun.clone();
+            spawner.execute(async move {
+                begun.fetch_add(1, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            });
+        }
+        // Until all have been looked at; so few turns pass meanwhile.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        let begun = begun.load(Ordering::Relaxed);
+        assert!((past..past + 20).contains(&begun), "{begun}");
     }
 
     /// A body that has given a piece and is not asked again: its client takes nothing.

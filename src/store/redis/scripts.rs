@@ -11,7 +11,7 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 use fred::util::redis_keyslot;
 
 use super::lineage::Generation;
-use needed::needed;
+use needed::Shared;
 
 /// Runs although `maxmemory` is reached: it removes, counts or announces, or what it writes is little and soon gone, as a
 /// lease, whose store is what makes room.
@@ -82,7 +82,7 @@ impl Script {
         Script::Unwatch,
     ];
 
-    fn text(self) -> String {
+    fn text(self, shared: &Shared<'_>) -> String {
         let (flags, body) = match self {
             Script::Lease => (ALWAYS, include_str!("scripts/lease.lua")),
             Script::Put => (WITH_ROOM, include_str!("scripts/put.lua")),
@@ -107,7 +107,7 @@ impl Script {
             Script::Writes => (ALWAYS, include_str!("scripts/writes.lua")),
             Script::Unwatch => (ALWAYS, include_str!("scripts/unwatch.lua")),
         };
-        format!("{flags}{}{body}", needed(COMMON, body))
+        format!("{flags}{}{body}", shared.needed_by(body))
     }
 }
 
@@ -176,8 +176,10 @@ impl Call {
 }
 
 /// The texts, of which a process needs one copy, however many tiers it has.
-static TEXTS: LazyLock<[String; Script::ALL.len()]> =
-    LazyLock::new(|| Script::ALL.map(Script::text));
+static TEXTS: LazyLock<[String; Script::ALL.len()]> = LazyLock::new(|| {
+    let shared = Shared::read(COMMON);
+    Script::ALL.map(|script| script.text(&shared))
+});
 
 /// The scripts of one Redis and, once it was asked, their hashes.
 #[derive(Debug)]

@@ -1,55 +1,85 @@
 //! Of the code that scripts share, what one of them needs. Redis makes all functions of a script anew with each call, and keeps
 //! those of each script for as long as it knows it: what is left out costs neither time nor memory.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+
+/// What scripts share, part by part.
+#[derive(Debug)]
+pub(super) struct Shared<'t> {
+    parts: Vec<Part<'t>>,
+    /// Of each name the part that gives it.
+    owners: HashMap<&'t str, usize>,
+}
 
 /// A statement that is not within another: a function, or some values.
 #[derive(Debug)]
 struct Part<'t> {
-    names: Vec<&'t str>,
     lines: Vec<&'t str>,
+    /// The parts before it that it names.
+    needs: Vec<usize>,
 }
 
-/// The parts of `common` that `body` names, those that these name, and so on, in their order. Comments are left out.
-pub(super) fn needed<'t>(common: &'t str, body: &'t str) -> String {
-    let parts = parts_of(common);
-    let mut named: HashSet<&str> = body.lines().flat_map(words_of).collect();
-    let mut is_needed = vec![false; parts.len()];
-    // What a part needs stands before it.
-    for (part, is_needed) in parts.iter().zip(&mut is_needed).rev() {
-        *is_needed = part.names.iter().any(|name| named.contains(name));
-        if *is_needed {
-            named.extend(part.lines.iter().copied().flat_map(words_of));
+impl<'t> Shared<'t> {
+    /// Comments are left out.
+    pub(super) fn read(common: &'t str) -> Shared<'t> {
+        let mut shared = Shared {
+            parts: Vec::new(),
+            owners: HashMap::new(),
+        };
+        let is_code = |line: &&str| !line.trim_start().starts_with("--") && !line.trim().is_empty();
+        for line in common.lines().filter(is_code) {
+            if let Some(statement) = line.strip_prefix("local ") {
+                let part = shared.parts.len();
+                shared.parts.push(Part {
+                    lines: Vec::new(),
+                    needs: Vec::new(),
+                });
+                let names = names_of(statement).into_iter().map(|name| (name, part));
+                shared.owners.extend(names);
+            }
+            let needs = shared.owners_of(line);
+            let part = shared
+                .parts
+                .last_mut()
+                .expect("what scripts share is local");
+            part.lines.push(line);
+            part.needs.extend(needs);
         }
+        shared
     }
-    let mut text = String::new();
-    for (part, _) in parts
-        .iter()
-        .zip(&is_needed)
-        .filter(|(_, is_needed)| **is_needed)
-    {
-        for line in &part.lines {
+
+    /// The parts that `body` names, those that these name, and so on, in their order.
+    pub(super) fn needed_by(&self, body: &str) -> String {
+        let mut is_needed = vec![false; self.parts.len()];
+        for owner in body.lines().flat_map(|line| self.owners_of(line)) {
+            is_needed[owner] = true;
+        }
+        // What a part needs stands before it.
+        for at in (0..self.parts.len()).rev() {
+            if is_needed[at] {
+                for need in &self.parts[at].needs {
+                    is_needed[*need] = true;
+                }
+            }
+        }
+        let needed = self
+            .parts
+            .iter()
+            .zip(is_needed)
+            .filter(|(_, is_needed)| *is_needed);
+        let mut text = String::new();
+        for line in needed.flat_map(|(part, _)| &part.lines) {
             text.push_str(line);
             text.push('\n');
         }
+        text
     }
-    text
-}
 
-fn parts_of(text: &str) -> Vec<Part<'_>> {
-    let mut parts: Vec<Part<'_>> = Vec::new();
-    let is_code = |line: &&str| !line.trim_start().starts_with("--") && !line.trim().is_empty();
-    for line in text.lines().filter(is_code) {
-        match (line.strip_prefix("local "), parts.last_mut()) {
-            (Some(rest), _) => parts.push(Part {
-                names: names_of(rest),
-                lines: vec![line],
-            }),
-            (None, Some(part)) => part.lines.push(line),
-            (None, None) => unreachable!("what scripts share is local"),
-        }
+    fn owners_of(&self, line: &str) -> Vec<usize> {
+        words_of(line)
+            .filter_map(|word| self.owners.get(word).copied())
+            .collect()
     }
-    parts
 }
 
 /// What a statement behind `local` gives a name to.
@@ -107,9 +137,9 @@ local six
             ),
         ];
         for (body, expected) in rows {
-            assert_eq!(needed(SHARED, body), expected, "{body}");
+            assert_eq!(Shared::read(SHARED).needed_by(body), expected, "{body}");
         }
-        let five = needed(SHARED, "return five()");
+        let five = Shared::read(SHARED).needed_by("return five()");
         assert!(
             five.contains(four) && !five.contains("three") && !five.contains("six"),
             "{five}"
@@ -121,7 +151,7 @@ local six
     fn whatever_a_script_names_of_the_shared_is_in_it_before() {
         for script in Script::ALL {
             let text = &TEXTS[script as usize];
-            for name in parts_of(COMMON).into_iter().flat_map(|part| part.names) {
+            for name in Shared::read(COMMON).owners.into_keys() {
                 let mut lines = text.lines();
                 let first = lines.find(|line| words_of(line).any(|word| word == name));
                 if let Some(line) = first {

@@ -290,18 +290,15 @@ async fn serve_http2(
 ) -> Result<(), BoxError> {
     let per_body = worker.cache.store.in_flight().per_body();
     let streams = Streams::default();
-    let spawner = Spawner::new(
-        streams.clone(),
-        limits.taking(),
-        worker.cache.turns.clone(),
-        worker.metrics.clone(),
-    );
+    let spawner = Spawner::new(streams.clone(), limits.taking(), worker.metrics.clone());
     let idle = io.speak_http2(streams.clone());
     let drain = client.drain.clone();
     let client = Arc::new(client);
     let service = service_fn(move |request: Request<Incoming>| {
         let (worker, client) = (worker.clone(), client.clone());
         async move {
+            // Here and not around the stream: hyper sees meanwhile if the client resets it.
+            worker.cache.turns.next().await;
             let method = request.method().clone();
             let response = proxy::handle(&worker, request, &client).await;
             Ok::<_, Infallible>(http2::frame(&method, response))

@@ -15,12 +15,11 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::time::Sleep;
 
-use super::{MAX_STREAMS, calm};
+use super::calm;
 use crate::body::{Body, BoxError};
 use crate::metrics::Metrics;
 use crate::rate_timeout::RateTimeout;
 use crate::server::cut::Cut;
-use crate::turns::{Place, Turns, Visitor};
 
 /// The most that is given at a time: what is taken is known no more finely.
 const PIECE: usize = 16 << 10;
@@ -48,8 +47,6 @@ pub(in crate::server) struct Spawner {
     streams: Streams,
     /// How long a client may take nothing of an answer, or too little.
     timeout: RateTimeout,
-    /// Few begin in a turn of the runtime.
-    turns: Turns,
     metrics: Arc<Metrics>,
 }
 
@@ -88,10 +85,9 @@ impl Streams {
         self.0.earned.swap(0, Ordering::Relaxed)
     }
 
-    /// Also, how many are open with it.
-    fn open(&self) -> (Open, usize) {
-        let before = self.0.open.fetch_add(1, Ordering::Relaxed);
-        (Open(self.clone()), before + 1)
+    fn open(&self) -> Open {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        Open(self.clone())
     }
 }
 
@@ -109,13 +105,11 @@ impl Spawner {
     pub(in crate::server) fn new(
         streams: Streams,
         timeout: RateTimeout,
-        turns: Turns,
         metrics: Arc<Metrics>,
     ) -> Spawner {
         Spawner {
             streams,
             timeout,
-            turns,
             metrics,
         }
     }
@@ -126,9 +120,6 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        let (open, count) = self.streams.open();
-        // A client may have no more. Those past it were reset: hyper ends them when it looks at them.
-        let waits = count <= MAX_STREAMS as usize;
         tokio::spawn(Stream {
             future: Box::pin(future),
             turn: Turn::new(self.streams.clone()),
@@ -136,8 +127,7 @@ where
             metrics: self.metrics.clone(),
             seen: 0,
             sleep: None,
-            begins: waits.then(|| self.turns.visitor()),
-            _open: open,
+            _open: self.streams.open(),
         });
     }
 }
@@ -151,8 +141,6 @@ struct Stream<F> {
     /// Bytes taken when this was looked at last.
     seen: usize,
     sleep: Option<Pin<Box<Sleep>>>,
-    /// Until it has begun.
-    begins: Option<Visitor>,
     _open: Open,
 }
 
@@ -170,10 +158,6 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if let Some(visitor) = &mut this.begins {
-            ready!(visitor.poll_place(cx).map(Place::take));
-            this.begins = None;
-        }
         let polled = TURN.sync_scope(this.turn.clone(), || this.future.as_mut().poll(cx));
         if polled.is_ready() {
             return Poll::Ready(());
@@ -321,32 +305,6 @@ mod tests {
         }
     }
 
-    /// hyper sees a reset only when the stream is looked at, so what waits must be bounded.
-    #[tokio::test]
-    async fn what_a_client_has_open_past_its_limit_begins_at_once() {
-        let past = 50;
-        let spawner = Spawner::new(
-            Streams::default(),
-            RateTimeout::new(Duration::from_secs(5), 0),
-            Turns::new(1),
-            Arc::default(),
-        );
-        let begun = Arc::new(AtomicUsize::new(0));
-        for _ in 0..MAX_STREAMS as usize + past {
-            let begun = begun.clone();
-            spawner.execute(async move {
-                begun.fetch_add(1, Ordering::Relaxed);
-                std::future::pending::<()>().await;
-            });
-        }
-        // Until all have been looked at; so few turns pass meanwhile.
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
-        let begun = begun.load(Ordering::Relaxed);
-        assert!((past..past + 20).contains(&begun), "{begun}");
-    }
-
     /// A body that has given a piece and is not asked again: its client takes nothing.
     #[tokio::test(start_paused = true)]
     async fn a_stream_waits_so_long_for_its_client_and_for_us_without_end() {
@@ -355,7 +313,7 @@ mod tests {
         for (name, given, ends) in rows {
             let streams = Streams::default();
             let timeout = RateTimeout::new(idle_timeout, 0);
-            let spawner = Spawner::new(streams.clone(), timeout, Turns::new(1), Arc::default());
+            let spawner = Spawner::new(streams.clone(), timeout, Arc::default());
             spawner.execute(async move {
                 if given {
                     let mut body = PacedBody::new(Body::whole("x".into()));

@@ -89,7 +89,7 @@ async fn redis_keeps_long_bodies_compressed_and_every_sidecar_reads_them() {
     ];
     for (key, path, expected) in rows {
         let here = filled(&a.client(), path).await;
-        let kept = redis.number(&["STRLEN", &format!("{{pannier}}:v5:e:{key}")]);
+        let kept = redis.number(&["STRLEN", &format!("{{pannier}}:v6:e:{key}")]);
         assert!(expected.contains(&kept), "{key}: {kept} bytes");
         let there = b.client().get(path).await;
         assert!(there.is_hit(), "{path}: {}", there.cache_status());
@@ -213,7 +213,7 @@ async fn a_renewed_entry_stays_compressed_and_purges_take_both_forms() {
         renewed.cache_status()
     );
     sidecar.fills_have_ended().await;
-    let name = "{pannier}:v5:e:page:1";
+    let name = "{pannier}:v6:e:page:1";
     assert!((1..length / 5).contains(&redis.number(&["STRLEN", name])));
     client.json("POST", "/purge", "{}").await;
     assert_eq!(redis.number(&["EXISTS", name]), 0);
@@ -232,6 +232,6 @@ async fn a_body_of_megabytes_is_compressed_beside_the_worker() {
     connected(&sidecar).await;
     let reply = filled(&sidecar.client(), "/page/1").await;
     assert_eq!(reply.body.len(), list(40_000).to_string().len());
-    let kept = redis.number(&["STRLEN", "{pannier}:v5:e:page:1"]);
+    let kept = redis.number(&["STRLEN", "{pannier}:v6:e:page:1"]);
     assert!((1..reply.body.len() as u64 / 5).contains(&kept), "{kept}");
 }

@@ -52,7 +52,7 @@ tags = ["views"]
 /// What a write to `/item/1` makes stale: by key, by pattern and by tag.
 const STALE: [&str; 3] = ["/item/1", "/strict/1", "/view/1"];
 
-const LAST_PURGE: &[&str] = &["HGET", "{pannier}:v5:by", "sq"];
+const LAST_PURGE: &[&str] = &["HGET", "{pannier}:v6:by", "sq"];
 
 /// An app of one version, a Redis, and the config of a sidecar.
 struct World {

@@ -633,7 +633,7 @@ fn the_demo_shows_a_hit_and_a_purge() {
         assert_eq!(shown.matches("detail=miss").count(), 2, "{url:?}: {shown}");
     }
     assert!(
-        !redis.cli(&["KEYS", "{pannier-demo}:v5:e:*"]).is_empty(),
+        !redis.cli(&["KEYS", "{pannier-demo}:v6:e:*"]).is_empty(),
         "that Redis was used"
     );
 }

@@ -1,5 +1,6 @@
 //! The store on a real Redis: two stores here are two sidecars of a fleet.
 
+mod batches;
 mod budget;
 mod coherence;
 mod generations;
@@ -51,7 +52,7 @@ async fn redis_forgets_when_the_entry_is_of_no_more_use() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
-    let ttl = redis.number(&["PTTL", "{test}:v5:e:user:1"]);
+    let ttl = redis.number(&["PTTL", "{test}:v6:e:user:1"]);
     assert!((50_000..=60_000).contains(&ttl), "{ttl}");
 }
 
@@ -126,10 +127,10 @@ async fn a_pattern_purges_more_than_a_page() {
     a.fill("lists", "kept").await.expect("stored");
     let purged = a.store.purge(purge_key("list:*")).await;
     assert_eq!(purged.redis, Some(450));
-    let generation = redis.cli(&["GET", "{test}:v5:g"]);
-    let page = format!("{{test}}:v5:ix:{generation}:");
+    let generation = redis.cli(&["GET", "{test}:v6:g"]);
+    let page = format!("{{test}}:v6:ix:{generation}:");
     assert_eq!(
-        redis.number(&["ZCARD", "{test}:v5:ix"]),
+        redis.number(&["ZCARD", "{test}:v6:ix"]),
         1,
         "one page is left"
     );
@@ -187,8 +188,8 @@ async fn redis_itself_refuses_a_store_without_its_lease() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     for (case, command) in [
-        ("deleted", ["DEL", "{test}:v5:l:user:1", "{test}:v5:l:none"]),
-        ("another's", ["SET", "{test}:v5:l:user:1", "another"]),
+        ("deleted", ["DEL", "{test}:v6:l:user:1", "{test}:v6:l:none"]),
+        ("another's", ["SET", "{test}:v6:l:user:1", "another"]),
     ] {
         let ticket = a.store.begin("user:1", SHORT).await;
         // This blocks the runtime, so the store cannot hear of it before it is asked to commit.
@@ -327,14 +328,14 @@ async fn what_does_not_decode_is_a_miss_and_is_repaired() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     for (case, command) in [
-        ("garbage", vec!["SET", "{test}:v5:e:user:1", "garbage"]),
-        ("empty", vec!["SET", "{test}:v5:e:user:1", ""]),
-        ("a list", vec!["LPUSH", "{test}:v5:e:user:1", "a"]),
+        ("garbage", vec!["SET", "{test}:v6:e:user:1", "garbage"]),
+        ("empty", vec!["SET", "{test}:v6:e:user:1", ""]),
+        ("a list", vec!["LPUSH", "{test}:v6:e:user:1", "a"]),
     ] {
-        redis.cli(&["DEL", "{test}:v5:e:user:1"]);
+        redis.cli(&["DEL", "{test}:v6:e:user:1"]);
         redis.cli(&command);
         assert_eq!(a.fetched("user:1").await, None, "{case}");
-        let is_gone = redis.cli(&["EXISTS", "{test}:v5:e:user:1"]) == "0";
+        let is_gone = redis.cli(&["EXISTS", "{test}:v6:e:user:1"]) == "0";
         assert!(
             is_gone || case == "a list",
             "{case}: the lease removes that"
@@ -356,8 +357,8 @@ async fn lookups_of_one_moment_are_few_commands_and_each_gets_its_own() {
     for key in &keys {
         a.fill(key, key).await.expect("stored");
     }
-    redis.cli(&["SET", "{test}:v5:e:user:garbage", "garbage"]);
-    redis.cli(&["LPUSH", "{test}:v5:e:user:list", "a"]);
+    redis.cli(&["SET", "{test}:v6:e:user:garbage", "garbage"]);
+    redis.cli(&["LPUSH", "{test}:v6:e:user:list", "a"]);
     redis.cli(&["CONFIG", "RESETSTAT"]);
 
     let odd = ["user:garbage", "user:list", "user:absent"];
@@ -428,7 +429,7 @@ async fn a_cluster_spreads_keys_and_purges_visit_every_shard() {
     assert_eq!(a.redis_status().await.entries, 64);
     let shards = nodes
         .each_ref()
-        .map(|node| node.cli(&["KEYS", "{test.*}:v5:ix"]).lines().count());
+        .map(|node| node.cli(&["KEYS", "{test.*}:v6:ix"]).lines().count());
     assert!(shards.iter().all(|shards| *shards > 2), "{shards:?}");
 
     assert_eq!(a.store.purge(purge_key("user:7")).await.redis, Some(1));

@@ -20,7 +20,7 @@ const SLACK: u64 = 30;
 const HOST: &str = "app.example";
 
 /// What every key of an entry begins with in Redis.
-const ENTRY: &str = "{pannier}:v5:e:";
+const ENTRY: &str = "{pannier}:v6:e:";
 
 /// All of it; dropping it stops it, the sidecars first.
 pub(super) struct Deployment {
@@ -275,7 +275,7 @@ impl Deployment {
     /// How many entries of the row's priority Redis has.
     fn count(&self, read: &Read) -> u64 {
         let field = format!("n{}", read.priority as u64);
-        self.redis.number(&["HGET", "{pannier}:v5:by", &field])
+        self.redis.number(&["HGET", "{pannier}:v6:by", &field])
     }
 
     /// The keys of all entries in Redis.

@@ -57,7 +57,7 @@ async fn the_full_one_serves_and_purges() {
     let client = sidecar.client();
     is_stored(&client, "/api/products/7?utm_source=mail").await;
     assert!(client.get("/api/products/7?ref=home").await.is_hit());
-    let entry = "{pannier}:v5:e:product:7:EUR";
+    let entry = "{pannier}:v6:e:product:7:EUR";
     eventually("in Redis too", SHORT, || async {
         client.get("/api/products/7").await;
         redis.cli(&["EXISTS", entry]) == "1"

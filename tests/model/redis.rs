@@ -54,6 +54,7 @@ pub(crate) enum Loss {
     Lease,
     Generation,
     Index,
+    Leases,
     Tags,
     Fences,
     Numbers,
@@ -61,11 +62,12 @@ pub(crate) enum Loss {
 }
 
 impl Loss {
-    pub(crate) const ALL: [Loss; 8] = [
+    pub(crate) const ALL: [Loss; 9] = [
         Loss::Entry,
         Loss::Lease,
         Loss::Generation,
         Loss::Index,
+        Loss::Leases,
         Loss::Tags,
         Loss::Fences,
         Loss::Numbers,
@@ -84,6 +86,8 @@ pub(crate) struct Data {
     lease: Option<(u8, u8)>,
     /// `:ix`: whether it lists the key.
     index: Option<bool>,
+    /// `:lx`: whether it lists the key.
+    leases: Option<bool>,
     /// `:tx`: whether it lists the key.
     tags: Option<bool>,
     /// `:tp`: the number of the last purge of the tag.
@@ -109,6 +113,7 @@ impl Data {
     fn is_whole(&self) -> bool {
         self.generation.is_some()
             && self.index.is_some()
+            && self.leases.is_some()
             && self.tags.is_some()
             && self.fences.is_some()
             && self.numbers.is_some()
@@ -245,6 +250,7 @@ impl Redis {
                 entry: None,
                 lease: None,
                 index: Some(false),
+                leases: Some(false),
                 tags: Some(false),
                 fences: Some(0),
                 numbers: Some(0),
@@ -311,6 +317,7 @@ impl Redis {
             Loss::Lease => data.lease = None,
             Loss::Generation => data.generation = None,
             Loss::Index => data.index = None,
+            Loss::Leases => data.leases = None,
             Loss::Tags => data.tags = None,
             Loss::Fences => data.fences = None,
             Loss::Numbers => data.numbers = None,
@@ -344,7 +351,10 @@ impl Redis {
                 } = self.data;
                 return Reply::Found { generation, entry };
             }
-            Command::ReadIndex => return Reply::Listed(self.data.index == Some(true)),
+            Command::ReadIndex => {
+                let lists = [self.data.index, self.data.leases];
+                return Reply::Listed(lists.contains(&Some(true)));
+            }
             Command::ReadTags => return Reply::Listed(self.data.tags == Some(true)),
             _ => self.run_script(by, sent, flaw),
         };
@@ -424,6 +434,7 @@ impl Redis {
         self.data = Data {
             generation: Some(self.clock),
             index: Some(false),
+            leases: Some(false),
             tags: Some(false),
             fences: Some(0),
             numbers: Some(0),
@@ -434,15 +445,15 @@ impl Redis {
     }
 
     fn lease(&mut self, by: Client, token: u8) -> Returned {
-        self.drop_void_entry(by);
         let holder = self.read_lease(by, None);
         self.track(by, &[Name::Entry, Name::Lease]);
         if holder.is_some() {
             return Returned::LeaseTaken;
         }
+        self.drop_void_entry(by);
         self.data.lease = Some((self.generation(), token));
         self.changed(Name::Lease, Some(by));
-        self.data.index = Some(true);
+        self.data.leases = Some(true);
         self.track(by, &[Name::Entry, Name::Lease]);
         let purges = self.number();
         Returned::Leased { purges }
@@ -490,9 +501,7 @@ impl Redis {
         if self.data.lease.take().is_some() {
             self.changed(Name::Lease, Some(by));
         }
-        if self.data.entry.is_none() {
-            self.data.index = Some(false);
-        }
+        self.data.leases = Some(false);
     }
 
     fn remove(&mut self, by: Client) {

@@ -13,17 +13,17 @@ use crate::support::eventually;
 use crate::support::redis::RedisServer;
 
 const INDEXES: [&str; 6] = [
-    "{test}:v5:ix",
-    "{test}:v5:x0",
-    "{test}:v5:x1",
-    "{test}:v5:x2",
-    "{test}:v5:tx",
-    "{test}:v5:px",
+    "{test}:v6:ix",
+    "{test}:v6:x0",
+    "{test}:v6:x1",
+    "{test}:v6:x2",
+    "{test}:v6:tx",
+    "{test}:v6:px",
 ];
 
 /// How many members a paged set has, but for the one that stays.
 fn members(redis: &RedisServer, set: &str) -> u64 {
-    let generation = redis.cli(&["GET", "{test}:v5:g"]);
+    let generation = redis.cli(&["GET", "{test}:v6:g"]);
     let bounds = redis.number(&["ZCARD", set]);
     let pages = redis.cli(&["KEYS", &format!("{set}:{generation}:*")]);
     let pages: Vec<&str> = pages.lines().collect();
@@ -36,9 +36,9 @@ fn assert_empty(redis: &RedisServer, when: &str) {
     for set in INDEXES {
         assert_eq!(members(redis, set), 0, "{set} {when}");
     }
-    assert_eq!(redis.number(&["ZCARD", "{test}:v5:lx"]), 1, "{when}");
+    assert_eq!(redis.number(&["ZCARD", "{test}:v6:lx"]), 1, "{when}");
     for field in ["b0", "b1", "b2", "n0", "n1", "n2", "k", "l"] {
-        let counter = redis.number(&["HGET", "{test}:v5:by", field]);
+        let counter = redis.number(&["HGET", "{test}:v6:by", field]);
         assert_eq!(counter, 0, "{field} {when}");
     }
 }
@@ -53,7 +53,7 @@ fn with_priority(priority: Priority) -> Variation {
 /// Which of `keys` have an entry.
 fn held(redis: &RedisServer, keys: impl Iterator<Item = String>) -> Vec<String> {
     let is_held = |key: &String| {
-        let name = format!("{{test}}:v5:e:{key}");
+        let name = format!("{{test}}:v6:e:{key}");
         redis.number(&["EXISTS", &name]) == 1
     };
     keys.filter(is_held).collect()
@@ -81,7 +81,7 @@ async fn counts_by_priority() {
         };
         a.fill_as(key, "x", variation).await.expect("stored");
     }
-    let counts = ["n0", "n1", "n2"].map(|field| redis.number(&["HGET", "{test}:v5:by", field]));
+    let counts = ["n0", "n1", "n2"].map(|field| redis.number(&["HGET", "{test}:v6:by", field]));
     assert_eq!(counts, [1, 0, 2]);
     let status = a.redis_status().await;
     assert_eq!(status.entries, 3);
@@ -122,7 +122,7 @@ async fn memory_has_what_redis_has_no_room_for() {
     }
     let bytes = a.redis_status().await.bytes;
     assert!(bytes <= MAX, "{bytes}");
-    let in_redis = redis.cli(&["KEYS", "{test}:v5:e:*"]);
+    let in_redis = redis.cli(&["KEYS", "{test}:v6:e:*"]);
     assert_eq!(in_redis.lines().count(), 47, "entries and stubs");
     assert_eq!(b.fetched("a:29").await, None, "a stub is nothing");
     for i in 0..30 {
@@ -196,7 +196,7 @@ async fn nothing_remains_of_leases_given_up() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     let ticket = a.store.begin("a", SHORT).await;
-    assert_eq!(members(&redis, "{test}:v5:ix"), 1);
+    assert_eq!(redis.number(&["ZCARD", "{test}:v6:lx"]), 2);
     assert!(a.redis_status().await.bytes > 0, "a lease costs, too");
     a.store.abandon(ticket).await;
     assert_empty(&redis, "after abandon");
@@ -243,7 +243,7 @@ async fn the_budget_holds() {
     let held = held(&redis, (0..200).map(|i| format!("a:{i}")));
     assert_eq!(held.len() as u64, status.entries);
     assert_eq!(held.last().map(String::as_str), Some("a:199"), "the newest");
-    assert_eq!(members(&redis, "{test}:v5:tx"), status.entries);
+    assert_eq!(members(&redis, "{test}:v6:tx"), status.entries);
     assert_eq!(redis.cli(&["GET", "theirs"]), "x");
 }
 
@@ -320,7 +320,7 @@ async fn low_leaves_before_medium_before_high() {
         // Nor does it fit into what is for leases and stubs.
         let large = "x".repeat(free as usize + 12_000);
         let result = a.fill_as("new", &large, with_priority(newcomer)).await;
-        let in_redis = redis.number(&["STRLEN", "{test}:v5:e:new"]) > 1000;
+        let in_redis = redis.number(&["STRLEN", "{test}:v6:e:new"]) > 1000;
         assert_eq!(in_redis, stored, "{case}: {result:?}");
         if let Some((word, before)) = spared {
             assert!(!before.is_empty(), "{case}");
@@ -393,7 +393,7 @@ fn numbers_held(redis: &RedisServer) -> Vec<u64> {
 /// How often `a:i` was stored or hit, as Redis was told.
 fn hits(redis: &RedisServer, i: u64) -> u64 {
     let script = "local hits = 0
-        for _, page in ipairs(redis.call('KEYS', '{test}:v5:x1:*')) do
+        for _, page in ipairs(redis.call('KEYS', '{test}:v6:x1:*')) do
             local fields = redis.call('HGETALL', page)
             for i = 1, #fields, 2 do
                 if string.sub(fields[i], 6) == ARGV[1] then
@@ -568,7 +568,7 @@ async fn what_is_looked_for_and_never_stored_leaves_nothing_in_redis() {
             < 30
     })
     .await;
-    assert_eq!(redis.cli(&["KEYS", "{test}:v5:e:*"]), "{test}:v5:e:held");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v6:e:*"]), "{test}:v6:e:held");
     assert!(b.remembered("held").is_some(), "that was no change");
     a.store.purge(purge_key("held")).await;
     eventually("b is still told", SHORT, || async {
@@ -616,7 +616,7 @@ async fn what_is_void_makes_nobody_leave() {
 #[tokio::test]
 async fn what_is_void_and_not_swept_yet_makes_nobody_leave() {
     const MAX: u64 = 2_000_000;
-    const BY: &str = "{test}:v5:by";
+    const BY: &str = "{test}:v6:by";
     let redis = RedisServer::start();
     let a = Sidecar::with_budget(&redis, MAX).await;
     eventually("what was there before is swept", SHORT, || async {
@@ -766,10 +766,10 @@ async fn what_is_accounted_is_what_redis_takes() {
             redis.cli(&["HSET", "{test}:hot", process, &"x".repeat(100_000)]);
         }
         // What stands beside entries is corrected by a check, which the first beat has had done before they came.
-        redis.cli(&["HDEL", "{test}:v5:by", "cw"]);
+        redis.cli(&["HDEL", "{test}:v6:by", "cw"]);
         eventually("the account is corrected", SHORT, || async {
             a.redis_status().await;
-            redis.number(&["HGET", "{test}:v5:by", "f"]) > 0
+            redis.number(&["HGET", "{test}:v6:by", "f"]) > 0
         })
         .await;
         let accounted = a.redis_status().await.bytes;
@@ -793,7 +793,7 @@ fn measured(redis: &RedisServer) -> (u64, u64) {
          for _, name in ipairs(redis.call('KEYS', '{test}:*')) do \
              local bytes = redis.call('MEMORY', 'USAGE', name, 'SAMPLES', '0') \
              all = all + bytes \
-             if string.find(name, '^{test}:v5:e:') then entries = entries + bytes end \
+             if string.find(name, '^{test}:v6:e:') then entries = entries + bytes end \
          end \
          return { all, entries }",
         "0",
@@ -865,7 +865,7 @@ async fn what_a_purge_by_tag_leaves_for_later_is_taken_out() {
         ("by a pattern of keys", 30, Some(purge_key("a:*"))),
         ("softly", 30, Some(by_tag("one").into_soft())),
     ];
-    let generation = redis.cli(&["GET", "{test}:v5:g"]);
+    let generation = redis.cli(&["GET", "{test}:v6:g"]);
     for (case, filled, behind) in cases {
         for key in keys() {
             let variation = tagged(&["one", "two"]);
@@ -889,8 +889,8 @@ async fn what_a_purge_by_tag_leaves_for_later_is_taken_out() {
         })
         .await;
         assert_empty(&redis, case);
-        assert_eq!(redis.cli(&["GET", "{test}:v5:g"]), generation, "{case}");
-        assert_eq!(redis.number(&["EXISTS", "{test}:v5:u"]), 0, "{case}");
+        assert_eq!(redis.cli(&["GET", "{test}:v6:g"]), generation, "{case}");
+        assert_eq!(redis.number(&["EXISTS", "{test}:v6:u"]), 0, "{case}");
     }
 
     for key in keys() {
@@ -898,10 +898,10 @@ async fn what_a_purge_by_tag_leaves_for_later_is_taken_out() {
             .await
             .expect("stored");
     }
-    redis.cli(&["DEL", "{test}:v5:e:a:100"]);
+    redis.cli(&["DEL", "{test}:v6:e:a:100"]);
     let purged = a.store.purge(by_tag("one")).await.redis;
     assert_eq!(purged, Some(COUNT - 1));
-    let told = redis.number(&["EXISTS", "{test}:v5:u"]);
+    let told = redis.number(&["EXISTS", "{test}:v6:u"]);
     assert_eq!(told, 1, "one was evicted, and memory may have it");
 }
 

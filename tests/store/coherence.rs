@@ -43,7 +43,7 @@ async fn a_lost_tracking_connection_empties_memory() {
     b.fetched("user:1").await.expect("found");
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
     // Changed while no invalidation could arrive.
-    redis.cli(&["DEL", "{test}:v5:e:user:1"]);
+    redis.cli(&["DEL", "{test}:v6:e:user:1"]);
     eventually("distrusted", SHORT, || async {
         b.remembered("user:1").is_none()
     })
@@ -152,7 +152,7 @@ async fn an_expiry_does_not_fence_the_fill_that_renews_the_entry() {
     a.fill("user:1", "alice").await.expect("stored");
     b.fetched("user:1").await.expect("found");
     let ticket = b.store.begin("user:1", SHORT).await;
-    redis.cli(&["PEXPIRE", "{test}:v5:e:user:1", "1"]);
+    redis.cli(&["PEXPIRE", "{test}:v6:e:user:1", "1"]);
     eventually("invalidated", SHORT, || async {
         b.remembered("user:1").is_none()
     })
@@ -197,7 +197,7 @@ async fn a_restart_with_old_data_brings_nothing_purged_back() {
     a.store.purge(purge_key("user:1")).await;
     redis.restart(Data::Snapshot);
     assert_eq!(
-        redis.cli(&["EXISTS", "{test}:v5:e:user:1"]),
+        redis.cli(&["EXISTS", "{test}:v6:e:user:1"]),
         "1",
         "it is back in Redis"
     );
@@ -211,7 +211,7 @@ async fn a_restart_with_old_data_brings_nothing_purged_back() {
     assert_eq!(a.fetched("user:2").await, None, "as old as the other");
     a.fill("user:2", "new").await.expect("stored");
     eventually("it is swept", SHORT, || async {
-        redis.cli(&["KEYS", "{test}:v5:e:*"]) == "{test}:v5:e:user:2"
+        redis.cli(&["KEYS", "{test}:v6:e:*"]) == "{test}:v6:e:user:2"
     })
     .await;
 }
@@ -222,7 +222,7 @@ async fn keys_of_others_are_never_touched() {
     let theirs = [
         "user:1",
         "test:v5:e:user:1",
-        "{test2}:v5:e:user:1",
+        "{test2}:v6:e:user:1",
         "{test}:v10:e:user:1",
         "{test}x",
     ];
@@ -247,7 +247,7 @@ async fn purging_everything_finds_what_no_index_knows() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
-    redis.cli(&["DEL", "{test}:v5:ix"]);
+    redis.cli(&["DEL", "{test}:v6:ix"]);
     let everything = Purge {
         everything: true,
         ..Purge::default()
@@ -287,7 +287,7 @@ async fn a_burst_of_invalidations_leaves_nothing_outdated_in_memory() {
         let found = join_all(some.iter().map(|key| b.fetched(key))).await;
         assert!(found.iter().all(Option::is_some));
     }
-    let names = keys.iter().map(|key| format!("{{test}}:v5:e:{key}"));
+    let names = keys.iter().map(|key| format!("{{test}}:v6:e:{key}"));
     let names: Vec<String> = names.collect();
     let delete: Vec<&str> = ["DEL"]
         .into_iter()
@@ -319,7 +319,7 @@ async fn what_was_evicted_by_the_sidecar_that_holds_it_is_purged_there_too() {
         stored.expect("there is room");
     }
     let held = |i: usize| a.remembered(&format!("user:{i}")).is_some();
-    let stored = || redis.cli(&["KEYS", "{test}:v5:e:*"]).lines().count();
+    let stored = || redis.cli(&["KEYS", "{test}:v6:e:*"]).lines().count();
     // Another tenant takes what is left, but for less than the next command of this sidecar has, for which Redis evicts.
     let mut theirs = 0;
     while (0..ENTRIES).filter(|i| held(*i)).count() <= stored() {

@@ -10,29 +10,29 @@ use crate::support::eventually;
 use crate::support::redis::RedisServer;
 
 const BOOKKEEPING: [&str; 17] = [
-    "{test}:v5:g",
-    "{test}:v5:by",
-    "{test}:v5:ix",
-    "{test}:v5:x0",
-    "{test}:v5:x1",
-    "{test}:v5:x2",
-    "{test}:v5:lx",
-    "{test}:v5:tx",
-    "{test}:v5:tp",
-    "{test}:v5:pl",
+    "{test}:v6:g",
+    "{test}:v6:by",
+    "{test}:v6:ix",
+    "{test}:v6:x0",
+    "{test}:v6:x1",
+    "{test}:v6:x2",
+    "{test}:v6:lx",
+    "{test}:v6:tx",
+    "{test}:v6:tp",
+    "{test}:v6:pl",
     // The pages, whose names have the generation.
-    "{test}:v5:ix:*:",
-    "{test}:v5:x0:*:",
-    "{test}:v5:x1:*:",
-    "{test}:v5:x2:*:",
-    "{test}:v5:tx:*:",
-    "{test}:v5:px",
-    "{test}:v5:px:*:",
+    "{test}:v6:ix:*:",
+    "{test}:v6:x0:*:",
+    "{test}:v6:x1:*:",
+    "{test}:v6:x2:*:",
+    "{test}:v6:tx:*:",
+    "{test}:v6:px",
+    "{test}:v6:px:*:",
 ];
 
 /// The name of the structure as it is now.
 fn current(redis: &RedisServer, name: &str) -> String {
-    name.replace('*', &redis.cli(&["GET", "{test}:v5:g"]))
+    name.replace('*', &redis.cli(&["GET", "{test}:v6:g"]))
 }
 
 /// What the variants of these tests are tagged with.
@@ -47,7 +47,7 @@ fn purge_tag(tag: &str) -> Purge {
 fn keep(redis: &RedisServer) {
     redis.cli(&[
         "EVAL",
-        "for _, name in ipairs(redis.call('KEYS', '{test}:v5:*')) do \
+        "for _, name in ipairs(redis.call('KEYS', '{test}:v6:*')) do \
              redis.call('SET', 'old:' .. name, redis.call('DUMP', name)) \
          end",
         "0",
@@ -58,7 +58,7 @@ fn keep(redis: &RedisServer) {
 fn bring_back(redis: &RedisServer) {
     redis.cli(&[
         "EVAL",
-        "redis.call('UNLINK', unpack(redis.call('KEYS', '{test}:v5:*'))) \
+        "redis.call('UNLINK', unpack(redis.call('KEYS', '{test}:v6:*'))) \
          for _, name in ipairs(redis.call('KEYS', 'old:*')) do \
              redis.call('RESTORE', string.sub(name, 5), 0, redis.call('GET', name)) \
          end",
@@ -257,19 +257,19 @@ async fn a_generation_is_later_than_any_that_was_known() {
         "EVAL",
         SCRIPT,
         "1",
-        "{test}:v5:by",
-        "{test}:v5",
+        "{test}:v6:by",
+        "{test}:v6",
         known,
         "purged",
         "none",
         "",
         "0",
     ]);
-    assert_eq!(redis.cli(&["GET", "{test}:v5:g"]), "0010000000000001");
+    assert_eq!(redis.cli(&["GET", "{test}:v6:g"]), "0010000000000001");
     assert_eq!(a.fetched_strictly("user:1").await, None);
     a.fill("user:1", "new").await.expect("stored");
     a.store.purge(Purge::of_everything()).await;
-    assert_eq!(redis.cli(&["GET", "{test}:v5:g"]), "0010000000000002");
+    assert_eq!(redis.cli(&["GET", "{test}:v6:g"]), "0010000000000002");
 }
 
 /// What is void counts against the budget until it is gone (promise I5).
@@ -280,7 +280,7 @@ async fn what_is_void_is_swept() {
     for key in 0..1000 {
         let _ = a.fill(&format!("user:{key}"), &"x".repeat(100)).await;
     }
-    redis.cli(&["MSET", "user:1", "theirs", "{test2}:v5:e:user:1", "theirs"]);
+    redis.cli(&["MSET", "user:1", "theirs", "{test2}:v6:e:user:1", "theirs"]);
     let lease = a.store.begin("lease", SHORT).await;
     let purged = a.store.purge(Purge::of_everything()).await;
     assert!(
@@ -288,21 +288,21 @@ async fn what_is_void_is_swept() {
         "{purged:?}"
     );
     let large = a.fill("user:1", &"x".repeat(60_000)).await;
-    let is_there = redis.number(&["STRLEN", "{test}:v5:e:user:1"]) > 1000;
-    let held = redis.cli(&["KEYS", "{test}:v5:e:*"]).lines().count();
+    let is_there = redis.number(&["STRLEN", "{test}:v6:e:user:1"]) > 1000;
+    let held = redis.cli(&["KEYS", "{test}:v6:e:*"]).lines().count();
     assert!(!is_there || held < 300, "{large:?}, {held} are held");
     eventually("it is swept", SHORT, || async {
-        redis.number(&["HGET", "{test}:v5:by", "vb"]) == 0
+        redis.number(&["HGET", "{test}:v6:by", "vb"]) == 0
     })
     .await;
     a.store.purge(purge_key("*")).await;
-    assert_eq!(redis.cli(&["KEYS", "{test}:v5:[el]:*"]), "");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v6:[el]:*"]), "");
     eventually("there is room", SHORT, || async {
         a.fill("user:1", "x").await.is_ok()
     })
     .await;
     assert_eq!(
-        redis.cli(&["MGET", "user:1", "{test2}:v5:e:user:1"]),
+        redis.cli(&["MGET", "user:1", "{test2}:v6:e:user:1"]),
         "theirs\ntheirs"
     );
     a.store.abandon(lease).await;

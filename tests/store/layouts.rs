@@ -10,9 +10,9 @@ use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
 
 /// A layout that this program has not.
-const OTHER: u32 = 6;
+const OTHER: u32 = 7;
 /// The one of this version.
-const OWN: u32 = 5;
+const OWN: u32 = 6;
 
 impl Sidecar {
     /// Waits until its beat has found sidecars of `layout`.
@@ -103,8 +103,8 @@ async fn while_two_layouts_are_in_use_memory_goes_on_and_redis_takes_nothing() {
         assert!(purged.pending && purged.memory == 1);
         assert_eq!(sidecar.remembered("user:2"), None, "its own purge");
     }
-    assert_eq!(redis.cli(&["KEYS", "{test}:v5:e:*"]), "{test}:v5:e:user:1");
-    assert_eq!(redis.cli(&["KEYS", "{test}:v6:[el]:*"]), "");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v6:e:*"]), "{test}:v6:e:user:1");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v7:[el]:*"]), "");
     assert_eq!(new.redis_status().await.pending_purges, 1, "it is kept");
 }
 
@@ -117,24 +117,24 @@ async fn what_is_under_way_when_another_layout_comes_is_not_used() {
     a.fill("user:1", "stored").await.expect("stored");
     let before = a.store.begin("user:2", SHORT).await;
 
-    announce(&redis, "6");
+    announce(&redis, "7");
     assert_eq!(a.fetched_strictly("user:1").await, None, "a lookup");
     a.found(OTHER).await;
-    end(&redis, "6");
+    end(&redis, "7");
     a.connected().await;
 
     a.fill("user:1", "stored").await.expect("stored");
-    announce(&redis, "6");
+    announce(&redis, "7");
     let ticket = a.store.begin("user:1", SHORT).await;
     assert_eq!(ticket.found(), None, "a lease");
     a.store.abandon(ticket).await;
     a.found(OTHER).await;
-    end(&redis, "6");
+    end(&redis, "7");
     a.connected().await;
 
-    announce(&redis, "6");
+    announce(&redis, "7");
     assert!(a.store.purge(purge_key("user:1")).await.pending, "a purge");
-    end(&redis, "6");
+    end(&redis, "7");
     a.connected().await;
     assert_eq!(a.redis_status().await.pending_purges, 0);
     let late = a
@@ -165,9 +165,9 @@ async fn the_new_layout_takes_over_when_the_old_one_stops() {
         new.fill(key, "new").await.expect("stored");
         assert_eq!(new.fetched_strictly(key).await, Some("new".into()));
     }
-    assert_eq!(redis.cli(&["KEYS", "{test}:v5:*"]), "", "nothing is left");
-    assert_eq!(layouts(&redis), "6");
-    assert_eq!(redis.cli(&["HKEYS", "{test}:alive"]), "6");
+    assert_eq!(redis.cli(&["KEYS", "{test}:v6:*"]), "", "nothing is left");
+    assert_eq!(layouts(&redis), "7");
+    assert_eq!(redis.cli(&["HKEYS", "{test}:alive"]), "7");
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn after_a_rollback_the_old_layout_serves_nothing_that_the_new_one_purged(
     swept(&redis, "{test}:v[45]:[el]:*").await;
     old.fill("user:1", "new").await.expect("stored");
     assert_eq!(old.fetched_strictly("user:1").await, Some("new".into()));
-    assert_eq!(layouts(&redis), "5");
+    assert_eq!(layouts(&redis), "6");
 }
 
 /// No sidecar of the one layout ever saw one of the other: all were stopped before the others started.
@@ -199,12 +199,12 @@ async fn a_layout_that_came_and_went_meanwhile_is_found_by_its_name() {
     let before = Sidecar::start(&redis).await;
     before.fill("user:1", "stored").await.expect("stored");
     before.store.close().await;
-    redis.cli(&["SET", "{test}:v6:e:user:1", "theirs"]);
-    redis.cli(&["SADD", "{test}:layouts", "6"]);
+    redis.cli(&["SET", "{test}:v7:e:user:1", "theirs"]);
+    redis.cli(&["SADD", "{test}:layouts", "7"]);
     let after = Sidecar::start(&redis).await;
     assert_eq!(after.fetched("user:1").await, None, "purged by them, maybe");
     swept(&redis, "{test}:v[45]:e:*").await;
-    assert_eq!(layouts(&redis), "5");
+    assert_eq!(layouts(&redis), "6");
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn without_the_names_of_the_layouts_nothing_stored_is_trusted() {
     a.connected().await;
     assert_eq!(a.fetched("user:1").await, None);
     a.fill("user:1", "new").await.expect("stored");
-    assert_eq!(layouts(&redis), "5");
+    assert_eq!(layouts(&redis), "6");
 }
 
 #[tokio::test]
@@ -232,11 +232,11 @@ async fn sidecars_of_one_layout_take_over_side_by_side() {
             a.fill(key, &body).await.expect("stored");
             assert_eq!(b.fetched(key).await, Some(body.clone()));
         }
-        announce(&redis, "6");
+        announce(&redis, "7");
         for sidecar in [&a, &b] {
             sidecar.found(OTHER).await;
         }
-        end(&redis, "6");
+        end(&redis, "7");
         // Whoever comes first stores at once, while the others may still remove.
         eventually("all are back", SHORT, || async {
             for sidecar in [&a, &b, &c] {
@@ -264,16 +264,16 @@ async fn a_sidecar_of_the_same_layout_disturbs_nobody() {
     a.fill("user:1", "stored").await.expect("stored");
     let b = Sidecar::start(&redis).await;
     for _ in 0..3 {
-        let last = redis.number(&["HGET", "{test}:alive", "5"]);
+        let last = redis.number(&["HGET", "{test}:alive", "6"]);
         eventually("another beat", SHORT, || async {
-            redis.number(&["HGET", "{test}:alive", "5"]) > last
+            redis.number(&["HGET", "{test}:alive", "6"]) > last
         })
         .await;
     }
     b.store.close().await;
     assert_eq!(a.remembered("user:1"), Some("stored".into()));
     assert_eq!(a.fetched_strictly("user:1").await, Some("stored".into()));
-    assert_eq!(layouts(&redis), "5");
+    assert_eq!(layouts(&redis), "6");
 }
 
 /// `pannier explain` of another version reads Redis where no sidecar answers.
@@ -287,20 +287,20 @@ async fn a_process_that_only_looks_disturbs_no_fleet_of_another_layout() {
     assert_eq!(looking.fetched("user:1").await, None);
     assert_eq!(a.remembered("user:1"), Some("stored".into()));
     assert_eq!(a.fetched_strictly("user:1").await, Some("stored".into()));
-    assert_eq!(layouts(&redis), "5");
+    assert_eq!(layouts(&redis), "6");
 
     let same = Sidecar::looking_by_layout(&redis.url(), OWN);
     same.connected().await;
     assert_eq!(same.fetched("user:1").await, Some("stored".into()));
     a.store.close().await;
-    redis.cli(&["SADD", "{test}:layouts", "6"]);
+    redis.cli(&["SADD", "{test}:layouts", "7"]);
     let later = Sidecar::looking_by_layout(&redis.url(), OWN);
     eventually("it has looked", SHORT, || async {
         later.store.fetch("user:1", Strict).await.is_none() && !later.redis_status().await.up
     })
     .await;
     assert_eq!(
-        redis.cli(&["EXISTS", "{test}:v5:e:user:1"]),
+        redis.cli(&["EXISTS", "{test}:v6:e:user:1"]),
         "1",
         "it takes nothing over"
     );
@@ -319,8 +319,8 @@ async fn older_data_do_not_hide_that_another_layout_was_there() {
     new.store.purge(purge_key("user:1")).await;
     new.store.close().await;
     redis.restart(Data::Snapshot);
-    assert_eq!(redis.cli(&["EXISTS", "{test}:v5:e:user:1"]), "1");
-    assert_eq!(layouts(&redis), "5", "the snapshot is of before");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:v6:e:user:1"]), "1");
+    assert_eq!(layouts(&redis), "6", "the snapshot is of before");
     eventually("connected anew", SHORT, || async {
         assert_eq!(old.fetched("user:1").await, None, "although purged");
         old.redis_status().await.up
@@ -349,7 +349,7 @@ async fn in_a_cluster_every_shard_knows_of_the_other_layout() {
     let found = join_all(keys.iter().map(|key| old.fetched(key))).await;
     assert!(found.iter().all(Option::is_none), "{found:?}");
     swept(&redis, "{test.*}:v[45]:e:*").await;
-    assert_eq!(redis.cli(&["SMEMBERS", "{test.7}:layouts"]), "5");
+    assert_eq!(redis.cli(&["SMEMBERS", "{test.7}:layouts"]), "6");
     old.fill("user:1", "new").await.expect("stored");
 }
 
@@ -363,12 +363,12 @@ async fn a_layout_that_is_met_in_one_shard_counts_for_all() {
     for key in &keys {
         a.fill(key, "stored").await.expect("stored");
     }
-    redis.cli(&["HSET", "{test.7}:alive", "6", "99999999999999"]);
-    redis.cli(&["SADD", "{test.7}:layouts", "6"]);
+    redis.cli(&["HSET", "{test.7}:alive", "7", "99999999999999"]);
+    redis.cli(&["SADD", "{test.7}:layouts", "7"]);
     a.found(OTHER).await;
     let found = join_all(keys.iter().map(|key| a.fetched_strictly(key))).await;
     assert!(found.iter().all(Option::is_none), "{found:?}");
-    redis.cli(&["HSET", "{test.7}:alive", "6", "1"]);
+    redis.cli(&["HSET", "{test.7}:alive", "7", "1"]);
     a.connected().await;
     let found = join_all(keys.iter().map(|key| a.fetched(key))).await;
     assert!(
@@ -391,14 +391,14 @@ async fn a_takeover_that_comes_late_changes_nothing() {
     );
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
-    let generation = || redis.cli(&["GET", "{test}:v5:g"]);
+    let generation = || redis.cli(&["GET", "{test}:v6:g"]);
     let renew = |ending: &str| {
         let first = [
             "EVAL",
             SCRIPT,
             "1",
-            "{test}:v5:by",
-            "{test}:v5",
+            "{test}:v6:by",
+            "{test}:v6",
             &"0".repeat(16),
         ];
         let reply = redis.cli(&[first.as_slice(), &["layout", ending, "", "0"]].concat());

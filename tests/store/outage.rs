@@ -92,7 +92,7 @@ async fn a_killed_redis_costs_nothing_and_is_used_again() {
         "Redis could not tell of its purges"
     );
     a.fill("user:2", "bob").await.expect("stored");
-    assert_eq!(redis.cli(&["EXISTS", "{test}:v5:e:user:2"]), "1");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:v6:e:user:2"]), "1");
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_purge_during_an_outage_is_made_up_for_before_redis_is_trusted() {
     redis.restart(Data::Snapshot);
     eventually("the purge lands", SHORT, || async {
         assert_eq!(a.fetched("user:1").await, None, "served although purged");
-        redis.cli(&["EXISTS", "{test}:v5:e:user:1"]) == "0"
+        redis.cli(&["EXISTS", "{test}:v6:e:user:1"]) == "0"
     })
     .await;
     a.connected().await;
@@ -148,7 +148,7 @@ async fn a_hung_redis_opens_the_breaker_and_recovers() {
         a.fill("user:2", "bob").await.is_ok() && a.store.fetch("user:2", Strict).await.is_some()
     })
     .await;
-    assert_eq!(redis.cli(&["EXISTS", "{test}:v5:e:user:1"]), "0");
+    assert_eq!(redis.cli(&["EXISTS", "{test}:v6:e:user:1"]), "0");
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn a_purge_whose_caller_goes_away_still_lands() {
     assert_eq!(a.remembered("user:1"), None);
     assert_eq!(a.fetched("user:1").await, None);
     eventually("it lands", SHORT, || async {
-        redis.cli(&["EXISTS", "{test}:v5:e:user:1"]) == "0"
+        redis.cli(&["EXISTS", "{test}:v6:e:user:1"]) == "0"
             && a.redis_status().await.pending_purges == 0
     })
     .await;
@@ -268,7 +268,7 @@ async fn a_redis_that_takes_no_purges_is_not_read() {
         .await;
         redis.cli(mend);
         a.connected().await;
-        assert_eq!(redis.cli(&["EXISTS", "{test}:v5:e:user:1"]), "0", "{case}");
+        assert_eq!(redis.cli(&["EXISTS", "{test}:v6:e:user:1"]), "0", "{case}");
         assert_eq!(a.redis_status().await.pending_purges, 0, "{case}");
     }
 }
@@ -288,7 +288,7 @@ async fn a_demoted_primary_is_left_for_the_one_that_its_address_leads_to() {
     .await;
     eventually("the new primary is used", SHORT, || async {
         a.fill("user:1", "alice").await.ok();
-        new.cli(&["EXISTS", "{test}:v5:e:user:1"]) == "1"
+        new.cli(&["EXISTS", "{test}:v6:e:user:1"]) == "1"
     })
     .await;
 }
@@ -460,7 +460,7 @@ async fn a_purge_waits_for_a_session_that_is_being_prepared() {
 /// A fill of long ago would hold up those of others for as long as its lease lasts.
 #[tokio::test]
 async fn a_lease_that_could_not_be_given_back_is_given_back_later() {
-    const LEASE: &str = "{test}:v5:l:user:1";
+    const LEASE: &str = "{test}:v6:l:user:1";
     let redis = RedisServer::start();
     let a = Sidecar::with_short_timeout(&redis).await;
     let ticket = a.store.begin("user:1", Duration::from_secs(600)).await;

@@ -249,6 +249,12 @@ impl Sidecar {
         self.metrics.evictions.with_label_values(&labels).get()
     }
 
+    /// Commands of a kind that were sent.
+    pub(super) fn commands(&self, kind: &str) -> u64 {
+        let durations = self.metrics.redis_seconds.with_label_values(&[kind]);
+        durations.get_sample_count()
+    }
+
     /// Failed commands of a kind.
     pub(super) fn errors(&self, kind: &str) -> u64 {
         self.metrics.redis_errors.with_label_values(&[kind]).get()

@@ -7,9 +7,10 @@ use fred::interfaces::ClientLike;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
+use super::batches::Batches;
 use super::connection::RedisConnection;
 use super::error::{Error, Unanswered};
-use super::lease::{self, HeldLease, Lease, Put};
+use super::lease::{self, HeldLease, Lease, LeaseCall, Put, StoreCall};
 use super::lookups::Lookups;
 use super::requests::NotPurged;
 use super::runner::Runner;
@@ -28,6 +29,9 @@ pub(in crate::store) struct AttachedTier {
     pub(super) runner: Runner,
     /// Of all shards.
     lookups: Arc<Lookups>,
+    /// Over the connection, from all runtimes that use it.
+    leases: Arc<Batches<LeaseCall>>,
+    stores: Arc<Batches<StoreCall>>,
     /// Keeps the connection in session, if it is this runtime's own.
     supervisor: Option<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -38,6 +42,8 @@ impl AttachedTier {
         let supervisor = supervisor::start(&connection);
         AttachedTier {
             lookups,
+            leases: Arc::default(),
+            stores: Arc::default(),
             runner: Runner::Here,
             supervisor: Some(Mutex::new(Some(supervisor))),
             connection,
@@ -54,6 +60,8 @@ impl AttachedTier {
             connection: Arc::clone(&owner.connection),
             runner,
             lookups,
+            leases: Arc::clone(&owner.leases),
+            stores: Arc::clone(&owner.stores),
             supervisor: None,
         }
     }
@@ -159,9 +167,10 @@ impl AttachedTier {
     /// Asks for the lease of `key` for a fill of at most `deadline`.
     pub(in crate::store) async fn lease(&self, key: &str, deadline: Duration) -> Lease {
         let (connection, key) = (Arc::clone(&self.connection), Box::<str>::from(key));
+        let leases = Arc::clone(&self.leases);
         let lease = self
             .runner
-            .run(async move { connection.lease(&key, deadline).await });
+            .run(async move { connection.lease(&leases, &key, deadline).await });
         lease.await.unwrap_or(Lease::Unknown(None))
     }
 
@@ -175,9 +184,11 @@ impl AttachedTier {
         ttl: Duration,
         may_list: bool,
     ) -> Result<Put, Error> {
-        let connection = Arc::clone(&self.connection);
+        let (connection, stores) = (Arc::clone(&self.connection), Arc::clone(&self.stores));
         let store = lease::Store::new(key, lease, entry, ttl, may_list);
-        let put = self.runner.run(async move { connection.put(&store).await });
+        let put = self
+            .runner
+            .run(async move { lease::put(&stores, &connection, store).await });
         put.await.unwrap_or(Err(Error::Down))
     }
 

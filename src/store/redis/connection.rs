@@ -112,6 +112,11 @@ impl RedisConnection {
         self.clients.store(Arc::clone(clients));
     }
 
+    /// What comes of `work` within the time that a command has.
+    pub(super) async fn within_timeout<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.deadlines.within(self.tier.timeout(), work).await
+    }
+
     /// For the commands of requests: within `[redis] timeout`, and only while a session is usable.
     pub(super) fn for_requests(&self) -> CommandScope<'_> {
         let limits = Limits::Requests {

@@ -1,7 +1,7 @@
 //! The names of Pannier's keys in Redis, and what an entry costs there.
 //!
 //! All names of a shard begin with its prefix: a cluster hash tag, `{ns}` or `{ns.3}`, and the version of
-//! the layout, as in `{ns}:v5`. So a shard is in one slot and its scripts may touch all of it, and sidecars
+//! the layout, as in `{ns}:v6`. So a shard is in one slot and its scripts may touch all of it, and sidecars
 //! of two layouts do not touch each other's keys. After the prefix:
 //!
 //! | name | type | holds |
@@ -12,7 +12,7 @@
 //! | `:a` | string | when identities were purged last; gone soon after, and read to be told of the next purge |
 //! | `:a:<digest>` | string | the same of one person's credentials |
 //! | `:l:<key>` | string | the lease of the fill under way: the generation, its token |
-//! | `:ix` | paged set | every key with an entry or a lease; of an entry its priority, expiry, size and tags (`entries.lua`) |
+//! | `:ix` | paged set | every key with an entry: its priority, expiry, size and tags (`entries.lua`) |
 //! | `:x0`–`:x2` | paged set | every key with an entry of a priority, behind the end of the time in which it expires (5 bytes), a sixteenth of its time to live |
 //! | `:tx` | paged set | `tag\0key`, for purges by tag |
 //! | `:px` | paged set | the same, of what a purge by tag has removed and whose line in `:ix` is still there: taken out later |
@@ -64,7 +64,7 @@ use crate::store::sharding::Sharding;
 ///
 /// The bytes of an entry have a version of their own ([`crate::entry::codec`]): one that does not decode
 /// is a miss.
-pub(super) const LAYOUT: u32 = 5;
+pub(super) const LAYOUT: u32 = 6;
 
 /// Stood in `:layouts`, before generations, for a layout that is not known: the set was lost.
 pub(super) const UNKNOWN_LAYOUT: &str = "0";
@@ -83,7 +83,7 @@ pub(super) struct Keyspace {
 pub(super) struct ShardNames {
     /// `{ns}` or `{ns.3}`: common to all layouts.
     pub(super) tag: Box<str>,
-    /// `{ns}:v5` or `{ns.3}:v5`: the layout's own.
+    /// `{ns}:v6` or `{ns.3}:v6`: the layout's own.
     pub(super) prefix: Box<str>,
     /// The name of the generation.
     pub(super) generation: Key,
@@ -215,6 +215,11 @@ impl Keyspace {
     /// The name of `key`'s lease.
     pub(super) fn lease_name(&self, key: &str) -> String {
         [self.prefix(), ":l:", key].concat()
+    }
+
+    /// Those of what is stored under `key` and of its lease.
+    pub(super) fn key_names(&self, key: &str) -> [String; 2] {
+        [self.entry_name(key), self.lease_name(key)]
     }
 
     /// The names that are written when what is known under `name` is purged: of all identities, and of this one.

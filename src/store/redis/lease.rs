@@ -1,19 +1,23 @@
 //! Leases and stores (after the memcache leases of Facebook, NSDI '13): a store succeeds only while
 //! the lease taken before the app was asked still stands, and a purge deletes leases too.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fred::types::Value;
 use futures_util::future::join_all;
+use prometheus::Histogram;
 
+use super::batches::{Batches, KeyCall};
 use super::chores::{Chore, RoomRequest};
+use super::connection::RedisConnection;
 use super::error::Error;
 use super::keys;
 use super::lineage::{GENERATION_BYTES, Generation};
 use super::room::Step;
 use super::scope::CommandScope;
-use super::scripts::{Call, Reply, Script, parse_number};
+use super::scripts::{Call, Script, parse_number};
 use super::tier::Tier;
 use crate::clock;
 use crate::entry::{Entry, Priority, codec};
@@ -21,6 +25,12 @@ use crate::http_cache::tag_fields;
 
 /// A lease outlives its fill's deadline by this, for the store that follows.
 const MARGIN: Duration = Duration::from_secs(2);
+
+/// Bytes of entries that come with the leases of one command, but for the last of them.
+const MOST_ENTRY_BYTES: usize = 256 << 10;
+
+/// What a tag counts for beside the bytes that are stored together: it is written, too.
+const BYTES_OF_TAG: usize = 4 << 10;
 
 /// Leases that are given back side by side.
 const RELEASED_AT_A_TIME: usize = 64;
@@ -111,52 +121,102 @@ impl HeldLease {
     }
 }
 
-/// Asks for the lease of `key` for a fill of at most `deadline`. With it comes what is stored under the
-/// key at that moment (promise I3: anything read earlier may have been purged since).
-pub(super) async fn take(scope: &CommandScope<'_>, key: &str, deadline: Duration) -> Lease {
-    let token: Box<str> = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)).into();
-    let names = &scope.tier.keys;
-    let millis = u64::try_from((deadline + MARGIN).as_millis()).unwrap_or(u64::MAX >> 12);
-    let call = || Call {
-        keys: vec![names.entry_name(key), names.lease_name(key)],
-        args: vec![
-            key.into(),
-            (&*token).into(),
-            decimal(millis),
-            decimal(scope.tier.budget.per_shard()),
-        ],
-    };
-    let latency = &scope.tier.latency.lease;
-    let reply = scope.run_script(Some(latency), Script::Lease, call);
-    match reply.await {
-        Ok(reply) => read_lease_reply(scope.tier, key, token, reply),
-        Err(Error::Full(_)) => Lease::Full,
-        Err(Error::Down) => Lease::Unknown(None),
-        Err(_) => Lease::Unknown(Some(token)),
+/// The lease of a key is wanted.
+pub(super) struct LeaseCall {
+    key: Box<str>,
+    token: Box<str>,
+    lasting_ms: u64,
+}
+
+/// What becomes of that.
+pub(super) enum LeaseReply {
+    Answered(Lease),
+    /// The entries of others have taken the room of the answer.
+    AskAgain,
+}
+
+impl LeaseCall {
+    fn new(key: &str, token: &str, deadline: Duration) -> LeaseCall {
+        LeaseCall {
+            key: key.into(),
+            token: token.into(),
+            lasting_ms: u64::try_from((deadline + MARGIN).as_millis()).unwrap_or(u64::MAX >> 12),
+        }
     }
 }
 
-fn read_lease_reply(tier: &Tier, key: &str, token: Box<str>, reply: Reply) -> Lease {
-    let mut parts = reply.value.into_array().into_iter();
-    let mut next = || parts.next().unwrap_or(Value::Null);
-    match parse_number(&next()) {
-        0 => Lease::Taken(next().into_string().unwrap_or_default().into()),
-        1 => Lease::Held(HeldLease {
-            claim: Claim {
-                token,
-                generation: reply.generation,
-                purges: parse_number(&next()),
-            },
-            base: next().into_bytes().and_then(|bytes| {
-                let bytes = tier.in_flight.count(bytes);
-                let mut entry = codec::decode(&bytes)
-                    .inspect_err(|error| tier.note_undecodable(key, *error))
-                    .ok()?;
-                entry.count_apart(|plain| tier.in_flight.count(plain));
-                Some(entry)
+impl KeyCall for LeaseCall {
+    type Reply = LeaseReply;
+    const SCRIPT: Script = Script::Lease;
+
+    fn latency(tier: &Tier) -> &Histogram {
+        &tier.latency.lease
+    }
+
+    fn common_args(tier: &Tier) -> Vec<Value> {
+        vec![
+            decimal(tier.budget.per_shard()),
+            decimal(MOST_ENTRY_BYTES as u64),
+        ]
+    }
+
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn args(&self, _tier: &Tier) -> Vec<Value> {
+        let (key, token) = ((&*self.key).into(), (&*self.token).into());
+        vec![key, token, decimal(self.lasting_ms)]
+    }
+
+    fn bytes(&self) -> usize {
+        self.key.len()
+    }
+
+    fn read(&self, tier: &Tier, generation: Generation, answer: Value) -> LeaseReply {
+        let mut parts = answer.into_array().into_iter();
+        let mut next = || parts.next().unwrap_or(Value::Null);
+        LeaseReply::Answered(match parse_number(&next()) {
+            0 => Lease::Taken(next().into_string().unwrap_or_default().into()),
+            1 => Lease::Held(HeldLease {
+                claim: Claim {
+                    token: self.token.clone(),
+                    generation,
+                    purges: parse_number(&next()),
+                },
+                base: next().into_bytes().and_then(|bytes| {
+                    let bytes = tier.in_flight.count(bytes);
+                    let mut entry = codec::decode(&bytes)
+                        .inspect_err(|error| tier.note_undecodable(&self.key, *error))
+                        .ok()?;
+                    entry.count_apart(|plain| tier.in_flight.count(plain));
+                    Some(entry)
+                }),
             }),
-        }),
-        _ => Lease::Full,
+            3 => return LeaseReply::AskAgain,
+            _ => Lease::Full,
+        })
+    }
+}
+
+/// Asks for the lease of `key` for a fill of at most `deadline`. With it comes what is stored under the
+/// key at that moment (promise I3: anything read earlier may have been purged since).
+pub(super) async fn take(
+    batches: &Arc<Batches<LeaseCall>>,
+    connection: &Arc<RedisConnection>,
+    key: &str,
+    deadline: Duration,
+) -> Lease {
+    let token: Box<str> = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)).into();
+    loop {
+        let call = LeaseCall::new(key, &token, deadline);
+        return match batches.send(connection, call).await {
+            Ok(LeaseReply::Answered(lease)) => lease,
+            Ok(LeaseReply::AskAgain) => continue,
+            Err(Error::Full(_)) => Lease::Full,
+            Err(Error::Down) => Lease::Unknown(None),
+            Err(_) => Lease::Unknown(Some(token)),
+        };
     }
 }
 
@@ -182,8 +242,14 @@ enum IfFull {
     GiveUp,
 }
 
+/// A store is sent.
+pub(super) struct StoreCall {
+    store: Arc<Store>,
+    if_full: IfFull,
+}
+
 /// What the script has done.
-enum PutReply {
+pub(super) enum PutReply {
     Done(Put),
     NeedsRoom(u64),
 }
@@ -191,31 +257,47 @@ enum PutReply {
 /// Stores if the lease still stands and nothing the entry is tagged with was purged
 /// since (promise I3). Others leave for it as far as their priority is no higher; where there is no room even so, a stub
 /// is stored instead if one is wanted. The lease is gone afterwards, unless the answer is an error.
-pub(super) async fn put(scope: &CommandScope<'_>, store: &Store) -> Result<Put, Error> {
-    let put = put_or_make_room(scope, store).await;
-    if !matches!(put, Ok(Put::Stored | Put::Listed)) {
-        scope.tier.unstored.note(&store.key);
+pub(super) async fn put(
+    batches: &Arc<Batches<StoreCall>>,
+    connection: &Arc<RedisConnection>,
+    store: Store,
+) -> Result<Put, Error> {
+    let store = Arc::new(store);
+    let put = put_or_make_room(batches, connection, &store).await;
+    let unstored = &connection.tier.unstored;
+    match put {
+        Ok(Put::Stored | Put::Listed) => unstored.forget(&store.key),
+        _ => unstored.note(&store.key),
     }
     put
 }
 
-async fn put_or_make_room(scope: &CommandScope<'_>, store: &Store) -> Result<Put, Error> {
-    let need = match store.send(scope, IfFull::MakeRoom).await {
+async fn put_or_make_room(
+    batches: &Arc<Batches<StoreCall>>,
+    connection: &Arc<RedisConnection>,
+    store: &Arc<Store>,
+) -> Result<Put, Error> {
+    let send = |if_full| {
+        let store = Arc::clone(store);
+        batches.send(connection, StoreCall { store, if_full })
+    };
+    let need = match send(IfFull::MakeRoom).await {
         Ok(PutReply::Done(put)) => return Ok(put),
         Ok(PutReply::NeedsRoom(need)) => need,
         // The server's memory is full, and some of it is ours.
-        Err(Error::Full(_)) => store.size(scope.tier, store.bytes.len()),
+        Err(Error::Full(_)) => store.size(&connection.tier, store.bytes.len()),
         Err(error) => return Err(error),
     };
-    let refusal = match store.make_room(scope, need).await? {
+    let scope = connection.for_requests();
+    let refusal = match store.make_room(&scope, need).await? {
         Step::Never => Put::Unfit,
         _ => Put::Full,
     };
-    match store.send(scope, IfFull::GiveUp).await {
+    match send(IfFull::GiveUp).await {
         Ok(PutReply::Done(Put::Full)) => Ok(refusal),
         Ok(PutReply::Done(put)) => Ok(put),
         Ok(PutReply::NeedsRoom(_)) | Err(Error::Full(_)) => {
-            release_token(scope, &store.key, &store.claim.token).await;
+            release_token(&scope, &store.key, &store.claim.token).await;
             Ok(refusal)
         }
         Err(error) => Err(error),
@@ -249,6 +331,14 @@ impl Store {
         keys::cost(tier.keys.prefix(), &self.key, value)
     }
 
+    /// What a stub in its place would take; 0: none is wanted.
+    fn stub_size(&self, tier: &Tier) -> u64 {
+        match self.may_list {
+            true => self.size(tier, GENERATION_BYTES),
+            false => 0,
+        }
+    }
+
     /// Has others leave until `need` more bytes fit, or nobody is left who may go; what else is to leave then does so later.
     /// Returns how the last step has ended.
     async fn make_room(&self, scope: &CommandScope<'_>, need: u64) -> Result<Step, Error> {
@@ -263,54 +353,65 @@ impl Store {
         }
         Ok(step)
     }
-
-    async fn send(&self, scope: &CommandScope<'_>, if_full: IfFull) -> Result<PutReply, Error> {
-        let (tier, names) = (scope.tier, &scope.tier.keys);
-        let size = self.size(tier, self.bytes.len());
-        let stub = match self.may_list {
-            true => self.size(tier, GENERATION_BYTES),
-            false => 0,
-        };
-        let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
-        let call = || {
-            let mut args = vec![
-                (&*self.key).into(),
-                (&*self.claim.token).into(),
-                decimal(self.claim.purges),
-                decimal(ttl.clamp(1, MAX_TTL_MS)),
-                decimal(size),
-                decimal(self.priority as u64),
-            ];
-            args.extend(tier.budget.arguments());
-            args.push(match if_full {
-                IfFull::MakeRoom => "0".into(),
-                IfFull::GiveUp => "1".into(),
-            });
-            args.push(decimal(stub));
-            args.push(decimal(tag_fields::MAX_TAGS as u64));
-            args.push(Value::Bytes(self.bytes.clone()));
-            args.extend(self.tags.iter().map(|tag| Value::from(&**tag)));
-            let keys = vec![names.entry_name(&self.key), names.lease_name(&self.key)];
-            Call { keys, args }
-        };
-        let latency = &tier.latency.put;
-        let reply = scope.run_script(Some(latency), Script::Put, call);
-        Ok(read_put_reply(reply.await?.value))
-    }
 }
 
-fn read_put_reply(reply: Value) -> PutReply {
-    let parts = reply.into_array();
-    let at = |index: usize| parts.get(index).map_or(0, parse_number);
-    PutReply::Done(match at(0) {
-        1 => Put::Stored,
-        2 => Put::Full,
-        3 => Put::Purged,
-        4 => Put::Listed,
-        5 => return PutReply::NeedsRoom(at(1)),
-        6 => Put::TooManyTags,
-        _ => Put::Lost,
-    })
+impl KeyCall for StoreCall {
+    type Reply = PutReply;
+    const SCRIPT: Script = Script::Put;
+
+    fn latency(tier: &Tier) -> &Histogram {
+        &tier.latency.put
+    }
+
+    fn common_args(tier: &Tier) -> Vec<Value> {
+        let mut args = Vec::from(tier.budget.arguments());
+        args.push(decimal(tag_fields::MAX_TAGS as u64));
+        args
+    }
+
+    fn key(&self) -> &str {
+        &self.store.key
+    }
+
+    fn args(&self, tier: &Tier) -> Vec<Value> {
+        let store = &*self.store;
+        let ttl = u64::try_from(store.ttl.as_millis()).unwrap_or(u64::MAX);
+        let mut args = vec![
+            (&*store.key).into(),
+            (&*store.claim.token).into(),
+            decimal(store.claim.purges),
+            decimal(ttl.clamp(1, MAX_TTL_MS)),
+            decimal(store.size(tier, store.bytes.len())),
+            decimal(store.priority as u64),
+            match self.if_full {
+                IfFull::MakeRoom => "0".into(),
+                IfFull::GiveUp => "1".into(),
+            },
+            decimal(store.stub_size(tier)),
+            Value::Bytes(store.bytes.clone()),
+            decimal(store.tags.len() as u64),
+        ];
+        args.extend(store.tags.iter().map(|tag| Value::from(&**tag)));
+        args
+    }
+
+    fn bytes(&self) -> usize {
+        self.store.bytes.len() + self.store.tags.len() * BYTES_OF_TAG
+    }
+
+    fn read(&self, _tier: &Tier, _generation: Generation, answer: Value) -> PutReply {
+        let parts = answer.into_array();
+        let at = |index: usize| parts.get(index).map_or(0, parse_number);
+        PutReply::Done(match at(0) {
+            1 => Put::Stored,
+            2 => Put::Full,
+            3 => Put::Purged,
+            4 => Put::Listed,
+            5 => return PutReply::NeedsRoom(at(1)),
+            6 => Put::TooManyTags,
+            _ => Put::Lost,
+        })
+    }
 }
 
 /// Gives a lease back, so that another fill need not wait for its end. Sent after the request for it on the same

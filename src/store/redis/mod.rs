@@ -8,13 +8,14 @@
 //! other is in the `overview`. Shards at one node share its client (`nodes`), which is found by the map of `slots`.
 //!
 //! Files use each other downwards only: `tiers` and `attached_tiers` are above `attached`, which with `supervisor` uses the commands (`lookups`, `requests`,
-//! `lease`, `purge`, `room`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
+//! `lease`, in `batches`, `purge`, `room`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
 //! `connection`, which knows the `tier`; the rest stands alone, but for the `recorder`, which keeps a `record` of the
 //! `journal` and the `lineage` in the `journal_file`.
 
 mod access;
 mod attached;
 mod attached_tiers;
+mod batches;
 mod beat;
 mod breaker;
 mod chores;

@@ -268,7 +268,10 @@ async fn purge_index(
             let covered = members.filter(|member| pattern.matches(&matched_part(index, member)));
             let covered: Vec<Value> = covered.collect();
             if !covered.is_empty() {
-                purged += purge_page(scope, index, covered, Landing::NotYet, effect).await?;
+                for some in covered.chunks(PAGE) {
+                    let some = some.to_vec();
+                    purged += purge_page(scope, index, some, Landing::NotYet, effect).await?;
+                }
             }
             Some(rest).filter(|rest| !rest.is_empty())
         };

@@ -4,12 +4,14 @@
 use bytes::Bytes;
 use fred::interfaces::{ClientLike, KeysInterface};
 use fred::types::{InfoKind, Value};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::batches::Batches;
 use super::connection::RedisConnection;
 use super::error::Error;
 use super::journal_file::Outlives;
-use super::lease::{self, Lease, Put};
+use super::lease::{self, Lease, LeaseCall};
 use super::server_limits::ServerConnections;
 use super::usage::Counters;
 use super::{beat, purge};
@@ -27,19 +29,20 @@ pub(in crate::store) enum NotPurged {
 impl RedisConnection {
     /// Asks for the lease of `key` for a fill of at most `deadline`. Neither the lease nor the entry that
     /// came with it is used if the session has ended meanwhile.
-    pub(super) async fn lease(&self, key: &str, deadline: Duration) -> Lease {
+    pub(super) async fn lease(
+        self: &Arc<Self>,
+        batches: &Arc<Batches<LeaseCall>>,
+        key: &str,
+        deadline: Duration,
+    ) -> Lease {
         let Some(session) = self.usable_session() else {
             return Lease::Unknown(None);
         };
-        let lease = lease::take(&self.for_requests(), key, deadline).await;
+        let lease = lease::take(batches, self, key, deadline).await;
         match self.stands(session) {
             true => lease,
             false => lease.distrust(),
         }
-    }
-
-    pub(super) async fn put(&self, store: &lease::Store) -> Result<Put, Error> {
-        lease::put(&self.for_requests(), store).await
     }
 
     /// Gives a lease back.

@@ -30,6 +30,11 @@ impl Unstored {
         }
     }
 
+    /// Something is stored there.
+    pub(super) fn forget(&self, key: &str) {
+        self.0.lock().remove(key);
+    }
+
     pub(super) fn take(&self) -> HashSet<Box<str>> {
         std::mem::take(&mut self.0.lock())
     }

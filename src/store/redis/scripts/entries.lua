@@ -1,6 +1,6 @@
--- Entries as the bookkeeping has them. Every key with an entry or a lease has a line in the index: empty for a lease
--- alone; else the entry's priority, its expiry in ms (6 bytes), the bytes that it takes with its name (4), how coarsely it
--- stands in the order of expiry (1), and its tags.
+-- Entries as the bookkeeping has them. Every key with an entry has a line in the index: the entry's priority, its expiry in
+-- ms (6 bytes), the bytes that it takes with its name (4), how coarsely it stands in the order of expiry (1), and its tags.
+-- Keys with a lease are in `leases`, of which there are no more than fills under way.
 local HEAD = 12
 
 -- A key stands in that order behind the end of a bucket of time in which it expires, in ticks of so many ms: what expires at
@@ -103,18 +103,9 @@ local function unpack_worth(worth)
   return struct.unpack('>I2f', worth)
 end
 
--- Token, name, index and expiry of one lease, as Redis allocates them.
+-- Token, name and expiry of one lease, as Redis allocates them.
 local function lease_cost(key)
-  return 320 + 3 * #key
-end
-
--- Undoes what was written beside leases.
-local function unlist(keys)
-  for i = 1, #keys do
-    if redis.call('ZREM', leases, keys[i]) == 1 then
-      add('l', -lease_cost(keys[i]))
-    end
-  end
+  return 310 + 2 * #key
 end
 
 -- The names of the entries or leases of `keys`.
@@ -141,6 +132,18 @@ local function with_leases(keys)
   return held
 end
 
+-- Undoes what was written beside the leases of `keys`.
+local function unlist(keys)
+  -- Of one it is told by what goes.
+  local held = #keys == 1 and keys or with_leases(keys)
+  if #held > 0 and redis.call('ZREM', leases, unpack(held)) == #held then
+    for i = 1, #held do
+      add('l', -lease_cost(held[i]))
+    end
+  end
+end
+
+-- Takes back the leases of `keys`.
 local function unlease(keys)
   local held = with_leases(keys)
   if #held > 0 then
@@ -149,10 +152,25 @@ local function unlease(keys)
   end
 end
 
--- What the index has of a key that has no lease any more, and perhaps no entry.
-local function settle(key)
-  if value_of(index, key) == '' then
-    remove(index, { key })
+-- Keys that one command is given at most: Lua passes no more than some thousand.
+local MOST_AT_ONCE = 500
+
+-- The keys that have a lease and begin with `beginning`.
+local function leased_from(beginning)
+  local found = {}
+  for _, key in ipairs(redis.call('ZRANGE', leases, 0, -1)) do
+    if key ~= '' and string.sub(key, 1, #beginning) == beginning then
+      found[#found + 1] = key
+    end
+  end
+  return found
+end
+
+-- Takes back the leases of all keys that begin so.
+local function unlease_from(beginning)
+  local keys = leased_from(beginning)
+  for from = 1, #keys, MOST_AT_ONCE do
+    unlease({ unpack(keys, from, math.min(from + MOST_AT_ONCE - 1, #keys)) })
   end
 end
 
@@ -160,12 +178,11 @@ end
 local MOST_WORK = 500
 
 -- Takes the lines of keys out of the index, by `pages` (pages.lua), as long as these entries and their tags are no more than
--- `most`; of one entry whatever it has. What is in `is_held` has a lease and keeps an empty line. Returns those of entries, by
--- key, how many tags and entries they have, and the keys that are left.
-local function take_lines(pages, most, is_held)
+-- `most`; of one entry whatever it has. Returns them, by key, how many tags and entries they have, and the keys that are left.
+local function take_lines(pages, most)
   local lines, work, left = {}, 0, {}
   for bound, some in pairs(pages) do
-    local found, is_all, gone, kept = {}, false, {}, {}
+    local found, is_all, gone = {}, false, {}
     if work < most then
       found, is_all = values_of(index, bound, some)
     end
@@ -173,24 +190,15 @@ local function take_lines(pages, most, is_held)
     for i = 1, #some do
       local key = some[i]
       local line = found[key]
-      local more = line and line ~= '' and 1 + count_tags(line) or 0
+      local more = line and 1 + count_tags(line) or 0
       if work >= most or (work > 0 and work + more > most) then
-        left[#left + 1] = key
-        is_all, line = false, nil
-      elseif more > 0 then
-        lines[key], work = line, work + more
-      end
-      if line and not is_held[key] then
-        count = count + 1
-        gone[count] = key
+        left[#left + 1], is_all = key, false
       elseif line then
-        kept[#kept + 1], kept[#kept + 2] = key, ''
+        lines[key], work, count = line, work + more, count + 1
+        gone[count] = key
       end
     end
-    if #kept > 0 then
-      redis.call('HSET', page_name(index, bound), unpack(kept))
-    end
-    if is_all and #kept == 0 then
+    if is_all then
       remove_page(index, bound)
     elseif #gone > 0 then
       remove_from(index, bound, gone)
@@ -277,11 +285,7 @@ end
 -- tags are no more than `most`. Returns how many had an entry, how many of these should be there still, the tags and entries
 -- that was, and the keys that are left.
 local function forget(keys, most)
-  local is_held = {}
-  for _, key in ipairs(with_leases(keys)) do
-    is_held[key] = true
-  end
-  local lines, work, left = take_lines(by_page(index, keys), most, is_held)
+  local lines, work, left = take_lines(by_page(index, keys), most)
   local count, alive = unlist_lines(lines)
   return count, alive, work, left
 end
@@ -449,9 +453,6 @@ local function tidy(limit)
   local ended = redis.call('ZRANGEBYSCORE', leases, '-inf', now_ms(), 'LIMIT', 0, limit)
   if #ended > 0 then
     unlease(ended)
-    for _, key in ipairs(ended) do
-      settle(key)
-    end
   end
   is_more = is_more or #ended == limit
   -- Stores look again then.

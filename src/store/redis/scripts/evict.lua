@@ -37,7 +37,7 @@ local function choose(keys)
       break
     end
     local line = value_of(index, key)
-    if not line or line == '' then
+    if not line then
       lose()
     end
     local more = 1 + count_tags(line)

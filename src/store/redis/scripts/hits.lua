@@ -6,7 +6,7 @@ return run(function()
   for i = FIRST, #ARGV, 2 do
     local key, hits = ARGV[i], tonumber(ARGV[i + 1])
     local line = value_of(index, key)
-    if line and line ~= '' then
+    if line then
       local priority, member = string.sub(line, 1, 1), expiry_member(key, line)
       local page = page_name(expiry[priority], find_bound(expiry[priority], member))
       local before = unpack_worth(redis.call('HGET', page, member) or lose())

@@ -1,45 +1,68 @@
--- KEYS: entry, lease. ARGV: prefix, generation, key, token, lease in ms, budget.
--- Returns 0 and the token of the fill that has it, 1 (ours) or 2 (no room) and the purge number and the
--- entry's bytes.
-local key, token, lasting, max = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+-- KEYS: the entry and the lease of each of some keys. ARGV: prefix, generation, budget, bytes of entries after which no more
+-- are returned, and for each of them key, token, lease in ms.
+-- Returns for each 0 and the token of the fill that has it; 1 (ours) or 2 (no room), the purge number and the entry's bytes; or
+-- 3: it is to be asked for again.
+local max, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local FIRST, EACH = 5, 3
+
+-- The tokens of the fills that have leases, by the leases' names.
+local function find_holders(names)
+  local holders, found = {}, redis.call('MGET', unpack(names))
+  for i = 1, #names do
+    local bytes = found[i]
+    if bytes and string.sub(bytes, 1, 16) == generation then
+      holders[names[i]] = string.sub(bytes, 17)
+    end
+  end
+  return holders
+end
+
+-- Every store tidies as well (put.lua).
+local has_tidied = false
+local function has_room_for(key)
+  if total() + lease_cost(key) > max and not has_tidied then
+    has_tidied = true
+    tidy(20)
+  end
+  return total() + lease_cost(key) <= max
+end
+
+-- What is stored, unless it is a stub (put.lua).
+local function read_entry(name)
+  local entry = read(name)
+  return entry ~= '' and entry
+end
 
 return run(function()
-  local line, bound = value_of(index, key)
-  local entry = read(KEYS[1])
-  if not entry then
-    if line and line ~= '' then
-      local _, alive = forget({ key }, MOST_WORK)
-      line, bound = value_of(index, key)
-      if alive > 0 then
-        tell_of_eviction()
+  has_tidied = false
+  local count, names = (#ARGV - FIRST + 1) / EACH, {}
+  for i = 1, count do
+    names[i] = KEYS[2 * i]
+  end
+  -- Read, so that client tracking tells of a purge that takes a lease.
+  local holders, purges, results, taken, bytes = find_holders(names), counter('sq'), {}, {}, 0
+  for i = 1, count do
+    local at, name = FIRST + EACH * (i - 1), names[i]
+    local key, token, lasting = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+    if holders[name] then
+      results[i] = { 0, holders[name] }
+    elseif bytes > most_bytes then
+      results[i] = { 3 }
+    else
+      local entry, has_room = read_entry(KEYS[2 * i - 1]), has_room_for(key)
+      bytes = bytes + (entry and #entry or 0)
+      results[i] = { has_room and 1 or 2, purges, entry }
+      if has_room then
+        redis.call('SET', name, generation .. token, 'PX', lasting)
+        if redis.call('ZADD', leases, now_ms() + lasting, key) == 1 then
+          add('l', lease_cost(key))
+        end
+        holders[name], taken[#taken + 1] = token, name
       end
     end
-  elseif entry == '' then
-    -- A stub (put.lua).
-    entry = false
   end
-  local purges = tonumber(redis.call('HGET', control, 'sq'))
-  -- Read, so that client tracking tells of a purge that takes the lease.
-  local holder = read(KEYS[2])
-  if holder then
-    return { 0, holder }
+  if #taken > 0 then
+    redis.call('EXISTS', unpack(taken))
   end
-  -- Every store tidies as well (put.lua).
-  if total() + lease_cost(key) > max then
-    tidy(20)
-    line, bound = value_of(index, key)
-    if total() + lease_cost(key) > max then
-      settle(key)
-      return { 2, purges, entry }
-    end
-  end
-  redis.call('SET', KEYS[2], generation .. token, 'PX', lasting)
-  if redis.call('ZADD', leases, now_ms() + lasting, key) == 1 then
-    add('l', lease_cost(key))
-  end
-  if not line then
-    insert(index, key, '', bound)
-  end
-  redis.call('EXISTS', KEYS[2])
-  return { 1, purges, entry }
+  return results
 end)

@@ -64,7 +64,7 @@ local function take(keys, pages)
   if #hard == 0 then
     return { lines = {}, there = 0, left = {} }, marked
   end
-  local lines, _, left = take_lines(pages or by_page(index, hard), MOST_WORK, {})
+  local lines, _, left = take_lines(pages or by_page(index, hard), MOST_WORK)
   local there = redis.call('UNLINK', unpack(names_of(':e:', without(hard, left))))
   return { lines = lines, there = there, left = left }, marked + there
 end
@@ -205,6 +205,9 @@ end
 local function purge_pages(set, from, beginning)
   if is_of_tags and softened == '' and string.sub(beginning, -1) == '\0' then
     return purge_tag(from, beginning)
+  end
+  if not is_of_tags and from == beginning then
+    unlease_from(beginning)
   end
   local pages, following = gather(set, from, beginning, ENOUGH)
   local members, of_index = {}, {}

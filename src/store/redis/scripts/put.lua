@@ -1,44 +1,60 @@
--- KEYS: entry, lease. ARGV: prefix, generation, key, token, purge number at the lease, ttl in ms, size, priority,
--- budget, where eviction begins, shards, '1' if no room is to be made for it any more, size of a stub (0: none is wanted),
--- the most tags that an entry may have, the generation of the lease and the bytes, tags.
--- Returns 0 lease lost, 1 stored, 2 no room, 3 purged by tag since the lease, 4 a stub is stored: what memory
--- holds beside it is told of purges, 5 room is to be made (evict.lua), and the bytes that are needed, 6 too many tags.
-local key, token, purges, ttl = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local size, priority, max, evict_at = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
-local shards, is_last, stub, most_tags = tonumber(ARGV[11]), ARGV[12] == '1', tonumber(ARGV[13]), tonumber(ARGV[14])
-local bytes = ARGV[15]
-local FIRST_TAG = 16
+-- KEYS: the entry and the lease of each of some keys. ARGV: prefix, generation, budget, where eviction begins, shards, the most
+-- tags that an entry may have, and for each of them key, token, purge number at the lease, ttl in ms, size, priority, '1' if no
+-- room is to be made for it any more, size of a stub (0: none is wanted), the generation of the lease and the bytes, the number
+-- of tags, tags.
+-- Returns for each 0 lease lost, 1 stored, 2 no room, 3 purged by tag since the lease, 4 a stub is stored: what memory
+-- holds beside it is told of purges, 5 room is to be made (evict.lua), or 6 too many tags; and the bytes that are needed.
+local max, evict_at, shards, most_tags = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local FIRST, EACH = 7, 10
+
+-- What is to be stored, one by one.
+local function read_items()
+  local items, at = {}, FIRST
+  while at <= #ARGV do
+    local nth, behind = #items + 1, at + EACH + tonumber(ARGV[at + EACH - 1])
+    items[nth] = {
+      entry = KEYS[2 * nth - 1], lease = KEYS[2 * nth], key = ARGV[at], token = ARGV[at + 1],
+      purges = tonumber(ARGV[at + 2]), ttl = tonumber(ARGV[at + 3]), size = tonumber(ARGV[at + 4]),
+      priority = ARGV[at + 5], is_last = ARGV[at + 6] == '1', stub = tonumber(ARGV[at + 7]),
+      bytes = ARGV[at + 8], first_tag = at + EACH, last_tag = behind - 1,
+    }
+    at = behind
+  end
+  return items
+end
+
+-- The tokens under which leases stand, each behind the generation.
+local function find_holders(items)
+  local names = {}
+  for i = 1, #items do
+    names[i] = items[i].lease
+  end
+  return redis.call('MGET', unpack(names))
+end
 
 -- A fill has no tags while it runs, so a purge by tag cannot find its lease; it leaves its number.
-local function purged_by_tag()
-  if #ARGV < FIRST_TAG then
+local function purged_by_tag(item)
+  if item.last_tag < item.first_tag then
     return false
   end
-  if tonumber(redis.call('HGET', control, 'fl') or 0) > purges then
+  if counter('fl') > item.purges then
     return true
   end
-  for i = FIRST_TAG, #ARGV do
-    if tonumber(redis.call('ZSCORE', fences, ARGV[i]) or 0) > purges then
+  for i = item.first_tag, item.last_tag do
+    if tonumber(redis.call('ZSCORE', fences, ARGV[i]) or 0) > item.purges then
       return true
     end
   end
   return false
 end
 
--- The lease goes last. With any read of a script Redis tracks all of its KEYS for the connection: a
--- read after this would leave the lease tracked, and whoever takes it next would look like a purge.
-local function ended(result)
-  redis.call('UNLINK', KEYS[2])
-  return { result, 0 }
-end
-
 -- The tags of the entry that is there and those of the variant, each once; and whether the first have them all.
-local function join_tags(held)
+local function join_tags(item, held)
   local tags, known_tags, has_all = {}, {}, true
   for _, tag in ipairs(held) do
     tags[#tags + 1], known_tags[tag] = tag, true
   end
-  for i = FIRST_TAG, #ARGV do
+  for i = item.first_tag, item.last_tag do
     local tag = ARGV[i]
     if not known_tags[tag] and tag ~= '' then
       tags[#tags + 1], known_tags[tag], has_all = tag, true, false
@@ -48,7 +64,8 @@ local function join_tags(held)
 end
 
 -- Writes what stands beside the entry, and takes out what stood beside the one before.
-local function list(before, line, tags, bound)
+local function list(item, before, line, tags, bound)
+  local key, priority = item.key, item.priority
   local member, hits = expiry_member(key, line), 1
   local gone, is_known = {}, {}
   if before then
@@ -77,78 +94,96 @@ local function list(before, line, tags, bound)
   end
   remove(tagged, gone)
   insert(index, key, line, bound)
-  add('b' .. priority, size)
+  add('b' .. priority, size_of(line))
   add('n' .. priority, 1)
   add('k', upkeep(key, line))
 end
 
-return run(function()
-  if read(KEYS[2]) ~= token then
-    return { 0, 0 }
-  end
-  if counter('tn') <= now_ms() then
-    tidy(16)
+-- Stores one whose lease stands. Returns what has become of it, and the bytes that are needed if room is to be made, for
+-- which the lease stays.
+local function store(item)
+  local key, ttl, size, bytes = item.key, item.ttl, item.size, item.bytes
+  if purged_by_tag(item) then
+    return 3
   end
   local before, bound = value_of(index, key)
-  before = before ~= '' and before
   local old = before and size_of(before) + upkeep(key, before) or 0
-  if purged_by_tag() then
-    unlist({ key })
-    settle(key)
-    return ended(3)
-  end
   -- Beside a stub memory may hold variants that this one knows nothing of: what is stored stands for them too.
-  local tags, lasting, is_listed = join_tags({}), -2, false
+  local tags, lasting, is_listed = join_tags(item, {}), -2, false
   if before then
-    lasting = redis.call('PTTL', KEYS[1])
-    if redis.pcall('STRLEN', KEYS[1]) == #generation then
-      tags, is_listed = join_tags(tags_of(before))
+    lasting = redis.call('PTTL', item.entry)
+    if redis.pcall('STRLEN', item.entry) == #generation then
+      tags, is_listed = join_tags(item, tags_of(before))
       -- Its end is told of, too, so it may come a little early.
       is_listed = is_listed and 2 * lasting >= ttl
       ttl = math.max(ttl, lasting)
     end
   end
-  local coarse = coarseness(ttl)
-  local line = pack_line(priority, now_ms() + ttl, size, coarse, tags)
+  local coarse, stored = coarseness(ttl), 1
+  local line = pack_line(item.priority, now_ms() + ttl, size, coarse, tags)
   local most_now = counter('sl') > 0 and math.min(counter('sl'), max) or max
   if counter('sb') == 0 or math.abs(total() - counter('sb')) > most_now / 32 then
     look_at_server(max, evict_at, shards)
   end
   local at, most = thresholds(max, evict_at)
   local grows = size + upkeep(key, line) - old
-  local stored = 1
   -- Those of a stub have joined.
   if #tags > most_tags then
-    unlist({ key })
-    settle(key)
-    return ended(6)
+    return 6
   end
-  if total() + grows > (is_last and most or at) then
-    if not is_last then
-      return { 5, grows }
+  if total() + grows > (item.is_last and most or at) then
+    if not item.is_last then
+      return 5, grows
     end
-    unlist({ key })
-    local fits = stub > 0 and total() + grows - size + stub <= max
-    if not fits then
-      settle(key)
-      return ended(2)
+    -- The lease goes.
+    local left = total() - lease_cost(key)
+    if item.stub == 0 or left + grows - size + item.stub > max then
+      return 2
     end
     -- One that is written anew looks like a purge to whoever holds the entry beside it.
     if is_listed then
-      return ended(4)
+      return 4
     end
-    stored, size, bytes = 4, stub, generation
-    line = pack_line(priority, now_ms() + ttl, size, coarse, tags)
-  else
-    unlist({ key })
+    stored, bytes = 4, generation
+    line = pack_line(item.priority, now_ms() + ttl, item.stub, coarse, tags)
   end
 
   if before and lasting == -2 and expires_of(before) > now_ms() then
     tell_of_eviction()
   end
-  redis.call('SET', KEYS[1], bytes, 'PX', ttl)
-  list(before, line, tags, bound)
-  -- A read, so that client tracking remembers the entry for this connection.
-  redis.call('EXISTS', KEYS[1])
-  return ended(stored)
+  redis.call('SET', item.entry, bytes, 'PX', ttl)
+  list(item, before, line, tags, bound)
+  return stored
+end
+
+return run(function()
+  if counter('tn') <= now_ms() then
+    tidy(16)
+  end
+  local items = read_items()
+  local holders, results, written, ended_keys, ended = find_holders(items), {}, {}, {}, {}
+  for i = 1, #items do
+    local item, result, need = items[i], 0, 0
+    if holders[i] == generation .. item.token then
+      result, need = store(item)
+      if result ~= 5 then
+        ended_keys[#ended_keys + 1], ended[#ended + 1] = item.key, item.lease
+      end
+      if result == 1 or result == 4 then
+        written[#written + 1] = item.entry
+      end
+    end
+    results[i] = { result, need or 0 }
+  end
+  if #written > 0 then
+    -- A read, so that client tracking remembers the entries for this connection.
+    redis.call('EXISTS', unpack(written))
+  end
+  if #ended > 0 then
+    unlist(ended_keys)
+    -- The leases go last. With any read of a script Redis tracks all of its KEYS for the connection: a read after this would
+    -- leave a lease tracked, and whoever takes it next would look like a purge.
+    redis.call('UNLINK', unpack(ended))
+  end
+  return results
 end)

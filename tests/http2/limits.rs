@@ -9,7 +9,7 @@ use super::{gather, request};
 use crate::support::app::{Answer, TestApp};
 use crate::support::http2::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PING, PREFACE,
-    PRIORITY, RST_STREAM, RawHttp2, SETTINGS, WINDOW_UPDATE, fields, frame,
+    PRIORITY, RST_STREAM, RawHttp2, Received, SETTINGS, WINDOW_UPDATE, fields, frame,
 };
 use crate::support::sidecar::Sidecar;
 use crate::support::{Gate, eventually};
@@ -60,6 +60,45 @@ async fn slow_beginnings_and_slow_heads_are_ended() {
         let answered = frames.iter().any(|frame| frame.kind == HEADERS);
         assert_eq!(answered, name == "the second head", "{name}: {frames:?}");
     }
+}
+
+/// A crowd is begun a few at a time (`src/turns.rs`): whoever has taken its request back meanwhile is not begun at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_reset_before_their_turn_do_not_reach_the_app() {
+    const CONNECTIONS: usize = 10;
+    const STREAMS: u32 = 100;
+    const CANCEL: [u8; 4] = [0, 0, 0, 8];
+    let app = TestApp::start().await;
+    app.on("GET", "/taken-back", |_| Answer::text("late"));
+    app.on("GET", "/", |_| Answer::text("ok"));
+    let sidecar = Sidecar::start(&app.url(), "[listen]\nworkers = 1");
+    let streams = || (0..STREAMS).map(|nth| 2 * nth + 1);
+    let ask = |stream, path| frame(HEADERS, END_HEADERS | END_STREAM, stream, &get(path));
+    let crowd = streams().flat_map(|stream| ask(stream, "/taken-back"));
+    let crowd = crowd.chain(frame(PING, 0, 0, &[0; 8])).collect::<Vec<u8>>();
+    let resets = streams().flat_map(|stream| frame(RST_STREAM, 0, stream, &CANCEL));
+    let resets = resets.collect::<Vec<u8>>();
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        connections.push(RawHttp2::begin(sidecar.addr(), &[]).await);
+    }
+    for connection in &mut connections {
+        connection.send(&crowd).await;
+    }
+    for connection in &mut connections {
+        // So it has accepted all of them.
+        let answered = connection.next_of(PING).await;
+        assert!(answered.is_some_and(|ping| ping.flags == ACK));
+        connection.send(&resets).await;
+    }
+    for connection in &mut connections {
+        let last = 2 * STREAMS + 1;
+        connection.send(&ask(last, "/")).await;
+        let is_answered = |frame: &Received| frame.stream == last && frame.kind == HEADERS;
+        while !is_answered(&connection.next().await.expect("it is open")) {}
+    }
+    let begun = app.count("/taken-back");
+    assert!(begun < CONNECTIONS * STREAMS as usize * 9 / 10, "{begun}");
 }
 
 /// Told by a `GOAWAY` first, so that a request sent just then is not lost in silence; pings do not count.

@@ -79,22 +79,21 @@ end
 
 -- Where a page may be parted: behind what all its members begin with, the next six bytes of each as a number.
 local function weigh(fields)
+  local sub, unpack_number = string.sub, struct.unpack
   local first = fields[1] ~= '' and fields[1] or fields[3]
-  local alike = #first
+  local alike, beginning = #first, first
   for i = 1, #fields, 2 do
-    while fields[i] ~= '' and string.sub(fields[i], 1, alike) ~= string.sub(first, 1, alike) do
+    local member = fields[i]
+    while member ~= '' and sub(member, 1, alike) ~= beginning do
       alike = alike - 1
+      beginning = sub(first, 1, alike)
     end
   end
   local weights, sorted = {}, {}
   for i = 1, #fields, 2 do
-    local weight = -1
-    if fields[i] ~= '' then
-      weight = 0
-      local bytes = { string.byte(fields[i], alike + 1, alike + 6) }
-      for at = 1, 6 do
-        weight = weight * 256 + (bytes[at] or 0)
-      end
+    local member, weight = fields[i], -1
+    if member ~= '' then
+      weight = unpack_number('>I6', sub(member, alike + 1, alike + 6) .. '\0\0\0\0\0\0')
     end
     weights[i], sorted[#sorted + 1] = weight, weight
   end

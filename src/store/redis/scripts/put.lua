@@ -106,7 +106,9 @@ local function store(item)
   if purged_by_tag(item) then
     return 3
   end
-  local before, bound = value_of(index, key)
+  -- That the page is there is seen when the line is written (pages.lua).
+  local bound = find_bound(index, key)
+  local before = redis.call('HGET', page_name(index, bound), key)
   local old = before and size_of(before) + upkeep(key, before) or 0
   -- Beside a stub memory may hold variants that this one knows nothing of: what is stored stands for them too.
   local tags, lasting, is_listed = join_tags(item, {}), -2, false

@@ -224,6 +224,7 @@ async fn serve_http1(
         // Not in the future: hyper may read of the body before it polls that.
         answers.phase.start_answer(!request.body().is_end_stream());
         async move {
+            worker.cache.store.let_news_in().await;
             let response = proxy::handle(worker, request, client).await;
             Ok::<_, Infallible>(answers.follow(response))
         }
@@ -299,6 +300,7 @@ async fn serve_http2(
         async move {
             // Here and not around the stream: hyper sees meanwhile if the client resets it.
             worker.cache.turns.next().await;
+            worker.cache.store.let_news_in().await;
             let method = request.method().clone();
             let response = proxy::handle(&worker, request, &client).await;
             Ok::<_, Infallible>(http2::frame(&method, response))

@@ -17,7 +17,9 @@ mod later;
 mod sharding;
 mod ticket;
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
@@ -176,6 +178,24 @@ impl Store {
             shared: Arc::clone(&self.shared),
             redis: redis.map(Arc::new),
         }
+    }
+
+    /// Lets those of this runtime go first who were woken before, if this is one of several sidecars: what Redis has told by now
+    /// is heard before memory answers.
+    pub async fn let_news_in(&self) {
+        if self.redis.is_none() {
+            return;
+        }
+        let mut has_waited = false;
+        poll_fn(|cx| match std::mem::replace(&mut has_waited, true) {
+            true => Poll::Ready(()),
+            false => {
+                // At the end of the queue, and not after a look for further news as tokio's own.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Looks in memory alone: no await, no allocation. `None` for strict rules with Redis configured, and where

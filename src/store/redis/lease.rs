@@ -208,15 +208,22 @@ pub(super) async fn take(
     deadline: Duration,
 ) -> Lease {
     let token: Box<str> = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)).into();
-    loop {
-        let call = LeaseCall::new(key, &token, deadline);
-        return match batches.send(connection, call).await {
-            Ok(LeaseReply::Answered(lease)) => lease,
-            Ok(LeaseReply::AskAgain) => continue,
-            Err(Error::Full(_)) => Lease::Full,
-            Err(Error::Down) => Lease::Unknown(None),
-            Err(_) => Lease::Unknown(Some(token)),
-        };
+    let asking = async {
+        loop {
+            let call = LeaseCall::new(key, &token, deadline);
+            match batches.send(connection, call).await {
+                Ok(LeaseReply::Answered(lease)) => return Ok(lease),
+                Ok(LeaseReply::AskAgain) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let answered = connection.within_timeout(asking).await;
+    match answered.unwrap_or(Err(Error::Timeout)) {
+        Ok(lease) => lease,
+        Err(Error::Full(_)) => Lease::Full,
+        Err(Error::Down) => Lease::Unknown(None),
+        Err(_) => Lease::Unknown(Some(token)),
     }
 }
 
@@ -277,9 +284,11 @@ async fn put_or_make_room(
     connection: &Arc<RedisConnection>,
     store: &Arc<Store>,
 ) -> Result<Put, Error> {
-    let send = |if_full| {
+    let send = async |if_full| {
         let store = Arc::clone(store);
-        batches.send(connection, StoreCall { store, if_full })
+        let sent = batches.send(connection, StoreCall { store, if_full });
+        let answered = connection.within_timeout(sent).await;
+        answered.unwrap_or(Err(Error::Timeout))
     };
     let need = match send(IfFull::MakeRoom).await {
         Ok(PutReply::Done(put)) => return Ok(put),

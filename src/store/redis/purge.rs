@@ -253,17 +253,26 @@ async fn purge_index(
         Index::Tags => pattern.is_prefix() || pattern.exact().is_some(),
     };
     let (mut purged, mut from) = (0, beginning.clone().into_bytes());
+    // Of keys that are only being fetched, which are in no index.
+    let mut leases: Vec<u8> = match index {
+        Index::Keys => b"-inf".into(),
+        Index::Tags => Vec::new(),
+    };
     loop {
         let rest: Option<Vec<u8>> = if covers_all {
             let all = Members::All {
                 from,
                 beginning: &beginning,
+                leases,
             };
             let done = send_purge(scope, index, all, Landing::NotYet, effect).await?;
             purged += done.removed;
+            leases = done.leases;
             done.rest
         } else {
-            let (members, rest) = list_page(scope, index, from, &beginning).await?;
+            let page = list_page(scope, index, from, &beginning, leases).await?;
+            let (members, rest) = (page.members, page.rest);
+            leases = page.leases;
             let members = members.into_iter();
             let covered = members.filter(|member| pattern.matches(&matched_part(index, member)));
             let covered: Vec<Value> = covered.collect();
@@ -273,7 +282,7 @@ async fn purge_index(
                     purged += purge_page(scope, index, some, Landing::NotYet, effect).await?;
                 }
             }
-            Some(rest).filter(|rest| !rest.is_empty())
+            Some(rest).filter(|rest| !rest.is_empty() || !leases.is_empty())
         };
         match rest {
             None => return Ok(purged),
@@ -282,25 +291,40 @@ async fn purge_index(
     }
 }
 
-/// Members of one page of an index that begin so, and where the next page begins; empty: that was the last.
+/// Members of an index that begin so.
+struct Page {
+    members: Vec<Value>,
+    /// Where the next page begins; empty: that was the last.
+    rest: Vec<u8>,
+    /// The end of leases to go on with; empty: all were looked at.
+    leases: Vec<u8>,
+}
+
+/// One page of them, with keys that have a lease and begin so.
 async fn list_page(
     scope: &CommandScope<'_>,
     index: Index,
     from: Vec<u8>,
     beginning: &str,
-) -> Result<(Vec<Value>, Vec<u8>), Error> {
+    leases: Vec<u8>,
+) -> Result<Page, Error> {
     let prefix = scope.tier.keys.prefix();
+    let (from, leases) = (Bytes::from(from), Bytes::from(leases));
     let call = || {
-        let from = Value::Bytes(from.clone().into());
-        let args = vec![index.word(), from, beginning.into()];
+        let [from, leases] = [&from, &leases].map(|bytes| Value::Bytes(bytes.clone()));
+        let args = vec![index.word(), from, beginning.into(), leases];
         Call::about_shard(prefix, args)
     };
     let latency = &scope.tier.latency.purge;
     let reply = scope.run_script(Some(latency), Script::List, call);
     let mut parts = reply.await?.value.into_array().into_iter();
     let mut next = || parts.next().unwrap_or(Value::Null);
-    let rest = next().as_bytes().unwrap_or_default().to_vec();
-    Ok((next().into_array(), rest))
+    let bytes_of = |value: Value| value.as_bytes().unwrap_or_default().to_vec();
+    Ok(Page {
+        rest: bytes_of(next()),
+        members: next().into_array(),
+        leases: bytes_of(next()),
+    })
 }
 
 /// Purges these members of an index; returns how many entries went.
@@ -327,8 +351,12 @@ async fn purge_page(
 enum Members<'m> {
     /// Some hundred at most.
     These(&'m [Value]),
-    /// Some pages of all that begin so, the first of which is that of `from`.
-    All { from: Vec<u8>, beginning: &'m str },
+    /// Some pages of all that begin so, the first of which is that of `from`; before, some of the leases, from an end on.
+    All {
+        from: Vec<u8>,
+        beginning: &'m str,
+        leases: Vec<u8>,
+    },
 }
 
 impl Members<'_> {
@@ -340,9 +368,13 @@ impl Members<'_> {
                     .chain(members.iter().cloned())
                     .collect()
             }
-            Members::All { from, beginning } => {
-                let from = Value::Bytes(from.clone().into());
-                vec!["all".into(), from, (*beginning).into()]
+            Members::All {
+                from,
+                beginning,
+                leases,
+            } => {
+                let [from, leases] = [from, leases].map(|it| Value::Bytes(it.clone().into()));
+                vec!["all".into(), from, (*beginning).into(), leases]
             }
         }
     }
@@ -353,6 +385,8 @@ struct PurgedSome {
     removed: usize,
     /// Where to go on; `None`: done.
     rest: Option<Vec<u8>>,
+    /// The end of leases to go on with; empty: all were looked at.
+    leases: Vec<u8>,
     /// Of single members, the keys that are left: what belongs to the others is enough for one command.
     left: Vec<Value>,
 }
@@ -385,10 +419,12 @@ async fn send_purge(
         Value::Array(keys) => keys,
         _ => Vec::new(),
     };
+    let leases = next().as_bytes().unwrap_or_default().to_vec();
     let removed = note_landing(scope, reply);
     Ok(PurgedSome {
         removed,
         rest,
+        leases,
         left,
     })
 }

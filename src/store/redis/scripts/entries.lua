@@ -1,6 +1,6 @@
 -- Entries as the bookkeeping has them. Every key with an entry has a line in the index: the entry's priority, its expiry in
 -- ms (6 bytes), the bytes that it takes with its name (4), how coarsely it stands in the order of expiry (1), and its tags.
--- Keys with a lease are in `leases`, of which there are no more than fills under way.
+-- Keys with a lease are in `leases`.
 local HEAD = 12
 
 -- A key stands in that order behind the end of a bucket of time in which it expires, in ticks of so many ms: what expires at
@@ -121,7 +121,7 @@ end
 local function with_leases(keys)
   local held = {}
   -- But for the member that stays there is none, mostly.
-  if redis.call('ZCARD', leases) > 1 then
+  if #keys > 0 and redis.call('ZCARD', leases) > 1 then
     local scores = redis.call('ZMSCORE', leases, unpack(keys))
     for i = 1, #keys do
       if scores[i] then
@@ -152,26 +152,26 @@ local function unlease(keys)
   end
 end
 
--- Keys that one command is given at most: Lua passes no more than some thousand.
-local MOST_AT_ONCE = 500
+-- Leases that one call looks at.
+local LEASES_AT_A_TIME = 500
 
--- The keys that have a lease and begin with `beginning`.
-local function leased_from(beginning)
-  local found = {}
-  for _, key in ipairs(redis.call('ZRANGE', leases, 0, -1)) do
-    if key ~= '' and string.sub(key, 1, #beginning) == beginning then
-      found[#found + 1] = key
+-- Keys that have a lease and begin with `beginning`, from a moment at which leases end on ('-inf' to begin with), and the one to
+-- go on with; nothing: that was all. What has a lease all the while is among them, whatever else comes and goes.
+local function leased_from(ending, beginning)
+  local found, keys, following = {}, {}, nil
+  found = redis.call('ZRANGEBYSCORE', leases, ending, '+inf', 'WITHSCORES', 'LIMIT', 0, LEASES_AT_A_TIME)
+  local last = #found == 2 * LEASES_AT_A_TIME and found[#found]
+  if last and last == found[2] then
+    found = redis.call('ZRANGEBYSCORE', leases, last, last, 'WITHSCORES')
+    last, following = nil, '(' .. last
+  end
+  for i = 1, #found, 2 do
+    local key = found[i]
+    if key ~= '' and found[i + 1] ~= last and string.sub(key, 1, #beginning) == beginning then
+      keys[#keys + 1] = key
     end
   end
-  return found
-end
-
--- Takes back the leases of all keys that begin so.
-local function unlease_from(beginning)
-  local keys = leased_from(beginning)
-  for from = 1, #keys, MOST_AT_ONCE do
-    unlease({ unpack(keys, from, math.min(from + MOST_AT_ONCE - 1, #keys)) })
-  end
+  return keys, following or last or nil
 end
 
 -- Entries and tags that one call takes out at most: what an entry has of them is not bounded by its key.

@@ -1,9 +1,10 @@
 -- KEYS: control. ARGV: prefix, generation, 'keys' or 'tags', the process if the purge is whole with this (else ''), the
 -- number of its last purge, how an entry begins that is purged softly now ('' if it is to be removed), then either 'these'
--- and some hundred members of `:ix` or `:tx` at most, or 'all', where to begin and how all members begin that are meant.
+-- and some hundred members of `:ix` or `:tx` at most, or 'all', where to begin, how all members begin that are meant, and
+-- from which end on leases are to be looked at ('': that is done).
 -- Purges what they stand for, as far as one call does; of ' auth:<digest>', or ' auth:*', tells whoever has read its name.
--- Returns how many entries that were, the purge's number if it is whole, where to go on (nothing: done), and of 'these' the
--- keys that are left.
+-- Returns how many entries that were, the purge's number if it is whole, where to go on (nothing: done), of 'these' the
+-- keys that are left, and the end of leases to go on with.
 local is_of_tags, softened = ARGV[3] == 'tags', ARGV[6]
 
 -- Members looked at before the next call has its turn, and a page at most more; and of pages that are taken as a whole.
@@ -206,9 +207,6 @@ local function purge_pages(set, from, beginning)
   if is_of_tags and softened == '' and string.sub(beginning, -1) == '\0' then
     return purge_tag(from, beginning)
   end
-  if not is_of_tags and from == beginning then
-    unlease_from(beginning)
-  end
   local pages, following = gather(set, from, beginning, ENOUGH)
   local members, of_index = {}, {}
   for _, page in ipairs(pages) do
@@ -221,13 +219,25 @@ local function purge_pages(set, from, beginning)
   return removed, #left > 0 and from or following
 end
 
+-- Takes back some of the leases of keys that begin so: those of what is not stored are in no index. Returns the end to go on with.
+local function unlease_from(ending, beginning)
+  local keys, following = leased_from(ending, beginning)
+  unlease(keys)
+  return following
+end
+
 return run(function()
-  local removed, rest, left = 0, nil, {}
+  local removed, rest, left, ending = 0, nil, {}, ARGV[10] or ''
   if ARGV[7] == 'these' then
     removed, left = purge(keys_of({ unpack(ARGV, 8) }))
   else
-    removed, rest = purge_pages(is_of_tags and tagged or index, ARGV[8], ARGV[9])
+    ending = ending ~= '' and unlease_from(ending, ARGV[9]) or ''
+    if ending == '' then
+      removed, rest = purge_pages(is_of_tags and tagged or index, ARGV[8], ARGV[9])
+    else
+      rest = ARGV[8]
+    end
   end
   local is_whole = ARGV[4] ~= '' and not rest and #left == 0
-  return { removed + voided, is_whole and land(ARGV[4], ARGV[5]) or 0, rest or false, left }
+  return { removed + voided, is_whole and land(ARGV[4], ARGV[5]) or 0, rest or false, left, ending }
 end)

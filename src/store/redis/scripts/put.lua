@@ -109,17 +109,23 @@ local function store(item)
   -- That the page is there is seen when the line is written (pages.lua).
   local bound = find_bound(index, key)
   local before = redis.call('HGET', page_name(index, bound), key)
+  local lasting = before and redis.call('PTTL', item.entry)
+  if lasting == -2 then
+    -- It has expired or was evicted, or it was purged with a page of its tag and its line is not taken out yet.
+    local _, alive = forget({ key }, MOST_WORK)
+    if alive > 0 then
+      tell_of_eviction()
+    end
+    before, bound = false, find_bound(index, key)
+  end
   local old = before and size_of(before) + upkeep(key, before) or 0
   -- Beside a stub memory may hold variants that this one knows nothing of: what is stored stands for them too.
-  local tags, lasting, is_listed = join_tags(item, {}), -2, false
-  if before then
-    lasting = redis.call('PTTL', item.entry)
-    if redis.pcall('STRLEN', item.entry) == #generation then
-      tags, is_listed = join_tags(item, tags_of(before))
-      -- Its end is told of, too, so it may come a little early.
-      is_listed = is_listed and 2 * lasting >= ttl
-      ttl = math.max(ttl, lasting)
-    end
+  local tags, is_listed = join_tags(item, {}), false
+  if before and redis.pcall('STRLEN', item.entry) == #generation then
+    tags, is_listed = join_tags(item, tags_of(before))
+    -- Its end is told of, too, so it may come a little early.
+    is_listed = is_listed and 2 * lasting >= ttl
+    ttl = math.max(ttl, lasting)
   end
   local coarse, stored = coarseness(ttl), 1
   local line = pack_line(item.priority, now_ms() + ttl, size, coarse, tags)
@@ -150,19 +156,16 @@ local function store(item)
     line = pack_line(item.priority, now_ms() + ttl, item.stub, coarse, tags)
   end
 
-  if before and lasting == -2 and expires_of(before) > now_ms() then
-    tell_of_eviction()
-  end
   redis.call('SET', item.entry, bytes, 'PX', ttl)
   list(item, before, line, tags, bound)
   return stored
 end
 
 return run(function()
-  if counter('tn') <= now_ms() then
-    tidy(16)
-  end
   local items = read_items()
+  if counter('tn') <= now_ms() then
+    tidy(math.min(16 * #items, 120))
+  end
   local holders, results, written, ended_keys, ended = find_holders(items), {}, {}, {}, {}
   for i = 1, #items do
     local item, result, need = items[i], 0, 0

@@ -224,7 +224,6 @@ async fn serve_http1(
         // Not in the future: hyper may read of the body before it polls that.
         answers.phase.start_answer(!request.body().is_end_stream());
         async move {
-            worker.cache.store.let_news_in().await;
             let response = proxy::handle(worker, request, client).await;
             Ok::<_, Infallible>(answers.follow(response))
         }
@@ -239,11 +238,23 @@ async fn serve_http1(
     let connection = builder.serve_connection(io, service).with_upgrades();
     tokio::pin!(connection);
     let mut drain_started = PollOnNews::new(client.drain.started());
-    let served = poll_fn(|cx| match connection.as_mut().poll(cx) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => {
-            let news = client.drain.has_started();
-            drain_started.poll(cx, news).map(|()| None)
+    // What Redis has told by now is heard before a request that came with it is read: whoever hears it was woken before.
+    let is_patient = worker.cache.store.hears_news();
+    let mut has_let_others_go = false;
+    let served = poll_fn(|cx| {
+        if is_patient && !has_let_others_go && answers.phase.is_waiting() {
+            has_let_others_go = true;
+            // To the end of the queue, and not behind a look for further news as tokio's own way of yielding.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        has_let_others_go = false;
+        match connection.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => {
+                let news = client.drain.has_started();
+                drain_started.poll(cx, news).map(|()| None)
+            }
         }
     });
     if let Some(result) = served.await {
@@ -300,7 +311,6 @@ async fn serve_http2(
         async move {
             // Here and not around the stream: hyper sees meanwhile if the client resets it.
             worker.cache.turns.next().await;
-            worker.cache.store.let_news_in().await;
             let method = request.method().clone();
             let response = proxy::handle(&worker, request, &client).await;
             Ok::<_, Infallible>(http2::frame(&method, response))

@@ -55,6 +55,11 @@ impl Phase {
         self.0.set(Activity::Answering);
     }
 
+    /// Whether no request is being answered.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.0.activity() == Activity::Waiting
+    }
+
     /// The whole answer is at hand.
     pub(super) fn end_answer(&self) {
         self.0.set(Activity::Waiting);

@@ -17,9 +17,7 @@ mod later;
 mod sharding;
 mod ticket;
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
@@ -180,22 +178,9 @@ impl Store {
         }
     }
 
-    /// Lets those of this runtime go first who were woken before, if this is one of several sidecars: what Redis has told by now
-    /// is heard before memory answers.
-    pub async fn let_news_in(&self) {
-        if self.redis.is_none() {
-            return;
-        }
-        let mut has_waited = false;
-        poll_fn(|cx| match std::mem::replace(&mut has_waited, true) {
-            true => Poll::Ready(()),
-            false => {
-                // At the end of the queue, and not after a look for further news as tokio's own.
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-        })
-        .await;
+    /// Whether this runtime hears from Redis what others have purged.
+    pub fn hears_news(&self) -> bool {
+        self.redis.is_some()
     }
 
     /// Looks in memory alone: no await, no allocation. `None` for strict rules with Redis configured, and where

@@ -132,10 +132,8 @@ local function with_leases(keys)
   return held
 end
 
--- Undoes what was written beside the leases of `keys`.
-local function unlist(keys)
-  -- Of one it is told by what goes.
-  local held = #keys == 1 and keys or with_leases(keys)
+-- Undoes what was written beside leases, all of which are there, or the only one perhaps not.
+local function unlist_held(held)
   if #held > 0 and redis.call('ZREM', leases, unpack(held)) == #held then
     for i = 1, #held do
       add('l', -lease_cost(held[i]))
@@ -143,12 +141,17 @@ local function unlist(keys)
   end
 end
 
+-- Undoes what was written beside the leases of `keys`, as far as there are any.
+local function unlist(keys)
+  unlist_held(#keys == 1 and keys or with_leases(keys))
+end
+
 -- Takes back the leases of `keys`.
 local function unlease(keys)
   local held = with_leases(keys)
   if #held > 0 then
     redis.call('UNLINK', unpack(names_of(':l:', held)))
-    unlist(held)
+    unlist_held(held)
   end
 end
 

@@ -48,7 +48,8 @@
 //! 2. [`routes`] finds the rule and renders the key.
 //! 3. [`store`] looks in memory. What may be served as it is leaves at once, under a head that the worker
 //!    keeps for the second; what follows runs as a future of its own. There the store looks in Redis, with
-//!    one command for all requests that are at hand.
+//!    one command for all requests that are at hand. Of a rule whose looks there hardly ever find anything the
+//!    lease of step 5 is asked for at once, and is given where nothing is stored.
 //! 4. [`http_cache::reuse()`] decides: serve, serve stale and refresh, validate, fetch or pass.
 //! 5. On a fetch the request joins or leads the fill of its key; the leader takes the key's lease,
 //!    asks the app, streams the answer to its client and keeps a capped copy. A request that joined

@@ -231,6 +231,8 @@ pub struct RuleFills {
     pub places: Arc<Semaphore>,
     /// What the app usually takes for a whole answer, in milliseconds and one more; 0: not known yet.
     usual: AtomicU32,
+    /// Which share of the looks in Redis has found nothing of late, of [`RuleFills::ALL_LOOKS`].
+    looks_in_vain: AtomicU32,
     /// What it usually takes to an answer's head while no background work runs.
     pub left_alone: Median,
     /// What the log has told of it, a bit each.
@@ -241,10 +243,13 @@ impl RuleFills {
     /// How many things the log tells of once.
     pub const TOLD: usize = 128;
 
+    const ALL_LOOKS: u32 = 1 << 16;
+
     fn new(places: usize) -> RuleFills {
         RuleFills {
             places: Arc::new(Semaphore::new(places)),
             usual: AtomicU32::new(0),
+            looks_in_vain: AtomicU32::new(0),
             left_alone: Median::default(),
             told: Default::default(),
         }
@@ -259,6 +264,19 @@ impl RuleFills {
             false => usual - (usual - took) / 8,
         };
         self.usual.store(usual, Ordering::Relaxed);
+    }
+
+    /// Redis was looked in for what memory does not have. Of some 30 looks each counts about as much.
+    pub fn note_look(&self, has_found: bool) {
+        let before = self.looks_in_vain.load(Ordering::Relaxed);
+        let latest = if has_found { 0 } else { Self::ALL_LOOKS };
+        let share = (before * 31 + latest).div_ceil(32);
+        self.looks_in_vain.store(share, Ordering::Relaxed);
+    }
+
+    /// Whether hardly a look there finds anything: less than one of sixteen.
+    pub fn looks_in_vain(&self) -> bool {
+        self.looks_in_vain.load(Ordering::Relaxed) > Self::ALL_LOOKS / 16 * 15
     }
 
     /// Whether the log has not told yet what `bit` (below [`RuleFills::TOLD`]) stands for; from now on it has.

@@ -8,6 +8,7 @@ mod jobs;
 mod layouts;
 mod outage;
 mod store_under_test;
+mod unlooked;
 
 use std::time::Duration;
 

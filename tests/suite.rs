@@ -59,4 +59,5 @@ mod tls;
 mod topologies;
 mod two_people;
 mod uncovered;
+mod unlooked;
 mod writes;

@@ -36,7 +36,7 @@ pub use self::ticket::Ticket;
 use self::later::{LaterPurge, LaterPurges};
 use self::redis::{
     AttachedTier, AttachedTiers, GRACE, HeldLease, Lease, Masked, NotPurged, Outlives, Presence,
-    PurgeInFlight, Purpose, Put, Session, Surroundings, Tier, Tiers, sharding_of,
+    PurgeInFlight, Purpose, Put, Session, Surroundings, Tier, Tiers, Wanted, sharding_of,
 };
 use self::sharding::Sharding;
 use crate::auth::{Decision, Digest, Verdict};
@@ -214,7 +214,7 @@ impl Store {
     }
 
     /// Whether requests may use Redis for `key`.
-    fn can_ask(&self, key: &str) -> bool {
+    pub fn can_ask(&self, key: &str) -> bool {
         let redis = self.redis_of(key);
         redis.is_some_and(|redis| redis.session().is_some())
     }
@@ -390,8 +390,19 @@ impl Store {
     /// Takes a ticket for a fill of `key` that lasts at most `deadline`, with the key's lease in the fleet
     /// if Redis can be asked.
     pub async fn begin(&self, key: &str, deadline: Duration) -> Ticket {
+        self.take(key, deadline, Wanted::Always).await
+    }
+
+    /// As [`Store::begin`], by a request that did not look in Redis before; `None`: something is stored there, and no lease
+    /// was taken.
+    pub async fn begin_unless_stored(&self, key: &str, deadline: Duration) -> Option<Ticket> {
+        let ticket = self.take(key, deadline, Wanted::UnlessStored).await;
+        (!matches!(ticket.lease, Lease::Needless)).then_some(ticket)
+    }
+
+    async fn take(&self, key: &str, deadline: Duration, wanted: Wanted) -> Ticket {
         let lease = match self.redis_of(key) {
-            Some(redis) => redis.lease(key, deadline).await,
+            Some(redis) => redis.lease(key, deadline, wanted).await,
             None => Lease::Unknown(None),
         };
         // The app has not been asked yet, so what was purged while Redis was is no obstacle.

@@ -29,6 +29,11 @@ impl Ticket {
         }
     }
 
+    /// Whether Redis was not asked, or did not answer in time.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self.lease, Lease::Unknown(_))
+    }
+
     /// The entry that was stored when the lease was taken: another sidecar's fill may have landed just
     /// before. `None` also when Redis gave no lease.
     pub fn found(&self) -> Option<&Entry> {

@@ -10,11 +10,11 @@ use super::ahead;
 use super::audit;
 use super::coalesce::Role;
 use super::fill;
-use super::fill::options::{FetchMode, FillOptions, Leasing, Report, Stale};
+use super::fill::options::{FetchMode, FillOptions, Leasing, LookFirst, Report, Stale};
 use super::follow::{Next, follow};
 use super::head_request;
 use super::hot;
-use super::lead::{ask_alone, lead};
+use super::lead::{ask_alone, lead, lead_unlooked};
 use super::look::{MemoryLookup, serve_variant};
 use super::memo::Memo;
 use super::request::{Cache, CacheRequest, CacheRequestRef};
@@ -48,7 +48,7 @@ pub(in crate::proxy) async fn answer(
     {
         return outcome;
     }
-    answer_beyond_memory(request).await
+    answer_beyond_memory(request, memory).await
 }
 
 /// Fetches it for the store, whatever that has: until it is stored, what was there answers others. Nobody waits for it,
@@ -144,18 +144,31 @@ pub(super) async fn look_in_both(owned: &CacheRequest) -> Look {
     look(owned).await
 }
 
-async fn answer_beyond_memory(request: CacheRequest) -> Outcome {
+async fn answer_beyond_memory(request: CacheRequest, memory: MemoryLookup) -> Outcome {
     let deadline = request.context.arrived + request.by_ref().app_timeout();
     let (mut failed, mut mismatched) = (false, false);
     // A crowd with conditions costs the app one short answer and one whole one, not one each.
-    let mut mode = match request.cache.flights.memo(&request.lookup) {
+    let memo = request.cache.flights.memo(&request.lookup);
+    let mut mode = match memo {
         Some(Memo::Unmodified) => FetchMode::Full,
         _ => FetchMode::Conditional,
     };
+    let mut looked = None;
+    let is_unknown = memory == MemoryLookup::Miss && memo.is_none();
+    if is_unknown && request.by_ref().rule().fills.looks_in_vain() {
+        // Boxed, so that others do not carry its size.
+        match Box::pin(answer_unlooked(&request)).await {
+            Ok(outcome) => return outcome,
+            Err(unanswered) => looked = unanswered,
+        }
+    }
     // Each turn but the last waits for a fill that began after the turn before; who has waited as
     // long as for an answer asks alone.
     while clock::monotonic() < deadline {
-        let mut look = look(&request).await;
+        let mut look = match looked.take() {
+            Some(look) => look,
+            None => look(&request).await,
+        };
         if let Some(outcome) = serve(&request, look.verdict, &mut look.variant, look.since) {
             return outcome;
         }
@@ -195,12 +208,53 @@ async fn answer_beyond_memory(request: CacheRequest) -> Outcome {
     ask_alone(&request, Reason::Miss, Stale::default()).await
 }
 
+/// Asks the app without a look in Redis, for a rule whose looks hardly ever find anything: the lease is the look, too.
+/// `Err`: it is to be looked for; with what follows from Redis giving no answer, if it gave none.
+async fn answer_unlooked(owned: &CacheRequest) -> Result<Outcome, Option<Look>> {
+    let request = owned.by_ref();
+    let store = &request.cache.store;
+    let since = store.mark();
+    if shape(request) != Shape::Plain || !store.can_ask(request.key()) {
+        return Err(None);
+    }
+    let Reuse::Fetch(reason) = request.decide(None, request.now()).0 else {
+        return Err(None);
+    };
+    // Who would wait for another's looks first.
+    let Role::Leader(leader) = owned.enter() else {
+        return Err(None);
+    };
+    // The fill before may have landed since the look into memory.
+    if let Some(outcome) = serve_from_memory(owned, since) {
+        return Ok(outcome);
+    }
+    let led = lead_unlooked(owned, reason, leader, FetchMode::Conditional).await;
+    led.map_err(|why| match why {
+        LookFirst::Stored => None,
+        LookFirst::Unanswered => Some(look_after(request, since, Err(()))),
+    })
+}
+
 /// Looks in Redis, and in memory where that has nothing.
 async fn look(owned: &CacheRequest) -> Look {
     let request = owned.by_ref();
     let store = &request.cache.store;
     let since = store.mark();
+    let can_ask = store.can_ask(request.key());
     let found = store.try_fetch(request.key(), request.coherence()).await;
+    if can_ask && let Ok(found) = &found {
+        request.rule().fills.note_look(found.is_some());
+    }
+    look_after(request, since, found)
+}
+
+/// What follows from what Redis has answered, or from its giving no answer.
+fn look_after<E>(
+    request: CacheRequestRef<'_>,
+    since: Mark,
+    found: Result<Option<Arc<Entry>>, E>,
+) -> Look {
+    let store = &request.cache.store;
     let leasing = Leasing::after(&found);
     let now = request.now();
     let has_answered = found.is_ok();
@@ -344,10 +398,7 @@ async fn ask_for_range(
     let options = FillOptions {
         stale,
         leader: None,
-        leasing: match leasing {
-            Leasing::Never => Leasing::Never,
-            Leasing::Wait | Leasing::Try | Leasing::Only | Leasing::Renew(_) => Leasing::Try,
-        },
+        leasing: leasing.without_waiting(),
         mode: FetchMode::AsClient,
         report: None,
     };

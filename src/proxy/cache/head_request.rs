@@ -91,9 +91,7 @@ async fn store(
     let store = &request.cache.store;
     let ticket = match leasing {
         Leasing::Never => store.begin_alone(request.key()),
-        Leasing::Wait | Leasing::Try | Leasing::Only | Leasing::Renew(_) => {
-            store.begin(request.key(), request.app_timeout()).await
-        }
+        _ => store.begin(request.key(), request.app_timeout()).await,
     };
     let fenced = store.fenced(since, request.key(), Tags::Known(&variant.tags));
     if fenced || !ticket.confirms(&variant) {

@@ -2,9 +2,10 @@
 
 use http::StatusCode;
 
+use super::coalesce::Leader;
 use super::failure::{failed, stale_if_error};
 use super::fill;
-use super::fill::options::{Fate, FetchMode, FillAnswer, FillOptions, Leasing, Stale};
+use super::fill::options::{Fate, FetchMode, FillAnswer, FillOptions, Leasing, LookFirst, Stale};
 use super::fill::verdict::is_failure;
 use super::request::{CacheRequest, CacheRequestRef};
 use super::respond;
@@ -26,14 +27,41 @@ pub(super) async fn lead(owned: &CacheRequest, reason: Reason, options: FillOpti
             _ => Box::pin(without_place(request, reason, &stale)).await,
         };
     };
+    let answer = fill::start(owned.clone(), options, place).await;
+    answered(request, reason, answer.unwrap_or(BROKEN_DOWN), &stale)
+}
+
+/// Asks the app for what was not looked for in Redis, unless the lease says that it is stored there; `Err`: it is to be
+/// looked for after all.
+pub(super) async fn lead_unlooked(
+    owned: &CacheRequest,
+    reason: Reason,
+    leader: Leader,
+    mode: FetchMode,
+) -> Result<Outcome, LookFirst> {
+    let request = owned.by_ref();
+    let place = request.cache.flights.place(&request.rule().fills.places);
+    let place = place.ok_or(LookFirst::Stored)?;
+    let options = FillOptions {
+        stale: Stale::default(),
+        leader: Some(leader),
+        leasing: Leasing::UnlessStored,
+        mode,
+        report: None,
+    };
     match fill::start(owned.clone(), options, place).await {
-        Some(answer) => answered(request, reason, answer, &stale),
-        None => {
-            let (status, failure) = (StatusCode::BAD_GATEWAY, Reason::UpstreamError);
-            failed(request, &stale.variant, status, failure).because(reason)
-        }
+        Some(FillAnswer::Unled(why)) => Err(why),
+        answer => Ok(answered(
+            request,
+            reason,
+            answer.unwrap_or(BROKEN_DOWN),
+            &Stale::default(),
+        )),
     }
 }
+
+/// Of a fill that gave no answer at all.
+const BROKEN_DOWN: FillAnswer = FillAnswer::Failed(StatusCode::BAD_GATEWAY, Reason::UpstreamError);
 
 /// Asks the app without others waiting for it, nor a lease that others would wait for.
 pub(super) async fn ask_alone(owned: &CacheRequest, reason: Reason, stale: Stale) -> Outcome {
@@ -115,6 +143,8 @@ fn answered(
             found.collapsed().because(reason)
         }
         FillAnswer::Elsewhere => not_asked(request, reason, Reason::LeaseLost),
+        // Whoever begins a fill without a look looks then.
+        FillAnswer::Unled(_) => not_asked(request, reason, Reason::LeaseLost),
         FillAnswer::Failed(status, failure) => match &stale.variant {
             Some(variant) if stale.on_error => stale_if_error(request, variant).because(reason),
             held => failed(request, held, status, failure).because(reason),

@@ -147,10 +147,7 @@ async fn store(request: &CacheRequest, leasing: Leasing) -> Outcome {
     let options = FillOptions {
         stale: Stale::default(),
         leader: None,
-        leasing: match leasing {
-            Leasing::Never => Leasing::Never,
-            Leasing::Wait | Leasing::Try | Leasing::Only | Leasing::Renew(_) => Leasing::Try,
-        },
+        leasing: leasing.without_waiting(),
         mode: FetchMode::Conditional,
         report: None,
     };

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::batches::Batches;
 use super::connection::RedisConnection;
 use super::error::{Error, Unanswered};
-use super::lease::{self, HeldLease, Lease, LeaseCall, Put, StoreCall};
+use super::lease::{self, HeldLease, Lease, LeaseCall, Put, StoreCall, Wanted};
 use super::lookups::Lookups;
 use super::requests::NotPurged;
 use super::runner::Runner;
@@ -165,12 +165,17 @@ impl AttachedTier {
     }
 
     /// Asks for the lease of `key` for a fill of at most `deadline`.
-    pub(in crate::store) async fn lease(&self, key: &str, deadline: Duration) -> Lease {
+    pub(in crate::store) async fn lease(
+        &self,
+        key: &str,
+        deadline: Duration,
+        wanted: Wanted,
+    ) -> Lease {
         let (connection, key) = (Arc::clone(&self.connection), Box::<str>::from(key));
         let leases = Arc::clone(&self.leases);
         let lease = self
             .runner
-            .run(async move { connection.lease(&leases, &key, deadline).await });
+            .run(async move { connection.lease(&leases, &key, deadline, wanted).await });
         lease.await.unwrap_or(Lease::Unknown(None))
     }
 

@@ -47,6 +47,8 @@ pub(in crate::store) enum Lease {
     Taken(Box<str>),
     /// The budget, or Redis, has no room.
     Full,
+    /// It was wanted only if nothing is stored, and something is.
+    Needless,
     /// Redis could not be asked, or did not answer in time: the lease may stand, and may have come
     /// too late to be fenced by a purge, so nothing is stored under it.
     Unknown(Option<Box<str>>),
@@ -104,7 +106,7 @@ impl Lease {
         match self {
             Lease::Held(held) => Some(held.claim.token),
             Lease::Unknown(token) => token,
-            Lease::Taken(_) | Lease::Full => None,
+            Lease::Taken(_) | Lease::Full | Lease::Needless => None,
         }
     }
 }
@@ -121,11 +123,21 @@ impl HeldLease {
     }
 }
 
+/// When the lease of a key is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Wanted {
+    /// Whatever is stored.
+    Always,
+    /// Only if nothing is stored: this is the look for it, too.
+    UnlessStored,
+}
+
 /// The lease of a key is wanted.
 pub(super) struct LeaseCall {
     key: Box<str>,
     token: Box<str>,
     lasting_ms: u64,
+    wanted: Wanted,
 }
 
 /// What becomes of that.
@@ -136,10 +148,11 @@ pub(super) enum LeaseReply {
 }
 
 impl LeaseCall {
-    fn new(key: &str, token: &str, deadline: Duration) -> LeaseCall {
+    fn new(key: &str, token: &str, deadline: Duration, wanted: Wanted) -> LeaseCall {
         LeaseCall {
             key: key.into(),
             token: token.into(),
+            wanted,
             lasting_ms: u64::try_from((deadline + MARGIN).as_millis()).unwrap_or(u64::MAX >> 12),
         }
     }
@@ -166,7 +179,11 @@ impl KeyCall for LeaseCall {
 
     fn args(&self, _tier: &Tier) -> Vec<Value> {
         let (key, token) = ((&*self.key).into(), (&*self.token).into());
-        vec![key, token, decimal(self.lasting_ms)]
+        let wanted = match self.wanted {
+            Wanted::Always => "",
+            Wanted::UnlessStored => "1",
+        };
+        vec![key, token, decimal(self.lasting_ms), wanted.into()]
     }
 
     fn bytes(&self) -> usize {
@@ -194,6 +211,7 @@ impl KeyCall for LeaseCall {
                 }),
             }),
             3 => return LeaseReply::AskAgain,
+            4 => Lease::Needless,
             _ => Lease::Full,
         })
     }
@@ -206,11 +224,12 @@ pub(super) async fn take(
     connection: &Arc<RedisConnection>,
     key: &str,
     deadline: Duration,
+    wanted: Wanted,
 ) -> Lease {
     let token: Box<str> = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)).into();
     let asking = async {
         loop {
-            let call = LeaseCall::new(key, &token, deadline);
+            let call = LeaseCall::new(key, &token, deadline, wanted);
             match batches.send(connection, call).await {
                 Ok(LeaseReply::Answered(lease)) => return Ok(lease),
                 Ok(LeaseReply::AskAgain) => {}

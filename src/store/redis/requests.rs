@@ -11,7 +11,7 @@ use super::batches::Batches;
 use super::connection::RedisConnection;
 use super::error::Error;
 use super::journal_file::Outlives;
-use super::lease::{self, Lease, LeaseCall};
+use super::lease::{self, Lease, LeaseCall, Wanted};
 use super::server_limits::ServerConnections;
 use super::usage::Counters;
 use super::{beat, purge};
@@ -34,11 +34,16 @@ impl RedisConnection {
         batches: &Arc<Batches<LeaseCall>>,
         key: &str,
         deadline: Duration,
+        wanted: Wanted,
     ) -> Lease {
         let Some(session) = self.usable_session() else {
             return Lease::Unknown(None);
         };
-        let lease = lease::take(batches, self, key, deadline).await;
+        let lease = lease::take(batches, self, key, deadline, wanted).await;
+        if wanted == Wanted::UnlessStored && matches!(lease, Lease::Taken(_) | Lease::Full) {
+            // As after a look that found nothing: Redis tells of the key as long as nobody says otherwise.
+            self.tier.unstored.note(key);
+        }
         match self.stands(session) {
             true => lease,
             false => lease.distrust(),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::options::Leasing;
+use super::options::{Leasing, LookFirst};
 use crate::entry::Variant;
 use crate::http_cache::Reuse;
 use crate::proxy::cache::memo::Memo;
@@ -20,6 +20,8 @@ pub(super) enum Claim {
     Found(Arc<Variant>, Instant),
     /// It need not: another sidecar fetches it, or has renewed it.
     Elsewhere,
+    /// It is not known yet. With what is to be given back, if there is anything.
+    LookFirst(LookFirst, Option<Ticket>),
 }
 
 /// The longest wait for another sidecar's fill; slower apps are asked twice rather than not at all.
@@ -43,7 +45,7 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
         flights.memo(&owned.lookup),
         Some(Memo::Unwaited | Memo::Overtaken)
     );
-    let may_wait = leasing == Leasing::Wait && !in_vain;
+    let may_wait = matches!(leasing, Leasing::Wait | Leasing::UnlessStored) && !in_vain;
     let deadline = request.app_timeout();
     let mut until = None;
     let usual = request.rule().fills.usual();
@@ -52,8 +54,18 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
     let mut pause = Duration::from_millis(5);
     let mut missed = false;
     let mut awaited: Option<Box<str>> = None;
+    let mut unlooked = match leasing {
+        Leasing::UnlessStored => match claim_unless_stored(request).await {
+            Ok(ticket) => Some(ticket),
+            Err(unclaimed) => return unclaimed,
+        },
+        _ => None,
+    };
     loop {
-        let ticket = store.begin(request.key(), deadline).await;
+        let ticket = match unlooked.take() {
+            Some(ticket) => ticket,
+            None => store.begin(request.key(), deadline).await,
+        };
         if leasing == Leasing::Only && ticket.taken_by().is_some() {
             store.abandon(ticket).await;
             return Claim::Elsewhere;
@@ -95,6 +107,21 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
             return Claim::Found(variant.clone(), at);
         }
     }
+}
+
+/// The first ticket of a request that did not look in Redis.
+async fn claim_unless_stored(request: CacheRequestRef<'_>) -> Result<Ticket, Claim> {
+    let (store, fills) = (&request.cache.store, request.rule().fills);
+    let begun = store.begin_unless_stored(request.key(), request.app_timeout());
+    let Some(ticket) = begun.await else {
+        fills.note_look(true);
+        return Err(Claim::LookFirst(LookFirst::Stored, None));
+    };
+    if ticket.is_unanswered() {
+        return Err(Claim::LookFirst(LookFirst::Unanswered, Some(ticket)));
+    }
+    fills.note_look(false);
+    Ok(ticket)
 }
 
 /// The right to renew what came at `since`, unless another sidecar has it, or has done so.

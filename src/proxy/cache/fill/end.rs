@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::observed;
-use super::options::{Fate, FillAnswer, Report};
+use super::options::{Fate, FillAnswer, LookFirst, Report};
 use crate::body::Body;
 use crate::config::Coherence;
 use crate::entry::Variant;
@@ -70,6 +70,8 @@ pub(super) enum FillEnd {
     Failed(StatusCode, Reason),
     /// Another sidecar fetches it, or has renewed it.
     Elsewhere,
+    /// It is to be looked for first.
+    Unled(LookFirst),
     /// Another sidecar stored it: read from Redis after this moment.
     Found(Arc<Variant>, Instant),
 }
@@ -138,6 +140,10 @@ impl Fill {
             }
             FillEnd::Elsewhere => {
                 self.settle(None, FillResult::Again, Some(FillAnswer::Elsewhere))
+                    .await;
+            }
+            FillEnd::Unled(why) => {
+                self.settle(None, FillResult::Again, Some(FillAnswer::Unled(why)))
                     .await;
             }
             FillEnd::Found(variant, read_at) => {

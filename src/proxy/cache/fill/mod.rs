@@ -235,6 +235,10 @@ async fn run(
         }
         Claim::Found(variant, read_at) => FillEnd::Found(variant, read_at),
         Claim::Elsewhere => FillEnd::Elsewhere,
+        Claim::LookFirst(why, ticket) => {
+            fill.ticket = ticket;
+            FillEnd::Unled(why)
+        }
     };
     fill.finish(end).await;
 }

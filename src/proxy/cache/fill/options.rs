@@ -11,7 +11,7 @@ use crate::body::{Body, Droppable};
 use crate::entry::Variant;
 use crate::http_cache::Reason;
 use crate::proxy::cache::coalesce::Leader;
-use crate::store::{Mark, Unanswered};
+use crate::store::Mark;
 
 /// What to ask for, and for whom.
 pub(in crate::proxy::cache) struct FillOptions {
@@ -60,6 +60,8 @@ pub(in crate::proxy::cache) enum FetchMode {
 pub(in crate::proxy::cache) enum Leasing {
     /// Takes it, or waits for the answer of whoever has it.
     Wait,
+    /// As `Wait`, without a look before, unless something is stored: then that is to be looked at first.
+    UnlessStored,
     /// Takes it if it is free.
     Try,
     /// Takes it if it is free; else the app is not asked, since its answer is wanted for the store alone.
@@ -72,10 +74,18 @@ pub(in crate::proxy::cache) enum Leasing {
 
 impl Leasing {
     /// After a look into Redis: whoever was not answered should not wait for it a second time.
-    pub(in crate::proxy::cache) fn after<T>(looked: &Result<T, Unanswered>) -> Leasing {
+    pub(in crate::proxy::cache) fn after<T, E>(looked: &Result<T, E>) -> Leasing {
         match looked {
             Ok(_) => Leasing::Wait,
             Err(_) => Leasing::Never,
+        }
+    }
+
+    /// For a fill that waits for nobody, where there may be a lease.
+    pub(in crate::proxy::cache) fn without_waiting(self) -> Leasing {
+        match self {
+            Leasing::Never => Leasing::Never,
+            _ => Leasing::Try,
         }
     }
 }
@@ -114,8 +124,19 @@ pub(in crate::proxy::cache) enum FillAnswer {
     },
     /// Another sidecar fetches it: the app was not asked.
     Elsewhere,
+    /// It is to be looked for first: the app was not asked.
+    Unled(LookFirst),
     /// No answer.
     Failed(StatusCode, Reason),
+}
+
+/// Why what was begun without a look needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy::cache) enum LookFirst {
+    /// Something may be stored.
+    Stored,
+    /// Redis has not answered, and is not to be waited for a second time.
+    Unanswered,
 }
 
 /// What is known of storing an answer when its head leaves.
@@ -146,6 +167,7 @@ impl FillAnswer {
             FillAnswer::Confirmed { .. }
             | FillAnswer::Found { .. }
             | FillAnswer::Elsewhere
+            | FillAnswer::Unled(_)
             | FillAnswer::Failed(..) => {}
         }
         self

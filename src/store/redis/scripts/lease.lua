@@ -1,9 +1,9 @@
 -- KEYS: the entry and the lease of each of some keys. ARGV: prefix, generation, budget, bytes of entries after which no more
--- are returned, and for each of them key, token, lease in ms.
+-- are returned, and for each of them key, token, lease in ms, '1' if it is wanted only where nothing is stored.
 -- Returns for each 0 and the token of the fill that has it; 1 (ours) or 2 (no room), the purge number and the entry's bytes; or
--- 3: it is to be asked for again.
+-- 3: it is to be asked for again; or 4: something is stored, and so it is not wanted.
 local max, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-local FIRST, EACH = 5, 3
+local FIRST, EACH = 5, 4
 
 -- The tokens of the fills that have leases, by the leases' names.
 local function find_holders(names)
@@ -33,6 +33,12 @@ local function read_entry(name)
   return entry ~= '' and entry
 end
 
+-- Whether something is, seen by its beginning. What is of another type is not, and goes when it is read.
+local function is_stored(name)
+  local beginning = redis.pcall('GETRANGE', name, 0, #generation)
+  return type(beginning) == 'string' and #beginning > #generation and string.sub(beginning, 1, #generation) == generation
+end
+
 return run(function()
   has_tidied = false
   local count, names = (#ARGV - FIRST + 1) / EACH, {}
@@ -44,7 +50,9 @@ return run(function()
   for i = 1, count do
     local at, name = FIRST + EACH * (i - 1), names[i]
     local key, token, lasting = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-    if holders[name] then
+    if ARGV[at + 3] == '1' and is_stored(KEYS[2 * i - 1]) then
+      results[i] = { 4 }
+    elseif holders[name] then
       results[i] = { 0, holders[name] }
     elseif bytes > most_bytes then
       results[i] = { 3 }

@@ -1,0 +1,229 @@
+//! Rules whose looks in Redis hardly ever find anything: the request for the lease is the look, too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::fleet::connected;
+use crate::support::app::{Answer, TestApp};
+use crate::support::client::Client;
+use crate::support::redis::RedisServer;
+use crate::support::sidecar::Sidecar;
+use crate::support::{Gate, eventually};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// Misses after which a rule is one of those (`src/live.rs`), with some to spare; and hits after which it is none.
+const MANY: usize = 120;
+const SOME: usize = 40;
+
+const RULES: &str = r#"
+[[route]]
+name = "items"
+path = "/items"
+key = "item:{query.id}"
+any_host = true
+ttl = "60s"
+[[route]]
+name = "briefly"
+path = "/briefly"
+key = "briefly:{query.id}"
+any_host = true
+ttl = "1s"
+stale_while_revalidate = "60s"
+[[purge]]
+name = "write"
+path = "/items"
+keys = ["item:{query.id}"]
+"#;
+
+async fn app() -> TestApp {
+    let app = TestApp::start().await;
+    for path in ["/items", "/briefly"] {
+        app.on("GET", path, |seen| {
+            Answer::text(format!("{:?}", seen.query))
+        });
+    }
+    app.on("PUT", "/items", |_| Answer::text("written"));
+    app
+}
+
+async fn sidecar(app: &TestApp, redis: &RedisServer) -> Sidecar {
+    let toml = format!("[redis]\nurl = \"{}\"\n{RULES}", redis.url());
+    let sidecar = Sidecar::start(&app.url(), &toml);
+    connected(&sidecar).await;
+    sidecar
+}
+
+/// So many misses of the rule, each stored.
+async fn miss_often(sidecar: &Sidecar, path: &str) {
+    let (client, own) = (sidecar.client(), sidecar.addr().port());
+    for nth in 0..MANY {
+        let reply = client.get(&format!("{path}?id=warm-{own}-{nth}")).await;
+        assert!(
+            reply.cache_status().contains("fwd=uri-miss"),
+            "{}",
+            reply.cache_status()
+        );
+    }
+    sidecar.fills_have_ended().await;
+}
+
+/// How often Redis was looked in, and asked for a lease.
+async fn asked(admin: &Client) -> [u64; 2] {
+    let metrics = admin.get("/metrics").await;
+    ["get", "lease"].map(|command| {
+        let name = format!("pannier_redis_duration_seconds_count{{command=\"{command}\"}} ");
+        let line = metrics
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix(&name));
+        line.expect("it is there").parse().expect("a number")
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_miss_asks_once_and_what_is_stored_is_found() {
+    let (app, redis) = (app().await, RedisServer::start());
+    let (a, b) = (sidecar(&app, &redis).await, sidecar(&app, &redis).await);
+    miss_often(&a, "/items").await;
+    let (client, other, admin) = (a.client(), b.client(), a.admin());
+    let [looks, leases] = asked(&admin).await;
+    for nth in 0..20 {
+        let path = format!("/items?id={nth}");
+        let reply = client.get(&path).await;
+        assert!(
+            reply.cache_status().contains("fwd=uri-miss"),
+            "{}",
+            reply.cache_status()
+        );
+        a.fills_have_ended().await;
+        assert!(other.get(&path).await.is_hit(), "stored for the fleet");
+        assert!(client.get(&path).await.is_hit(), "and in memory");
+    }
+    assert_eq!(asked(&admin).await, [looks, leases + 20]);
+    // Of another rule nothing is known yet.
+    client.get("/briefly?id=1").await;
+    assert_eq!(asked(&admin).await, [looks + 1, leases + 21]);
+    // Where more is found it is looked for first again.
+    let asked_app = app.count("/items");
+    for nth in 0..SOME {
+        let path = format!("/items?id=of-b-{nth}");
+        other.get(&path).await;
+        b.fills_have_ended().await;
+        assert!(client.get(&path).await.is_hit(), "{path}");
+    }
+    assert_eq!(app.count("/items"), asked_app + SOME);
+    let [looks, leases] = asked(&admin).await;
+    other.get("/items?id=last").await;
+    b.fills_have_ended().await;
+    assert!(client.get("/items?id=last").await.is_hit());
+    assert_eq!(asked(&admin).await, [looks + 1, leases]);
+}
+
+/// The fleet asks the app once, whoever looked and whoever did not.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_did_not_look_wait_for_each_other() {
+    let (app, redis) = (app().await, RedisServer::start());
+    let (a, b) = (sidecar(&app, &redis).await, sidecar(&app, &redis).await);
+    miss_often(&a, "/items").await;
+    miss_often(&b, "/items").await;
+    let gate = Gate::new();
+    let behind = gate.clone();
+    app.on("GET", "/items", move |_| Answer::text("x").behind(&behind));
+    let before = app.count("/items");
+    let leading = tokio::spawn({
+        let client = a.client();
+        async move { client.get("/items?id=cold").await }
+    });
+    gate.reached(1).await;
+    let clients = [a.client(), a.client(), b.client(), b.client()];
+    let waiting =
+        clients.map(|client| tokio::spawn(async move { client.get("/items?id=cold").await }));
+    for admin in [a.admin(), b.admin()] {
+        eventually("they wait", LONG, || async {
+            let metrics = admin.get("/metrics").await;
+            !metrics.text().contains("pannier_coalesced_waiters 0")
+        })
+        .await;
+    }
+    gate.open();
+    assert_eq!(leading.await.expect("no panic").text(), "x");
+    for reply in waiting {
+        assert_eq!(reply.await.expect("no panic").text(), "x");
+    }
+    assert_eq!(app.count("/items"), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_elsewhere_takes_the_lease_of_who_did_not_look() {
+    let (app, redis) = (app().await, RedisServer::start());
+    let (a, b) = (sidecar(&app, &redis).await, sidecar(&app, &redis).await);
+    miss_often(&a, "/items").await;
+    let gate = Gate::new();
+    let (behind, is_written) = (gate.clone(), Arc::new(AtomicBool::new(false)));
+    let written = Arc::clone(&is_written);
+    app.on("GET", "/items", move |_| {
+        match written.load(Ordering::SeqCst) {
+            true => Answer::text("new"),
+            false => Answer::text("old").behind(&behind),
+        }
+    });
+    let reading = tokio::spawn({
+        let client = a.client();
+        async move { client.get("/items?id=1").await }
+    });
+    gate.reached(1).await;
+    is_written.store(true, Ordering::SeqCst);
+    b.client().request("PUT", "/items?id=1").send().await;
+    gate.open();
+    assert_eq!(reading.await.expect("no panic").text(), "old");
+    a.fills_have_ended().await;
+    for sidecar in [&b, &a] {
+        assert_eq!(sidecar.client().get("/items?id=1").await.text(), "new");
+    }
+}
+
+/// What is stale in Redis answers at once, as for any rule, and is renewed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stale_is_found_too() {
+    let (app, redis) = (app().await, RedisServer::start());
+    let (a, b) = (sidecar(&app, &redis).await, sidecar(&app, &redis).await);
+    miss_often(&a, "/briefly").await;
+    b.client().get("/briefly?id=1").await;
+    b.fills_have_ended().await;
+    let gate = Gate::new();
+    let behind = gate.clone();
+    app.on("GET", "/briefly", move |_| {
+        Answer::text("new").behind(&behind)
+    });
+    eventually("it is stale", LONG, || async {
+        let reply = b.client().get("/briefly?id=1").await;
+        reply.cache_status().contains("ttl=-")
+    })
+    .await;
+    let stale = a.client().get("/briefly?id=1").await;
+    assert_eq!(stale.text(), "Some(\"id=1\")", "{}", stale.cache_status());
+    gate.open();
+}
+
+/// A Redis that hangs is waited for once.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_answer_the_app_is_asked() {
+    let (app, redis) = (app().await, RedisServer::start());
+    let a = sidecar(&app, &redis).await;
+    miss_often(&a, "/items").await;
+    let (client, admin) = (a.client(), a.admin());
+    let [looks, leases] = asked(&admin).await;
+    redis.stop();
+    let reply = client.get("/items?id=1").await;
+    assert_eq!(reply.text(), "Some(\"id=1\")");
+    assert_eq!(asked(&admin).await, [looks, leases + 1]);
+    redis.cont();
+    connected(&a).await;
+    eventually("it is stored", LONG, || async {
+        client.get("/items?id=2").await;
+        client.get("/items?id=2").await.is_hit()
+    })
+    .await;
+}

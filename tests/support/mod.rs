@@ -37,7 +37,9 @@ where
     while !check().await {
         let waited = clock::monotonic().duration_since(started);
         assert!(waited < timeout, "not within {timeout:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        // Checks cost something too: of a long wait a tenth more.
+        let pause = (waited / 10).clamp(Duration::from_millis(5), Duration::from_millis(50));
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -114,7 +114,7 @@ impl RedisServer {
         while self.cli(&["CLUSTER", "INFO"]).lines().next() != Some("cluster_state:ok") {
             let waited = clock::monotonic().duration_since(started);
             assert!(waited < START, "the cluster does not start");
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -7,6 +7,7 @@ mod generations;
 mod jobs;
 mod layouts;
 mod outage;
+mod pages;
 mod store_under_test;
 mod unlooked;
 

@@ -17,6 +17,8 @@ pub(crate) struct RedisServer {
     port: u16,
     directory: tempfile::TempDir,
     settings: Vec<String>,
+    /// `LC_ALL`, if it is not this process's.
+    locale: Option<&'static str>,
     process: Option<Child>,
 }
 
@@ -42,12 +44,23 @@ impl RedisServer {
         server
     }
 
+    /// As on machines whose services speak English: Lua has texts in the order of that, and not of their bytes.
+    pub(crate) fn start_in_english() -> RedisServer {
+        let mut server = RedisServer::prepare(&[]);
+        server.locale = Some("en_US.UTF-8");
+        server.spawn();
+        let order = server.cli(&["EVAL", "return tostring('B' < 'a')", "0"]);
+        assert_eq!(order, "false", "the locale en_US.UTF-8 is there");
+        server
+    }
+
     /// Not started.
     fn prepare(settings: &[&str]) -> RedisServer {
         RedisServer {
             port: free_port(),
             directory: tempfile::tempdir().expect("a directory"),
             settings: settings.iter().map(|&setting| setting.into()).collect(),
+            locale: None,
             process: None,
         }
     }
@@ -228,6 +241,7 @@ impl RedisServer {
     fn spawn(&mut self) {
         let process = server(self.port, self.directory.path())
             .args(&self.settings)
+            .envs(self.locale.map(|locale| ("LC_ALL", locale)))
             .spawn()
             .expect("redis-server is installed");
         self.process = Some(process);

@@ -28,6 +28,8 @@ const COMMON: &str = concat!(
     include_str!("scripts/entries.lua"),
     include_str!("scripts/room.lua"),
 );
+/// Of that, what most calls do without.
+const RARE: &[&str] = &["begin_generation", "split", "forget", "tidy"];
 
 /// One script.
 #[derive(Clone, Copy, Debug)]
@@ -177,7 +179,7 @@ impl Call {
 
 /// The texts, of which a process needs one copy, however many tiers it has.
 static TEXTS: LazyLock<[String; Script::ALL.len()]> = LazyLock::new(|| {
-    let shared = Shared::read(COMMON);
+    let shared = Shared::read(COMMON, RARE);
     Script::ALL.map(|script| script.text(&shared))
 });
 

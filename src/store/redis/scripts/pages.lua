@@ -77,54 +77,68 @@ local function value_of(set, member)
   return value, bound
 end
 
--- Where a page may be parted: behind what all its members begin with, the next six bytes of each as a number.
-local function weigh(fields)
-  local sub, unpack_number = string.sub, struct.unpack
-  local first = fields[1] ~= '' and fields[1] or fields[3]
-  local alike, beginning = #first, first
-  for i = 1, #fields, 2 do
-    local member = fields[i]
-    while member ~= '' and sub(member, 1, alike) ~= beginning do
-      alike = alike - 1
-      beginning = sub(first, 1, alike)
-    end
+-- Whether Lua's order of texts is Redis's: that of their bytes, as the locale of most servers has it.
+local is_bytewise = 'B' < 'a' and 'a' < 'b' and '-' < '0' and 'a-b' < 'aab' and 'z' < '\195\164'
+
+-- Texts that Lua has in Redis's order of the members.
+local function in_order(member)
+  if is_bytewise then
+    return member
   end
-  local weights, sorted = {}, {}
-  for i = 1, #fields, 2 do
-    local member, weight = fields[i], -1
-    if member ~= '' then
-      weight = unpack_number('>I6', sub(member, alike + 1, alike + 6) .. '\0\0\0\0\0\0')
-    end
-    weights[i], sorted[#sorted + 1] = weight, weight
-  end
-  table.sort(sorted)
-  return weights, sorted, alike
+  return (string.gsub(member, '.', function(char)
+    return string.format('%02x', string.byte(char))
+  end))
 end
 
--- Moves the upper half of a page that is full into one of its own; of members that come in order, the last one alone.
+-- Where a page is parted: at about the middle one, which is sought among so many; where the newest is the last, as where they
+-- come in order, at that one.
+local SOUGHT_AMONG = 15
+local function find_pivot(texts, newest)
+  local some, step, is_last = {}, #texts / SOUGHT_AMONG, true
+  for i = 1, #texts do
+    is_last = is_last and not (newest < texts[i])
+  end
+  if is_last then
+    return newest
+  end
+  for i = 1, SOUGHT_AMONG do
+    some[i] = texts[math.floor((i - 0.5) * step) + 1]
+  end
+  table.sort(some)
+  return some[math.ceil(SOUGHT_AMONG / 2)]
+end
+
+-- The shortest text that is behind `below` and not behind `member`.
+local function bound_between(below, member)
+  local differs = 1
+  while string.byte(member, differs) == string.byte(below, differs) do
+    differs = differs + 1
+  end
+  return string.sub(member, 1, differs)
+end
+
+-- Moves about the upper half of a page that is full into one of its own.
 local function split(set, page, newest)
-  local fields = redis.call('HGETALL', page)
-  local weights, sorted, alike = weigh(fields)
-  local from = math.floor(#sorted / 2) + 1
+  local fields, texts = redis.call('HGETALL', page), {}
   for i = 1, #fields, 2 do
-    if fields[i] == newest and weights[i] == sorted[#sorted] and sorted[#sorted - 1] < weights[i] then
-      from = #sorted
-    end
+    texts[#texts + 1] = in_order(fields[i])
   end
-  while sorted[from] == sorted[1] and from < #sorted do
-    from = from + 1
-  end
-  local pivot, moved, names, bound = sorted[from], {}, {}, nil
-  for i = 1, #fields, 2 do
-    if weights[i] >= pivot then
-      moved[#moved + 1], moved[#moved + 2] = fields[i], fields[i + 1]
-      names[#names + 1] = fields[i]
-      if weights[i] == pivot then
-        bound = string.sub(fields[i], 1, alike + 6)
+  local pivot = find_pivot(texts, in_order(newest))
+  local names, moved, count, first, last, last_text = {}, {}, 0, nil, '', ''
+  for i = 1, #texts do
+    local text, member = texts[i], fields[2 * i - 1]
+    if text < pivot then
+      if last_text < text then
+        last, last_text = member, text
       end
+    else
+      count = count + 1
+      names[count], moved[2 * count - 1], moved[2 * count] = member, member, fields[2 * i]
+      first = text == pivot and member or first
     end
   end
-  if #names * 2 == #fields or redis.call('ZADD', set, 0, bound) == 0 then
+  local bound = bound_between(last, first)
+  if count == #texts or redis.call('ZADD', set, 0, bound) == 0 then
     lose()
   end
   redis.call('HSET', page_name(set, bound), unpack(moved))
@@ -163,9 +177,6 @@ local function shrink(set, bound, page)
     end
   end
 end
-
--- Whether Lua's order of texts is Redis's: that of their bytes, as the locale of most servers has it.
-local is_bytewise = 'B' < 'a' and 'a' < 'b' and '-' < '0' and 'a-b' < 'aab' and 'z' < '\195\164'
 
 -- The bounds of the pages of `members`, in order; nothing if there are many more of them.
 local function bounds_of(set, members)

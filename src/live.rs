@@ -94,7 +94,10 @@ impl Live {
             .chain(std::iter::once(Ok(pool)))
             .collect::<Result<Vec<_>, _>>()?;
         let share = fill_share(&config);
-        let fills_of = |route: &Route| RuleFills::new(route.settings.max_fills.unwrap_or(share));
+        let looks_by_lease = config.redis.as_ref().is_some_and(|it| it.looks_by_lease);
+        let fills = |settings: &Settings| {
+            RuleFills::new(settings.max_fills.unwrap_or(share), looks_by_lease)
+        };
         let dial = |settings: &Settings| {
             Dial::new(Rollout {
                 mode: settings.rollout.mode.min(config.ceiling),
@@ -108,8 +111,12 @@ impl Live {
                 .map(|route| dial(&route.settings))
                 .collect(),
             unmatched_dial: dial(&config.defaults.settings),
-            fills: config.routes.iter().map(fills_of).collect(),
-            unmatched_fills: RuleFills::new(config.defaults.settings.max_fills.unwrap_or(share)),
+            fills: config
+                .routes
+                .iter()
+                .map(|route| fills(&route.settings))
+                .collect(),
+            unmatched_fills: fills(&config.defaults.settings),
             jwt: config.jwt.as_ref().map(Verifier::new).transpose()?,
             digester: config.auth.as_ref().map(Digester::new),
             rules: config
@@ -233,6 +240,7 @@ pub struct RuleFills {
     usual: AtomicU32,
     /// Which share of the looks in Redis has found nothing of late, of [`RuleFills::ALL_LOOKS`].
     looks_in_vain: AtomicU32,
+    looks_by_lease: bool,
     /// What it usually takes to an answer's head while no background work runs.
     pub left_alone: Median,
     /// What the log has told of it, a bit each.
@@ -245,11 +253,12 @@ impl RuleFills {
 
     const ALL_LOOKS: u32 = 1 << 16;
 
-    fn new(places: usize) -> RuleFills {
+    fn new(places: usize, looks_by_lease: bool) -> RuleFills {
         RuleFills {
             places: Arc::new(Semaphore::new(places)),
             usual: AtomicU32::new(0),
             looks_in_vain: AtomicU32::new(0),
+            looks_by_lease,
             left_alone: Median::default(),
             told: Default::default(),
         }
@@ -276,7 +285,8 @@ impl RuleFills {
 
     /// Whether hardly a look there finds anything: less than one of sixteen.
     pub fn looks_in_vain(&self) -> bool {
-        self.looks_in_vain.load(Ordering::Relaxed) > Self::ALL_LOOKS / 16 * 15
+        let share = self.looks_in_vain.load(Ordering::Relaxed);
+        self.looks_by_lease || share > Self::ALL_LOOKS / 16 * 15
     }
 
     /// Whether the log has not told yet what `bit` (below [`RuleFills::TOLD`]) stands for; from now on it has.

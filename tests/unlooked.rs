@@ -49,8 +49,24 @@ async fn app() -> TestApp {
 }
 
 async fn sidecar(app: &TestApp, redis: &RedisServer) -> Sidecar {
-    let toml = format!("[redis]\nurl = \"{}\"\n{RULES}", redis.url());
-    let sidecar = Sidecar::start(&app.url(), &toml);
+    sidecar_that(app, redis, "", false).await
+}
+
+async fn sidecar_that(
+    app: &TestApp,
+    redis: &RedisServer,
+    settings: &str,
+    looks_by_lease: bool,
+) -> Sidecar {
+    let toml = format!("{settings}[redis]\nurl = \"{}\"\n{RULES}", redis.url());
+    let upstream = [("PANNIER_UPSTREAM_URL", &*app.url())];
+    let sidecar = Sidecar::start_changed(&toml, &upstream, |config| {
+        config
+            .redis
+            .as_mut()
+            .expect("it is configured")
+            .looks_by_lease = looks_by_lease;
+    });
     connected(&sidecar).await;
     sidecar
 }
@@ -226,4 +242,120 @@ async fn without_an_answer_the_app_is_asked() {
         client.get("/items?id=2").await.is_hit()
     })
     .await;
+}
+
+/// What is asked for in turn: of one URL whatever begins without anything stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_asked_is_answered_as_by_a_rule_that_looks() {
+    const WHOLE: &[(&str, &str)] = &[];
+    let requests: &[(&str, &[(&str, &str)])] = &[
+        ("GET", WHOLE),
+        ("HEAD", WHOLE),
+        ("GET", &[("range", "bytes=0-3")]),
+        ("GET", &[("cache-control", "only-if-cached")]),
+        ("GET", &[("cache-control", "no-cache")]),
+        ("GET", &[("cache-control", "no-store")]),
+        ("GET", &[("if-none-match", "\"1\"")]),
+        ("GET", &[("if-none-match", "\"2\"")]),
+        ("GET", &[("if-match", "\"2\"")]),
+        ("GET", &[("authorization", "Bearer x")]),
+        ("GET", &[("cookie", "session=1")]),
+        ("GET", &[("accept-language", "de")]),
+    ];
+    let app = TestApp::start().await;
+    app.on("GET", "/items", |seen| {
+        let answer = Answer::text(format!(
+            "{:?} {}",
+            seen.query,
+            seen.header("accept-language")
+        ));
+        let answer = answer
+            .header("etag", "\"1\"")
+            .header("vary", "Accept-Language");
+        match seen.header("if-none-match") == "\"1\"" {
+            true => answer.with_status(304),
+            false => answer,
+        }
+    });
+    let mut seen = Vec::new();
+    for looks_by_lease in [false, true] {
+        let redis = RedisServer::start();
+        let sidecar = sidecar_that(&app, &redis, "", looks_by_lease).await;
+        let (client, mut answers) = (sidecar.client(), Vec::new());
+        for (method, fields) in requests {
+            for repeated in 0..2 {
+                let path = format!("/items?id={method}{fields:?}").replace([' ', '"'], "_");
+                let mut request = client.request(method, &path);
+                for (name, value) in *fields {
+                    request = request.header(name, value);
+                }
+                let reply = request.send().await;
+                sidecar.fills_have_ended().await;
+                let said = reply.cache_status().to_owned();
+                answers.push((path, repeated, reply.status, reply.body, said));
+            }
+        }
+        seen.push(answers);
+    }
+    let [looking, not_looking] = &seen[..] else {
+        unreachable!("two runs")
+    };
+    for (expected, found) in looking.iter().zip(not_looking) {
+        assert_eq!(found, expected);
+    }
+}
+
+/// What memory may serve while Redis does not answer is served, and the lease that may stand is given back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_hangs_leaves_what_memory_holds() {
+    let (app, redis) = (app().await, RedisServer::start());
+    let staleness = "[defaults]\ncoherence = \"tracked\"\n";
+    let a = sidecar_that(&app, &redis, staleness, true).await;
+    let (client, admin) = (a.client(), a.admin());
+    client.get("/items?id=1").await;
+    a.fills_have_ended().await;
+    let before = app.count("/items");
+    redis.stop();
+    // Past `[redis] staleness` memory does not answer by itself.
+    eventually("it is served since Redis cannot be asked", LONG, || async {
+        let reply = client.get("/items?id=1").await;
+        assert!(reply.is_hit(), "{}", reply.cache_status());
+        admin.get("/stats").await.value()["redis"]["state"] != "up"
+    })
+    .await;
+    assert_eq!(app.count("/items"), before);
+    redis.cont();
+}
+
+/// Those who ask for one thing while Redis hangs cost one request, though its rule may fetch no more at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_is_answered_together_while_redis_hangs() {
+    const CROWD: usize = 8;
+    let (app, redis) = (app().await, RedisServer::start());
+    let a = sidecar_that(&app, &redis, "[defaults]\nmax_fills = 1\n", true).await;
+    let gate = Gate::new();
+    let behind = gate.clone();
+    app.on("GET", "/items", move |_| Answer::text("x").behind(&behind));
+    let admin = a.admin();
+    redis.stop();
+    let asking: Vec<_> = (0..CROWD)
+        .map(|_| {
+            let client = a.client();
+            tokio::spawn(async move { client.get("/items?id=1").await })
+        })
+        .collect();
+    gate.reached(1).await;
+    eventually("the others wait", LONG, || async {
+        let metrics = admin.get("/metrics").await;
+        metrics
+            .text()
+            .contains(&format!("pannier_coalesced_waiters {}", CROWD - 1))
+    })
+    .await;
+    gate.open();
+    for reply in asking {
+        assert_eq!(reply.await.expect("no panic").text(), "x");
+    }
+    assert_eq!(app.count("/items"), 1);
+    redis.cont();
 }

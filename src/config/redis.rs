@@ -36,6 +36,9 @@ pub struct Redis {
     pub outage_ttl: Duration,
     /// The file that says after a restart which purges this sidecar knows of.
     pub journal: Option<PathBuf>,
+    /// Whether each miss leaves its look to the request for the lease, whatever looks have found. No key of the file:
+    /// `false`, unless a test has all misses do so.
+    pub looks_by_lease: bool,
     /// The version of the stored layout. No key of the file: `None`, this program's own, unless a test
     /// starts sidecars of two layouts side by side.
     pub layout: Option<u32>,

@@ -102,6 +102,10 @@ async fn who_finds_them_taken_leaves_nothing_in_redis() {
     let redis = RedisServer::start();
     let (a, b) = Sidecar::pair(&redis).await;
     let keys: Vec<String> = (0..200).map(|i| format!("a:{i}")).collect();
+    let stored: Vec<String> = (0..100).map(|i| format!("b:{i}")).collect();
+    for key in &stored {
+        b.fill(key, "x").await.expect("stored");
+    }
     drop(join_all(keys.iter().map(|key| b.store.begin(key, BRIEFLY))).await);
     let asked = keys
         .iter()
@@ -109,9 +113,29 @@ async fn who_finds_them_taken_leaves_nothing_in_redis() {
     for ticket in join_all(asked).await {
         assert!(ticket.expect("nothing is stored").taken_by().is_some());
     }
-    eventually("Redis forgets them", SHORT, || async {
-        let watched: u64 = redis.info("tracking_total_keys").parse().expect("a number");
-        watched < 30
+    let asked = stored
+        .iter()
+        .map(|key| a.store.begin_unless_stored(key, BRIEFLY));
+    assert!(join_all(asked).await.iter().all(Option::is_none));
+    eventually("Redis forgets all but the entries", SHORT, || async {
+        let watched = redis.info("tracking_total_keys");
+        watched.parse::<usize>().expect("a number") < stored.len() + 30
     })
     .await;
+}
+
+/// Who has asked for the lease of what is stored does not take the next one for a purge.
+#[tokio::test]
+async fn where_it_was_needless_the_next_one_is_no_purge() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    b.fill("stored", "x").await.expect("stored");
+    let mark = a.store.mark();
+    assert!(a.store.begin_unless_stored("stored", SHORT).await.is_none());
+    let renewing = b.store.begin("stored", SHORT).await;
+    assert_eq!(renewing.taken_by(), None);
+    // What is asked later is answered later.
+    assert_eq!(a.fetched("nothing").await, None);
+    assert!(!a.store.fenced(mark, "stored", Tags::Known(&[])));
+    b.store.abandon(renewing).await;
 }

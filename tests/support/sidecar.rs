@@ -22,6 +22,9 @@ const LONG: Duration = Duration::from_secs(30);
 /// `[redis] timeout` by default, and what stands for it here, where a busy machine is not to look like a slow Redis.
 const TIMEOUTS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
+/// With this variable all misses leave their look in Redis to the request for the lease.
+const LOOKS_BY_LEASE: &str = "LOOKS_BY_LEASE";
+
 /// The token of its `POST /purge`.
 pub(crate) const TOKEN: &str = "token-of-the-tests";
 
@@ -128,10 +131,11 @@ fn config(toml: &str, variables: &[(&str, &str)]) -> Config {
     let loaded = Config::parse(toml, "test.toml", &env);
     let mut config = loaded.unwrap_or_else(|errors| panic!("{errors}")).config;
     let [by_default, here] = TIMEOUTS;
-    if let Some(redis) = &mut config.redis
-        && redis.timeout == by_default
-    {
-        redis.timeout = here;
+    if let Some(redis) = &mut config.redis {
+        if redis.timeout == by_default {
+            redis.timeout = here;
+        }
+        redis.looks_by_lease = std::env::var_os(LOOKS_BY_LEASE).is_some();
     }
     config
 }

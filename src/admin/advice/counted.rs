@@ -21,7 +21,7 @@ const KEPT: usize = 6;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::admin) struct Counted {
     pub(super) rules: BTreeMap<String, RuleCounted>,
-    /// Lookups in Redis.
+    /// Lookups in Redis, and requests for leases, which may be lookups too.
     pub(super) gets: u64,
     /// What they took.
     pub(super) get_seconds: f64,
@@ -104,7 +104,7 @@ impl Counted {
             rule.count(reason, value(metric));
         }
         for metric in find_samples(families, "pannier_redis_duration_seconds") {
-            if label(metric, "command") == "get" {
+            if matches!(label(metric, "command"), "get" | "lease") {
                 let histogram = metric.get_histogram();
                 counted.gets += histogram.get_sample_count();
                 counted.get_seconds += histogram.get_sample_sum();

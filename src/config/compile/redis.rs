@@ -34,6 +34,7 @@ pub(super) fn read_redis(input: &Input<'_>, problems: &mut Problems) -> Option<R
         outage: parse_outage(&reader.word("outage")),
         outage_ttl: reader.duration("outage_ttl"),
         journal: read_journal(&mut reader, input),
+        looks_by_lease: false,
         layout: None,
         database: found.as_ref().map_or(0, |found| found.database),
         servers: found?.servers,

@@ -1,6 +1,7 @@
 //! A shard of Redis as one runtime uses it: a connection of its own, or another runtime's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fred::interfaces::ClientLike;
@@ -173,10 +174,27 @@ impl AttachedTier {
     ) -> Lease {
         let (connection, key) = (Arc::clone(&self.connection), Box::<str>::from(key));
         let leases = Arc::clone(&self.leases);
-        let lease = self
-            .runner
-            .run(async move { connection.lease(&leases, &key, deadline, wanted).await });
-        lease.await.unwrap_or(Lease::Unknown(None))
+        let waits = Waits::default();
+        let gone = Arc::clone(&waits.gone);
+        let timeout = connection.tier.timeout();
+        let lease = self.runner.run(async move {
+            let lease = connection.lease(&leases, &key, deadline, wanted).await;
+            if !gone.load(Ordering::Acquire) {
+                return lease;
+            }
+            if let Some(token) = lease.into_token() {
+                connection.release(&key, &token).await;
+            }
+            Lease::Unknown(None)
+        });
+        let lease = match (wanted, &self.runner) {
+            // A look before would have shown that the other runtime does not come to it (promise I4).
+            (Wanted::UnlessStored, Runner::Elsewhere(_)) => {
+                self.lookups.within(timeout, lease).await.flatten()
+            }
+            _ => lease.await,
+        };
+        lease.unwrap_or(Lease::Unknown(None))
     }
 
     /// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was
@@ -267,6 +285,18 @@ impl AttachedTier {
         if let Some(supervisor) = supervisor.lock().take() {
             supervisor.abort();
         }
+    }
+}
+
+/// Somebody waits for what another runtime does, until this is dropped.
+#[derive(Default)]
+struct Waits {
+    gone: Arc<AtomicBool>,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::Release);
     }
 }
 

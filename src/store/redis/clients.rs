@@ -395,6 +395,7 @@ mod tests {
             outage: Outage::Serve,
             outage_ttl: Duration::from_secs(30),
             journal: None,
+            looks_by_lease: false,
             layout: None,
         }
     }

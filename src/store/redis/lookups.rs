@@ -84,6 +84,15 @@ impl Lookups {
             None => Err(Error::Timeout),
         }
     }
+
+    /// What comes of `work` in another runtime; `None`: not within `timeout`.
+    pub(super) async fn within<T>(
+        &self,
+        timeout: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        self.deadlines.within(timeout, work).await
+    }
 }
 
 /// How this runtime has lookups sent.

@@ -114,13 +114,14 @@ async fn claim_unless_stored(request: CacheRequestRef<'_>) -> Result<Ticket, Cla
     let (store, fills) = (&request.cache.store, request.rule().fills);
     let begun = store.begin_unless_stored(request.key(), request.app_timeout());
     let Some(ticket) = begun.await else {
-        fills.note_look(true);
         return Err(Claim::LookFirst(LookFirst::Stored, None));
     };
-    if ticket.is_unanswered() {
+    // A look may be answered where a lease is not.
+    fills.note_look(ticket.is_unanswered());
+    let may_serve = || store.peek(request.key(), request.now()).is_some();
+    if ticket.is_unanswered() && may_serve() {
         return Err(Claim::LookFirst(LookFirst::Unanswered, Some(ticket)));
     }
-    fills.note_look(false);
     Ok(ticket)
 }
 

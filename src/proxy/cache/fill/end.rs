@@ -143,6 +143,7 @@ impl Fill {
                     .await;
             }
             FillEnd::Unled(why) => {
+                self.give_back_meanwhile();
                 self.settle(None, FillResult::Again, Some(FillAnswer::Unled(why)))
                     .await;
             }
@@ -286,6 +287,14 @@ impl Fill {
         }
         if let Some(ticket) = self.ticket.take() {
             self.request.cache.store.abandon(ticket).await;
+        }
+    }
+
+    /// Gives the ticket back, which is not waited for: its client looks for a place again.
+    fn give_back_meanwhile(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let cache = Arc::clone(&self.request.cache);
+            tokio::spawn(async move { cache.store.abandon(ticket).await });
         }
     }
 

@@ -135,7 +135,7 @@ pub(in crate::proxy::cache) enum FillAnswer {
 pub(in crate::proxy::cache) enum LookFirst {
     /// Something may be stored.
     Stored,
-    /// Redis has not answered, and is not to be waited for a second time.
+    /// Redis has not answered, and is not to be waited for a second time; what memory holds may do.
     Unanswered,
 }
 

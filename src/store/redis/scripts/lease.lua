@@ -46,12 +46,15 @@ return run(function()
     names[i] = KEYS[2 * i]
   end
   -- Read, so that client tracking tells of a purge that takes a lease.
-  local holders, purges, results, taken, bytes = find_holders(names), counter('sq'), {}, {}, 0
+  local holders, purges, results, taken, needless, bytes = find_holders(names), counter('sq'), {}, {}, {}, 0
   for i = 1, count do
     local at, name = FIRST + EACH * (i - 1), names[i]
     local key, token, lasting = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
     if ARGV[at + 3] == '1' and is_stored(KEYS[2 * i - 1]) then
       results[i] = { 4 }
+      if not holders[name] then
+        needless[#needless + 1] = name
+      end
     elseif holders[name] then
       results[i] = { 0, holders[name] }
     elseif bytes > most_bytes then
@@ -71,6 +74,13 @@ return run(function()
   end
   if #taken > 0 then
     redis.call('EXISTS', unpack(taken))
+  end
+  if #needless > 0 then
+    -- Else, being one of KEYS, it would stay watched, and whoever takes it later would look like a purge.
+    for i = 1, #needless do
+      redis.call('SET', needless[i], '')
+    end
+    redis.call('UNLINK', unpack(needless))
   end
   return results
 end)

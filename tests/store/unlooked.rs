@@ -1,5 +1,7 @@
 //! A lease that is wanted only where nothing is stored: the look and the lease in one.
 
+use futures_util::future::join3;
+
 use super::*;
 
 fn lease_of(key: &str) -> String {
@@ -138,4 +140,23 @@ async fn where_it_was_needless_the_next_one_is_no_purge() {
     assert_eq!(a.fetched("nothing").await, None);
     assert!(!a.store.fenced(mark, "stored", Tags::Known(&[])));
     b.store.abandon(renewing).await;
+}
+
+/// Of one command, as of several: who needs it has it, though somebody else did not.
+#[tokio::test]
+async fn one_that_is_needless_to_one_is_given_to_another() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    b.fill("stored", "x").await.expect("stored");
+    // These are under way, so the others go together.
+    let first = ["one", "two"].map(|key| a.store.begin(key, SHORT));
+    let needless = a.store.begin_unless_stored("stored", SHORT);
+    let needed = a.store.begin("stored", SHORT);
+    let (_, needless, needed) = join3(join_all(first), needless, needed).await;
+    assert!(needless.is_none() && needed.taken_by().is_none());
+    assert_eq!(redis.number(&["EXISTS", &lease_of("stored")]), 1);
+    let stored = a
+        .store
+        .commit(needed, variant("stored", "new"), Tracked, None);
+    assert_eq!(stored.await, Ok(()));
 }

@@ -44,13 +44,14 @@ impl RedisServer {
         server
     }
 
-    /// As on machines whose services speak English: Lua has texts in the order of that, and not of their bytes.
-    pub(crate) fn start_in_english() -> RedisServer {
+    /// As on machines that speak Danish: Lua has texts in the order of that, where `aa` is one letter and the last, and not of
+    /// their bytes.
+    pub(crate) fn start_in_danish() -> RedisServer {
         let mut server = RedisServer::prepare(&[]);
-        server.locale = Some("en_US.UTF-8");
+        server.locale = Some("da_DK.UTF-8");
         server.spawn();
-        let order = server.cli(&["EVAL", "return tostring('B' < 'a')", "0"]);
-        assert_eq!(order, "false", "the locale en_US.UTF-8 is there");
+        let order = server.cli(&["EVAL", "return tostring('aa' > 'b')", "0"]);
+        assert_eq!(order, "true", "tests/run has made the locale");
         server
     }
 
@@ -241,7 +242,10 @@ impl RedisServer {
     fn spawn(&mut self) {
         let process = server(self.port, self.directory.path())
             .args(&self.settings)
-            .envs(self.locale.map(|locale| ("LC_ALL", locale)))
+            .envs(self.locale.iter().flat_map(|locale| {
+                let made = concat!(env!("CARGO_MANIFEST_DIR"), "/target/locale");
+                [("LC_ALL", *locale), ("LOCPATH", made)]
+            }))
             .spawn()
             .expect("redis-server is installed");
         self.process = Some(process);

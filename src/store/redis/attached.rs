@@ -1,7 +1,6 @@
 //! A shard of Redis as one runtime uses it: a connection of its own, or another runtime's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fred::interfaces::ClientLike;
@@ -174,18 +173,16 @@ impl AttachedTier {
     ) -> Lease {
         let (connection, key) = (Arc::clone(&self.connection), Box::<str>::from(key));
         let leases = Arc::clone(&self.leases);
-        let waits = Waits::default();
-        let gone = Arc::clone(&waits.gone);
-        let timeout = connection.tier.timeout();
-        let lease = self.runner.run(async move {
-            let lease = connection.lease(&leases, &key, deadline, wanted).await;
-            if !gone.load(Ordering::Acquire) {
-                return lease;
-            }
+        let (timeout, unwanted) = (
+            connection.tier.timeout(),
+            (Arc::clone(&connection), key.clone()),
+        );
+        let taking = async move { connection.lease(&leases, &key, deadline, wanted).await };
+        let lease = self.runner.run_or_undo(taking, |lease: Lease| async move {
+            let (connection, key) = unwanted;
             if let Some(token) = lease.into_token() {
                 connection.release(&key, &token).await;
             }
-            Lease::Unknown(None)
         });
         let lease = match (wanted, &self.runner) {
             // A look before would have shown that the other runtime does not come to it (promise I4).
@@ -285,18 +282,6 @@ impl AttachedTier {
         if let Some(supervisor) = supervisor.lock().take() {
             supervisor.abort();
         }
-    }
-}
-
-/// Somebody waits for what another runtime does, until this is dropped.
-#[derive(Default)]
-struct Waits {
-    gone: Arc<AtomicBool>,
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        self.gone.store(true, Ordering::Release);
     }
 }
 

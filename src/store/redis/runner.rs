@@ -39,15 +39,40 @@ impl Runner {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        let Runner::Elsewhere(errands) = self else {
-            return Some(work.await);
-        };
-        let (reply, done) = oneshot::channel();
-        let errand = async move {
-            let _ = reply.send(work.await);
-        };
-        errands.send(Box::pin(errand)).ok()?;
-        done.await.ok()
+        match self {
+            Runner::Here => Some(work.await),
+            Runner::Elsewhere(errands) => {
+                let (reply, done) = oneshot::channel();
+                let errand = async move {
+                    let _ = reply.send(work.await);
+                };
+                errands.send(Box::pin(errand)).ok()?;
+                done.await.ok()
+            }
+        }
+    }
+
+    /// As [`Runner::run`]; if the caller has gone away, `work` is not begun elsewhere, and what comes of it if it was is undone.
+    pub(super) async fn run_or_undo<T: Send + 'static, U: Future<Output = ()> + Send>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+        undo: impl FnOnce(T) -> U + Send + 'static,
+    ) -> Option<T> {
+        match self {
+            Runner::Here => Some(work.await),
+            Runner::Elsewhere(errands) => {
+                let (reply, done) = oneshot::channel();
+                let errand = async move {
+                    if !reply.is_closed()
+                        && let Err(unwanted) = reply.send(work.await)
+                    {
+                        undo(unwanted).await;
+                    }
+                };
+                errands.send(Box::pin(errand)).ok()?;
+                done.await.ok()
+            }
+        }
     }
 }
 
@@ -83,12 +108,43 @@ async fn do_all(mut errands: mpsc::UnboundedReceiver<Errand>) {
 mod tests {
     use std::thread;
 
+    use futures_util::future::poll_immediate;
+
     use super::*;
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime")
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_undone_or_not_begun() {
+        runtime().block_on(async {
+            let errands = Errands::start();
+            let runner = errands.runner();
+            let (begin, begun) = oneshot::channel::<()>();
+            let (undone, is_undone) = oneshot::channel();
+            let work = async move {
+                begun.await.expect("it is begun");
+                7
+            };
+            let undo = |what| async move { undone.send(what).expect("it is waited for") };
+            let mut waiting = Box::pin(runner.run_or_undo(work, undo));
+            assert_eq!(poll_immediate(waiting.as_mut()).await, None);
+            tokio::task::yield_now().await;
+            drop(waiting);
+            begin.send(()).expect("it has begun");
+            assert_eq!(is_undone.await, Ok(7));
+            let (never, is_begun) = oneshot::channel();
+            let work = async move { never.send(()).expect("nobody waits") };
+            let mut waiting = Box::pin(runner.run_or_undo(work, |()| async {}));
+            assert_eq!(poll_immediate(waiting.as_mut()).await, None);
+            drop(waiting);
+            assert!(is_begun.await.is_err());
+            let kept = runner.run_or_undo(async { 8 }, |_| async { unreachable!("it is taken") });
+            assert_eq!(kept.await, Some(8));
+        });
     }
 
     #[test]

@@ -52,9 +52,7 @@ return run(function()
     local key, token, lasting = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
     if ARGV[at + 3] == '1' and is_stored(KEYS[2 * i - 1]) then
       results[i] = { 4 }
-      if not holders[name] then
-        needless[#needless + 1] = name
-      end
+      needless[#needless + 1] = name
     elseif holders[name] then
       results[i] = { 0, holders[name] }
     elseif bytes > most_bytes then
@@ -75,12 +73,12 @@ return run(function()
   if #taken > 0 then
     redis.call('EXISTS', unpack(taken))
   end
-  if #needless > 0 then
-    -- Else, being one of KEYS, it would stay watched, and whoever takes it later would look like a purge.
-    for i = 1, #needless do
+  -- One that nobody has would stay watched, being one of KEYS, and whoever takes it later would look like a purge.
+  for i = 1, #needless do
+    if not holders[needless[i]] then
       redis.call('SET', needless[i], '')
+      redis.call('UNLINK', needless[i])
     end
-    redis.call('UNLINK', unpack(needless))
   end
   return results
 end)

@@ -3,7 +3,7 @@
 -- behind it. A page is a hash, of so few fields that Redis keeps it in one piece of memory. None is ever empty: the
 -- first one, below which nothing is, has the field ''. So a page that is not there was lost.
 --
--- Lua compares texts by the server's locale, so whatever has to be in order is asked of Redis, or compared as numbers.
+-- Lua compares texts by the server's locale, so whatever has to be in order is asked of Redis, or compared by digits.
 local PAGE_MEMBERS, SMALL_PAGE = 120, 16
 
 local function lose()
@@ -79,14 +79,15 @@ end
 
 -- Whether Lua's order of texts is Redis's: that of their bytes, as the locale of most servers has it.
 local is_bytewise = 'B' < 'a' and 'a' < 'b' and '-' < '0' and 'a-b' < 'aab' and 'z' < '\195\164'
+  and '\139b' < '\140a'
 
--- Texts that Lua has in Redis's order of the members.
+-- Texts that Lua has in Redis's order of the members: in any locale digits are, and some have two letters for one.
 local function in_order(member)
   if is_bytewise then
     return member
   end
   return (string.gsub(member, '.', function(char)
-    return string.format('%02x', string.byte(char))
+    return string.format('%03d', string.byte(char))
   end))
 end
 

@@ -302,7 +302,7 @@ fn advise_on_redis(stats: &Stats, details: &Details) -> Option<Advice> {
     is_slow.then(|| Advice {
         about: "[redis] timeout".into(),
         words: format!(
-            "Redis takes {mean:.1} ms for a lookup, and {timeouts} commands of the last hour took longer than the timeout of \
+            "Redis takes {mean:.1} ms for a lookup or a lease, and {timeouts} commands of the last hour took longer than the timeout of \
              {timeout} ms: it is loaded or far away. Nearer, it saves more; a longer timeout makes hits of what is a miss now"
         ),
     })

@@ -42,12 +42,10 @@ impl Runner {
         match self {
             Runner::Here => Some(work.await),
             Runner::Elsewhere(errands) => {
-                let (reply, done) = oneshot::channel();
-                let errand = async move {
+                let errand = |reply: oneshot::Sender<T>| async move {
                     let _ = reply.send(work.await);
                 };
-                errands.send(Box::pin(errand)).ok()?;
-                done.await.ok()
+                send(errands, errand).await
             }
         }
     }
@@ -61,19 +59,27 @@ impl Runner {
         match self {
             Runner::Here => Some(work.await),
             Runner::Elsewhere(errands) => {
-                let (reply, done) = oneshot::channel();
-                let errand = async move {
+                let errand = |reply: oneshot::Sender<T>| async move {
                     if !reply.is_closed()
                         && let Err(unwanted) = reply.send(work.await)
                     {
                         undo(unwanted).await;
                     }
                 };
-                errands.send(Box::pin(errand)).ok()?;
-                done.await.ok()
+                send(errands, errand).await
             }
         }
     }
+}
+
+/// What the errand replies; `None`: it does not.
+async fn send<T, E: Future<Output = ()> + Send + 'static>(
+    errands: &mpsc::UnboundedSender<Errand>,
+    errand: impl FnOnce(oneshot::Sender<T>) -> E,
+) -> Option<T> {
+    let (reply, done) = oneshot::channel();
+    errands.send(Box::pin(errand(reply))).ok()?;
+    done.await.ok()
 }
 
 impl Errands {

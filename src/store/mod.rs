@@ -36,7 +36,7 @@ pub use self::ticket::Ticket;
 use self::later::{LaterPurge, LaterPurges};
 use self::redis::{
     AttachedTier, AttachedTiers, GRACE, HeldLease, Lease, Masked, NotPurged, Outlives, Presence,
-    PurgeInFlight, Purpose, Put, Session, Surroundings, Tier, Tiers, Wanted, sharding_of,
+    PurgeInFlight, Purpose, Put, Session, Surroundings, Tier, Tiers, Wanted, Wishes, sharding_of,
 };
 use self::sharding::Sharding;
 use crate::auth::{Decision, Digest, Verdict};
@@ -410,6 +410,7 @@ impl Store {
             key: key.into(),
             mark: self.mark(),
             lease,
+            can_wait: false,
         }
     }
 
@@ -419,6 +420,7 @@ impl Store {
             key: key.into(),
             mark: self.mark(),
             lease: Lease::Unknown(None),
+            can_wait: false,
         }
     }
 
@@ -453,8 +455,11 @@ impl Store {
             }
             _ => variant,
         };
-        let may_list = self.may_use_memory(coherence) && self.shared.memory.usage().max > 0;
-        match self.put_in_redis(tier, &ticket, &variant, may_list).await {
+        let wishes = Wishes {
+            may_list: self.may_use_memory(coherence) && self.shared.memory.usage().max > 0,
+            can_wait: ticket.can_wait,
+        };
+        match self.put_in_redis(tier, &ticket, &variant, wishes).await {
             Ok((session, place)) if self.may_use_memory(coherence) => {
                 let put = self.put_beside_redis(session, stored_since, &ticket.key, &variant);
                 match place {
@@ -749,13 +754,13 @@ impl Store {
     }
 
     /// Stores `variant` in Redis, beside the variants found with the lease; returns the session in which it
-    /// was stored. Where there is no room and it `may_list`, memory alone is its place, and Redis tells of purges.
+    /// was stored. Where there is no room and it may be listed, memory alone is its place, and Redis tells of purges.
     async fn put_in_redis(
         &self,
         tier: &Tier,
         ticket: &Ticket,
         variant: &Arc<Variant>,
-        may_list: bool,
+        wishes: Wishes,
     ) -> Result<(Session, Place), NotPut> {
         let lost = NotPut::Failed(Reason::LeaseLost);
         let (redis, lease) = match (self.redis_of(&ticket.key), &ticket.lease) {
@@ -772,7 +777,7 @@ impl Store {
         }
         let entry = self.merge(lease, variant, self.shared.clock.now());
         let ttl = entry.keep_for(self.shared.clock.now());
-        let put = redis.put(&ticket.key, lease, &entry, ttl, may_list);
+        let put = redis.put(&ticket.key, lease, &entry, ttl, wishes);
         match put.await {
             Ok(Put::Stored) => Ok((session, Place::Redis)),
             Ok(Put::Listed) => Ok((session, Place::MemoryAlone)),

@@ -13,9 +13,16 @@ pub struct Ticket {
     /// When the fill began: a purge since then refuses what it fetched (promise I3).
     pub(super) mark: Mark,
     pub(super) lease: Lease,
+    /// Whether nobody waits for the store.
+    pub(super) can_wait: bool,
 }
 
 impl Ticket {
+    /// Nobody waits for the store, so others may be sent with it.
+    pub fn nobody_waits(&mut self) {
+        self.can_wait = true;
+    }
+
     /// When the fill began.
     pub fn mark(&self) -> Mark {
         self.mark

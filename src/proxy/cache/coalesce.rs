@@ -237,6 +237,12 @@ impl Leader {
         let _ = self.flight.asked.set(Instant::now());
     }
 
+    /// Whether somebody waits for the end.
+    pub(super) fn is_awaited(&self) -> bool {
+        let waiters = self.flight.result.get();
+        waiters.is_some_and(|waiters| waiters.receiver_count() > 0)
+    }
+
     /// Those who wait for the end.
     pub(super) fn followers(&self) -> Followers {
         Followers(self.flight.clone())

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::batches::Batches;
 use super::connection::RedisConnection;
 use super::error::{Error, Unanswered};
-use super::lease::{self, HeldLease, Lease, LeaseCall, Put, StoreCall, Wanted};
+use super::lease::{self, HeldLease, Lease, LeaseCall, Put, StoreCall, Wanted, Wishes};
 use super::lookups::Lookups;
 use super::requests::NotPurged;
 use super::runner::Runner;
@@ -195,17 +195,17 @@ impl AttachedTier {
     }
 
     /// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was
-    /// purged since; where there is no room for it, lists its key if `may_list`, so that memory may have it.
+    /// purged since; where there is no room for it, lists its key if `wishes` say so, so that memory may have it.
     pub(in crate::store) async fn put(
         &self,
         key: &str,
         lease: &HeldLease,
         entry: &Entry,
         ttl: Duration,
-        may_list: bool,
+        wishes: Wishes,
     ) -> Result<Put, Error> {
         let (connection, stores) = (Arc::clone(&self.connection), Arc::clone(&self.stores));
-        let store = lease::Store::new(key, lease, entry, ttl, may_list);
+        let store = lease::Store::new(key, lease, entry, ttl, wishes);
         let put = self
             .runner
             .run(async move { lease::put(&stores, &connection, store).await });

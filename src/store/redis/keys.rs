@@ -157,6 +157,11 @@ impl Keyspace {
         self.number == 0
     }
 
+    /// Whether its slot may move to another node.
+    pub(super) fn is_clustered(&self) -> bool {
+        !self.names.beside.is_empty()
+    }
+
     /// Whether `key` is in it.
     pub(super) fn has(&self, key: &str) -> bool {
         self.sharding.shard_of(key) == self.number
@@ -215,11 +220,6 @@ impl Keyspace {
     /// The name of `key`'s lease.
     pub(super) fn lease_name(&self, key: &str) -> String {
         [self.prefix(), ":l:", key].concat()
-    }
-
-    /// Those of what is stored under `key` and of its lease.
-    pub(super) fn key_names(&self, key: &str) -> [String; 2] {
-        [self.entry_name(key), self.lease_name(key)]
     }
 
     /// The names that are written when what is known under `name` is purged: of all identities, and of this one.

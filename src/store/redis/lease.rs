@@ -9,11 +9,11 @@ use fred::types::Value;
 use futures_util::future::join_all;
 use prometheus::Histogram;
 
-use super::batches::{Batches, KeyCall};
+use super::batches::{APART, Batches, KeyCall};
 use super::chores::{Chore, RoomRequest};
 use super::connection::RedisConnection;
 use super::error::Error;
-use super::keys;
+use super::keys::{self, Keyspace};
 use super::lineage::{GENERATION_BYTES, Generation};
 use super::room::Step;
 use super::scope::CommandScope;
@@ -173,8 +173,8 @@ impl KeyCall for LeaseCall {
         ]
     }
 
-    fn key(&self) -> &str {
-        &self.key
+    fn names(&self, keys: &Keyspace) -> [String; 2] {
+        [keys.lease_name(&self.key), keys.entry_name(&self.key)]
     }
 
     fn args(&self, _tier: &Tier) -> Vec<Value> {
@@ -184,6 +184,10 @@ impl KeyCall for LeaseCall {
             Wanted::UnlessStored => "1",
         };
         vec![key, token, decimal(self.lasting_ms), wanted.into()]
+    }
+
+    fn can_wait(&self) -> bool {
+        false
     }
 
     fn bytes(&self) -> usize {
@@ -255,8 +259,16 @@ pub(super) struct Store {
     tags: Vec<Box<str>>,
     priority: Priority,
     ttl: Duration,
+    wishes: Wishes,
+}
+
+/// How something is to be stored.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::store) struct Wishes {
     /// Whether a stub is wanted where there is no room.
-    may_list: bool,
+    pub(in crate::store) may_list: bool,
+    /// Whether nobody waits for it, so that others may go with it.
+    pub(in crate::store) can_wait: bool,
 }
 
 /// What is done where there is no room.
@@ -286,8 +298,10 @@ pub(super) enum PutReply {
 pub(super) async fn put(
     batches: &Arc<Batches<StoreCall>>,
     connection: &Arc<RedisConnection>,
-    store: Store,
+    mut store: Store,
 ) -> Result<Put, Error> {
+    // It has to be answered in time.
+    store.wishes.can_wait &= connection.tier.timeout() >= 8 * APART;
     let store = Arc::new(store);
     let put = put_or_make_room(batches, connection, &store).await;
     let unstored = &connection.tier.unstored;
@@ -339,7 +353,7 @@ impl Store {
         lease: &HeldLease,
         entry: &Entry,
         ttl: Duration,
-        may_list: bool,
+        wishes: Wishes,
     ) -> Store {
         let generation = lease.claim.generation.text();
         let bytes = [&generation, codec::encode(entry).as_slice()].concat();
@@ -350,7 +364,7 @@ impl Store {
             tags: entry.tags(),
             priority: entry.priority(),
             ttl,
-            may_list,
+            wishes,
         }
     }
 
@@ -361,7 +375,7 @@ impl Store {
 
     /// What a stub in its place would take; 0: none is wanted.
     fn stub_size(&self, tier: &Tier) -> u64 {
-        match self.may_list {
+        match self.wishes.may_list {
             true => self.size(tier, GENERATION_BYTES),
             false => 0,
         }
@@ -397,8 +411,9 @@ impl KeyCall for StoreCall {
         args
     }
 
-    fn key(&self) -> &str {
-        &self.store.key
+    fn names(&self, keys: &Keyspace) -> [String; 2] {
+        let key = &self.store.key;
+        [keys.entry_name(key), keys.lease_name(key)]
     }
 
     fn args(&self, tier: &Tier) -> Vec<Value> {
@@ -421,6 +436,10 @@ impl KeyCall for StoreCall {
         ];
         args.extend(store.tags.iter().map(|tag| Value::from(&**tag)));
         args
+    }
+
+    fn can_wait(&self) -> bool {
+        self.store.wishes.can_wait
     }
 
     fn bytes(&self) -> usize {

@@ -84,7 +84,7 @@ pub use self::journal_file::JournalError;
 pub(super) use self::journal_file::Outlives;
 pub(super) use self::later::GRACE;
 pub(super) use self::layouts::Presence;
-pub(super) use self::lease::{HeldLease, Lease, Put, Wanted};
+pub(super) use self::lease::{HeldLease, Lease, Put, Wanted, Wishes};
 pub(super) use self::purpose::Purpose;
 pub use self::recent_writes::NewWrites;
 pub(super) use self::requests::NotPurged;

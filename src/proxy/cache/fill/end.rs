@@ -197,7 +197,7 @@ impl Fill {
     /// Stores `variant`, and lets those who wait have it.
     async fn commit(mut self: Box<Self>, variant: Arc<Variant>) {
         // Granted before the app was asked, so an answer to store comes with one.
-        let Some(ticket) = self.ticket.take() else {
+        let Some(mut ticket) = self.ticket.take() else {
             return;
         };
         let began = Instant::now();
@@ -216,6 +216,9 @@ impl Fill {
             reply(&mut self.client, answer.known(Ok(())));
         }
         is_overtaken |= !request.is_asker_confirmed().await;
+        if self.whole.is_none() && !self.leader.as_ref().is_some_and(Leader::is_awaited) {
+            ticket.nobody_waits();
+        }
         let outage = request.rule().settings.outage;
         let stored = match is_overtaken {
             true => {

@@ -1,4 +1,4 @@
--- KEYS: the entry and the lease of each of some keys. ARGV: prefix, generation, budget, bytes of entries after which no more
+-- KEYS: the leases of some keys (batches.rs). ARGV: prefix, generation, budget, bytes of entries after which no more
 -- are returned, and for each of them key, token, lease in ms, '1' if it is wanted only where nothing is stored.
 -- Returns for each 0 and the token of the fill that has it; 1 (ours) or 2 (no room), the purge number and the entry's bytes; or
 -- 3: it is to be asked for again; or 4: something is stored, and so it is not wanted.
@@ -43,14 +43,15 @@ return run(function()
   has_tidied = false
   local count, names = (#ARGV - FIRST + 1) / EACH, {}
   for i = 1, count do
-    names[i] = KEYS[2 * i]
+    names[i] = prefix .. ':l:' .. ARGV[FIRST + EACH * (i - 1)]
   end
   -- Read, so that client tracking tells of a purge that takes a lease.
   local holders, purges, results, taken, needless, bytes = find_holders(names), counter('sq'), {}, {}, {}, 0
   for i = 1, count do
     local at, name = FIRST + EACH * (i - 1), names[i]
     local key, token, lasting = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-    if ARGV[at + 3] == '1' and is_stored(KEYS[2 * i - 1]) then
+    local entry_name = prefix .. ':e:' .. key
+    if ARGV[at + 3] == '1' and is_stored(entry_name) then
       results[i] = { 4 }
       needless[#needless + 1] = name
     elseif holders[name] then
@@ -58,7 +59,7 @@ return run(function()
     elseif bytes > most_bytes then
       results[i] = { 3 }
     else
-      local entry, has_room = read_entry(KEYS[2 * i - 1]), has_room_for(key)
+      local entry, has_room = read_entry(entry_name), has_room_for(key)
       bytes = bytes + (entry and #entry or 0)
       results[i] = { has_room and 1 or 2, purges, entry }
       if has_room then

@@ -8,7 +8,7 @@
 local is_of_tags, softened = ARGV[3] == 'tags', ARGV[6]
 
 -- Members looked at before the next call has its turn, and a page at most more; and of pages that are taken as a whole.
-local ENOUGH, ENOUGH_OF_PAGES = 120, 360
+local ENOUGH, ENOUGH_OF_PAGES = 120, 240
 
 -- The time at the end of what such an entry begins with, as one that was not purged softly has it.
 local never = string.rep('\0', 8)

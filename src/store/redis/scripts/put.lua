@@ -1,4 +1,4 @@
--- KEYS: the entry and the lease of each of some keys. ARGV: prefix, generation, budget, where eviction begins, shards, the most
+-- KEYS: the entries of some keys (batches.rs). ARGV: prefix, generation, budget, where eviction begins, shards, the most
 -- tags that an entry may have, and for each of them key, token, purge number at the lease, ttl in ms, size, priority, '1' if no
 -- room is to be made for it any more, size of a stub (0: none is wanted), the generation of the lease and the bytes, the number
 -- of tags, tags.
@@ -11,9 +11,9 @@ local FIRST, EACH = 7, 10
 local function read_items()
   local items, at = {}, FIRST
   while at <= #ARGV do
-    local nth, behind = #items + 1, at + EACH + tonumber(ARGV[at + EACH - 1])
-    items[nth] = {
-      entry = KEYS[2 * nth - 1], lease = KEYS[2 * nth], key = ARGV[at], token = ARGV[at + 1],
+    local key, behind = ARGV[at], at + EACH + tonumber(ARGV[at + EACH - 1])
+    items[#items + 1] = {
+      entry = prefix .. ':e:' .. key, lease = prefix .. ':l:' .. key, key = key, token = ARGV[at + 1],
       purges = tonumber(ARGV[at + 2]), ttl = tonumber(ARGV[at + 3]), size = tonumber(ARGV[at + 4]),
       priority = ARGV[at + 5], is_last = ARGV[at + 6] == '1', stub = tonumber(ARGV[at + 7]),
       bytes = ARGV[at + 8], first_tag = at + EACH, last_tag = behind - 1,
@@ -186,8 +186,8 @@ return run(function()
   end
   if #ended > 0 then
     unlist(ended_keys)
-    -- The leases go last. With any read of a script Redis tracks all of its KEYS for the connection: a read after this would
-    -- leave a lease tracked, and whoever takes it next would look like a purge.
+    -- The leases go last. With any read of a script Redis may track all of its KEYS for the connection, in a cluster the leases
+    -- too: a read after this would leave a lease tracked, and whoever takes it next would look like a purge.
     redis.call('UNLINK', unpack(ended))
   end
   return results

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::time::MissedTickBehavior;
 
 use super::Admin;
 use super::state::Word;
@@ -219,12 +218,16 @@ pub(super) async fn follow(admin: Arc<Admin>) {
     if !admin.store.is_shared() {
         return;
     }
-    let mut tick = tokio::time::interval(EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        meet(&admin).await;
+        // Right after the start Redis is not connected yet.
+        let pause = match admin.fleet.heard.lock().is_some() {
+            true => EVERY,
+            false => AT_MOST_EVERY,
+        };
         tokio::select! {
             () = admin.ending.cancelled() => break,
-            _ = tick.tick() => meet(&admin).await,
+            () = tokio::time::sleep(pause) => {}
         }
     }
     admin.store.meet_sidecars(&admin.fleet.id, None).await;

@@ -18,8 +18,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Nobody waits for the store, so others may be sent with it.
-    pub fn nobody_waits(&mut self) {
+    /// Has the store wait for others for a moment, since nobody waits for it.
+    pub fn let_gather(&mut self) {
         self.can_wait = true;
     }
 

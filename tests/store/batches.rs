@@ -45,6 +45,25 @@ async fn leases_and_stores_of_one_moment_share_commands() {
     assert_eq!(redis.cli(&["KEYS", "*:l:*"]), "");
 }
 
+#[tokio::test]
+async fn stores_that_wait_for_more_are_done_before_the_end() {
+    let redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    let keys = keys(5);
+    let tickets = join_all(keys.iter().map(|key| a.store.begin(key, SHORT))).await;
+    let stores = tickets.into_iter().zip(&keys).map(|(mut ticket, key)| {
+        ticket.let_gather();
+        a.store.commit(ticket, variant(key, "of it"), Tracked, None)
+    });
+    let (stored, ()) = tokio::join!(join_all(stores), a.store.close());
+    assert_eq!(stored, vec![Ok(()); 5]);
+    let b = Sidecar::start(&redis).await;
+    for key in &keys {
+        assert_eq!(b.fetched(key).await, Some("of it".to_owned()));
+    }
+    assert_eq!(redis.cli(&["KEYS", "*:l:*"]), "");
+}
+
 /// Of the same command, and of one that was first.
 #[tokio::test]
 async fn of_several_who_want_one_lease_together_the_first_has_it() {

@@ -266,6 +266,8 @@ impl AttachedTier {
     /// Sends what is pending, by a connection that is this runtime's own.
     pub(super) async fn flush(&self) {
         if self.is_own() {
+            let timeout = self.connection.tier.timeout();
+            let _ = tokio::time::timeout(timeout, self.stores.flush()).await;
             self.connection.flush().await;
         }
     }

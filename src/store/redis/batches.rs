@@ -11,7 +11,7 @@ use std::time::Duration;
 use fred::types::Value;
 use parking_lot::Mutex;
 use prometheus::Histogram;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::connection::RedisConnection;
@@ -48,7 +48,8 @@ pub(super) trait KeyCall: Sized + Send + Sync + 'static {
     /// What the script is told once.
     fn common_args(tier: &Tier) -> Vec<Value>;
 
-    /// Of the names of what is stored under the key and of its lease the one that Redis is to watch, and the other.
+    /// The names of what is stored under the key and of its lease. First the one that Redis is to watch; the other is named to
+    /// it in a cluster alone.
     fn names(&self, keys: &Keyspace) -> [String; 2];
 
     /// What the script is told of this one.
@@ -65,26 +66,43 @@ pub(super) trait KeyCall: Sized + Send + Sync + 'static {
 }
 
 /// What is to be sent over a connection.
-pub(super) struct Batches<C: KeyCall>(Mutex<Queue<C>>);
+pub(super) struct Batches<C: KeyCall> {
+    queue: Mutex<Queue<C>>,
+    /// Told when a task has ended.
+    ended: Notify,
+}
 
 struct Queue<C: KeyCall> {
     waiting: VecDeque<Waiting<C>>,
-    /// Tasks that send.
+    /// Tasks that send. While calls wait there is one, or one that gathers.
     senders: usize,
-    /// Whether a task waits until those may be sent that can wait.
+    /// Whether a task waits for more of those calls that can wait, and is no sender meanwhile.
     is_gathering: bool,
     /// When the last command was taken.
     sent_at: Option<Instant>,
+    /// Whether that had no room for all that waited.
+    has_left_some: bool,
+    /// Whether the end is near: nothing waits for more.
+    is_closing: bool,
 }
 
-/// What a task that sends does next.
+/// What a task does next.
 enum Next<C: KeyCall> {
     /// Sends these in one command.
     Send(Vec<Waiting<C>>),
-    /// Waits until then.
+    /// Waits for more until then.
     Gather(Instant),
     /// Nothing any more.
     End,
+}
+
+/// The task that an added call needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Nobody,
+    Sender,
+    /// One that waits for more until then.
+    Gatherer(Instant),
 }
 
 /// A call, and who waits for what becomes of it.
@@ -93,7 +111,7 @@ struct Waiting<C: KeyCall> {
     reply: oneshot::Sender<Result<C::Reply, Error>>,
 }
 
-/// One of the tasks, should it end before its time.
+/// One of the tasks, as it is counted, should it end before its time.
 struct Task<'c, C: KeyCall> {
     batches: &'c Batches<C>,
     is_gathering: bool,
@@ -101,7 +119,7 @@ struct Task<'c, C: KeyCall> {
 
 impl<C: KeyCall> Drop for Task<'_, C> {
     fn drop(&mut self) {
-        let mut queue = self.batches.0.lock();
+        let mut queue = self.batches.queue.lock();
         match self.is_gathering {
             true => queue.is_gathering = false,
             false => queue.senders -= 1,
@@ -111,40 +129,55 @@ impl<C: KeyCall> Drop for Task<'_, C> {
 
 impl<C: KeyCall> Default for Batches<C> {
     fn default() -> Self {
-        Batches(Mutex::new(Queue {
-            waiting: VecDeque::new(),
-            senders: 0,
-            is_gathering: false,
-            sent_at: None,
-        }))
+        Batches {
+            queue: Mutex::new(Queue {
+                waiting: VecDeque::new(),
+                senders: 0,
+                is_gathering: false,
+                sent_at: None,
+                has_left_some: false,
+                is_closing: false,
+            }),
+            ended: Notify::new(),
+        }
     }
 }
 
-/// Sends what waits, until nothing does.
-async fn send_all<C: KeyCall>(batches: Arc<Batches<C>>, connection: Arc<RedisConnection>) {
+/// Sends what waits, until nothing does; waits for more first until `gathers_until`.
+async fn send_all<C: KeyCall>(
+    batches: Arc<Batches<C>>,
+    connection: Arc<RedisConnection>,
+    gathers_until: Option<Instant>,
+) {
     let mut task = Task {
         batches: &batches,
-        is_gathering: false,
+        is_gathering: gathers_until.is_some(),
     };
+    let mut next = gathers_until.map_or_else(|| batches.next(), Next::Gather);
     loop {
-        match batches.next() {
-            Next::Send(batch) => send_batch(&connection, batch).await,
+        next = match next {
+            Next::Send(batch) => {
+                send_batch(&connection, batch).await;
+                batches.next()
+            }
             Next::Gather(until) => {
                 task.is_gathering = true;
                 tokio::time::sleep_until(until).await;
                 task.is_gathering = false;
-                batches.send_gathered();
+                batches.next_having_gathered()
             }
-            Next::End => return std::mem::forget(task),
-        }
+            Next::End => break,
+        };
     }
+    std::mem::forget(task);
+    batches.ended.notify_waiters();
 }
 
 async fn send_batch<C: KeyCall>(connection: &RedisConnection, batch: Vec<Waiting<C>>) {
     let scope = connection.for_requests();
     let (tier, calls) = (scope.tier, &batch);
     // Redis may watch all keys of a script with each read in it, so that they cost the square of their number. The script
-    // knows both names; where a slot may move, it is put off if one has gone ahead.
+    // makes both names itself. Where slots move, Redis puts it off while a part of its keys is on another node.
     let names_each = if tier.keys.is_clustered() { 2 } else { 1 };
     let call = || {
         let mut args = C::common_args(tier);
@@ -183,28 +216,51 @@ impl<C: KeyCall> Batches<C> {
         call: C,
     ) -> Result<C::Reply, Error> {
         let (reply, answered) = oneshot::channel();
-        if self.add(Waiting { call, reply }) {
-            tokio::spawn(send_all(Arc::clone(self), Arc::clone(connection)));
+        let gathers_until = match self.add(Waiting { call, reply }) {
+            Wanted::Nobody => None,
+            Wanted::Sender => Some(None),
+            Wanted::Gatherer(until) => Some(Some(until)),
+        };
+        if let Some(until) = gathers_until {
+            tokio::spawn(send_all(Arc::clone(self), Arc::clone(connection), until));
         }
         // Else the runtime ends.
         answered.await.unwrap_or(Err(Error::Down))
     }
 
-    /// Adds one; returns whether a task is to be started for it.
-    fn add(&self, waiting: Waiting<C>) -> bool {
-        let mut queue = self.0.lock();
-        queue.waiting.push_back(waiting);
-        let is_wanted = match queue.held_back_until() {
-            Some(_) => !queue.is_gathering,
-            None => queue.senders < AT_A_TIME + queue.waiting.len() / MOST_CALLS,
-        };
-        queue.senders += usize::from(is_wanted);
-        is_wanted
+    /// Sends what waits; returns when nothing is under way. From now on nothing waits for more.
+    pub(super) async fn flush(&self) {
+        self.queue.lock().is_closing = true;
+        loop {
+            let ended = self.ended.notified();
+            if self.queue.lock().is_idle() {
+                return;
+            }
+            ended.await;
+        }
     }
 
-    /// What the task that asks, which is one of the senders, does next; if it is not to send, it is none any more.
+    /// Adds one.
+    fn add(&self, waiting: Waiting<C>) -> Wanted {
+        let mut queue = self.queue.lock();
+        queue.waiting.push_back(waiting);
+        match queue.held_back_until() {
+            _ if !queue.has_place() => Wanted::Nobody,
+            None => {
+                queue.senders += 1;
+                Wanted::Sender
+            }
+            Some(_) if queue.is_gathering => Wanted::Nobody,
+            Some(until) => {
+                queue.is_gathering = true;
+                Wanted::Gatherer(until)
+            }
+        }
+    }
+
+    /// What a task does that is one of the senders; if that is not to send, it is counted as one no longer.
     fn next(&self) -> Next<C> {
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         queue.waiting.retain(|waiting| !waiting.reply.is_closed());
         let held_back = queue.held_back_until();
         if held_back.is_none() && !queue.waiting.is_empty() {
@@ -220,22 +276,40 @@ impl<C: KeyCall> Batches<C> {
         }
     }
 
-    /// The task that gathered is one of the senders again.
-    fn send_gathered(&self) {
-        let mut queue = self.0.lock();
-        queue.is_gathering = false;
-        queue.senders += 1;
+    /// What the task does that has gathered: as one of the senders, if it has a place among them.
+    fn next_having_gathered(&self) -> Next<C> {
+        {
+            let mut queue = self.queue.lock();
+            queue.is_gathering = false;
+            if !queue.has_place() {
+                return Next::End;
+            }
+            queue.senders += 1;
+        }
+        self.next()
     }
 }
 
 impl<C: KeyCall> Queue<C> {
-    /// Until when nothing is sent, so that more comes: as long as all can wait, and fill no command.
+    /// Whether another task may send.
+    fn has_place(&self) -> bool {
+        self.senders < AT_A_TIME + self.waiting.len() / MOST_CALLS
+    }
+
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.senders == 0 && !self.is_gathering
+    }
+
+    /// Until when more is waited for. `None`: somebody waits for one of the calls, or they fill a command, or did not find room
+    /// in the last one, or that was long ago.
     fn held_back_until(&self) -> Option<Instant> {
         let until = self.sent_at? + APART;
+        let bytes = self.waiting.iter().map(|waiting| waiting.call.bytes());
+        let is_full = self.waiting.len() >= MOST_CALLS || bytes.sum::<usize>() >= MOST_BYTES;
+        let may_wait = !self.is_closing && !self.has_left_some && !is_full;
         let can_wait = || self.waiting.iter().all(|waiting| waiting.call.can_wait());
-        let is_full = self.waiting.len() >= MOST_CALLS;
-        (!self.waiting.is_empty() && !is_full && Instant::now() < until && can_wait())
-            .then_some(until)
+        let is_held = !self.waiting.is_empty() && may_wait && Instant::now() < until && can_wait();
+        is_held.then_some(until)
     }
 
     /// Those that go together, first come first.
@@ -250,12 +324,15 @@ impl<C: KeyCall> Queue<C> {
             batch.push(next);
         }
         self.sent_at = Some(Instant::now());
+        self.has_left_some = !self.waiting.is_empty();
         batch
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::poll_immediate;
+
     use super::*;
 
     /// It takes up so many bytes, and perhaps can wait.
@@ -343,7 +420,7 @@ mod tests {
         let add = || {
             let (reply, _) = oneshot::channel();
             let call = Bytes(1, false);
-            batches.add(Waiting { call, reply })
+            batches.add(Waiting { call, reply }) == Wanted::Sender
         };
         assert_eq!([add(), add(), add()], [true, true, false]);
         drop(Task {
@@ -355,13 +432,34 @@ mod tests {
         assert_eq!(further, 1, "for a whole command more");
     }
 
-    /// What a task does: how many calls it sends, and then nothing more, or for how long it gathers.
-    fn told(batches: &Batches<Bytes>) -> Result<usize, Duration> {
-        match batches.next() {
-            Next::Send(batch) => {
-                assert!(matches!(batches.next(), Next::End));
-                Ok(batch.len())
+    /// Calls of `bytes` each that can wait or not are added one by one.
+    struct Adding {
+        batches: Batches<Bytes>,
+        answered: Vec<oneshot::Receiver<Result<(), Error>>>,
+        bytes: usize,
+    }
+
+    impl Adding {
+        fn of(bytes: usize) -> Adding {
+            Adding {
+                batches: Batches::default(),
+                answered: Vec::new(),
+                bytes,
             }
+        }
+
+        fn add(&mut self, can_wait: bool) -> Wanted {
+            let (reply, answered) = oneshot::channel();
+            self.answered.push(answered);
+            let call = Bytes(self.bytes, can_wait);
+            self.batches.add(Waiting { call, reply })
+        }
+    }
+
+    /// How many calls are sent by this, or for how long it waits for more.
+    fn told(next: Next<Bytes>) -> Result<usize, Duration> {
+        match next {
+            Next::Send(batch) => Ok(batch.len()),
             Next::Gather(until) => Err(until - Instant::now()),
             Next::End => Ok(0),
         }
@@ -369,41 +467,83 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_can_wait_goes_with_what_comes_in_a_moment() {
-        let batches = Batches::default();
-        let mut waiting = Vec::new();
-        let mut add = |can_wait| {
-            let (reply, answered) = oneshot::channel();
-            waiting.push(answered);
-            let call = Bytes(1, can_wait);
-            batches.add(Waiting { call, reply })
-        };
-        assert!(add(true), "nothing was sent before");
-        assert_eq!(told(&batches), Ok(1));
+        let mut adding = Adding::of(1);
+        assert_eq!(adding.add(true), Wanted::Sender, "nothing was sent before");
+        assert_eq!(told(adding.batches.next()), Ok(1));
+        assert_eq!(told(adding.batches.next()), Ok(0));
+        let until = Instant::now() + APART;
         tokio::time::advance(APART / 3).await;
-        assert!(add(true) && add(true), "nobody gathers yet");
-        assert_eq!(told(&batches), Err(APART * 2 / 3));
-        assert_eq!(told(&batches), Ok(0), "another does");
-        assert!(!add(true), "it is gathered");
+        assert_eq!(adding.add(true), Wanted::Gatherer(until));
+        assert_eq!(adding.add(true), Wanted::Nobody, "it is waited for already");
         tokio::time::advance(APART).await;
-        batches.send_gathered();
-        assert_eq!(told(&batches), Ok(3));
-        // Whoever waits is not kept waiting, and takes the others along.
-        assert!(add(true));
-        assert_eq!(told(&batches), Err(APART));
-        assert!(add(false));
-        assert_eq!(told(&batches), Ok(2));
-        // Nor is a command held back that is full.
-        let started: Vec<bool> = (0..MOST_CALLS).map(|_| add(true)).collect();
-        assert_eq!(started.iter().filter(|is_started| **is_started).count(), 1);
-        assert_eq!(told(&batches), Ok(MOST_CALLS));
-        batches.send_gathered();
-        // A task that is cut off while it gathers leaves its place.
-        assert!(add(true));
-        assert_eq!(told(&batches), Err(APART));
+        assert_eq!(told(adding.batches.next_having_gathered()), Ok(2));
+        // Whoever sent it waits for more, too.
+        assert_eq!(adding.add(true), Wanted::Gatherer(Instant::now() + APART));
+        assert_eq!(told(adding.batches.next()), Ok(0), "another does already");
+        // If somebody waits, the others come along.
+        assert_eq!(adding.add(false), Wanted::Sender);
+        assert_eq!(told(adding.batches.next()), Ok(2));
+        assert_eq!(told(adding.batches.next()), Ok(0));
+        assert_eq!(told(adding.batches.next_having_gathered()), Ok(0));
+        assert!(adding.batches.queue.lock().is_idle());
+        // A task that is cut off while it waits leaves its place.
+        let until = Instant::now() + APART;
+        assert_eq!(adding.add(true), Wanted::Gatherer(until));
         drop(Task {
-            batches: &batches,
+            batches: &adding.batches,
             is_gathering: true,
         });
-        assert!(add(true));
+        assert_eq!(adding.add(true), Wanted::Gatherer(until));
+        // At the end nothing waits for more.
+        assert!(poll_immediate(adding.batches.flush()).await.is_none());
+        assert_eq!(told(adding.batches.next_having_gathered()), Ok(2));
+        assert_eq!(told(adding.batches.next()), Ok(0));
+        assert!(poll_immediate(adding.batches.flush()).await.is_some());
+    }
+
+    /// Nothing is kept that could not go with more, or had to wait before.
+    #[tokio::test(start_paused = true)]
+    async fn full_commands_are_not_held_back() {
+        for (bytes, full, of_one) in [
+            (1, MOST_CALLS, MOST_CALLS),
+            (MOST_BYTES / 2, 2, 2),
+            (MOST_BYTES * 2 / 3, 2, 1),
+            (2 * MOST_BYTES, 1, 1),
+        ] {
+            let mut adding = Adding::of(bytes);
+            assert_eq!(adding.add(true), Wanted::Sender);
+            assert_eq!(told(adding.batches.next()), Ok(1));
+            assert_eq!(told(adding.batches.next()), Ok(0));
+            for nth in 1..=full {
+                let is_full = adding.add(true) == Wanted::Sender;
+                assert_eq!(is_full, nth == full, "{bytes} bytes, {nth} calls");
+            }
+            // Nor is what is left of it.
+            adding.add(true);
+            let sent: Vec<_> = std::iter::repeat_with(|| told(adding.batches.next()))
+                .take_while(|told| *told != Ok(0))
+                .collect();
+            let all = full + 1;
+            let mut expected = vec![Ok(of_one); all / of_one];
+            expected.extend((all % of_one > 0).then_some(Ok(all % of_one)));
+            assert_eq!(sent, expected, "{bytes} bytes");
+        }
+    }
+
+    /// However slow Redis is, and however many calls wait.
+    #[tokio::test(start_paused = true)]
+    async fn who_has_gathered_sends_only_where_there_is_a_place() {
+        let mut adding = Adding::of(1);
+        for _ in 0..AT_A_TIME {
+            assert_eq!(adding.add(false), Wanted::Sender);
+            assert_eq!(told(adding.batches.next()), Ok(1));
+        }
+        assert_eq!(adding.add(true), Wanted::Nobody, "all places are taken");
+        // One of them comes back first, and waits for more; then there are others again.
+        assert_eq!(told(adding.batches.next()), Err(APART));
+        assert_eq!(adding.add(false), Wanted::Sender);
+        assert_eq!(told(adding.batches.next()), Ok(2));
+        assert_eq!(adding.add(true), Wanted::Nobody);
+        assert_eq!(told(adding.batches.next_having_gathered()), Ok(0));
     }
 }

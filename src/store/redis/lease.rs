@@ -300,7 +300,7 @@ pub(super) async fn put(
     connection: &Arc<RedisConnection>,
     mut store: Store,
 ) -> Result<Put, Error> {
-    // It has to be answered in time.
+    // The wait is a part of the time that it has.
     store.wishes.can_wait &= connection.tier.timeout() >= 8 * APART;
     let store = Arc::new(store);
     let put = put_or_make_room(batches, connection, &store).await;
@@ -439,7 +439,8 @@ impl KeyCall for StoreCall {
     }
 
     fn can_wait(&self) -> bool {
-        self.store.wishes.can_wait
+        // Others may take the room that was made.
+        self.store.wishes.can_wait && self.if_full == IfFull::MakeRoom
     }
 
     fn bytes(&self) -> usize {

@@ -216,8 +216,9 @@ impl Fill {
             reply(&mut self.client, answer.known(Ok(())));
         }
         is_overtaken |= !request.is_asker_confirmed().await;
-        if self.whole.is_none() && !self.leader.as_ref().is_some_and(Leader::is_awaited) {
-            ticket.nobody_waits();
+        let has_followers = self.leader.as_ref().is_some_and(Leader::is_awaited);
+        if self.whole.is_none() && self.report.is_none() && !has_followers {
+            ticket.let_gather();
         }
         let outage = request.rule().settings.outage;
         let stored = match is_overtaken {

@@ -1,4 +1,4 @@
--- KEYS: the leases of some keys (batches.rs). ARGV: prefix, generation, budget, bytes of entries after which no more
+-- KEYS: the leases of some keys; in a cluster what is stored under them, too. ARGV: prefix, generation, budget, bytes of entries after which no more
 -- are returned, and for each of them key, token, lease in ms, '1' if it is wanted only where nothing is stored.
 -- Returns for each 0 and the token of the fill that has it; 1 (ours) or 2 (no room), the purge number and the entry's bytes; or
 -- 3: it is to be asked for again; or 4: something is stored, and so it is not wanted.
@@ -74,7 +74,7 @@ return run(function()
   if #taken > 0 then
     redis.call('EXISTS', unpack(taken))
   end
-  -- One that nobody has would stay watched, being one of KEYS, and whoever takes it later would look like a purge.
+  -- One that nobody has would stay watched, having been read, and whoever takes it later would look like a purge.
   for i = 1, #needless do
     if not holders[needless[i]] then
       redis.call('SET', needless[i], '')

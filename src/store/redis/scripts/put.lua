@@ -1,4 +1,4 @@
--- KEYS: the entries of some keys (batches.rs). ARGV: prefix, generation, budget, where eviction begins, shards, the most
+-- KEYS: the entries of some keys; in a cluster their leases, too. ARGV: prefix, generation, budget, where eviction begins, shards, the most
 -- tags that an entry may have, and for each of them key, token, purge number at the lease, ttl in ms, size, priority, '1' if no
 -- room is to be made for it any more, size of a stub (0: none is wanted), the generation of the lease and the bytes, the number
 -- of tags, tags.

@@ -25,7 +25,7 @@ use super::tier::Tier;
 /// wait for the call before. As many calls as one command takes do not wait, so that a distant one takes as many as come.
 const AT_A_TIME: usize = 2;
 
-/// How long after a command those go that can wait: a key of several costs Redis about half of what one by itself does.
+/// How long after a command those go that can wait: a store of five costs Redis two thirds of what one by itself does.
 pub(super) const APART: Duration = Duration::from_millis(3);
 
 /// The most calls of one command.

@@ -16,7 +16,8 @@ use crate::running::{Running, wait_for};
 use crate::support::app::{Answer, TestApp};
 use crate::support::client::Client;
 use crate::support::eventually;
-use crate::support::redis::{Data, RedisServer, free_port};
+use crate::support::ports::free_port;
+use crate::support::redis::{Data, RedisServer};
 use crate::support::sidecar::{Sidecar, TOKEN};
 use crate::support::tls::Certificate;
 

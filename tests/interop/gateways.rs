@@ -1,6 +1,6 @@
 //! nginx and HAProxy in front, as the README has them ("Behind a gateway"): hits, the client's address, the scheme.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use rustls::version::{TLS12, TLS13};
@@ -9,6 +9,7 @@ use super::process::{Running, TIMEOUT, command, start};
 use crate::support::app::{Answer, TestApp};
 use crate::support::client::{Client, Offers, Reply};
 use crate::support::eventually;
+use crate::support::ports::free_port;
 use crate::support::sidecar::Sidecar;
 use crate::support::tls::Certificate;
 
@@ -22,11 +23,6 @@ fn of_readme(first: &str) -> String {
         .unwrap_or_else(|| panic!("README has {first}"));
     let block = &README[from..];
     block[..block.find("```").expect("it ends")].to_owned()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 /// An app that says what it is told.

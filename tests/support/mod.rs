@@ -9,6 +9,7 @@ pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod http2;
+pub(crate) mod ports;
 pub(crate) mod raw_app;
 pub(crate) mod raw_client;
 pub(crate) mod redis;

@@ -1,6 +1,6 @@
 //! A real redis-server on a free port, with its own directory; dropping it kills it.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use pannier::clock;
+
+use super::ports::free_port;
 
 /// The longest start of a server on a busy machine.
 const START: Duration = Duration::from_secs(30);
@@ -330,9 +332,4 @@ impl Service {
     pub(crate) fn lead_to(&self, server: &RedisServer) {
         self.target.store(server.port, Ordering::SeqCst);
     }
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }

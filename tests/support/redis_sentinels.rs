@@ -2,7 +2,8 @@
 
 use std::process::{Child, Command, Stdio};
 
-use super::redis::{RedisServer, free_port};
+use super::ports::free_port;
+use super::redis::RedisServer;
 use super::redis_cluster::wait;
 
 /// The password of the servers.

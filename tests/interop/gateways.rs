@@ -160,7 +160,7 @@ async fn nginx_that_rewrites_the_host() {
 fn haproxy(port: u16, body: &str) -> String {
     format!(
         "defaults\n    timeout connect 5s\n    timeout client 30s\n    timeout server 30s\n\n{}",
-        body.replace(":443", &format!("127.0.0.1:{port}"))
+        body.replace("bind :443", &format!("bind 127.0.0.1:{port}"))
     )
 }
 

@@ -8,6 +8,7 @@ use pannier::app::App;
 use pannier::clock;
 use pannier::config::{Config, Env};
 
+use crate::running::Running;
 use crate::support::app::{Answer, TestApp};
 use crate::support::client::Client;
 use crate::support::redis::{Data, RedisServer};
@@ -270,6 +271,71 @@ async fn one_sidecar_of_the_fleet_asks_the_app_for_a_cold_key() {
         statuses.push(reply.cache_status().to_owned());
     }
     assert_eq!(app.count("/items/1"), 1, "{statuses:#?}");
+}
+
+/// Promise I11: one that has just started does not know what the app takes, but the one that it waits for does.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_just_started_waits_no_longer_for_another_than_the_app_usually_takes() {
+    let redis = RedisServer::start();
+    let (app, _) = app().await;
+    let gate = Gate::new();
+    for path in ["/items/2", "/strict/1"] {
+        let shut = gate.clone();
+        app.on("GET", path, move |_| Answer::text("x").behind(&shut));
+    }
+    let ask = |sidecar: &Sidecar, path: &'static str| {
+        let client = sidecar.client();
+        tokio::spawn(async move { client.get(path).await })
+    };
+    let old = Sidecar::start(&app.url(), &config(&redis));
+    connected(&old).await;
+    hit(&old.client(), "/items/1").await;
+    let mut asked = vec![ask(&old, "/items/2"), ask(&old, "/strict/1")];
+    gate.reached(2).await;
+    let new = Sidecar::start(&app.url(), &config(&redis));
+    connected(&new).await;
+    // Of this rule nobody knows anything.
+    asked.push(ask(&new, "/strict/1"));
+    asked.push(ask(&new, "/items/2"));
+    gate.reached(3).await;
+    let counts = ["/items/2", "/strict/1"].map(|path| app.count(path));
+    assert_eq!(counts, [2, 1]);
+    gate.open();
+    for reply in asked {
+        assert_eq!(reply.await.expect("no panic").text(), "x");
+    }
+}
+
+/// Nobody else stores what a sidecar was fetching, but for a moment after its death.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_sidecar_was_fetching_is_soon_stored_by_another() {
+    let redis = RedisServer::start();
+    let (app, _) = app().await;
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("GET", "/items/1", move |_| Answer::text("x").behind(&shut));
+    // Much longer than this test waits.
+    let toml = config(&redis) + "[upstream]\ntimeout = \"600s\"\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pannier.toml");
+    std::fs::write(&file, &toml).expect("a writable folder");
+    let file = file.display().to_string();
+    let dies = Running::start(&["run", "--config", &file], &app.url());
+    let admin = Client::new(dies.admin);
+    eventually("it has Redis", SHORT, || async {
+        admin.get("/stats").await.value()["redis"]["state"] == "up"
+    })
+    .await;
+    let client = Client::new(dies.proxy);
+    let unanswered =
+        tokio::spawn(async move { client.request("GET", "/items/1").try_send().await });
+    gate.reached(1).await;
+    let lives = Sidecar::start(&app.url(), &toml);
+    connected(&lives).await;
+    drop(dies);
+    assert!(unanswered.await.expect("no panic").is_err());
+    gate.open();
+    hit(&lives.client(), "/items/1").await;
 }
 
 /// A HEAD brings no body, so nobody may be made to wait for it, least of all after its client has gone.

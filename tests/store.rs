@@ -6,6 +6,7 @@ mod coherence;
 mod generations;
 mod jobs;
 mod layouts;
+mod leases;
 mod outage;
 mod pages;
 mod store_under_test;
@@ -165,7 +166,7 @@ async fn a_purge_between_fences_the_fill() {
         let redis = RedisServer::start();
         let (a, b) = Sidecar::pair(&redis).await;
         for (who, purger) in [("itself", &a), ("the other", &b)] {
-            let ticket = a.store.begin("user:1", SHORT).await;
+            let ticket = a.store.begin("user:1", None).await;
             purger.store.purge(purge.clone()).await;
             let result = a
                 .store
@@ -193,7 +194,7 @@ async fn redis_itself_refuses_a_store_without_its_lease() {
         ("deleted", ["DEL", "{test}:v6:l:user:1", "{test}:v6:l:none"]),
         ("another's", ["SET", "{test}:v6:l:user:1", "another"]),
     ] {
-        let ticket = a.store.begin("user:1", SHORT).await;
+        let ticket = a.store.begin("user:1", None).await;
         // This blocks the runtime, so the store cannot hear of it before it is asked to commit.
         redis.cli(&command);
         let result = a
@@ -211,7 +212,7 @@ async fn redis_itself_refuses_a_store_without_its_lease() {
 async fn a_purge_of_another_tag_fences_nothing_in_the_fleet() {
     let redis = RedisServer::start();
     let (a, b) = Sidecar::pair(&redis).await;
-    let ticket = a.store.begin("user:1", SHORT).await;
+    let ticket = a.store.begin("user:1", None).await;
     let other = Purge {
         tags: vec![Pattern::literal("t:user:2")],
         ..Purge::default()
@@ -229,7 +230,7 @@ async fn a_fill_that_lost_its_lease_is_not_joined_any_more() {
     let redis = RedisServer::start();
     let (a, b) = Sidecar::pair(&redis).await;
     let mark = a.store.mark();
-    let ticket = a.store.begin("user:1", SHORT).await;
+    let ticket = a.store.begin("user:1", None).await;
     assert!(!a.store.fenced(mark, "user:1", Tags::Beginning("")));
     b.store.purge(purge_key("user:*")).await;
     eventually("the lost lease is heard of", SHORT, || async {
@@ -243,8 +244,8 @@ async fn a_fill_that_lost_its_lease_is_not_joined_any_more() {
 async fn one_lease_in_the_fleet() {
     let redis = RedisServer::start();
     let (a, b) = Sidecar::pair(&redis).await;
-    let leader = a.store.begin("user:1", SHORT).await;
-    let second = b.store.begin("user:1", SHORT).await;
+    let leader = a.store.begin("user:1", None).await;
+    let second = b.store.begin("user:1", None).await;
     let result = b
         .store
         .commit(second, variant("user:1", "b"), Tracked, None)
@@ -257,7 +258,7 @@ async fn one_lease_in_the_fleet() {
         .await;
     assert_eq!(result, Ok(()));
 
-    let abandoned = a.store.begin("user:2", Duration::from_secs(60)).await;
+    let abandoned = a.store.begin("user:2", None).await;
     a.store.abandon(abandoned).await;
     b.fill("user:2", "b")
         .await
@@ -311,7 +312,7 @@ async fn variants_with_too_many_tags_for_one_entry_are_stored_one_at_a_time() {
 async fn strict_rules_are_never_answered_from_memory() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
-    let ticket = a.store.begin("user:1", SHORT).await;
+    let ticket = a.store.begin("user:1", None).await;
     let stored = a
         .store
         .commit(ticket, variant("user:1", "alice"), Strict, None)

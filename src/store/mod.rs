@@ -387,22 +387,22 @@ impl Store {
         self.shared.fence.covers(mark, key, tags)
     }
 
-    /// Takes a ticket for a fill of `key` that lasts at most `deadline`, with the key's lease in the fleet
-    /// if Redis can be asked.
-    pub async fn begin(&self, key: &str, deadline: Duration) -> Ticket {
-        self.take(key, deadline, Wanted::Always).await
+    /// Takes a ticket for a fill of `key`, with the key's lease in the fleet if Redis can be asked. The fill has it as long as
+    /// it has the ticket, and other sidecars hear that the app usually takes so long.
+    pub async fn begin(&self, key: &str, usual: Option<Duration>) -> Ticket {
+        self.take(key, usual, Wanted::Always).await
     }
 
     /// As [`Store::begin`], by a request that did not look in Redis before; `None`: something is stored there, and no lease
     /// was taken.
-    pub async fn begin_unless_stored(&self, key: &str, deadline: Duration) -> Option<Ticket> {
-        let ticket = self.take(key, deadline, Wanted::UnlessStored).await;
+    pub async fn begin_unless_stored(&self, key: &str, usual: Option<Duration>) -> Option<Ticket> {
+        let ticket = self.take(key, usual, Wanted::UnlessStored).await;
         (!matches!(ticket.lease, Lease::Needless)).then_some(ticket)
     }
 
-    async fn take(&self, key: &str, deadline: Duration, wanted: Wanted) -> Ticket {
+    async fn take(&self, key: &str, usual: Option<Duration>, wanted: Wanted) -> Ticket {
         let lease = match self.redis_of(key) {
-            Some(redis) => redis.lease(key, deadline, wanted).await,
+            Some(redis) => redis.lease(key, usual, wanted).await,
             None => Lease::Unknown(None),
         };
         // The app has not been asked yet, so what was purged while Redis was is no obstacle.
@@ -777,7 +777,7 @@ impl Store {
         }
         let entry = self.merge(lease, variant, self.shared.clock.now());
         let ttl = entry.keep_for(self.shared.clock.now());
-        let put = redis.put(&ticket.key, lease, &entry, ttl, wishes);
+        let put = redis.put(lease, &entry, ttl, wishes);
         match put.await {
             Ok(Put::Stored) => Ok((session, Place::Redis)),
             Ok(Put::Listed) => Ok((session, Place::MemoryAlone)),

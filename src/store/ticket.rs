@@ -1,9 +1,10 @@
 //! The right to store what one fill fetches.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fence::Mark;
-use super::redis::Lease;
+use super::redis::{Lease, usual_of};
 use crate::entry::{Entry, Variant};
 
 /// The right to store one fill's answer: taken before the app is asked.
@@ -34,6 +35,11 @@ impl Ticket {
             Lease::Taken(by) => Some(by),
             _ => None,
         }
+    }
+
+    /// What the app usually takes, as the other fill's sidecar knows it.
+    pub fn usual_of_holder(&self) -> Option<Duration> {
+        usual_of(self.taken_by()?)
     }
 
     /// Whether Redis was not asked, or did not answer in time.

@@ -71,7 +71,7 @@ async fn a_dead_holders_run_is_taken_over_and_cancelled_from_elsewhere() {
         let held = held.clone();
         app.on("GET", path, move |_| Answer::text("a").behind(&held));
     }
-    // The dead one's lease of the first page outlives it: nobody asks for that before it ends.
+    // The dead one's lease of the first page outlives it by a little.
     let toml = config(&redis, "every = \"1s\"\ntimeout = \"60s\"");
     let toml = toml.replace("[\"/api/a\"]", "[\"/api/a\", \"/api/b\"]")
         + "[upstream]\nbackground = { rate = \"100/s\", concurrency = 1 }\n";

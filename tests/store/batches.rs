@@ -20,7 +20,7 @@ async fn leases_and_stores_of_one_moment_share_commands() {
     let redis = RedisServer::start();
     let (a, b) = Sidecar::pair(&redis).await;
     let keys = keys(5 * OF_A_COMMAND);
-    let tickets = join_all(keys.iter().map(|key| a.store.begin(key, SHORT))).await;
+    let tickets = join_all(keys.iter().map(|key| a.store.begin(key, None))).await;
     assert_eq!(a.commands("lease"), 5);
     assert!(tickets.iter().all(|ticket| ticket.taken_by().is_none()));
     let stores = tickets.into_iter().zip(&keys).map(|(ticket, key)| {
@@ -50,7 +50,7 @@ async fn stores_that_wait_for_more_are_done_before_the_end() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     let keys = keys(5);
-    let tickets = join_all(keys.iter().map(|key| a.store.begin(key, SHORT))).await;
+    let tickets = join_all(keys.iter().map(|key| a.store.begin(key, None))).await;
     let stores = tickets.into_iter().zip(&keys).map(|(mut ticket, key)| {
         ticket.let_gather();
         a.store.commit(ticket, variant(key, "of it"), Tracked, None)
@@ -69,9 +69,9 @@ async fn stores_that_wait_for_more_are_done_before_the_end() {
 async fn of_several_who_want_one_lease_together_the_first_has_it() {
     let redis = RedisServer::start();
     let (a, b) = Sidecar::pair(&redis).await;
-    let theirs = b.store.begin("theirs", SHORT).await;
+    let theirs = b.store.begin("theirs", None).await;
     let wanted = ["one", "two", "one", "theirs", "two", "one", "theirs"];
-    let tickets = join_all(wanted.map(|key| a.store.begin(key, SHORT))).await;
+    let tickets = join_all(wanted.map(|key| a.store.begin(key, None))).await;
     let token = |name: &str| {
         let token = redis.cli(&["GET", &format!("{{test}}:v6:l:{name}")]);
         token[16..].to_owned()
@@ -103,7 +103,7 @@ async fn large_entries_do_not_all_come_with_the_leases_of_one_command() {
             .expect("stored");
     }
     let (leases, stores) = (a.commands("lease"), a.commands("put"));
-    let tickets = join_all(keys.iter().map(|key| a.store.begin(key, SHORT))).await;
+    let tickets = join_all(keys.iter().map(|key| a.store.begin(key, None))).await;
     for (ticket, key) in tickets.iter().zip(&keys) {
         let found = ticket.found().expect("ours, and stored");
         assert!(found.variants[0].body.starts_with(key.as_bytes()));
@@ -130,7 +130,7 @@ async fn who_has_gone_before_its_turn_takes_no_lease() {
     redis.stop();
     let sent = UNDER_WAY * OF_A_COMMAND;
     let keys = keys(sent + 8);
-    let asking = keys.iter().map(|key| Box::pin(a.store.begin(key, SHORT)));
+    let asking = keys.iter().map(|key| Box::pin(a.store.begin(key, None)));
     let mut asked: Vec<_> = asking.collect();
     let mut gone = asked.split_off(sent);
     for some in [&mut asked, &mut gone] {
@@ -145,7 +145,7 @@ async fn who_has_gone_before_its_turn_takes_no_lease() {
     drop(gone);
     redis.cont();
     assert_eq!(join_all(asked).await.len(), sent);
-    a.store.begin("later", SHORT).await;
+    a.store.begin("later", None).await;
     let leases = redis.cli(&["KEYS", "*:l:*"]);
     assert_eq!(leases.lines().count(), sent + 1, "{leases}");
 }
@@ -166,7 +166,7 @@ async fn patterns_find_fills_of_what_is_not_stored() {
             ("other:*", [false, false, false]),
         ] {
             let names = ["user:1", "user:2", "group:1"];
-            let tickets = join_all(names.map(|key| a.store.begin(key, SHORT))).await;
+            let tickets = join_all(names.map(|key| a.store.begin(key, None))).await;
             let purge = Purge {
                 kind,
                 ..purge_key(pattern)
@@ -195,8 +195,8 @@ async fn patterns_find_each_of_many_fills() {
     let leases = || redis.number(&["ZCARD", "{test}:v6:lx"]) - 1;
     for pattern in ["user:*", "*r:*"] {
         let keys = keys(1200);
-        let tickets = join_all(keys.iter().map(|key| a.store.begin(key, SHORT))).await;
-        let other = a.store.begin("group:1", SHORT).await;
+        let tickets = join_all(keys.iter().map(|key| a.store.begin(key, None))).await;
+        let other = a.store.begin("group:1", None).await;
         assert_eq!(leases(), 1201, "{pattern}");
         a.store.purge(purge_key(pattern)).await;
         assert_eq!(leases(), 1, "{pattern}");
@@ -205,7 +205,7 @@ async fn patterns_find_each_of_many_fills() {
     }
     for pattern in ["same:*", "*e:*"] {
         redis.cli(&["EVAL", AT_ONE_MOMENT, "1", "{test}:v6:lx"]);
-        let later = a.store.begin("same:later", SHORT).await;
+        let later = a.store.begin("same:later", None).await;
         a.store.purge(purge_key(pattern)).await;
         assert_eq!(leases(), 0, "{pattern}");
         a.store.abandon(later).await;
@@ -279,7 +279,7 @@ async fn an_entry_that_leaves_takes_the_lease_of_its_key_with_it() {
         ..Variation::default()
     };
     a.fill_as("a:0", "first", soon).await.expect("stored");
-    let ticket = a.store.begin("a:0", SHORT).await;
+    let ticket = a.store.begin("a:0", None).await;
     assert!(ticket.found().is_some());
     let exists = |kind: &str| redis.number(&["EXISTS", &format!("{{test}}:v6:{kind}:a:0")]);
     assert_eq!([exists("e"), exists("l")], [1, 1]);

@@ -160,7 +160,7 @@ async fn memory_has_what_redis_has_no_room_for() {
         stored.await.expect("in memory");
     }
     assert!(a.remembered("a:26").is_some());
-    let strict = a.store.begin("a:29", SHORT).await;
+    let strict = a.store.begin("a:29", None).await;
     let put = a
         .store
         .commit(strict, variant("a:29", &"x".repeat(200_000)), Strict, None);
@@ -195,14 +195,14 @@ async fn nothing_remains_of_what_expired() {
 async fn nothing_remains_of_leases_given_up() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
-    let ticket = a.store.begin("a", SHORT).await;
+    let ticket = a.store.begin("a", None).await;
     assert_eq!(redis.number(&["ZCARD", "{test}:v6:lx"]), 2);
     assert!(a.redis_status().await.bytes > 0, "a lease costs, too");
     a.store.abandon(ticket).await;
     assert_empty(&redis, "after abandon");
 
     // One that nobody gives back ends by itself.
-    drop(a.store.begin("b", Duration::from_millis(1)).await);
+    drop(a.store.begin("b", None).await);
     eventually("the lease ends", SHORT, || async {
         a.redis_status().await.bytes == 0
     })
@@ -218,7 +218,7 @@ async fn nothing_remains_of_what_is_purged() {
         for i in 0..250 {
             a.fill(&format!("a:{i}"), "x").await.expect("stored");
         }
-        drop(a.store.begin("lease only", SHORT).await);
+        drop(a.store.begin("lease only", None).await);
         assert_eq!(a.store.purge(purge).await.redis, Some(250), "{case}");
         assert_empty(&redis, case);
     }
@@ -555,7 +555,7 @@ async fn what_is_looked_for_and_never_stored_leaves_nothing_in_redis() {
         let key = format!("a:{i}");
         assert_eq!(a.fetched(&key).await, None);
         match i % 3 {
-            0 => a.store.abandon(a.store.begin(&key, SHORT).await).await,
+            0 => a.store.abandon(a.store.begin(&key, None).await).await,
             1 => assert_eq!(b.fetched(&key).await, None),
             _ => {}
         }
@@ -586,11 +586,13 @@ async fn leases_keep_within_the_budget() {
     for i in 0..40 {
         a.fill(&format!("a:{i}"), "x").await.expect("stored");
     }
+    let mut held = Vec::new();
     for i in 0..40 {
-        drop(a.store.begin(&format!("a:{i}"), SHORT).await);
+        held.push(a.store.begin(&format!("a:{i}"), None).await);
     }
     let bytes = a.redis_status().await.bytes;
     assert!(bytes <= MAX && bytes > MAX * 8 / 10, "{bytes}");
+    drop(held);
 }
 
 /// What is void is removed bit by bit; nobody leaves for what that takes.
@@ -645,7 +647,7 @@ async fn what_is_larger_than_the_budget_makes_nobody_leave() {
             .await
             .expect("stored");
     }
-    let ticket = a.store.begin("new", SHORT).await;
+    let ticket = a.store.begin("new", None).await;
     let large = variant("new", &"x".repeat(190_000));
     let put = a.store.commit(ticket, large, Strict, None).await;
     assert_eq!(put, Err(Reason::CannotFit));
@@ -807,7 +809,7 @@ async fn a_full_redis_refuses_stores_and_not_purges() {
     let redis = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]);
     let a = Sidecar::start(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
-    let held = a.store.begin("user:2", SHORT).await;
+    let held = a.store.begin("user:2", None).await;
     // Less than an empty server takes.
     redis.cli(&["CONFIG", "SET", "maxmemory", "500kb"]);
     assert!(redis.cli(&["SET", "foreign", "x"]).starts_with("OOM"));

@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::poll;
@@ -96,7 +95,7 @@ async fn the_runtimes_of_one_process_agree() {
     let y = x.another_runtime();
     y.connected().await;
     assert_eq!(y.fetched("user:1").await, None, "tracked by y's connection");
-    let ticket = x.store.begin("user:1", SHORT).await;
+    let ticket = x.store.begin("user:1", None).await;
     let stored = x
         .store
         .commit(ticket, variant("user:1", "alice"), Tracked, None)
@@ -107,7 +106,7 @@ async fn the_runtimes_of_one_process_agree() {
         x.remembered("user:1").is_some()
     })
     .await;
-    let ticket = x.store.begin("user:1", SHORT).await;
+    let ticket = x.store.begin("user:1", None).await;
     y.store.purge(purge_key("user:*")).await;
     assert_eq!(x.remembered("user:1"), None, "at once");
     let late = x
@@ -151,7 +150,7 @@ async fn an_expiry_does_not_fence_the_fill_that_renews_the_entry() {
     let (a, b) = Sidecar::pair(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
     b.fetched("user:1").await.expect("found");
-    let ticket = b.store.begin("user:1", SHORT).await;
+    let ticket = b.store.begin("user:1", None).await;
     redis.cli(&["PEXPIRE", "{test}:v6:e:user:1", "1"]);
     eventually("invalidated", SHORT, || async {
         b.remembered("user:1").is_none()
@@ -262,7 +261,7 @@ async fn purging_everything_finds_what_no_index_knows() {
 async fn a_store_that_comes_after_its_purge_is_refused_by_redis() {
     let redis = RedisServer::start();
     let (a, b) = Sidecar::pair(&redis).await;
-    let ticket = a.store.begin("user:1", Duration::from_secs(60)).await;
+    let ticket = a.store.begin("user:1", None).await;
     // The purge is over before the store is even sent; a later fill has its own lease.
     b.store.purge(purge_key("user:1")).await;
     b.fill("user:1", "new").await.expect("stored");

@@ -124,7 +124,7 @@ async fn a_fill_is_fenced_whichever_bookkeeping_was_lost() {
             purge_tag("t:*"),
         ] {
             let case = format!("{name}, {purge:?}");
-            let ticket = a.store.begin("user:1", SHORT).await;
+            let ticket = a.store.begin("user:1", None).await;
             redis.cli(&["DEL", &current(&redis, name)]);
             assert!(!b.store.purge(purge).await.pending, "{case}");
             let stored = a
@@ -281,7 +281,7 @@ async fn what_is_void_is_swept() {
         let _ = a.fill(&format!("user:{key}"), &"x".repeat(100)).await;
     }
     redis.cli(&["MSET", "user:1", "theirs", "{test2}:v6:e:user:1", "theirs"]);
-    let lease = a.store.begin("lease", SHORT).await;
+    let lease = a.store.begin("lease", None).await;
     let purged = a.store.purge(Purge::of_everything()).await;
     assert!(
         purged.redis.is_some_and(|entries| entries > 100),

@@ -77,7 +77,7 @@ async fn a_purge_by_the_new_layout_is_never_answered_from_redis_by_the_old() {
         assert_eq!(old.fetched(key).await, None, "{key}");
         assert_eq!(new.fetched(key).await, None, "{key}");
     }
-    let strict = old.store.begin("user:1", SHORT).await;
+    let strict = old.store.begin("user:1", None).await;
     assert_eq!(strict.found(), None, "nor with a lease");
     old.store.abandon(strict).await;
     old.found(OTHER).await;
@@ -95,7 +95,7 @@ async fn while_two_layouts_are_in_use_memory_goes_on_and_redis_takes_nothing() {
     for sidecar in [&old, &new] {
         sidecar.fill("user:2", "kept").await.expect("in memory");
         assert_eq!(sidecar.remembered("user:2"), Some("kept".into()));
-        let ticket = sidecar.store.begin("user:3", SHORT).await;
+        let ticket = sidecar.store.begin("user:3", None).await;
         let strict = variant("user:3", "strict");
         let stored = sidecar.store.commit(ticket, strict, Strict, None).await;
         assert!(stored.is_err(), "a strict rule has nowhere to store");
@@ -115,7 +115,7 @@ async fn what_is_under_way_when_another_layout_comes_is_not_used() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     a.fill("user:1", "stored").await.expect("stored");
-    let before = a.store.begin("user:2", SHORT).await;
+    let before = a.store.begin("user:2", None).await;
 
     announce(&redis, "7");
     assert_eq!(a.fetched_strictly("user:1").await, None, "a lookup");
@@ -125,7 +125,7 @@ async fn what_is_under_way_when_another_layout_comes_is_not_used() {
 
     a.fill("user:1", "stored").await.expect("stored");
     announce(&redis, "7");
-    let ticket = a.store.begin("user:1", SHORT).await;
+    let ticket = a.store.begin("user:1", None).await;
     assert_eq!(ticket.found(), None, "a lease");
     a.store.abandon(ticket).await;
     a.found(OTHER).await;

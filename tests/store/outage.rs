@@ -32,7 +32,7 @@ async fn without_redis_memory_serves() {
     assert_eq!(a.remembered("user:1"), None);
     assert_eq!(a.redis_status().await.pending_purges, 1);
 
-    let ticket = a.store.begin("user:2", SHORT).await;
+    let ticket = a.store.begin("user:2", None).await;
     let strict = a
         .store
         .commit(ticket, variant("user:2", "bob"), Strict, None)
@@ -178,7 +178,7 @@ async fn a_hang_with_a_large_write_on_its_way_is_survived() {
     let a = Sidecar::with_short_timeout(&redis).await;
     let mut tickets = Vec::new();
     for i in 0..8 {
-        tickets.push(a.store.begin(&format!("big:{i}"), SHORT).await);
+        tickets.push(a.store.begin(&format!("big:{i}"), None).await);
     }
     redis.stop();
     let big = "x".repeat(4 << 20);
@@ -463,7 +463,7 @@ async fn a_lease_that_could_not_be_given_back_is_given_back_later() {
     const LEASE: &str = "{test}:v6:l:user:1";
     let redis = RedisServer::start();
     let a = Sidecar::with_short_timeout(&redis).await;
-    let ticket = a.store.begin("user:1", Duration::from_secs(600)).await;
+    let ticket = a.store.begin("user:1", None).await;
     assert_eq!(redis.number(&["EXISTS", LEASE]), 1);
     redis.cli(&["ACL", "SETUSER", "default", "-eval", "-evalsha"]);
     a.store.abandon(ticket).await;

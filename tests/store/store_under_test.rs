@@ -209,7 +209,7 @@ impl Sidecar {
         body: &str,
         variation: Variation,
     ) -> Result<(), Reason> {
-        let ticket = self.store.begin(key, SHORT).await;
+        let ticket = self.store.begin(key, None).await;
         let variant = variant_as(key, body, variation);
         self.store.commit(ticket, variant, Tracked, None).await
     }

@@ -32,7 +32,7 @@ async fn it_is_given_where_no_entry_is_stored() {
         ("short", true),
         ("list", true),
     ] {
-        let ticket = a.store.begin_unless_stored(key, SHORT).await;
+        let ticket = a.store.begin_unless_stored(key, None).await;
         assert_eq!(ticket.is_some(), is_given, "{key}");
         let held = redis.number(&["EXISTS", &lease_of(key)]);
         assert_eq!(held, u64::from(is_given), "{key}");
@@ -50,10 +50,10 @@ async fn one_of_another_counts_where_nothing_is_stored() {
     let redis = RedisServer::start();
     let (a, b) = Sidecar::pair(&redis).await;
     b.fill("stored", "x").await.expect("stored");
-    let renewing = b.store.begin("stored", SHORT).await;
-    let fetching = b.store.begin("wanted", SHORT).await;
+    let renewing = b.store.begin("stored", None).await;
+    let fetching = b.store.begin("wanted", None).await;
     let asked =
-        ["stored", "wanted", "free", "free"].map(|key| a.store.begin_unless_stored(key, SHORT));
+        ["stored", "wanted", "free", "free"].map(|key| a.store.begin_unless_stored(key, None));
     let tickets = join_all(asked).await;
     let taken: Vec<_> = tickets
         .iter()
@@ -80,7 +80,7 @@ async fn a_purge_takes_it() {
             },
         ),
     ] {
-        let ticket = a.store.begin_unless_stored(key, SHORT).await;
+        let ticket = a.store.begin_unless_stored(key, None).await;
         b.store.purge(purge).await;
         let ticket = ticket.expect("nothing is stored");
         let stored = a.store.commit(ticket, variant(key, "old"), Tracked, None);
@@ -100,7 +100,6 @@ async fn a_purge_takes_it() {
 /// Redis watches what was asked for in a table of its own; whoever has the leases does not say that they have ended.
 #[tokio::test]
 async fn who_finds_them_taken_leaves_nothing_in_redis() {
-    const BRIEFLY: Duration = Duration::from_millis(1);
     let redis = RedisServer::start();
     let (a, b) = Sidecar::pair(&redis).await;
     let keys: Vec<String> = (0..200).map(|i| format!("a:{i}")).collect();
@@ -108,17 +107,18 @@ async fn who_finds_them_taken_leaves_nothing_in_redis() {
     for key in &stored {
         b.fill(key, "x").await.expect("stored");
     }
-    drop(join_all(keys.iter().map(|key| b.store.begin(key, BRIEFLY))).await);
+    let held = join_all(keys.iter().map(|key| b.store.begin(key, None))).await;
     let asked = keys
         .iter()
-        .map(|key| a.store.begin_unless_stored(key, BRIEFLY));
+        .map(|key| a.store.begin_unless_stored(key, None));
     for ticket in join_all(asked).await {
         assert!(ticket.expect("nothing is stored").taken_by().is_some());
     }
     let asked = stored
         .iter()
-        .map(|key| a.store.begin_unless_stored(key, BRIEFLY));
+        .map(|key| a.store.begin_unless_stored(key, None));
     assert!(join_all(asked).await.iter().all(Option::is_none));
+    drop(held);
     eventually("Redis forgets all but the entries", SHORT, || async {
         let watched = redis.info("tracking_total_keys");
         watched.parse::<usize>().expect("a number") < stored.len() + 30
@@ -133,8 +133,8 @@ async fn where_it_was_needless_the_next_one_is_no_purge() {
     let (a, b) = Sidecar::pair(&redis).await;
     b.fill("stored", "x").await.expect("stored");
     let mark = a.store.mark();
-    assert!(a.store.begin_unless_stored("stored", SHORT).await.is_none());
-    let renewing = b.store.begin("stored", SHORT).await;
+    assert!(a.store.begin_unless_stored("stored", None).await.is_none());
+    let renewing = b.store.begin("stored", None).await;
     assert_eq!(renewing.taken_by(), None);
     // What is asked later is answered later.
     assert_eq!(a.fetched("nothing").await, None);
@@ -149,9 +149,9 @@ async fn one_that_is_needless_to_one_is_given_to_another() {
     let (a, b) = Sidecar::pair(&redis).await;
     b.fill("stored", "x").await.expect("stored");
     // These are under way, so the others go together.
-    let first = ["one", "two"].map(|key| a.store.begin(key, SHORT));
-    let needless = a.store.begin_unless_stored("stored", SHORT);
-    let needed = a.store.begin("stored", SHORT);
+    let first = ["one", "two"].map(|key| a.store.begin(key, None));
+    let needless = a.store.begin_unless_stored("stored", None);
+    let needed = a.store.begin("stored", None);
     let (_, needless, needed) = join3(join_all(first), needless, needed).await;
     assert!(needless.is_none() && needed.taken_by().is_none());
     assert_eq!(redis.number(&["EXISTS", &lease_of("stored")]), 1);

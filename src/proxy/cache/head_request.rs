@@ -91,7 +91,11 @@ async fn store(
     let store = &request.cache.store;
     let ticket = match leasing {
         Leasing::Never => store.begin_alone(request.key()),
-        _ => store.begin(request.key(), request.app_timeout()).await,
+        _ => {
+            store
+                .begin(request.key(), request.rule().fills.usual())
+                .await
+        }
     };
     let fenced = store.fenced(since, request.key(), Tags::Known(&variant.tags));
     if fenced || !ticket.confirms(&variant) {

@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 use super::batches::Batches;
 use super::connection::RedisConnection;
 use super::error::{Error, Unanswered};
-use super::lease::{self, HeldLease, Lease, LeaseCall, Put, StoreCall, Wanted, Wishes};
+use super::lease::{self, HeldLease, Lease, Put, StoreCall, Wanted, Wishes};
+use super::leases::Leases;
 use super::lookups::Lookups;
 use super::requests::NotPurged;
 use super::runner::Runner;
@@ -30,7 +31,7 @@ pub(in crate::store) struct AttachedTier {
     /// Of all shards.
     lookups: Arc<Lookups>,
     /// Over the connection, from all runtimes that use it.
-    leases: Arc<Batches<LeaseCall>>,
+    leases: Arc<Leases>,
     stores: Arc<Batches<StoreCall>>,
     /// Keeps the connection in session, if it is this runtime's own.
     supervisor: Option<Mutex<Option<JoinHandle<()>>>>,
@@ -164,11 +165,11 @@ impl AttachedTier {
         watched.await.unwrap_or(Err(Error::Down))
     }
 
-    /// Asks for the lease of `key` for a fill of at most `deadline`.
+    /// Asks for the lease of `key` for a fill that usually takes so long.
     pub(in crate::store) async fn lease(
         &self,
         key: &str,
-        deadline: Duration,
+        usual: Option<Duration>,
         wanted: Wanted,
     ) -> Lease {
         let (connection, key) = (Arc::clone(&self.connection), Box::<str>::from(key));
@@ -177,7 +178,7 @@ impl AttachedTier {
             connection.tier.timeout(),
             (Arc::clone(&connection), key.clone()),
         );
-        let taking = async move { connection.lease(&leases, &key, deadline, wanted).await };
+        let taking = async move { connection.lease(&leases, &key, usual, wanted).await };
         let lease = self.runner.run_or_undo(taking, |lease: Lease| async move {
             let (connection, key) = unwanted;
             if let Some(token) = lease.into_token() {
@@ -198,14 +199,13 @@ impl AttachedTier {
     /// purged since; where there is no room for it, lists its key if `wishes` say so, so that memory may have it.
     pub(in crate::store) async fn put(
         &self,
-        key: &str,
         lease: &HeldLease,
         entry: &Entry,
         ttl: Duration,
         wishes: Wishes,
     ) -> Result<Put, Error> {
         let (connection, stores) = (Arc::clone(&self.connection), Arc::clone(&self.stores));
-        let store = lease::Store::new(key, lease, entry, ttl, wishes);
+        let store = lease::Store::new(lease, entry, ttl, wishes);
         let put = self
             .runner
             .run(async move { lease::put(&stores, &connection, store).await });

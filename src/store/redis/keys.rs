@@ -16,7 +16,7 @@
 //! | `:x0`–`:x2` | paged set | every key with an entry of a priority, behind the end of the time in which it expires (5 bytes), a sixteenth of its time to live |
 //! | `:tx` | paged set | `tag\0key`, for purges by tag |
 //! | `:px` | paged set | the same, of what a purge by tag has removed and whose line in `:ix` is still there: taken out later |
-//! | `:lx` | zset by expiry in ms | every key with a lease |
+//! | `:lx` | zset by the time in ms at which it ends if its fill is not heard of | every key with a lease |
 //! | `:tp` | zset by purge number | tags purged lately, for fills under way |
 //! | `:ag` | zset by time in ms, of the first shard | purges that are to be carried out again, with who is to do it; may be absent |
 //! | `:pl` | zset by purge number | process to the number of its last purge |

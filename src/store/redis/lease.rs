@@ -23,8 +23,14 @@ use crate::clock;
 use crate::entry::{Entry, Priority, codec};
 use crate::http_cache::tag_fields;
 
-/// A lease outlives its fill's deadline by this, for the store that follows.
-const MARGIN: Duration = Duration::from_secs(2);
+/// A lease ends so long after it was taken, or renewed (`leases`).
+pub(super) const LASTING: Duration = Duration::from_secs(3);
+
+/// The longest that room is made for one store.
+const MAKING_ROOM: Duration = Duration::from_secs(1);
+
+/// Stands in a token before what the app usually takes, in milliseconds.
+const BEFORE_USUAL: char = '~';
 
 /// Bytes of entries that come with the leases of one command, but for the last of them.
 const MOST_ENTRY_BYTES: usize = 256 << 10;
@@ -63,10 +69,17 @@ pub(in crate::store) struct HeldLease {
     base: Option<Entry>,
 }
 
+/// A fill's hold on a key: the lease lasts on as long as anybody has this.
+#[derive(Debug)]
+pub(super) struct Hold {
+    key: Box<str>,
+    token: Box<str>,
+}
+
 /// What a store needs of the lease.
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
-    token: Box<str>,
+    hold: Arc<Hold>,
     /// The one in which it was taken: in another it is void.
     generation: Generation,
     /// The number of the shard's last purge.
@@ -96,7 +109,7 @@ impl Lease {
     /// anything stored under it, nor what came with it used.
     pub(super) fn distrust(self) -> Lease {
         match self {
-            Lease::Held(held) => Lease::Unknown(Some(held.claim.token)),
+            Lease::Held(held) => Lease::Unknown(Some(held.token().into())),
             other => other,
         }
     }
@@ -104,7 +117,7 @@ impl Lease {
     /// What gives it back, if it is ours or may be.
     pub(super) fn into_token(self) -> Option<Box<str>> {
         match self {
-            Lease::Held(held) => Some(held.claim.token),
+            Lease::Held(held) => Some(held.token().into()),
             Lease::Unknown(token) => token,
             Lease::Taken(_) | Lease::Full | Lease::Needless => None,
         }
@@ -119,8 +132,34 @@ impl HeldLease {
 
     /// What gives it back.
     pub(super) fn token(&self) -> &str {
-        &self.claim.token
+        &self.claim.hold.token
     }
+}
+
+impl Hold {
+    /// With a token of its own, which says what the app usually takes for whoever waits.
+    pub(super) fn new(key: &str, usual: Option<Duration>) -> Hold {
+        let random = format!("{:016x}{:08x}", fastrand::u64(..), fastrand::u32(..));
+        let token = match usual {
+            Some(usual) => format!("{random}{BEFORE_USUAL}{}", usual.as_millis()),
+            None => random,
+        };
+        Hold {
+            key: key.into(),
+            token: token.into(),
+        }
+    }
+
+    /// What gives the lease back, if it stands.
+    pub(super) fn token(&self) -> Box<str> {
+        self.token.clone()
+    }
+}
+
+/// What the app usually takes, as the fill with this token knows it.
+pub(in crate::store) fn usual_of(token: &str) -> Option<Duration> {
+    let (_, usual) = token.split_once(BEFORE_USUAL)?;
+    usual.parse().ok().map(Duration::from_millis)
 }
 
 /// When the lease of a key is wanted.
@@ -132,12 +171,16 @@ pub(in crate::store) enum Wanted {
     UnlessStored,
 }
 
-/// The lease of a key is wanted.
+/// The lease of a key is wanted, or is to last on.
 pub(super) struct LeaseCall {
-    key: Box<str>,
-    token: Box<str>,
-    lasting_ms: u64,
-    wanted: Wanted,
+    hold: Arc<Hold>,
+    purpose: Purpose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Take(Wanted),
+    Renew,
 }
 
 /// What becomes of that.
@@ -148,12 +191,18 @@ pub(super) enum LeaseReply {
 }
 
 impl LeaseCall {
-    fn new(key: &str, token: &str, deadline: Duration, wanted: Wanted) -> LeaseCall {
+    pub(super) fn to_take(hold: &Arc<Hold>, wanted: Wanted) -> LeaseCall {
         LeaseCall {
-            key: key.into(),
-            token: token.into(),
-            wanted,
-            lasting_ms: u64::try_from((deadline + MARGIN).as_millis()).unwrap_or(u64::MAX >> 12),
+            hold: Arc::clone(hold),
+            purpose: Purpose::Take(wanted),
+        }
+    }
+
+    /// That the lease lasts on, if it stands.
+    pub(super) fn to_renew(hold: Arc<Hold>) -> LeaseCall {
+        LeaseCall {
+            hold,
+            purpose: Purpose::Renew,
         }
     }
 }
@@ -170,28 +219,31 @@ impl KeyCall for LeaseCall {
         vec![
             decimal(tier.budget.per_shard()),
             decimal(MOST_ENTRY_BYTES as u64),
+            decimal(LASTING.as_millis() as u64),
         ]
     }
 
     fn names(&self, keys: &Keyspace) -> [String; 2] {
-        [keys.lease_name(&self.key), keys.entry_name(&self.key)]
+        let key = &self.hold.key;
+        [keys.lease_name(key), keys.entry_name(key)]
     }
 
     fn args(&self, _tier: &Tier) -> Vec<Value> {
-        let (key, token) = ((&*self.key).into(), (&*self.token).into());
-        let wanted = match self.wanted {
-            Wanted::Always => "",
-            Wanted::UnlessStored => "1",
+        let (key, token) = ((&*self.hold.key).into(), (&*self.hold.token).into());
+        let purpose = match self.purpose {
+            Purpose::Take(Wanted::Always) => "",
+            Purpose::Take(Wanted::UnlessStored) => "1",
+            Purpose::Renew => "2",
         };
-        vec![key, token, decimal(self.lasting_ms), wanted.into()]
+        vec![key, token, purpose.into()]
     }
 
     fn can_wait(&self) -> bool {
-        false
+        self.purpose == Purpose::Renew
     }
 
     fn bytes(&self) -> usize {
-        self.key.len()
+        self.hold.key.len()
     }
 
     fn read(&self, tier: &Tier, generation: Generation, answer: Value) -> LeaseReply {
@@ -201,14 +253,14 @@ impl KeyCall for LeaseCall {
             0 => Lease::Taken(next().into_string().unwrap_or_default().into()),
             1 => Lease::Held(HeldLease {
                 claim: Claim {
-                    token: self.token.clone(),
+                    hold: Arc::clone(&self.hold),
                     generation,
                     purges: parse_number(&next()),
                 },
                 base: next().into_bytes().and_then(|bytes| {
                     let bytes = tier.in_flight.count(bytes);
                     let mut entry = codec::decode(&bytes)
-                        .inspect_err(|error| tier.note_undecodable(&self.key, *error))
+                        .inspect_err(|error| tier.note_undecodable(&self.hold.key, *error))
                         .ok()?;
                     entry.count_apart(|plain| tier.in_flight.count(plain));
                     Some(entry)
@@ -221,38 +273,8 @@ impl KeyCall for LeaseCall {
     }
 }
 
-/// Asks for the lease of `key` for a fill of at most `deadline`. With it comes what is stored under the
-/// key at that moment (promise I3: anything read earlier may have been purged since).
-pub(super) async fn take(
-    batches: &Arc<Batches<LeaseCall>>,
-    connection: &Arc<RedisConnection>,
-    key: &str,
-    deadline: Duration,
-    wanted: Wanted,
-) -> Lease {
-    let token: Box<str> = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)).into();
-    let asking = async {
-        loop {
-            let call = LeaseCall::new(key, &token, deadline, wanted);
-            match batches.send(connection, call).await {
-                Ok(LeaseReply::Answered(lease)) => return Ok(lease),
-                Ok(LeaseReply::AskAgain) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    };
-    let answered = connection.within_timeout(asking).await;
-    match answered.unwrap_or(Err(Error::Timeout)) {
-        Ok(lease) => lease,
-        Err(Error::Full(_)) => Lease::Full,
-        Err(Error::Down) => Lease::Unknown(None),
-        Err(_) => Lease::Unknown(Some(token)),
-    }
-}
-
 /// A store, as it is sent, perhaps more than once.
 pub(super) struct Store {
-    key: Box<str>,
     claim: Claim,
     /// With the generation of the lease in front.
     bytes: Bytes,
@@ -306,8 +328,8 @@ pub(super) async fn put(
     let put = put_or_make_room(batches, connection, &store).await;
     let unstored = &connection.tier.unstored;
     match put {
-        Ok(Put::Stored | Put::Listed) => unstored.forget(&store.key),
-        _ => unstored.note(&store.key),
+        Ok(Put::Stored | Put::Listed) => unstored.forget(store.key()),
+        _ => unstored.note(store.key()),
     }
     put
 }
@@ -339,7 +361,7 @@ async fn put_or_make_room(
         Ok(PutReply::Done(Put::Full)) => Ok(refusal),
         Ok(PutReply::Done(put)) => Ok(put),
         Ok(PutReply::NeedsRoom(_)) | Err(Error::Full(_)) => {
-            release_token(&scope, &store.key, &store.claim.token).await;
+            release_token(&scope, store.key(), &store.claim.hold.token).await;
             Ok(refusal)
         }
         Err(error) => Err(error),
@@ -348,17 +370,10 @@ async fn put_or_make_room(
 
 impl Store {
     /// Of `entry`, useful for `ttl`.
-    pub(super) fn new(
-        key: &str,
-        lease: &HeldLease,
-        entry: &Entry,
-        ttl: Duration,
-        wishes: Wishes,
-    ) -> Store {
+    pub(super) fn new(lease: &HeldLease, entry: &Entry, ttl: Duration, wishes: Wishes) -> Store {
         let generation = lease.claim.generation.text();
         let bytes = [&generation, codec::encode(entry).as_slice()].concat();
         Store {
-            key: key.into(),
             claim: lease.claim.clone(),
             bytes: Bytes::from(bytes),
             tags: entry.tags(),
@@ -368,9 +383,13 @@ impl Store {
         }
     }
 
+    fn key(&self) -> &str {
+        &self.claim.hold.key
+    }
+
     /// What it takes with its name, if the value has so many bytes.
     fn size(&self, tier: &Tier, value: usize) -> u64 {
-        keys::cost(tier.keys.prefix(), &self.key, value)
+        keys::cost(tier.keys.prefix(), self.key(), value)
     }
 
     /// What a stub in its place would take; 0: none is wanted.
@@ -385,7 +404,7 @@ impl Store {
     /// Returns how the last step has ended.
     async fn make_room(&self, scope: &CommandScope<'_>, need: u64) -> Result<Step, Error> {
         let mut room = RoomRequest::for_store(scope.tier, self.priority, need);
-        let until = clock::monotonic() + MARGIN / 2;
+        let until = clock::monotonic() + MAKING_ROOM;
         let mut step = Step::Short;
         while step == Step::Short && clock::monotonic() < until {
             step = room.step(scope).await?;
@@ -412,7 +431,7 @@ impl KeyCall for StoreCall {
     }
 
     fn names(&self, keys: &Keyspace) -> [String; 2] {
-        let key = &self.store.key;
+        let key = self.store.key();
         [keys.entry_name(key), keys.lease_name(key)]
     }
 
@@ -420,8 +439,8 @@ impl KeyCall for StoreCall {
         let store = &*self.store;
         let ttl = u64::try_from(store.ttl.as_millis()).unwrap_or(u64::MAX);
         let mut args = vec![
-            (&*store.key).into(),
-            (&*store.claim.token).into(),
+            store.key().into(),
+            (&*store.claim.hold.token).into(),
             decimal(store.claim.purges),
             decimal(ttl.clamp(1, MAX_TTL_MS)),
             decimal(store.size(tier, store.bytes.len())),

@@ -8,7 +8,7 @@
 //! other is in the `overview`. Shards at one node share its client (`nodes`), which is found by the map of `slots`.
 //!
 //! Files use each other downwards only: `tiers` and `attached_tiers` are above `attached`, which with `supervisor` uses the commands (`lookups`, `requests`,
-//! `lease`, in `batches`, `purge`, `room`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
+//! `lease`, in `batches`, `leases`, `purge`, `room`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
 //! `connection`, which knows the `tier`; the rest stands alone, but for the `recorder`, which keeps a `record` of the
 //! `journal` and the `lineage` in the `journal_file`.
 
@@ -36,6 +36,7 @@ mod keys;
 mod later;
 mod layouts;
 mod lease;
+mod leases;
 mod lineage;
 mod lookups;
 mod managed;
@@ -84,7 +85,7 @@ pub use self::journal_file::JournalError;
 pub(super) use self::journal_file::Outlives;
 pub(super) use self::later::GRACE;
 pub(super) use self::layouts::Presence;
-pub(super) use self::lease::{HeldLease, Lease, Put, Wanted, Wishes};
+pub(super) use self::lease::{HeldLease, Lease, Put, Wanted, Wishes, usual_of};
 pub(super) use self::purpose::Purpose;
 pub use self::recent_writes::NewWrites;
 pub(super) use self::requests::NotPurged;

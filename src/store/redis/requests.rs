@@ -7,11 +7,11 @@ use fred::types::{InfoKind, Value};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batches::Batches;
 use super::connection::RedisConnection;
 use super::error::Error;
 use super::journal_file::Outlives;
-use super::lease::{self, Lease, LeaseCall, Wanted};
+use super::lease::{self, Lease, Wanted};
+use super::leases::Leases;
 use super::server_limits::ServerConnections;
 use super::usage::Counters;
 use super::{beat, purge};
@@ -27,19 +27,19 @@ pub(in crate::store) enum NotPurged {
 }
 
 impl RedisConnection {
-    /// Asks for the lease of `key` for a fill of at most `deadline`. Neither the lease nor the entry that
+    /// Asks for the lease of `key` for a fill that usually takes so long. Neither the lease nor the entry that
     /// came with it is used if the session has ended meanwhile.
     pub(super) async fn lease(
         self: &Arc<Self>,
-        batches: &Arc<Batches<LeaseCall>>,
+        leases: &Arc<Leases>,
         key: &str,
-        deadline: Duration,
+        usual: Option<Duration>,
         wanted: Wanted,
     ) -> Lease {
         let Some(session) = self.usable_session() else {
             return Lease::Unknown(None);
         };
-        let lease = lease::take(batches, self, key, deadline, wanted).await;
+        let lease = leases.take(self, key, usual, wanted).await;
         if wanted == Wanted::UnlessStored && matches!(lease, Lease::Taken(_) | Lease::Full) {
             // As after a look that found nothing: Redis tells of the key as long as nobody says otherwise.
             self.tier.unstored.note(key);

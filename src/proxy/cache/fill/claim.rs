@@ -46,11 +46,8 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
         Some(Memo::Unwaited | Memo::Overtaken)
     );
     let may_wait = matches!(leasing, Leasing::Wait | Leasing::UnlessStored) && !in_vain;
-    let deadline = request.app_timeout();
-    let mut until = None;
-    let usual = request.rule().fills.usual();
-    let longest = usual.map_or(FLEET_WAIT, |usual| (usual + MARGIN).min(FLEET_WAIT));
-    let longest = || Instant::now() + deadline.min(longest);
+    let fills = request.rule().fills;
+    let mut waits_since = None;
     let mut pause = Duration::from_millis(5);
     let mut missed = false;
     let mut awaited: Option<Box<str>> = None;
@@ -64,7 +61,7 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
     loop {
         let ticket = match unlooked.take() {
             Some(ticket) => ticket,
-            None => store.begin(request.key(), deadline).await,
+            None => store.begin(request.key(), fills.usual()).await,
         };
         if leasing == Leasing::Only && ticket.taken_by().is_some() {
             store.abandon(ticket).await;
@@ -90,7 +87,9 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
             // A purge took the lease that was waited for, and the next one may fare no better.
             flights.note(&owned.lookup, Memo::Overtaken);
             return Claim::Granted(ticket);
-        } else if Instant::now() >= *until.get_or_insert_with(longest) {
+        } else if waits_since.get_or_insert_with(Instant::now).elapsed()
+            >= longest_wait(request, &ticket)
+        {
             // Its holder may be dead; the next ones do not wait for it again.
             flights.note(&owned.lookup, Memo::Unwaited);
             return Claim::Granted(ticket);
@@ -109,10 +108,19 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
     }
 }
 
+/// How long the request waits for the fill that has the lease `ticket` was refused: what the app usually takes, as far as
+/// anybody knows by now.
+fn longest_wait(request: CacheRequestRef<'_>, ticket: &Ticket) -> Duration {
+    let known_here = request.rule().fills.usual();
+    let usual = known_here.or_else(|| ticket.usual_of_holder());
+    let longest = usual.map_or(FLEET_WAIT, |usual| (usual + MARGIN).min(FLEET_WAIT));
+    longest.min(request.app_timeout())
+}
+
 /// The first ticket of a request that did not look in Redis.
 async fn claim_unless_stored(request: CacheRequestRef<'_>) -> Result<Ticket, Claim> {
     let (store, fills) = (&request.cache.store, request.rule().fills);
-    let begun = store.begin_unless_stored(request.key(), request.app_timeout());
+    let begun = store.begin_unless_stored(request.key(), fills.usual());
     let Some(ticket) = begun.await else {
         return Err(Claim::LookFirst(LookFirst::Stored, None));
     };
@@ -128,7 +136,9 @@ async fn claim_unless_stored(request: CacheRequestRef<'_>) -> Result<Ticket, Cla
 /// The right to renew what came at `since`, unless another sidecar has it, or has done so.
 async fn claim_to_renew(request: CacheRequestRef<'_>, since: SystemTime) -> Claim {
     let store = &request.cache.store;
-    let ticket = store.begin(request.key(), request.app_timeout()).await;
+    let ticket = store
+        .begin(request.key(), request.rule().fills.usual())
+        .await;
     let (_, stored) = request.decide(ticket.found(), request.now());
     let is_newer = stored.is_some_and(|stored| stored.stored.response_time > since);
     if ticket.taken_by().is_none() && !is_newer {

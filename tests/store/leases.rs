@@ -10,11 +10,23 @@ use super::store_under_test::{SHORT, Sidecar, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::RedisServer;
 
-/// A dead sidecar's end before those that were taken earlier and whose fills go on.
+/// That of a dead sidecar ends before those that were taken earlier and whose fills go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lasts_as_long_as_its_fill_and_not_much_longer_than_its_sidecar() {
-    let redis = RedisServer::start();
-    let (a, b) = Sidecar::pair(&redis).await;
+    let single = RedisServer::start();
+    lasts_as_long_as_its_fill(&single.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_does_one_in_a_cluster() {
+    let cluster = RedisServer::start_cluster();
+    lasts_as_long_as_its_fill(&cluster.cluster_url()).await;
+}
+
+async fn lasts_as_long_as_its_fill(url: &str) {
+    let [a, b] = [0; 2].map(|_| Sidecar::patient(url));
+    a.connected().await;
+    b.connected().await;
     let [whole, purged] = ["whole", "purged"].map(|key| b.store.begin(key, None));
     let (whole, purged) = (whole.await, purged.await);
     // Nobody holds it, as where a process is killed.

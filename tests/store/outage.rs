@@ -468,6 +468,8 @@ async fn a_lease_that_could_not_be_given_back_is_given_back_later() {
     redis.cli(&["ACL", "SETUSER", "default", "-eval", "-evalsha"]);
     a.store.abandon(ticket).await;
     assert_eq!(redis.number(&["EXISTS", LEASE]), 1, "it was refused");
+    // It does not end by itself.
+    redis.cli(&["ZADD", "{test}:v6:lx", "GT", "9999999999999", "user:1"]);
     redis.cli(&["ACL", "SETUSER", "default", "+eval", "+evalsha"]);
     eventually("the lease is gone", SHORT, || async {
         redis.number(&["EXISTS", LEASE]) == 0

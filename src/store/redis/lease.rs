@@ -24,7 +24,7 @@ use crate::entry::{Entry, Priority, codec};
 use crate::http_cache::tag_fields;
 
 /// A lease ends so long after it was taken, or renewed (`leases`).
-pub(super) const LASTING: Duration = Duration::from_secs(3);
+pub const LASTING: Duration = Duration::from_secs(3);
 
 /// The longest that room is made for one store.
 const MAKING_ROOM: Duration = Duration::from_secs(1);
@@ -72,8 +72,9 @@ pub(in crate::store) struct HeldLease {
 /// A fill's hold on a key: the lease lasts on as long as anybody has this.
 #[derive(Debug)]
 pub(super) struct Hold {
-    key: Box<str>,
-    token: Box<str>,
+    pub(super) key: Box<str>,
+    /// What gives the lease back.
+    pub(super) token: Box<str>,
 }
 
 /// What a store needs of the lease.
@@ -149,11 +150,6 @@ impl Hold {
             token: token.into(),
         }
     }
-
-    /// What gives the lease back, if it stands.
-    pub(super) fn token(&self) -> Box<str> {
-        self.token.clone()
-    }
 }
 
 /// What the app usually takes, as the fill with this token knows it.
@@ -171,16 +167,10 @@ pub(in crate::store) enum Wanted {
     UnlessStored,
 }
 
-/// The lease of a key is wanted, or is to last on.
+/// The lease of a key is wanted.
 pub(super) struct LeaseCall {
     hold: Arc<Hold>,
-    purpose: Purpose,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    Take(Wanted),
-    Renew,
+    wanted: Wanted,
 }
 
 /// What becomes of that.
@@ -191,18 +181,10 @@ pub(super) enum LeaseReply {
 }
 
 impl LeaseCall {
-    pub(super) fn to_take(hold: &Arc<Hold>, wanted: Wanted) -> LeaseCall {
+    pub(super) fn new(hold: &Arc<Hold>, wanted: Wanted) -> LeaseCall {
         LeaseCall {
             hold: Arc::clone(hold),
-            purpose: Purpose::Take(wanted),
-        }
-    }
-
-    /// That the lease lasts on, if it stands.
-    pub(super) fn to_renew(hold: Arc<Hold>) -> LeaseCall {
-        LeaseCall {
-            hold,
-            purpose: Purpose::Renew,
+            wanted,
         }
     }
 }
@@ -230,16 +212,15 @@ impl KeyCall for LeaseCall {
 
     fn args(&self, _tier: &Tier) -> Vec<Value> {
         let (key, token) = ((&*self.hold.key).into(), (&*self.hold.token).into());
-        let purpose = match self.purpose {
-            Purpose::Take(Wanted::Always) => "",
-            Purpose::Take(Wanted::UnlessStored) => "1",
-            Purpose::Renew => "2",
+        let wanted = match self.wanted {
+            Wanted::Always => "",
+            Wanted::UnlessStored => "1",
         };
-        vec![key, token, purpose.into()]
+        vec![key, token, wanted.into()]
     }
 
     fn can_wait(&self) -> bool {
-        self.purpose == Purpose::Renew
+        false
     }
 
     fn bytes(&self) -> usize {
@@ -528,6 +509,6 @@ pub(super) async fn release_kept(scope: &CommandScope<'_>) {
     }
 }
 
-fn decimal(number: u64) -> Value {
+pub(super) fn decimal(number: u64) -> Value {
     number.to_string().into()
 }

@@ -5,20 +5,26 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::batches::Batches;
 use super::connection::RedisConnection;
 use super::error::Error;
-use super::lease::{Hold, LASTING, Lease, LeaseCall, LeaseReply, Wanted};
+use super::lease::{Hold, LASTING, Lease, LeaseCall, LeaseReply, Wanted, decimal};
+use super::scripts::{Call, Script, parse_number};
 
-/// A lease survives one renewal that fails.
+/// A lease survives a renewal that fails: Redis has a second to answer.
 const EVERY: Duration = Duration::from_secs(LASTING.as_secs() / 3);
+
+/// After one that has failed.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// Those that are due within this are renewed together.
 const TOGETHER: Duration = Duration::from_millis(100);
+
+/// Those that one command renews.
+const AT_A_TIME: usize = 50;
 
 /// Of one connection.
 #[derive(Default)]
@@ -50,7 +56,7 @@ impl Leases {
         let hold = Arc::new(Hold::new(key, usual));
         let asking = async {
             loop {
-                let call = LeaseCall::to_take(&hold, wanted);
+                let call = LeaseCall::new(&hold, wanted);
                 match self.calls.send(connection, call).await {
                     Ok(LeaseReply::Answered(lease)) => return Ok(lease),
                     Ok(LeaseReply::AskAgain) => {}
@@ -68,7 +74,7 @@ impl Leases {
             }
             Err(Error::Full(_)) => Lease::Full,
             Err(Error::Down) => Lease::Unknown(None),
-            Err(_) => Lease::Unknown(Some(hold.token())),
+            Err(_) => Lease::Unknown(Some(hold.token.clone())),
         }
     }
 
@@ -91,16 +97,38 @@ async fn renew_all(leases: Weak<Leases>, connection: Weak<RedisConnection>) {
             return;
         };
         let due = leases.renewals.lock().take(Instant::now() + TOGETHER);
-        let renewing = due.iter().map(|hold| {
-            let call = LeaseCall::to_renew(Arc::clone(hold));
-            leases.calls.send(&connection, call)
-        });
-        // What has failed is tried again the next time.
-        join_all(renewing).await;
+        if due.is_empty() {
+            continue;
+        }
+        let renewed = renew(&connection, &due).await;
         let mut renewals = leases.renewals.lock();
-        due.iter()
-            .for_each(|hold| renewals.add(hold, Instant::now()));
+        match renewed {
+            Ok(standing) => renewals.put_back(standing, Instant::now() + EVERY),
+            Err(_) => renewals.put_back(due, Instant::now() + AGAIN),
+        }
     }
+}
+
+/// Has these leases last on; returns those that stand.
+async fn renew(connection: &RedisConnection, due: &[Arc<Hold>]) -> Result<Vec<Arc<Hold>>, Error> {
+    // No request waits for it, so that it may take longer than one would wait.
+    let scope = connection.for_maintenance();
+    let names = &scope.tier.keys;
+    let call = || {
+        let mut args = vec![decimal(LASTING.as_millis() as u64)];
+        for hold in due {
+            args.extend([(&*hold.key).into(), (&*hold.token).into()]);
+        }
+        Call {
+            keys: due.iter().map(|hold| names.lease_name(&hold.key)).collect(),
+            args,
+        }
+    };
+    let reply = scope.run_script(None, Script::Prolong, call).await?;
+    let stands = reply.value.into_array();
+    let both = due.iter().zip(&stands);
+    let standing = both.filter(|(_, stands)| parse_number(stands) == 1);
+    Ok(standing.map(|(hold, _)| Arc::clone(hold)).collect())
 }
 
 impl Renewals {
@@ -126,10 +154,75 @@ impl Renewals {
         first
     }
 
-    /// Those that are due until then and go on.
+    /// Those that go on and are due until then, as many as one command takes.
     fn take(&mut self, until: Instant) -> Vec<Arc<Hold>> {
-        let count = self.holds.partition_point(|(at, _)| *at <= until);
-        let due = self.holds.drain(..count);
-        due.filter_map(|(_, hold)| hold.upgrade()).collect()
+        let mut due = Vec::new();
+        while due.len() < AT_A_TIME
+            && let Some((_, hold)) = self.holds.pop_front_if(|(at, _)| *at <= until)
+        {
+            due.extend(hold.upgrade());
+        }
+        due
+    }
+
+    fn put_back(&mut self, holds: Vec<Arc<Hold>>, due: Instant) {
+        let place = self.holds.partition_point(|(at, _)| *at <= due);
+        for hold in holds.iter().rev() {
+            self.holds.insert(place, (due, Arc::downgrade(hold)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn hold(key: &str) -> Arc<Hold> {
+        Arc::new(Hold::new(key, None))
+    }
+
+    fn keys(holds: &[Arc<Hold>]) -> Vec<&str> {
+        holds.iter().map(|hold| &*hold.key).collect()
+    }
+
+    #[test]
+    fn who_goes_on_is_renewed_when_it_is_due_and_who_has_ended_is_forgotten() {
+        let (mut renewals, now) = (Renewals::default(), Instant::now());
+        assert_eq!(renewals.next(), None);
+        let [a, b, c] = ["a", "b", "c"].map(hold);
+        for (hold, begun) in [(&a, 0), (&b, 0), (&c, 2)] {
+            renewals.add(hold, now + begun * SECOND);
+        }
+        drop(a);
+        assert_eq!(renewals.next(), Some(now + EVERY));
+        assert!(renewals.has_task);
+        assert_eq!(keys(&renewals.take(now)), Vec::<&str>::new());
+        let due = renewals.take(now + EVERY);
+        assert_eq!(keys(&due), ["b"]);
+        // It has failed: again before the other one is due.
+        renewals.put_back(due, now + EVERY + AGAIN);
+        assert_eq!(renewals.next(), Some(now + EVERY + AGAIN));
+        let due = renewals.take(now + EVERY + SECOND);
+        assert_eq!(keys(&due), ["b"]);
+        renewals.put_back(due, now + 5 * SECOND);
+        assert_eq!(renewals.next(), Some(now + 2 * SECOND + EVERY));
+        let both = renewals.take(now + 5 * SECOND);
+        assert_eq!(keys(&both), ["c", "b"]);
+        renewals.put_back(both, now + 6 * SECOND);
+        drop((b, c));
+        assert_eq!(renewals.next(), None);
+        assert!(!renewals.has_task, "the next one begins another");
+    }
+
+    #[test]
+    fn a_command_takes_so_many() {
+        let (mut renewals, now) = (Renewals::default(), Instant::now());
+        let holds: Vec<_> = (0..AT_A_TIME + 1).map(|n| hold(&n.to_string())).collect();
+        holds.iter().for_each(|hold| renewals.add(hold, now));
+        let first = renewals.take(now + EVERY);
+        assert_eq!((first.len(), &*first[0].key), (AT_A_TIME, "0"));
+        assert_eq!(renewals.take(now + EVERY).len(), 1);
     }
 }

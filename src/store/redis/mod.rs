@@ -85,6 +85,7 @@ pub use self::journal_file::JournalError;
 pub(super) use self::journal_file::Outlives;
 pub(super) use self::later::GRACE;
 pub(super) use self::layouts::Presence;
+pub use self::lease::LASTING as LEASE_LASTING;
 pub(super) use self::lease::{HeldLease, Lease, Put, Wanted, Wishes, usual_of};
 pub(super) use self::purpose::Purpose;
 pub use self::recent_writes::NewWrites;

@@ -36,6 +36,7 @@ const RARE: &[&str] = &["begin_generation", "split", "forget", "tidy"];
 pub(super) enum Script {
     Lease,
     Put,
+    Prolong,
     Release,
     Purge,
     List,
@@ -59,9 +60,10 @@ pub(super) enum Script {
 }
 
 impl Script {
-    const ALL: [Script; 22] = [
+    const ALL: [Script; 23] = [
         Script::Lease,
         Script::Put,
+        Script::Prolong,
         Script::Release,
         Script::Purge,
         Script::List,
@@ -88,6 +90,7 @@ impl Script {
         let (flags, body) = match self {
             Script::Lease => (ALWAYS, include_str!("scripts/lease.lua")),
             Script::Put => (WITH_ROOM, include_str!("scripts/put.lua")),
+            Script::Prolong => (ALWAYS, include_str!("scripts/prolong.lua")),
             Script::Release => (ALWAYS, include_str!("scripts/release.lua")),
             Script::Purge => (ALWAYS, include_str!("scripts/purge.lua")),
             Script::List => (ALWAYS, include_str!("scripts/list.lua")),

@@ -93,7 +93,7 @@ fn invalidate(connection: &RedisConnection, name: &str) {
             tier.invalidation_fence.purge(Arc::clone(&purge));
             tier.memory.purge_key(key);
         }
-        // A purge took the lease of a fill of ours: requests that come now must not join it.
+        // A purge took the lease of a fill of ours, or it was not renewed in time: requests that come now must not join it.
         Some(Name::Lease(key)) => tier.fence.purge(purge_of(key)),
         Some(Name::Identity(digest)) => {
             let name = identities::name_of(digest);

@@ -10,7 +10,7 @@ use crate::entry::Variant;
 use crate::http_cache::Reuse;
 use crate::proxy::cache::memo::Memo;
 use crate::proxy::cache::request::{CacheRequest, CacheRequestRef};
-use crate::store::Ticket;
+use crate::store::{LEASE_LASTING, Ticket};
 
 /// Whether a fill asks the app.
 pub(super) enum Claim {
@@ -83,19 +83,23 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
             }
             missed = true;
             store.abandon(ticket).await;
-        } else if awaited.is_some() && awaited.as_deref() != holder {
-            // A purge took the lease that was waited for, and the next one may fare no better.
-            flights.note(&owned.lookup, Memo::Overtaken);
-            return Claim::Granted(ticket);
-        } else if waits_since.get_or_insert_with(Instant::now).elapsed()
-            >= longest_wait(request, &ticket)
-        {
-            // Its holder may be dead; the next ones do not wait for it again.
-            flights.note(&owned.lookup, Memo::Unwaited);
-            return Claim::Granted(ticket);
         } else {
+            let waited = waits_since.get_or_insert_with(Instant::now).elapsed();
+            let left = longest_wait(request, &ticket).saturating_sub(waited);
+            let is_anothers = awaited.is_some() && awaited.as_deref() != holder;
+            let memo = match is_anothers {
+                // A purge took the lease that was waited for, and the next one may fare no better.
+                true if waited < LEASE_LASTING => Some(Memo::Overtaken),
+                // Its holder has died, or may have: the next ones do not wait for it again.
+                _ if is_anothers || left.is_zero() => Some(Memo::Unwaited),
+                _ => None,
+            };
+            if let Some(memo) = memo {
+                flights.note(&owned.lookup, memo);
+                return Claim::Granted(ticket);
+            }
             awaited = holder.map(Box::from);
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.min(left)).await;
             pause = (pause * 2).min(Duration::from_millis(100));
         }
         let at = Instant::now();

@@ -1,13 +1,13 @@
 -- KEYS: the leases of some keys; in a cluster what is stored under them, too. ARGV: prefix, generation, budget, bytes of entries after which no more
 -- are returned, how many ms a lease lasts by itself, and for each of them key, token, and '1' if it is wanted only where nothing is
--- stored, '2' if it is to last on.
+-- stored.
 -- Returns for each 0 and the token of the fill that has it; 1 (ours) or 2 (no room), the purge number and the entry's bytes; or
--- 3: it is to be asked for again; or 4: something is stored, and so it is not wanted, or it was to last on.
+-- 3: it is to be asked for again; or 4: something is stored, and so it is not wanted.
 local max, most_bytes, lasting = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local FIRST, EACH = 6, 3
 
--- However long its fill says that it goes on. Where it does not say so, tidying ends the lease (entries.lua).
-local LONGEST = 3600000
+-- However long its fill says that it goes on (prolong.lua). Where it does not say so, tidying ends the lease (entries.lua).
+local LONGEST = 600000
 
 -- The tokens of the fills that have leases, by the leases' names.
 local function find_holders(names)
@@ -53,17 +53,9 @@ return run(function()
   local holders, purges, results, taken, needless, bytes = find_holders(names), counter('sq'), {}, {}, {}, 0
   for i = 1, count do
     local at, name = FIRST + EACH * (i - 1), names[i]
-    local key, token, wanted = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    local key, token = ARGV[at], ARGV[at + 1]
     local entry_name = prefix .. ':e:' .. key
-    if wanted == '2' then
-      results[i] = { 4 }
-      if holders[name] == token then
-        -- Never earlier than before: who looks for leases does so in the order of their ends (entries.lua).
-        redis.call('ZADD', leases, 'XX', 'GT', now_ms() + lasting, key)
-      else
-        needless[#needless + 1] = name
-      end
-    elseif wanted == '1' and is_stored(entry_name) then
+    if ARGV[at + 2] == '1' and is_stored(entry_name) then
       results[i] = { 4 }
       needless[#needless + 1] = name
     elseif holders[name] then

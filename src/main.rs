@@ -22,7 +22,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Nothing in huge pages, for which [`ALLOCATOR`] asks. To clear one of 2 MiB holds up a worker's clients, by up to some
+/// Nothing in huge pages: [`ALLOCATOR`] asks for none (its feature `no_thp`, which also counts before this is called), and
+/// this keeps those away that some systems give to everybody. To clear one of 2 MiB holds up a worker's clients, by up to some
 /// milliseconds on a virtual machine, and the process keeps memory that nobody uses, where the byte budgets
 /// count what is used. The price is a seventh more CPU for a hit of 100 KB among many such.
 fn keep_pages_small() {

@@ -290,17 +290,21 @@ async fn who_has_just_started_waits_no_longer_for_another_than_the_app_usually_t
     let old = Sidecar::start(&app.url(), &config(&redis));
     connected(&old).await;
     hit(&old.client(), "/items/1").await;
-    let (mut asked, mut started) = (
-        vec![ask(&old, "/items/2"), ask(&old, "/strict/1")],
-        Vec::new(),
-    );
+    let started = [0; 2].map(|_| Sidecar::start(&app.url(), &config(&redis)));
+    for new in &started {
+        connected(new).await;
+    }
+    let mut asked = vec![ask(&old, "/items/2"), ask(&old, "/strict/1")];
     gate.reached(2).await;
-    // Of this rule nobody knows anything; what waits longer begins earlier.
-    for path in ["/strict/1", "/items/2"] {
-        let new = Sidecar::start(&app.url(), &config(&redis));
-        connected(&new).await;
-        asked.push(ask(&new, path));
-        started.push(new);
+    // Of the first one's rule nobody knows anything; what waits longer begins earlier.
+    for (new, path) in started.iter().zip(["/strict/1", "/items/2"]) {
+        asked.push(ask(new, path));
+        let admin = new.admin();
+        eventually("its fill has begun", SHORT, || async {
+            let metrics = admin.get("/metrics").await;
+            metrics.text().contains("pannier_fills 1")
+        })
+        .await;
     }
     gate.reached(3).await;
     let counts = ["/items/2", "/strict/1"].map(|path| app.count(path));

@@ -28,8 +28,8 @@ pub use self::inspect::{Holding, Inspection};
 pub use self::jobs::FleetJobs;
 pub use self::memory::Memory;
 pub use self::redis::{
-    Claimed, JobClaim, JobEnd, JobProgress, JobRecord, JournalError, LEASE_LASTING, MAX_HOT_LIST,
-    NewWrites, Renewed, SidecarWord, SwitchToKeep, Unanswered,
+    Claimed, JobClaim, JobEnd, JobProgress, JobRecord, JournalError, MAX_HOT_LIST, NewWrites,
+    Renewed, SidecarWord, SwitchToKeep, Unanswered,
 };
 pub use self::ticket::Ticket;
 

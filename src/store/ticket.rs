@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fence::Mark;
-use super::redis::{Lease, usual_of};
+use super::redis::{Holder, Lease};
 use crate::entry::{Entry, Variant};
 
 /// The right to store one fill's answer: taken before the app is asked.
@@ -31,15 +31,24 @@ impl Ticket {
 
     /// Which other fill of the fleet has the key's lease, if one has: what it stores can be waited for.
     pub fn taken_by(&self) -> Option<&str> {
-        match &self.lease {
-            Lease::Taken(by) => Some(by),
-            _ => None,
-        }
+        self.holder().map(Holder::token)
     }
 
     /// What the app usually takes, as the other fill's sidecar knows it.
     pub fn usual_of_holder(&self) -> Option<Duration> {
-        usual_of(self.taken_by()?)
+        self.holder()?.usual()
+    }
+
+    /// Whether the other fill was not heard of for so long that nobody may be there.
+    pub fn is_holder_silent(&self) -> bool {
+        self.holder().is_some_and(Holder::is_silent)
+    }
+
+    fn holder(&self) -> Option<&Holder> {
+        match &self.lease {
+            Lease::Taken(holder) => Some(holder),
+            _ => None,
+        }
     }
 
     /// Whether Redis was not asked, or did not answer in time.

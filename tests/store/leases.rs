@@ -87,6 +87,30 @@ async fn who_was_taken_for_dead_stores_nothing_and_holds_nothing() {
     assert_eq!(b.remembered("key"), None);
 }
 
+/// Nobody need wait for one whose sidecar has died.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_told_that_the_other_was_not_heard_of_for_long() {
+    const LATE: &str = "local time = redis.call('TIME')
+                        local now = time[1] * 1000 + time[2] / 1000
+                        return redis.call('ZADD', KEYS[1], now + 600, 'key')";
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    let held = a.store.begin("key", None).await;
+    let waits = b.store.begin("key", None).await;
+    assert!(waits.taken_by().is_some() && !waits.is_holder_silent());
+    eventually("it is late", SHORT, || async {
+        // It may say in between that it goes on, and if that is late indeed the lease ends.
+        redis.cli(&["EVAL", LATE, "1", "{test}:v6:lx"]);
+        b.store.begin("key", None).await.is_holder_silent()
+    })
+    .await;
+    eventually("it is heard of again", SHORT, || async {
+        !b.store.begin("key", None).await.is_holder_silent()
+    })
+    .await;
+    a.store.abandon(held).await;
+}
+
 /// One that has just started knows nothing of the app.
 #[tokio::test]
 async fn who_waits_is_told_what_the_app_usually_takes() {

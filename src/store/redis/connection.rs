@@ -125,6 +125,11 @@ impl RedisConnection {
         CommandScope::new(&self.tier, &self.session, self.clients(), limits)
     }
 
+    /// For the commands that nobody waits for.
+    pub(super) fn for_unawaited(&self) -> CommandScope<'_> {
+        CommandScope::new(&self.tier, &self.session, self.clients(), Limits::Unawaited)
+    }
+
     /// For the supervisor's own commands, which need no session.
     pub(super) fn for_maintenance(&self) -> CommandScope<'_> {
         CommandScope::new(

@@ -24,7 +24,10 @@ use crate::entry::{Entry, Priority, codec};
 use crate::http_cache::tag_fields;
 
 /// A lease ends so long after it was taken, or renewed (`leases`).
-pub const LASTING: Duration = Duration::from_secs(3);
+pub(super) const LASTING: Duration = Duration::from_secs(3);
+
+/// What lasts no longer was not renewed in time, and not when that was tried again (`leases`).
+const SILENT: Duration = Duration::from_millis(700);
 
 /// The longest that room is made for one store.
 const MAKING_ROOM: Duration = Duration::from_secs(1);
@@ -49,8 +52,8 @@ const MAX_TTL_MS: u64 = 365 * 24 * 3600 * 1000;
 pub(in crate::store) enum Lease {
     /// Ours.
     Held(HeldLease),
-    /// Another fill of the fleet has it, by this token.
-    Taken(Box<str>),
+    /// Another fill of the fleet has it.
+    Taken(Holder),
     /// The budget, or Redis, has no room.
     Full,
     /// It was wanted only if nothing is stored, and something is.
@@ -58,6 +61,13 @@ pub(in crate::store) enum Lease {
     /// Redis could not be asked, or did not answer in time: the lease may stand, and may have come
     /// too late to be fenced by a purge, so nothing is stored under it.
     Unknown(Option<Box<str>>),
+}
+
+/// Another fill that has a lease.
+#[derive(Debug)]
+pub(in crate::store) struct Holder {
+    token: Box<str>,
+    lasts: Duration,
 }
 
 /// A lease of ours.
@@ -152,10 +162,22 @@ impl Hold {
     }
 }
 
-/// What the app usually takes, as the fill with this token knows it.
-pub(in crate::store) fn usual_of(token: &str) -> Option<Duration> {
-    let (_, usual) = token.split_once(BEFORE_USUAL)?;
-    usual.parse().ok().map(Duration::from_millis)
+impl Holder {
+    /// Which fill it is.
+    pub(in crate::store) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// What the app usually takes, as its sidecar knows it.
+    pub(in crate::store) fn usual(&self) -> Option<Duration> {
+        let (_, usual) = self.token.split_once(BEFORE_USUAL)?;
+        usual.parse().ok().map(Duration::from_millis)
+    }
+
+    /// Whether it has not been heard of for so long that its sidecar has died, or cannot reach Redis.
+    pub(in crate::store) fn is_silent(&self) -> bool {
+        self.lasts < SILENT
+    }
 }
 
 /// When the lease of a key is wanted.
@@ -231,7 +253,10 @@ impl KeyCall for LeaseCall {
         let mut parts = answer.into_array().into_iter();
         let mut next = || parts.next().unwrap_or(Value::Null);
         LeaseReply::Answered(match parse_number(&next()) {
-            0 => Lease::Taken(next().into_string().unwrap_or_default().into()),
+            0 => Lease::Taken(Holder {
+                token: next().into_string().unwrap_or_default().into(),
+                lasts: Duration::from_millis(parse_number(&next())),
+            }),
             1 => Lease::Held(HeldLease {
                 claim: Claim {
                     hold: Arc::clone(&self.hold),

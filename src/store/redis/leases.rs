@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -14,7 +15,7 @@ use super::error::Error;
 use super::lease::{Hold, LASTING, Lease, LeaseCall, LeaseReply, Wanted, decimal};
 use super::scripts::{Call, Script, parse_number};
 
-/// A lease survives a renewal that fails: Redis has a second to answer.
+/// A lease survives a renewal that fails: Redis has so long to answer it.
 const EVERY: Duration = Duration::from_secs(LASTING.as_secs() / 3);
 
 /// After one that has failed.
@@ -25,6 +26,9 @@ const TOGETHER: Duration = Duration::from_millis(100);
 
 /// Those that one command renews.
 const AT_A_TIME: usize = 50;
+
+/// Commands that are under way at a time.
+const COMMANDS: usize = 16;
 
 /// Of one connection.
 #[derive(Default)]
@@ -96,27 +100,31 @@ async fn renew_all(leases: Weak<Leases>, connection: Weak<RedisConnection>) {
         let (Some(leases), Some(connection)) = (leases.upgrade(), connection.upgrade()) else {
             return;
         };
-        let due = leases.renewals.lock().take(Instant::now() + TOGETHER);
-        if due.is_empty() {
-            continue;
-        }
-        let renewed = renew(&connection, &due).await;
+        let now = Instant::now();
+        let due = leases.renewals.lock().take(now + TOGETHER);
+        let commands = due.chunks(AT_A_TIME).map(<[_]>::to_vec);
+        let renewing = commands.map(|some| renew(&connection, some));
+        let renewing = stream::iter(renewing).buffer_unordered(COMMANDS);
+        let renewed: Vec<_> = renewing.collect().await;
         let mut renewals = leases.renewals.lock();
-        match renewed {
-            Ok(standing) => renewals.put_back(standing, Instant::now() + EVERY),
-            Err(_) => renewals.put_back(due, Instant::now() + AGAIN),
+        for renewed in renewed {
+            match renewed {
+                Ok(standing) => renewals.put_back(standing, now + EVERY),
+                Err(unanswered) => renewals.put_back(unanswered, Instant::now() + AGAIN),
+            }
         }
     }
 }
 
-/// Has these leases last on; returns those that stand.
-async fn renew(connection: &RedisConnection, due: &[Arc<Hold>]) -> Result<Vec<Arc<Hold>>, Error> {
-    // No request waits for it, so that it may take longer than one would wait.
-    let scope = connection.for_maintenance();
+type Holds = Vec<Arc<Hold>>;
+
+/// Has these leases last on, one at least; returns those that stand, or all if that is not known.
+async fn renew(connection: &RedisConnection, due: Holds) -> Result<Holds, Holds> {
+    let scope = connection.for_unawaited();
     let names = &scope.tier.keys;
     let call = || {
         let mut args = vec![decimal(LASTING.as_millis() as u64)];
-        for hold in due {
+        for hold in &due {
             args.extend([(&*hold.key).into(), (&*hold.token).into()]);
         }
         Call {
@@ -124,7 +132,10 @@ async fn renew(connection: &RedisConnection, due: &[Arc<Hold>]) -> Result<Vec<Ar
             args,
         }
     };
-    let reply = scope.run_script(None, Script::Prolong, call).await?;
+    let renewing = scope.run_script(None, Script::Prolong, call);
+    let Ok(Ok(reply)) = tokio::time::timeout(EVERY, renewing).await else {
+        return Err(due);
+    };
     let stands = reply.value.into_array();
     let both = due.iter().zip(&stands);
     let standing = both.filter(|(_, stands)| parse_number(stands) == 1);
@@ -154,18 +165,14 @@ impl Renewals {
         first
     }
 
-    /// Those that go on and are due until then, as many as one command takes.
+    /// Those that go on and are due until then.
     fn take(&mut self, until: Instant) -> Vec<Arc<Hold>> {
-        let mut due = Vec::new();
-        while due.len() < AT_A_TIME
-            && let Some((_, hold)) = self.holds.pop_front_if(|(at, _)| *at <= until)
-        {
-            due.extend(hold.upgrade());
-        }
-        due
+        let count = self.holds.partition_point(|(at, _)| *at <= until);
+        let due = self.holds.drain(..count);
+        due.filter_map(|(_, hold)| hold.upgrade()).collect()
     }
 
-    fn put_back(&mut self, holds: Vec<Arc<Hold>>, due: Instant) {
+    fn put_back(&mut self, holds: Holds, due: Instant) {
         let place = self.holds.partition_point(|(at, _)| *at <= due);
         for hold in holds.iter().rev() {
             self.holds.insert(place, (due, Arc::downgrade(hold)));
@@ -214,15 +221,5 @@ mod tests {
         drop((b, c));
         assert_eq!(renewals.next(), None);
         assert!(!renewals.has_task, "the next one begins another");
-    }
-
-    #[test]
-    fn a_command_takes_so_many() {
-        let (mut renewals, now) = (Renewals::default(), Instant::now());
-        let holds: Vec<_> = (0..AT_A_TIME + 1).map(|n| hold(&n.to_string())).collect();
-        holds.iter().for_each(|hold| renewals.add(hold, now));
-        let first = renewals.take(now + EVERY);
-        assert_eq!((first.len(), &*first[0].key), (AT_A_TIME, "0"));
-        assert_eq!(renewals.take(now + EVERY).len(), 1);
     }
 }

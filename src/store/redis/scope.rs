@@ -35,6 +35,9 @@ pub(super) enum Limits<'c> {
     Requests { deadlines: &'c Deadlines },
     /// For the supervisor, which prepares the session; fred bounds the time.
     Maintenance,
+    /// For what nobody waits for: only in a session, be the breaker open or not, and nothing is made of how it ends; fred bounds
+    /// the time.
+    Unawaited,
 }
 
 /// A script that may have begun a generation, as far as is known.
@@ -73,7 +76,7 @@ impl<'c> CommandScope<'c> {
     pub(super) fn client(&self) -> &WithOptions<Client> {
         match self.limits {
             Limits::Requests { .. } => &self.clients.for_requests,
-            Limits::Maintenance => &self.clients.for_maintenance,
+            Limits::Maintenance | Limits::Unawaited => &self.clients.for_maintenance,
         }
     }
 
@@ -107,6 +110,7 @@ impl<'c> CommandScope<'c> {
         match self.limits {
             Limits::Requests { .. } => self.tier.note_in(self.session, &result),
             Limits::Maintenance => self.tier.note(&result),
+            Limits::Unawaited => {}
         }
         result
     }
@@ -172,6 +176,7 @@ impl<'c> CommandScope<'c> {
         match self.limits {
             Limits::Requests { .. } => self.tier.sessions.usable(self.session).is_none(),
             Limits::Maintenance => false,
+            Limits::Unawaited => self.tier.sessions.current(self.session).is_none(),
         }
     }
 }

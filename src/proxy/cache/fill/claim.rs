@@ -10,7 +10,7 @@ use crate::entry::Variant;
 use crate::http_cache::Reuse;
 use crate::proxy::cache::memo::Memo;
 use crate::proxy::cache::request::{CacheRequest, CacheRequestRef};
-use crate::store::{LEASE_LASTING, Ticket};
+use crate::store::Ticket;
 
 /// Whether a fill asks the app.
 pub(super) enum Claim {
@@ -89,10 +89,10 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
             let is_anothers = awaited.is_some() && awaited.as_deref() != holder;
             let memo = match is_anothers {
                 // A purge took the lease that was waited for, and the next one may fare no better.
-                true if waited < LEASE_LASTING => Some(Memo::Overtaken),
-                // Its holder has died, or may have: the next ones do not wait for it again.
-                _ if is_anothers || left.is_zero() => Some(Memo::Unwaited),
-                _ => None,
+                true => Some(Memo::Overtaken),
+                // Its holder may be dead; the next ones do not wait for it again.
+                false if left.is_zero() || ticket.is_holder_silent() => Some(Memo::Unwaited),
+                false => None,
             };
             if let Some(memo) = memo {
                 flights.note(&owned.lookup, memo);

@@ -1,7 +1,8 @@
 -- KEYS: the leases of some keys; in a cluster what is stored under them, too. ARGV: prefix, generation, budget, bytes of entries after which no more
 -- are returned, how many ms a lease lasts by itself, and for each of them key, token, and '1' if it is wanted only where nothing is
 -- stored.
--- Returns for each 0 and the token of the fill that has it; 1 (ours) or 2 (no room), the purge number and the entry's bytes; or
+-- Returns for each 0, the token of the fill that has it and for how many ms it lasts yet by itself; 1 (ours) or 2 (no room), the purge
+-- number and the entry's bytes; or
 -- 3: it is to be asked for again; or 4: something is stored, and so it is not wanted.
 local max, most_bytes, lasting = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local FIRST, EACH = 6, 3
@@ -59,7 +60,8 @@ return run(function()
       results[i] = { 4 }
       needless[#needless + 1] = name
     elseif holders[name] then
-      results[i] = { 0, holders[name] }
+      local ending = redis.call('ZSCORE', leases, key) or 0
+      results[i] = { 0, holders[name], math.max(0, tonumber(ending) - now_ms()) }
     elseif bytes > most_bytes then
       results[i] = { 3 }
     else

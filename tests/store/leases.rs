@@ -31,13 +31,7 @@ async fn lasts_as_long_as_its_fill(url: &str) {
     let (whole, purged) = (whole.await, purged.await);
     // Nobody holds it, as where a process is killed.
     drop(b.store.begin("dead", None).await);
-    eventually("that of the dead is given", SHORT, || async {
-        let ticket = a.store.begin("dead", None).await;
-        let is_given = ticket.taken_by().is_none();
-        a.store.abandon(ticket).await;
-        is_given
-    })
-    .await;
+    is_free_in_the_end(&a, "dead").await;
     for key in ["whole", "purged"] {
         let ticket = a.store.begin(key, None).await;
         assert!(ticket.taken_by().is_some(), "{key}");
@@ -48,6 +42,17 @@ async fn lasts_as_long_as_its_fill(url: &str) {
     assert!(refused.is_err(), "a purge finds it however old it is");
     assert_eq!(store(whole, "whole").await, Ok(()));
     assert_eq!(a.fetched("whole").await, Some("x".into()));
+}
+
+/// Nobody has the lease of `key` any more.
+async fn is_free_in_the_end(sidecar: &Sidecar, key: &str) {
+    eventually("the lease is given", SHORT, || async {
+        let ticket = sidecar.store.begin(key, None).await;
+        let is_given = ticket.taken_by().is_none();
+        sidecar.store.abandon(ticket).await;
+        is_given
+    })
+    .await;
 }
 
 /// It was only late: what it stores is refused, and it keeps nobody from the key.
@@ -70,13 +75,7 @@ async fn who_was_taken_for_dead_stores_nothing_and_holds_nothing() {
     assert!(other.taken_by().is_some(), "the heir has it");
     // This one dies, and the late one still believes that it goes on.
     drop(heir);
-    eventually("the next one has it", SHORT, || async {
-        let ticket = a.store.begin("key", None).await;
-        let is_given = ticket.taken_by().is_none();
-        a.store.abandon(ticket).await;
-        is_given
-    })
-    .await;
+    is_free_in_the_end(&a, "key").await;
     let stored = b.store.commit(late, variant("key", "old"), Tracked, None);
     let stored = stored.await;
     assert!(

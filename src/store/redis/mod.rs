@@ -8,7 +8,7 @@
 //! other is in the `overview`. Shards at one node share its client (`nodes`), which is found by the map of `slots`.
 //!
 //! Files use each other downwards only: `tiers` and `attached_tiers` are above `attached`, which with `supervisor` uses the commands (`lookups`, `requests`,
-//! `lease`, in `batches`, `leases`, `purge`, `room`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
+//! `leases` and `lease`, in `batches`, `purge`, `room`, `sweep`, `beat`, `takeover`, `recovery`, `tracking`); these are sent in a `scope` of a
 //! `connection`, which knows the `tier`; the rest stands alone, but for the `recorder`, which keeps a `record` of the
 //! `journal` and the `lineage` in the `journal_file`.
 

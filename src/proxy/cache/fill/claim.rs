@@ -87,15 +87,14 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
             let waited = waits_since.get_or_insert_with(Instant::now).elapsed();
             let left = longest_wait(request, &ticket).saturating_sub(waited);
             let is_anothers = awaited.is_some() && awaited.as_deref() != holder;
-            let memo = match is_anothers {
+            if is_anothers {
                 // A purge took the lease that was waited for, and the next one may fare no better.
-                true => Some(Memo::Overtaken),
+                flights.note(&owned.lookup, Memo::Overtaken);
+                return Claim::Granted(ticket);
+            }
+            if left.is_zero() || ticket.is_holder_silent() {
                 // Its holder may be dead; the next ones do not wait for it again.
-                false if left.is_zero() || ticket.is_holder_silent() => Some(Memo::Unwaited),
-                false => None,
-            };
-            if let Some(memo) = memo {
-                flights.note(&owned.lookup, memo);
+                flights.note(&owned.lookup, Memo::Unwaited);
                 return Claim::Granted(ticket);
             }
             awaited = holder.map(Box::from);

@@ -131,6 +131,10 @@ async fn watch_what_follows(recorder: &Recorder) {
 async fn hold(fault: Fault) {
     let outcome = run(fault, true).await;
     publish(&outcome.line());
+    outcome
+        .slowest()
+        .iter()
+        .for_each(|slowest| publish(slowest));
     let faults = outcome.faults();
     if !outcome.verdict.violations.is_empty() || !faults.is_empty() {
         publish(&outcome.details());
@@ -300,6 +304,10 @@ async fn tabulate(is_wanted: impl Fn(Fault) -> bool) {
     for promised in PROMISED.iter().filter(|promised| is_wanted(promised.fault)) {
         let outcome = run(promised.fault, true).await;
         publish(&outcome.line());
+        outcome
+            .slowest()
+            .iter()
+            .for_each(|slowest| publish(slowest));
         reads += outcome.recorded.reads.len();
         let found = outcome.faults();
         faults.extend(

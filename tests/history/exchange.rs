@@ -42,7 +42,7 @@ impl Shared {
         let mut recorded = self.recorder.lock();
         match read_body(&path, &reply.body) {
             Content::Versions(seen) => recorded.reads.push(Read {
-                target: path,
+                target: path.clone(),
                 coherence,
                 by: origin,
                 begun,
@@ -54,7 +54,10 @@ impl Shared {
         }
         if fate == Fate::Ran {
             let allowed = if is_hit { Duration::ZERO } else { SLOWEST };
-            recorded.added.push(took.saturating_sub(allowed));
+            recorded.added(took.saturating_sub(allowed), begun, || {
+                let Origin { sidecar, life } = origin;
+                format!("{path} through {sidecar}.{life}: {}", reply.cache_status())
+            });
         }
         if is_hit && coherence == Coherence::Strict {
             recorded.redis_answered(origin, begun, begun + took);

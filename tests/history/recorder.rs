@@ -28,10 +28,20 @@ pub(crate) struct Recorded {
     pub(crate) cut: usize,
     /// What reads took beyond what the app may take; without those whose sidecar was frozen.
     pub(crate) added: Vec<Duration>,
+    /// The read that took most beyond that.
+    pub(crate) slowest: Option<Slow>,
     /// What was done to Redis or the fleet, and when.
     pub(crate) notes: Vec<(Moment, String)>,
     watched_from: Moment,
     found_again: [Option<Moment>; SIDECARS],
+}
+
+/// What a read took beyond what the app may take.
+pub(crate) struct Slow {
+    pub(crate) added: Duration,
+    pub(crate) begun: Moment,
+    /// Where it went, and what its `Cache-Status` says.
+    pub(crate) told: String,
 }
 
 impl Recorder {
@@ -87,6 +97,19 @@ impl Recorded {
             acknowledged,
         });
         self.writes.extend(writes);
+    }
+
+    /// `told` is asked for where no read before took longer.
+    pub(crate) fn added(&mut self, added: Duration, begun: Moment, told: impl FnOnce() -> String) {
+        self.added.push(added);
+        let is_slowest = self
+            .slowest
+            .as_ref()
+            .is_none_or(|slowest| slowest.added < added);
+        if is_slowest {
+            let told = told();
+            self.slowest = Some(Slow { added, begun, told });
+        }
     }
 
     /// A hit on a strict route: memory cannot have answered it.

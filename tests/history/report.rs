@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::checker::{Moment, Promise, Verdict, Violation, check, p99};
 use super::faults::{Fault, Promised};
-use super::recorder::{Recorded, Recorder};
+use super::recorder::{Recorded, Recorder, Slow};
 
 /// What a history came to.
 pub(crate) struct Outcome {
@@ -25,6 +25,9 @@ pub(crate) struct Outcome {
 
 /// Violations of a promise, and failures, that are told in full.
 const TOLD: usize = 3;
+
+/// What a busy machine adds to a read.
+const QUICK: Duration = Duration::from_millis(100);
 
 pub(crate) fn header() -> String {
     let promises = ["own writes", "strict", "tracked"];
@@ -118,6 +121,29 @@ impl Outcome {
         lines.join("\n")
     }
 
+    /// The slowest read, with what was done before, where it is worth a look.
+    pub(crate) fn slowest(&self) -> Option<String> {
+        let slowest = self.recorded.slowest.as_ref();
+        let slowest = slowest.filter(|slowest| slowest.added > QUICK);
+        slowest.map(|Slow { added, begun, told }| {
+            let before = self.note_before(*begun);
+            format!(
+                "  slowest: {} more for {told}; asked at {} ms{before}",
+                tell(*added),
+                begun.as_millis()
+            )
+        })
+    }
+
+    /// What was done last.
+    fn note_before(&self, at: Moment) -> String {
+        let notes = &self.recorded.notes;
+        let last = notes.iter().rev().find(|(noted, _)| *noted <= at);
+        last.map_or(String::new(), |(noted, what)| {
+            format!(" ({what}, {} ms before)", (at - *noted).as_millis())
+        })
+    }
+
     fn tell_violation(&self, violation: &Violation) -> String {
         let Violation {
             promise,
@@ -126,13 +152,6 @@ impl Outcome {
             saw,
             missed,
         } = violation;
-        let note = |at: Moment| {
-            let notes = &self.recorded.notes;
-            let last = notes.iter().rev().find(|(noted, _)| *noted <= at);
-            last.map_or(String::new(), |(noted, what)| {
-                format!(" ({what}, {} ms before)", (at - *noted).as_millis())
-            })
-        };
         format!(
             "  {promise:?}: {} through {}.{} saw {saw} of item {} {} after {} was acknowledged through {}.{}; hit: {}; written at {} ms{}, read at {} ms{}",
             read.target,
@@ -145,9 +164,9 @@ impl Outcome {
             missed.by.life,
             read.is_hit,
             missed.acknowledged.as_millis(),
-            note(missed.acknowledged),
+            self.note_before(missed.acknowledged),
             read.begun.as_millis(),
-            note(read.begun),
+            self.note_before(read.begun),
         )
     }
 }

@@ -14,7 +14,7 @@ use crate::support::app::{Answer, Seen, TestApp};
 use crate::support::client::{Client, Reply};
 
 /// Keys by role, by person and by neither, and what ends a session or changes it.
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 [auth]
 url = "/api/auth/session"
 cookies = ["sid"]
@@ -52,7 +52,7 @@ path = "/inquiries/new"
 keys = ["inquiries:*:{auth.user.id}"]
 "#;
 
-const CHECK: &str = "/api/auth/session";
+pub(crate) const CHECK: &str = "/api/auth/session";
 
 /// The sessions of the app: what is behind a `sid`, as user and role.
 type Sessions = Arc<Mutex<HashMap<String, (u64, &'static str)>>>;
@@ -132,7 +132,7 @@ fn sid(seen: &Seen) -> Option<String> {
 }
 
 /// As whoever has this session.
-async fn get(client: &Client, path: &str, sid: &str) -> Reply {
+pub(crate) async fn get(client: &Client, path: &str, sid: &str) -> Reply {
     let cookie = format!("sid={sid}");
     client.get_with(path, &[("cookie", &cookie)]).await
 }

@@ -315,6 +315,50 @@ async fn who_has_just_started_waits_no_longer_for_another_than_the_app_usually_t
     }
 }
 
+/// Of one that is not heard of for long it is not known yet that it is dead, but nobody waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_sidecar_that_is_not_heard_of() {
+    const LATE: &str = "local time = redis.call('TIME')
+                        local now = time[1] * 1000 + time[2] / 1000
+                        return redis.call('ZADD', KEYS[1], 'XX', now + 600, ARGV[1])";
+    const KEYS: usize = 8;
+    let redis = RedisServer::start();
+    let (app, _) = app().await;
+    let gate = Gate::new();
+    for nth in 0..KEYS {
+        let shut = gate.clone();
+        app.on("GET", &format!("/items/{nth}"), move |_| {
+            Answer::text("x").behind(&shut)
+        });
+    }
+    let (dies, _folder) = process(&app, &config(&redis)).await;
+    let asking = (0..KEYS).map(|nth| {
+        let client = Client::new(dies.proxy);
+        let path = format!("/items/{nth}");
+        tokio::spawn(async move { client.request("GET", &path).try_send().await })
+    });
+    let asking: Vec<_> = asking.collect();
+    gate.reached(KEYS).await;
+    drop(dies);
+    for asked in asking {
+        assert!(asked.await.expect("no panic").is_err());
+    }
+    gate.open();
+    let leases = redis.cli(&["KEYS", "*:lx"]);
+    // On a slow machine the lease may have ended by then. One that has seen the app answer waits for no more than that takes.
+    for nth in 0..KEYS {
+        let lives = Sidecar::start(&app.url(), &config(&redis));
+        connected(&lives).await;
+        redis.cli(&["EVAL", LATE, "1", &leases, &format!("item:{nth}")]);
+        let reply = lives.client().get(&format!("/items/{nth}")).await;
+        assert_eq!(reply.text(), "x");
+        if reply.cache_status().contains("not-stored=lease-lost") {
+            return;
+        }
+    }
+    panic!("each waited until the lease was its own");
+}
+
 /// Nobody else stores what a sidecar was fetching, but for a moment after its death.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_sidecar_was_fetching_is_soon_stored_by_another() {
@@ -325,16 +369,7 @@ async fn what_a_killed_sidecar_was_fetching_is_soon_stored_by_another() {
     app.on("GET", "/items/1", move |_| Answer::text("x").behind(&shut));
     // Much longer than this test waits.
     let toml = config(&redis) + "[upstream]\ntimeout = \"600s\"\n";
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("pannier.toml");
-    std::fs::write(&file, &toml).expect("a writable folder");
-    let file = file.display().to_string();
-    let dies = Running::start(&["run", "--config", &file], &app.url());
-    let admin = Client::new(dies.admin);
-    eventually("it has Redis", SHORT, || async {
-        admin.get("/stats").await.value()["redis"]["state"] == "up"
-    })
-    .await;
+    let (dies, _folder) = process(&app, &toml).await;
     let client = Client::new(dies.proxy);
     let unanswered =
         tokio::spawn(async move { client.request("GET", "/items/1").try_send().await });
@@ -345,6 +380,21 @@ async fn what_a_killed_sidecar_was_fetching_is_soon_stored_by_another() {
     assert!(unanswered.await.expect("no panic").is_err());
     gate.open();
     hit(&lives.client(), "/items/1").await;
+}
+
+/// One that can be killed, and has Redis.
+async fn process(app: &TestApp, toml: &str) -> (Running, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pannier.toml");
+    std::fs::write(&file, toml).expect("a writable folder");
+    let file = file.display().to_string();
+    let running = Running::start(&["run", "--config", &file], &app.url());
+    let admin = Client::new(running.admin);
+    eventually("it has Redis", SHORT, || async {
+        admin.get("/stats").await.value()["redis"]["state"] == "up"
+    })
+    .await;
+    (running, folder)
 }
 
 /// A HEAD brings no body, so nobody may be made to wait for it, least of all after its client has gone.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pannier::clock;
 use serde_json::Value;
 
 use crate::fleet::connected;
@@ -525,59 +524,4 @@ async fn what_is_too_old_in_an_outage_is_confirmed_by_the_app_or_served_if_it_fa
         answer.text() == "of the app" && answer.header("cache-status").contains("stale-if-error")
     })
     .await;
-}
-
-/// A request that finds Redis hung waits for it once, whatever it would have asked for (promise I4): of several, most
-/// take less than two timeouts, however busy the machine is.
-#[tokio::test(flavor = "multi_thread")]
-async fn no_request_waits_twice_for_a_redis_that_hangs() {
-    const TIMEOUT: Duration = Duration::from_millis(300);
-    let server = RedisServer::start();
-    let app = TestApp::start().await;
-    for path in ["/a/1", "/strict/1"] {
-        for method in ["GET", "HEAD"] {
-            app.on(method, path, |_| Answer::text("x").header("etag", "\"1\""));
-        }
-        app.on("PUT", path, |_| Answer::text("done"));
-    }
-    let route = |name: &str, ttl: &str, more: &str| {
-        format!(
-            "[[route]]\nname = \"{name}\"\npath = \"/{name}/{{id}}\"\nkey = \"{name}:{{path.id}}\"\nttl = \"{ttl}\"\n\
-             any_host = true\n{more}\n"
-        )
-    };
-    let config = format!(
-        "[redis]\nurl = \"{}\"\ntimeout = \"{}ms\"\nbreaker_failures = 1000\n{}{}\
-         [[purge]]\nname = \"write\"\npath = \"/a/{{id}}\"\nkeys = [\"a:{{path.id}}\", \"strict:*\"]\ntags = [\"all\"]\n",
-        server.url(),
-        TIMEOUT.as_millis(),
-        route("a", "1ms", "tags = [\"all\"]"),
-        route("strict", "5m", "coherence = \"strict\""),
-    );
-    let sidecar = Sidecar::start(&app.url(), &config);
-    let client = sidecar.client();
-    for (case, method, path) in [
-        ("stored in Redis alone", "GET", "/strict/1"),
-        ("stale, and validated", "GET", "/a/1"),
-        ("its head", "HEAD", "/a/1"),
-        ("a write that purges", "PUT", "/a/1"),
-    ] {
-        let mut took = Vec::new();
-        while took.len() < 3 {
-            connected(&sidecar).await;
-            for stored in ["/a/1", "/strict/1"] {
-                assert_eq!(client.get(stored).await.status, 200, "{case}");
-            }
-            server.stop();
-            let asked = clock::monotonic();
-            let answer = client.request(method, path).send().await;
-            took.push(clock::monotonic() - asked);
-            server.cont();
-            assert_eq!(answer.status, 200, "{case}");
-            // Else it found that the session had ended.
-            took.retain(|took| *took >= TIMEOUT);
-        }
-        took.sort_unstable();
-        assert!(took[1] < 2 * TIMEOUT, "{case}: {took:?}");
-    }
 }

@@ -22,6 +22,7 @@ mod fuzzing;
 mod gateways;
 mod gentle;
 mod half_writes;
+mod hanging_redis;
 mod history;
 mod http2;
 mod interop;

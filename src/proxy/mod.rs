@@ -107,6 +107,7 @@ pub fn handle<'a>(
         interim: turn.as_ref().map(Turn::sink),
         sent: SentBody::Unread,
         asker: None,
+        redis_was_late: Default::default(),
         fetch_origin: FetchOrigin::Client,
         urgency: None,
     };

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::fence::{Fence, Mark, Tags};
 use super::memory::Memory;
-use super::redis::{AttachedTier, AttachedTiers, Session, Tier, Tiers};
+use super::redis::{AttachedTier, AttachedTiers, Session, Tier, Tiers, Unanswered};
 use crate::auth::{Decision, Digest, Verdict};
 use crate::config::Outage;
 
@@ -30,6 +30,8 @@ enum Heard {
     Within(Session),
     /// Redis cannot be asked.
     Outage,
+    /// Redis has not answered in time.
+    Late,
     /// It does not.
     Not,
 }
@@ -79,6 +81,21 @@ impl CheckTicket {
         }
     }
 
+    /// As [`CheckTicket::take`] by a request that Redis has not answered in time before: it is not asked again.
+    pub fn without_redis(digest: Digest, mark: Mark) -> CheckTicket {
+        CheckTicket {
+            digest,
+            name: digest.name(),
+            mark,
+            heard: Heard::Not,
+        }
+    }
+
+    /// Whether Redis was waited for in vain, so that it is not to be waited for a second time (promise I4).
+    pub fn is_redis_late(&self) -> bool {
+        self.heard == Heard::Late
+    }
+
     /// Keeps what the app said, unless a purge has come since or would not be heard of. Returns whether it did.
     pub(super) fn keep(
         self,
@@ -115,6 +132,7 @@ async fn hear_of_purges(tier: &Tier, redis: Option<&AttachedTier>, name: &str) -
     }
     match redis.watch_identity(name).await {
         Ok(()) => Heard::Within(session),
-        Err(_) => Heard::Not,
+        Err(Unanswered::Late) => Heard::Late,
+        Err(Unanswered::Failed) => Heard::Not,
     }
 }

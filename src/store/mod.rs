@@ -403,7 +403,7 @@ impl Store {
     async fn take(&self, key: &str, usual: Option<Duration>, wanted: Wanted) -> Ticket {
         let lease = match self.redis_of(key) {
             Some(redis) => redis.lease(key, usual, wanted).await,
-            None => Lease::Unknown(None),
+            None => Lease::UNASKED,
         };
         // The app has not been asked yet, so what was purged while Redis was is no obstacle.
         Ticket {
@@ -419,7 +419,7 @@ impl Store {
         Ticket {
             key: key.into(),
             mark: self.mark(),
-            lease: Lease::Unknown(None),
+            lease: Lease::UNASKED,
             can_wait: false,
         }
     }
@@ -435,16 +435,28 @@ impl Store {
         coherence: Coherence,
         outage: Option<Outage>,
     ) -> Result<(), Reason> {
+        let committed = self.try_commit(ticket, variant, coherence, outage).await;
+        committed.map_err(|not_stored| not_stored.reason)
+    }
+
+    /// As [`Store::commit`]; the error also says whether Redis was waited for in vain.
+    pub async fn try_commit(
+        &self,
+        ticket: Ticket,
+        variant: impl Into<Arc<Variant>>,
+        coherence: Coherence,
+        outage: Option<Outage>,
+    ) -> Result<(), NotStored> {
         let mut variant = variant.into();
         self.end_by_later_purge(&ticket.key, &mut variant);
         let Some(tier) = self.tier_of(&ticket.key) else {
-            return self.put_in_memory(&ticket, &variant);
+            return Ok(self.put_in_memory(&ticket, &variant)?);
         };
         // What follows the store in Redis into memory is measured from before this look at the fence.
         let stored_since = tier.invalidation_fence.mark();
         if self.fenced(ticket.mark, &ticket.key, Tags::Known(&variant.tags)) {
-            self.abandon(ticket).await;
-            return Err(Reason::Fenced);
+            self.give_back(ticket);
+            return Err(Reason::Fenced.into());
         }
         let variant = match ticket.lease {
             Lease::Held(_) => {
@@ -465,19 +477,22 @@ impl Store {
                 match place {
                     // If memory refuses it, Redis has it nevertheless.
                     Place::Redis => Ok(()),
-                    Place::MemoryAlone => put.unwrap_or(Err(Reason::LeaseLost)),
+                    Place::MemoryAlone => Ok(put.unwrap_or(Err(Reason::LeaseLost))?),
                 }
             }
             Ok(_) => Ok(()),
-            Err(NotPut::Refused(reason)) => Err(reason),
-            // The lease may stand, whatever became of the store.
-            Err(NotPut::Failed(reason)) => {
+            Err(NotPut::Refused(reason)) => Err(reason.into()),
+            Err(NotPut::Failed(not_stored)) => {
                 let held = match self.may_use_memory(coherence) {
                     true => self.put_without_redis(&ticket, &variant, outage),
                     false => None,
                 };
-                self.abandon(ticket).await;
-                held.unwrap_or(Err(reason))
+                self.give_back(ticket);
+                held.map_or(Err(not_stored), |held| Ok(held?))
+            }
+            Err(NotPut::Overtaken) => {
+                self.give_back(ticket);
+                Err(Reason::Fenced.into())
             }
         }
     }
@@ -498,10 +513,19 @@ impl Store {
             && !self.fenced(ticket.mark, &ticket.key, tags)
     }
 
+    /// Gives a ticket back unused, behind whoever has an answer by now: Redis may not take it in time (promise I4).
+    pub fn give_back(&self, ticket: Ticket) {
+        let Ticket { key, lease, .. } = ticket;
+        if let (Some(redis), Some(token)) = (self.redis.clone(), lease.into_token()) {
+            tokio::spawn(async move { redis.of(&key).release(&key, token).await });
+        }
+    }
+
     /// Gives a ticket back unused, so that another fill may start at once.
     pub async fn abandon(&self, ticket: Ticket) {
-        if let Some(redis) = self.redis_of(&ticket.key) {
-            redis.release(&ticket.key, ticket.lease).await;
+        let Ticket { key, lease, .. } = ticket;
+        if let (Some(redis), Some(token)) = (self.redis_of(&key), lease.into_token()) {
+            redis.release(&key, token).await;
         }
     }
 
@@ -762,18 +786,17 @@ impl Store {
         variant: &Arc<Variant>,
         wishes: Wishes,
     ) -> Result<(Session, Place), NotPut> {
-        let lost = NotPut::Failed(Reason::LeaseLost);
+        let lost = NotPut::Failed(Reason::LeaseLost.into());
         let (redis, lease) = match (self.redis_of(&ticket.key), &ticket.lease) {
             (Some(redis), Lease::Held(lease)) => (redis, lease),
-            (_, Lease::Full) => return Err(NotPut::Failed(Reason::BudgetFull)),
+            (_, Lease::Full) => return Err(NotPut::Failed(Reason::BudgetFull.into())),
             _ => return Err(lost),
         };
         let Some(session) = redis.session() else {
             return Err(lost);
         };
         if tier.journal.covers(&ticket.key, &variant.tags) {
-            redis.release_held(&ticket.key, lease).await;
-            return Err(NotPut::Refused(Reason::Fenced));
+            return Err(NotPut::Overtaken);
         }
         let entry = self.merge(lease, variant, self.shared.clock.now());
         let ttl = entry.keep_for(self.shared.clock.now());
@@ -786,7 +809,11 @@ impl Store {
             Ok(Put::Full) => Err(NotPut::Refused(Reason::BudgetFull)),
             Ok(Put::Unfit) => Err(NotPut::Refused(Reason::CannotFit)),
             Ok(Put::TooManyTags) => Err(NotPut::Refused(Reason::TooManyTags)),
-            Err(_) => Err(lost),
+            Err(Unanswered::Late) => Err(NotPut::Failed(NotStored {
+                reason: Reason::LeaseLost,
+                redis_is_late: true,
+            })),
+            Err(Unanswered::Failed) => Err(lost),
         }
     }
 
@@ -908,6 +935,24 @@ async fn send_purge(
     }
 }
 
+/// Why a fill is stored nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotStored {
+    /// As clients and operators are told.
+    pub reason: Reason,
+    /// Whether Redis was waited for in vain, so that it is not to be waited for a second time (promise I4).
+    pub redis_is_late: bool,
+}
+
+impl From<Reason> for NotStored {
+    fn from(reason: Reason) -> NotStored {
+        NotStored {
+            reason,
+            redis_is_late: false,
+        }
+    }
+}
+
 /// Where a fill is.
 enum Place {
     Redis,
@@ -918,8 +963,10 @@ enum Place {
 enum NotPut {
     /// Redis refused it: memory must not have it either.
     Refused(Reason),
-    /// Redis was not asked or did not answer: memory may have it while Redis is down.
-    Failed(Reason),
+    /// Redis was not asked or did not answer: memory may have it while Redis is down. The lease may stand.
+    Failed(NotStored),
+    /// A purge that has yet to land covers it. The lease stands.
+    Overtaken,
 }
 
 /// The state of both tiers, for `/stats`, `/readyz` and metrics.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fence::Mark;
-use super::redis::{Holder, Lease};
+use super::redis::{Holder, Lease, Unanswered};
 use crate::entry::{Entry, Variant};
 
 /// The right to store one fill's answer: taken before the app is asked.
@@ -53,7 +53,15 @@ impl Ticket {
 
     /// Whether Redis was not asked, or did not answer in time.
     pub fn is_unanswered(&self) -> bool {
-        matches!(self.lease, Lease::Unknown(_))
+        matches!(self.lease, Lease::Unknown { .. })
+    }
+
+    /// Whether Redis was waited for in vain, so that it is not to be waited for a second time (promise I4).
+    pub fn is_redis_late(&self) -> bool {
+        let Lease::Unknown { why, .. } = self.lease else {
+            return false;
+        };
+        why == Unanswered::Late
     }
 
     /// The entry that was stored when the lease was taken: another sidecar's fill may have landed just

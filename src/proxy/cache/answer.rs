@@ -26,7 +26,7 @@ use crate::proxy::outcome::Outcome;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Lookup;
 use crate::proxy::request::present::Present;
-use crate::store::Mark;
+use crate::store::{Mark, Unanswered};
 
 /// Answers what memory could not; `memory` is what it holds instead.
 pub(in crate::proxy) async fn answer(
@@ -153,22 +153,18 @@ async fn answer_beyond_memory(request: CacheRequest, memory: MemoryLookup) -> Ou
         Some(Memo::Unmodified) => FetchMode::Full,
         _ => FetchMode::Conditional,
     };
-    let mut looked = None;
     let is_unknown = memory == MemoryLookup::Miss && memo.is_none();
-    if is_unknown && request.by_ref().rule().fills.looks_in_vain() {
+    let may_ask = !request.context.redis_is_late();
+    if is_unknown && may_ask && request.by_ref().rule().fills.looks_in_vain() {
         // Boxed, so that others do not carry its size.
-        match Box::pin(answer_unlooked(&request)).await {
-            Ok(outcome) => return outcome,
-            Err(unanswered) => looked = unanswered,
+        if let Ok(outcome) = Box::pin(answer_unlooked(&request)).await {
+            return outcome;
         }
     }
     // Each turn but the last waits for a fill that began after the turn before; who has waited as
     // long as for an answer asks alone.
     while clock::monotonic() < deadline {
-        let mut look = match looked.take() {
-            Some(look) => look,
-            None => look(&request).await,
-        };
+        let mut look = look(&request).await;
         if let Some(outcome) = serve(&request, look.verdict, &mut look.variant, look.since) {
             return outcome;
         }
@@ -209,37 +205,36 @@ async fn answer_beyond_memory(request: CacheRequest, memory: MemoryLookup) -> Ou
 }
 
 /// Asks the app without a look in Redis, for a rule whose looks hardly ever find anything: the lease is the look, too.
-/// `Err`: it is to be looked for; with what follows from Redis giving no answer, if it gave none.
-async fn answer_unlooked(owned: &CacheRequest) -> Result<Outcome, Option<Look>> {
+/// `Err`: it is to be looked for.
+async fn answer_unlooked(owned: &CacheRequest) -> Result<Outcome, LookFirst> {
     let request = owned.by_ref();
     let store = &request.cache.store;
     let since = store.mark();
     if shape(request) != Shape::Plain || !store.can_ask(request.key()) {
-        return Err(None);
+        return Err(LookFirst);
     }
     let Reuse::Fetch(reason) = request.decide(None, request.now()).0 else {
-        return Err(None);
+        return Err(LookFirst);
     };
     // Who would wait for another's looks first.
     let Role::Leader(leader) = owned.enter() else {
-        return Err(None);
+        return Err(LookFirst);
     };
     // The fill before may have landed since the look into memory.
     if let Some(outcome) = serve_from_memory(owned, since) {
         return Ok(outcome);
     }
-    let led = lead_unlooked(owned, reason, leader, FetchMode::Conditional).await;
-    led.map_err(|why| match why {
-        LookFirst::Stored => None,
-        LookFirst::Unanswered => Some(look_after(request, since, Err(()))),
-    })
+    lead_unlooked(owned, reason, leader, FetchMode::Conditional).await
 }
 
-/// Looks in Redis, and in memory where that has nothing.
+/// Looks in Redis, and in memory where that has nothing, or where Redis has not answered this request before (promise I4).
 async fn look(owned: &CacheRequest) -> Look {
     let request = owned.by_ref();
     let store = &request.cache.store;
     let since = store.mark();
+    if request.context.redis_is_late() {
+        return look_after(request, since, Err(Unanswered::Late));
+    }
     let can_ask = store.can_ask(request.key());
     let found = store.try_fetch(request.key(), request.coherence()).await;
     if can_ask && let Ok(found) = &found {
@@ -249,12 +244,15 @@ async fn look(owned: &CacheRequest) -> Look {
 }
 
 /// What follows from what Redis has answered, or from its giving no answer.
-fn look_after<E>(
+fn look_after(
     request: CacheRequestRef<'_>,
     since: Mark,
-    found: Result<Option<Arc<Entry>>, E>,
+    found: Result<Option<Arc<Entry>>, Unanswered>,
 ) -> Look {
     let store = &request.cache.store;
+    if found == Err(Unanswered::Late) {
+        request.context.note_redis_is_late();
+    }
     let leasing = Leasing::after(&found);
     let now = request.now();
     let has_answered = found.is_ok();

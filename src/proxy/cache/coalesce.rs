@@ -47,6 +47,8 @@ pub(super) struct Flight {
     asked: OnceLock<Instant>,
     /// Whether the head of the answer is there.
     begun: AtomicBool,
+    /// Whether Redis was waited for in vain.
+    redis_was_late: AtomicBool,
     /// Made by the first who waits.
     result: OnceLock<watch::Sender<Option<FillResult>>>,
 }
@@ -200,6 +202,7 @@ impl Flights {
             since: Instant::now(),
             asked: OnceLock::new(),
             begun: AtomicBool::new(false),
+            redis_was_late: AtomicBool::new(false),
             result: OnceLock::new(),
         });
         map.insert(key.clone(), flight.clone());
@@ -253,6 +256,11 @@ impl Leader {
         self.flight.begun.store(true, Ordering::Relaxed);
     }
 
+    /// Redis was waited for in vain, and with this fill by those who wait for it.
+    pub(super) fn note_redis_is_late(&self) {
+        self.flight.redis_was_late.store(true, Ordering::Relaxed);
+    }
+
     /// Ends the flight. Who waits goes on; who comes later looks in the store.
     pub(super) fn end(mut self, result: FillResult) {
         self.result = result;
@@ -290,7 +298,7 @@ pub(super) enum Waited {
 
 impl Waiter {
     /// Waits for the result, at most for `timeout`.
-    pub(super) async fn wait(mut self, timeout: Duration) -> Waited {
+    pub(super) async fn wait(&mut self, timeout: Duration) -> Waited {
         let landed = self.result.wait_for(Option::is_some);
         match tokio::time::timeout(timeout, landed).await {
             Ok(Ok(result)) => Waited::Ended(result.clone().unwrap_or(FillResult::Again)),
@@ -298,5 +306,10 @@ impl Waiter {
             Err(_) if self.flight.begun.load(Ordering::Relaxed) => Waited::Slow,
             Err(_) => Waited::Nothing,
         }
+    }
+
+    /// Whether Redis was waited for in vain meanwhile.
+    pub(super) fn redis_was_late(&self) -> bool {
+        self.flight.redis_was_late.load(Ordering::Relaxed)
     }
 }

@@ -30,7 +30,7 @@ pub(super) enum Next {
 /// Waits for another request's fill, which `reason` would have this one ask for.
 pub(super) async fn follow(
     owned: &CacheRequest,
-    waiter: Waiter,
+    mut waiter: Waiter,
     reason: Reason,
     stale: Stale,
 ) -> Next {
@@ -39,6 +39,9 @@ pub(super) async fn follow(
     let waiting = GaugeGuard::new(&request.cache.metrics.coalesced_waiters);
     let waited = waiter.wait(request.app_timeout()).await;
     drop(waiting);
+    if waiter.redis_was_late() {
+        request.context.note_redis_is_late();
+    }
     let result = match waited {
         Waited::Ended(result) => result,
         Waited::Slow => return alone(owned, reason, stale).await,

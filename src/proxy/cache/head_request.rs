@@ -99,7 +99,7 @@ async fn store(
     };
     let fenced = store.fenced(since, request.key(), Tags::Known(&variant.tags));
     if fenced || !ticket.confirms(&variant) {
-        return store.abandon(ticket).await;
+        return store.give_back(ticket);
     }
     let stored = match tags::of_confirmed(request, &variant, &stored) {
         Ok(tags) => {
@@ -114,7 +114,7 @@ async fn store(
                 .await
         }
         Err(reason) => {
-            store.abandon(ticket).await;
+            store.give_back(ticket);
             Err(reason)
         }
     };

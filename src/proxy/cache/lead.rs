@@ -41,7 +41,7 @@ pub(super) async fn lead_unlooked(
 ) -> Result<Outcome, LookFirst> {
     let request = owned.by_ref();
     let place = request.cache.flights.place(&request.rule().fills.places);
-    let place = place.ok_or(LookFirst::Stored)?;
+    let place = place.ok_or(LookFirst)?;
     let options = FillOptions {
         stale: Stale::default(),
         leader: Some(leader),
@@ -50,7 +50,7 @@ pub(super) async fn lead_unlooked(
         report: None,
     };
     match fill::start(owned.clone(), options, place).await {
-        Some(FillAnswer::Unled(why)) => Err(why),
+        Some(FillAnswer::Unled) => Err(LookFirst),
         answer => Ok(answered(
             request,
             reason,
@@ -144,7 +144,7 @@ fn answered(
         }
         FillAnswer::Elsewhere => not_asked(request, reason, Reason::LeaseLost),
         // Whoever begins a fill without a look looks then.
-        FillAnswer::Unled(_) => not_asked(request, reason, Reason::LeaseLost),
+        FillAnswer::Unled => not_asked(request, reason, Reason::LeaseLost),
         FillAnswer::Failed(status, failure) => match &stale.variant {
             Some(variant) if stale.on_error => stale_if_error(request, variant).because(reason),
             held => failed(request, held, status, failure).because(reason),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use http::HeaderName;
@@ -61,6 +62,8 @@ pub struct RequestContext {
     pub interim: Option<Sink>,
     /// Who asks, by the check of `[auth]`; `None`: nothing needs to know, or it is not known yet.
     pub asker: Option<Asker>,
+    /// Whether it has waited for Redis in vain.
+    pub redis_was_late: AtomicBool,
     /// For whom the app is asked, if it is.
     pub fetch_origin: FetchOrigin,
     /// How soon, of what no client waits for; `None`: as its rule's priority is.
@@ -104,6 +107,7 @@ impl RequestContext {
             arrived: crate::clock::monotonic(),
             interim: None,
             asker: None,
+            redis_was_late: AtomicBool::default(),
             fetch_origin: FetchOrigin::Refresh,
             urgency: None,
         }
@@ -129,9 +133,20 @@ impl RequestContext {
             arrived: crate::clock::monotonic(),
             interim: None,
             asker: self.asker.clone(),
+            redis_was_late: AtomicBool::default(),
             fetch_origin,
             urgency: None,
         }
+    }
+
+    /// Whether this request has waited for Redis in vain, so that it is not to wait a second time (promise I4).
+    pub(in crate::proxy) fn redis_is_late(&self) -> bool {
+        self.redis_was_late.load(Ordering::Relaxed)
+    }
+
+    /// It has.
+    pub(in crate::proxy) fn note_redis_is_late(&self) {
+        self.redis_was_late.store(true, Ordering::Relaxed);
     }
 
     /// The body as the app gets it, of a request that has none or whose body was read.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::check;
-use super::checks::{Leader, Role};
+use super::checks::{Checked, Leader, Role};
 use super::sources::Sources;
 use crate::auth::{Digest, Verdict};
 use crate::clock;
@@ -14,7 +14,7 @@ use crate::gate::Busy;
 use crate::politeness::FetchOrigin;
 use crate::proxy::request::context::{Asker, RequestContext};
 use crate::proxy::request::variables;
-use crate::store::{Mark, Store};
+use crate::store::{CheckTicket, Mark, Store};
 
 /// What is known already.
 pub fn recall(store: &Store, context: &RequestContext) -> Option<Asker> {
@@ -100,7 +100,13 @@ async fn ask(sources: &Arc<Sources>, context: &RequestContext, joining: Joining)
     // The check has the same limit, and that of Redis beside it.
     let longest = auth.timeout + redis_timeout(context);
     let said = tokio::time::timeout(longest, said).await;
-    said.ok().flatten().unwrap_or_else(failed)
+    let Some(checked) = said.ok().flatten() else {
+        return failed();
+    };
+    if checked.redis_is_late {
+        context.note_redis_is_late();
+    }
+    checked.asker
 }
 
 /// Makes the check in a task of its own: whoever waits for it may be more than the client that came first.
@@ -114,9 +120,14 @@ fn lead(
     let (request, auth) = (check::request(context, auth), auth.clone());
     let (live, pool) = (context.live.clone(), context.pool);
     let (sources, outage) = (sources.clone(), outage_of(context));
+    let was_late = context.redis_is_late();
     tokio::spawn(async move {
         let since = leader.mark;
-        let ticket = sources.store.begin_check(digest, since).await;
+        let ticket = match was_late {
+            true => CheckTicket::without_redis(digest, since),
+            false => sources.store.begin_check(digest, since).await,
+        };
+        let redis_is_late = ticket.is_redis_late();
         let asked = clock::monotonic();
         let upstream = live.upstream_of(pool);
         let turn = live.gates.limit.pass(FetchOrigin::Auth, Priority::High);
@@ -137,10 +148,14 @@ fn lead(
             .inc();
         let decision = verdict.clone().kept(asked, &auth);
         sources.store.keep_decision(ticket, decision, outage);
-        leader.end(Asker {
+        let asker = Asker {
             verdict,
             digest: Some(digest),
             since,
+        };
+        leader.end(Checked {
+            asker,
+            redis_is_late,
         });
     });
 }

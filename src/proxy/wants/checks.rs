@@ -30,7 +30,15 @@ struct Flight {
 }
 
 /// What will be said.
-pub(super) type Said = watch::Receiver<Option<Asker>>;
+pub(super) type Said = watch::Receiver<Option<Checked>>;
+
+/// What a check has come to.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    pub(super) asker: Asker,
+    /// Whether it has waited for Redis in vain, and with it those who waited for it.
+    pub(super) redis_is_late: bool,
+}
 
 /// What a request is to the check of its credentials.
 pub(super) enum Role {
@@ -50,7 +58,7 @@ pub(super) struct Leader {
     number: u64,
     /// A moment before it began.
     pub(super) mark: Mark,
-    result: watch::Sender<Option<Asker>>,
+    result: watch::Sender<Option<Checked>>,
 }
 
 impl Checks {
@@ -95,8 +103,8 @@ impl Checks {
 
 impl Leader {
     /// Tells those who wait.
-    pub(super) fn end(self, asker: Asker) {
-        self.result.send_replace(Some(asker));
+    pub(super) fn end(self, checked: Checked) {
+        self.result.send_replace(Some(checked));
     }
 }
 
@@ -122,11 +130,14 @@ mod tests {
         *credentials.expect("a name").digests().start()
     }
 
-    fn asker() -> Asker {
-        Asker {
-            verdict: Verdict::Denied,
-            digest: None,
-            since: Mark::default(),
+    fn checked() -> Checked {
+        Checked {
+            asker: Asker {
+                verdict: Verdict::Denied,
+                digest: None,
+                since: Mark::default(),
+            },
+            redis_is_late: false,
         }
     }
 
@@ -147,7 +158,7 @@ mod tests {
             matches!(enter(&checks, 2, false), Role::Leader(..)),
             "and is dropped"
         );
-        leader.end(asker());
+        leader.end(checked());
         assert!(said.borrow().is_some());
         assert!(matches!(enter(&checks, 1, false), Role::Leader(..)));
         assert_eq!(checks.0.lock().count, 0);
@@ -166,7 +177,7 @@ mod tests {
             matches!(enter(&checks, 2, false), Role::Full),
             "two are under way"
         );
-        first.end(asker());
+        first.end(checked());
         assert!(
             matches!(enter(&checks, 1, false), Role::Waiter(_)),
             "of the second"

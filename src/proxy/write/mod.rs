@@ -80,7 +80,6 @@ pub(super) async fn forward(
         progress: Progress::default(),
         companions: Vec::new(),
         before: None,
-        redis_is_late: false,
         came: cache.clock.now(),
         _under_way: UnderWay::begin(cache),
     };
@@ -109,8 +108,6 @@ struct Write {
     companions: Vec<Pattern>,
     /// What was stored for the target when the write came, if a rule reads it.
     before: Option<Value>,
-    /// Whether Redis was waited for in vain when it was asked for them.
-    redis_is_late: bool,
     /// When it came, in fleet time.
     came: SystemTime,
     /// It is under way until this is dropped.
@@ -144,7 +141,6 @@ impl Write {
         let looking = before::in_redis(&self.cache, &context, &self.effects);
         let (looked, answer) = tokio::join!(looking, answer);
         self.companions = looked.companions(&context);
-        self.redis_is_late = looked.redis_is_late;
         if self.effects.reads_before {
             self.before = Some(held.and(looked).document(&self.cache, &context, came));
         }
@@ -290,7 +286,7 @@ impl Write {
         // one request (promise I4): the purge is on its way there, or kept until it can be sent.
         let done = match poll!(purging.as_mut()) {
             Poll::Ready(done) => Some(done),
-            Poll::Pending if !self.redis_is_late => Some(purging.await),
+            Poll::Pending if !self.context.redis_is_late() => Some(purging.await),
             Poll::Pending => {
                 let drain = self.drain.clone();
                 tokio::spawn(async move {

@@ -114,7 +114,7 @@ impl AttachedTier {
             connection.tier.sessions.wake(&connection.session);
         }
         if !connection.stands(session) {
-            return Err(unanswered(&found));
+            return Err(found.err().map_or(Unanswered::Failed, Unanswered::from));
         }
         let decoded = match found {
             Ok(None) => {
@@ -123,20 +123,21 @@ impl AttachedTier {
             }
             Ok(Some(ref bytes)) => codec::decode(bytes),
             Err(Error::WrongType(_)) => Err(codec::DecodeError::Version),
-            Err(_) => return Err(unanswered(&found)),
+            Err(error) => return Err(error.into()),
         };
         match decoded {
             // Short as Redis keeps it, and long as it is.
-            Ok(entry) if self.has_no_room_for(&entry) => {
-                Err(unanswered(&Err::<(), _>(Error::NoRoom)))
-            }
+            Ok(entry) if self.has_no_room_for(&entry) => Err(Error::NoRoom.into()),
             Ok(mut entry) => {
                 entry.count_apart(|plain| self.connection.tier.in_flight.count(plain));
                 Ok(Some(entry))
             }
             Err(error) => {
-                self.remove_undecodable(key, error).await;
-                Ok(None)
+                // Whether it works or not, the lookup is a miss; but Redis is not to be waited for again.
+                match self.remove_undecodable(key, error).await {
+                    Err(Unanswered::Late) => Err(Unanswered::Late),
+                    _ => Ok(None),
+                }
             }
         }
     }
@@ -145,16 +146,21 @@ impl AttachedTier {
         self.connection.tier.in_flight.room() == 0 && in_flight::is_counted(entry.bytes_apart())
     }
 
-    async fn remove_undecodable(&self, key: &str, error: codec::DecodeError) {
+    async fn remove_undecodable(
+        &self,
+        key: &str,
+        error: codec::DecodeError,
+    ) -> Result<(), Unanswered> {
         self.connection.tier.note_undecodable(key, error);
         let (connection, key) = (Arc::clone(&self.connection), Box::<str>::from(key));
-        self.runner
-            .run(async move { connection.remove(&key).await })
-            .await;
+        let removed = self
+            .runner
+            .run(async move { connection.remove(&key).await });
+        Ok(removed.await.unwrap_or(Err(Error::Down))?)
     }
 
     /// Has Redis tell this connection when what is known under `name` is purged, by others.
-    pub(in crate::store) async fn watch_identity(&self, name: &str) -> Result<(), Error> {
+    pub(in crate::store) async fn watch_identity(&self, name: &str) -> Result<(), Unanswered> {
         let connection = Arc::clone(&self.connection);
         let tier = &connection.tier;
         tier.identities.note(name, clock::monotonic());
@@ -162,7 +168,7 @@ impl AttachedTier {
         let watched = self
             .runner
             .run(async move { connection.watch(names).await });
-        watched.await.unwrap_or(Err(Error::Down))
+        Ok(watched.await.unwrap_or(Err(Error::Down))?)
     }
 
     /// Asks for the lease of `key` for a fill that usually takes so long.
@@ -188,11 +194,15 @@ impl AttachedTier {
         let lease = match (wanted, &self.runner) {
             // A look before would have shown that the other runtime does not come to it (promise I4).
             (Wanted::UnlessStored, Runner::Elsewhere(_)) => {
-                self.lookups.within(timeout, lease).await.flatten()
+                let in_time = self.lookups.within(timeout, lease).await;
+                in_time.unwrap_or(Some(Lease::Unknown {
+                    token: None,
+                    why: Unanswered::Late,
+                }))
             }
             _ => lease.await,
         };
-        lease.unwrap_or(Lease::Unknown(None))
+        lease.unwrap_or(Lease::UNASKED)
     }
 
     /// Stores `entry`, useful for `ttl`, if the lease still stands and nothing it is tagged with was
@@ -203,28 +213,17 @@ impl AttachedTier {
         entry: &Entry,
         ttl: Duration,
         wishes: Wishes,
-    ) -> Result<Put, Error> {
+    ) -> Result<Put, Unanswered> {
         let (connection, stores) = (Arc::clone(&self.connection), Arc::clone(&self.stores));
         let store = lease::Store::new(lease, entry, ttl, wishes);
         let put = self
             .runner
             .run(async move { lease::put(&stores, &connection, store).await });
-        put.await.unwrap_or(Err(Error::Down))
+        Ok(put.await.unwrap_or(Err(Error::Down))?)
     }
 
-    /// Gives a lease back, so that another fill need not wait for its end.
-    pub(in crate::store) async fn release(&self, key: &str, lease: Lease) {
-        if let Some(token) = lease.into_token() {
-            self.release_token(key, token).await;
-        }
-    }
-
-    /// Gives a lease of ours back, so that another fill need not wait for its end.
-    pub(in crate::store) async fn release_held(&self, key: &str, lease: &HeldLease) {
-        self.release_token(key, lease.token().into()).await;
-    }
-
-    async fn release_token(&self, key: &str, token: Box<str>) {
+    /// Gives a lease back, ours by this token or perhaps ours, so that another fill need not wait for its end.
+    pub(in crate::store) async fn release(&self, key: &str, token: Box<str>) {
         let (connection, key) = (Arc::clone(&self.connection), Box::<str>::from(key));
         self.runner
             .run(async move { connection.release(&key, &token).await })
@@ -284,12 +283,5 @@ impl AttachedTier {
         if let Some(supervisor) = supervisor.lock().take() {
             supervisor.abort();
         }
-    }
-}
-
-fn unanswered<T>(found: &Result<T, Error>) -> Unanswered {
-    match found {
-        Err(Error::Timeout) => Unanswered::Late,
-        _ => Unanswered::Failed,
     }
 }

@@ -9,6 +9,15 @@ pub enum Unanswered {
     Failed,
 }
 
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Unanswered {
+        match error {
+            Error::Timeout => Unanswered::Late,
+            _ => Unanswered::Failed,
+        }
+    }
+}
+
 /// A command's failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::store) enum Error {

@@ -12,7 +12,7 @@ use prometheus::Histogram;
 use super::batches::{APART, Batches, KeyCall};
 use super::chores::{Chore, RoomRequest};
 use super::connection::RedisConnection;
-use super::error::Error;
+use super::error::{Error, Unanswered};
 use super::keys::{self, Keyspace};
 use super::lineage::{GENERATION_BYTES, Generation};
 use super::room::Step;
@@ -60,7 +60,12 @@ pub(in crate::store) enum Lease {
     Needless,
     /// Redis could not be asked, or did not answer in time: the lease may stand, and may have come
     /// too late to be fenced by a purge, so nothing is stored under it.
-    Unknown(Option<Box<str>>),
+    Unknown {
+        /// By which it is given back, if it may stand.
+        token: Option<Box<str>>,
+        /// What became of asking.
+        why: Unanswered,
+    },
 }
 
 /// Another fill that has a lease.
@@ -116,20 +121,29 @@ pub(in crate::store) enum Put {
 }
 
 impl Lease {
+    /// Redis was not asked.
+    pub(in crate::store) const UNASKED: Lease = Lease::Unknown {
+        token: None,
+        why: Unanswered::Failed,
+    };
+
     /// The lease, if the session in which it was taken has ended: it may stand in Redis, but neither is
     /// anything stored under it, nor what came with it used.
     pub(super) fn distrust(self) -> Lease {
         match self {
-            Lease::Held(held) => Lease::Unknown(Some(held.token().into())),
+            Lease::Held(held) => Lease::Unknown {
+                token: Some(held.token().into()),
+                why: Unanswered::Failed,
+            },
             other => other,
         }
     }
 
     /// What gives it back, if it is ours or may be.
-    pub(super) fn into_token(self) -> Option<Box<str>> {
+    pub(in crate::store) fn into_token(self) -> Option<Box<str>> {
         match self {
             Lease::Held(held) => Some(held.token().into()),
-            Lease::Unknown(token) => token,
+            Lease::Unknown { token, .. } => token,
             Lease::Taken(_) | Lease::Full | Lease::Needless => None,
         }
     }

@@ -77,8 +77,11 @@ impl Leases {
                 lease
             }
             Err(Error::Full(_)) => Lease::Full,
-            Err(Error::Down) => Lease::Unknown(None),
-            Err(_) => Lease::Unknown(Some(hold.token.clone())),
+            Err(Error::Down) => Lease::UNASKED,
+            Err(error) => Lease::Unknown {
+                token: Some(hold.token.clone()),
+                why: error.into(),
+            },
         }
     }
 

@@ -37,7 +37,7 @@ impl RedisConnection {
         wanted: Wanted,
     ) -> Lease {
         let Some(session) = self.usable_session() else {
-            return Lease::Unknown(None);
+            return Lease::UNASKED;
         };
         let lease = leases.take(self, key, usual, wanted).await;
         if wanted == Wanted::UnlessStored && matches!(lease, Lease::Taken(_) | Lease::Full) {
@@ -68,9 +68,10 @@ impl RedisConnection {
     }
 
     /// Removes what is stored under `key`, which does not decode.
-    pub(super) async fn remove(&self, key: &str) {
-        // Whether it works or not, the lookup is a miss.
-        let _ = purge::remove_keys(&self.for_requests(), vec![key.into()]).await;
+    pub(super) async fn remove(&self, key: &str) -> Result<(), Error> {
+        let scope = self.for_requests();
+        let removed = purge::remove_keys(&scope, vec![key.into()]);
+        removed.await.map(|_| ())
     }
 
     /// Has Redis tell this connection when any of these is written, by others.

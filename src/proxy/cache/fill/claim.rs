@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::options::{Leasing, LookFirst};
+use super::options::Leasing;
 use crate::entry::Variant;
 use crate::http_cache::Reuse;
 use crate::proxy::cache::memo::Memo;
 use crate::proxy::cache::request::{CacheRequest, CacheRequestRef};
-use crate::store::Ticket;
+use crate::store::{Ticket, Unanswered};
 
 /// Whether a fill asks the app.
 pub(super) enum Claim {
@@ -20,8 +20,8 @@ pub(super) enum Claim {
     Found(Arc<Variant>, Instant),
     /// It need not: another sidecar fetches it, or has renewed it.
     Elsewhere,
-    /// It is not known yet. With what is to be given back, if there is anything.
-    LookFirst(LookFirst, Option<Ticket>),
+    /// It is to be looked for first. With what is to be given back, if there is anything.
+    LookFirst(Option<Ticket>),
 }
 
 /// The longest wait for another sidecar's fill; slower apps are asked twice rather than not at all.
@@ -35,7 +35,7 @@ const MARGIN: Duration = Duration::from_millis(50);
 pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
     let request = owned.by_ref();
     let (store, flights) = (&request.cache.store, &request.cache.flights);
-    if leasing == Leasing::Never {
+    if leasing == Leasing::Never || request.context.redis_is_late() {
         return Claim::Granted(store.begin_alone(request.key()));
     }
     if let Leasing::Renew(since) = leasing {
@@ -46,10 +46,8 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
         Some(Memo::Unwaited | Memo::Overtaken)
     );
     let may_wait = matches!(leasing, Leasing::Wait | Leasing::UnlessStored) && !in_vain;
-    let fills = request.rule().fills;
     let mut waits_since = None;
     let mut pause = Duration::from_millis(5);
-    let mut missed = false;
     let mut awaited: Option<Box<str>> = None;
     let mut unlooked = match leasing {
         Leasing::UnlessStored => match claim_unless_stored(request).await {
@@ -61,54 +59,88 @@ pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
     loop {
         let ticket = match unlooked.take() {
             Some(ticket) => ticket,
-            None => store.begin(request.key(), fills.usual()).await,
+            None => begin(request).await,
         };
         if leasing == Leasing::Only && ticket.taken_by().is_some() {
-            store.abandon(ticket).await;
             return Claim::Elsewhere;
         }
         if !may_wait {
             return Claim::Granted(ticket);
         }
-        let holder = ticket.taken_by();
-        if holder.is_none() {
-            // Its holder may have stored between the look before and this lease.
-            let serves = |entry| {
-                let (verdict, _) = request.decide(Some(entry), request.now());
-                matches!(verdict, Reuse::Serve { .. })
-            };
-            let stored = ticket.found().is_some_and(serves);
-            if !stored || missed {
-                return Claim::Granted(ticket);
-            }
-            missed = true;
-            store.abandon(ticket).await;
-        } else {
-            let waited = waits_since.get_or_insert_with(Instant::now).elapsed();
-            let left = longest_wait(request, &ticket).saturating_sub(waited);
-            let is_anothers = awaited.is_some() && awaited.as_deref() != holder;
-            if is_anothers {
-                // A purge took the lease that was waited for, and the next one may fare no better.
-                flights.note(&owned.lookup, Memo::Overtaken);
-                return Claim::Granted(ticket);
-            }
-            if left.is_zero() || ticket.is_holder_silent() {
-                // Its holder may be dead; the next ones do not wait for it again.
-                flights.note(&owned.lookup, Memo::Unwaited);
-                return Claim::Granted(ticket);
-            }
-            awaited = holder.map(Box::from);
-            tokio::time::sleep(pause.min(left)).await;
-            pause = (pause * 2).min(Duration::from_millis(100));
+        if ticket.taken_by().is_none() {
+            return claim_unless_stored_meanwhile(request, ticket).await;
         }
-        let at = Instant::now();
-        let found = store.fetch(request.key(), request.coherence()).await;
-        if let (Reuse::Serve { .. }, Some(variant)) =
-            request.decide(found.as_deref(), request.now())
-        {
-            return Claim::Found(variant.clone(), at);
+        let holder = ticket.taken_by();
+        let waited = waits_since.get_or_insert_with(Instant::now).elapsed();
+        let left = longest_wait(request, &ticket).saturating_sub(waited);
+        let is_anothers = awaited.is_some() && awaited.as_deref() != holder;
+        if is_anothers {
+            // A purge took the lease that was waited for, and the next one may fare no better.
+            flights.note(&owned.lookup, Memo::Overtaken);
+            return Claim::Granted(ticket);
+        }
+        if left.is_zero() || ticket.is_holder_silent() {
+            // Its holder may be dead; the next ones do not wait for it again.
+            flights.note(&owned.lookup, Memo::Unwaited);
+            return Claim::Granted(ticket);
+        }
+        awaited = holder.map(Box::from);
+        tokio::time::sleep(pause.min(left)).await;
+        pause = (pause * 2).min(Duration::from_millis(100));
+        if let Some((variant, at)) = read_by_now(request).await {
+            return Claim::Found(variant, at);
+        }
+        if request.context.redis_is_late() {
+            return Claim::Granted(store.begin_alone(request.key()));
         }
     }
+}
+
+/// A ticket, with the lease if nobody has it.
+async fn begin(request: CacheRequestRef<'_>) -> Ticket {
+    let usual = request.rule().fills.usual();
+    let ticket = request.cache.store.begin(request.key(), usual).await;
+    if ticket.is_redis_late() {
+        request.context.note_redis_is_late();
+    }
+    ticket
+}
+
+/// What Redis has by now, if it serves, and a moment before that was read.
+async fn read_by_now(request: CacheRequestRef<'_>) -> Option<(Arc<Variant>, Instant)> {
+    let at = Instant::now();
+    let store = &request.cache.store;
+    let found = store.try_fetch(request.key(), request.coherence()).await;
+    if matches!(found, Err(Unanswered::Late)) {
+        request.context.note_redis_is_late();
+    }
+    match request.decide(found.ok().flatten().as_deref(), request.now()) {
+        (Reuse::Serve { .. }, Some(variant)) => Some((variant.clone(), at)),
+        _ => None,
+    }
+}
+
+/// A lease that was free: who had it before may have stored between the look and this.
+async fn claim_unless_stored_meanwhile(request: CacheRequestRef<'_>, ticket: Ticket) -> Claim {
+    let serves = |entry| {
+        let (verdict, _) = request.decide(Some(entry), request.now());
+        matches!(verdict, Reuse::Serve { .. })
+    };
+    if !ticket.found().is_some_and(serves) {
+        return Claim::Granted(ticket);
+    }
+    let store = &request.cache.store;
+    if let Some((variant, at)) = read_by_now(request).await {
+        store.give_back(ticket);
+        return Claim::Found(variant, at);
+    }
+    if request.context.redis_is_late() {
+        store.give_back(ticket);
+        return Claim::Granted(store.begin_alone(request.key()));
+    }
+    // Purged meanwhile, and the lease with it.
+    store.abandon(ticket).await;
+    Claim::Granted(begin(request).await)
 }
 
 /// How long the request waits for the fill that has the lease `ticket` was refused: what the app usually takes, as far as
@@ -125,13 +157,16 @@ async fn claim_unless_stored(request: CacheRequestRef<'_>) -> Result<Ticket, Cla
     let (store, fills) = (&request.cache.store, request.rule().fills);
     let begun = store.begin_unless_stored(request.key(), fills.usual());
     let Some(ticket) = begun.await else {
-        return Err(Claim::LookFirst(LookFirst::Stored, None));
+        return Err(Claim::LookFirst(None));
     };
     // A look may be answered where a lease is not.
     fills.note_look(ticket.is_unanswered());
+    if ticket.is_redis_late() {
+        request.context.note_redis_is_late();
+    }
     let may_serve = || store.peek(request.key(), request.now()).is_some();
     if ticket.is_unanswered() && may_serve() {
-        return Err(Claim::LookFirst(LookFirst::Unanswered, Some(ticket)));
+        return Err(Claim::LookFirst(Some(ticket)));
     }
     Ok(ticket)
 }
@@ -139,15 +174,13 @@ async fn claim_unless_stored(request: CacheRequestRef<'_>) -> Result<Ticket, Cla
 /// The right to renew what came at `since`, unless another sidecar has it, or has done so.
 async fn claim_to_renew(request: CacheRequestRef<'_>, since: SystemTime) -> Claim {
     let store = &request.cache.store;
-    let ticket = store
-        .begin(request.key(), request.rule().fills.usual())
-        .await;
+    let ticket = begin(request).await;
     let (_, stored) = request.decide(ticket.found(), request.now());
     let is_newer = stored.is_some_and(|stored| stored.stored.response_time > since);
     if ticket.taken_by().is_none() && !is_newer {
         return Claim::Granted(ticket);
     }
-    store.abandon(ticket).await;
+    store.give_back(ticket);
     if is_newer {
         // Into memory.
         store.fetch(request.key(), request.coherence()).await;

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::observed;
-use super::options::{Fate, FillAnswer, LookFirst, Report};
+use super::options::{Fate, FillAnswer, Report};
 use crate::body::Body;
 use crate::config::Coherence;
 use crate::entry::Variant;
@@ -71,7 +71,7 @@ pub(super) enum FillEnd {
     /// Another sidecar fetches it, or has renewed it.
     Elsewhere,
     /// It is to be looked for first.
-    Unled(LookFirst),
+    Unled,
     /// Another sidecar stored it: read from Redis after this moment.
     Found(Arc<Variant>, Instant),
 }
@@ -142,9 +142,12 @@ impl Fill {
                 self.settle(None, FillResult::Again, Some(FillAnswer::Elsewhere))
                     .await;
             }
-            FillEnd::Unled(why) => {
-                self.give_back_meanwhile();
-                self.settle(None, FillResult::Again, Some(FillAnswer::Unled(why)))
+            FillEnd::Unled => {
+                // Its client looks for a place again.
+                if let Some(ticket) = self.ticket.take() {
+                    self.request.cache.store.give_back(ticket);
+                }
+                self.settle(None, FillResult::Again, Some(FillAnswer::Unled))
                     .await;
             }
             FillEnd::Found(variant, read_at) => {
@@ -221,14 +224,25 @@ impl Fill {
             ticket.let_gather();
         }
         let outage = request.rule().settings.outage;
+        // With the lease, Redis would be waited for again.
+        let is_given_up = !ticket.is_unanswered() && request.context.redis_is_late();
         let stored = match is_overtaken {
             true => {
-                store.abandon(ticket).await;
+                store.give_back(ticket);
                 Err(Reason::Fenced)
             }
+            false if is_given_up => {
+                store.give_back(ticket);
+                Err(Reason::LeaseLost)
+            }
             false => {
-                let storing = store.commit(ticket, variant.clone(), coherence, outage);
-                storing.await
+                let storing = store.try_commit(ticket, variant.clone(), coherence, outage);
+                storing.await.map_err(|not_stored| {
+                    if not_stored.redis_is_late {
+                        request.context.note_redis_is_late();
+                    }
+                    not_stored.reason
+                })
             }
         };
         if let Some(answer) = self.whole.take() {
@@ -294,16 +308,11 @@ impl Fill {
         }
     }
 
-    /// Gives the ticket back, which is not waited for: its client looks for a place again.
-    fn give_back_meanwhile(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            let cache = Arc::clone(&self.request.cache);
-            tokio::spawn(async move { cache.store.abandon(ticket).await });
-        }
-    }
-
     fn tell_waiters(&mut self, result: FillResult) {
         if let Some(leader) = self.leader.take() {
+            if self.request.context.redis_is_late() {
+                leader.note_redis_is_late();
+            }
             leader.end(result);
         }
     }

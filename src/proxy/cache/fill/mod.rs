@@ -235,9 +235,9 @@ async fn run(
         }
         Claim::Found(variant, read_at) => FillEnd::Found(variant, read_at),
         Claim::Elsewhere => FillEnd::Elsewhere,
-        Claim::LookFirst(why, ticket) => {
+        Claim::LookFirst(ticket) => {
             fill.ticket = ticket;
-            FillEnd::Unled(why)
+            FillEnd::Unled
         }
     };
     fill.finish(end).await;

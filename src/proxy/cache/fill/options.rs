@@ -125,19 +125,13 @@ pub(in crate::proxy::cache) enum FillAnswer {
     /// Another sidecar fetches it: the app was not asked.
     Elsewhere,
     /// It is to be looked for first: the app was not asked.
-    Unled(LookFirst),
+    Unled,
     /// No answer.
     Failed(StatusCode, Reason),
 }
 
-/// Why what was begun without a look needs one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy::cache) enum LookFirst {
-    /// Something may be stored.
-    Stored,
-    /// Redis has not answered, and is not to be waited for a second time; what memory holds may do.
-    Unanswered,
-}
+/// What was begun without a look needs one: something may be stored.
+pub(in crate::proxy::cache) struct LookFirst;
 
 /// What is known of storing an answer when its head leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +161,7 @@ impl FillAnswer {
             FillAnswer::Confirmed { .. }
             | FillAnswer::Found { .. }
             | FillAnswer::Elsewhere
-            | FillAnswer::Unled(_)
+            | FillAnswer::Unled
             | FillAnswer::Failed(..) => {}
         }
         self

@@ -1,0 +1,197 @@
+//! A Redis that hangs is waited for once by a request, whatever it would have asked for (promise I4).
+//!
+//! Of several requests, most take less than two timeouts, however busy the machine is.
+
+use std::time::Duration;
+
+use pannier::clock;
+
+use crate::auth;
+use crate::fleet::connected;
+use crate::support::app::{Answer, TestApp};
+use crate::support::client::Client;
+use crate::support::redis::RedisServer;
+use crate::support::sidecar::Sidecar;
+use crate::support::{Gate, eventually};
+
+const TIMEOUT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(30);
+
+fn redis(server: &RedisServer) -> String {
+    format!(
+        "[redis]\nurl = \"{}\"\ntimeout = \"{}ms\"\nbreaker_failures = 1000\n",
+        server.url(),
+        TIMEOUT.as_millis()
+    )
+}
+
+fn route(name: &str, ttl: &str, more: &str) -> String {
+    format!(
+        "[[route]]\nname = \"{name}\"\npath = \"/{name}/{{id}}\"\nkey = \"{name}:{{path.id}}\"\nttl = \"{ttl}\"\n\
+         any_host = true\n{more}\n"
+    )
+}
+
+/// Before Redis hangs, there is what `prepare` has made.
+async fn waits_once<P>(
+    case: &str,
+    (server, sidecar): (&RedisServer, &Sidecar),
+    prepare: impl AsyncFn(usize) -> P,
+    ask: impl AsyncFn(usize, P),
+) {
+    let mut took = Vec::new();
+    for nth in 0..30 {
+        connected(sidecar).await;
+        let prepared = prepare(nth).await;
+        server.stop();
+        let asked = clock::monotonic();
+        ask(nth, prepared).await;
+        took.push(clock::monotonic() - asked);
+        server.cont();
+        // Else it found that the session had ended.
+        took.retain(|took| *took >= TIMEOUT);
+        if took.len() == 3 {
+            break;
+        }
+    }
+    assert_eq!(took.len(), 3, "{case}: hardly any waits");
+    took.sort_unstable();
+    assert!(took[1] < 2 * TIMEOUT, "{case}: {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_asked_waits_once() {
+    let (server, app) = (RedisServer::start(), TestApp::start().await);
+    for path in ["/a/1", "/strict/1"] {
+        for method in ["GET", "HEAD"] {
+            app.on(method, path, |_| Answer::text("x").header("etag", "\"1\""));
+        }
+        app.on("PUT", path, |_| Answer::text("done"));
+    }
+    let config = [
+        redis(&server),
+        route("a", "1ms", "tags = [\"all\"]"),
+        route("strict", "5m", "coherence = \"strict\""),
+        "[[purge]]\nname = \"write\"\npath = \"/a/{id}\"\nkeys = [\"a:{path.id}\", \"strict:*\"]\ntags = [\"all\"]\n"
+            .to_owned(),
+    ];
+    let sidecar = Sidecar::start(&app.url(), &config.concat());
+    let client = sidecar.client();
+    let store_both = async |_| {
+        for stored in ["/a/1", "/strict/1"] {
+            assert_eq!(client.get(stored).await.status, 200);
+        }
+    };
+    for (case, method, path) in [
+        ("stored in Redis alone", "GET", "/strict/1"),
+        ("stale, and validated", "GET", "/a/1"),
+        ("its head", "HEAD", "/a/1"),
+        ("a write that purges", "PUT", "/a/1"),
+    ] {
+        let ask = async |_, ()| {
+            let answer = client.request(method, path).send().await;
+            assert_eq!(answer.status, 200, "{case}");
+        };
+        waits_once(case, (&server, &sidecar), store_both, ask).await;
+    }
+}
+
+/// Nor is it waited for when the lease that may have been given is given back.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_did_not_look_before_asking_for_the_lease_waits_once() {
+    let (server, app) = (RedisServer::start(), TestApp::start().await);
+    let config =
+        redis(&server) + &route("a", "5m", "") + &route("strict", "5m", "coherence = \"strict\"");
+    let upstream = [("PANNIER_UPSTREAM_URL", &*app.url())];
+    let sidecar = Sidecar::start_changed(&config, &upstream, |config| {
+        let redis = config.redis.as_mut().expect("it is configured");
+        redis.looks_by_lease = true;
+    });
+    let client = sidecar.client();
+    for rule in ["a", "strict"] {
+        let ask = async |nth, ()| {
+            let path = format!("/{rule}/{nth}");
+            app.on("GET", &path, |_| Answer::text("x"));
+            assert_eq!(client.get(&path).await.text(), "x");
+        };
+        waits_once(rule, (&server, &sidecar), async |_| {}, ask).await;
+    }
+}
+
+/// Another sidecar fetches it when Redis begins to hang.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_another_sidecar_waits_for_redis_once() {
+    let (server, app) = (RedisServer::start(), TestApp::start().await);
+    let config = redis(&server) + &route("a", "5m", "");
+    let [fetches, waits] = [0; 2].map(|_| Sidecar::start(&app.url(), &config));
+    connected(&fetches).await;
+    let gate = Gate::new();
+    let get = |sidecar: &Sidecar, path: &str| {
+        let (client, path) = (sidecar.client(), path.to_owned());
+        tokio::spawn(async move { client.get(&path).await })
+    };
+    let admin = waits.admin();
+    let prepare = async |nth: usize| {
+        let (path, shut) = (format!("/a/{nth}"), gate.clone());
+        app.on("GET", &path, move |_| Answer::text("x").behind(&shut));
+        connected(&fetches).await;
+        let first = get(&fetches, &path);
+        gate.reached(2 * nth + 1).await;
+        let leases = leases(&admin).await;
+        let second = get(&waits, &path);
+        eventually("it was refused the lease", LONG, || async {
+            self::leases(&admin).await > leases
+        })
+        .await;
+        (first, second)
+    };
+    let answers = std::cell::RefCell::new(Vec::new());
+    let ask = async |nth: usize, (first, second)| {
+        gate.reached(2 * nth + 2).await;
+        answers.borrow_mut().extend([first, second]);
+    };
+    waits_once("it waits", (&server, &waits), prepare, ask).await;
+    gate.open();
+    for answer in answers.into_inner() {
+        assert_eq!(answer.await.expect("no panic").text(), "x");
+    }
+}
+
+/// How often Redis was asked for a lease.
+async fn leases(admin: &Client) -> u64 {
+    const NAME: &str = "pannier_redis_duration_seconds_count{command=\"lease\"} ";
+    let metrics = admin.get("/metrics").await;
+    let mut lines = metrics.text().lines();
+    let count = lines.find_map(|line| line.strip_prefix(NAME));
+    count.expect("it is there").parse().expect("a number")
+}
+
+/// Before the app is asked who it is, Redis is to tell of purges of that; then what they want is looked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_asked_about_waits_once() {
+    let (server, (app, sessions)) = (RedisServer::start(), auth::session_app().await);
+    let sidecar = Sidecar::start(&app.url(), &(redis(&server) + auth::CONFIG));
+    let client = sidecar.client();
+    let prepare = async |nth: usize| {
+        let mut sessions = sessions.lock().expect("no test panics under it");
+        sessions.insert(format!("new-{nth}"), (nth as u64, "editor"));
+    };
+    let ask = async |nth, ()| {
+        let reply = auth::get(&client, "/inquiries", &format!("new-{nth}")).await;
+        assert_eq!(reply.text(), format!("for user {nth}, editor"));
+    };
+    waits_once("it is asked about", (&server, &sidecar), &prepare, &ask).await;
+    // Who is known is asked about again before what the app has answered meanwhile is theirs.
+    let is_known = async |nth| {
+        prepare(nth).await;
+        let reply = auth::get(&client, "/role", &format!("new-{nth}")).await;
+        assert_eq!(reply.text(), "for role editor");
+        sidecar.fills_have_ended().await;
+    };
+    let ask_again = async |nth, ()| {
+        let checks = app.count(auth::CHECK);
+        ask(nth, ()).await;
+        assert!(app.count(auth::CHECK) > checks);
+    };
+    waits_once("it is known", (&server, &sidecar), is_known, ask_again).await;
+}

@@ -229,6 +229,22 @@ async fn a_purge_that_redis_could_not_take_is_sent_after_a_restart() {
     }
 }
 
+/// The write was answered once it was known that Redis has not taken its purge, and not only that Redis is late.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_is_not_lost_with_a_redis_that_hung_and_the_sidecar_that_took_the_write() {
+    for journal in [Journal::None, Journal::Kept] {
+        let mut world = World::new(journal).await;
+        let running = world.start_and_connect().await;
+        world.store_all(&running).await;
+        world.redis.stop();
+        world.write(&running).await;
+        drop(running);
+        world.redis.restart(Data::Snapshot);
+        let running = world.start_and_connect().await;
+        expect_nothing_stale(&world, &running).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_alone_costs_nothing() {
     let world = World::new(Journal::Kept).await;

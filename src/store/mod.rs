@@ -365,6 +365,12 @@ impl Store {
         &self.shared.in_flight
     }
 
+    /// Whether purges that Redis could not take are in a file.
+    pub fn has_journal(&self) -> bool {
+        let tiers = self.shared.tiers.as_ref();
+        tiers.is_some_and(|tiers| tiers.shared().has_journal())
+    }
+
     /// Whether other sidecars may purge what this one holds.
     pub fn is_shared(&self) -> bool {
         self.shared.tiers.is_some()
@@ -514,9 +520,15 @@ impl Store {
     }
 
     /// Gives a ticket back unused, behind whoever has an answer by now: Redis may not take it in time (promise I4).
-    pub fn give_back(&self, ticket: Ticket) {
-        let Ticket { key, lease, .. } = ticket;
+    pub fn give_back(&self, mut ticket: Ticket) {
+        self.give_lease_back(&mut ticket);
+    }
+
+    /// As [`Store::give_back`], of a ticket by which memory may be filled nevertheless.
+    pub fn give_lease_back(&self, ticket: &mut Ticket) {
+        let lease = std::mem::replace(&mut ticket.lease, Lease::UNASKED);
         if let (Some(redis), Some(token)) = (self.redis.clone(), lease.into_token()) {
+            let key = ticket.key.clone();
             tokio::spawn(async move { redis.of(&key).release(&key, token).await });
         }
     }

@@ -256,7 +256,7 @@ impl Leader {
         self.flight.begun.store(true, Ordering::Relaxed);
     }
 
-    /// Redis was waited for in vain, and with this fill by those who wait for it.
+    /// Its request has waited for Redis in vain, and with it those who wait for its fill.
     pub(super) fn note_redis_is_late(&self) {
         self.flight.redis_was_late.store(true, Ordering::Relaxed);
     }

@@ -25,19 +25,13 @@ use crate::store::Unanswered;
 pub(super) struct Before {
     entries: Vec<Arc<Entry>>,
     /// Whether Redis was waited for in vain.
-    redis_is_late: bool,
+    pub(super) redis_is_late: bool,
 }
 
 /// As Redis holds the target now.
 pub(super) async fn in_redis(cache: &Cache, context: &RequestContext, effects: &Effects) -> Before {
     if invalidation::is_safe(&acting_method(&context.parts)) && !effects.reads_before {
         return Before::default();
-    }
-    if context.redis_is_late() {
-        return Before {
-            redis_is_late: true,
-            ..Before::default()
-        };
     }
     let keys = keys(context, effects);
     // Side by side, so that they wait for one timeout at most; not to be remembered in memory, as
@@ -46,12 +40,8 @@ pub(super) async fn in_redis(cache: &Cache, context: &RequestContext, effects: &
         .iter()
         .map(|key| cache.store.try_fetch(key, Coherence::Strict));
     let looked = join_all(looks).await;
-    let redis_is_late = looked.contains(&Err(Unanswered::Late));
-    if redis_is_late {
-        context.note_redis_is_late();
-    }
     Before {
-        redis_is_late,
+        redis_is_late: looked.contains(&Err(Unanswered::Late)),
         entries: looked
             .into_iter()
             .filter_map(Result::ok)

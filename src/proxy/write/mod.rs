@@ -80,6 +80,7 @@ pub(super) async fn forward(
         progress: Progress::default(),
         companions: Vec::new(),
         before: None,
+        redis_is_late: false,
         came: cache.clock.now(),
         _under_way: UnderWay::begin(cache),
     };
@@ -108,6 +109,8 @@ struct Write {
     companions: Vec<Pattern>,
     /// What was stored for the target when the write came, if a rule reads it.
     before: Option<Value>,
+    /// Whether Redis was waited for in vain when it was asked for them.
+    redis_is_late: bool,
     /// When it came, in fleet time.
     came: SystemTime,
     /// It is under way until this is dropped.
@@ -141,6 +144,7 @@ impl Write {
         let looking = before::in_redis(&self.cache, &context, &self.effects);
         let (looked, answer) = tokio::join!(looking, answer);
         self.companions = looked.companions(&context);
+        self.redis_is_late = looked.redis_is_late;
         if self.effects.reads_before {
             self.before = Some(held.and(looked).document(&self.cache, &context, came));
         }
@@ -278,15 +282,17 @@ impl Write {
         }
         let described = tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{purges:?}"));
         let store = self.cache.store.clone();
+        let may_leave = self.redis_is_late && !store.has_journal();
         // Before the purge, since what is stored from now on ends with the last of them.
         let recording = store.purge_both_again(&purges, &self.again_after(rules));
         let mut purging =
             Box::pin(async move { tokio::join!(store.purge_both(purges), recording).0 });
         // What concerns this process is done at the first look. Where Redis was waited for in vain, that is enough for
-        // one request (promise I4): the purge is on its way there, or kept until it can be sent.
+        // one request (promise I4): the purge is on its way there, or kept until it can be sent. In the journal it is once it
+        // is known that Redis has not taken it.
         let done = match poll!(purging.as_mut()) {
             Poll::Ready(done) => Some(done),
-            Poll::Pending if !self.context.redis_is_late() => Some(purging.await),
+            Poll::Pending if !may_leave => Some(purging.await),
             Poll::Pending => {
                 let drain = self.drain.clone();
                 tokio::spawn(async move {

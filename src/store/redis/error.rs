@@ -1,6 +1,6 @@
 //! What can go wrong with a command, as far as the answer to it differs.
 
-/// Why Redis gave no answer to a lookup.
+/// Why Redis gave no answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unanswered {
     /// It was waited for as long as `[redis] timeout` allows.

@@ -122,6 +122,11 @@ impl Shared {
         Ok(())
     }
 
+    /// Whether the journal has a file.
+    pub(in crate::store) fn has_journal(&self) -> bool {
+        self.recorder.get().is_some()
+    }
+
     /// Has the journal's file written, and does not wait for it.
     pub(super) fn record_soon(&self) {
         if let Some(recorder) = self.recorder.get() {

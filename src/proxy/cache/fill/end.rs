@@ -224,16 +224,14 @@ impl Fill {
             ticket.let_gather();
         }
         let outage = request.rule().settings.outage;
-        // With the lease, Redis would be waited for again.
-        let is_given_up = !ticket.is_unanswered() && request.context.redis_is_late();
+        if request.context.redis_is_late() {
+            store.give_lease_back(&mut ticket);
+        }
+        let has_asked = !ticket.is_unanswered();
         let stored = match is_overtaken {
             true => {
                 store.give_back(ticket);
                 Err(Reason::Fenced)
-            }
-            false if is_given_up => {
-                store.give_back(ticket);
-                Err(Reason::LeaseLost)
             }
             false => {
                 let storing = store.try_commit(ticket, variant.clone(), coherence, outage);
@@ -251,7 +249,9 @@ impl Fill {
         report(&mut self.report, stored);
         if let Err(reason) = stored {
             self.count_not_stored(reason);
-            if matches!(reason, Reason::Fenced | Reason::LeaseLost) {
+            let is_lost =
+                reason == Reason::LeaseLost && has_asked && !self.request.context.redis_is_late();
+            if is_lost || reason == Reason::Fenced {
                 self.note(Memo::Overtaken);
             }
         }

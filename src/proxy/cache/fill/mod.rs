@@ -35,7 +35,7 @@ use crate::http_cache::{Reason, Reuse, validation};
 use crate::metrics::GaugeGuard;
 use crate::politeness::FetchOrigin;
 use crate::proxy::request::present::Present;
-use crate::store::{Tags, Ticket};
+use crate::store::{Tags, Ticket, Unanswered};
 use ask::{Listener, ask, may_validate};
 use claim::{Claim, claim};
 use end::{Fill, FillEnd};
@@ -173,6 +173,9 @@ fn revalidate(request: CacheRequest, stale: Stale, leader: Leader, turn: Turn) {
         let since = store.mark();
         let found = store.try_fetch(looker.key(), looker.coherence()).await;
         let leasing = Leasing::after(&found);
+        if found == Err(Unanswered::Late) {
+            looker.context.note_redis_is_late();
+        }
         let found = found.ok().flatten();
         let (verdict, variant) = looker.decide(found.as_deref(), looker.now());
         if let Reuse::Serve { .. } = verdict {

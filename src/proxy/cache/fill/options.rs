@@ -130,7 +130,7 @@ pub(in crate::proxy::cache) enum FillAnswer {
     Failed(StatusCode, Reason),
 }
 
-/// What was begun without a look needs one: something may be stored.
+/// What was begun without a look, or was to be, needs one.
 pub(in crate::proxy::cache) struct LookFirst;
 
 /// What is known of storing an answer when its head leaves.

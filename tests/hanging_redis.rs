@@ -102,11 +102,7 @@ async fn who_did_not_look_before_asking_for_the_lease_waits_once() {
     let (server, app) = (RedisServer::start(), TestApp::start().await);
     let config =
         redis(&server) + &route("a", "5m", "") + &route("strict", "5m", "coherence = \"strict\"");
-    let upstream = [("PANNIER_UPSTREAM_URL", &*app.url())];
-    let sidecar = Sidecar::start_changed(&config, &upstream, |config| {
-        let redis = config.redis.as_mut().expect("it is configured");
-        redis.looks_by_lease = true;
-    });
+    let sidecar = looking_by_lease(&app, &config);
     let client = sidecar.client();
     for rule in ["a", "strict"] {
         let ask = async |nth, ()| {
@@ -155,6 +151,49 @@ async fn who_waits_for_another_sidecar_waits_for_redis_once() {
     for answer in answers.into_inner() {
         assert_eq!(answer.await.expect("no panic").text(), "x");
     }
+}
+
+/// Nor does who looks again, since the fill that it waited for has come to an answer for its own client alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_another_request_waits_once() {
+    let (server, app) = (RedisServer::start(), TestApp::start().await);
+    let config = redis(&server) + &route("a", "5m", "");
+    let sidecar = looking_by_lease(&app, &config);
+    let (admin, gate) = (sidecar.admin(), Gate::new());
+    let ask = async |nth, ()| {
+        let (path, shut) = (format!("/a/{nth}"), gate.clone());
+        gate.shut();
+        app.on("GET", &path, move |seen| {
+            match seen.header("if-none-match") {
+                "" => Answer::text("x"),
+                _ => Answer::status(304).behind(&shut),
+            }
+        });
+        let ask = |fields: &'static [(&str, &str)]| {
+            let (client, path) = (sidecar.client(), path.clone());
+            tokio::spawn(async move { client.get_with(&path, fields).await })
+        };
+        let first = ask(&[("if-none-match", "\"1\"")]);
+        let says = async |line: &str| admin.get("/metrics").await.text().contains(line);
+        eventually("its fill begins", LONG, || says("pannier_fills 1")).await;
+        let second = ask(&[]);
+        eventually("it waits for the first", LONG, || {
+            says("pannier_coalesced_waiters 1")
+        })
+        .await;
+        gate.open();
+        assert_eq!(first.await.expect("no panic").status, 304);
+        assert_eq!(second.await.expect("no panic").text(), "x");
+    };
+    waits_once("it looks again", (&server, &sidecar), async |_| {}, ask).await;
+}
+
+fn looking_by_lease(app: &TestApp, config: &str) -> Sidecar {
+    let upstream = [("PANNIER_UPSTREAM_URL", &*app.url())];
+    Sidecar::start_changed(config, &upstream, |config| {
+        let redis = config.redis.as_mut().expect("it is configured");
+        redis.looks_by_lease = true;
+    })
 }
 
 /// How often Redis was asked for a lease.

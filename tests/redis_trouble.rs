@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -281,6 +281,88 @@ fn grant_all(server: &mut RedisServer, warning: &str) {
     let (command, _) = command.split_once(". Meanwhile").expect("its end");
     let words: Vec<&str> = command.split(' ').collect();
     assert_eq!(server.cli(&words), "OK", "{command}");
+}
+
+/// A right that purges alone need is missed by whoever reads, too, and before anybody writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_is_taken_away_is_missed_at_once() {
+    let server = RedisServer::start();
+    let app = app().await;
+    let config = format!("[redis]\nurl = \"{}\"\n", server.url());
+    let sidecar = Sidecar::start(&app.url(), &config);
+    for right in ["unlink", "hdel", "zrevrangebylex"] {
+        connected(&sidecar).await;
+        server.cli(&["ACL", "SETUSER", "default", &format!("-{right}")]);
+        let admin = sidecar.admin();
+        eventually(right, SHORT, || async {
+            let stats = admin.get("/stats").await.value();
+            let cause = stats["redis"]["cause"].as_str().unwrap_or_default();
+            stats["redis"]["state"] == "down" && cause.contains(&format!("+{right}"))
+        })
+        .await;
+        server.cli(&["ACL", "SETUSER", "default", "+@all"]);
+    }
+}
+
+/// What a script had stored when a right failed it is in no index: purges by pattern would never find it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_scripts_have_left_half_done_is_void() {
+    let server = RedisServer::start();
+    let app = TestApp::start().await;
+    let version = Arc::new(AtomicUsize::new(0));
+    for nth in 0..5 {
+        let version = version.clone();
+        app.on("GET", &format!("/a/{nth}"), move |_| {
+            Answer::text(version.load(Ordering::SeqCst).to_string())
+        });
+    }
+    let written = version.clone();
+    app.on("PUT", "/a", move |_| {
+        written.fetch_add(1, Ordering::SeqCst);
+        Answer::status(204)
+    });
+    let config = format!(
+        "[redis]\nurl = \"{}\"\ntimeout = \"10s\"\n[[route]]\nname = \"a\"\npath = \"/a/{{id}}\"\nkey = \"a:{{path.id}}\"\n\
+         ttl = \"5m\"\nany_host = true\ncoherence = \"strict\"\n[[purge]]\nname = \"write\"\npath = \"/a\"\nkeys = [\"a:*\"]\n",
+        server.url()
+    );
+    let sidecars = [0; 2].map(|_| Sidecar::start(&app.url(), &config));
+    let clients = [sidecars[0].client(), sidecars[1].client()];
+    let read_all = async || {
+        for client in &clients {
+            for nth in 0..5 {
+                assert_eq!(client.get(&format!("/a/{nth}")).await.status, 200);
+            }
+        }
+    };
+    for right in ["hlen", "hdel", "hset", "hincrby", "zadd", "zcard", "unlink"] {
+        for sidecar in &sidecars {
+            connected(sidecar).await;
+        }
+        read_all().await;
+        server.cli(&["ACL", "SETUSER", "default", &format!("-{right}")]);
+        assert_eq!(clients[0].request("PUT", "/a").send().await.status, 204);
+        eventually(right, SHORT, || async {
+            read_all().await;
+            let stats = sidecars[1].admin().get("/stats").await.value();
+            stats["redis"]["state"] == "down"
+        })
+        .await;
+        server.cli(&["ACL", "SETUSER", "default", "+@all"]);
+        for sidecar in &sidecars {
+            connected(sidecar).await;
+        }
+        read_all().await;
+        read_all().await;
+        assert_eq!(clients[0].request("PUT", "/a").send().await.status, 204);
+        let newest = version.load(Ordering::SeqCst).to_string();
+        for client in &clients {
+            for nth in 0..5 {
+                let reply = client.get(&format!("/a/{nth}")).await;
+                assert_eq!(reply.text(), newest, "{right}: {}", reply.cache_status());
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

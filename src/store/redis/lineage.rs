@@ -102,7 +102,7 @@ pub(super) struct Known {
     pub(super) number: u64,
     /// The number of the process's own last purge.
     pub(super) own: u64,
-    /// Another layout was in use beside it.
+    /// Another layout was in use beside it, or a script has ended in the middle.
     pub(super) is_void: bool,
 }
 
@@ -182,7 +182,7 @@ impl Lineage {
         });
     }
 
-    /// Another layout is or was in use beside what is stored.
+    /// Another layout is or was in use beside what is stored, or its indexes may lack some of it.
     pub(super) fn note_void(&self, generation: Generation) {
         self.change(generation, |known| known.is_void = true);
     }

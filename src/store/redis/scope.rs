@@ -136,7 +136,13 @@ impl<'c> CommandScope<'c> {
     ) -> Result<Reply, Error> {
         // Redis tells a connection nothing of what it does itself, and watches for it no longer.
         let unanswered = NewsUnlessAnswered(Some(&self.session.generations));
-        let reply = self.run_plain(latency, script, call).await?;
+        let generation = self.tier.lineage.generation();
+        let reply = self.run_plain(latency, script, call).await;
+        if matches!(reply, Err(Error::Rights(_))) {
+            // It may have ended in the middle, so that what it has stored is in no index.
+            self.tier.lineage.note_void(generation);
+        }
+        let reply = reply?;
         let reply = Reply::read(reply)
             .ok_or_else(|| Error::Other("a script's reply without a generation".to_owned()))?;
         unanswered.disarm();

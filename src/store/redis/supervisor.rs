@@ -11,10 +11,13 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
+use super::beat::Findings;
 use super::clients::{Clients, Ending};
 use super::connection::RedisConnection;
 use super::error::Error;
-use super::{beat, lease, purge, recovery, sweep, tracking, unwatch};
+use super::layouts::Presence;
+use super::scope::CommandScope;
+use super::{beat, lease, purge, recovery, rights, sweep, tracking, unwatch};
 use crate::clock;
 
 /// How often the layout is announced, and Redis asked whether it still holds the data it held before.
@@ -193,7 +196,7 @@ impl ConnectionSupervisor {
             self.beat_at = now + HEARTBEAT;
             let scope = connection.for_maintenance();
             match self
-                .unless_lost(beat::beat(&scope, connection.presence))
+                .unless_lost(beat_with_rights(&scope, connection.presence))
                 .await
             {
                 None => return,
@@ -367,4 +370,10 @@ impl ConnectionSupervisor {
         self.events = ClientEvents::of(&self.connection, &clients);
         clients.connect();
     }
+}
+
+/// A beat, if no right is missing: one that only a purge needs would show no sooner than with the next one.
+async fn beat_with_rights(scope: &CommandScope<'_>, presence: Presence) -> Result<Findings, Error> {
+    rights::check(scope).await?;
+    beat::beat(scope, presence).await
 }

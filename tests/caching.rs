@@ -252,10 +252,14 @@ async fn what_forbids_storing_forbids_it() {
     app.on("GET", "/e", |_| Answer::status(500));
     app.on("GET", "/f", |_| Answer::text("x".repeat(2000)));
     app.on("GET", "/g", |_| {
-        Answer::text("x").header("set-cookie", "a=b")
+        let answer = Answer::text("x").header("set-cookie", "a=b");
+        answer.header("x-auth-token", "secret")
+    });
+    app.on("GET", "/h", |_| {
+        Answer::text("x").header("x-auth-token", "secret")
     });
     let mut toml = String::new();
-    for path in ["a", "b", "c", "d", "e", "f"] {
+    for path in ["a", "b", "c", "d", "e", "f", "h"] {
         toml += &format!(
             "[[route]]\nname = \"{path}\"\npath = \"/{path}\"\nkey = \"{path}\"\nmax_body = \"1KB\"\n"
         );
@@ -271,6 +275,7 @@ async fn what_forbids_storing_forbids_it() {
         ("/d", "vary-any"),
         ("/e", "status"),
         ("/f", "too-large"),
+        ("/h", "token"),
     ] {
         for _ in 0..2 {
             let reply = client.get(path).await;
@@ -285,6 +290,7 @@ async fn what_forbids_storing_forbids_it() {
     }
     let hit = until_hit(&client, "/g").await;
     assert_eq!(hit.header("set-cookie"), "", "a cookie is never replayed");
+    assert_eq!(hit.header("x-auth-token"), "", "nor is a token");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -208,7 +208,7 @@ async fn no_credential_is_ever_shown() {
         Answer::text("secret-body")
             .cache_control("public, max-age=600")
             .header("vary", "authorization, cookie, x-key")
-            .header("x-session", "secret-field")
+            .header("x-person", "secret-field")
     });
     let sidecar = Sidecar::start(&app.url(), RFC);
     let file = File::of(RFC, TOKEN);

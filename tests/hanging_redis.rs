@@ -213,11 +213,11 @@ async fn who_is_asked_about_waits_once() {
     let client = sidecar.client();
     let prepare = async |nth: usize| {
         let mut sessions = sessions.lock().expect("no test panics under it");
-        sessions.insert(format!("new-{nth}"), (nth as u64, "editor"));
+        sessions.insert(format!("new-{nth}"), (nth as u64 + 1, "editor"));
     };
     let ask = async |nth, ()| {
         let reply = auth::get(&client, "/inquiries", &format!("new-{nth}")).await;
-        assert_eq!(reply.text(), format!("for user {nth}, editor"));
+        assert_eq!(reply.text(), format!("for user {}, editor", nth + 1));
     };
     waits_once("it is asked about", (&server, &sidecar), &prepare, &ask).await;
     // Who is known is asked about again before what the app has answered meanwhile is theirs.

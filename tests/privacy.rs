@@ -35,7 +35,7 @@ async fn shares(
 const DESK: &str = include_str!("../config/desk.toml");
 
 /// What lenient apps take for `/api/users/me`.
-const SPELLINGS: [&str; 16] = [
+const SPELLINGS: [&str; 18] = [
     "/api/users/m%65",
     "/api/users/%6d%65",
     "/api/users/m%2565",
@@ -52,6 +52,8 @@ const SPELLINGS: [&str; 16] = [
     "/api/users/me;x",
     "/api/users/me%23x",
     "/api/users/me%3Fx",
+    "/api/users/me%EF%BB%BF",
+    "/api/users/%EF%BB%BFme",
 ];
 
 /// A shipped config before an app that takes all of these for one path.
@@ -189,6 +191,58 @@ async fn one_cookie_never_stands_for_another() {
         }
         assert_eq!(found.0, hits, "{key}: {ann}");
     }
+}
+
+/// What no route is for is cached as its own fields say, and may be what a route keeps to one person.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_spelling_of_a_private_path_falls_under_no_route() {
+    let app = TestApp::start().await;
+    for path in SPELLINGS {
+        app.on("GET", path, |seen| {
+            Answer::text(seen.header("cookie")).cache_control("public, max-age=60")
+        });
+    }
+    let route = "[defaults]\nunmatched = \"rfc9111\"\n[[route]]\nname = \"me\"\npath = \"/api/users/me\"\n\
+                 key = \"me:{cookie.session}\"\n";
+    let sidecar = Sidecar::start(&app.url(), route);
+    for path in SPELLINGS {
+        let (ann, bob) = (("cookie", "session=ann"), ("cookie", "session=bob"));
+        let (_, leaks) = shares(&sidecar, path, &[ann], &[bob]).await;
+        assert!(!leaks, "{path}");
+    }
+}
+
+/// Apps that take blanks or commas between cookies find one in the value of another.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_cookie_hides_in_another() {
+    let app = TestApp::start().await;
+    let mut routes = String::new();
+    for (rule, key) in [("n", "n"), ("d", "d:{cookie.session|none}")] {
+        for nth in 0..5 {
+            app.on("GET", &format!("/{rule}/{nth}"), whole);
+        }
+        routes += &format!(
+            "[[route]]\nname = \"{rule}\"\npath = \"/{rule}/{{id}}\"\nkey = \"{key}:{{path.id}}\"\nany_host = true\n"
+        );
+    }
+    let sidecar = Sidecar::start(&app.url(), &routes);
+    let lines = [
+        "_ga=1 session=ann",
+        "_ga=1\tsession=ann",
+        "_ga=1, session=ann",
+        "_ga=1,session=ann",
+        "=ann",
+    ];
+    for rule in ["n", "d"] {
+        for (nth, line) in lines.iter().enumerate() {
+            let path = format!("/{rule}/{nth}");
+            let (_, leaks) = shares(&sidecar, &path, &[("cookie", line)], &[]).await;
+            assert!(!leaks, "{path}: {line}");
+        }
+    }
+    // The cookie before it is irrelevant by itself.
+    let (is_hit, _) = shares(&sidecar, "/n/0", &[("cookie", "_ga=1")], &[]).await;
+    assert!(is_hit);
 }
 
 /// A redirect to https that was stored for http would send those who came by https round for ever.

@@ -188,7 +188,10 @@ async fn a_sidecar_that_is_to_end_says_so_before_it_closes_its_port() {
     command.env("PANNIER_LISTEN_READY_PATH", "/-/ready");
     let mut running = Running::spawn(command, &app.url());
     let (proxy, admin) = (Client::new(running.proxy), Client::new(running.admin));
-    assert_eq!(proxy.get("/-/ready").await.status, 200);
+    eventually("ready", SHORT, || async {
+        proxy.get("/-/ready").await.status == 200
+    })
+    .await;
     running.signal("-TERM");
     eventually("not ready", SHORT, || async {
         admin.get("/readyz").await.status == 503

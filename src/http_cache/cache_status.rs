@@ -32,7 +32,7 @@
 //! | `fwd=method` | `method` |
 //! | `fwd=uri-miss` | `miss`; `collapsed` and `coalesce-timeout` without a because |
 //! | `fwd=vary-miss` | `vary-miss` |
-//! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, `upstream-busy`, without a because; what was not stored: `status`, `no-store`, `private`, `set-cookie`, `vary-any`, `authorization`, `cookie`, `unaccepted-coding`, `no-freshness`, `event-stream`, `too-large`, `in-flight-full`, `fills-full`, `unwanted`, `incomplete`, `close-delimited`, `fenced`, `lease-lost`, `budget-full`, `cannot-fit`, `missing-tag`, `too-many-tags`, `store-when`, `too-many-variants`, `too-many-groups` |
+//! | `fwd=miss` | `range`, `upstream-error`, `upstream-timeout`, `upstream-busy`, without a because; what was not stored: `status`, `no-store`, `private`, `set-cookie`, `token`, `vary-any`, `authorization`, `cookie`, `unaccepted-coding`, `no-freshness`, `event-stream`, `too-large`, `in-flight-full`, `fills-full`, `unwanted`, `incomplete`, `close-delimited`, `fenced`, `lease-lost`, `budget-full`, `cannot-fit`, `missing-tag`, `too-many-tags`, `store-when`, `too-many-variants`, `too-many-groups` |
 //! | `fwd=request` | `request-directive`, `request-no-store`, `refresh` |
 //! | `fwd=stale` | `stale`, `soft-purged`, `no-cache`; `revalidated` and `stale-if-error` without a because |
 //! | `fwd=partial` | `partial` |
@@ -258,6 +258,7 @@ fn handling(reason: Reason) -> Handling {
         | Reason::NoStore
         | Reason::Private
         | Reason::SetCookie
+        | Reason::Token
         | Reason::VaryAny
         | Reason::Authorization
         | Reason::Cookie

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Policy;
 use super::directives::{Reach, ResponseDirectives};
+use super::tokens::is_token;
 
 /// Fields that concern one connection or one proxy (RFC 9110 §7.6.1, RFC 9111 §3.1), and `Trailer`,
 /// since trailers are not part of what is stored.
@@ -29,6 +30,7 @@ pub(super) struct Storing {
     /// Named by a qualified `private` or `no-cache` (§5.2.2.7, §5.2.2.4).
     withheld: Vec<HeaderName>,
     cookies: bool,
+    tokens: bool,
 }
 
 impl Storing {
@@ -47,6 +49,7 @@ impl Storing {
         Storing {
             connection_options: connection_options(headers),
             cookies: !policy.despite.set_cookie && !withheld.contains(&SET_COOKIE),
+            tokens: !policy.despite.set_cookie,
             withheld,
         }
     }
@@ -61,14 +64,15 @@ impl Storing {
         !HOP_BY_HOP.contains(&name.as_str())
             && *name != AGE
             && (self.cookies || *name != SET_COOKIE)
+            && (self.tokens || !is_token(name))
             && !self.connection_options.contains(name)
             && !self.withholds(name)
     }
 
-    /// Whether the field goes to the requester and to nobody else: a cookie, or what the response keeps
-    /// from shared caches.
+    /// Whether the field goes to the requester and to nobody else: a cookie, a token, or what the response
+    /// keeps from shared caches.
     pub(super) fn is_personal(&self, name: &HeaderName) -> bool {
-        (*name == SET_COOKIE || self.withholds(name))
+        (*name == SET_COOKIE || is_token(name) || self.withholds(name))
             && !HOP_BY_HOP.contains(&name.as_str())
             && !self.connection_options.contains(name)
     }

@@ -15,6 +15,7 @@ pub mod recoding;
 pub mod reuse;
 pub mod storable;
 pub mod tag_fields;
+pub mod tokens;
 pub mod validation;
 pub mod vary;
 
@@ -86,7 +87,7 @@ pub struct Despite {
     pub private: bool,
     /// Store although the response says `no-store`.
     pub no_store: bool,
-    /// Store although the response sets a cookie; the `Set-Cookie` fields are left out of the copy.
+    /// Store although the response sets a cookie, or hands over a token; these fields are left out of the copy.
     pub set_cookie: bool,
     /// Serve without validation although the response says `no-cache`.
     pub no_cache: bool,

@@ -103,6 +103,8 @@ reasons! {
     Private = "private",
     /// The response sets a cookie.
     SetCookie = "set-cookie",
+    /// The response hands over a token, as by `X-Auth-Token`.
+    Token = "token",
     /// `Vary: *` (RFC 9111 §4.1).
     VaryAny = "vary-any",
     /// The request had `Authorization` and the response does not allow sharing (RFC 9111 §3.5).

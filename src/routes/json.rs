@@ -120,6 +120,21 @@ pub fn text(value: &Value) -> std::borrow::Cow<'_, str> {
     }
 }
 
+/// Whether a value stands for nobody, though it is there: many may have it.
+pub fn is_nobody(value: &Value) -> bool {
+    match value {
+        Value::String(text) => {
+            let text = text.trim();
+            ["", "0", "nil", "none", "null", "undefined"]
+                .iter()
+                .any(|nobody| text.eq_ignore_ascii_case(nobody))
+        }
+        Value::Number(number) => number.as_f64().is_none_or(|number| number <= 0.0),
+        Value::Bool(_) | Value::Null => true,
+        Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
 fn is_exact(number: &Number) -> bool {
     const LAST_EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     number.is_i64()

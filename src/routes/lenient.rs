@@ -39,8 +39,9 @@ impl LenientMatcher {
     /// A rule other than `strict`, the one of the path as received, that the path falls under in a more
     /// lenient reading; `None`: there is no doubt.
     pub(super) fn find_other(&self, path: &str, strict: Option<usize>) -> Option<usize> {
-        // One alone is mistaken for no other.
-        if self.count < 2 || !self.has_odd_rule && is_plain(path) {
+        // One alone is mistaken for no other, but what no rule is for may be meant for it.
+        let least = if strict.is_some() { 2 } else { 1 };
+        if self.count < least || !self.has_odd_rule && is_plain(path) {
             return None;
         }
         let rule = |reading: String| self.matcher.at(&reading).map(|matched| *matched.value);
@@ -95,10 +96,35 @@ fn readings(path: &str) -> impl Iterator<Item = String> + '_ {
     // Some decode twice, as one behind another that has decoded already.
     [1, 2].into_iter().flat_map(move |times| {
         cuts.into_iter().flat_map(move |cut| {
-            let read = move |suffix| read(path, times, cut, suffix);
+            let read = move |suffix| read(path, times, cut, suffix, fold);
             suffixes.into_iter().map(read)
         })
     })
+}
+
+/// The ways in which lenient apps read the path of a write; what it names stays in the case in which it is written.
+pub(super) fn readings_of_write(path: &str) -> impl Iterator<Item = String> + '_ {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_');
+    // Dot segments are resolved by another reading.
+    let has_dots = |path: &str| {
+        path.split(['/', '\\'])
+            .any(|segment| matches!(segment, "." | ".."))
+    };
+    let is_read = !path.bytes().all(plain) && !has_dots(&decoded(path, 2)) && !has_dots(path);
+    let times = [1, 2].into_iter().filter(move |_| is_read);
+    times.flat_map(move |times| {
+        let cuts = [Cut::Parameters, Cut::Nothing].into_iter();
+        cuts.map(move |cut| read(path, times, cut, Suffix::Stays, str::to_owned))
+    })
+}
+
+fn decoded(path: &str, times: usize) -> String {
+    let mut decoded = path.to_owned();
+    for _ in 0..times {
+        let bytes: Vec<u8> = decode(&decoded, UrlPart::Path).collect();
+        decoded = String::from_utf8_lossy(&bytes).into_owned();
+    }
+    decoded
 }
 
 /// What is cut off each segment.
@@ -116,12 +142,9 @@ enum Suffix {
     Goes,
 }
 
-fn read(path: &str, times: usize, cut: Cut, suffix: Suffix) -> String {
-    let mut decoded = path.to_owned();
-    for _ in 0..times {
-        let bytes: Vec<u8> = decode(&decoded, UrlPart::Path).collect();
-        decoded = String::from_utf8_lossy(&bytes).into_owned();
-    }
+/// `fold` has the last word on each segment.
+fn read(path: &str, times: usize, cut: Cut, suffix: Suffix, fold: fn(&str) -> String) -> String {
+    let decoded = decoded(path, times);
     let mut segments: Vec<String> = Vec::new();
     for segment in decoded.split(['/', '\\']) {
         let ends = |c: char| matches!(c, ';' | '#' | '?' | '\0');
@@ -150,8 +173,13 @@ fn read(path: &str, times: usize, cut: Cut, suffix: Suffix) -> String {
 
 /// A name without the blanks, dots and signs at its ends that some servers and file systems drop.
 fn trim(name: &str) -> &str {
-    name.trim_matches(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '.' | '+'))
+    name.trim_matches(|c: char| {
+        c.is_whitespace() || c.is_control() || BLANKS.contains(&c) || matches!(c, '.' | '+')
+    })
 }
+
+/// Blanks to some languages (the byte order mark to JavaScript), and not to Unicode.
+const BLANKS: [char; 4] = ['\u{feff}', '\u{200b}', '\u{180e}', '\u{2060}'];
 
 /// In one case, also where a character has a compatible one in another (`ſ`, `K`).
 fn fold(name: &str) -> String {
@@ -185,7 +213,7 @@ fn escape(out: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             true => out.push(char::from(byte)),
-            false => out.push_str(&format!("%{byte:02x}")),
+            false => out.push_str(&format!("%{byte:02X}")),
         }
     }
 }
@@ -230,6 +258,9 @@ mod tests {
             "/api/users/%20me",
             "/api/users/me%09",
             "/api/users/me+",
+            "/api/users/me%EF%BB%BF",
+            "/api/users/%EF%BB%BFme",
+            "/api/users/me%E2%80%8B",
             "/api/users/me%00",
             "/api/users/me%00.css",
             "/api/users/me%3Bx",
@@ -291,5 +322,8 @@ mod tests {
     fn one_rule_is_never_mistaken() {
         let lenient = LenientMatcher::new(["/A"].into_iter());
         assert_eq!(lenient.find_other("/a%41", None), None);
+        assert_eq!(lenient.find_other("/A.json", Some(0)), None);
+        // But by no rule it would be stored for everyone.
+        assert_eq!(lenient.find_other("/%41", None), Some(0));
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::checked::CheckedCredentials;
 use super::credentials::{cookie_names, is_credential, names_a_person, names_a_person_in_auth};
+use super::json;
 use super::template::{Source, Template};
 use crate::http_cache::vary::CookieNames;
 
@@ -272,13 +273,14 @@ struct Carried<'v> {
     cookies: bool,
 }
 
-/// Whether `document` really holds something at any of these names.
+/// Whether `document` really holds something at any of these names that stands for somebody.
 fn holds_any(document: Option<&Value>, all: &[Vec<String>]) -> bool {
     let holds = |names: &Vec<String>| {
         let value = names
             .iter()
             .try_fold(document?, |value, name| value.as_object()?.get(name));
-        value.map(|value| value.is_string() || value.is_i64() || value.is_u64())
+        let is_one = |value: &Value| value.is_string() || value.is_i64() || value.is_u64();
+        value.map(|value| is_one(value) && !json::is_nobody(value))
     };
     all.iter().any(|names| holds(names) == Some(true))
 }

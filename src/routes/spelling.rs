@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::{Pattern, Purge, target};
+use super::{Pattern, Purge, lenient, target};
 
 /// What `[upstream] paths` says of the app.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,6 +104,12 @@ impl PathSpelling {
                 folded.into_iter().for_each(&mut add);
             }
         }
+        for reading in lenient::readings_of_write(path) {
+            if self.ignore_case && has_upper_case(&reading) {
+                add(Cow::Owned(reading.to_ascii_lowercase()));
+            }
+            add(Cow::Owned(reading));
+        }
         readings
     }
 }
@@ -177,7 +183,7 @@ mod tests {
     #[test]
     fn writes_are_read_in_many_ways() {
         let strict = PathSpelling::default();
-        let rows: [(&PathSpelling, &str, &[&str]); 8] = [
+        let rows: [(&PathSpelling, &str, &[&str]); 13] = [
             (&strict, "/a/7", &["/a/7"]),
             (&strict, "/a/7/", &["/a/7/", "/a/7"]),
             (&strict, "/a/7.json", &["/a/7.json", "/a/7"]),
@@ -190,6 +196,11 @@ mod tests {
             (&strict, "/a/7.", &["/a/7.", "/a/7"]),
             (&strict, "/a/7%20.+/", &["/a/7%20.+/", "/a/7", "/a/7%20.+"]),
             (&strict, "/a/..", &["/a/..", "/"]),
+            (&strict, "/a%2F7", &["/a%2F7", "/a/7"]),
+            (&strict, "/a/%0A7%09", &["/a/%0A7%09", "/a/7"]),
+            (&strict, "/a/Ab%C2%A0", &["/a/Ab%C2%A0", "/a/Ab"]),
+            (&strict, "/a%3fx", &["/a%3fx", "/a", "/a%3Fx"]),
+            (&strict, "/a%252F7", &["/a%252F7", "/a/7"]),
         ];
         for (spelling, path, expected) in rows {
             assert_eq!(spelling.readings_of_write(path), expected, "{path}");

@@ -168,6 +168,7 @@ impl Explanation {
         unless(despite.no_store, Reason::NoStore);
         unless(despite.private, Reason::Private);
         unless(despite.set_cookie, Reason::SetCookie);
+        unless(despite.set_cookie, Reason::Token);
         unless(false, Reason::VaryAny);
         unless(false, Reason::TooLarge);
         unless(false, Reason::Incomplete);

@@ -90,6 +90,7 @@ fn every_reason() {
         (Reason::NoStore, "miss"),
         (Reason::Private, "miss"),
         (Reason::SetCookie, "miss"),
+        (Reason::Token, "miss"),
         (Reason::VaryAny, "miss"),
         (Reason::Authorization, "miss"),
         (Reason::Cookie, "miss"),

@@ -52,6 +52,10 @@ fn against(reason: Reason) -> (&'static str, &'static str) {
         Reason::NoStore => ("the answer says no-store", "RFC 9111 §5.2.2.5"),
         Reason::Private => ("the answer says private", "RFC 9111 §5.2.2.7"),
         Reason::SetCookie => ("it sets a cookie", "RFC 9111 §7.3"),
+        Reason::Token => (
+            "it hands over a token that its client is known by",
+            "promise I8",
+        ),
         Reason::VaryAny => ("no request selects it: Vary: *", "RFC 9111 §4.1"),
         Reason::Authorization => (
             "the request has Authorization, and the answer does not say that it may be shared",

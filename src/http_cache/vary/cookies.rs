@@ -97,6 +97,36 @@ impl CookieNames {
     }
 }
 
+/// The names of the cookies in what stands between two `;`, read leniently: its own, trimmed, or its text where it has no `=`;
+/// and those that apps find in its value which take blanks or commas for separators. These stand with the separator in
+/// front, so that they are never taken for a cookie that is read as everybody reads it.
+pub fn names_in(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let equals = pair.iter().position(|byte| *byte == b'=');
+    let (name, value) = pair.split_at(equals.unwrap_or(pair.len()));
+    let own = match (name.trim_ascii(), equals) {
+        // Without a name, as some take it for one that is called so.
+        ([], Some(_)) => Some(&value[..1]),
+        ([], None) => None,
+        (name, _) => Some(name),
+    };
+    let separators = |byte: &u8| matches!(byte, b' ' | b'\t' | b',');
+    let value = value.trim_ascii_end();
+    let starts = value
+        .iter()
+        .enumerate()
+        .filter(move |(_, byte)| separators(byte));
+    let hidden = starts.filter_map(move |(at, _)| {
+        let piece = &value[at..];
+        let end = piece[1..]
+            .iter()
+            .position(separators)
+            .map_or(piece.len(), |end| end + 1);
+        let equals = piece[..end].iter().position(|byte| *byte == b'=')?;
+        (equals > 1).then_some(&piece[..equals])
+    });
+    own.into_iter().chain(hidden)
+}
+
 /// The cookies of a request but for the irrelevant ones, as one line; `None`: none is left.
 pub(super) fn relevant(headers: &HeaderMap, irrelevant: &CookieNames) -> Option<Vec<u8>> {
     let lines = headers.get_all(COOKIE).into_iter();
@@ -104,16 +134,8 @@ pub(super) fn relevant(headers: &HeaderMap, irrelevant: &CookieNames) -> Option<
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
         .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty());
-    let name = |pair: &[u8]| {
-        pair.split(|byte| *byte == b'=')
-            .next()
-            .unwrap_or(pair)
-            .trim_ascii()
-            .to_vec()
-    };
-    let relevant: Vec<&[u8]> = pairs
-        .filter(|pair| !irrelevant.contain(&name(pair)))
-        .collect();
+    let matters = |pair: &&[u8]| names_in(pair).any(|name| !irrelevant.contain(name));
+    let relevant: Vec<&[u8]> = pairs.filter(matters).collect();
     (!relevant.is_empty()).then(|| relevant.join(&b"; "[..]))
 }
 
@@ -121,6 +143,28 @@ pub(super) fn relevant(headers: &HeaderMap, irrelevant: &CookieNames) -> Option<
 mod tests {
     use super::*;
     use crate::http_cache::tests::fixtures::headers;
+
+    /// RFC 6265 §4.2.1.
+    #[test]
+    fn names_of_a_pair() {
+        let rows: [(&str, &[&str]); 10] = [
+            (" a = b", &["a"]),
+            ("a", &["a"]),
+            (" ", &[]),
+            ("=x", &["="]),
+            ("_ga=1 session=X", &["_ga", " session"]),
+            ("_ga=1\tsession=X", &["_ga", "\tsession"]),
+            ("_ga=1, session=X,c=d", &["_ga", " session", ",c"]),
+            ("consent=a=b&c=d", &["consent"]),
+            ("text=of three words", &["text"]),
+            ("a=b ", &["a"]),
+        ];
+        for (pair, expected) in rows {
+            let found: Vec<&[u8]> = names_in(pair.as_bytes()).collect();
+            let expected: Vec<&[u8]> = expected.iter().map(|name| name.as_bytes()).collect();
+            assert_eq!(found, expected, "{pair:?}");
+        }
+    }
 
     /// RFC 6265 §5.3.
     #[test]

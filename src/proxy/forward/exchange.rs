@@ -169,7 +169,7 @@ pub(in crate::proxy) fn body_timeout(
 }
 
 /// Kinds of content that have one record after another, often without an end.
-const STREAMS: [&str; 10] = [
+const STREAMS: [&str; 16] = [
     "text/event-stream",
     "application/x-ndjson",
     "application/ndjson",
@@ -180,6 +180,12 @@ const STREAMS: [&str; 10] = [
     "application/x-json-stream",
     "multipart/x-mixed-replace",
     "application/grpc",
+    "application/connect",
+    "application/geo+json-seq",
+    "application/jsonlines",
+    "application/x-ldjson",
+    "application/vnd.docker.raw-stream",
+    "application/vnd.docker.multiplexed-stream",
 ];
 
 /// Whether an answer is a stream of events, which has no end to wait for. One that states its length has.
@@ -187,14 +193,20 @@ pub(in crate::proxy) fn is_event_stream(fields: &HeaderMap) -> bool {
     let Some(kind) = fields.get(CONTENT_TYPE) else {
         return false;
     };
-    let kind = kind.as_bytes().split(|byte| *byte == b';').next();
-    let kind = kind.unwrap_or_default().trim_ascii();
+    let mut parts = kind.as_bytes().split(|byte| *byte == b';');
+    let kind = parts.next().unwrap_or_default().trim_ascii();
+    // `;stream=watch` of Kubernetes, `;subscriptionSpec=1.0` of GraphQL.
+    let says_so = parts.any(|parameter| {
+        let name = parameter.split(|byte| *byte == b'=').next();
+        let name = name.unwrap_or_default().trim_ascii();
+        name.eq_ignore_ascii_case(b"stream") || name.eq_ignore_ascii_case(b"subscriptionspec")
+    });
     // `application/grpc+proto` and `-web` are of the same kind.
     let is_kind = |stream: &&str| {
         let (name, suffix) = kind.split_at(kind.len().min(stream.len()));
         name.eq_ignore_ascii_case(stream.as_bytes()) && matches!(suffix, [] | [b'+' | b'-', ..])
     };
-    STREAMS.iter().any(is_kind) && !fields.contains_key(CONTENT_LENGTH)
+    (says_so || STREAMS.iter().any(is_kind)) && !fields.contains_key(CONTENT_LENGTH)
 }
 
 #[cfg(test)]
@@ -213,6 +225,14 @@ mod tests {
             ("application/json-seq", true),
             ("multipart/x-mixed-replace; boundary=frame", true),
             ("application/grpc+proto", true),
+            ("application/json;stream=watch", true),
+            ("application/json; streamed=1", false),
+            (
+                "multipart/mixed;boundary=graphql; subscriptionSpec=1.0",
+                true,
+            ),
+            ("application/connect+json", true),
+            ("application/vnd.docker.raw-stream", true),
             ("application/grpc-web+proto", true),
             ("text/event-streams", false),
             ("application/json", false),

@@ -13,6 +13,7 @@ use super::lift::Lift;
 use super::obstacle::Obstacle;
 use super::of_request::identity;
 use crate::config::Unmatched;
+use crate::http_cache::tokens;
 use crate::http_cache::vary::Selector;
 use crate::http_cache::{self, AppHeaders, CacheControlMode, Exchange, Policy, Reason};
 use crate::live::Rule;
@@ -138,7 +139,7 @@ fn describe(rule: Rule<'_>, response: &Exchange<'_>, reason: Reason) -> Obstacle
     let lifts = match reason {
         Reason::NoStore => not_meant(rule, "no-store"),
         Reason::Private => not_meant(rule, "private"),
-        Reason::SetCookie => not_meant(rule, "set-cookie"),
+        Reason::SetCookie | Reason::Token => not_meant(rule, "set-cookie"),
         Reason::NoCache => not_meant(rule, "no-cache"),
         Reason::Stale | Reason::NoFreshness => no_lifetime(rule),
         Reason::VaryAny => {
@@ -170,7 +171,9 @@ fn not_meant(rule: Rule<'_>, word: &str) -> Vec<Lift> {
     let mut despite = words_of(rule.policy);
     despite.push(word.to_owned());
     let means = match word {
-        "set-cookie" => "it is stored without its cookies; only the client that asked gets them",
+        "set-cookie" => {
+            "it is stored without its cookies and tokens; only the client that asked gets them"
+        }
         _ => "this word alone is not meant",
     };
     vec![
@@ -244,6 +247,12 @@ fn what(response: &Exchange<'_>, reason: Reason) -> String {
         Reason::NoStore => "the answer says no-store",
         Reason::Private => "the answer says private",
         Reason::SetCookie => return set_cookies(response),
+        Reason::Token => {
+            let names: Vec<&str> = tokens::found_in(response.headers)
+                .map(HeaderName::as_str)
+                .collect();
+            return format!("the answer hands over {}", names.join(", "));
+        }
         Reason::VaryAny => "the answer says Vary: *, so that no request selects it",
         Reason::VaryMiss => {
             "the answer says Vary: Cookie, Authorization or User-Agent, so each of these has an answer of its own"

@@ -34,7 +34,7 @@ pub struct Admitted {
 }
 
 /// Checks the framing and the target. Afterwards the fields are as HTTP/1.1 would have them: there is
-/// a `Host` if there is any host, and one `Cookie`.
+/// a `Host` if there is any host, in lower case as the key has it, and one `Cookie`.
 pub fn admit(parts: &mut Parts) -> Result<Admitted, Refusal> {
     check_method(&parts.method)?;
     // hyper counts on HTTP/1 alone.
@@ -50,7 +50,7 @@ pub fn admit(parts: &mut Parts) -> Result<Admitted, Refusal> {
     }
     check_target(parts)?;
     let host = host(parts)?;
-    put_host(parts);
+    put_host(parts, &host);
     if parts.version == Version::HTTP_2 && present.has(Present::COOKIE) {
         join_cookies(parts);
     }
@@ -164,13 +164,14 @@ fn host(parts: &Parts) -> Result<String, Refusal> {
     Ok(host)
 }
 
-/// RFC 9113 §8.3.1: who passes a request on over HTTP/1.1 makes `Host` of `:authority`.
-fn put_host(parts: &mut Parts) {
-    let Some(authority) = parts.uri.authority() else {
+/// RFC 9113 §8.3.1: who passes a request on over HTTP/1.1 makes `Host` of `:authority`. In one case: an app that looks it up
+/// letter by letter would answer `API.example` otherwise than `api.example`, and the two share a key.
+fn put_host(parts: &mut Parts, host: &str) {
+    let line = parts.headers.get(HOST).map(HeaderValue::as_bytes);
+    if host.is_empty() || line == Some(host.as_bytes()) {
         return;
-    };
-    let host = HeaderValue::from_str(authority.as_str());
-    if let (false, Ok(host)) = (parts.headers.contains_key(HOST), host) {
+    }
+    if let Ok(host) = HeaderValue::from_str(host) {
         parts.headers.insert(HOST, host);
     }
 }
@@ -455,6 +456,25 @@ mod tests {
             admit(&mut parts).unwrap();
             let cookies: Vec<_> = parts.headers.get_all(COOKIE).iter().collect();
             assert_eq!(cookies, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_app_gets_the_host_in_the_case_of_the_key() {
+        let rows: [(Version, &str, Fields); 3] = [
+            (Version::HTTP_11, "/", &[("host", "API.Example:80")]),
+            (
+                Version::HTTP_11,
+                "http://Api.Example:80/",
+                &[("host", "api.EXAMPLE:80")],
+            ),
+            (Version::HTTP_2, "http://API.example:80/", &[]),
+        ];
+        for (version, target, fields) in rows {
+            let mut parts = parts(version, "GET", target, fields);
+            let admitted = admit(&mut parts).unwrap();
+            assert_eq!(admitted.host, "api.example:80");
+            assert_eq!(parts.headers[HOST], "api.example:80", "{target}");
         }
     }
 

@@ -45,7 +45,8 @@ fn kind(name: &str) -> Option<Override> {
         | "forwarded-https" | "forwarded-secure" | "arr-ssl" | "ssl-offloaded" => {
             Some(Override::Tls)
         }
-        "forwarded-proto-version" => Some(Override::Scheme),
+        "forwarded-proto-version" | "client-scheme" | "client-proto" => Some(Override::Scheme),
+        "appengine-https" => Some(Override::Tls),
         _ if is_always(rest) => Some(Override::Always),
         _ => by_last_word(rest),
     }
@@ -85,8 +86,8 @@ const OF_GATEWAYS: &[&str] = &[
 fn of_no_family(name: &str) -> Option<Override> {
     Some(match name {
         "forwarded" => Override::Forwarded,
-        "front-end-https" | "ssl-offloaded" | "wl-proxy-ssl" => Override::Tls,
-        "cloudfront-forwarded-proto" => Override::Scheme,
+        "fastly-ssl" | "front-end-https" | "ssl-offloaded" | "wl-proxy-ssl" => Override::Tls,
+        "cf-visitor" | "cloudfront-forwarded-proto" | "forwarded-proto" => Override::Scheme,
         "disguised-host" | "host-override" | "http-host" => Override::Host,
         "base-url"
         | "destination"
@@ -100,6 +101,7 @@ fn of_no_family(name: &str) -> Option<Override> {
         | "request-uri"
         | "script-name"
         | "script-url"
+        | "surrogate-capability"
         | "uri"
         | "url" => Override::Always,
         _ => return None,
@@ -118,9 +120,12 @@ fn is_always(rest: &str) -> bool {
     ];
     matches!(
         rest,
-        "custom-ip-authorization"
+        "accel-mapping"
+            | "accel-redirect"
+            | "custom-ip-authorization"
             | "destination"
             | "error-page"
+            | "forwarded"
             | "forwarded-base"
             | "forwarded-context"
             | "forwarded-location"
@@ -130,12 +135,15 @@ fn is_always(rest: &str) -> bool {
             | "forwarded-root"
             | "forwarded-script-name"
             | "http-destinationurl"
+            | "nextjs-data"
             | "now-route-matches"
+            | "nuxt-no-ssr"
             | "original-query"
             | "original-request"
             | "path-info"
             | "query-string"
             | "script-name"
+            | "sendfile-type"
             | "subpath"
             | "wap-profile"
     ) || BEGINNINGS
@@ -173,6 +181,18 @@ mod tests {
             ("x-http-verb", Some(Override::Always)),
             ("x-react-router-spa-mode", Some(Override::Always)),
             ("wl-proxy-ssl", Some(Override::Tls)),
+            ("surrogate-capability", Some(Override::Always)),
+            ("x-sendfile-type", Some(Override::Always)),
+            ("x-accel-mapping", Some(Override::Always)),
+            ("x-nuxt-no-ssr", Some(Override::Always)),
+            ("x-nextjs-data", Some(Override::Always)),
+            ("cf-visitor", Some(Override::Scheme)),
+            ("fastly-ssl", Some(Override::Tls)),
+            ("x-appengine-https", Some(Override::Tls)),
+            ("forwarded-proto", Some(Override::Scheme)),
+            ("x-client-scheme", Some(Override::Scheme)),
+            ("x-client-proto", Some(Override::Scheme)),
+            ("x-forwarded", Some(Override::Always)),
             ("x-ssl-protocol", None),
             ("x-real-port", None),
             ("x-remote-host", None),

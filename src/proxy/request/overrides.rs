@@ -140,7 +140,8 @@ fn push(selecting: &mut String, name: &[u8], value: &[u8]) {
 /// Whether a field that overrides the request is taken into the selector: what a trusted gateway says of the
 /// client's request, and fields of which the config says that a gateway sets them.
 fn selects(context: &RequestContext, name: &HeaderName, kind: Override) -> bool {
-    let is_told = kind != Override::Always || *name == "x-forwarded-prefix";
+    const TOLD: [&str; 2] = ["surrogate-capability", "x-forwarded-prefix"];
+    let is_told = kind != Override::Always || TOLD.contains(&name.as_str());
     let trusted = &context.live.config.defaults.trusted_identity;
     context.is_believed && is_told || trusted.contains(name)
 }
@@ -185,7 +186,14 @@ impl Expected<'_> {
         match kind {
             Override::Always => false,
             Override::Host => is(self.host),
-            Override::Scheme => is(self.scheme),
+            // `{"scheme":"https"}` as Cloudflare's `CF-Visitor` has it.
+            Override::Scheme => {
+                let visitor = value.strip_prefix(br#"{"scheme":""#);
+                let visitor = visitor.and_then(|scheme| scheme.strip_suffix(br#""}"#));
+                visitor
+                    .unwrap_or(value)
+                    .eq_ignore_ascii_case(self.scheme.as_bytes())
+            }
             Override::Tls => self.tls.iter().any(|word| is(word)),
             Override::Port => {
                 let own = self

@@ -5,6 +5,7 @@ use http::header::COOKIE;
 use serde_json::Value;
 
 use super::super::Scope;
+use super::super::credentials::{names_a_person, names_a_person_in_auth};
 use super::super::escape::{
     NEXT, UrlPart, decode, is_simple, is_usual, push, push_digest, push_text,
 };
@@ -55,7 +56,13 @@ pub(super) fn write_value(
         Source::Cookie(name) => write_cookie(scope.headers, name, spelling, out),
         Source::Host => Some(write_host(scope.host, out)),
         Source::Uri => Some(write_uri(scope, out)),
+        Source::Jwt(names) if names_a_person(names) => {
+            write_person(scope.claims, names, spelling, out)
+        }
         Source::Jwt(names) => write_json(scope.claims, names, spelling, out),
+        Source::Auth(names) if names_a_person_in_auth(names) => {
+            write_person(scope.auth, names, spelling, out)
+        }
         Source::Auth(names) => write_json(scope.auth, names, spelling, out),
         Source::WholeBody => {
             out.push_str(scope.body_digest?);
@@ -248,6 +255,21 @@ fn write_uri(scope: &Scope<'_>, out: &mut String) -> WrittenValue {
     WrittenValue {
         usual: scope.path.starts_with('/'),
         single: true,
+    }
+}
+
+/// As [`write_json`], of what names a person: what stands for nobody counts as absent.
+fn write_person(
+    document: Option<&Value>,
+    names: &[String],
+    spelling: Spelling,
+    out: &mut String,
+) -> Option<WrittenValue> {
+    let is_nobody =
+        matches!(json::member(document, names), Member::One(value) if json::is_nobody(value));
+    match is_nobody {
+        true => None,
+        false => write_json(document, names, spelling, out),
     }
 }
 

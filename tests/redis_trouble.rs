@@ -259,6 +259,58 @@ async fn a_redis_user_that_lacks_rights() {
     }
 }
 
+/// As some providers have it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_whose_commands_are_renamed() {
+    let renamed = [
+        "--rename-command",
+        "TIME",
+        "",
+        "--rename-command",
+        "SCAN",
+        "renamed",
+    ];
+    let server = RedisServer::start_with(&renamed);
+    let app = app().await;
+    let sidecar = Sidecar::start(
+        &app.url(),
+        &format!("[redis]\nurl = \"{}\"\n", server.url()),
+    );
+    let admin = sidecar.admin();
+    eventually("it is told which", SHORT, || async {
+        let redis = admin.get("/stats").await.value()["redis"].clone();
+        let says = |field: &str, words: &str| {
+            redis[field]
+                .as_str()
+                .is_some_and(|text| text.contains(words))
+        };
+        says("cause", "unknown command: TIME, SCAN") && says("remedy", "rename-command")
+    })
+    .await;
+}
+
+/// Others have all of its memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_full_of_what_others_have() {
+    let server = RedisServer::start();
+    let app = app().await;
+    let sidecar = Sidecar::start(
+        &app.url(),
+        &format!(
+            "[redis]\nurl = \"{}\"\n[budget]\ncheck_every = \"1s\"\n",
+            server.url()
+        ),
+    );
+    connected(&sidecar).await;
+    let admin = sidecar.admin();
+    let is_nearly_full = async || admin.get("/stats").await.value()["redis"]["nearly_full"] == true;
+    assert!(!is_nearly_full().await);
+    let used = server.info("used_memory");
+    server.cli(&["CONFIG", "SET", "maxmemory", &used]);
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    eventually("it is told", SHORT, is_nearly_full).await;
+}
+
 /// Each node of a cluster has users of its own, and no right is missing on the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_right_that_one_node_of_a_cluster_lacks() {

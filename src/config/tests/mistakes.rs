@@ -101,6 +101,36 @@ fn mistakes_are_refused() {
             "its password has a #",
         ),
         (
+            "a database in the query",
+            "[redis]\nurl = \"redis://h?db=3\"\n",
+            "it says \"db\", which Pannier does not know; write the number behind the host",
+        ),
+        (
+            "what another library takes",
+            "[redis]\nurl = \"rediss://h?ssl_cert_reqs=none\"\n",
+            "it says \"ssl_cert_reqs\", which Pannier does not know",
+        ),
+        (
+            "a database of a cluster",
+            "[redis]\nurl = \"redis-cluster://h/3\"\n",
+            "it names the database 3, and a cluster has none but 0",
+        ),
+        (
+            "sentinels without a name",
+            "[redis]\nurl = \"redis-sentinel://h:26379\"\n",
+            "?sentinelServiceName=mymaster",
+        ),
+        (
+            "several sentinels",
+            "[redis]\nurl = \"redis-sentinel://h:1,i:1/0?sentinelServiceName=m\"\n",
+            "write sentinels = [",
+        ),
+        (
+            "several nodes",
+            "[redis]\nurl = \"redis-cluster://h:1,i:1\"\n",
+            "write nodes = [",
+        ),
+        (
             "a list",
             "[[route]]\npath = \"/a\"\ntags = [\"item:{response.items[0].id}\"]\n",
             "write items[] for each of its members",

@@ -65,6 +65,10 @@ pub(super) fn address(config: &Redis) -> Address {
         hosts: hosts.collect::<Vec<_>>().join(","),
         is_tls: config.access.tls.is_some(),
         is_cluster,
+        master: match &config.servers {
+            RedisServers::Sentinel { master, .. } => Some(master.clone()),
+            _ => None,
+        },
         user: user.unwrap_or_else(|| "default".to_owned()),
         names: match is_cluster {
             true => format!("~{{{namespace}.*"),

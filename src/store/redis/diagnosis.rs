@@ -9,6 +9,8 @@ pub(super) struct Address {
     pub(super) hosts: String,
     pub(super) is_tls: bool,
     pub(super) is_cluster: bool,
+    /// The name of the primary that sentinels are asked for.
+    pub(super) master: Option<String>,
     /// Whom Pannier logs in as.
     pub(super) user: String,
     /// What matches all names of the namespace, as `ACL SETUSER` takes it.
@@ -35,6 +37,12 @@ impl Diagnosis {
 
 /// What `error` says of the Redis at `address`.
 pub(super) fn diagnose(error: &Error, address: &Address) -> Diagnosis {
+    if let (Error::Timeout, Some(master)) = (error, &address.master) {
+        return Diagnosis::new(
+            format!("no primary of the name {master:?} answers in time"),
+            "see whether the sentinels know that name (SENTINEL MASTERS), mend master in [redis], and see whether the primary runs",
+        );
+    }
     match error {
         Error::Connection(words) => diagnose_connection(words, address),
         Error::Timeout => Diagnosis::new(
@@ -48,6 +56,12 @@ pub(super) fn diagnose(error: &Error, address: &Address) -> Diagnosis {
                 }
             },
         ),
+        Error::Login(words) if words.starts_with("NOAUTH") && address.master.is_some() => {
+            Diagnosis::new(
+                "it demands a password, or its sentinels do, and [redis] has none for them",
+                "write that of the primary into [redis] password, and that of the sentinels into sentinel_password",
+            )
+        }
         Error::Login(words) if words.starts_with("NOAUTH") => Diagnosis::new(
             "it demands a password, and [redis] has none",
             "write it into [redis] password, or into url as in redis://user:password@host",
@@ -143,7 +157,22 @@ const CONNECTIONS: &[(&str, &str, &str)] = &[
 fn diagnose_connection(words: &str, address: &Address) -> Diagnosis {
     let known = CONNECTIONS.iter().find(|(word, _, _)| words.contains(word));
     if let Some((_, cause, remedy)) = known {
-        return Diagnosis::new(format!("{cause} ({words})"), *remedy);
+        // What the library says of certificates is for its developers.
+        let cause = match words.contains(['{', '(']) {
+            true => (*cause).to_owned(),
+            false => format!("{cause} ({words})"),
+        };
+        return match (&address.master, address.is_cluster) {
+            (Some(master), _) => Diagnosis::new(
+                format!("of the primary {master:?}, or of its sentinels: {cause}"),
+                "see where the sentinels say that it is (SENTINEL GET-MASTER-ADDR-BY-NAME), start it there or have them fail over",
+            ),
+            (None, true) if words.contains("refused") => Diagnosis::new(
+                cause,
+                "start the node there, mend nodes in [redis], or have it announce an address that is reached from here (cluster-announce-ip)",
+            ),
+            _ => Diagnosis::new(cause, *remedy),
+        };
     }
     let remedy = match address.is_tls {
         true => "see its log; if it speaks no TLS, write redis:// in [redis] url, or tls = false",
@@ -206,6 +235,27 @@ fn diagnose_refusal(words: &str) -> Diagnosis {
 
 fn diagnose_other(words: &str) -> Diagnosis {
     let words = words.trim();
+    // What it was sent is no news.
+    let words = words.split(", with args").next().unwrap_or(words);
+    let lacks = |command: &str| words.contains(&format!("unknown command '{command}'"));
+    if lacks("SENTINEL") {
+        return Diagnosis::new(
+            "it is no sentinel",
+            "name sentinels in [redis] sentinels (mostly on port 26379), or write host in place of sentinels and master",
+        );
+    }
+    if lacks("EVAL") || lacks("CLUSTER") {
+        return Diagnosis::new(
+            format!("it is a sentinel, or lacks what Pannier needs ({words})"),
+            "of sentinels write sentinels = [\"host:port\"] and master in [redis]; else use Redis 7 or later, with all its commands",
+        );
+    }
+    if words.starts_with("DENIED") {
+        return Diagnosis::new(
+            "it is in protected mode, and lets in its own machine alone",
+            "give its user a password (ACL SETUSER default, requirepass) and write it into [redis] password, or set protected-mode no where its network is private",
+        );
+    }
     if words.contains("DB index") {
         return Diagnosis::new(
             format!("it has no database of that number ({words})"),
@@ -221,13 +271,13 @@ fn diagnose_other(words: &str) -> Diagnosis {
     if words.contains("sentinel") {
         return Diagnosis::new(
             format!("no sentinel answers well ({words})"),
-            "mend sentinels and master in [redis]",
+            "see whether they run there, and mend sentinels, master and sentinel_password in [redis]",
         );
     }
     if words.contains("unknown command") || words.starts_with("NOPROTO") {
         return Diagnosis::new(
             format!("it lacks what Pannier needs ({words})"),
-            "use Redis 7 or later",
+            "use Redis 7 or later, with all its commands (no rename-command)",
         );
     }
     Diagnosis::new(
@@ -245,6 +295,7 @@ mod tests {
             hosts: "cache:6379".to_owned(),
             is_tls: url.starts_with("rediss"),
             is_cluster: url.starts_with("redis-cluster"),
+            master: url.contains("sentinel").then(|| "main".to_owned()),
             user: "app".to_owned(),
             names: "~{pannier}*".to_owned(),
         }
@@ -259,7 +310,7 @@ mod tests {
             (connection("Connection refused"), plain, "nothing listens there (Connection refused)", "start Redis"),
             (connection("failed to lookup address information: Name or service not known"), plain, "cannot be resolved", "DNS"),
             (connection("InvalidCertificate(UnknownIssuer)"), tls, "self-signed", "ca_file"),
-            (connection("InvalidCertificate(NotValidForName)"), tls, "for other names", "name of the certificate"),
+            (connection("InvalidCertificate(NotValidForNameContext { expected: x })"), tls, "its TLS certificate is for other names", "name of the certificate"),
             (connection("InvalidMessage(InvalidContentType)"), tls, "does not speak TLS", "redis://"),
             (connection("Connection reset by peer"), plain, "broke (Connection reset", "rediss://"),
             (Error::Timeout, plain, "does not answer", "firewall"),
@@ -280,11 +331,24 @@ mod tests {
             (Error::OtherLayout(2), plain, "stored layout 2", "namespace"),
             (Error::Other("ERR DB index is out of range".into()), plain, "no database", "[redis] url"),
             (Error::Other("Decode Error: frame_type".into()), plain, "not Redis", "port"),
+            (Error::Timeout, "redis-sentinel", "name \"main\"", "SENTINEL MASTERS"),
+            (Error::Login("NOAUTH Authentication required.".into()), "redis-sentinel", "its sentinels do", "sentinel_password"),
+            (connection("Connection refused"), "redis-sentinel", "primary \"main\"", "fail over"),
+            (connection("Connection refused"), cluster, "nothing listens", "cluster-announce-ip"),
+            (Error::Other("Failed to connect to all sentinel nodes.".into()), "redis-sentinel", "no sentinel answers", "sentinel_password"),
+            (Error::Other("ERR unknown command 'SENTINEL', with args beginning with: 'x'".into()), "redis-sentinel", "no sentinel", "host"),
+            (Error::Other("ERR unknown command 'EVAL', with args beginning with: '#!lua".into()), plain, "a sentinel, or lacks what Pannier needs (ERR unknown command 'EVAL')", "sentinels ="),
+            (Error::Other("unknown command: time client".into()), plain, "needs (unknown command: time client)", "rename-command"),
+            (Error::Other("DENIED Redis is running in protected mode".into()), plain, "protected mode", "password"),
         ];
         for (error, url, cause, remedy) in rows {
             let found = diagnose(&error, &address(url));
             assert!(found.cause.contains(cause), "{error:?}: {found:?}");
             assert!(found.remedy.contains(remedy), "{error:?}: {found:?}");
+            assert!(
+                !found.cause.contains('{') || found.cause.contains("~{"),
+                "{found:?}"
+            );
         }
     }
 }

@@ -146,6 +146,10 @@ impl From<fred::error::Error> for Error {
                 ErrorKind::Tls => Error::Connection(plain_words(error.details())),
                 ErrorKind::Cluster => Error::Cluster(details()),
                 ErrorKind::Auth => Error::Login(details()),
+                // Of the primary that sentinels have named.
+                _ if error.details().starts_with("Os {") => {
+                    Error::Connection(plain_words(error.details()))
+                }
                 _ => Error::Other(details()),
             },
         }

@@ -8,6 +8,14 @@ use super::scripts::{Call, Script};
 /// commands fail.
 pub(super) async fn check(scope: &CommandScope<'_>) -> Result<(), Error> {
     let missing = find_missing(scope).await?;
+    let unknown = missing.iter().filter_map(|name| name.strip_prefix('!'));
+    let unknown: Vec<String> = unknown
+        .map(|name| name.to_uppercase().replace('|', " "))
+        .collect();
+    if !unknown.is_empty() {
+        let words = format!("unknown command: {}", unknown.join(", "));
+        return Err(Error::Other(words));
+    }
     match missing.is_empty() {
         true => Ok(()),
         false => Err(Error::Rights(in_words_of_acl(&missing))),

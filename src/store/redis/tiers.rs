@@ -169,7 +169,7 @@ impl Tiers {
         };
         RedisStatus {
             server_limit,
-            nearly_full: budget.is_nearly_full(bytes),
+            nearly_full: budget.is_nearly_full(bytes, server_limit),
             tracking: self.shared.overview.is_tracking(),
             bytes,
             entries: counters.map_or(0, |counters| counters.entries.iter().sum()),

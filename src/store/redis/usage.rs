@@ -102,9 +102,9 @@ impl ByteBudget {
         [self.per_shard(), evict_at, self.shards].map(|number| number.to_string().into())
     }
 
-    /// Whether the stats call Redis nearly full at `bytes`.
-    pub(super) fn is_nearly_full(&self, bytes: u64) -> bool {
-        bytes >= self.evict_at
+    /// Whether the stats call Redis nearly full at `bytes`, of which its server leaves so many.
+    pub(super) fn is_nearly_full(&self, bytes: u64, server_limit: Option<u64>) -> bool {
+        bytes >= self.evict_at || is_taken_by_others(bytes, server_limit)
     }
 
     /// Whether it matters which entries are hit: some have to leave before long, by that.
@@ -134,14 +134,23 @@ impl ByteBudget {
         drop(all);
         let most = limit.unwrap_or(u64::MAX).min(self.evict_at);
         self.is_filling.store(used >= most / 2, Ordering::Relaxed);
-        self.warn_if_nearly_full(used);
+        self.warn_if_nearly_full(used, limit);
     }
 
-    /// Warns once each time the bytes in Redis pass `[budget] evict_at` and stay there.
-    fn warn_if_nearly_full(&self, bytes: u64) {
-        if !self.is_nearly_full(bytes) {
-            self.warned.store(false, Ordering::Release);
-        } else if !self.warned.swap(true, Ordering::AcqRel) {
+    /// Warns once each time the bytes in Redis pass `[budget] evict_at`, or others take all that its server has, and that
+    /// stays so.
+    fn warn_if_nearly_full(&self, bytes: u64, server_limit: Option<u64>) {
+        let is_nearly_full = self.is_nearly_full(bytes, server_limit);
+        if self.warned.swap(is_nearly_full, Ordering::AcqRel) || !is_nearly_full {
+            return;
+        }
+        if is_taken_by_others(bytes, server_limit) {
+            tracing::warn!(
+                bytes,
+                "the memory of the Redis server is full, and not by Pannier's part of it: hardly anything is stored \
+                 there; raise maxmemory in Redis, or give Pannier a server of its own"
+            );
+        } else {
             tracing::warn!(
                 bytes,
                 evict_at = self.evict_at,
@@ -151,6 +160,12 @@ impl ByteBudget {
             );
         }
     }
+}
+
+/// What the server leaves is so little that hardly an answer fits into it.
+fn is_taken_by_others(bytes: u64, server_limit: Option<u64>) -> bool {
+    const HARDLY_ANYTHING: u64 = 64 << 10;
+    server_limit.is_some_and(|limit| bytes < HARDLY_ANYTHING && limit < HARDLY_ANYTHING)
 }
 
 fn sum_limits(all: &[Used]) -> Option<u64> {

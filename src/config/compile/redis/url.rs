@@ -47,6 +47,9 @@ pub(super) fn parse_url(url: &str) -> Result<Found, (String, String)> {
         let remedy = format!("percent-encode the password: {}", encoded(character));
         return Err((what, remedy));
     }
+    if let Some(wrong) = find_mistake(scheme, url) {
+        return Err(wrong);
+    }
     // Without TLS: for that fred would insist on the system's authorities.
     let is_tls = scheme.starts_with("rediss");
     let plain = match is_tls {
@@ -84,6 +87,55 @@ pub(super) fn parse_url(url: &str) -> Result<Found, (String, String)> {
         login: login(read.username, read.password),
         sentinel_login,
     })
+}
+
+/// What fred would ignore, or say in words of its own.
+fn find_mistake(scheme: &str, url: &str) -> Option<(String, String)> {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let is_of_sentinels = scheme.ends_with("-sentinel");
+    let known: &[&str] = match scheme.split_once('-') {
+        Some((_, "cluster")) => &["node"],
+        Some(_) => &[
+            "node",
+            "sentinelServiceName",
+            "sentinelUsername",
+            "sentinelPassword",
+        ],
+        None => &[],
+    };
+    let mut names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    if let Some(name) = names.clone().find(|name| !known.contains(&&**name)) {
+        let what = format!("it says {name:?}, which Pannier does not know");
+        let remedy = match &*name {
+            "db" | "database" => "write the number behind the host: redis://host:6379/1",
+            _ => "leave it out: what there is to set stands in [redis], such as ca_file for TLS",
+        };
+        return Some((what, remedy.to_owned()));
+    }
+    let hosts = address.rsplit_once('@').map_or(address, |(_, hosts)| hosts);
+    let database = hosts
+        .trim_start_matches(scheme)
+        .trim_start_matches("://")
+        .split_once('/');
+    if let Some((_, database)) = database
+        .filter(|(_, database)| scheme.ends_with("-cluster") && !["", "0"].contains(database))
+    {
+        let what = format!("it names the database {database}, and a cluster has none but 0");
+        return Some((what, "leave out the number behind the host".to_owned()));
+    }
+    if hosts.contains(',') {
+        let remedy = match is_of_sentinels {
+            true => "write sentinels = [\"host:port\", \"host:port\"] and master in place of url",
+            false => "write nodes = [\"host:port\", \"host:port\"] in place of url",
+        };
+        return Some(("it has several hosts".to_owned(), remedy.to_owned()));
+    }
+    if is_of_sentinels && !names.any(|name| name == "sentinelServiceName") {
+        let what = "it does not say which primary the sentinels are asked for".to_owned();
+        let remedy = "write its name behind it, as ?sentinelServiceName=mymaster, or sentinels and master in place of url";
+        return Some((what, remedy.to_owned()));
+    }
+    None
 }
 
 fn own_form(server: &Server) -> RedisServer {

@@ -1,13 +1,16 @@
 -- KEYS: layouts. ARGV: prefix, generation, tag.
--- Returns which of the commands that Pannier sends, by itself or in scripts, the user may not use. Runs none of
--- them.
+-- Returns which of the commands that Pannier sends, by itself or in scripts, the user may not use, and with `!` in front
+-- those that Redis lacks, as where they are renamed. Runs none of them.
 local missing = {}
 -- Since Redis 7; what lacks it has other ways to say no.
 if not redis.acl_check_cmd then
   return missing
 end
 local function try(name, ...)
-  if not redis.acl_check_cmd(...) then
+  local is_known, may = pcall(redis.acl_check_cmd, ...)
+  if not is_known then
+    table.insert(missing, '!' .. name)
+  elseif not may then
     table.insert(missing, name)
   end
 end

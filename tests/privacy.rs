@@ -343,6 +343,38 @@ async fn no_override_is_served_to_another() {
     assert!(hits, "what agrees with the request is no obstacle");
 }
 
+/// What networks in front and frameworks' own clients send with every request keeps nothing from the store, and has an answer
+/// of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_every_request_brings_has_its_own_answer() {
+    let app = TestApp::start().await;
+    for path in ["/p/1", "/p/2", "/_next/data/1"] {
+        app.on("GET", path, whole);
+    }
+    let route = |name: &str, path: &str| {
+        format!(
+            "[[route]]\nname = \"{name}\"\npath = \"{path}/{{id}}\"\nkey = \"{name}:{{path.id}}\"\nshared = true\n"
+        )
+    };
+    let routes = route("p", "/p") + &route("data", "/_next/data");
+    let sidecar = Sidecar::start(&app.url(), &routes);
+    let visitor = ("cf-visitor", r#"{"scheme":"https"}"#);
+    for (path, field, is_stored) in [
+        ("/p/1", visitor, true),
+        ("/p/2", ("fastly-ssl", "1"), true),
+        ("/p/2", ("cf-visitor", "x"), false),
+        ("/p/2", ("x-nextjs-data", "1"), false),
+        ("/p/2", ("sec-fetch-user", "?1"), true),
+    ] {
+        let (is_hit, leaks) = shares(&sidecar, path, &[field], &[("x-other", "1")]).await;
+        assert_eq!(is_hit, is_stored, "{field:?}");
+        assert!(!leaks || field.0 == "sec-fetch-user", "{field:?}");
+    }
+    let data = ("x-nextjs-data", "1");
+    let (is_hit, _) = shares(&sidecar, "/_next/data/1", &[data], &[data]).await;
+    assert!(is_hit);
+}
+
 /// What the key has cannot poison.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_override_in_the_key_is_no_obstacle() {

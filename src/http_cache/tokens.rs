@@ -10,6 +10,7 @@ const NAMES: &[&str] = &["authentication-info", "authorization", "set-cookie2"];
 const WORDS: &[&str] = &[
     "accesstoken",
     "apikey",
+    "apitoken",
     "authtoken",
     "bearer",
     "credential",
@@ -24,6 +25,7 @@ const WORDS: &[&str] = &[
     "password",
     "refreshtoken",
     "secret",
+    "sessid",
     "session",
     "sessionid",
     "sessiontoken",
@@ -33,11 +35,14 @@ const WORDS: &[&str] = &[
     "xsrftoken",
 ];
 
-/// Words beside which a token is a place in a list, and no secret.
-const OF_A_LIST: &[&str] = &[
+/// Words beside which such a word is a place in a list, or part of a policy, and no secret.
+const HARMLESS: &[&str] = &[
     "continuation",
+    "csp",
     "cursor",
     "delta",
+    "expiration",
+    "expires",
     "next",
     "page",
     "pagination",
@@ -52,7 +57,11 @@ const OF_A_LIST: &[&str] = &[
 pub(super) fn is_token(name: &HeaderName) -> bool {
     let name = name.as_str();
     let has = |words: &[&str]| name.split(['-', '_']).any(|word| words.contains(&word));
-    NAMES.contains(&name) || name.ends_with("api-key") || has(WORDS) && !has(OF_A_LIST)
+    let is_harmless = has(HARMLESS) || name.starts_with("access-control-");
+    let ends = ["api-key", "authorization"];
+    NAMES.contains(&name)
+        || ends.iter().any(|end| name.ends_with(end))
+        || has(WORDS) && !is_harmless
 }
 
 /// The names of those that a response has.
@@ -82,12 +91,18 @@ mod tests {
             "x-api-key",
             "x-amzn-oidc-data",
             "x-refresh-token",
-            "x-amzn-remapped-authorization-token",
+            "x-amzn-remapped-authorization",
+            "x-api-token",
         ] {
             assert!(is_token(&HeaderName::from_static(name)), "{name}");
         }
         for name in [
             "set-cookie",
+            "access-control-allow-credentials",
+            "access-control-allow-headers",
+            "access-control-max-age",
+            "github-authentication-token-expiration",
+            "x-csp-nonce",
             "www-authenticate",
             "content-type",
             "etag",

@@ -106,9 +106,14 @@ fn mistakes_are_refused() {
             "it says \"db\", which Pannier does not know; write the number behind the host",
         ),
         (
-            "what another library takes",
-            "[redis]\nurl = \"rediss://h?ssl_cert_reqs=none\"\n",
-            "it says \"ssl_cert_reqs\", which Pannier does not know",
+            "? behind an @",
+            "[redis]\nurl = \"redis://u:a@b?c34@h\"\n",
+            "its password has a ?",
+        ),
+        (
+            "? and = in the password",
+            "[redis]\nurl = \"redis://u:p?x=34@h\"\n",
+            "its password has a ?",
         ),
         (
             "a database of a cluster",
@@ -153,6 +158,12 @@ fn mistakes_are_refused() {
     }
     let sentinel = "[redis]\nurl = \"redis-sentinel://h:26379/0?sentinelServiceName=m&sentinelPassword=p@s\"\n";
     assert_eq!(warnings(&format!("{LEAST}{sentinel}"), &[]), "");
+    let ignored = "[redis]\nurl = \"rediss://h?ssl_cert_reqs=none\"\n";
+    let warned = warnings(&format!("{LEAST}{ignored}"), &[]);
+    assert!(
+        warned.contains("it says \"ssl_cert_reqs\", which nobody reads"),
+        "{warned}"
+    );
 }
 
 #[test]

@@ -98,8 +98,8 @@ impl CookieNames {
 }
 
 /// The names of the cookies in what stands between two `;`, read leniently: its own, trimmed, or its text where it has no `=`;
-/// and those that apps find in its value which take blanks or commas for separators. These stand with the separator in
-/// front, so that they are never taken for a cookie that is read as everybody reads it.
+/// and those that apps find in it which take blanks or commas for separators. These stand with the separator in front, so
+/// that they are never taken for a cookie that is read as everybody reads it.
 pub fn names_in(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     let equals = pair.iter().position(|byte| *byte == b'=');
     let (name, value) = pair.split_at(equals.unwrap_or(pair.len()));
@@ -109,20 +109,17 @@ pub fn names_in(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
         ([], None) => None,
         (name, _) => Some(name),
     };
-    let separators = |byte: &u8| matches!(byte, b' ' | b'\t' | b',');
-    let value = value.trim_ascii_end();
-    let starts = value
+    let separates = |byte: &u8| matches!(byte, b' ' | b'\t' | b',');
+    let of_a_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.:[]^_`~".contains(byte);
+    let whole = pair.trim_ascii();
+    let starts = whole
         .iter()
         .enumerate()
-        .filter(move |(_, byte)| separators(byte));
+        .filter(move |(_, byte)| separates(byte));
     let hidden = starts.filter_map(move |(at, _)| {
-        let piece = &value[at..];
-        let end = piece[1..]
-            .iter()
-            .position(separators)
-            .map_or(piece.len(), |end| end + 1);
-        let equals = piece[..end].iter().position(|byte| *byte == b'=')?;
-        (equals > 1).then_some(&piece[..equals])
+        let piece = &whole[at..];
+        let end = 1 + piece[1..].iter().take_while(|byte| of_a_name(byte)).count();
+        (end > 1 && piece.get(end) == Some(&b'=')).then_some(&piece[..end])
     });
     own.into_iter().chain(hidden)
 }
@@ -147,7 +144,7 @@ mod tests {
     /// RFC 6265 §4.2.1.
     #[test]
     fn names_of_a_pair() {
-        let rows: [(&str, &[&str]); 10] = [
+        let rows: [(&str, &[&str]); 13] = [
             (" a = b", &["a"]),
             ("a", &["a"]),
             (" ", &[]),
@@ -155,7 +152,10 @@ mod tests {
             ("_ga=1 session=X", &["_ga", " session"]),
             ("_ga=1\tsession=X", &["_ga", "\tsession"]),
             ("_ga=1, session=X,c=d", &["_ga", " session", ",c"]),
+            ("_ga_x session=X", &["_ga_x session", " session"]),
+            ("_ga_x,session=X", &["_ga_x,session", ",session"]),
             ("consent=a=b&c=d", &["consent"]),
+            ("__utmz=1.utmctr=(not provided)|utmcct=/", &["__utmz"]),
             ("text=of three words", &["text"]),
             ("a=b ", &["a"]),
         ];

@@ -60,7 +60,7 @@ fn each_unkeyed(
         let mut room = MAX_SELECTING;
         for (name, kind, value) in overriding(context, keyed) {
             room = room.saturating_sub(value.len() + 1);
-            if room == 0 || !selects(context, name, kind) {
+            if room == 0 || !selects(context, name, kind, value) {
                 found(name.clone())?;
             }
         }
@@ -138,12 +138,20 @@ fn push(selecting: &mut String, name: &[u8], value: &[u8]) {
 }
 
 /// Whether a field that overrides the request is taken into the selector: what a trusted gateway says of the
-/// client's request, and fields of which the config says that a gateway sets them.
-fn selects(context: &RequestContext, name: &HeaderName, kind: Override) -> bool {
+/// client's request, and fields of which the config says that a gateway sets them. And, whoever says it, what networks in
+/// front say of the scheme, as long as it is one of few values.
+fn selects(context: &RequestContext, name: &HeaderName, kind: Override, value: &[u8]) -> bool {
+    let is_usual = match name.as_str() {
+        "cf-visitor" => [r#"{"scheme":"http"}"#, r#"{"scheme":"https"}"#]
+            .map(str::as_bytes)
+            .contains(&value),
+        "fastly-ssl" => value == b"1",
+        _ => false,
+    };
     const TOLD: [&str; 2] = ["surrogate-capability", "x-forwarded-prefix"];
     let is_told = kind != Override::Always || TOLD.contains(&name.as_str());
     let trusted = &context.live.config.defaults.trusted_identity;
-    context.is_believed && is_told || trusted.contains(name)
+    is_usual || context.is_believed && is_told || trusted.contains(name)
 }
 
 /// Fields that override the target, or that disagree with the host and the scheme, which the key or the
@@ -160,6 +168,9 @@ fn overriding<'c>(
         port: if is_https { "443" } else { "80" },
     };
     let fields = context.parts.headers.iter();
+    // Next.js sends it with each request for data, which such a path is for by itself.
+    let is_for_data = context.parts.uri.path().starts_with("/_next/data/");
+    let fields = fields.filter(move |(name, _)| !(is_for_data && *name == "x-nextjs-data"));
     fields.filter_map(move |(name, value)| {
         let (kind, value) = (kind_of(name.as_str())?, value.as_bytes());
         // Read as another name by some apps alone, so nobody can say whether it agrees.

@@ -18,6 +18,9 @@ impl From<Error> for Unanswered {
     }
 }
 
+/// The right without which no script begins.
+pub(super) const EVAL: &str = "+eval +evalsha";
+
 /// A command's failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::store) enum Error {
@@ -179,7 +182,7 @@ fn tell_by_words(details: &str) -> Option<Error> {
 fn read_right(details: &str) -> String {
     match details.split('\'').nth(1) {
         // Each script needs both, sooner or later.
-        Some("eval" | "evalsha") => "+eval +evalsha".to_owned(),
+        Some("eval" | "evalsha") => EVAL.to_owned(),
         Some(command) => format!("+{command}"),
         None if details.contains("key") => "~".to_owned(),
         None => String::new(),

@@ -9,7 +9,7 @@ use prometheus::Histogram;
 
 use super::clients::Clients;
 use super::deadlines::Deadlines;
-use super::error::Error;
+use super::error::{EVAL, Error};
 use super::lineage::Watch;
 use super::scripts::{Call, Head, Reply, Script};
 use super::session::SessionSlot;
@@ -138,7 +138,7 @@ impl<'c> CommandScope<'c> {
         let unanswered = NewsUnlessAnswered(Some(&self.session.generations));
         let generation = self.tier.lineage.generation();
         let reply = self.run_plain(latency, script, call).await;
-        if matches!(reply, Err(Error::Rights(_))) {
+        if matches!(&reply, Err(Error::Rights(right)) if right != EVAL) {
             // It may have ended in the middle, so that what it has stored is in no index.
             self.tier.lineage.note_void(generation);
         }

@@ -1,5 +1,7 @@
 //! `[redis] url`, read as fred reads it.
 
+use std::borrow::Cow;
+
 use fred::types::config::{Config as Fred, Server, ServerConfig};
 
 use super::servers::Found;
@@ -27,7 +29,15 @@ pub(super) fn read_url(reader: &mut Reader<'_>) -> Option<Found> {
         reader.warn("url", what, remedy);
     }
     let (what, remedy) = match parse_url(&url) {
-        Ok(found) => return Some(found),
+        Ok(found) => {
+            if let Some(name) = find_unread(&url) {
+                let what = format!("it says {name:?}, which nobody reads");
+                let remedy =
+                    "leave it out: what there is to set stands in [redis], such as ca_file for TLS";
+                reader.warn("url", what, remedy);
+            }
+            return Some(found);
+        }
         Err(wrong) => wrong,
     };
     reader.reject("url", what, remedy);
@@ -89,11 +99,9 @@ pub(super) fn parse_url(url: &str) -> Result<Found, (String, String)> {
     })
 }
 
-/// What fred would ignore, or say in words of its own.
-fn find_mistake(scheme: &str, url: &str) -> Option<(String, String)> {
-    let (address, query) = url.split_once('?').unwrap_or((url, ""));
-    let is_of_sentinels = scheme.ends_with("-sentinel");
-    let known: &[&str] = match scheme.split_once('-') {
+/// What fred reads of the query.
+fn known_names(scheme: &str) -> &'static [&'static str] {
+    match scheme.split_once('-') {
         Some((_, "cluster")) => &["node"],
         Some(_) => &[
             "node",
@@ -102,14 +110,39 @@ fn find_mistake(scheme: &str, url: &str) -> Option<(String, String)> {
             "sentinelPassword",
         ],
         None => &[],
-    };
-    let mut names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
-    if let Some(name) = names.clone().find(|name| !known.contains(&&**name)) {
+    }
+}
+
+fn names_in(query: &str) -> impl Iterator<Item = Cow<'_, str>> + Clone {
+    form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name)
+}
+
+/// What of the query nobody reads.
+fn find_unread(url: &str) -> Option<String> {
+    let (scheme, _) = url.split_once("://")?;
+    let (_, query) = url.split_once('?')?;
+    let known = known_names(scheme);
+    let unread = names_in(query).find(|name| !known.contains(&&**name))?;
+    Some(unread.into_owned())
+}
+
+/// What fred would ignore, or say in words of its own.
+fn find_mistake(scheme: &str, url: &str) -> Option<(String, String)> {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let is_of_sentinels = scheme.ends_with("-sentinel");
+    let known = known_names(scheme);
+    let mut names = names_in(query);
+    if names.clone().any(|name| !known.contains(&&*name)) && query.contains('@') {
+        let what = "its password has a ?, at which the address would end".to_owned();
+        let remedy = format!("percent-encode the password: {}", encoded('?'));
+        return Some((what, remedy));
+    }
+    if let Some(name) = names
+        .clone()
+        .find(|name| matches!(&**name, "db" | "database"))
+    {
         let what = format!("it says {name:?}, which Pannier does not know");
-        let remedy = match &*name {
-            "db" | "database" => "write the number behind the host: redis://host:6379/1",
-            _ => "leave it out: what there is to set stands in [redis], such as ca_file for TLS",
-        };
+        let remedy = "write the number behind the host: redis://host:6379/1";
         return Some((what, remedy.to_owned()));
     }
     let hosts = address.rsplit_once('@').map_or(address, |(_, hosts)| hosts);

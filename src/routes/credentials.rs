@@ -162,12 +162,16 @@ const HARMLESS: &[&str] = &[
     // `?1`, of each page that a person asks for.
     "sec-fetch-user",
     "sec-websocket-key",
+    "x-appengine-user-ip",
     "x-idempotency-key",
     "x-remote-addr",
     "x-remote-ip",
     "remote-addr",
     "x-request-key",
     "surrogate-key",
+    // Of each request that it lets through.
+    "x-vercel-proxy-signature",
+    "x-vercel-proxy-signature-ts",
     // Pannier's own, which the app never sees.
     "pannier-token",
 ];
@@ -372,6 +376,8 @@ mod tests {
             "sec-fetch-dest",
             "sec-fetch-user",
             "sec-gpc",
+            "x-appengine-user-ip",
+            "x-vercel-proxy-signature",
             "priority",
             "upgrade-insecure-requests",
             "x-csrf-token",

@@ -161,7 +161,9 @@ fn overriding<'c>(
     keyed: &'c KeyedCredentials,
 ) -> impl Iterator<Item = (&'c HeaderName, Override, &'c [u8])> {
     let is_https = context.scheme() == "https";
+    let target = context.parts.uri.path_and_query();
     let expected = Expected {
+        target: target.map_or("", |target| target.as_str()),
         host: &context.host,
         scheme: context.scheme(),
         tls: if is_https { TLS } else { NO_TLS },
@@ -185,6 +187,7 @@ const NO_TLS: &[&str] = &["off", "false", "0", "no"];
 
 /// What gateways in front of Pannier say, if they say what the request says.
 struct Expected<'c> {
+    target: &'c str,
     host: &'c str,
     scheme: &'c str,
     tls: &'static [&'static str],
@@ -195,7 +198,8 @@ impl Expected<'_> {
     fn agrees(&self, kind: Override, value: &[u8]) -> bool {
         let is = |text: &str| value.eq_ignore_ascii_case(text.as_bytes());
         match kind {
-            Override::Always => false,
+            // The target itself, as gateways add it to every request (`X-Original-URI: $request_uri`).
+            Override::Always => !value.is_empty() && value == self.target.as_bytes(),
             Override::Host => is(self.host),
             // `{"scheme":"https"}` as Cloudflare's `CF-Visitor` has it.
             Override::Scheme => {

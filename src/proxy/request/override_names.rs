@@ -6,10 +6,14 @@
 pub(super) enum Override {
     /// Another target, method or answer than the request line's: with it a request passes.
     Always,
+    /// What gateways tell the app of themselves with every request: with it a request passes unless one is trusted.
+    Told,
     /// The host that a gateway was asked for.
     Host,
     /// The scheme by which it was asked.
     Scheme,
+    /// The same, as networks in front say it with every request: in the selector, whoever says it.
+    SchemeOfNetwork,
     /// Whether that was TLS: `on` or `off`.
     Tls,
     /// The port on which it was asked.
@@ -45,6 +49,7 @@ fn kind(name: &str) -> Option<Override> {
         | "forwarded-https" | "forwarded-secure" | "arr-ssl" | "ssl-offloaded" => {
             Some(Override::Tls)
         }
+        "forwarded-prefix" => Some(Override::Told),
         "forwarded-proto-version" | "client-scheme" | "client-proto" => Some(Override::Scheme),
         "appengine-https" => Some(Override::Tls),
         _ if is_always(rest) => Some(Override::Always),
@@ -86,8 +91,10 @@ const OF_GATEWAYS: &[&str] = &[
 fn of_no_family(name: &str) -> Option<Override> {
     Some(match name {
         "forwarded" => Override::Forwarded,
-        "fastly-ssl" | "front-end-https" | "ssl-offloaded" | "wl-proxy-ssl" => Override::Tls,
-        "cf-visitor" | "cloudfront-forwarded-proto" | "forwarded-proto" => Override::Scheme,
+        "front-end-https" | "ssl-offloaded" | "wl-proxy-ssl" => Override::Tls,
+        "cloudfront-forwarded-proto" | "forwarded-proto" => Override::Scheme,
+        "cf-visitor" | "fastly-ssl" => Override::SchemeOfNetwork,
+        "surrogate-capability" => Override::Told,
         "disguised-host" | "host-override" | "http-host" => Override::Host,
         "base-url"
         | "destination"
@@ -101,7 +108,6 @@ fn of_no_family(name: &str) -> Option<Override> {
         | "request-uri"
         | "script-name"
         | "script-url"
-        | "surrogate-capability"
         | "uri"
         | "url" => Override::Always,
         _ => return None,
@@ -181,13 +187,14 @@ mod tests {
             ("x-http-verb", Some(Override::Always)),
             ("x-react-router-spa-mode", Some(Override::Always)),
             ("wl-proxy-ssl", Some(Override::Tls)),
-            ("surrogate-capability", Some(Override::Always)),
+            ("surrogate-capability", Some(Override::Told)),
+            ("x-forwarded-prefix", Some(Override::Told)),
             ("x-sendfile-type", Some(Override::Always)),
             ("x-accel-mapping", Some(Override::Always)),
             ("x-nuxt-no-ssr", Some(Override::Always)),
             ("x-nextjs-data", Some(Override::Always)),
-            ("cf-visitor", Some(Override::Scheme)),
-            ("fastly-ssl", Some(Override::Tls)),
+            ("cf-visitor", Some(Override::SchemeOfNetwork)),
+            ("fastly-ssl", Some(Override::SchemeOfNetwork)),
             ("x-appengine-https", Some(Override::Tls)),
             ("forwarded-proto", Some(Override::Scheme)),
             ("x-client-scheme", Some(Override::Scheme)),

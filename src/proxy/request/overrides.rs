@@ -141,17 +141,12 @@ fn push(selecting: &mut String, name: &[u8], value: &[u8]) {
 /// client's request, and fields of which the config says that a gateway sets them. And, whoever says it, what networks in
 /// front say of the scheme, as long as it is one of few values.
 fn selects(context: &RequestContext, name: &HeaderName, kind: Override, value: &[u8]) -> bool {
-    let is_usual = match name.as_str() {
-        "cf-visitor" => [r#"{"scheme":"http"}"#, r#"{"scheme":"https"}"#]
-            .map(str::as_bytes)
-            .contains(&value),
-        "fastly-ssl" => value == b"1",
-        _ => false,
-    };
-    const TOLD: [&str; 2] = ["surrogate-capability", "x-forwarded-prefix"];
-    let is_told = kind != Override::Always || TOLD.contains(&name.as_str());
     let trusted = &context.live.config.defaults.trusted_identity;
-    is_usual || context.is_believed && is_told || trusted.contains(name)
+    match kind {
+        Override::SchemeOfNetwork if scheme_of_network(value).is_some() => true,
+        Override::Always => trusted.contains(name),
+        _ => context.is_believed || trusted.contains(name),
+    }
 }
 
 /// Fields that override the target, or that disagree with the host and the scheme, which the key or the
@@ -182,6 +177,15 @@ fn overriding<'c>(
     })
 }
 
+/// As Cloudflare's `CF-Visitor` and `Fastly-SSL` have it; `None`: no network says so.
+fn scheme_of_network(value: &[u8]) -> Option<&'static str> {
+    match value {
+        br#"{"scheme":"https"}"# | b"1" => Some("https"),
+        br#"{"scheme":"http"}"# => Some("http"),
+        _ => None,
+    }
+}
+
 const TLS: &[&str] = &["on", "true", "1", "yes"];
 const NO_TLS: &[&str] = &["off", "false", "0", "no"];
 
@@ -200,15 +204,10 @@ impl Expected<'_> {
         match kind {
             // The target itself, as gateways add it to every request (`X-Original-URI: $request_uri`).
             Override::Always => !value.is_empty() && value == self.target.as_bytes(),
+            Override::Told => false,
             Override::Host => is(self.host),
-            // `{"scheme":"https"}` as Cloudflare's `CF-Visitor` has it.
-            Override::Scheme => {
-                let visitor = value.strip_prefix(br#"{"scheme":""#);
-                let visitor = visitor.and_then(|scheme| scheme.strip_suffix(br#""}"#));
-                visitor
-                    .unwrap_or(value)
-                    .eq_ignore_ascii_case(self.scheme.as_bytes())
-            }
+            Override::Scheme => is(self.scheme),
+            Override::SchemeOfNetwork => scheme_of_network(value) == Some(self.scheme),
             Override::Tls => self.tls.iter().any(|word| is(word)),
             Override::Port => {
                 let own = self

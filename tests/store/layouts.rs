@@ -1,6 +1,10 @@
 //! Sidecars of two stored layouts in one namespace, as during a rolling update: neither can purge what the
 //! other stored, so neither uses Redis while the other does (promises I2 to I5).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use pannier::config::Coherence::{Strict, Tracked};
 use pannier::routes::Purge;
@@ -254,6 +258,39 @@ async fn sidecars_of_one_layout_take_over_side_by_side() {
         })
         .await;
     }
+}
+
+/// Each change ends the sessions of all, and those that are being prepared, in which purges are sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn purges_land_although_the_list_of_layouts_is_lost_again_and_again() {
+    let redis = RedisServer::start();
+    let (a, b) = Sidecar::pair(&redis).await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let losses = tokio::task::spawn_blocking({
+        let is_over = Arc::clone(&is_over);
+        move || {
+            for _ in 0..150 {
+                redis.cli(&["DEL", "{test}:layouts"]);
+            }
+            is_over.store(true, Ordering::SeqCst);
+            redis
+        }
+    });
+    let purges = [&a, &b].into_iter().flat_map(|sidecar| {
+        [(); 4].map(|()| async {
+            let mut kept = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                let purged = sidecar.store.purge(purge_key("user:*")).await;
+                kept += usize::from(purged.pending);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            kept
+        })
+    });
+    let purges = join_all(purges);
+    let (redis, kept) = tokio::join!(losses, purges);
+    drop(redis);
+    assert_eq!(kept, [0; 8], "acknowledged before they had landed");
 }
 
 /// If a session had ended, memory would have been emptied as the next began.

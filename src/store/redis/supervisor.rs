@@ -307,16 +307,19 @@ impl ConnectionSupervisor {
         };
         // An event that waits means the connection just prepared may be gone.
         let undisturbed = self.events.errors.is_empty() && self.events.reconnects.is_empty();
+        let ended_before = || tracing::debug!("the session with Redis was ended before it began");
         match recovered {
             Ok(endings) if undisturbed => {
                 self.failures = 0;
                 let connection = &self.connection;
                 let begun = connection.tier.begin_session(&connection.session, endings);
                 if !begun {
-                    tracing::debug!("the session with Redis was ended before it began");
+                    ended_before();
                 }
             }
             Ok(_) => {}
+            // Which is nobody's fault: what ended it is looked at next, and purges may land with that.
+            Err(Error::Down) => ended_before(),
             Err(error) => {
                 tracing::debug!(%error, "no session with Redis yet");
                 self.blame(&error);

@@ -1,5 +1,7 @@
 //! Bodies: whole from the store, or streamed; never gathered here.
 
+mod upload;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +21,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::in_flight::InFlight;
 use crate::pacing::Window;
 use crate::rate_timeout::RateTimeout;
+
+pub use self::upload::Upload;
 
 /// An error of any body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -157,7 +161,7 @@ impl Streamed {
 #[derive(Debug)]
 pub enum Received {
     /// Nothing of it.
-    Unread(Incoming),
+    Unread(Upload),
     /// All of it, which had no trailers.
     Whole(Bytes),
     /// Its beginning.
@@ -168,7 +172,7 @@ pub enum Received {
 #[derive(Debug)]
 pub struct Begun {
     read: VecDeque<Result<Frame<Bytes>, BoxError>>,
-    rest: Timed,
+    rest: Timed<Upload>,
 }
 
 impl Received {
@@ -185,7 +189,7 @@ impl Received {
 impl Begun {
     /// Reads all of `body`, unless it breaks, has trailers, or is longer than `fits` says of the length so far.
     pub async fn read_whole(
-        mut body: Timed,
+        mut body: Timed<Upload>,
         mut fits: impl FnMut(usize) -> bool,
     ) -> Result<Bytes, Begun> {
         let mut gathered = BytesMut::new();
@@ -244,8 +248,8 @@ pub struct EmptyTrailers;
 
 /// A received body that fails when nothing arrives for `timeout`.
 #[derive(Debug)]
-pub struct Timed {
-    body: Incoming,
+pub struct Timed<B = Incoming> {
+    body: B,
     timeout: Option<RateTimeout>,
     /// Kept from wait to wait, since to set a timer for each piece costs more than to look again when an
     /// old one ends too early.
@@ -255,9 +259,9 @@ pub struct Timed {
     _guard: Option<Guard>,
 }
 
-impl Timed {
+impl<B> Timed<B> {
     /// `timeout = None` waits without end (event streams).
-    pub fn new(body: Incoming, timeout: Option<Duration>) -> Timed {
+    pub fn new(body: B, timeout: Option<Duration>) -> Self {
         Timed {
             body,
             timeout: timeout.map(|timeout| RateTimeout::new(timeout, 0)),
@@ -269,7 +273,7 @@ impl Timed {
 
     /// Of a message of `version`. In HTTP/2 every body has a marked end, and hyper takes a stream reset
     /// without an error for one (RFC 9113 §8.1 does so only after the end).
-    pub fn of(self, version: Version) -> Timed {
+    pub fn of(self, version: Version) -> Self {
         Timed {
             marked: version == Version::HTTP_2,
             ..self
@@ -277,7 +281,7 @@ impl Timed {
     }
 
     /// Fails as well when less than `min_rate` bytes a second arrive in the long run; 0: never.
-    pub fn at_least(self, min_rate: u64) -> Timed {
+    pub fn at_least(self, min_rate: u64) -> Self {
         let timeout = self.timeout.map(|timeout| timeout.timeout());
         Timed {
             timeout: timeout.map(|timeout| RateTimeout::new(timeout, min_rate)),
@@ -286,7 +290,7 @@ impl Timed {
     }
 
     /// Keeps `guard`, if there is one, as long as the body lives.
-    pub fn holding(self, guard: Option<impl Droppable + 'static>) -> Timed {
+    pub fn holding(self, guard: Option<impl Droppable + 'static>) -> Self {
         Timed {
             _guard: guard.map(|guard| Box::new(guard) as Guard),
             ..self
@@ -294,7 +298,7 @@ impl Timed {
     }
 }
 
-impl HttpBody for Timed {
+impl<B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin> HttpBody for Timed<B> {
     type Data = Bytes;
     type Error = BoxError;
 

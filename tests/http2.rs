@@ -4,6 +4,8 @@
 mod app;
 mod limits;
 
+use std::future::poll_fn;
+
 use bytes::Bytes;
 use http::{Request, StatusCode, Version};
 use tokio::net::TcpStream;
@@ -13,6 +15,7 @@ use crate::support::app::{Answer, TestApp};
 use crate::support::http2::{
     ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, RawHttp2, fields, frame,
 };
+use crate::support::raw_app::{RawApp, Step};
 use crate::support::sidecar::Sidecar;
 
 const ROUTE: &str = r#"
@@ -114,6 +117,58 @@ async fn a_get_with_a_body_is_seen_as_one() {
         assert_eq!(gather(answer.into_body()).await, b"query");
     }
     assert_eq!(app.count("/page"), 2);
+}
+
+/// Has seen enough of an upload when it begins, and closes.
+async fn refusing_uploads() -> RawApp {
+    let refusal =
+        "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 5\r\n\r\nlarge";
+    RawApp::start(move |_| vec![Step::read("\r\n\r\n"), Step::send(refusal), Step::Close]).await
+}
+
+/// An upload whose answer is there before it was sent.
+async fn refused(
+    client: &mut h2::client::SendRequest<Bytes>,
+    sidecar: &Sidecar,
+) -> h2::SendStream<Bytes> {
+    let request = request("POST", sidecar, "/upload");
+    let sent = client.send_request(request, false);
+    let (answer, upload) = sent.expect("an open connection");
+    let answer = answer.await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(gather(answer.into_body()).await, b"large");
+    upload
+}
+
+/// Who is still sending may take the reset of its stream for the end of all, also of the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_answered_early_may_go_on() {
+    let app = refusing_uploads().await;
+    let sidecar = Sidecar::start(&app.url(), "");
+    let mut client = h2_client(&sidecar).await;
+    for _ in 0..20 {
+        let mut upload = refused(&mut client, &sidecar).await;
+        // Together more than is let in while nobody reads.
+        for nth in 1..=160 {
+            let piece = Bytes::from(vec![b'x'; 1 << 14]);
+            upload.reserve_capacity(piece.len());
+            while upload.capacity() < piece.len() {
+                let more = poll_fn(|cx| upload.poll_capacity(cx)).await;
+                more.expect("an open stream").expect("no reset");
+            }
+            upload.send_data(piece, nth == 160).expect("an open stream");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_nobody_reads_is_reset_in_the_end() {
+    let app = refusing_uploads().await;
+    let sidecar = Sidecar::start(&app.url(), "");
+    let mut client = h2_client(&sidecar).await;
+    let mut upload = refused(&mut client, &sidecar).await;
+    let reset = poll_fn(|cx| upload.poll_reset(cx)).await;
+    assert_eq!(reset.expect("a reset"), h2::Reason::NO_ERROR);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -392,6 +447,7 @@ async fn h2_client(sidecar: &Sidecar) -> h2::client::SendRequest<Bytes> {
     let stream = TcpStream::connect(sidecar.addr())
         .await
         .expect("it listens");
+    stream.set_nodelay(true).expect("a socket");
     let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
     tokio::spawn(connection);
     client.ready().await.expect("an open connection")

@@ -37,9 +37,9 @@ use std::sync::Arc;
 use futures_util::future::{self, BoxFuture, Either, Ready};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
-use crate::body::{Body, Received};
+use crate::body::{Body, Received, Upload};
 use crate::config::Underscores;
 use crate::http_cache::Reason;
 use crate::live::Live;
@@ -70,7 +70,7 @@ pub type Answer<'a> = Either<Ready<Response<Body>>, BoxFuture<'a, Response<Body>
 /// carry its size.
 pub fn handle<'a>(
     worker: &'a Arc<Worker>,
-    request: Request<Incoming>,
+    request: Request<Upload>,
     client: &'a Client,
 ) -> Answer<'a> {
     let live = worker.live.load_full();

@@ -24,7 +24,7 @@ use super::idle::Listing;
 use super::poll_on_news::PollOnNews;
 use super::proxy_protocol::{self, Fault, Source};
 use super::transport::Transport;
-use crate::body::{Body, BoxError, Droppable};
+use crate::body::{Body, BoxError, Droppable, Upload};
 use crate::config::Listen;
 use crate::drain::Drain;
 use crate::in_flight::InFlight;
@@ -223,6 +223,7 @@ async fn serve_http1(
     let service = service_fn(|request: Request<Incoming>| {
         // Not in the future: hyper may read of the body before it polls that.
         answers.phase.start_answer(!request.body().is_end_stream());
+        let request = request.map(Upload::over_http1);
         async move {
             let response = proxy::handle(worker, request, client).await;
             Ok::<_, Infallible>(answers.follow(response))
@@ -308,6 +309,7 @@ async fn serve_http2(
     let client = Arc::new(client);
     let service = service_fn(move |request: Request<Incoming>| {
         let (worker, client) = (worker.clone(), client.clone());
+        let request = request.map(Upload::over_http2);
         async move {
             // Here and not around the stream: hyper sees meanwhile if the client resets it.
             worker.cache.turns.next().await;

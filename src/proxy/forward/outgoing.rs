@@ -2,11 +2,10 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
 
 use super::expect::Expectation;
 use super::{headers, max_forwards, trace};
-use crate::body::{Body, Copy, Progress, Received, Timed, Watched};
+use crate::body::{Body, Copy, Progress, Received, Timed, Upload, Watched};
 use crate::http_cache::remove;
 use crate::proxy::hop_by_hop::strip_hop_by_hop;
 use crate::proxy::interim::Sink;
@@ -92,7 +91,7 @@ pub(in crate::proxy) fn body(
 }
 
 /// The client's body within the time that it has.
-pub(in crate::proxy) fn timed(context: &RequestContext, body: Incoming) -> Timed {
+pub(in crate::proxy) fn timed(context: &RequestContext, body: Upload) -> Timed<Upload> {
     let listen = &context.live.config.listen;
     let timed = Timed::new(body, Some(listen.body_timeout)).at_least(listen.min_rate);
     timed.of(context.parts.version)

@@ -87,7 +87,7 @@ fn linger(body: Incoming) {
     let Ok(runtime) = Handle::try_current() else {
         return;
     };
-    let Some(counted) = Counted::one_more() else {
+    let Some(counted) = Counted::one_more(&LINGERING) else {
         return;
     };
     runtime.spawn(async move {
@@ -101,18 +101,37 @@ async fn discard(mut body: Incoming) {
 }
 
 /// One of the bodies that are read so.
-struct Counted;
+struct Counted(&'static AtomicUsize);
 
 impl Counted {
-    fn one_more() -> Option<Counted> {
-        let before = LINGERING.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted;
+    fn one_more(all: &'static AtomicUsize) -> Option<Counted> {
+        let before = all.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted(all);
         (before < MOST).then_some(counted)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        LINGERING.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_are_read_at_a_time() {
+        static ALL: AtomicUsize = AtomicUsize::new(0);
+        let mut counted: Vec<Counted> = (0..MOST).map_while(|_| Counted::one_more(&ALL)).collect();
+        assert_eq!(counted.len(), MOST);
+        for _ in 0..3 {
+            assert!(Counted::one_more(&ALL).is_none());
+        }
+        counted.pop();
+        assert!(Counted::one_more(&ALL).is_some());
+        drop(counted);
+        assert_eq!(ALL.load(Ordering::Relaxed), 0);
     }
 }

@@ -121,6 +121,8 @@ async fn a_method_in_disguise_is_that_method_too() {
     let client = sidecar.client();
     let field = |name: &'static str, value: &'static str| Some((name, value));
     let form = field("content-type", URLENCODED);
+    let json = field("content-type", "application/vnd.api+JSON; a=b");
+    let text = field("content-type", "text/plain");
     let rows = [
         ("POST", "/cards/2", None, "", true),
         ("POST", "/cards/2", form, "a=1", true),
@@ -137,6 +139,33 @@ async fn a_method_in_disguise_is_that_method_too() {
         ),
         // It may be one.
         ("POST", "/cards/2", form, "a=1;_method=DELETE", false),
+        ("POST", "/cards/2", json, r#"{"a": 1}"#, true),
+        ("POST", "/cards/2", json, r#"{"_method": "delete"}"#, false),
+        ("POST", "/cards/2", json, r#"{"_method": "PUT"}"#, true),
+        (
+            "POST",
+            "/cards/2",
+            json,
+            r#"{"_method": "PUT", "_method": "DELETE"}"#,
+            false,
+        ),
+        (
+            "POST",
+            "/cards/2",
+            json,
+            r#"{"a": {"_method": "DELETE"}}"#,
+            true,
+        ),
+        (
+            "POST",
+            "/cards/2",
+            json,
+            r#"{"_method": ["DELETE"]}"#,
+            false,
+        ),
+        ("POST", "/cards/2", json, r#"{"_method": "#, false),
+        ("POST", "/cards/2", json, "", true),
+        ("POST", "/cards/2", text, r#"{"_method": "DELETE"}"#, true),
         ("POST", "/cards/2?_method=DELETE", None, "", false),
         ("POST", "/cards/2?%5fmethod=Delete", None, "", false),
         (

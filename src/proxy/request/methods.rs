@@ -1,7 +1,8 @@
 //! The method of a request, and those that frameworks let it put in its place: a request counts as one of each.
 
-use http::Method;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
+use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::context::RequestContext;
@@ -16,7 +17,7 @@ const OVERRIDING: [&str; 3] = [
     "x-http-method",
     "x-method-override",
 ];
-/// The field of a form, or of a query, that does the same.
+/// The field of a query, a form or a JSON object that does the same.
 const FIELD: &str = "_method";
 
 /// The method, then those that fields and the query say in its place.
@@ -57,14 +58,24 @@ pub fn query_without_method(query: &str) -> Option<String> {
     (rest.len() < fields.count()).then(|| rest.join("&"))
 }
 
-/// Whether a form in the body may put another method in the place of POST.
-pub fn may_be_in_form(parts: &Parts) -> bool {
-    parts.method == Method::POST && Form::of(&parts.headers).is_some()
+/// Whether the body may put another method in the place of POST: a form, or JSON, whose members some frameworks take for
+/// fields of one.
+pub fn may_be_in_body(parts: &Parts) -> bool {
+    parts.method == Method::POST && (Form::of(&parts.headers).is_some() || is_json(&parts.headers))
 }
 
-/// The methods that a form says in place of the request's own; `None`: it could not be read, so that it may say any.
-pub fn of_form(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method>> {
-    if !may_be_in_form(parts) {
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    types.any(|line| {
+        let line = line.as_bytes().to_ascii_lowercase();
+        line.windows(5)
+            .any(|part| matches!(part, b"/json" | b"+json"))
+    })
+}
+
+/// The methods that the body says in place of the request's own; `None`: it could not be read, so that it may say any.
+pub fn of_body(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method>> {
+    if !may_be_in_body(parts) {
         return Some(Vec::new());
     }
     let mut methods = Vec::new();
@@ -77,6 +88,12 @@ pub fn of_form(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method>> {
     }
     methods.retain(|method| *method != parts.method);
     Some(methods)
+}
+
+/// As [`of_body`], of a request that its route answers by the body. Of JSON that could not be read, as of coded, the route says
+/// enough: those are reads.
+pub fn of_body_of_read(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method>> {
+    of_body(parts, body).or_else(|| Form::of(&parts.headers).is_none().then(Vec::new))
 }
 
 fn of_query(query: Option<&str>) -> Vec<Method> {

@@ -318,10 +318,11 @@ fn each_obstacle(
                 false => Reason::RequestDirective,
             })?;
         }
-        // The last, so that no body is read for what would pass anyway. A form that could not be read may name another
+        // The last, so that no body is read for what would pass anyway. One that could not be read may name another
         // method.
         let body = context.sent.as_whole();
-        if body.is_none_or(|body| methods::of_form(parts, body.document.as_ref()).is_none()) {
+        if body.is_none_or(|body| methods::of_body_of_read(parts, body.document.as_ref()).is_none())
+        {
             found(Reason::RequestBody)?;
         }
     }
@@ -445,8 +446,8 @@ fn plan_disguised(context: &RequestContext, rule: Option<usize>) -> Plan {
 
 fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
     let methods = methods::methods_of(&context.parts);
-    let by_form = methods::may_be_in_form(&context.parts);
-    let purges = purge_rules::matching(context, &methods, by_form);
+    let by_body = methods::may_be_in_body(&context.parts);
+    let purges = purge_rules::matching(context, &methods, by_body);
     if purges.is_empty() && methods::acting_method(&context.parts).is_safe() {
         return Plan::Pass {
             rule,
@@ -462,7 +463,7 @@ fn plan_write(context: &RequestContext, rule: Option<usize>) -> Plan {
         // Also of a rule that does not: where its conditions fail, the body tells whether the write is one for all that.
         reads_body: rules
             .iter()
-            .any(|rule| by_form || rule.reads_body() || rule.has_conditions()),
+            .any(|rule| by_body || rule.reads_body() || rule.has_conditions()),
         reads_before: rules.iter().any(|rule| rule.reads_before()),
         reads_response: rules.iter().any(|rule| rule.reads_response()),
         reads_auth: rules

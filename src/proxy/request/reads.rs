@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::context::RequestContext;
-use super::methods::{methods_of, of_form};
+use super::methods::{methods_of, of_body_of_read};
 use super::purge_rules;
 use super::variables::template_scope;
 use crate::config::Route;
@@ -28,9 +28,9 @@ pub fn may_be_write(
     params: &[(&str, &str)],
 ) -> bool {
     let methods = methods_of(&context.parts);
-    let by_form = of_form(&context.parts, context.sent.document());
-    let may_be_any = by_form.is_none();
-    if methods.len() > 1 || by_form.is_some_and(|methods| !methods.is_empty()) {
+    let by_body = of_body_of_read(&context.parts, context.sent.document());
+    let may_be_any = by_body.is_none();
+    if methods.len() > 1 || by_body.is_some_and(|methods| !methods.is_empty()) {
         return true;
     }
     if context.parts.method == Method::QUERY {

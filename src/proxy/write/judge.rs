@@ -35,9 +35,9 @@ pub fn judge(
 ) -> Judgement {
     let purges = &context.live.config.purges;
     let mut methods = methods::methods_of(&context.parts);
-    let by_form = methods::of_form(&context.parts, bodies.body);
-    let may_be_any = by_form.is_none();
-    methods.extend(by_form.unwrap_or_default());
+    let by_body = methods::of_body(&context.parts, bodies.body);
+    let may_be_any = by_body.is_none();
+    methods.extend(by_body.unwrap_or_default());
     let is_of_method = |index: &&usize| {
         let rule = &purges[**index];
         may_be_any || methods.iter().any(|method| rule.is_for(method))

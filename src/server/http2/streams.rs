@@ -132,7 +132,8 @@ where
     }
 }
 
-/// hyper's work on one stream. Dropped before its end it resets the stream.
+/// hyper's work on one stream. Dropped before its end it resets the stream, once nobody reads the request's body any more
+/// ([`crate::body::Upload`]).
 struct Stream<F> {
     future: Pin<Box<F>>,
     turn: Turn,

@@ -151,7 +151,12 @@ async fn without_redis_a_decision_holds_as_memory_does() {
     let asked = app.count(CHECK);
     assert!(get(&client, "/board", "a").await.is_hit());
     assert_eq!(app.count(CHECK), asked);
-    // And new ones are kept.
+    // And new ones are kept, once it is known: what is asked in a session that ends is asked again.
+    let admin = sidecar.admin();
+    eventually("the loss is known", SHORT, || async {
+        admin.get("/stats").await.value()["redis"]["state"] == "down"
+    })
+    .await;
     hit(&client, "/board", "b").await;
     get(&client, "/board", "b").await;
     assert_eq!(app.count(CHECK), asked + 1);

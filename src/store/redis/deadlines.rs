@@ -27,7 +27,8 @@ type Timer = Pin<Box<Sleep>>;
 
 impl Deadlines {
     /// Runs `work`; `None` if it takes longer than `timeout`. A process that was stopped meanwhile, as by its supervisor or a
-    /// machine that moves, has not waited: where the end is noticed as late as that, what has come by now counts.
+    /// machine that moves, has not waited: where the end is noticed late, what has come by now counts, and it waits for as
+    /// long as that was, but no longer than `timeout`.
     pub(super) async fn within<T>(
         &self,
         timeout: Duration,
@@ -44,11 +45,12 @@ impl Deadlines {
                 () = &mut timer => {}
             }
             let now = Instant::now();
-            if was_stopped || now < deadline + timeout.max(NOTICED) {
+            let late = now.saturating_duration_since(deadline);
+            if was_stopped || late < NOTICED {
                 break None;
             }
             was_stopped = true;
-            timer.as_mut().reset(now + timeout);
+            timer.as_mut().reset(now + late.min(timeout));
         };
         if done.is_some() {
             self.keep_for_reuse(timer);
@@ -118,7 +120,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_process_that_was_stopped_has_not_waited() {
         let deadlines = Deadlines::default();
-        for (stopped, takes, in_time) in [(200, 220, true), (200, 260, false), (90, 95, false)] {
+        for (timeout, stopped, takes, in_time) in [
+            (50, 200, 220, true),
+            (50, 200, 260, false),
+            (50, 90, 95, false),
+            (2000, 2500, 2600, true),
+            (2000, 2500, 3010, false),
+        ] {
             let began = Instant::now();
             let stop = async {
                 tokio::time::advance(millis(stopped)).await;
@@ -130,8 +138,8 @@ mod tests {
                     () = tokio::time::sleep_until(began + millis(takes)) => {}
                 }
             };
-            let done = deadlines.within(TIMEOUT, work).await;
-            assert_eq!(done.is_some(), in_time, "{stopped} {takes}");
+            let done = deadlines.within(millis(timeout), work).await;
+            assert_eq!(done.is_some(), in_time, "{timeout} {stopped} {takes}");
         }
     }
 

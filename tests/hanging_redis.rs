@@ -8,10 +8,12 @@ use pannier::clock;
 
 use crate::auth;
 use crate::fleet::connected;
+use crate::running::Running;
 use crate::support::app::{Answer, TestApp};
 use crate::support::client::Client;
 use crate::support::redis::RedisServer;
 use crate::support::sidecar::Sidecar;
+use crate::support::slow_line::SlowLine;
 use crate::support::{Gate, eventually};
 
 const TIMEOUT: Duration = Duration::from_millis(300);
@@ -233,4 +235,52 @@ async fn who_is_asked_about_waits_once() {
         assert!(app.count(auth::CHECK) > checks);
     };
     waits_once("it is known", (&server, &sidecar), is_known, ask_again).await;
+}
+
+/// Whoever stops a process does not stop the answers that come to it: what was on its way has not waited.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_is_stopped_does_not_take_that_for_a_redis_that_hangs() {
+    let (server, app) = (RedisServer::start(), TestApp::start().await);
+    app.on("PUT", "/a/1", |_| Answer::text("done"));
+    let line = SlowLine::to(server.port()).await;
+    let config = format!(
+        "[redis]\nurl = \"{}\"\ntimeout = \"2s\"\n{}[[purge]]\nname = \"write\"\npath = \"/a/{{id}}\"\nkeys = [\"a:{{path.id}}\"]\n",
+        line.url(),
+        route("a", "5m", "")
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pannier.toml");
+    std::fs::write(&file, config).expect("a writable folder");
+    let file = file.display().to_string();
+    let sidecar = Running::start(&["run", "--config", &file], &app.url());
+    let (client, admin) = (Client::new(sidecar.proxy), Client::new(sidecar.admin));
+    let errors = async || {
+        let metrics = admin.get("/metrics").await;
+        let text = metrics.text();
+        let lines = text.lines().filter(|line| {
+            line.starts_with("pannier_redis_errors_total{") && !line.ends_with(" 0")
+        });
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    eventually("Redis is up", LONG, || async {
+        let stats = admin.get("/stats").await.value();
+        stats["redis"]["state"] == "up" && stats["redis"]["tracking"] == true
+    })
+    .await;
+    // There is always a question on its way, and so is a purge.
+    line.set_delays(300..301);
+    let (before, connections) = (errors().await, line.connections());
+    for _ in 0..2 {
+        let write = client.request("PUT", "/a/1");
+        let write = tokio::spawn(async move { write.send().await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        sidecar.signal("-STOP");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        sidecar.signal("-CONT");
+        let reply = write.await.expect("no panic");
+        let status = reply.cache_status();
+        assert!(!status.contains("purge-pending"), "{status}");
+    }
+    assert_eq!(errors().await, before);
+    assert_eq!(line.connections(), connections, "it has connected anew");
 }

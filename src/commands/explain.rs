@@ -38,7 +38,7 @@ pub fn explain(args: &cli::Explain, out: &mut dyn Write) -> anyhow::Result<ExitC
     let loaded = match Config::load(&args.config, &Env::process()) {
         Ok(loaded) => loaded,
         Err(errors) => {
-            eprint!("{errors}");
+            eprintln!("{errors}");
             return Ok(ExitCode::FAILURE);
         }
     };

@@ -22,7 +22,7 @@ pub fn run(args: &cli::Run) -> anyhow::Result<ExitCode> {
     let loaded = match load(args, &mut changes) {
         Ok(loaded) => loaded,
         Err(errors) => {
-            eprint!("{errors}");
+            eprintln!("{errors}");
             return Ok(ExitCode::FAILURE);
         }
     };

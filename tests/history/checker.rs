@@ -48,6 +48,8 @@ pub(crate) struct Read {
     pub(crate) seen: Vec<(Item, Version)>,
     /// Whether it came from the cache.
     pub(crate) is_hit: bool,
+    /// What its `Cache-Status` says, as far as reports go.
+    pub(crate) status: String,
 }
 
 /// How long a read may go on seeing what an acknowledged write made stale.

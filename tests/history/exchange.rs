@@ -48,6 +48,7 @@ impl Shared {
                 begun,
                 seen,
                 is_hit,
+                status: reply.cache_status().to_owned(),
             }),
             Content::Wrong(other) => recorded.torn.push(format!("{path} is of {other}")),
             Content::Torn => recorded.torn.push(format!("{path}: {:?}", reply.body)),

@@ -153,7 +153,7 @@ impl Outcome {
             missed,
         } = violation;
         format!(
-            "  {promise:?}: {} through {}.{} saw {saw} of item {} {} after {} was acknowledged through {}.{}; hit: {}; written at {} ms{}, read at {} ms{}",
+            "  {promise:?}: {} through {}.{} saw {saw} of item {} {} after {} was acknowledged through {}.{}; {}; written at {} ms{}, read at {} ms{}",
             read.target,
             read.by.sidecar,
             read.by.life,
@@ -162,7 +162,7 @@ impl Outcome {
             missed.version,
             missed.by.sidecar,
             missed.by.life,
-            read.is_hit,
+            read.status,
             missed.acknowledged.as_millis(),
             self.note_before(missed.acknowledged),
             read.begun.as_millis(),

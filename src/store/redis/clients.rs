@@ -29,8 +29,8 @@ use crate::config::{
     Redis, RedisAccess, RedisLogin, RedisPassword, RedisServer, RedisServers, RedisTls,
 };
 
-/// For connecting and for the supervisor's commands; requests have the shorter `[redis] timeout`.
-const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(1);
+/// For connecting and for the supervisor's commands, unless `[redis] timeout` is longer, which requests have.
+pub(super) const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Invalidations that may wait for their task; one more and memory is emptied instead.
 const INVALIDATIONS: usize = 1024;
@@ -154,10 +154,10 @@ fn read_login(login: &RedisLogin) -> Result<(Option<String>, Option<String>), Mi
 pub(super) struct Clients {
     /// For what takes no options.
     pub(super) plain: Client,
-    /// For requests; their scope bounds the time.
-    pub(super) for_requests: WithOptions<Client>,
-    /// For the supervisor, bounded by [`MAINTENANCE_TIMEOUT`].
-    pub(super) for_maintenance: WithOptions<Client>,
+    /// For what is sent in a scope, which bounds the time.
+    pub(super) unbounded: WithOptions<Client>,
+    /// For the supervisor elsewhere, bounded by [`MAINTENANCE_TIMEOUT`].
+    pub(super) bounded: WithOptions<Client>,
     /// Of a cluster, the one that it is connected to.
     pub(super) node: Option<Server>,
     /// What lets it in.
@@ -195,8 +195,8 @@ impl Clients {
             ..Options::default()
         };
         Ok(Clients {
-            for_requests: plain.with_options(&options(Duration::ZERO)),
-            for_maintenance: plain.with_options(&options(MAINTENANCE_TIMEOUT.max(config.timeout))),
+            unbounded: plain.with_options(&options(Duration::ZERO)),
+            bounded: plain.with_options(&options(MAINTENANCE_TIMEOUT.max(config.timeout))),
             plain,
             node: node.cloned(),
             stamp,

@@ -119,24 +119,26 @@ impl RedisConnection {
 
     /// For the commands of requests: within `[redis] timeout`, and only while a session is usable.
     pub(super) fn for_requests(&self) -> CommandScope<'_> {
-        let limits = Limits::Requests {
-            deadlines: &self.deadlines,
-        };
-        CommandScope::new(&self.tier, &self.session, self.clients(), limits)
+        self.scope(Limits::Requests)
     }
 
     /// For the commands that nobody waits for.
     pub(super) fn for_unawaited(&self) -> CommandScope<'_> {
-        CommandScope::new(&self.tier, &self.session, self.clients(), Limits::Unawaited)
+        self.scope(Limits::Unawaited)
     }
 
     /// For the supervisor's own commands, which need no session.
     pub(super) fn for_maintenance(&self) -> CommandScope<'_> {
+        self.scope(Limits::Maintenance)
+    }
+
+    fn scope(&self, limits: Limits) -> CommandScope<'_> {
         CommandScope::new(
             &self.tier,
             &self.session,
+            &self.deadlines,
             self.clients(),
-            Limits::Maintenance,
+            limits,
         )
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn look_after(connection: &RedisConnection, is_new: bool) {
     let clients = connection.clients();
     let (server, shards) = describe_server(tier, &clients);
     let maxmemory = tier.budget.per_shard() * shards as u64;
-    let managed = match bound(tier, &clients.for_maintenance, maxmemory).await {
+    let managed = match bound(tier, &clients.bounded, maxmemory).await {
         Ok(()) => Managed::Set(maxmemory),
         Err(words) => Managed::Refused(words),
     };
@@ -86,7 +86,7 @@ async fn read_limits(client: &WithOptions<Client>) -> Result<ServerLimits, Error
 /// Where bookkeeping is evicted all that is stored becomes void; `INFO` is allowed where `CONFIG` is not.
 async fn warn_of_eviction(connection: &RedisConnection) {
     let (tier, clients) = (&connection.tier, connection.clients());
-    let Ok(limits) = read_limits(&clients.for_maintenance).await else {
+    let Ok(limits) = read_limits(&clients.bounded).await else {
         return;
     };
     let (server, _) = describe_server(tier, &clients);

@@ -18,7 +18,7 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
     let tier = &connection.tier;
     let _one_at_a_time = tier.recovery.lock().await;
     let scope = connection.for_maintenance();
-    tier.scripts.load(scope.client()).await;
+    tier.scripts.load(&connection.clients().bounded).await;
     rights::check(&scope).await?;
     set_name(connection, &scope).await;
     start_tracking(connection, &scope).await?;
@@ -74,7 +74,8 @@ async fn set_name(connection: &RedisConnection, scope: &CommandScope<'_>) {
     let name = connection.name();
     let hello = CustomCommand::new_static("HELLO", ClusterHash::Random, false);
     let words = vec!["3", "SETNAME", name.as_str()];
-    if let Err(error) = scope.client().custom::<Value, _>(hello, words).await {
+    let command = scope.client().custom::<Value, _>(hello, words);
+    if let Err(error) = scope.send_uncounted(Box::pin(command)).await {
         tracing::debug!(%error, "the connection to Redis has no name");
     }
 }

@@ -101,7 +101,7 @@ impl RedisConnection {
     /// How many connections the server has, and lets in.
     pub(super) async fn server_connections(&self) -> Option<ServerConnections> {
         let clients = self.clients();
-        let asking = clients.for_maintenance.info(Some(InfoKind::Clients));
+        let asking = clients.bounded.info(Some(InfoKind::Clients));
         let answer = tokio::time::timeout(self.tier.timeout(), asking).await;
         let info: String = answer.ok()?.ok()?;
         ServerConnections::read(&info)

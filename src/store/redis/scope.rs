@@ -7,7 +7,7 @@ use fred::clients::{Client, WithOptions};
 use fred::types::Value;
 use prometheus::Histogram;
 
-use super::clients::Clients;
+use super::clients::{Clients, MAINTENANCE_TIMEOUT};
 use super::deadlines::Deadlines;
 use super::error::{EVAL, Error};
 use super::lineage::Watch;
@@ -23,20 +23,21 @@ type Command<'a, T> = Pin<Box<dyn Future<Output = Result<T, fred::error::Error>>
 pub(super) struct CommandScope<'c> {
     pub(super) tier: &'c Tier,
     session: &'c SessionSlot,
+    deadlines: &'c Deadlines,
     clients: Arc<Clients>,
-    limits: Limits<'c>,
+    limits: Limits,
 }
 
 /// What holds for the commands of a scope.
 #[derive(Clone, Copy)]
-pub(super) enum Limits<'c> {
+pub(super) enum Limits {
     /// For requests: nothing is sent while this session is not usable, nor waited for longer than
     /// `[redis] timeout`.
-    Requests { deadlines: &'c Deadlines },
-    /// For the supervisor, which prepares the session; fred bounds the time.
+    Requests,
+    /// For the supervisor, which prepares the session: within [`MAINTENANCE_TIMEOUT`].
     Maintenance,
-    /// For what nobody waits for: only in a session, be the breaker open or not, and nothing is made of how it ends; fred bounds
-    /// the time.
+    /// For what nobody waits for: only in a session, be the breaker open or not, and nothing is made of how it ends; within
+    /// [`MAINTENANCE_TIMEOUT`].
     Unawaited,
 }
 
@@ -61,12 +62,14 @@ impl<'c> CommandScope<'c> {
     pub(super) fn new(
         tier: &'c Tier,
         session: &'c SessionSlot,
+        deadlines: &'c Deadlines,
         clients: Arc<Clients>,
-        limits: Limits<'c>,
+        limits: Limits,
     ) -> Self {
         CommandScope {
             tier,
             session,
+            deadlines,
             clients,
             limits,
         }
@@ -74,10 +77,7 @@ impl<'c> CommandScope<'c> {
 
     /// The client for commands that this scope sends.
     pub(super) fn client(&self) -> &WithOptions<Client> {
-        match self.limits {
-            Limits::Requests { .. } => &self.clients.for_requests,
-            Limits::Maintenance | Limits::Unawaited => &self.clients.for_maintenance,
-        }
+        &self.clients.unbounded
     }
 
     /// The client for commands that take no options.
@@ -108,7 +108,7 @@ impl<'c> CommandScope<'c> {
             latency.observe(clock::monotonic().duration_since(start).as_secs_f64());
         }
         match self.limits {
-            Limits::Requests { .. } => self.tier.note_in(self.session, &result),
+            Limits::Requests => self.tier.note_in(self.session, &result),
             Limits::Maintenance => self.tier.note(&result),
             Limits::Unawaited => {}
         }
@@ -117,13 +117,15 @@ impl<'c> CommandScope<'c> {
 
     /// Sends `command` and leaves it to the caller to count its result.
     pub(super) async fn send_uncounted<T>(&self, command: Command<'_, T>) -> Result<T, Error> {
-        let Limits::Requests { deadlines } = self.limits else {
-            return command.await.map_err(Error::from);
-        };
         if self.is_down() {
             return Err(Error::Down);
         }
-        let answered = deadlines.within(self.tier.timeout(), command).await;
+        let timeout = self.tier.timeout();
+        let longest = match self.limits {
+            Limits::Requests => timeout,
+            Limits::Maintenance | Limits::Unawaited => timeout.max(MAINTENANCE_TIMEOUT),
+        };
+        let answered = self.deadlines.within(longest, command).await;
         answered.map_or(Err(Error::Timeout), |reply| reply.map_err(Error::from))
     }
 
@@ -180,7 +182,7 @@ impl<'c> CommandScope<'c> {
     /// Whether requests may not use the connection now.
     fn is_down(&self) -> bool {
         match self.limits {
-            Limits::Requests { .. } => self.tier.sessions.usable(self.session).is_none(),
+            Limits::Requests => self.tier.sessions.usable(self.session).is_none(),
             Limits::Maintenance => false,
             Limits::Unawaited => self.tier.sessions.current(self.session).is_none(),
         }

@@ -41,6 +41,7 @@ fn read(coherence: Coherence, by: Origin, begun: u64, seen: &[(Item, Version)]) 
         begun: ms(begun),
         seen: seen.to_vec(),
         is_hit: true,
+        status: String::new(),
     }
 }
 

@@ -86,6 +86,18 @@ impl Watched {
         wait("it is the primary", || self.primary() == Some(number));
     }
 
+    /// This server is the primary from now on, as all sentinels say; the other one is not told.
+    pub(crate) fn replace_by(&self, number: usize) {
+        let server = &self.servers[number];
+        server.cli(&["REPLICAOF", "NO", "ONE"]);
+        let port = server.port().to_string();
+        for sentinel in &self.sentinels {
+            sentinel.cli(&["SENTINEL", "REMOVE", MASTER]);
+            sentinel.cli(&["SENTINEL", "MONITOR", MASTER, "127.0.0.1", &port, "2"]);
+            sentinel.cli(&["SENTINEL", "SET", MASTER, "auth-pass", PASSWORD]);
+        }
+    }
+
     /// The number of the server that is the primary, by its own word.
     pub(crate) fn primary(&self) -> Option<usize> {
         self.servers

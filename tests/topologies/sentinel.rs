@@ -58,3 +58,30 @@ async fn sentinels_may_be_lost() {
     watched.sentinels.clear();
     serves_from_redis(&sidecar.client()).await;
 }
+
+/// One that was replaced may go on, where it has not heard of that: whoever stays there purges what nobody else reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_was_replaced_is_left_though_it_goes_on() {
+    let (watched, app) = (Watched::start(), app().await);
+    let config = config(&watched);
+    let sidecars = [(); 2].map(|()| Sidecar::start(&app.url(), &config));
+    for sidecar in &sidecars {
+        redis_is(&sidecar.admin(), "up", |told| told["state"] == "up").await;
+        serves_from_redis(&sidecar.client()).await;
+    }
+    let has_clients = |number: usize| {
+        let clients = watched.servers[number].cli(&["CLIENT", "LIST"]);
+        clients.contains("name=pannier:")
+    };
+    assert!(has_clients(0) && !has_clients(1));
+    watched.replace_by(1);
+    eventually("all are at the new one", LONG, || async {
+        has_clients(1) && !has_clients(0)
+    })
+    .await;
+    for sidecar in &sidecars {
+        redis_is(&sidecar.admin(), "up", |told| told["state"] == "up").await;
+        serves_from_redis(&sidecar.client()).await;
+    }
+    assert_eq!(watched.servers[0].info("role"), "master", "it goes on");
+}

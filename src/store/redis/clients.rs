@@ -179,14 +179,19 @@ pub(super) enum Ending {
 impl Clients {
     /// Not connected yet.
     ///
-    /// `node`: of a cluster, the one to connect to.
+    /// `node`: of a cluster, the one to connect to. `first`: which of the sentinels is asked first.
     pub(super) fn new(
         config: &Redis,
         access: Arc<RedisAccess>,
         node: Option<&Server>,
+        first: Option<usize>,
     ) -> Result<Clients, Misconfigured> {
         let stamp = Stamp::of(Arc::clone(&access));
-        let settings = build_settings(config, &access, node)?;
+        let mut settings = build_settings(config, &access, node)?;
+        if let (ServerConfig::Sentinel { hosts, .. }, Some(first)) = (&mut settings.server, first) {
+            let first = first.min(hosts.len().saturating_sub(1));
+            hosts.rotate_left(first);
+        }
         let plain = build_client(settings, config).map_err(Misconfigured::Refused)?;
         let options = |timeout| Options {
             max_attempts: Some(1),
@@ -259,7 +264,7 @@ impl Drop for Clients {
     }
 }
 
-/// A client that is connected once, to ask a node of a cluster one thing.
+/// A client that is connected once, to ask a node of a cluster or a sentinel.
 pub(super) struct Probe {
     client: Client,
     task: Mutex<Option<AbortHandle>>,
@@ -271,7 +276,21 @@ impl Probe {
         access: &RedisAccess,
         node: &Server,
     ) -> Result<Probe, Misconfigured> {
-        let mut settings = build_settings(config, access, Some(node))?;
+        Probe::with(build_settings(config, access, Some(node))?)
+    }
+
+    pub(super) fn to_sentinel(
+        config: &Redis,
+        access: &RedisAccess,
+        sentinel: &RedisServer,
+    ) -> Result<Probe, Misconfigured> {
+        let mut settings = build_settings(config, access, Some(&of_fred(sentinel)))?;
+        (settings.username, settings.password) = read_login(&access.sentinel_login)?;
+        settings.database = None;
+        Probe::with(settings)
+    }
+
+    fn with(mut settings: Fred) -> Result<Probe, Misconfigured> {
         settings.fail_fast = true;
         let mut builder = Builder::from_config(settings);
         builder.set_connection_config(connection_config());
@@ -280,6 +299,14 @@ impl Probe {
             client,
             task: Mutex::default(),
         })
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.is_connected()
     }
 
     /// Connects, within [`MAINTENANCE_TIMEOUT`].

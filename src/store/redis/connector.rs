@@ -7,6 +7,7 @@ use fred::types::config::Server;
 
 use super::clients::{Clients, Probe};
 use super::overview::Overview;
+use super::sentinels::Sentinels;
 use crate::config::{self, RedisAccess};
 
 /// Shared by the tiers of all shards.
@@ -15,6 +16,7 @@ pub(super) struct Connector {
     /// How new connections are let in.
     access: ArcSwap<RedisAccess>,
     overview: Arc<Overview>,
+    sentinels: Arc<Sentinels>,
 }
 
 impl Connector {
@@ -23,13 +25,19 @@ impl Connector {
             access: ArcSwap::from_pointee(config.access.clone()),
             config,
             overview,
+            sentinels: Arc::default(),
         }
     }
 
     /// fred's client, let in as it is said now, of a node of the cluster if there is one; `None` if that cannot be, which
     /// the operator is told.
     pub(super) fn make_clients(&self, node: Option<&Server>) -> Option<Clients> {
-        let made = Clients::new(&self.config, self.access.load_full(), node);
+        let made = Clients::new(
+            &self.config,
+            self.access.load_full(),
+            node,
+            self.sentinels.best(),
+        );
         made.inspect_err(|error| {
             tracing::error!(%error, "[redis] cannot be used");
             self.overview.blame_settings(error.diagnose());
@@ -45,6 +53,13 @@ impl Connector {
     /// Whether a new client would be let in otherwise than this one was.
     pub(super) fn lets_in_otherwise(&self, clients: &Clients) -> bool {
         clients.is_let_in_otherwise(self.access.load_full())
+    }
+
+    /// Whether the sentinels name another primary than these lead to, as far as is known; they are asked again and again.
+    pub(super) fn leads_elsewhere(&self, clients: &Clients) -> bool {
+        self.sentinels
+            .ask_if_due(&self.config, self.access.load_full());
+        self.sentinels.name_another(clients)
     }
 
     /// New connections are let in as `access` says; those that stand have been let in.

@@ -54,6 +54,7 @@ mod room;
 mod runner;
 mod scope;
 mod scripts;
+mod sentinels;
 mod server_limits;
 mod session;
 mod sidecars;

@@ -191,6 +191,10 @@ impl ConnectionSupervisor {
             Ok(took) if tier.sessions.breaker.is_open() => self.resume_after(took).await,
             Ok(_) => {}
         }
+        if tier.connector.leads_elsewhere(&connection.clients()) {
+            tracing::info!("the sentinels name another primary, though this one goes on");
+            return self.renew();
+        }
         tier.forget_what_is_untold();
         if now >= self.beat_at {
             self.beat_at = now + HEARTBEAT;

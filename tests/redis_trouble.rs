@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pannier::clock;
 use serde_json::Value;
 
 use crate::fleet::connected;
@@ -18,6 +19,7 @@ use crate::support::eventually;
 use crate::support::ports::free_port;
 use crate::support::redis::{Data, RedisServer};
 use crate::support::sidecar::{Sidecar, TOKEN};
+use crate::support::slow_line::SlowLine;
 use crate::support::tls::Certificate;
 
 const SHORT: Duration = Duration::from_secs(30);
@@ -656,6 +658,30 @@ async fn what_is_too_old_in_an_outage_is_confirmed_by_the_app_or_served_if_it_fa
     eventually("it is served although the app fails", SHORT, || async {
         let answer = client.get("/a").await;
         answer.text() == "of the app" && answer.header("cache-status").contains("stale-if-error")
+    })
+    .await;
+}
+
+/// What lets everybody in and nobody do anything is not asked hundreds of times a second; once it is well it is used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_breaks_each_connection_is_not_stormed() {
+    let redis = RedisServer::start();
+    let line = SlowLine::to(redis.port()).await;
+    line.cut_after_first_answer(true);
+    let app = app().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = write_config(&folder, &app.url(), &line.url());
+    let running = Running::start(&["run", "--config", &file], &app.url());
+    eventually("it has tried", SHORT, || async { line.connections() > 10 }).await;
+    let (before, began) = (line.connections(), clock::monotonic());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let made = line.connections() - before;
+    // Three connections, each of which may be made twice in 200 ms.
+    let most = 3 * 2 * 5 * (1 + began.elapsed().as_secs());
+    assert!(made < 2 * most, "{made} in {:?}", began.elapsed());
+    line.cut_after_first_answer(false);
+    eventually("Redis is up", SHORT, || async {
+        stats(&running).await["state"] == "up"
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ pub(crate) struct SlowLine {
     silence: watch::Sender<Silence>,
     /// Connections so far.
     count: Arc<AtomicU64>,
+    cuts: Arc<AtomicBool>,
 }
 
 /// Whose answers are held back. What is asked reaches Redis all the same, and the connections stay.
@@ -54,6 +55,7 @@ impl SlowLine {
             delays: Arc::new(Mutex::new(NEAR)),
             silence: watch::Sender::new(Silence::Nobody),
             count: Arc::default(),
+            cuts: Arc::default(),
         };
         let accepting = line.clone();
         tokio::spawn(async move {
@@ -75,6 +77,11 @@ impl SlowLine {
 
     pub(crate) fn set_silence(&self, silence: Silence) {
         self.silence.send_replace(silence);
+    }
+
+    /// Whether each connection ends with the first answer.
+    pub(crate) fn cut_after_first_answer(&self, cuts: bool) {
+        self.cuts.store(cuts, Ordering::SeqCst);
     }
 
     /// How many connections were made so far; they are numbered from 0.
@@ -124,7 +131,8 @@ async fn carry(
                 tokio::time::sleep_until(due).await;
             }
             let _ = silence.wait_for(|silence| !is_held(silence)).await;
-            if to.write_all(&piece).await.is_err() {
+            let is_last = answers_of.is_some() && line.cuts.load(Ordering::SeqCst);
+            if to.write_all(&piece).await.is_err() || is_last {
                 break;
             }
         }

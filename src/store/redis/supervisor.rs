@@ -29,6 +29,15 @@ const HEARD_WITHIN: u32 = 4;
 /// Recoveries that may fail in a row on one connection that answers.
 const STALLED: u32 = 5;
 
+/// Connections that may follow each other at once, each of which breaks soon after it was made; further ones wait.
+const SHORT_LIVED: u32 = 5;
+
+/// One that has stood for so long was not short-lived.
+const STEADY: Duration = Duration::from_secs(2);
+
+/// The longest of those waits, unless `[redis] reconnect_max` is shorter.
+const CALMED: Duration = Duration::from_millis(250);
+
 /// From one look at a cluster that moves to the next, at least.
 const MOVING: Duration = Duration::from_millis(100);
 
@@ -42,6 +51,9 @@ pub(super) fn start(connection: &Arc<RedisConnection>) -> JoinHandle<()> {
         beat_at: clock::monotonic(),
         look_again_at: clock::monotonic(),
         followed_at: None,
+        connected_at: clock::monotonic(),
+        short_lived: 0,
+        has_waited: false,
     };
     if connection.nodes().is_none() {
         clients.connect();
@@ -60,6 +72,11 @@ struct ConnectionSupervisor {
     look_again_at: Instant,
     /// In a cluster, when another node was found to have the shard.
     followed_at: Option<Instant>,
+    connected_at: Instant,
+    /// Connections in a row that broke soon after they were made.
+    short_lived: u32,
+    /// Whether the last one was waited for.
+    has_waited: bool,
 }
 
 /// What fred reports of a client that connects.
@@ -111,6 +128,7 @@ impl ConnectionSupervisor {
                     Err(RecvError::Closed) => return,
                     _ => {
                         self.connection.end_session();
+                        self.calm_down().await;
                         // fred calls itself connected a moment after this event.
                         tick.reset_after(Duration::from_millis(5));
                     }
@@ -165,6 +183,26 @@ impl ConnectionSupervisor {
             // None can be made.
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// fred connects anew at once where a connection breaks that was made, and would go on so with one that breaks each time:
+    /// what cuts connections, or lets nobody do anything. In a cluster other shards use the client, too.
+    async fn calm_down(&mut self) {
+        let now = clock::monotonic();
+        let stood = now.saturating_duration_since(self.connected_at);
+        self.short_lived = match stood < STEADY {
+            true => self.short_lived + 1,
+            false => 0,
+        };
+        let is_hasty = self.short_lived > SHORT_LIVED && self.connection.nodes().is_none();
+        // The one that was waited for is given its chance.
+        self.has_waited = is_hasty && !self.has_waited;
+        if self.has_waited {
+            self.connection.clients().end();
+            tokio::time::sleep(CALMED.min(self.connection.tier.config.reconnect_max)).await;
+            self.renew();
+        }
+        self.connected_at = clock::monotonic();
     }
 
     async fn tick(&mut self) {

@@ -696,6 +696,34 @@ async fn others_in_the_same_redis_have_their_room() {
     }
 }
 
+/// And that also where nobody stores, and long before the next check.
+#[tokio::test]
+async fn others_get_their_room_from_who_stores_nothing() {
+    let redis = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]);
+    let a = Sidecar::checking_every(&redis, 4_000_000, Duration::from_secs(3600)).await;
+    let used: u64 = redis.info("used_memory").parse().expect("a number");
+    redis.cli(&[
+        "CONFIG",
+        "SET",
+        "maxmemory",
+        &(used + 3_000_000).to_string(),
+    ]);
+    for i in 0..800 {
+        let stored = a.fill(&format!("a:{i}"), &"x".repeat(5000)).await;
+        stored.expect("ours leave");
+    }
+    let before = a.redis_status().await.bytes;
+    assert!(before > 1_000_000, "{before}");
+    for theirs in 0..40 {
+        eventually("there is room", SHORT, || async {
+            redis.cli(&["SET", &format!("theirs:{theirs}"), &"y".repeat(50_000)]) == "OK"
+        })
+        .await;
+    }
+    let after = a.redis_status().await.bytes;
+    assert!(after < before / 2, "{after} after {before}");
+}
+
 /// Promise I5, with several sidecars that store at once.
 #[tokio::test]
 async fn four_sidecars_at_once_never_pass_the_budget() {

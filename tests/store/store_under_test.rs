@@ -76,6 +76,15 @@ impl Sidecar {
         sidecar
     }
 
+    /// Connected, with a budget of `max` bytes that is looked at so seldom.
+    pub(super) async fn checking_every(redis: &RedisServer, max: u64, every: Duration) -> Sidecar {
+        let mut config = config(&redis.url(), max, LONG_TIMEOUT, None);
+        config.budget.check_every = every;
+        let sidecar = Sidecar::of(&config);
+        sidecar.connected().await;
+        sidecar
+    }
+
     /// Connected to a Redis that will hang.
     pub(super) async fn with_short_timeout(redis: &RedisServer) -> Sidecar {
         let sidecar = Sidecar::detached(&redis.url(), 100 << 20);

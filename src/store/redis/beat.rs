@@ -114,9 +114,8 @@ async fn send_beat(
         Presence::Silent => Duration::ZERO,
     };
     let known = tier.lineage.known();
-    let call = || Call {
-        keys: vec![names.generation_name(), names.layouts_name()],
-        args: vec![
+    let own = || -> Vec<Value> {
+        vec![
             (&*names.tag).into(),
             tier.keys.layout().to_string().into(),
             announced.as_millis().to_string().into(),
@@ -125,7 +124,11 @@ async fn send_beat(
             known.own.to_string().into(),
             if known.is_void { "1" } else { "0" }.into(),
             tier.budget.check_every.as_millis().to_string().into(),
-        ],
+        ]
+    };
+    let call = || Call {
+        keys: vec![names.generation_name(), names.layouts_name()],
+        args: own().into_iter().chain(tier.budget.arguments()).collect(),
     };
     let reply = scope.run_script(None, Script::Beat, call).await?;
     Ok((reply.generation, read_beat(&reply.value.into_array())))

@@ -1,6 +1,7 @@
 -- KEYS: generation, layouts. ARGV: prefix, generation, tag, layout, ms for which this beat announces the layout
 -- (0: not at all), process, the last purge number seen in that generation, the number of the process's last
--- purge in it, '1' if that generation is known to be void, ms from one check of the budget to the next.
+-- purge in it, '1' if that generation is known to be void, ms from one check of the budget to the next, budget, where
+-- eviction begins, shards.
 -- Returns Redis's time (s, µs), the purge number, the counters b0 b1 b2 n0 n1 n2, the bytes beside them, which other
 -- layouts are in use, which were, 1 if this process is to sweep (sweep.lua), what changes when tracking was forgotten,
 -- 1 if this process is to tidy (tidy.lua), 1 if it is to check the budget (sample.lua, evict.lua), the most that the
@@ -34,6 +35,16 @@ local function ensure_type(name, wanted)
   if found ~= wanted and found ~= 'none' then
     redis.call('UNLINK', name)
   end
+end
+
+-- Whether others have taken what the server had left, also where nobody stores.
+local function is_crowded()
+  if counter('sl') == 0 then
+    return false
+  end
+  local max, evict_at = tonumber(ARGV[11]), tonumber(ARGV[12])
+  look_at_server(max, evict_at, tonumber(ARGV[13]))
+  return total() > thresholds(max, evict_at)
 end
 
 -- Other layouts: those in use, and those that were.
@@ -87,7 +98,16 @@ return run(function()
   end
   local sweeps = redis.call('HGET', control, 'sw') and takes('sw', 10000) or 0
   local tidies = is_untidy and takes('tw', 3000) or 0
-  local checks = takes('cw', tonumber(ARGV[10]))
+  local check_every = tonumber(ARGV[10])
+  local checks = takes('cw', check_every)
+  if announced > 0 and checks == 0 and is_crowded() then
+    -- Sooner than others ask for it, and no more than once a second.
+    local checked = tonumber(redis.call('HGET', control, 'cw')) - check_every
+    if now_ms() - checked >= 1000 then
+      redis.call('HSET', control, 'cw', now_ms() + check_every)
+      checks = 1
+    end
+  end
 
   local time = redis.call('TIME')
   local purge_number = tonumber(redis.call('HGET', control, 'sq'))

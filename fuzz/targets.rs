@@ -270,6 +270,7 @@ fn answer(status: u16, headers: &HeaderMap) -> Exchange<'_> {
         headers,
         request_time: moment(),
         response_time: moment(),
+        clock_lead: Default::default(),
     }
 }
 

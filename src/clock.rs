@@ -26,6 +26,18 @@ impl Clock {
         SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
     }
 
+    /// How far fleet time is ahead of this machine's clock.
+    pub fn lead(&self) -> Duration {
+        let ahead = self.offset_ms.load(Ordering::Relaxed).max(0);
+        Duration::from_millis(ahead.unsigned_abs())
+    }
+
+    /// How far both are apart.
+    pub fn difference(&self) -> Duration {
+        let offset = self.offset_ms.load(Ordering::Relaxed);
+        Duration::from_millis(offset.unsigned_abs())
+    }
+
     /// Sets the offset so that [`Clock::now`] agrees with `redis_time` as of this moment.
     pub fn agree_with(&self, redis_time: SystemTime) {
         let offset = match redis_time.duration_since(system_now()) {

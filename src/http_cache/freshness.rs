@@ -181,8 +181,10 @@ pub(super) fn initial_age(
 }
 
 fn age_at_arrival(response: &Exchange<'_>, date: Option<SystemTime>) -> Duration {
+    // By the one of both clocks that the app seems to go by.
     let apparent = date
         .and_then(|date| response.response_time.duration_since(date).ok())
+        .map(|age| age.saturating_sub(response.clock_lead))
         // `Date` has whole seconds; a fraction of one is not age.
         .map(|age| Duration::from_secs(age.as_secs()))
         .unwrap_or_default();

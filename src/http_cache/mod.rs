@@ -201,11 +201,22 @@ pub struct Stored {
     pub softened: Option<SystemTime>,
 }
 
+/// How far the clocks of a fleet may be apart, or one be set back, without harm to what is stored.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
+
+/// More than any lifetime.
+const UNKNOWN_AGE: Duration = Duration::from_secs(1 << 31);
+
 impl Stored {
     /// `current_age` of RFC 9111 §4.2.3.
     pub fn age(&self, now: SystemTime) -> Duration {
-        // A clock set back makes nothing younger than it was when it came.
-        let resident = now.duration_since(self.response_time).unwrap_or_default();
+        // A clock that is set back makes nothing younger than it was when it came; by more than a little, nobody knows how
+        // long ago that was.
+        let resident = match now.duration_since(self.response_time) {
+            Ok(resident) => resident,
+            Err(ahead) if ahead.duration() <= CLOCKS_APART => Duration::ZERO,
+            Err(_) => UNKNOWN_AGE,
+        };
         self.initial_age.saturating_add(resident)
     }
 

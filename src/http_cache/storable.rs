@@ -26,6 +26,8 @@ pub struct Exchange<'a> {
     pub request_time: SystemTime,
     /// When the head arrived (fleet time).
     pub response_time: SystemTime,
+    /// How far fleet time is ahead of this machine's clock, which is no age.
+    pub clock_lead: Duration,
 }
 
 /// What to store of `response` to `request` under `policy`, or the first reason against it, in the order of

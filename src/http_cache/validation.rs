@@ -108,6 +108,7 @@ pub fn keepable(
         headers: &freshened.headers,
         request_time: freshened.request_time,
         response_time: freshened.response_time,
+        clock_lead: Duration::ZERO,
     };
     let directives = ResponseDirectives::under(&freshened.headers, policy);
     let storing = Storing::of(&freshened.headers, &directives, policy);

@@ -110,6 +110,7 @@ impl KeyUrl {
             headers: &head.headers,
             request_time,
             response_time: clock::wall(),
+            clock_lead: Duration::ZERO,
         });
         let body = Limited::new(body.within(None), MAX_KEY_TEXT);
         let text: Bytes = body

@@ -43,6 +43,7 @@ pub(super) fn foresee(
         headers: &headers,
         request_time: now,
         response_time: now,
+        clock_lead: Default::default(),
     };
     let request = lookup.head(asked);
     let policy = asked.live.rule(lookup.rule).policy;

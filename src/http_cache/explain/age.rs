@@ -21,7 +21,10 @@ pub(super) fn statements(stored: &Stored, now: SystemTime) -> Vec<Statement> {
         Statement::new("at arrival", at_arrival(stored), "RFC 9111 §4.2.3"),
     ];
     if stored.response_time > now {
-        let text = "the clock is behind the arrival; nothing is younger than when it came";
+        let text = match stored.is_fresh(now) {
+            true => "the clock is behind the arrival; nothing is younger than when it came",
+            false => "the clock was set back, so that nobody knows how old it is",
+        };
         statements.push(Statement::new("clock", text, "RFC 9111 §4.2.3"));
     }
     statements

@@ -62,6 +62,7 @@ pub(super) fn exchange(stored: &Stored) -> Exchange<'_> {
         headers: &stored.headers,
         request_time: stored.request_time,
         response_time: stored.response_time,
+        clock_lead: Default::default(),
     }
 }
 

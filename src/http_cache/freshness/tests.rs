@@ -169,6 +169,25 @@ fn corrected_initial_age() {
     }
 }
 
+/// Where the clock of Redis is ahead of this machine's, an app that goes by the latter makes nothing older.
+#[test]
+fn what_fleet_time_is_ahead_is_no_apparent_age() {
+    for (case, lead, age, expected) in [
+        ("no lead", 0, "0", 3600),
+        ("some of it", 600, "0", 3000),
+        ("all of it", 3600, "0", 0),
+        ("more", 7200, "0", 0),
+        ("its Age stands", 3600, "60", 60),
+    ] {
+        let headers = headers(&[("date", HOUR_EARLIER), ("age", age)]);
+        let response = Exchange {
+            clock_lead: secs(lead),
+            ..exchange(200, &headers)
+        };
+        assert_eq!(age_by(&response, &rfc()), secs(expected), "{case}");
+    }
+}
+
 #[test]
 fn a_part_of_a_second_is_not_apparent_age() {
     let headers = headers(&[DATED]);
@@ -194,7 +213,8 @@ fn age_and_what_is_left_of_it() {
         ("at the end", later(50), secs(60), 0, false),
         ("just after", later(50) + half, secs(60) + half, -1, false),
         ("long after", later(150), secs(160), -100, false),
-        ("with the clock set back", now() - secs(500), secs(10), 50, true),
+        ("with the clock set back a little", now() - secs(5), secs(10), 50, true),
+        ("with the clock set back", now() - secs(6), secs((1 << 31) + 10), 50 - (1 << 31), false),
     ];
     for (name, moment, age, ttl, fresh) in rows {
         let found = (

@@ -118,6 +118,7 @@ pub(in crate::http_cache) fn exchange(status: u16, headers: &HeaderMap) -> Excha
         headers,
         request_time: now(),
         response_time: now(),
+        clock_lead: Duration::ZERO,
     }
 }
 

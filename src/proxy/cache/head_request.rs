@@ -55,6 +55,7 @@ pub(super) async fn answer(
         headers: response.headers(),
         request_time,
         response_time: request.now(),
+        clock_lead: request.cache.clock.lead(),
     };
     if let Some(stored) = changed(request, &variant, &answered) {
         // Before the answer leaves: who asks next sees what this one was told. Boxed, since it is rare.

@@ -135,6 +135,7 @@ fn all_of_an_answer_is_named_with_the_lines_that_lift_it() {
             headers: &headers,
             request_time: SystemTime::UNIX_EPOCH,
             response_time: SystemTime::UNIX_EPOCH,
+            clock_lead: Default::default(),
         };
         let all = of_answer(&asked, &lookup, &response, None);
         let (found, edits) = told(&all);
@@ -159,6 +160,7 @@ fn an_answer_without_a_route_is_judged_as_if_there_were_one() {
             headers: &headers,
             request_time: SystemTime::UNIX_EPOCH,
             response_time: SystemTime::UNIX_EPOCH,
+            clock_lead: Default::default(),
         };
         let (found, _) = told(&of_answer(&asked, &lookup, &response, None));
         assert_eq!(found.join(" "), expected, "{cache_control}");
@@ -180,6 +182,7 @@ fn a_tag_that_cannot_be_made_is_named() {
         headers: &headers,
         request_time: SystemTime::UNIX_EPOCH,
         response_time: SystemTime::UNIX_EPOCH,
+        clock_lead: Default::default(),
     };
     for (body, expected) in [("{}", "missing-tag"), ("{\"shop\": {\"id\": 1}}", "")] {
         let body = serde_json::from_str(body).expect("JSON");

@@ -75,6 +75,7 @@ async fn ask(scope: &CommandScope<'_>, presence: Presence) -> Result<Beat, Error
     if tier.keys.is_first() {
         let one_way = clock::monotonic().duration_since(start) / 2;
         tier.clock.agree_with(beat.time + one_way);
+        tier.overview.note_clocks(&tier.clock);
     }
     tier.lineage.note_number(generation, beat.purge_number);
     if !(beat.in_use.is_empty() && beat.left.is_empty()) {

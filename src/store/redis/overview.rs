@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fred::types::config::Server;
@@ -16,7 +17,7 @@ use super::journal::Journal;
 use super::layouts::OtherLayouts;
 use super::lineage::Lineage;
 use super::session::Sessions;
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::metrics::Metrics;
 use crate::store::sharding::Sharding;
 
@@ -30,6 +31,8 @@ pub(super) struct Overview {
     other_layouts: OtherLayouts,
     /// Servers of which the operator was told that they may evict bookkeeping.
     told_of_eviction: Mutex<HashSet<String>>,
+    /// Whether the operator was told that the clocks are.
+    clocks_are_apart: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
@@ -58,6 +61,7 @@ impl Overview {
             health: Health::new(clock::monotonic()),
             last_error: Mutex::new(None),
             told_of_eviction: Mutex::default(),
+            clocks_are_apart: AtomicBool::new(false),
             metrics,
         }
     }
@@ -207,6 +211,25 @@ impl Overview {
                 lasted.as_millis(),
                 diagnosis.cause
             ),
+        }
+    }
+
+    /// Says once that the clocks of Redis and this machine are far apart, and once that they agree again.
+    pub(super) fn note_clocks(&self, clock: &Clock) {
+        const FAR: Duration = Duration::from_secs(5);
+        let (apart, is_ahead) = (clock.difference(), !clock.lead().is_zero());
+        let is_far = apart > FAR;
+        if self.clocks_are_apart.swap(is_far, Ordering::AcqRel) == is_far {
+            return;
+        }
+        match is_far {
+            true => tracing::warn!(
+                "the clock of Redis is {} s {} this machine's: what is stored ages by that of Redis, for all sidecars alike. \
+                 What helps: set both by NTP",
+                apart.as_secs(),
+                if is_ahead { "ahead of" } else { "behind" },
+            ),
+            false => tracing::info!("the clocks of Redis and of this machine agree again"),
         }
     }
 

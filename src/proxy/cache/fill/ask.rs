@@ -1,7 +1,7 @@
 //! The request to the app and the head of its answer.
 
 use std::pin::pin;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::response::Parts;
@@ -24,6 +24,7 @@ pub(super) struct Arrival {
     pub(super) response: Response<Arriving>,
     pub(super) request_time: SystemTime,
     pub(super) response_time: SystemTime,
+    clock_lead: Duration,
 }
 
 /// Who hears of the app's interim answers.
@@ -64,6 +65,7 @@ pub(super) async fn ask(
         response,
         request_time,
         response_time: request.now(),
+        clock_lead: request.cache.clock.lead(),
     }))
 }
 
@@ -141,6 +143,7 @@ impl Arrival {
             headers: self.response.headers(),
             request_time: self.request_time,
             response_time: self.response_time,
+            clock_lead: self.clock_lead,
         }
     }
 }

@@ -34,7 +34,10 @@ impl Stored {
 
     /// The age at which it ceases to be fresh: at its lifetime, or sooner if it was purged softly.
     pub(crate) fn fresh_for(&self) -> Duration {
-        let softened = self.softened.map(|at| self.age(at));
+        let softened = self.softened.map(|at| {
+            let resident = at.duration_since(self.response_time).unwrap_or_default();
+            self.initial_age.saturating_add(resident)
+        });
         self.lifetime.min(softened.unwrap_or(Duration::MAX))
     }
 

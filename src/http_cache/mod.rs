@@ -212,12 +212,11 @@ impl Stored {
     pub fn age(&self, now: SystemTime) -> Duration {
         // A clock that is set back makes nothing younger than it was when it came; by more than a little, nobody knows how
         // long ago that was.
-        let resident = match now.duration_since(self.response_time) {
-            Ok(resident) => resident,
-            Err(ahead) if ahead.duration() <= CLOCKS_APART => Duration::ZERO,
-            Err(_) => UNKNOWN_AGE,
-        };
-        self.initial_age.saturating_add(resident)
+        match now.duration_since(self.response_time) {
+            Ok(resident) => self.initial_age.saturating_add(resident),
+            Err(ahead) if ahead.duration() <= CLOCKS_APART => self.initial_age,
+            Err(_) => self.initial_age.max(UNKNOWN_AGE),
+        }
     }
 
     /// Ends it at `end`, also for those who would take it stale; the app may confirm it then.

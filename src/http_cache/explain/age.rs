@@ -10,18 +10,22 @@ use crate::http_cache::{Stored, freshness};
 
 pub(super) fn statements(stored: &Stored, now: SystemTime) -> Vec<Statement> {
     let resident = between(stored.response_time, now);
-    let total = format!(
-        "{} = {} at arrival + {} stored",
-        seconds(stored.age(now)),
-        seconds(stored.initial_age),
-        seconds(resident),
-    );
+    let sum = stored.initial_age.saturating_add(resident);
+    let total = match stored.age(now) == sum {
+        true => format!(
+            "{} = {} at arrival + {} stored",
+            seconds(sum),
+            seconds(stored.initial_age),
+            seconds(resident),
+        ),
+        false => "unknown, and so past any lifetime".to_owned(),
+    };
     let mut statements = vec![
         Statement::new("age", total, "RFC 9111 §4.2.3"),
         Statement::new("at arrival", at_arrival(stored), "RFC 9111 §4.2.3"),
     ];
     if stored.response_time > now {
-        let text = match stored.is_fresh(now) {
+        let text = match stored.age(now) == stored.initial_age {
             true => "the clock is behind the arrival; nothing is younger than when it came",
             false => "the clock was set back, so that nobody knows how old it is",
         };

@@ -13,6 +13,9 @@ use super::scripts::{Call, Script, parse_number};
 use super::usage::Counters;
 use crate::clock;
 
+/// The longest that a beat may take for the clocks to be compared by it.
+const PROMPT: Duration = Duration::from_secs(1);
+
 /// What a beat found, if no other layout is in use.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -72,8 +75,10 @@ async fn ask(scope: &CommandScope<'_>, presence: Presence) -> Result<Beat, Error
         scope.note_news();
         tier.distrust();
     }
-    if tier.keys.is_first() {
-        let one_way = clock::monotonic().duration_since(start) / 2;
+    let took = clock::monotonic().duration_since(start);
+    // One that took long says little: the process may have been stopped.
+    if tier.keys.is_first() && took <= PROMPT {
+        let one_way = took / 2;
         tier.clock.agree_with(beat.time + one_way);
         tier.overview.note_clocks(&tier.clock);
     }

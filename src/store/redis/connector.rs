@@ -1,6 +1,7 @@
 //! What connections are made with: the settings, and how new ones are let in.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use fred::types::config::Server;
@@ -55,11 +56,12 @@ impl Connector {
         clients.is_let_in_otherwise(self.access.load_full())
     }
 
-    /// Whether the sentinels name another primary than these lead to, as far as is known; they are asked again and again.
-    pub(super) fn leads_elsewhere(&self, clients: &Clients) -> bool {
+    /// Whether the sentinels name another primary than the one that a connection leads to since then, as far as is known; they
+    /// are asked again and again.
+    pub(super) fn has_replaced(&self, here: &Server, since: Instant) -> bool {
         self.sentinels
             .ask_if_due(&self.config, self.access.load_full());
-        self.sentinels.name_another(clients)
+        self.sentinels.name_another(here, since)
     }
 
     /// New connections are let in as `access` says; those that stand have been let in.

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use fred::interfaces::ClientLike;
 use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, Value};
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 
-use super::clients::{Clients, Probe};
+use super::clients::Probe;
 use super::error::Error;
 use crate::clock;
 use crate::config::{Redis, RedisAccess, RedisServer, RedisServers};
@@ -30,7 +31,7 @@ pub(super) struct Sentinels {
     asked_at: Mutex<Option<Instant>>,
     is_asking: AtomicBool,
     /// The connections to them that stand, by their number in the config.
-    probes: tokio::sync::Mutex<HashMap<usize, Probe>>,
+    probes: Mutex<HashMap<usize, Probe>>,
 }
 
 /// What one of them says.
@@ -41,6 +42,8 @@ struct Named {
     epoch: u64,
     /// Its number in the config.
     by: usize,
+    /// When they were asked.
+    asked: Instant,
 }
 
 impl Sentinels {
@@ -49,14 +52,11 @@ impl Sentinels {
         self.named.lock().as_ref().map(|named| named.by)
     }
 
-    /// Whether they name another primary than these lead to, as far as is known.
-    pub(super) fn name_another(&self, clients: &Clients) -> bool {
+    /// Whether they name another primary than the one to which a connection leads since then, as far as is known.
+    pub(super) fn name_another(&self, here: &Server, since: Instant) -> bool {
         let named = self.named.lock();
-        let Some(named) = &*named else {
-            return false;
-        };
-        let here = clients.plain.active_connections();
-        !here.is_empty() && !here.iter().any(|server| is_same(server, &named.primary))
+        let named = named.as_ref().filter(|named| named.asked > since);
+        named.is_some_and(|named| !is_same(here, &named.primary))
     }
 
     /// Asks them in the background, if it is time to.
@@ -70,47 +70,75 @@ impl Sentinels {
             return;
         }
         *self.asked_at.lock() = Some(now);
-        let (this, config) = (Arc::clone(self), Arc::clone(config));
-        tokio::spawn(async move {
-            let _asking = Asking(&this.is_asking);
-            let said = this.ask(&config, &access).await;
-            if let Some(named) = best_of(said) {
-                *this.named.lock() = Some(named);
-            }
-        });
+        let (asking, config) = (Asking(Arc::clone(self)), Arc::clone(config));
+        tokio::spawn(async move { asking.0.ask(&config, &access, now).await });
     }
 
-    async fn ask(&self, config: &Redis, access: &RedisAccess) -> Vec<Named> {
+    async fn ask(&self, config: &Redis, access: &RedisAccess, now: Instant) {
         let RedisServers::Sentinel { sentinels, master } = &config.servers else {
-            return Vec::new();
+            return;
         };
-        let mut probes = self.probes.lock().await;
-        let mut asked = Vec::new();
-        for (by, sentinel) in sentinels.iter().enumerate() {
-            let probe = probes.remove(&by).filter(Probe::is_connected);
-            asked.push(async move {
-                let probe = match probe {
-                    Some(probe) => probe,
-                    None => connect(config, access, sentinel).await?,
-                };
-                let (primary, epoch) = ask_one(&probe, master).await?;
-                Ok::<_, Error>((probe, Named { primary, epoch, by }))
-            });
-        }
-        let answers = join_all(asked).await.into_iter().filter_map(|answer| {
-            answer
-                .inspect_err(
-                    |error| tracing::debug!(%error, "a sentinel does not say who is the primary"),
-                )
-                .ok()
-        });
-        answers
-            .map(|(probe, named)| {
-                probes.insert(named.by, probe);
-                named
+        let questions = sentinels.iter().enumerate().map(async |(by, sentinel)| {
+            let known = self.probes.lock().remove(&by);
+            let probe = match known.filter(Probe::is_connected) {
+                Some(probe) => probe,
+                None => connect(config, access, sentinel).await?,
+            };
+            let (primary, epoch) = ask_one(&probe, master).await?;
+            self.probes.lock().insert(by, probe);
+            let asked = now;
+            Ok::<_, Error>(Named {
+                primary,
+                epoch,
+                by,
+                asked,
             })
-            .collect()
+        });
+        let mut answers: FuturesUnordered<_> = questions.collect();
+        let mut said = Vec::new();
+        // Each as it comes: one may hang.
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(named) => {
+                    said.push(named.clone());
+                    self.note(named);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a sentinel does not say who is the primary");
+                }
+            }
+        }
+        if said.len() == sentinels.len() {
+            // All of them: also where they have begun anew to count.
+            *self.named.lock() = best_of(said);
+        }
     }
+
+    /// One that knows less than another did is not believed.
+    fn note(&self, named: Named) {
+        let mut best = self.named.lock();
+        let both = best.take().into_iter().chain([named]);
+        *best = best_of(both.collect());
+    }
+}
+
+/// Nobody asks any more once it is dropped.
+struct Asking(Arc<Sentinels>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.is_asking.store(false, Ordering::Release);
+    }
+}
+
+fn is_same(one: &Server, other: &Server) -> bool {
+    one.host == other.host && one.port == other.port
+}
+
+/// What the one says that knows of the latest failover; of several the first in the config, as it was asked last.
+fn best_of(said: Vec<Named>) -> Option<Named> {
+    said.into_iter()
+        .max_by_key(|named| (named.epoch, std::cmp::Reverse(named.by), named.asked))
 }
 
 async fn connect(
@@ -124,41 +152,40 @@ async fn connect(
     Ok(probe)
 }
 
-/// Nobody asks any more once it is dropped.
-struct Asking<'a>(&'a AtomicBool);
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
-fn is_same(one: &Server, other: &Server) -> bool {
-    one.host == other.host && one.port == other.port
-}
-
-/// What the one says that knows of the latest failover; of several the first in the config.
-fn best_of(said: Vec<Named>) -> Option<Named> {
-    said.into_iter()
-        .max_by_key(|named| (named.epoch, std::cmp::Reverse(named.by)))
-}
-
+/// The primary, and the number of the latest failover; without the right to ask for that, 0.
 async fn ask_one(probe: &Probe, master: &str) -> Result<(Server, u64), Error> {
+    // During a failover `MASTER` goes on with the address of the one before, and has the new number.
+    let address = send(probe, vec!["GET-MASTER-ADDR-BY-NAME", master]).await?;
+    let told = send(probe, vec!["MASTER", master]).await;
+    let primary = read_address(&address);
+    let primary = primary.ok_or_else(|| Error::Other("a sentinel names no primary".to_owned()))?;
+    Ok((primary, told.ok().and_then(read_epoch).unwrap_or_default()))
+}
+
+async fn send(probe: &Probe, words: Vec<&str>) -> Result<Value, Error> {
     let question = CustomCommand::new_static("SENTINEL", ClusterHash::Random, false);
-    let words = vec!["MASTER", master];
     let answer = probe.client().custom::<Value, _>(question, words);
     let answer = tokio::time::timeout(PATIENCE, answer).await;
-    let answer = answer.map_or(Err(Error::Timeout), |answer| answer.map_err(Error::from))?;
-    read_primary(answer).ok_or_else(|| Error::Other("a sentinel names no primary".to_owned()))
+    answer.map_or(Err(Error::Timeout), |answer| answer.map_err(Error::from))
+}
+
+fn read_address(answer: &Value) -> Option<Server> {
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    let [host, port] = parts.as_slice() else {
+        return None;
+    };
+    Some(Server::new(
+        host.as_string()?,
+        port.as_string()?.parse().ok()?,
+    ))
 }
 
 /// Of pairs of names and values.
-fn read_primary(answer: Value) -> Option<(Server, u64)> {
+fn read_epoch(answer: Value) -> Option<u64> {
     let fields: HashMap<String, String> = answer.convert().ok()?;
-    let field = |name: &str| fields.get(name).map(String::as_str);
-    let server = Server::new(field("ip")?, field("port")?.parse().ok()?);
-    let epoch = field("config-epoch").and_then(|epoch| epoch.parse().ok());
-    Some((server, epoch.unwrap_or_default()))
+    fields.get("config-epoch")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -170,6 +197,7 @@ mod tests {
             primary: Server::new("10.0.0.1", port),
             epoch,
             by,
+            asked: clock::monotonic(),
         }
     }
 
@@ -202,22 +230,33 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_is_read_out_of_pairs() {
-        let pairs =
-            |pairs: &[&str]| Value::Array(pairs.iter().map(|word| Value::from(*word)).collect());
-        let whole = [
-            "name",
-            "m",
-            "ip",
-            "10.0.0.7",
-            "port",
-            "6380",
-            "config-epoch",
-            "12",
-        ];
-        let read = read_primary(pairs(&whole));
-        assert_eq!(read, Some((Server::new("10.0.0.7", 6380), 12)));
-        assert_eq!(read_primary(pairs(&whole[..4])), None);
-        assert_eq!(read_primary(Value::Null), None);
+    fn who_knows_less_is_not_believed_and_who_has_not_been_asked_since_neither() {
+        let (sentinels, before) = (Sentinels::default(), clock::monotonic());
+        let here = Server::new("10.0.0.1", 1);
+        assert!(
+            !sentinels.name_another(&here, before),
+            "nobody has said anything"
+        );
+        sentinels.note(named(1, 4, 0));
+        assert!(!sentinels.name_another(&here, before));
+        sentinels.note(named(2, 5, 1));
+        assert!(sentinels.name_another(&here, before));
+        assert_eq!(sentinels.best(), Some(1));
+        sentinels.note(named(1, 4, 0));
+        assert!(sentinels.name_another(&here, before), "it was away");
+        assert!(!sentinels.name_another(&here, clock::monotonic()));
+    }
+
+    #[test]
+    fn answers_are_read() {
+        let words =
+            |words: &[&str]| Value::Array(words.iter().map(|word| Value::from(*word)).collect());
+        let address = read_address(&words(&["10.0.0.7", "6380"]));
+        assert_eq!(address, Some(Server::new("10.0.0.7", 6380)));
+        assert_eq!(read_address(&Value::Null), None);
+        assert_eq!(read_address(&words(&["10.0.0.7"])), None);
+        let pairs = ["name", "m", "ip", "10.0.0.7", "config-epoch", "12"];
+        assert_eq!(read_epoch(words(&pairs)), Some(12));
+        assert_eq!(read_epoch(words(&pairs[..4])), None);
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn start(connection: &Arc<RedisConnection>) -> JoinHandle<()> {
         look_again_at: clock::monotonic(),
         followed_at: None,
         connected_at: clock::monotonic(),
+        server: None,
         short_lived: 0,
         has_waited: false,
     };
@@ -73,6 +74,8 @@ struct ConnectionSupervisor {
     /// In a cluster, when another node was found to have the shard.
     followed_at: Option<Instant>,
     connected_at: Instant,
+    /// To which server, as far as fred has said.
+    server: Option<Server>,
     /// Connections in a row that broke soon after they were made.
     short_lived: u32,
     /// Whether the last one was waited for.
@@ -126,8 +129,9 @@ impl ConnectionSupervisor {
                 },
                 event = self.events.reconnects.recv() => match event {
                     Err(RecvError::Closed) => return,
-                    _ => {
+                    event => {
                         self.connection.end_session();
+                        self.server = event.ok();
                         self.calm_down().await;
                         // fred calls itself connected a moment after this event.
                         tick.reset_after(Duration::from_millis(5));
@@ -229,7 +233,8 @@ impl ConnectionSupervisor {
             Ok(took) if tier.sessions.breaker.is_open() => self.resume_after(took).await,
             Ok(_) => {}
         }
-        if tier.connector.leads_elsewhere(&connection.clients()) {
+        let here = self.server.as_ref();
+        if here.is_some_and(|here| tier.connector.has_replaced(here, self.connected_at)) {
             tracing::info!("the sentinels name another primary, though this one goes on");
             return self.renew();
         }

@@ -37,14 +37,15 @@ local function ensure_type(name, wanted)
   end
 end
 
--- Whether others have taken what the server had left, also where nobody stores.
+-- Whether others have taken what the server had left, also where nobody stores, and are refused: where Redis makes room
+-- itself, it is full as a rule.
 local function is_crowded()
   if counter('sl') == 0 then
     return false
   end
   local max, evict_at = tonumber(ARGV[11]), tonumber(ARGV[12])
-  look_at_server(max, evict_at, tonumber(ARGV[13]))
-  return total() > thresholds(max, evict_at)
+  local refuses = look_at_server(max, evict_at, tonumber(ARGV[13]))
+  return refuses and total() - counter('vb') > thresholds(max, evict_at)
 end
 
 -- Other layouts: those in use, and those that were.

@@ -157,6 +157,51 @@ async fn credentials_of_any_name_are_not_shared() {
     );
 }
 
+/// RFC 9111 §3.5 takes `must-revalidate` for a permission as well; many frameworks say it of personal pages.
+#[tokio::test(flavor = "multi_thread")]
+async fn must_revalidate_lets_nobody_have_what_was_anothers() {
+    let config = "[defaults]\nunmatched = \"rfc9111\"\n\
+                  [[route]]\npath = \"/plain/{id}\"\nkey = \"plain:{path.id}\"\n\
+                  [[route]]\npath = \"/ttl/{id}\"\nkey = \"ttl:{path.id}\"\nttl = \"1m\"\n\
+                  [[route]]\npath = \"/over/{id}\"\nkey = \"over:{path.id}\"\nttl = \"1m\"\n\
+                  cache_control = \"override\"\n";
+    let app = TestApp::start().await;
+    let sidecar = Sidecar::start(&app.url(), config);
+    let said = [
+        ("must", "max-age=60, must-revalidate", false),
+        ("only", "must-revalidate", false),
+        ("proxies", "max-age=60, proxy-revalidate", false),
+        ("immutable", "max-age=60, immutable", false),
+        ("public", "max-age=60, must-revalidate, public", true),
+    ];
+    let ann = [
+        ("Authorization", "Bearer ann"),
+        ("X-Api-Key", "ann"),
+        ("Cookie", "session=ann"),
+    ];
+    let client = sidecar.client();
+    for rule in ["plain", "ttl", "over", "unmatched"] {
+        for (word, directives, may_be_shared) in said {
+            for (name, value) in ann {
+                let path = format!("/{rule}/{word}-{name}");
+                app.on("GET", &path, move |seen| {
+                    whole(seen).cache_control(directives)
+                });
+                let of_ann = client.get_with(&path, &[(name, value)]).await;
+                sidecar.fills_have_ended().await;
+                let bob = value.replace("ann", "bob");
+                let others: [Fields<'_>; 3] = [&[(name, &bob)], &[], &[("X-Api-Key", "bob")]];
+                for other in others {
+                    let reply = client.get_with(&path, other).await;
+                    let got_hers = reply.text() == of_ann.text();
+                    assert_eq!(got_hers, may_be_shared, "{path}: {other:?}");
+                    sidecar.fills_have_ended().await;
+                }
+            }
+        }
+    }
+}
+
 /// Each cookie is in the key, or known to change nothing, or the request passes.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_cookie_never_stands_for_another() {

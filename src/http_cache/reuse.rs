@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::Method;
 
-use super::directives::{RequestDirectives, ResponseDirectives};
+use super::directives::RequestDirectives;
 use super::{Policy, Reason, RequestHead, Stored, ranges};
 
 /// What to do with a request, given what is stored for it.
@@ -75,16 +75,7 @@ pub fn reuse(
 }
 
 fn identity_allows(request: &RequestHead<'_>, stored: Option<&Stored>, policy: &Policy) -> bool {
-    request.identity.covered()
-        || policy.shared
-        || stored.is_some_and(|stored| {
-            stored.shareable || !request.identity.unkeyed_cookie && authorizes(stored, policy)
-        })
-}
-
-/// §3.5: `must-revalidate` too lets a response go to whoever sends `Authorization`.
-fn authorizes(stored: &Stored, policy: &Policy) -> bool {
-    stored.must_revalidate && ResponseDirectives::under(&stored.headers, policy).must_revalidate
+    request.identity.covered() || policy.shared || stored.is_some_and(|stored| stored.shareable)
 }
 
 /// What is left of a verdict on what may have been purged without a word: it is not served before the app has

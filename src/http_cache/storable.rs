@@ -276,8 +276,9 @@ fn identity_allowed(
     policy: &Policy,
 ) -> Result<(), Reason> {
     let shared = policy.shared || directives.permit_sharing();
-    // §3.5. A key that carries the credentials keeps persons apart, which is what §3.5 is for.
-    if request.identity.unkeyed_authorization && !shared && !directives.must_revalidate {
+    // §3.5. A key that carries the credentials keeps persons apart, which is what §3.5 is for. That `must-revalidate`
+    // alone would do as well is not taken up: frameworks say it of personal pages.
+    if request.identity.unkeyed_authorization && !shared {
         return Err(Reason::Authorization);
     }
     if request.identity.unkeyed_cookie && !shared {

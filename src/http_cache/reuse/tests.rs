@@ -240,7 +240,7 @@ fn before_the_stored_response_counts() {
         ("Authorization, nothing", authorization, None, false, &rfc, pass),
         ("Authorization, stored", authorization, Some(&own), false, &rfc, pass),
         ("Authorization, public", authorization, Some(&public), false, &rfc, hit(0)),
-        ("Authorization, must-revalidate", authorization, Some(&must), false, &rfc, hit(0)),
+        ("Authorization, must-revalidate", authorization, Some(&must), false, &rfc, pass),
         ("Authorization, proxy-revalidate", authorization, Some(&proxies_must), false, &rfc, pass),
         ("Cookie, must-revalidate", cookie, Some(&must), false, &rfc, pass),
         ("Authorization, shared rule", authorization, None, false, &shared, Reuse::Fetch(Reason::Miss)),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::fixtures::{at, rfc, secs, store};
 use crate::http_cache::cache_status::CacheStatus;
-use crate::http_cache::directives::{RequestDirectives, ResponseDirectives};
+use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::vary::Variation;
 use crate::http_cache::{
     AppHeaders, CacheControlMode, Despite, Exchange, Identity, Policy, Reason, RequestHead, Reuse,
@@ -296,11 +296,8 @@ proptest! {
             let now = case.response_time + secs(wait);
             let found = reuse(&case.request(), Some(&stored), false, &case.policy, now);
             let served = matches!(found, Reuse::Serve { .. } | Reuse::ServeAndRefresh { .. });
-            // RFC 9111 §3.5 has `must-revalidate` allow it for `Authorization`, and for that alone.
-            let authorized = !case.identity.unkeyed_cookie
-                && ResponseDirectives::of(&case.response).must_revalidate;
             prop_assert!(
-                !served || case.identity.covered() || stored.shareable || case.policy.shared || authorized
+                !served || case.identity.covered() || stored.shareable || case.policy.shared
             );
         }
     }

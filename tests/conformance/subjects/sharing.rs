@@ -93,24 +93,27 @@ pub(crate) fn cases() -> Vec<Case> {
         );
     }
     cases.push(
-        optimal(
-            "9111 §3.5",
-            "Authorization: must-revalidate is shared with nobody",
+        required(
+            "promise I8",
+            "Authorization: must-revalidate is not shared with nobody",
         )
         .get()
         .with(AUTH.0, AUTH.1)
         .answers(ok().cc("must-revalidate, max-age=3600"))
         .get()
-        .hit(),
+        .fetched(),
     );
     cases.push(
-        optimal("9111 §3.5", "Authorization: must-revalidate is shared")
-            .get()
-            .with(AUTH.0, AUTH.1)
-            .answers(ok().cc("must-revalidate, max-age=3600"))
-            .get()
-            .with(AUTH.0, "Basic eDp5")
-            .hit(),
+        required(
+            "promise I8",
+            "Authorization: must-revalidate is not shared with another",
+        )
+        .get()
+        .with(AUTH.0, AUTH.1)
+        .answers(ok().cc("must-revalidate, max-age=3600"))
+        .get()
+        .with(AUTH.0, "Basic eDp5")
+        .fetched(),
     );
     cases.extend(set_cookie());
     cases

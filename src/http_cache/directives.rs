@@ -13,7 +13,7 @@ use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName};
 
 use super::{AppHeaders, Despite, Policy};
-use members::{Member, Room, members};
+use members::{Member, Room, lowered, members};
 
 pub use targeted::TARGETS;
 
@@ -122,11 +122,11 @@ impl ResponseDirectives {
 
     fn take(&mut self, member: &Member<'_>) {
         // Permission takes the exact form; restriction takes any (see the module's comment).
-        let plain = member.argument.is_none();
-        match member.lowered(&mut Room::default()) {
+        let plain = member.is_plain();
+        match lowered(member.name, &mut Room::default()) {
             b"max-age" => least(&mut self.max_age, delta(member)),
             b"s-maxage" => {
-                self.s_maxage_is_valid |= delta(member).is_some();
+                self.s_maxage_is_valid |= delta(member).is_some() && !member.is_doubtful;
                 least(&mut self.s_maxage, delta(member));
             }
             b"must-revalidate" => self.must_revalidate = true,
@@ -141,6 +141,23 @@ impl ResponseDirectives {
             b"stale-while-revalidate" => least(&mut self.stale_while_revalidate, delta(member)),
             b"stale-if-error" => least(&mut self.stale_if_error, delta(member)),
             // §5.2.3: unknown directives are ignored.
+            _ => {}
+        }
+        // Whoever takes a blank or a semicolon for a comma means to forbid all the same.
+        for word in member.further_words() {
+            self.restrict(word);
+        }
+    }
+
+    /// Takes what a word forbids, in its strongest form; what it permits needs to be a member of its own.
+    fn restrict(&mut self, word: &[u8]) {
+        match lowered(word, &mut Room::default()) {
+            b"must-revalidate" => self.must_revalidate = true,
+            b"no-cache" => self.no_cache = Reach::Whole,
+            b"no-store" => self.no_store = true,
+            b"no-transform" => self.no_transform = true,
+            b"private" => self.private = Reach::Whole,
+            b"proxy-revalidate" => self.proxy_revalidate = true,
             _ => {}
         }
     }
@@ -191,7 +208,7 @@ impl RequestDirectives {
     }
 
     fn take(&mut self, member: &Member<'_>) {
-        match member.lowered(&mut Room::default()) {
+        match lowered(member.name, &mut Room::default()) {
             b"max-age" => least(&mut self.max_age, delta(member)),
             b"max-stale" if member.argument.is_none() => {
                 self.max_stale.get_or_insert(Duration::MAX);
@@ -204,6 +221,13 @@ impl RequestDirectives {
             b"only-if-cached" => self.only_if_cached = true,
             b"stale-if-error" => least(&mut self.stale_if_error, delta(member)),
             _ => {}
+        }
+        for word in member.further_words() {
+            match lowered(word, &mut Room::default()) {
+                b"no-cache" => self.no_cache = true,
+                b"no-store" => self.no_store = true,
+                _ => {}
+            }
         }
     }
 }
@@ -232,7 +256,9 @@ fn least(slot: &mut Option<Duration>, value: Option<Duration>) {
 }
 
 fn widen(reach: &mut Reach, member: &Member<'_>) {
-    let named = member.argument.as_deref().and_then(field_names);
+    // What names fields is a quoted list (§5.2.2.4); nobody means the field `True` by `private=True`.
+    let quoted = member.argument.as_deref().filter(|_| member.is_quoted);
+    let named = quoted.and_then(field_names);
     *reach = match (std::mem::take(reach), named) {
         (Reach::Whole, _) | (_, None) => Reach::Whole,
         (Reach::Nothing, Some(names)) => Reach::Fields(names),

@@ -45,11 +45,21 @@ fn read(dictionary: &Dictionary) -> ResponseDirectives {
         ..ResponseDirectives::default()
     };
     for (name, value) in dictionary {
+        let is_quoted =
+            matches!(value, ListEntry::Item(item) if matches!(item.bare_item, BareItem::String(_)));
         if let Some(argument) = argument(value) {
             directives.take(&Member {
                 name: name.as_str().as_bytes(),
                 argument,
+                is_quoted,
+                is_doubtful: false,
             });
+        }
+        // RFC 9213 §2.1 ignores parameters: one that forbids (`max-age=60;no-store`) was meant to.
+        if let ListEntry::Item(item) = value {
+            let said = item.params.iter();
+            let said = said.filter(|(_, value)| **value != BareItem::Boolean(false));
+            said.for_each(|(name, _)| directives.restrict(name.as_str().as_bytes()));
         }
     }
     directives

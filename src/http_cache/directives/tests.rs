@@ -81,10 +81,35 @@ fn restrictions_count_in_any_form_and_permissions_in_the_right_one() {
         ("no-store behind a broken quote", "a=\"b, no-store", |d| d.no_store, true),
         ("no-store behind a backslash at the end", "a=\"b, no-store\\", |d| d.no_store, true),
         ("no-store with a longer name", "no-store-x", |d| d.no_store, false),
+        ("no-store after a blank", "no-cache no-store", |d| d.no_store, true),
+        ("no-store after a tab", "max-age=60\tNo-Store", |d| d.no_store, true),
+        ("no-store after a semicolon", "must-revalidate; no-store", |d| d.no_store, true),
+        ("no-store after a semicolon alone", "max-age=0;no-store", |d| d.no_store, true),
+        ("no-store after a colon", "Cache-Control: no-store", |d| d.no_store, true),
+        ("no-store as an argument", "foo=no-store", |d| d.no_store, true),
+        ("no-store in brackets", "[no-store]", |d| d.no_store, true),
+        ("no-store after a quoted string", "foo=\"a\" no-store", |d| d.no_store, true),
+        ("no-store in a quoted string before more", "foo=\"no-store\" a", |d| d.no_store, false),
+        ("no-store after a quoted backslash", "foo=\"\\\\\" no-store", |d| d.no_store, true),
+        ("no-store in a quote never closed", "foo=\"a no-store", |d| d.no_store, true),
+        ("part of a longer word", "foo bar-no-store", |d| d.no_store, false),
+        ("must-revalidate after a semicolon", "public; must-revalidate", |d| d.must_revalidate, true),
+        ("proxy-revalidate after a blank", "public proxy-revalidate", |d| d.proxy_revalidate, true),
+        ("no-transform after a blank", "public no-transform", |d| d.no_transform, true),
         // §5.2.2.9
         ("public", "public", |d| d.public, true),
         ("public with an argument", "public=x", |d| d.public, false),
         ("public before a semicolon", "public; x", |d| d.public, false),
+        ("public after a semicolon", "foo; public", |d| d.public, false),
+        ("public after a blank", "foo public", |d| d.public, false),
+        ("public as an argument", "foo=public", |d| d.public, false),
+        ("public in a quote never closed", "foo=\"a, public, b", |d| d.public, false),
+        ("public behind text after quotes", "foo=\"a\"b\"c, public, d\"", |d| d.public, false),
+        ("public before a quote never closed", "public, foo=\"a", |d| d.public, true),
+        ("public after a quoted string", "foo=\"a\", public", |d| d.public, true),
+        ("s-maxage in a quote never closed", "foo=\"a, s-maxage=60, b", |d| d.permit_sharing(), false),
+        ("must-understand in a quote never closed", "foo=\"a, must-understand, b", |d| d.must_understand, false),
+        ("immutable in a quote never closed", "foo=\"a, immutable, b", |d| d.immutable, false),
         // §5.2.2.3
         ("must-understand", "must-understand", |d| d.must_understand, true),
         ("must-understand with an argument", "must-understand=1", |d| d.must_understand, false),
@@ -125,7 +150,12 @@ fn qualified_directives_name_fields() {
         ("absent", "public", Reach::Nothing),
         ("unqualified", "private", Reach::Whole),
         ("one field", "private=\"X-User\"", fields(&["x-user"])),
-        ("as a token", "private=x-user", fields(&["x-user"])),
+        ("as a token", "private=x-user", Reach::Whole),
+        ("true", "private=true", Reach::Whole),
+        ("after a field and a blank", "private=\"a\" private", Reach::Whole),
+        ("after a semicolon", "public; private", Reach::Whole),
+        ("after a blank", "no-transform private", Reach::Whole),
+        ("the name of a field", "foo=\"private\"", Reach::Nothing),
         ("two fields", "private=\"a, b\"", fields(&["a", "b"])),
         ("empty members", "private=\",a,,\"", fields(&["a"])),
         ("two directives", "private=\"a\", private=\"b\"", fields(&["a", "b"])),
@@ -159,6 +189,12 @@ fn all_lines_count() {
         ("cache-control", "no-store, c=\""),
     ];
     assert!(ResponseDirectives::of(&headers(&lines)).no_store);
+    // What may be inside it permits nothing.
+    let lines = [
+        ("cache-control", "a=\"b"),
+        ("cache-control", "public, c=\""),
+    ];
+    assert!(!ResponseDirectives::of(&headers(&lines)).public);
 }
 
 /// §5.2.1, §5.4.
@@ -187,8 +223,10 @@ fn request_directives() {
         ("nothing", &[], none),
         // §5.2.1.4
         ("no-cache", &[(cc, "no-cache")], no_cache),
+        ("no-cache after a semicolon", &[(cc, "foo; no-cache")], no_cache),
         // §5.2.1.5
         ("no-store", &[(cc, "no-store")], RequestDirectives { no_store: true, ..none }),
+        ("no-store after a blank", &[(cc, "no-cache no-store")], RequestDirectives { no_store: true, ..no_cache }),
         // §5.2.1.7
         ("only-if-cached", &[(cc, "Only-If-Cached")], RequestDirectives { only_if_cached: true, ..none }),
         // §5.2.1.1
@@ -246,11 +284,41 @@ fn targeted_fields_replace_cache_control() {
         ("last of two", &[(cdn, "max-age=1, max-age=5")], Some(5), false, true),
         ("false is absent", &[(cdn, "no-store=?0, max-age=5")], Some(5), false, true),
         ("unknown directive", &[(cdn, "foo=bar, max-age=5")], Some(5), false, true),
+        ("forbidden by a parameter", &[(cdn, "max-age=5;no-store")], Some(5), true, true),
+        ("not by a false one", &[(cdn, "max-age=5;no-store=?0")], Some(5), false, true),
+        ("forbidden by an argument", &[(cdn, "max-age=5, foo=no-store")], Some(5), true, true),
     ];
     for (name, lines, max_age, no_store, targeted) in rows {
         let directives = ResponseDirectives::of(&headers(lines));
         let found = (directives.max_age, directives.no_store, directives.targeted);
         assert_eq!(found, (max_age.map(secs), *no_store, *targeted), "{name}");
+    }
+    let whole = [
+        "private=true",
+        "private=x-a",
+        "max-age=5;private",
+        "private=?1",
+    ];
+    for line in whole {
+        let directives = ResponseDirectives::of(&headers(&[(cdn, line)]));
+        assert_eq!(directives.private, Reach::Whole, "{line}");
+    }
+    // name, line, whether everyone may have it
+    let permissions = [
+        ("plain", "public", true),
+        ("true", "public=?1", true),
+        ("false", "public=?0", false),
+        ("a token", "public=true", false),
+        ("a number", "public=1", false),
+        ("a list", "public=(a)", false),
+        ("a parameter", "max-age=5;public", false),
+        ("s-maxage", "s-maxage=5", true),
+        ("s-maxage of another type", "s-maxage=\"5\"", false),
+        ("must-revalidate", "max-age=5, must-revalidate", false),
+    ];
+    for (name, line, expected) in permissions {
+        let directives = ResponseDirectives::of(&headers(&[(cdn, line)]));
+        assert_eq!(directives.permit_sharing(), expected, "{name}");
     }
     let directives = ResponseDirectives::of(&headers(&[(cdn, "private=\"x-a\"")]));
     assert_eq!(

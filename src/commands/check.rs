@@ -208,7 +208,8 @@ fn print_table<const COLUMNS: usize>(
         let cells: Vec<String> = row
             .iter()
             .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
+            // Not by `format!`, which panics at widths over 65,535.
+            .map(|(cell, width)| cell.clone() + &" ".repeat(width - cell.chars().count()))
             .collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
@@ -237,6 +238,16 @@ mod tests {
         let shown = String::from_utf8(out).expect("UTF-8");
         let folder = format!("{}/", folder.path().display());
         (shown.replace(&folder, ""), code == ExitCode::SUCCESS)
+    }
+
+    #[test]
+    fn no_width_is_too_much_for_the_table() {
+        let tag = "t".repeat(70_000);
+        let (shown, passed) = checked(&format!(
+            "[upstream]\nurl = \"http://app\"\n[[purge]]\nname = \"p\"\npath = \"/a\"\n\
+             keys = [\"{tag}\"]\ntags = [\"b\"]\n"
+        ));
+        assert!(passed && shown.contains(&format!("/a    {tag}  b\n")));
     }
 
     #[test]

@@ -157,6 +157,11 @@ pub struct Key {
     pub form: String,
 }
 
+impl Key {
+    /// The longest that is stored: longer ones cost more to index than their answers save.
+    pub const MAX: usize = 4096;
+}
+
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
@@ -220,6 +225,15 @@ impl Template {
         self.hashed
             .extend(further.iter().map(HeaderName::to_string));
         self
+    }
+
+    /// How many bytes of every key are what is written here: not of a value.
+    pub fn fixed_length(&self) -> usize {
+        let literals = self.parts.iter().map(|part| match part {
+            Part::Literal(literal) => literal.len(),
+            Part::AnyRun | Part::Variable { .. } => 0,
+        });
+        literals.sum()
     }
 
     /// The key of a request, or the first variable that it lacks and that has no default: such a request is

@@ -4,7 +4,7 @@ use super::Input;
 use crate::config::problem::Position;
 use crate::config::read::Reader;
 use crate::routes::template::Site;
-use crate::routes::{Template, matcher};
+use crate::routes::{Key, Template, matcher};
 
 const EXAMPLE: &str = "write such as \"user:{path.id}\"";
 
@@ -65,6 +65,14 @@ impl Templates {
                     let what = "{auth.…} needs a check that says who asks";
                     let remedy = "add an [auth] table with url, a path of the app such as \"/api/auth/session\"";
                     reader.reject_at(position.clone(), key, what, remedy);
+                }
+                let length = template.fixed_length();
+                if matches!(site, Site::RouteKey | Site::KeyWithBody) && length > Key::MAX {
+                    let what = format!(
+                        "what is not in braces has {length} bytes, and keys of more than {} are never stored",
+                        Key::MAX
+                    );
+                    reader.reject_at(position.clone(), key, what, "write a shorter one");
                 }
                 Some(template)
             }

@@ -4,6 +4,10 @@ use http::HeaderName;
 
 use super::mistakes;
 use crate::config::read::Reader;
+use crate::routes::Key;
+
+/// As long as a key may be, which mostly has the path in it.
+const LONGEST_PATH: usize = Key::MAX;
 
 /// The path of a rule; `example` is what to write instead of none.
 pub(super) fn read_path(reader: &mut Reader<'_>, example: &str) -> Option<String> {
@@ -14,6 +18,12 @@ pub(super) fn read_path(reader: &mut Reader<'_>, example: &str) -> Option<String
             format!("\"{path}\" does not begin with /"),
             format!("write \"/{path}\""),
         );
+        return None;
+    }
+    if path.len() > LONGEST_PATH {
+        let length = path.len();
+        let what = format!("it has {length} bytes, and no more than {LONGEST_PATH} are taken");
+        reader.reject("path", what, example);
         return None;
     }
     if let Some((before, _)) = path.split_once('?') {

@@ -41,7 +41,8 @@ fn the_full_file_shows_every_key_and_its_default() {
 fn the_readme_tells_limits_that_are_no_keys() {
     use crate::entry::Entry;
     use crate::http_cache::groups;
-    use crate::proxy::request::{admit, plan};
+    use crate::proxy::request::admit;
+    use crate::routes::Key;
     let readme = include_str!("../../../README.md");
     let limits = readme.split("## Limits, and what is not there yet").nth(1);
     let table: Vec<&str> = limits
@@ -52,7 +53,7 @@ fn the_readme_tells_limits_that_are_no_keys() {
     #[rustfmt::skip]
     let rows = [
         ("answers under one key", Entry::MAX_VARIANTS),
-        ("a key", plan::MAX_KEY),
+        ("a key", Key::MAX),
         ("fields of a request", admit::MAX_FIELDS),
         ("cache groups of an answer", groups::MAX_GROUPS),
         ("cache groups of an answer", groups::MAX_LENGTH),

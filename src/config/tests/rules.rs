@@ -807,3 +807,32 @@ fn the_environment_is_the_most_that_any_rule_is() {
         "{wrong}"
     );
 }
+
+/// What can never be stored is no rule for storing.
+#[test]
+fn paths_and_keys_have_a_limit() {
+    let route = |path: &str, key: &str| {
+        format!("{LEAST}[[route]]\nname = \"a\"\npath = \"{path}\"\nkey = \"{key}\"\n")
+    };
+    let (longest, longer) = ("a".repeat(4_096), "a".repeat(4_097));
+    let longest_path = format!("/{}", &longest[1..]);
+    assert!(parse(&route(&longest_path, "k")).is_ok());
+    assert!(parse(&route("/a", &longest)).is_ok());
+    let path = errors(&route(&format!("/{longest}"), "k"));
+    assert_eq!(
+        path,
+        "pannier.toml:5: route.path: it has 4097 bytes, and no more than 4096 are taken; \
+         write such as \"/api/users/{id}\""
+    );
+    let purge = format!("{LEAST}[[purge]]\npath = \"/{longest}\"\nkeys = [\"k\"]\n");
+    assert!(errors(&purge).contains("purge.path: it has 4097 bytes"));
+    let key = errors(&route("/a", &longer));
+    assert_eq!(
+        key,
+        "pannier.toml:6: route.key: what is not in braces has 4097 bytes, and keys of more than 4096 are never \
+         stored; write a shorter one"
+    );
+    let key = errors(&route("/{id}", &format!("{longer}:{{path.id}}")));
+    assert!(key.contains("has 4098 bytes"), "{key}");
+    assert!(key.len() < 400, "it is not shown whole: {key}");
+}

@@ -353,7 +353,7 @@ fn look_up(
     let key = template
         .render(&scope)
         .map_err(|Missing(variable)| reason_for_missing(context, &variable))?;
-    if key.text.len() > MAX_KEY {
+    if key.text.len() > Key::MAX {
         return Err(Reason::KeyTooLong);
     }
     let identity = unkeyed_identity(context, route, claims.as_deref());
@@ -432,9 +432,6 @@ pub fn look_up_anyway(context: &RequestContext, rule: Option<usize>) -> Lookup {
         selector: selector_of(route, settings, context),
     }
 }
-
-/// Longer keys cost more to index than their answers save.
-pub const MAX_KEY: usize = 4096;
 
 /// What says GET and may be another method to the app: never answered from the store, and purging as that would.
 fn plan_disguised(context: &RequestContext, rule: Option<usize>) -> Plan {

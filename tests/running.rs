@@ -290,6 +290,24 @@ async fn a_reload_takes_effect_and_a_broken_file_does_not() {
     wait_for(&running.log, "reloaded");
 }
 
+/// What waits for a restart is what differs from what runs, not from the file before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_restart_is_told_until_it_is_as_at_the_start() {
+    let app = TestApp::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let with = |max: &str| format!("[memory]\nmax = \"{max}\"\n{CONFIG}");
+    let file = write(folder.path(), "pannier.toml", &with("10MB"));
+    let running = Running::start(&["run", "--config", &file], &app.url());
+    write(folder.path(), "pannier.toml", &with("20MB"));
+    let line = wait_for(&running.log, "config reloaded");
+    assert!(line.contains("memory.max"), "{line}");
+    running.signal("-HUP");
+    let line = wait_for(&running.log, "config reloaded");
+    assert!(line.contains("memory.max"), "the same file: {line}");
+    write(folder.path(), "pannier.toml", &with("10MB"));
+    wait_for(&running.log, "\"message\":\"config reloaded\"");
+}
+
 /// `log.level` of the file in force counts, without a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_changes_how_much_is_logged() {

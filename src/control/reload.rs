@@ -23,6 +23,8 @@ pub struct Reloader {
     descriptors: Descriptors,
     switchboard: Arc<Switchboard>,
     evidence: Arc<Mutex<Evidence>>,
+    /// The config that the process was started with, which goes on counting for what only a restart changes.
+    started_with: Config,
     /// The config that was in force before, while one that was reloaded is.
     previous: Mutex<Option<Config>>,
 }
@@ -32,7 +34,7 @@ pub struct Reloader {
 pub struct RolledBack {
     /// The hash of the one that was taken back.
     pub from: u64,
-    /// The settings that differ and only take effect at a restart.
+    /// The settings that differ from those that the process runs with and only take effect at a restart.
     pub waiting: Vec<&'static str>,
 }
 
@@ -62,6 +64,7 @@ impl Reloader {
         evidence.lock().rest_on(live.load().bases());
         Reloader {
             in_flight: store.in_flight().clone(),
+            started_with: live.load().config.clone(),
             live,
             store,
             metrics,
@@ -72,8 +75,8 @@ impl Reloader {
         }
     }
 
-    /// Puts `config` in force for all later requests. Returns the settings that differ and only take effect at a
-    /// restart.
+    /// Puts `config` in force for all later requests. Returns the settings that differ from those that the process
+    /// runs with and only take effect at a restart.
     pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, LiveError> {
         let mut previous = self.previous.lock();
         let before = self.live.load().config.clone();
@@ -127,8 +130,8 @@ impl Reloader {
     fn put_in_force(&self, mut config: Config) -> Result<Vec<&'static str>, LiveError> {
         fit(&mut config, self.descriptors);
         let old = self.live.load_full();
-        let waiting = old.config.needs_restart(&config);
-        config.hold_until_restart(&old.config);
+        let waiting = self.started_with.needs_restart(&config);
+        config.hold_until_restart(&self.started_with);
         let source = old.source.clone();
         let (metrics, gates) = (&self.metrics, old.gates.clone());
         let live = Live::with_gates(config, source, metrics, &self.in_flight, gates)?;

@@ -100,8 +100,77 @@ pub(super) fn diagnose(error: &Error, address: &Address) -> Diagnosis {
     }
 }
 
+/// Of a certificate of Redis that no other word tells.
+const ANY_CERTIFICATE: &str = "InvalidCertificate";
+
 /// Of each failure to connect: a word that tells it, the cause and the remedy. The first that fits counts.
 const CONNECTIONS: &[(&str, &str, &str)] = &[
+    // What the server says of Pannier's certificate, as OpenSSL words it; the rest is what Pannier finds.
+    (
+        "AlertReceived(CertificateExpired)",
+        "it refuses Pannier's own TLS certificate: that has expired",
+        "renew the certificate in [redis] cert_file",
+    ),
+    (
+        "AlertReceived(CertificateRevoked)",
+        "it refuses Pannier's own TLS certificate: that was revoked",
+        "name another in [redis] cert_file and key_file",
+    ),
+    (
+        "AlertReceived(UnknownCA)",
+        "it refuses Pannier's own TLS certificate: it does not know the authority that signed that",
+        "name a certificate that its authority has signed in [redis] cert_file and key_file, or add the other authority to tls-ca-cert-file in Redis",
+    ),
+    (
+        "AlertReceived(BadCertificate)",
+        "it refuses Pannier's own TLS certificate: that is broken, or not valid yet",
+        "see the dates of the certificate in [redis] cert_file and the clocks of both machines, or have it made anew",
+    ),
+    (
+        "AlertReceived(UnsupportedCertificate)",
+        "it refuses Pannier's own TLS certificate: that is not one for clients, or of a kind that it does not take",
+        "have the certificate in [redis] cert_file made with extendedKeyUsage clientAuth",
+    ),
+    (
+        "AlertReceived(DecryptError)",
+        "it refuses Pannier's own TLS certificate: the signature on it does not hold",
+        "name a certificate that its authority has signed in [redis] cert_file and key_file",
+    ),
+    (
+        "AlertReceived(CertificateUnknown)",
+        "it refuses Pannier's own TLS certificate, and does not say why",
+        "see its log, and the certificate in [redis] cert_file",
+    ),
+    (
+        "AlertReceived(AccessDenied)",
+        "it refuses Pannier's own TLS certificate, and does not say why",
+        "see its log, and the certificate in [redis] cert_file",
+    ),
+    (
+        "AlertReceived(ProtocolVersion)",
+        "it speaks no version of TLS that Pannier does",
+        "have it speak TLS 1.2 or 1.3 (tls-protocols in Redis)",
+    ),
+    (
+        "ServerDoesNotSupportTls12Or13",
+        "it speaks no version of TLS that Pannier does",
+        "have it speak TLS 1.2 or 1.3 (tls-protocols in Redis)",
+    ),
+    (
+        "ServerTlsVersionIsDisabledByOurConfig",
+        "it speaks no version of TLS that Pannier does",
+        "have it speak TLS 1.2 or 1.3 (tls-protocols in Redis)",
+    ),
+    (
+        "AlertReceived(HandshakeFailure)",
+        "it has no cipher in common with Pannier, or demands a TLS certificate of its clients",
+        "see tls-ciphers and tls-ciphersuites in Redis; if it has tls-auth-clients, name cert_file and key_file in [redis]",
+    ),
+    (
+        "InCommon)",
+        "it has no cipher in common with Pannier",
+        "see tls-ciphers and tls-ciphersuites in Redis, and the key of its certificate",
+    ),
     (
         "refused",
         "nothing listens there",
@@ -133,6 +202,21 @@ const CONNECTIONS: &[(&str, &str, &str)] = &[
         "renew the certificate of Redis",
     ),
     (
+        "NotValidYet",
+        "its TLS certificate is not valid yet",
+        "see the clock here and the dates of the certificate of Redis",
+    ),
+    (
+        "InvalidPurpose",
+        "its TLS certificate is not one for servers",
+        "have the certificate of Redis made with extendedKeyUsage serverAuth",
+    ),
+    (
+        "InvalidCertificate(Revoked)",
+        "its TLS certificate was revoked",
+        "give Redis another",
+    ),
+    (
         "InvalidContentType",
         "it does not speak TLS",
         "write redis:// in [redis] url (tls = false beside host), or the port where it does",
@@ -141,6 +225,11 @@ const CONNECTIONS: &[(&str, &str, &str)] = &[
         "CertificateRequired",
         "it demands a TLS certificate of its clients, and Pannier has none",
         "name one that its authority has signed in [redis] cert_file and key_file",
+    ),
+    (
+        ANY_CERTIFICATE,
+        "its TLS certificate is not taken here",
+        "have the certificate of Redis made anew: X.509 version 3, signed with SHA-256 or better",
     ),
     (
         "unreachable",
@@ -156,13 +245,19 @@ const CONNECTIONS: &[(&str, &str, &str)] = &[
 
 fn diagnose_connection(words: &str, address: &Address) -> Diagnosis {
     let known = CONNECTIONS.iter().find(|(word, _, _)| words.contains(word));
-    if let Some((_, cause, remedy)) = known {
-        // What the library says of certificates is for its developers.
-        let cause = match words.contains(['{', '(']) {
-            true => (*cause).to_owned(),
-            false => format!("{cause} ({words})"),
+    if let Some((word, cause, remedy)) = known {
+        // What the library says of TLS is for its developers, but where there are no better words.
+        let is_of_tls = words.contains(['{', '(']);
+        let is_told = !is_of_tls || *word == ANY_CERTIFICATE && !words.contains('{');
+        let cause = match is_told {
+            true => format!("{cause} ({words})"),
+            false => (*cause).to_owned(),
         };
         return match (&address.master, address.is_cluster) {
+            (Some(master), _) if is_of_tls => Diagnosis::new(
+                format!("of the primary {master:?}, or of its sentinels: {cause}"),
+                *remedy,
+            ),
             (Some(master), _) => Diagnosis::new(
                 format!("of the primary {master:?}, or of its sentinels: {cause}"),
                 "see where the sentinels say that it is (SENTINEL GET-MASTER-ADDR-BY-NAME), start it there or have them fail over",
@@ -312,6 +407,27 @@ mod tests {
             (connection("InvalidCertificate(UnknownIssuer)"), tls, "self-signed", "ca_file"),
             (connection("InvalidCertificate(NotValidForNameContext { expected: x })"), tls, "its TLS certificate is for other names", "name of the certificate"),
             (connection("InvalidMessage(InvalidContentType)"), tls, "does not speak TLS", "redis://"),
+            (connection("InvalidCertificate(ExpiredContext { time: 1, not_after: 0 })"), tls, "its TLS certificate has expired", "certificate of Redis"),
+            (connection("InvalidCertificate(NotValidYetContext { time: 0, not_before: 1 })"), tls, "its TLS certificate is not valid yet", "clock"),
+            (connection("InvalidCertificate(InvalidPurposeContext { required: ServerAuth, presented: [ClientAuth] })"), tls, "its TLS certificate is not one for servers", "serverAuth"),
+            (connection("InvalidCertificate(Revoked)"), tls, "its TLS certificate was revoked", "give Redis another"),
+            (connection("InvalidCertificate(BadSignature)"), tls, "its TLS certificate is not taken here (InvalidCertificate(BadSignature))", "certificate of Redis"),
+            (connection("InvalidCertificate(Other(OtherError(UnsupportedCertVersion)))"), tls, "its TLS certificate is not taken here", "version 3"),
+            (connection("AlertReceived(CertificateRequired)"), tls, "demands a TLS certificate", "cert_file"),
+            (connection("AlertReceived(CertificateExpired)"), tls, "it refuses Pannier's own TLS certificate: that has expired", "cert_file"),
+            (connection("AlertReceived(CertificateRevoked)"), tls, "it refuses Pannier's own TLS certificate: that was revoked", "cert_file"),
+            (connection("AlertReceived(UnknownCA)"), tls, "it refuses Pannier's own TLS certificate: it does not know the authority", "cert_file"),
+            (connection("AlertReceived(BadCertificate)"), tls, "it refuses Pannier's own TLS certificate: that is broken, or not valid yet", "cert_file"),
+            (connection("AlertReceived(UnsupportedCertificate)"), tls, "it refuses Pannier's own TLS certificate: that is not one for clients", "clientAuth"),
+            (connection("AlertReceived(CertificateUnknown)"), tls, "it refuses Pannier's own TLS certificate, and does not say why", "cert_file"),
+            (connection("AlertReceived(AccessDenied)"), tls, "it refuses Pannier's own TLS certificate, and does not say why", "cert_file"),
+            (connection("AlertReceived(DecryptError)"), tls, "it refuses Pannier's own TLS certificate: the signature", "cert_file"),
+            (connection("AlertReceived(ProtocolVersion)"), tls, "no version of TLS", "tls-protocols"),
+            (connection("PeerIncompatible(ServerDoesNotSupportTls12Or13)"), tls, "no version of TLS", "tls-protocols"),
+            (connection("PeerIncompatible(ServerTlsVersionIsDisabledByOurConfig)"), tls, "no version of TLS", "tls-protocols"),
+            (connection("AlertReceived(HandshakeFailure)"), tls, "no cipher in common", "cert_file"),
+            (connection("PeerIncompatible(NoKxGroupsInCommon)"), tls, "no cipher in common", "tls-ciphers"),
+            (connection("AlertReceived(UnknownCA)"), "rediss-sentinel", "of the primary \"main\", or of its sentinels: it refuses", "cert_file"),
             (connection("Connection reset by peer"), plain, "broke (Connection reset", "rediss://"),
             (Error::Timeout, plain, "does not answer", "firewall"),
             (Error::Timeout, tls, "does not answer", "redis://"),

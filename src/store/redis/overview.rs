@@ -186,10 +186,8 @@ impl Overview {
             News::Down { lasted, diagnosis } => {
                 let (cause, remedy) = (diagnosis.cause, diagnosis.remedy);
                 let seconds = lasted.as_secs();
-                let part = match self.count_usable() {
-                    (0, _) => String::new(),
-                    (usable, all) => format!(" for {} of {all} shards", all - usable),
-                };
+                let (usable, all) = self.count_usable();
+                let part = name_part(usable, all);
                 tracing::warn!(
                     "Redis at {host} cannot be used{part}, for {seconds} s now: {cause}. What helps: {remedy}. \
                      Meanwhile requests go on without it"
@@ -295,6 +293,35 @@ impl Overview {
             if !hits.is_empty() {
                 shard.chores.begin(Chore::TellHits(HitReport { hits }));
             }
+        }
+    }
+}
+
+/// What of Redis cannot be used, in words behind "cannot be used", where that is not all of it.
+fn name_part(usable: usize, all: usize) -> String {
+    match all - usable {
+        0 => " by some of its connections".to_owned(),
+        down if down == all => String::new(),
+        down => format!(" for {down} of {all} shards"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (usable, all, expected) in [
+            (0, 1, ""),
+            (0, 4, ""),
+            (1, 4, " for 3 of 4 shards"),
+            (3, 4, " for 1 of 4 shards"),
+            // Each shard has a connection that can be used, and not all of them can.
+            (1, 1, " by some of its connections"),
+            (4, 4, " by some of its connections"),
+        ] {
+            assert_eq!(name_part(usable, all), expected, "{usable} of {all}");
         }
     }
 }

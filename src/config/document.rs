@@ -58,10 +58,16 @@ impl Document {
         let lines = Lines::new(text, file);
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
-            let at = error.span().map_or(0, |span| span.start);
+            let span = error.span().unwrap_or_default();
+            let position = lines.position(span.start);
+            if error.message() == "duplicate key" {
+                let key = text.get(span).unwrap_or_default();
+                problems.error(position, key, "the key is there twice", "keep one of them");
+                continue;
+            }
             let what = error.message().replace('\n', " ");
             let remedy = "correct the TOML syntax (https://toml.io)";
-            problems.error(lines.position(at), "", what, remedy);
+            problems.error(position, "", what, remedy);
         }
         let mut document = Document {
             broken: !errors.is_empty(),

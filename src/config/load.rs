@@ -27,18 +27,21 @@ impl Config {
     /// Reads and checks a file; the error holds everything that is wrong with it.
     pub fn load(path: &Path, env: &Env) -> Result<Loaded, ConfigErrors> {
         let file = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Config::parse(&text, &file, env),
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
             Err(error) => {
-                let mut problems = Problems::default();
                 let what = format!("it cannot be read ({error})");
-                problems.error(
-                    Position::whole(&file),
-                    "",
-                    what,
-                    "give the path of a TOML file",
-                );
-                finish(None, problems, None)
+                let remedy = "give the path of a TOML file";
+                return refuse(Position::whole(&file), what, remedy);
+            }
+        };
+        match str::from_utf8(&bytes) {
+            Ok(text) => Config::parse(text, &file, env),
+            Err(error) => {
+                let before = &bytes[..error.valid_up_to()];
+                let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+                let what = "this line is not UTF-8".to_owned();
+                refuse(Position::line(&file, line), what, "save the file as UTF-8")
             }
         }
     }
@@ -86,6 +89,13 @@ impl Config {
         });
         finish(config, problems, notice)
     }
+}
+
+/// Of a file as a whole there is this to say, and nothing else.
+fn refuse(position: Position, what: String, remedy: &str) -> Result<Loaded, ConfigErrors> {
+    let mut problems = Problems::default();
+    problems.error(position, "", what, remedy);
+    finish(None, problems, None)
 }
 
 /// The first 48 bits of its SHA-256.

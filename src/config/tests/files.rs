@@ -362,3 +362,32 @@ fn secrets_that_all_may_read_are_warned_of() {
         }
     }
 }
+
+/// Editors of old save other encodings, and doubled keys come by copying.
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pannier.toml");
+    let shown = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).expect("a file");
+        let loaded = Config::load(&file, &Env::default());
+        let shown = loaded.expect_err("an error").to_string();
+        shown.replace(&format!("{}/", folder.path().display()), "")
+    };
+    assert_eq!(
+        shown(b"[upstream]\nurl = \"http://app\"\n# Gr\xfc\xdfe\n"),
+        "pannier.toml:3: this line is not UTF-8; save the file as UTF-8"
+    );
+    assert_eq!(
+        shown(b"\xff\xfe[\0u\0"),
+        "pannier.toml:1: this line is not UTF-8; save the file as UTF-8"
+    );
+    assert_eq!(
+        shown(b"[upstream]\nurl = \"http://app\"\nmax_fills = 3\nurl = \"http://b\"\n"),
+        "pannier.toml:4: url: the key is there twice; keep one of them"
+    );
+    assert_eq!(
+        shown(b"[upstream]\nurl = \"http://app\"\n[log]\n[upstream]\n"),
+        "pannier.toml:4: upstream: the key is there twice; keep one of them"
+    );
+}

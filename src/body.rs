@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::in_flight::InFlight;
-use crate::pacing::Window;
+use crate::pacing::{Uptake, Window};
 use crate::rate_timeout::RateTimeout;
 
 pub use self::upload::Upload;
@@ -44,6 +44,18 @@ pub struct Streamed {
     guard: Option<Guard>,
     /// The window of the connection that it goes to, and how much that may hold.
     pace: Option<(Window, InFlight)>,
+    /// Told how the connection takes it.
+    uptake: Option<Taking>,
+}
+
+/// Tells of the end of a body as well.
+#[derive(Debug)]
+struct Taking(Uptake);
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        self.0.note_over();
+    }
 }
 
 /// Something to drop at the end of a stream.
@@ -74,6 +86,7 @@ impl Body {
             pieces: body.map_err(Into::into).boxed_unsync(),
             guard: None,
             pace: None,
+            uptake: None,
         })
     }
 
@@ -99,6 +112,20 @@ impl Body {
                 pace: Some((window.clone(), in_flight.clone())),
                 ..stream
             }),
+        }
+    }
+
+    /// Tells `uptake` how it is taken.
+    pub fn taken(self, uptake: &Uptake) -> Body {
+        match self {
+            Body::Whole(bytes) => Body::Whole(bytes),
+            Body::Stream(stream) => {
+                uptake.note_asked();
+                Body::Stream(Streamed {
+                    uptake: Some(Taking(uptake.clone())),
+                    ..stream
+                })
+            }
         }
     }
 
@@ -144,12 +171,17 @@ impl Streamed {
         if let Some((window, in_flight)) = &self.pace {
             ready!(window.poll_open(cx, in_flight.per_body(), in_flight.is_tight()));
         }
+        if let Some(Taking(uptake)) = &self.uptake {
+            uptake.note_asked();
+        }
         let frame = ready!(Pin::new(&mut self.pieces).poll_frame(cx));
         match &frame {
             None => self.guard = None,
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.pace.iter().for_each(|(window, _)| window.give(length));
+                let uptake = self.uptake.iter();
+                uptake.for_each(|Taking(uptake)| uptake.note_given());
             }
             Some(Err(_)) => {}
         }

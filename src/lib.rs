@@ -20,7 +20,7 @@
 //! | [`auth`] | who asks, by the check of `[auth]`: what it is sent, what it says | config, routes |
 //! | [`turns`] | how much of a crowd's work a worker begins before it looks after its other clients | tokio |
 //! | [`in_flight`] | the bytes of bodies outside the tiers, and their budget | |
-//! | [`pacing`] | how much connections hold of a body that goes through | hyper |
+//! | [`pacing`] | how much connections hold of a body that goes through, and whether they ask for more | hyper |
 //! | [`secret`] | secrets compared | |
 //! | [`content_coding`] | compressed bodies read, up to a cap; those of the store | flate2, brotli, zstd |
 //! | [`rate_timeout`] | a timeout that bytes buy back: how slow a client may be | tokio |

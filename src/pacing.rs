@@ -2,7 +2,7 @@
 //!
 //! A piece that is being read, one that waits to be taken and what a connection has not written yet come to
 //! `memory.per_body`: reads are short, and a body gives a connection nothing more while that has its window to
-//! write.
+//! write. [`Uptake`] tells when a connection asks for nothing more at all.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,9 +10,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// The most that is read at a time. Less than 16 KiB, so that hyper offers no larger buffer the next time.
 pub const READ: usize = 12 << 10;
@@ -66,6 +69,61 @@ impl Window {
     }
 }
 
+/// How a connection takes the body that it sends; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Uptake(Arc<Mutex<UptakeState>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+enum UptakeState {
+    /// The body is at its end, or was dropped; or there is none.
+    #[default]
+    Over,
+    /// The connection asks for a piece, and its sender has none.
+    Asked,
+    /// The connection was given a piece then, and has not asked for another.
+    Given(Instant),
+}
+
+impl Uptake {
+    /// The connection asks for a piece.
+    pub fn note_asked(&self) {
+        *self.0.lock() = UptakeState::Asked;
+    }
+
+    /// It was given one.
+    pub fn note_given(&self) {
+        *self.0.lock() = UptakeState::Given(Instant::now());
+    }
+
+    /// The body is dropped.
+    pub fn note_over(&self) {
+        *self.0.lock() = UptakeState::Over;
+    }
+
+    /// Whether nothing is left to be asked for.
+    pub fn is_over(&self) -> bool {
+        matches!(*self.0.lock(), UptakeState::Over)
+    }
+
+    /// Waits until the connection has asked for nothing for `timeout`, or until so long after the call where no
+    /// body is left. While the body's sender is waited for, that has a timeout of its own.
+    pub async fn stalled(&self, timeout: Duration) {
+        let begun = Instant::now();
+        loop {
+            let now = Instant::now();
+            let since = match *self.0.lock() {
+                UptakeState::Over => begun,
+                UptakeState::Asked => now,
+                UptakeState::Given(at) => at,
+            };
+            if since + timeout <= now {
+                return;
+            }
+            tokio::time::sleep_until(since + timeout).await;
+        }
+    }
+}
+
 /// How much of an answer is read at a time.
 pub fn read_at_a_time(is_tight: bool) -> usize {
     if is_tight { READ_WHEN_TIGHT } else { READ }
@@ -94,6 +152,66 @@ mod tests {
     use std::task::{Wake, Waker};
 
     use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// Seconds until a connection counts as stalled that does `what` at these seconds.
+    async fn stalls_after(what: &[(u64, fn(&Uptake))]) -> u64 {
+        let (uptake, begun) = (Uptake::default(), Instant::now());
+        let acting = async {
+            for (at, act) in what {
+                tokio::time::sleep_until(begun + Duration::from_secs(*at)).await;
+                act(&uptake);
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            () = acting => {}
+            () = uptake.stalled(TIMEOUT) => {}
+        }
+        begun.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_stalls_that_asks_for_nothing() {
+        type Acts = &'static [(u64, fn(&Uptake))];
+        let rows: [(&str, Acts, u64); 6] = [
+            ("no body", &[], 30),
+            ("nothing after a piece", &[(0, Uptake::note_given)], 30),
+            (
+                "a piece now and then",
+                &[
+                    (0, Uptake::note_given),
+                    (20, Uptake::note_given),
+                    (40, Uptake::note_given),
+                ],
+                70,
+            ),
+            (
+                "its sender is slow",
+                &[(0, Uptake::note_asked), (100, Uptake::note_given)],
+                130,
+            ),
+            (
+                "the last piece is asked for",
+                &[
+                    (0, Uptake::note_given),
+                    (20, Uptake::note_asked),
+                    (25, Uptake::note_over),
+                ],
+                30,
+            ),
+            (
+                "the body is over late",
+                &[(0, Uptake::note_asked), (100, Uptake::note_over)],
+                120,
+            ),
+        ];
+        for (name, acts, expected) in rows {
+            assert_eq!(stalls_after(acts).await, expected, "{name}");
+        }
+    }
 
     #[derive(Default)]
     struct Woken(AtomicBool);

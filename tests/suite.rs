@@ -61,4 +61,5 @@ mod topologies;
 mod two_people;
 mod uncovered;
 mod unlooked;
+mod unread_uploads;
 mod writes;

@@ -173,6 +173,27 @@ pub(super) struct Io {
     /// What becomes of bytes that the app takes no more.
     unread_writes: UnreadWrites,
     begins_request: RequestStart,
+    close_by_reset: CloseByReset,
+}
+
+/// Has a connection end by a reset when it is dropped: in order it would end only when the app has read what was
+/// written, for which the system keeps it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CloseByReset(Arc<AtomicBool>);
+
+impl CloseByReset {
+    pub(super) fn announce(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if self.close_by_reset.0.load(Ordering::Relaxed) {
+            // Lingering for no time makes the close a reset.
+            let _ = self.transport.socket().set_linger(Some(Duration::ZERO));
+        }
+    }
 }
 
 /// Says that a connection's next write begins a request, on HTTP/1.
@@ -227,6 +248,7 @@ impl Io {
             window: Window::default(),
             unread_writes: UnreadWrites::Fail,
             begins_request: RequestStart::default(),
+            close_by_reset: CloseByReset::default(),
         }
     }
 
@@ -234,6 +256,11 @@ impl Io {
     /// something before it.
     pub(super) fn request_start(&self) -> RequestStart {
         self.begins_request.clone()
+    }
+
+    /// Where it is told to end by a reset.
+    pub(super) fn close_by_reset(&self) -> CloseByReset {
+        self.close_by_reset.clone()
     }
 
     fn check_start(&self) -> io::Result<()> {
@@ -283,39 +310,40 @@ impl Io {
     }
 }
 
-trait Transport: Read + Write + Connection + Pending + Unpin + Send {}
-impl<T: Read + Write + Connection + Pending + Unpin + Send> Transport for T {}
+trait Transport: Read + Write + Connection + Socket + Unpin + Send {}
+impl<T: Read + Write + Connection + Socket + Unpin + Send> Transport for T {}
 
-/// What has arrived and was not read.
-trait Pending {
-    /// Whether anything has, as the system knows it at this moment.
-    fn has_unread(&self) -> bool;
-}
+/// What goes through a socket.
+trait Socket {
+    fn socket(&self) -> SockRef<'_>;
 
-impl Pending for TokioIo<TcpStream> {
+    /// Whether anything has arrived and was not read, as the system knows it at this moment.
     fn has_unread(&self) -> bool {
-        peek(&SockRef::from(self.inner()))
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = self.socket().peek(&mut byte);
+        peeked.is_ok_and(|length| length > 0)
     }
 }
 
-impl Pending for MaybeHttpsStream<TokioIo<TcpStream>> {
-    fn has_unread(&self) -> bool {
+impl Socket for TokioIo<TcpStream> {
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self.inner())
+    }
+}
+
+impl Socket for MaybeHttpsStream<TokioIo<TcpStream>> {
+    fn socket(&self) -> SockRef<'_> {
         match self {
-            MaybeHttpsStream::Http(tcp) => tcp.has_unread(),
-            MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().has_unread(),
+            MaybeHttpsStream::Http(tcp) => tcp.socket(),
+            MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().socket(),
         }
     }
 }
 
-impl Pending for UnixIo {
-    fn has_unread(&self) -> bool {
-        peek(&SockRef::from(self.0.inner()))
+impl Socket for UnixIo {
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self.0.inner())
     }
-}
-
-fn peek(socket: &SockRef<'_>) -> bool {
-    let mut byte = [MaybeUninit::uninit()];
-    socket.peek(&mut byte).is_ok_and(|length| length > 0)
 }
 
 impl Connection for Io {

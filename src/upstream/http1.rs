@@ -13,14 +13,15 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::connect::{Connector, HttpVersion, RequestStart, was_unasked};
+use super::connect::{CloseByReset, Connector, HttpVersion, RequestStart, was_unasked};
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
 use crate::in_flight::InFlight;
-use crate::pacing::Window;
+use crate::pacing::{Uptake, Window};
 use crate::turns::Turns;
 
 /// The most fields that an answer may have.
@@ -43,6 +44,8 @@ struct Pool {
     turns: Turns,
     max_idle: usize,
     idle_timeout: Duration,
+    /// How long the app may take nothing of a request that was given up.
+    timeout: Duration,
     state: Mutex<PoolState>,
 }
 
@@ -71,6 +74,11 @@ struct Sender {
     start: RequestStart,
     /// Of the bodies that are sent over it.
     window: Window,
+    /// How it takes them.
+    uptake: Uptake,
+    /// Its task; the connection is closed when that ends.
+    task: JoinHandle<()>,
+    close_by_reset: CloseByReset,
 }
 
 /// A connection that one request has to itself. Dropped when the answer's body has been read, it goes back
@@ -98,6 +106,7 @@ impl Http1 {
             turns,
             max_idle: settings.max_idle,
             idle_timeout: settings.idle_timeout,
+            timeout: settings.timeout,
             state: Mutex::default(),
         })))
     }
@@ -129,7 +138,10 @@ impl Http1 {
                 if connection.reused {
                     sender.start.announce();
                 }
-                let request = unsent.map(|body| body.paced(&sender.window, &self.0.in_flight));
+                let request = unsent.map(|body| {
+                    let body = body.paced(&sender.window, &self.0.in_flight);
+                    body.taken(&sender.uptake)
+                });
                 let mut error = match sender.hyper.try_send_request(request).await {
                     Ok(response) => return Ok((response, connection)),
                     Err(error) => error,
@@ -150,7 +162,10 @@ impl Http1 {
 impl PooledConnection {
     /// Closes it: what comes on it next cannot be told from what came last.
     pub(super) fn close(mut self) {
-        self.sender = None;
+        if let Some(sender) = self.sender.take() {
+            // hyper would first send what it has been given.
+            sender.task.abort();
+        }
     }
 }
 
@@ -241,6 +256,20 @@ impl Pool {
         }
     }
 
+    /// Waits until the connection of a request that was given up is free, as long as the app takes the rest of it.
+    async fn settle(self: Arc<Self>, mut sender: Sender) {
+        tokio::select! {
+            biased;
+            Ok(()) = sender.hyper.ready() => self.take_back(sender),
+            _ = &mut sender.task => {}
+            () = sender.uptake.stalled(self.timeout) => {
+                tracing::debug!("the app takes nothing of a request that was given up: its connection is closed");
+                sender.close_by_reset.announce();
+                sender.task.abort();
+            }
+        }
+    }
+
     /// The app has sent an answer that nobody asked for.
     fn distrust(&self) {
         let now = Instant::now();
@@ -277,9 +306,10 @@ async fn open(pool: Arc<Pool>) -> Result<PooledConnection, BoxError> {
     io.read_early_answers();
     io.take_turns(&pool.turns);
     let (start, window) = (io.request_start(), io.window());
+    let close_by_reset = io.close_by_reset();
     let (hyper, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(io).await?;
     let owner = Arc::downgrade(&pool);
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             if was_unasked(&error)
                 && let Some(pool) = owner.upgrade()
@@ -293,6 +323,9 @@ async fn open(pool: Arc<Pool>) -> Result<PooledConnection, BoxError> {
         hyper,
         start,
         window,
+        uptake: Uptake::default(),
+        task,
+        close_by_reset,
     };
     Ok(pool.lend(sender, false))
 }
@@ -309,21 +342,16 @@ async fn sweep(pool: Weak<Pool>, mut next: Instant) {
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        let Some(mut sender) = self.sender.take() else {
+        let Some(sender) = self.sender.take() else {
             return;
         };
         if sender.hyper.is_ready() {
             self.pool.take_back(sender);
-        } else if !sender.hyper.is_closed()
+        } else if !sender.task.is_finished()
             && let Ok(runtime) = Handle::try_current()
         {
             // Still sending its request, or about to end.
-            let pool = self.pool.clone();
-            runtime.spawn(async move {
-                if sender.hyper.ready().await.is_ok() {
-                    pool.take_back(sender);
-                }
-            });
+            runtime.spawn(self.pool.clone().settle(sender));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! answer's body has ended.
 
 mod request;
+mod sending;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::client::legacy::connect::Connection as _;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -27,6 +28,7 @@ use crate::body::{Body, BoxError};
 use crate::config;
 use crate::in_flight::InFlight;
 use request::{Refusal, copy_if_whole, find_refusal, to_http2};
+use sending::{Sending, Tasks};
 
 /// How often a request is sent that the app has not looked at.
 const ATTEMPTS: usize = 3;
@@ -51,6 +53,8 @@ pub(super) struct Http2 {
     in_flight: InFlight,
     connect_timeout: Duration,
     idle_timeout: Duration,
+    /// How long the app may take nothing of a request that was given up.
+    timeout: Duration,
     open: SharedConnections,
     /// Held by whoever is connecting.
     connecting: Arc<tokio::sync::Mutex<Option<Failure>>>,
@@ -79,7 +83,12 @@ struct SharedConnection {
 
 /// A request's stream on a connection.
 #[derive(Debug)]
-pub(super) struct StreamPermit(Arc<SharedConnection>);
+pub(super) struct StreamPermit {
+    connection: Arc<SharedConnection>,
+    /// The request's body, which may not be sent whole when the answer is; and how long the app may take nothing
+    /// of it then.
+    upload: Option<(Sending, Duration)>,
+}
 
 impl Http2 {
     pub(super) fn new(
@@ -93,6 +102,7 @@ impl Http2 {
             in_flight,
             connect_timeout: settings.connect_timeout,
             idle_timeout: settings.idle_timeout,
+            timeout: settings.timeout,
             open: SharedConnections::default(),
             connecting: Arc::default(),
         })
@@ -104,14 +114,17 @@ impl Http2 {
         &self,
         request: Request<Body>,
     ) -> Result<(Response<Incoming>, StreamPermit), UpstreamError> {
-        let mut request = to_http2(request, &self.address);
+        let (mut request, sending) = sending::track(to_http2(request, &self.address));
         let mut attempt = 1;
         loop {
-            let permit = self.acquire().await?;
+            let mut permit = self.acquire().await?;
             let copy = copy_if_whole(&request);
-            let mut sender = permit.0.sender.clone();
+            let mut sender = permit.connection.sender.clone();
             let mut error = match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, permit)),
+                Ok(response) => {
+                    permit.upload = sending.map(|sending| (sending, self.timeout));
+                    return Ok((response, permit));
+                }
                 Err(error) => error,
             };
             let never_left = error.take_message();
@@ -121,7 +134,7 @@ impl Http2 {
                 return Err(UpstreamError::Broken(error.into()));
             }
             if never_left.is_some() || refused == Some(Refusal::Connection) {
-                self.discard(&permit.0);
+                self.discard(&permit.connection);
             }
             match never_left.or(copy) {
                 Some(again) if attempt < ATTEMPTS => request = again,
@@ -177,7 +190,7 @@ impl Http2 {
         let window = u32::try_from(self.in_flight.per_body())
             .unwrap_or(MAX_WINDOW)
             .min(MAX_WINDOW);
-        let (sender, connection) = Builder::new(TokioExecutor::new())
+        let (sender, connection) = Builder::new(Tasks)
             .timer(TokioTimer::new())
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
@@ -227,7 +240,7 @@ impl Http2 {
 /// hyper reads in a task of its own and does not tell when settings come; `was_read` does. All tasks of
 /// a worker share a thread, so what was read has been taken apart when this runs.
 async fn drive_and_note_limit(
-    connection: Connection<Io, Body, TokioExecutor>,
+    connection: Connection<Io, Body, Tasks>,
     was_read: Arc<Notify>,
     limit: watch::Sender<usize>,
 ) -> hyper::Result<()> {
@@ -287,13 +300,19 @@ async fn drive_until_idle(
 impl StreamPermit {
     fn of(shared: &Arc<SharedConnection>) -> StreamPermit {
         shared.in_use.fetch_add(1, Ordering::Relaxed);
-        StreamPermit(shared.clone())
+        StreamPermit {
+            connection: shared.clone(),
+            upload: None,
+        }
     }
 }
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        *self.0.freed.lock() = Instant::now();
-        self.0.in_use.fetch_sub(1, Ordering::Relaxed);
+        *self.connection.freed.lock() = Instant::now();
+        self.connection.in_use.fetch_sub(1, Ordering::Relaxed);
+        if let Some((sending, timeout)) = self.upload.take() {
+            sending.end_when_stalled(timeout);
+        }
     }
 }

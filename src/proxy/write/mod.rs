@@ -216,8 +216,12 @@ impl Write {
     }
 
     /// The app may act after the purge of a write that timed out; then what was read in between goes
-    /// as well.
+    /// as well. Half a write is given up with its client: while the app takes nothing of it, it holds the client's
+    /// connection, and over HTTP/2 the window of all.
     async fn late(&self, sending: impl Future<Output = Result<Response<Arriving>, UpstreamError>>) {
+        if !self.progress.is_whole() {
+            return;
+        }
         let Some(_place) = self.late_writes.free_place() else {
             return;
         };
@@ -225,9 +229,6 @@ impl Write {
             ended = tokio::time::timeout(LATE, sending) => ended.ok().and_then(Result::ok),
             () = self.drain.started() => None,
         };
-        if answer.is_none() && !self.progress.is_whole() {
-            return;
-        }
         let mut purges = Purges::default();
         let (judgement, _) = self.known().purge(&mut purges, None, None);
         if let Some(answer) = answer {

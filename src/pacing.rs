@@ -155,11 +155,14 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// Seconds until a connection counts as stalled that does `what` at these seconds.
-    async fn stalls_after(what: &[(u64, fn(&Uptake))]) -> u64 {
+    /// At which second, and what.
+    type Act = (u64, fn(&Uptake));
+
+    /// Seconds until a connection that does `acts` counts as stalled.
+    async fn stalls_after(acts: &[Act]) -> u64 {
         let (uptake, begun) = (Uptake::default(), Instant::now());
         let acting = async {
-            for (at, act) in what {
+            for (at, act) in acts {
                 tokio::time::sleep_until(begun + Duration::from_secs(*at)).await;
                 act(&uptake);
             }
@@ -175,8 +178,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_stalls_that_asks_for_nothing() {
-        type Acts = &'static [(u64, fn(&Uptake))];
-        let rows: [(&str, Acts, u64); 6] = [
+        let rows: [(&str, &[Act], u64); 6] = [
             ("no body", &[], 30),
             ("nothing after a piece", &[(0, Uptake::note_given)], 30),
             (

@@ -73,15 +73,20 @@ impl Window {
 #[derive(Clone, Debug, Default)]
 pub struct Uptake(Arc<Mutex<UptakeState>>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 enum UptakeState {
-    /// The body is at its end, or was dropped; or there is none.
-    #[default]
-    Over,
+    /// The body was at its end, or dropped, then; or there is none.
+    Over(Option<Instant>),
     /// The connection asks for a piece, and its sender has none.
     Asked,
     /// The connection was given a piece then, and has not asked for another.
     Given(Instant),
+}
+
+impl Default for UptakeState {
+    fn default() -> UptakeState {
+        UptakeState::Over(None)
+    }
 }
 
 impl Uptake {
@@ -97,22 +102,38 @@ impl Uptake {
 
     /// The body is dropped.
     pub fn note_over(&self) {
-        *self.0.lock() = UptakeState::Over;
+        *self.0.lock() = UptakeState::Over(Some(Instant::now()));
     }
 
     /// Whether nothing is left to be asked for.
     pub fn is_over(&self) -> bool {
-        matches!(*self.0.lock(), UptakeState::Over)
+        matches!(*self.0.lock(), UptakeState::Over(_))
     }
 
-    /// Waits until the connection has asked for nothing for `timeout`, or until so long after the call where no
-    /// body is left. While the body's sender is waited for, that has a timeout of its own.
+    /// Its request was answered: the time from now on counts.
+    pub fn note_answered(&self) {
+        let mut state = self.0.lock();
+        if let UptakeState::Given(at) = &mut *state {
+            *at = Instant::now();
+        }
+    }
+
+    /// Its request was given up before there was an answer: the connection asks for nothing more, whatever it asked for.
+    pub fn note_given_up(&self) {
+        let mut state = self.0.lock();
+        if let UptakeState::Asked = *state {
+            *state = UptakeState::Given(Instant::now());
+        }
+    }
+
+    /// Waits until the connection has asked for nothing for `timeout`, or until so long after the call, and after the end of
+    /// the body, where none is left: its last pieces may not be written yet. While the body's sender is waited for, that has a timeout of its own.
     pub async fn stalled(&self, timeout: Duration) {
         let begun = Instant::now();
         loop {
             let now = Instant::now();
             let since = match *self.0.lock() {
-                UptakeState::Over => begun,
+                UptakeState::Over(at) => at.map_or(begun, |at| at.max(begun)),
                 UptakeState::Asked => now,
                 UptakeState::Given(at) => at,
             };
@@ -178,7 +199,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_stalls_that_asks_for_nothing() {
-        let rows: [(&str, &[Act], u64); 6] = [
+        let rows: [(&str, &[Act], u64); 9] = [
             ("no body", &[], 30),
             ("nothing after a piece", &[(0, Uptake::note_given)], 30),
             (
@@ -202,12 +223,27 @@ mod tests {
                     (20, Uptake::note_asked),
                     (25, Uptake::note_over),
                 ],
-                30,
+                55,
             ),
             (
                 "the body is over late",
                 &[(0, Uptake::note_asked), (100, Uptake::note_over)],
-                120,
+                130,
+            ),
+            (
+                "answered meanwhile",
+                &[(0, Uptake::note_given), (20, Uptake::note_answered)],
+                50,
+            ),
+            (
+                "given up while it asked",
+                &[(0, Uptake::note_asked), (20, Uptake::note_given_up)],
+                50,
+            ),
+            (
+                "given up while it had a piece",
+                &[(0, Uptake::note_given), (20, Uptake::note_given_up)],
+                30,
             ),
         ];
         for (name, acts, expected) in rows {

@@ -89,6 +89,8 @@ pub(super) struct PooledConnection {
     sender: Option<Sender>,
     /// Whether it had been opened for another request.
     reused: bool,
+    /// Whether the head of an answer has come.
+    answered: bool,
     pool: Arc<Pool>,
 }
 
@@ -143,7 +145,10 @@ impl Http1 {
                     body.taken(&sender.uptake)
                 });
                 let mut error = match sender.hyper.try_send_request(request).await {
-                    Ok(response) => return Ok((response, connection)),
+                    Ok(response) => {
+                        connection.answered = true;
+                        return Ok((response, connection));
+                    }
                     Err(error) => error,
                 };
                 if was_unasked(error.error()) {
@@ -214,6 +219,7 @@ impl Pool {
         PooledConnection {
             sender: Some(sender),
             reused,
+            answered: false,
             pool: self.clone(),
         }
     }
@@ -257,7 +263,11 @@ impl Pool {
     }
 
     /// Waits until the connection of a request that was given up is free, as long as the app takes the rest of it.
-    async fn settle(self: Arc<Self>, mut sender: Sender) {
+    async fn settle(self: Arc<Self>, mut sender: Sender, answered: bool) {
+        match answered {
+            true => sender.uptake.note_answered(),
+            false => sender.uptake.note_given_up(),
+        }
         tokio::select! {
             biased;
             Ok(()) = sender.hyper.ready() => self.take_back(sender),
@@ -351,7 +361,7 @@ impl Drop for PooledConnection {
             && let Ok(runtime) = Handle::try_current()
         {
             // Still sending its request, or about to end.
-            runtime.spawn(self.pool.clone().settle(sender));
+            runtime.spawn(self.pool.clone().settle(sender, self.answered));
         }
     }
 }

@@ -78,6 +78,7 @@ impl Sending {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
+        self.uptake.note_answered();
         runtime.spawn(async move {
             self.uptake.stalled(timeout).await;
             if let Some(task) = self.task.get().and_then(|task| task.get()) {

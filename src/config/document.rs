@@ -62,7 +62,11 @@ impl Document {
             let position = lines.position(span.start);
             if error.message() == "duplicate key" {
                 let key = text.get(span).unwrap_or_default();
-                problems.error(position, key, "the key is there twice", "keep one of them");
+                let remedy = match section(key) {
+                    Some(known) if known.repeated => format!("write [[{key}]], in double brackets"),
+                    _ => "keep one of them".to_owned(),
+                };
+                problems.error(position, key, "the key is there twice", remedy);
                 continue;
             }
             let what = error.message().replace('\n', " ");

@@ -390,4 +390,8 @@ fn what_is_no_toml_is_told_with_its_line() {
         shown(b"[upstream]\nurl = \"http://app\"\n[log]\n[upstream]\n"),
         "pannier.toml:4: upstream: the key is there twice; keep one of them"
     );
+    assert_eq!(
+        shown(b"[route]\npath = \"/a\"\n[route]\nname = \"b\"\n"),
+        "pannier.toml:3: route: the key is there twice; write [[route]], in double brackets"
+    );
 }

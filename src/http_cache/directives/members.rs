@@ -42,7 +42,8 @@ impl Member<'_> {
         self.argument.is_none() && !self.is_doubtful
     }
 
-    /// The words behind the name that no quoted string holds: `no-store` of `no-cache no-store`, or of `foo=no-store`.
+    /// The words behind the name that no quoted string holds: `no-store` of `no-cache no-store`, or of `foo=no-store`. No name
+    /// is quoted, so of what begins with a quote all are.
     pub(super) fn further_words(&self) -> impl Iterator<Item = &[u8]> {
         let raw = match &self.argument {
             Some(raw) if !self.is_quoted => raw,
@@ -50,7 +51,7 @@ impl Member<'_> {
         };
         Words {
             rest: raw,
-            has_open_quote: false,
+            has_open_quote: self.name.is_empty(),
         }
     }
 }

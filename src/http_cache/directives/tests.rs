@@ -87,6 +87,8 @@ fn restrictions_count_in_any_form_and_permissions_in_the_right_one() {
         ("no-store after a semicolon alone", "max-age=0;no-store", |d| d.no_store, true),
         ("no-store after a colon", "Cache-Control: no-store", |d| d.no_store, true),
         ("no-store as an argument", "foo=no-store", |d| d.no_store, true),
+        ("no-store in quotes", "\"no-store\"", |d| d.no_store, true),
+        ("no-store as a quoted argument", "foo=\"no-store\"", |d| d.no_store, false),
         ("no-store in brackets", "[no-store]", |d| d.no_store, true),
         ("no-store after a quoted string", "foo=\"a\" no-store", |d| d.no_store, true),
         ("no-store in a quoted string before more", "foo=\"no-store\" a", |d| d.no_store, false),

@@ -49,8 +49,6 @@ pub struct ResponseDirectives {
     pub no_cache: Reach,
     /// `no-store` (§5.2.2.5).
     pub no_store: bool,
-    /// `no-transform` (§5.2.2.6).
-    pub no_transform: bool,
     /// `private` (§5.2.2.7).
     pub private: Reach,
     /// `proxy-revalidate` (§5.2.2.8).
@@ -133,7 +131,6 @@ impl ResponseDirectives {
             b"must-understand" => self.must_understand |= plain,
             b"no-cache" => widen(&mut self.no_cache, member),
             b"no-store" => self.no_store = true,
-            b"no-transform" => self.no_transform = true,
             b"private" => widen(&mut self.private, member),
             b"proxy-revalidate" => self.proxy_revalidate = true,
             b"public" => self.public |= plain,
@@ -155,7 +152,6 @@ impl ResponseDirectives {
             b"must-revalidate" => self.must_revalidate = true,
             b"no-cache" => self.no_cache = Reach::Whole,
             b"no-store" => self.no_store = true,
-            b"no-transform" => self.no_transform = true,
             b"private" => self.private = Reach::Whole,
             b"proxy-revalidate" => self.proxy_revalidate = true,
             _ => {}
@@ -230,6 +226,13 @@ impl RequestDirectives {
             }
         }
     }
+}
+
+/// Whether a message is not to be transformed (`no-transform`, §5.2.1.6, §5.2.2.6), in whatever form.
+pub fn forbid_transforming(headers: &HeaderMap) -> bool {
+    let is_meant = |word: &[u8]| word.eq_ignore_ascii_case(b"no-transform");
+    members(headers, &CACHE_CONTROL)
+        .any(|member| is_meant(member.name) || member.further_words().any(is_meant))
 }
 
 /// Delta-seconds (§1.2.2): digits only, capped at 2³¹; quoted ones are read alike (§5.2).

@@ -202,7 +202,7 @@ pub struct Stored {
 }
 
 /// How far the clocks of a fleet may be apart, or one be set back, without harm to what is stored.
-const CLOCKS_APART: Duration = Duration::from_secs(5);
+pub const CLOCKS_APART: Duration = Duration::from_secs(5);
 
 /// More than any lifetime.
 const UNKNOWN_AGE: Duration = Duration::from_secs(1 << 31);

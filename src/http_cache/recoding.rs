@@ -3,11 +3,10 @@
 //! To caches downstream such an answer is another representation: it says that it varies, has no strong validator and
 //! offers no ranges.
 
-use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, IF_RANGE, VARY,
-};
+use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, IF_RANGE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::directives::forbid_transforming;
 use super::vary::{self, list_members, prefers_zstd};
 use super::{RequestHead, Stored};
 
@@ -34,13 +33,8 @@ pub fn may_recode(request: &RequestHead<'_>, stored: &Stored) -> bool {
         && !has_strong_tag()
         && !vary::is_coded(fields)
         && !ABOUT_BYTES.iter().any(|name| fields.contains_key(*name))
-        && !forbids_transforming(request.headers)
-        && !forbids_transforming(fields)
-}
-
-/// RFC 9111 §5.2.1.6 and §5.2.2.6.
-fn forbids_transforming(fields: &HeaderMap) -> bool {
-    has_member(fields, &CACHE_CONTROL, "no-transform")
+        && !forbid_transforming(request.headers)
+        && !forbid_transforming(fields)
 }
 
 /// Whether a range that `request` asks for would be one of another representation than it has: of the one in zstd
@@ -88,6 +82,10 @@ mod tests {
             ("a strong tag", &[WANTED], &[("etag", "\"a\"")], false),
             ("a weak tag", &[WANTED], &[("etag", "W/\"a\"")], true),
             ("not to be changed", &[WANTED], &[("cache-control", "max-age=9, No-Transform")], false),
+            ("not to be changed, behind a blank", &[WANTED], &[("cache-control", "public no-transform")], false),
+            ("not to be changed, behind a semicolon", &[WANTED], &[("cache-control", "public; no-transform")], false),
+            ("within a quoted argument", &[WANTED], &[("cache-control", "a=\"no-transform\"")], true),
+            ("asked not to, behind a blank", &[WANTED, ("cache-control", "no-cache no-transform")], &[], false),
             ("asked not to", &[WANTED, ("cache-control", "no-transform")], &[], false),
             ("in a coding", &[WANTED], &[("content-encoding", "br")], false),
             ("a digest", &[WANTED], &[("repr-digest", "sha-256=:AA==:")], false),

@@ -18,6 +18,7 @@ use super::layouts::OtherLayouts;
 use super::lineage::Lineage;
 use super::session::Sessions;
 use crate::clock::{self, Clock};
+use crate::http_cache::CLOCKS_APART;
 use crate::metrics::Metrics;
 use crate::store::sharding::Sharding;
 
@@ -190,7 +191,7 @@ impl Overview {
                 let part = name_part(usable, all);
                 tracing::warn!(
                     "Redis at {host} cannot be used{part}, for {seconds} s now: {cause}. What helps: {remedy}. \
-                     Meanwhile requests go on without it"
+                     Meanwhile requests go on without what cannot be used"
                 );
             }
             News::Up => tracing::info!("Redis at {host} is in use"),
@@ -214,9 +215,8 @@ impl Overview {
 
     /// Says once that the clocks of Redis and this machine are far apart, and once that they agree again.
     pub(super) fn note_clocks(&self, clock: &Clock) {
-        const FAR: Duration = Duration::from_secs(5);
         let (apart, is_ahead) = (clock.difference(), !clock.lead().is_zero());
-        let is_far = apart > FAR;
+        let is_far = apart > CLOCKS_APART;
         if self.clocks_are_apart.swap(is_far, Ordering::AcqRel) == is_far {
             return;
         }

@@ -190,6 +190,42 @@ async fn who_waits_for_another_request_waits_once() {
     waits_once("it looks again", (&server, &sidecar), async |_| {}, ask).await;
 }
 
+/// Nor does who has waited for Redis wait for one who came later, and has yet to.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_one_who_came_later_waits_once() {
+    let (server, app) = (RedisServer::start(), TestApp::start().await);
+    let config = redis(&server) + &route("strict", "5m", "coherence = \"strict\"");
+    let sidecar = looking_by_lease(&app, &config);
+    let admin = sidecar.admin();
+    let later = std::cell::RefCell::new(Vec::new());
+    let ask = async |nth, ()| {
+        let path = format!("/strict/{nth}");
+        app.on("GET", &path, |_| Answer::text("x"));
+        let get = || {
+            let (client, path) = (sidecar.client(), path.clone());
+            tokio::spawn(async move { client.get(&path).await })
+        };
+        let first = get();
+        eventually("its fill begins", LONG, || async {
+            let begins = admin.get("/metrics").await;
+            // At once at its end, if the session had ended.
+            begins.text().contains("pannier_fills 1") || first.is_finished()
+        })
+        .await;
+        tokio::time::sleep(TIMEOUT / 2).await;
+        // It looks, since another one asks for the lease; until then that has been answered, and the third one asks for it.
+        let second = get();
+        assert_eq!(first.await.expect("no panic").text(), "x");
+        later.borrow_mut().push(get());
+        assert_eq!(second.await.expect("no panic").text(), "x");
+    };
+    let nothing = async |_| {};
+    waits_once("it came later", (&server, &sidecar), nothing, ask).await;
+    for third in later.into_inner() {
+        assert_eq!(third.await.expect("no panic").text(), "x");
+    }
+}
+
 fn looking_by_lease(app: &TestApp, config: &str) -> Sidecar {
     let upstream = [("PANNIER_UPSTREAM_URL", &*app.url())];
     Sidecar::start_changed(config, &upstream, |config| {

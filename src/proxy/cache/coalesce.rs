@@ -159,7 +159,7 @@ impl Flights {
     }
 
     /// Joins the fill of `lookup`, unless there is none, or it is older than `timeout`, or a purge
-    /// has overtaken it: then leads a new one.
+    /// has overtaken it, or its request is yet to wait for Redis and `redis_is_late` for this one: then leads a new one.
     ///
     /// `tags_beginning`: what is known of the answer's tags.
     pub(super) fn enter(
@@ -168,6 +168,7 @@ impl Flights {
         store: &Store,
         tags_beginning: impl FnOnce() -> String,
         timeout: Duration,
+        redis_is_late: bool,
     ) -> Role {
         let memo = self.memo(lookup);
         if memo == Some(Memo::Uncacheable) {
@@ -185,6 +186,7 @@ impl Flights {
             not_before = Some(*asked + TOGETHER);
         } else if let Some(flight) = map.get(&key)
             && (flight.begun.load(Ordering::Relaxed) || flight.since.elapsed() < timeout)
+            && (!redis_is_late || flight.asked.get().is_some())
             && !store.fenced(
                 flight.mark,
                 &lookup.key.text,

@@ -114,7 +114,8 @@ impl CacheRequest {
         };
         let (store, timeout) = (&self.cache.store, request.app_timeout());
         let flights = &self.cache.flights;
-        flights.enter(&self.lookup, store, tags_beginning, timeout)
+        let is_late = request.context.redis_is_late();
+        flights.enter(&self.lookup, store, tags_beginning, timeout, is_late)
     }
 }
 

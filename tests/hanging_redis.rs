@@ -194,7 +194,9 @@ async fn who_waits_for_another_request_waits_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_one_who_came_later_waits_once() {
     let (server, app) = (RedisServer::start(), TestApp::start().await);
-    let config = redis(&server) + &route("strict", "5m", "coherence = \"strict\"");
+    // Nobody else has a place meanwhile.
+    let more = "coherence = \"strict\"\nmax_fills = 1";
+    let config = redis(&server) + &route("strict", "5m", more);
     let sidecar = looking_by_lease(&app, &config);
     let admin = sidecar.admin();
     let later = std::cell::RefCell::new(Vec::new());
@@ -216,14 +218,17 @@ async fn who_waits_for_one_who_came_later_waits_once() {
         // It looks, since another one asks for the lease; until then that has been answered, and the third one asks for it.
         let second = get();
         assert_eq!(first.await.expect("no panic").text(), "x");
-        later.borrow_mut().push(get());
+        later.borrow_mut().push((path.clone(), get()));
         assert_eq!(second.await.expect("no panic").text(), "x");
     };
     let nothing = async |_| {};
     waits_once("it came later", (&server, &sidecar), nothing, ask).await;
-    for third in later.into_inner() {
+    let mut together = 0;
+    for (path, third) in later.into_inner() {
         assert_eq!(third.await.expect("no panic").text(), "x");
+        together += usize::from(app.count(&path) == 2);
     }
+    assert!(together >= 2, "the second and the third ask one by one");
 }
 
 fn looking_by_lease(app: &TestApp, config: &str) -> Sidecar {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ahash::AHashMap;
 use http::StatusCode;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SetOnce, watch};
 use tokio::time::Instant;
 
 use super::memo::{FlightKey, Memo, Memos};
@@ -47,8 +47,8 @@ pub(super) struct Flight {
     asked: OnceLock<Instant>,
     /// Whether the head of the answer is there.
     begun: AtomicBool,
-    /// Whether Redis was waited for in vain.
-    redis_was_late: AtomicBool,
+    /// Set once Redis was waited for in vain.
+    redis_was_late: SetOnce<()>,
     /// Made by the first who waits.
     result: OnceLock<watch::Sender<Option<FillResult>>>,
 }
@@ -159,9 +159,10 @@ impl Flights {
     }
 
     /// Joins the fill of `lookup`, unless there is none, or it is older than `timeout`, or a purge
-    /// has overtaken it, or its request is yet to wait for Redis and `redis_is_late` for this one: then leads a new one.
+    /// has overtaken it: then leads a new one.
     ///
-    /// `tags_beginning`: what is known of the answer's tags.
+    /// `tags_beginning`: what is known of the answer's tags. `redis_is_late`: it has waited for Redis in vain, so that the fill
+    /// that it joins does not wait for Redis either ([`Leader::redis_was_late`]).
     pub(super) fn enter(
         self: &Arc<Self>,
         lookup: &Arc<Lookup>,
@@ -186,13 +187,15 @@ impl Flights {
             not_before = Some(*asked + TOGETHER);
         } else if let Some(flight) = map.get(&key)
             && (flight.begun.load(Ordering::Relaxed) || flight.since.elapsed() < timeout)
-            && (!redis_is_late || flight.asked.get().is_some())
             && !store.fenced(
                 flight.mark,
                 &lookup.key.text,
                 Tags::Beginning(&tags_beginning()),
             )
         {
+            if redis_is_late {
+                flight.note_redis_is_late();
+            }
             return Role::Waiter(Waiter {
                 flight: flight.clone(),
                 result: flight.waiters().subscribe(),
@@ -204,7 +207,7 @@ impl Flights {
             since: Instant::now(),
             asked: OnceLock::new(),
             begun: AtomicBool::new(false),
-            redis_was_late: AtomicBool::new(false),
+            redis_was_late: SetOnce::new(),
             result: OnceLock::new(),
         });
         map.insert(key.clone(), flight.clone());
@@ -221,6 +224,11 @@ impl Flights {
 impl Flight {
     fn waiters(&self) -> &watch::Sender<Option<FillResult>> {
         self.result.get_or_init(|| watch::Sender::new(None))
+    }
+
+    fn note_redis_is_late(&self) {
+        // Said before, it is known.
+        let _ = self.redis_was_late.set(());
     }
 }
 
@@ -260,7 +268,12 @@ impl Leader {
 
     /// Its request has waited for Redis in vain, and with it those who wait for its fill.
     pub(super) fn note_redis_is_late(&self) {
-        self.flight.redis_was_late.store(true, Ordering::Relaxed);
+        self.flight.note_redis_is_late();
+    }
+
+    /// Returns when somebody has joined who has waited for Redis in vain, and must not wait for it a second time.
+    pub(super) async fn redis_was_late(&self) {
+        self.flight.redis_was_late.wait().await;
     }
 
     /// Ends the flight. Who waits goes on; who comes later looks in the store.
@@ -312,6 +325,6 @@ impl Waiter {
 
     /// Whether Redis was waited for in vain meanwhile.
     pub(super) fn redis_was_late(&self) -> bool {
-        self.flight.redis_was_late.load(Ordering::Relaxed)
+        self.flight.redis_was_late.get().is_some()
     }
 }

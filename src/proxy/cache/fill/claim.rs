@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::options::Leasing;
 use crate::entry::Variant;
 use crate::http_cache::Reuse;
+use crate::proxy::cache::coalesce::Leader;
 use crate::proxy::cache::memo::Memo;
 use crate::proxy::cache::request::{CacheRequest, CacheRequestRef};
 use crate::store::{Ticket, Unanswered};
@@ -30,9 +31,35 @@ const FLEET_WAIT: Duration = Duration::from_secs(5);
 /// How much longer than the app usually takes another sidecar's fill may take: its sidecar may be gone.
 const MARGIN: Duration = Duration::from_millis(50);
 
+/// As [`claim`], until somebody joins the fill of `leader` who has waited for Redis in vain.
+pub(super) async fn claim_for_all(
+    owned: &CacheRequest,
+    leasing: Leasing,
+    leader: Option<&Leader>,
+) -> Claim {
+    let Some(leader) = leader.filter(|_| leasing != Leasing::Never) else {
+        return claim(owned, leasing).await;
+    };
+    let claimer = owned.clone();
+    let mut claiming = Box::pin(async move { claim(&claimer, leasing).await });
+    tokio::select! {
+        biased;
+        claim = &mut claiming => return claim,
+        () = leader.redis_was_late() => owned.context.note_redis_is_late(),
+    }
+    let cache = owned.cache.clone();
+    // The lease may come yet, and would be waited for by other sidecars.
+    tokio::spawn(async move {
+        if let Claim::Granted(ticket) | Claim::LookFirst(Some(ticket)) = claiming.await {
+            cache.store.give_back(ticket);
+        }
+    });
+    Claim::Granted(owned.cache.store.begin_alone(owned.by_ref().key()))
+}
+
 /// The right to fill the request's key. If another sidecar has it, its answer is waited for, briefly,
 /// rather than asked for a second time.
-pub(super) async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
+async fn claim(owned: &CacheRequest, leasing: Leasing) -> Claim {
     let request = owned.by_ref();
     let (store, flights) = (&request.cache.store, &request.cache.flights);
     if leasing == Leasing::Never || request.context.redis_is_late() {

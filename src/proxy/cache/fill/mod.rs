@@ -37,7 +37,7 @@ use crate::politeness::FetchOrigin;
 use crate::proxy::request::present::Present;
 use crate::store::{Tags, Ticket, Unanswered};
 use ask::{Listener, ask, may_validate};
-use claim::{Claim, claim};
+use claim::{Claim, claim_for_all};
 use end::{Fill, FillEnd};
 use enduring::Enduring;
 use options::{FetchMode, FillAnswer, FillOptions, Leasing, Stale};
@@ -171,7 +171,11 @@ fn revalidate(request: CacheRequest, stale: Stale, leader: Leader, turn: Turn) {
         let looker = request.by_ref();
         let store = &looker.cache.store;
         let since = store.mark();
-        let found = store.try_fetch(looker.key(), looker.coherence()).await;
+        let found = tokio::select! {
+            biased;
+            found = store.try_fetch(looker.key(), looker.coherence()) => found,
+            () = leader.redis_was_late() => Err(Unanswered::Late),
+        };
         let leasing = Leasing::after(&found);
         if found == Err(Unanswered::Late) {
             looker.context.note_redis_is_late();
@@ -226,7 +230,7 @@ async fn run(
         whole: None,
         asked: Instant::now(),
     });
-    let end = match claim(&fill.request, leasing).await {
+    let end = match claim_for_all(&fill.request, leasing, fill.leader.as_ref()).await {
         Claim::Granted(ticket) => {
             let stale = still_stored(&fill.request, stale, &ticket);
             fill.ticket = Some(ticket);

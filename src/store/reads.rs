@@ -100,23 +100,23 @@ impl Store {
             return Ok(None);
         };
         let mark = tier.invalidation_fence.mark();
-        let has_failed = tier.journal.failed_count() > 0;
+        let has_unconfirmed = tier.journal.has_any();
         if tier.journal.covering(key, &[]) == Some(PurgeKind::Hard) {
             return Ok(None);
         }
         let Some(entry) = redis.get(key).await?.map(Arc::new) else {
             return Ok(None);
         };
+        let now = self.shared.clock.now();
+        let masked = tier.journal.mask(key, Arc::clone(&entry), now);
+        // What was on its way when Redis answered may have landed since: then it is behind the fence before it leaves the
+        // journal, so the journal is looked at first.
         let fence = &tier.invalidation_fence;
-        // A purge by tag that was pending when Redis answered may have landed since.
-        let landed = |variant: &Arc<Variant>| {
-            has_failed && fence.covers(mark, key, Tags::Known(&variant.tags))
-        };
-        if entry.variants.iter().any(landed) {
+        let landed = |variant: &Arc<Variant>| fence.covers(mark, key, Tags::Known(&variant.tags));
+        if has_unconfirmed && entry.variants.iter().any(landed) {
             return Ok(None);
         }
-        let now = self.shared.clock.now();
-        let entry = match tier.journal.mask(key, entry, now) {
+        let entry = match masked {
             Masked::Untouched(entry) => entry,
             Masked::Stale(entry) => return Ok(Some(entry)),
             Masked::Hidden => return Ok(None),

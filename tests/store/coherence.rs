@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::Poll;
 
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt, join_all};
 use futures_util::poll;
 use pannier::clock::Clock;
 use pannier::config::Coherence::Tracked;
@@ -14,6 +14,7 @@ use pannier::routes::{Pattern, Purge, PurgeKind};
 use super::store_under_test::{SHORT, Sidecar, purge_key, variant};
 use crate::support::eventually;
 use crate::support::redis::{Data, RedisServer};
+use crate::support::slow_line::{Silence, SlowLine};
 
 #[tokio::test]
 async fn an_entry_stored_anew_elsewhere_replaces_the_one_in_memory() {
@@ -85,6 +86,52 @@ async fn what_is_read_while_a_purge_runs_does_not_outlive_it_in_memory() {
             held.is_none_or(|entry| is_soft && is_stale(&entry)),
             "{case}"
         );
+    }
+}
+
+/// What a purge was to remove when it was read is not served once the purge has landed, though Redis had answered before
+/// (promise I2).
+#[tokio::test]
+async fn what_redis_answered_before_a_purge_landed_is_not_served_after() {
+    let by_tag = Purge {
+        tags: vec![Pattern::literal("t:user:1")],
+        ..Purge::default()
+    };
+    for (case, purge) in [
+        ("by tag", by_tag.clone()),
+        ("by tag, softly", by_tag.into_soft()),
+        ("by key, softly", purge_key("user:1").into_soft()),
+    ] {
+        let redis = RedisServer::start();
+        let line = SlowLine::to(redis.port()).await;
+        let writer = Sidecar::patient(&line.url());
+        writer.connected().await;
+        writer.fill("user:1", "old").await.expect("stored");
+        assert_eq!(line.connections(), 1, "{case}: the writer's");
+        let reader = writer.another_runtime();
+        eventually("it reads", SHORT, || async {
+            reader.fetched_strictly("user:1").await.is_some()
+        })
+        .await;
+        assert_eq!(line.connections(), 2, "{case}: the reader's");
+
+        line.set_mute(Some(0));
+        let mut purge = pin!(writer.store.purge(purge));
+        assert!(poll!(purge.as_mut()).is_pending(), "{case}: on its way");
+        line.set_silence(Silence::One(1));
+        let reads = || redis.calls("get") + redis.calls("mget");
+        let before = reads();
+        let mut read = pin!(reader.fetched_strictly("user:1"));
+        eventually("Redis has answered", SHORT, || {
+            let read = read.as_mut().now_or_never();
+            assert_eq!(read, None, "{case}");
+            async { reads() > before }
+        })
+        .await;
+        line.set_mute(None);
+        assert!(!purge.await.pending, "{case}");
+        line.set_silence(Silence::Nobody);
+        assert_eq!(read.await, None, "{case}");
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct SlowLine {
     /// Each way, in milliseconds; drawn for each piece.
     delays: Arc<Mutex<Range<u64>>>,
     silence: watch::Sender<Silence>,
+    /// The connection whose commands do not reach Redis for now.
+    mute: watch::Sender<Option<u64>>,
     /// Connections so far.
     count: Arc<AtomicU64>,
     cuts: Arc<AtomicBool>,
@@ -54,6 +56,7 @@ impl SlowLine {
             port: listener.local_addr().expect("it is bound").port(),
             delays: Arc::new(Mutex::new(NEAR)),
             silence: watch::Sender::new(Silence::Nobody),
+            mute: watch::Sender::new(None),
             count: Arc::default(),
             cuts: Arc::default(),
         };
@@ -79,6 +82,11 @@ impl SlowLine {
         self.silence.send_replace(silence);
     }
 
+    /// Holds back what this connection asks.
+    pub(crate) fn set_mute(&self, connection: Option<u64>) {
+        self.mute.send_replace(connection);
+    }
+
     /// Whether each connection ends with the first answer.
     pub(crate) fn cut_after_first_answer(&self, cuts: bool) {
         self.cuts.store(cuts, Ordering::SeqCst);
@@ -98,22 +106,28 @@ impl SlowLine {
         let (near_reads, near_writes) = near.into_split();
         let (far_reads, far_writes) = far.into_split();
         tokio::join!(
-            carry(near_reads, far_writes, &self, None),
-            carry(far_reads, near_writes, &self, Some(number)),
+            carry(near_reads, far_writes, &self, (number, Way::There)),
+            carry(far_reads, near_writes, &self, (number, Way::Back)),
         );
     }
 }
 
-/// Each piece arrives its delay after it was sent, and none overtakes another. `answers_of`: of which connection these
-/// are the answers, if they are.
+/// To Redis, or from there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
+}
+
+/// Each piece arrives its delay after it was sent, and none overtakes another.
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     line: &SlowLine,
-    answers_of: Option<u64>,
+    (connection, way): (u64, Way),
 ) {
     let mut silence = line.silence.subscribe();
-    let is_held = |silence: &Silence| answers_of.is_some_and(|number| silence.holds(number));
+    let mut mute = line.mute.subscribe();
     let (sender, mut pieces) = mpsc::unbounded_channel::<(Instant, Bytes)>();
     let reading = async move {
         let mut buffer = vec![0; 64 << 10];
@@ -130,8 +144,11 @@ async fn carry(
             if due > Instant::now() {
                 tokio::time::sleep_until(due).await;
             }
-            let _ = silence.wait_for(|silence| !is_held(silence)).await;
-            let is_last = answers_of.is_some() && line.cuts.load(Ordering::SeqCst);
+            match way {
+                Way::There => drop(mute.wait_for(|mute| *mute != Some(connection)).await),
+                Way::Back => drop(silence.wait_for(|it| !it.holds(connection)).await),
+            }
+            let is_last = way == Way::Back && line.cuts.load(Ordering::SeqCst);
             if to.write_all(&piece).await.is_err() || is_last {
                 break;
             }

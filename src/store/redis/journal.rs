@@ -85,6 +85,11 @@ impl Journal {
         }
     }
 
+    /// Whether anything is unconfirmed.
+    pub(in crate::store) fn has_any(&self) -> bool {
+        self.len.load(Ordering::Acquire) > 0
+    }
+
     /// Whether an unconfirmed purge covers `key` with `tags`: then what Redis holds under it is not added to, and is not
     /// served, or as stale alone (promise I2). Without tags, only what covers it by its key counts.
     pub(in crate::store) fn covers(&self, key: &str, tags: &[Box<str>]) -> bool {
@@ -93,7 +98,7 @@ impl Journal {
 
     /// As [`Journal::covers`]: of which kind; a hard one goes before a soft one.
     pub(in crate::store) fn covering(&self, key: &str, tags: &[Box<str>]) -> Option<PurgeKind> {
-        if self.len.load(Ordering::Acquire) == 0 {
+        if !self.has_any() {
             return None;
         }
         let purges = self.purges.lock();
@@ -131,9 +136,9 @@ impl Journal {
 
     /// How many failed.
     pub(in crate::store) fn failed_count(&self) -> usize {
-        match self.len.load(Ordering::Acquire) {
-            0 => 0,
-            _ => self
+        match self.has_any() {
+            false => 0,
+            true => self
                 .purges
                 .lock()
                 .entries

@@ -252,7 +252,11 @@ impl ConnectionSupervisor {
             }
         }
         if tier.journal.take_retry(now) {
-            let _ = purge::resend_failed(&connection.for_maintenance(), stands).await;
+            let scope = connection.for_maintenance();
+            let sent = purge::resend_failed(&scope, stands);
+            if self.unless_lost(sent).await.is_none() {
+                return;
+            }
         }
         tier.tell_hits_if_due(now);
         let scope = connection.for_maintenance();

@@ -230,6 +230,53 @@ async fn a_fill_from_before_a_soft_purge_is_not_stored_as_fresh() {
     }
 }
 
+/// Nor does the answer to a HEAD from before it make what is stored fresh again, on whatever sidecar.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_from_before_a_soft_purge_freshens_nothing() {
+    let redis = RedisServer::start();
+    let app = TestApp::start().await;
+    let gate = Gate::new();
+    let behind = gate.clone();
+    let answer = || Answer::text("old").header("etag", "\"1\"");
+    app.on("GET", "/plain/1", move |_| answer());
+    app.on("HEAD", "/plain/1", move |_| answer().behind(&behind));
+    let sidecars = [0; 2].map(|_| Sidecar::start(&app.url(), &with_redis(&redis)));
+    let [a, b] = &sidecars;
+    connected(a).await;
+    connected(b).await;
+    let is_softened = |reply: &Reply| says(reply, "detail=soft-purged");
+    for again in [false, true] {
+        let client = a.client();
+        fill(&client, &["/plain/1"]).await;
+        if again {
+            // What is softened already may be so once more.
+            purge(b, &json!({"tags": ["item:1"], "soft": true})).await;
+        }
+        gate.shut();
+        let reached = app.count("/plain/1");
+        let head = tokio::spawn(async move {
+            let head = client.request("HEAD", "/plain/1");
+            head.header("cache-control", "no-cache").send().await
+        });
+        eventually("the app is asked", SHORT, || async {
+            app.count("/plain/1") > reached
+        })
+        .await;
+        purge(b, &json!({"tags": ["item:1"], "soft": true})).await;
+        gate.open();
+        assert_eq!(head.await.expect("no panic").status, 200);
+        for sidecar in &sidecars {
+            let reply = sidecar
+                .client()
+                .get_with("/plain/1", &[("cache-control", "only-if-cached")])
+                .await;
+            assert!(!is_fresh(&reply), "{again}: {}", reply.cache_status());
+        }
+        let reply = b.client().get("/plain/1").await;
+        assert!(is_softened(&reply), "{again}: {}", reply.cache_status());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_sidecar_serves_it_as_fresh_no_more() {
     let redis = RedisServer::start();

@@ -89,4 +89,19 @@ impl Ticket {
         held.base()
             .is_some_and(|base| base.variants.iter().any(is_same))
     }
+
+    /// As [`Ticket::confirms`], by an answer that was asked for before the ticket was taken: a soft purge since then has left
+    /// the variant, and what is softened already does not show another one.
+    pub fn confirms_by_earlier(&self, variant: &Variant) -> bool {
+        let Lease::Held(held) = &self.lease else {
+            return true;
+        };
+        let softened = |held: &Variant| held.stored.softened.is_some();
+        let selector = &variant.stored.selector;
+        let of_selector = |kept: &&Arc<Variant>| kept.stored.selector == *selector;
+        let kept = held
+            .base()
+            .and_then(|base| base.variants.iter().find(of_selector));
+        self.confirms(variant) && !softened(variant) && kept.is_none_or(|kept| !softened(kept))
+    }
 }

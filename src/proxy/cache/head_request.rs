@@ -81,7 +81,7 @@ fn changed(
 /// Stores what a HEAD made of `variant`, read after `since`.
 ///
 /// The lease is taken only now: a HEAD brings no body that anyone could wait for. A purge in between
-/// has removed the variant, of which the lease then knows nothing.
+/// has removed the variant, of which the lease then knows nothing, or has softened it.
 async fn store(
     request: CacheRequestRef<'_>,
     variant: Arc<Variant>,
@@ -99,7 +99,7 @@ async fn store(
         }
     };
     let fenced = store.fenced(since, request.key(), Tags::Known(&variant.tags));
-    if fenced || !ticket.confirms(&variant) {
+    if fenced || !ticket.confirms_by_earlier(&variant) {
         return store.give_back(ticket);
     }
     let stored = match tags::of_confirmed(request, &variant, &stored) {

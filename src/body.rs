@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::in_flight::InFlight;
+use crate::in_flight::{InFlight, Share, is_counted};
 use crate::pacing::{Uptake, Window};
 use crate::rate_timeout::RateTimeout;
 
@@ -74,6 +74,14 @@ impl Body {
     /// All of `bytes`.
     pub fn whole(bytes: Bytes) -> Body {
         Body::Whole((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// All of `pieces`, one after the other; nothing is copied.
+    pub fn of_pieces(mut pieces: Vec<Bytes>) -> Body {
+        match pieces.len() {
+            0 | 1 => Body::whole(pieces.pop().unwrap_or_default()),
+            _ => Body::stream(Pieces(pieces.into())),
+        }
     }
 
     /// A stream.
@@ -163,6 +171,29 @@ impl HttpBody for Body {
             }
             Body::Stream(stream) => stream.pieces.size_hint(),
         }
+    }
+}
+
+/// Pieces that are there already.
+struct Pieces(VecDeque<Bytes>);
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
     }
 }
 
@@ -477,33 +508,67 @@ pub struct Watched<B> {
 #[derive(Clone, Debug)]
 pub struct Copy {
     cap: usize,
-    bytes: Arc<Mutex<Option<Vec<u8>>>>,
+    copied: Arc<Mutex<Option<Copied>>>,
+}
+
+#[derive(Debug)]
+struct Copied {
+    bytes: Vec<u8>,
+    room: Room,
 }
 
 impl Copy {
-    /// An empty copy that is given up once it would pass `cap`.
-    pub fn new(cap: usize) -> Copy {
+    /// An empty copy that is given up once it would pass `cap`, or `in_flight` has no room for it.
+    pub fn new(cap: usize, in_flight: &InFlight) -> Copy {
+        let copied = Copied {
+            bytes: Vec::new(),
+            room: Room::of(in_flight),
+        };
         Copy {
             cap,
-            bytes: Arc::new(Mutex::new(Some(Vec::new()))),
+            copied: Arc::new(Mutex::new(Some(copied))),
         }
     }
 
-    /// What was copied; `None` if the body was over the cap.
+    /// What was copied; `None` if it was given up.
     pub fn copied(&self) -> Option<Vec<u8>> {
-        self.bytes.lock().clone()
+        let copied = self.copied.lock();
+        copied.as_ref().map(|copied| copied.bytes.clone())
     }
 
     /// Adds a piece.
     pub fn push(&self, piece: &[u8]) {
-        let mut copied = self.bytes.lock();
-        if let Some(bytes) = copied.as_mut() {
-            if bytes.len() + piece.len() > self.cap {
-                *copied = None;
-            } else {
-                bytes.extend_from_slice(piece);
-            }
+        let mut copied = self.copied.lock();
+        let Some(Copied { bytes, room }) = copied.as_mut() else {
+            return;
+        };
+        let length = bytes.len() + piece.len();
+        match length <= self.cap && room.fits(length) {
+            true => bytes.extend_from_slice(piece),
+            false => *copied = None,
         }
+    }
+}
+
+/// The room in a budget for something that grows.
+#[derive(Debug)]
+pub struct Room(Share);
+
+impl Room {
+    /// Nothing of it is taken yet.
+    pub fn of(in_flight: &InFlight) -> Room {
+        Room(in_flight.take(0))
+    }
+
+    /// Whether there is room for `length` bytes in all, which are taken then. What is short is not counted.
+    pub fn fits(&mut self, length: usize) -> bool {
+        let more = (length as u64).saturating_sub(self.0.bytes());
+        !is_counted(length) || self.0.try_grow(more)
+    }
+
+    /// `bytes`, for which it is taken as long as any of them are there.
+    pub fn hold(self, bytes: Bytes) -> Bytes {
+        self.0.hold(bytes)
     }
 }
 
@@ -552,5 +617,31 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_flight::SHORT;
+
+    #[test]
+    fn a_copy_is_kept_up_to_its_cap_where_there_is_room() {
+        let rows = [
+            ("short", SHORT, 0, true),
+            ("long", 2 * SHORT, 2 * SHORT, true),
+            ("without room", 2 * SHORT, 2 * SHORT - 1, false),
+            ("over the cap", 5 * SHORT, 8 * SHORT, false),
+        ];
+        for (name, length, room, is_kept) in rows {
+            let in_flight = InFlight::new(room as u64 * InFlight::GATHERED, 0);
+            let (copy, sent) = (Copy::new(4 * SHORT, &in_flight), vec![b'x'; length]);
+            sent.chunks(1000).for_each(|piece| copy.push(piece));
+            assert_eq!(copy.copied(), is_kept.then(|| sent.clone()), "{name}");
+            let counted = if is_kept && length > SHORT { length } else { 0 };
+            assert_eq!(in_flight.held(), counted as u64, "{name}");
+            drop(copy);
+            assert_eq!(in_flight.held(), 0, "{name}");
+        }
     }
 }

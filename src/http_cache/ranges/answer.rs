@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED, LINK,
     PRAGMA, SET_COOKIE,
@@ -17,7 +17,7 @@ use crate::http_cache::fields::picked;
 
 /// Head and body of the answer to a [`Cut`] other than `Whole` and `Lacking`, made by
 /// [`cut`](super::cut) from the same stored response. `boundary` parts a multipart body: letters and
-/// digits that nobody can foresee.
+/// digits that nobody can foresee. The body is of pieces in their order, which share the bytes of the stored one.
 ///
 /// Fields keep their order. Of `Whole` it makes the stored response as it is; `Lacking` cannot be
 /// answered from here, and like ranges that the body does not have it becomes a 416.
@@ -26,10 +26,10 @@ pub fn response(
     stored: &Stored,
     body: &Bytes,
     boundary: &str,
-) -> (StatusCode, HeaderMap, Bytes) {
+) -> (StatusCode, HeaderMap, Vec<Bytes>) {
     let held = StoredPositions::of(stored, body.len() as u64);
     match cut {
-        Cut::Whole if held.is_all() => (stored.status, stored.headers.clone(), body.clone()),
+        Cut::Whole if held.is_all() => (stored.status, stored.headers.clone(), vec![body.clone()]),
         Cut::One(range) => match slice(&held, body, range) {
             Some(bytes) => answer_one(stored, range, held.complete, bytes),
             None => refuse_range(stored, held.complete),
@@ -63,11 +63,11 @@ fn answer_one(
     range: &Range<u64>,
     complete: Option<u64>,
     bytes: Bytes,
-) -> (StatusCode, HeaderMap, Bytes) {
+) -> (StatusCode, HeaderMap, Vec<Bytes>) {
     let mut headers = picked(&stored.headers, |name| !is_of_whole_content(name));
     headers.insert(CONTENT_RANGE, to_value(show_content_range(range, complete)));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    (StatusCode::PARTIAL_CONTENT, headers, bytes)
+    (StatusCode::PARTIAL_CONTENT, headers, vec![bytes])
 }
 
 /// §15.3.7.2: `Content-Range` and the representation's type stand in each part, not in the head.
@@ -76,37 +76,38 @@ fn answer_many(
     slices: &[(&Range<u64>, Bytes)],
     complete: Option<u64>,
     boundary: &str,
-) -> (StatusCode, HeaderMap, Bytes) {
+) -> (StatusCode, HeaderMap, Vec<Bytes>) {
     let boundary = fit_boundary(boundary);
     let kind = stored.headers.get(CONTENT_TYPE);
-    let mut body = BytesMut::new();
+    let mut body = Vec::with_capacity(2 * slices.len() + 1);
     for (range, bytes) in slices {
-        body.put_slice(format!("\r\n--{boundary}\r\n").as_bytes());
+        let mut head = format!("\r\n--{boundary}\r\n").into_bytes();
         if let Some(kind) = kind {
-            body.put_slice(b"Content-Type: ");
-            body.put_slice(kind.as_bytes());
-            body.put_slice(b"\r\n");
+            head.extend_from_slice(b"Content-Type: ");
+            head.extend_from_slice(kind.as_bytes());
+            head.extend_from_slice(b"\r\n");
         }
         let range = show_content_range(range, complete);
-        body.put_slice(format!("Content-Range: {range}\r\n\r\n").as_bytes());
-        body.put_slice(bytes);
+        head.extend_from_slice(format!("Content-Range: {range}\r\n\r\n").as_bytes());
+        body.extend([head.into(), bytes.clone()]);
     }
-    body.put_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    body.push(format!("\r\n--{boundary}--\r\n").into());
     let kind = to_value(format!("multipart/byteranges; boundary={boundary}"));
     let mut headers = picked(&stored.headers, |name| !is_of_whole_content(name));
     headers.insert(CONTENT_TYPE, kind);
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    (StatusCode::PARTIAL_CONTENT, headers, body.freeze())
+    let length: usize = body.iter().map(Bytes::len).sum();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    (StatusCode::PARTIAL_CONTENT, headers, body)
 }
 
 /// §15.5.17, §14.4
-fn refuse_range(stored: &Stored, complete: Option<u64>) -> (StatusCode, HeaderMap, Bytes) {
+fn refuse_range(stored: &Stored, complete: Option<u64>) -> (StatusCode, HeaderMap, Vec<Bytes>) {
     let mut headers = picked(&stored.headers, |name| !is_of_representation(name));
     if let Some(complete) = complete {
         headers.insert(CONTENT_RANGE, to_value(format!("bytes */{complete}")));
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
-    (StatusCode::RANGE_NOT_SATISFIABLE, headers, Bytes::new())
+    (StatusCode::RANGE_NOT_SATISFIABLE, headers, Vec::new())
 }
 
 /// Fields about the bytes of one message, which a part's are not (`Content-Digest`: RFC 9530 §2).

@@ -116,7 +116,7 @@ fn part(cut: &Cut, variant: &Variant) -> Response<Body> {
     // Long and random, so that it is not in the body (RFC 2046 §5.1.1).
     let boundary = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
     let (status, fields, body) = ranges::response(cut, &variant.stored, &variant.body, &boundary);
-    let mut response = Response::new(Body::whole(body));
+    let mut response = Response::new(Body::of_pieces(body));
     *response.status_mut() = status;
     *response.headers_mut() = fields;
     response

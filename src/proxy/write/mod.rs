@@ -27,7 +27,7 @@ use super::forward::{expect, outgoing};
 use super::outcome::{Outcome, text};
 use super::request::context::RequestContext;
 use super::request::plan::Effects;
-use crate::body::{Body, Copy, Progress, Received};
+use crate::body::{Body, Copy, Progress, Received, Room};
 use crate::drain::Drain;
 use crate::http_cache::cache_status::WritePurge;
 use crate::http_cache::{Reason, remove};
@@ -122,7 +122,9 @@ impl Write {
         let context = self.context.clone();
         let rule = self.effects.rule;
         let cap = context.live.config.defaults.max_variables;
-        self.copy = self.effects.reads_body.then(|| Copy::new(cap));
+        let in_flight = self.cache.store.in_flight();
+        let reads_body = self.effects.reads_body;
+        self.copy = reads_body.then(|| Copy::new(cap, in_flight));
         let body = outgoing::body(&context, body, &self.progress, self.copy.clone());
         let (body, expectation) = expect::hold(&context.parts, body);
         let mut request = outgoing::request(&context, body, &expectation);
@@ -166,6 +168,7 @@ impl Write {
 
     async fn answered(&self, response: Response<Body>) -> Outcome {
         let cap = self.context.live.config.defaults.max_variables;
+        let room = Room::of(self.cache.store.in_flight());
         let status = response.status();
         let mut response = response;
         let mut purges = Purges::default();
@@ -178,7 +181,7 @@ impl Write {
             let mut received = None;
             if self.effects.reads_response && !is_event_stream(response.headers()) {
                 tokio::select! {
-                    read = answer_body::read(response, cap) => (response, received) = read,
+                    read = answer_body::read(response, cap, room) => (response, received) = read,
                     () = self.drain.forced() => {
                         let words = explain_failure(Reason::UpstreamError);
                         response = text(StatusCode::BAD_GATEWAY, words);

@@ -1,5 +1,6 @@
 //! All that a write makes stale, as far as both sides are known.
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use prometheus::IntCounterVec;
 use serde_json::Value;
@@ -37,7 +38,7 @@ impl Known<'_> {
     pub(super) fn purge(
         self,
         purges: &mut Purges,
-        received: Option<Vec<u8>>,
+        received: Option<Bytes>,
         answer: Option<(StatusCode, &HeaderMap)>,
     ) -> (Judgement, Vec<Refetched>) {
         let cap = self.context.live.config.defaults.max_variables;

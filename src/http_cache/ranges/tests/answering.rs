@@ -20,7 +20,7 @@ const ETAG_FIELDS: Lines<'_> = &[
 
 fn answer(stored: &Stored, bytes: &Bytes, cut: &Cut) -> (u16, HeaderMap, String) {
     let (status, headers, body) = response(cut, stored, bytes, "XYZ");
-    let text = String::from_utf8(body.to_vec()).unwrap();
+    let text = String::from_utf8(body.concat()).unwrap();
     (status.as_u16(), headers, text)
 }
 
@@ -192,6 +192,16 @@ fn cuts_that_do_not_fit() {
 }
 
 /// RFC 2046 §5.1.1: a boundary is kept to what needs no quotes.
+/// RFC 9110 §15.3.7.2: the parts are of the stored body, of which each reader would hold a copy otherwise.
+#[test]
+fn nothing_is_copied() {
+    let whole = body();
+    let (_, _, pieces) = response(&many(&[0..1, 3..7]), &stored(&[FRESH]), &whole, "XYZ");
+    let of_stored = |piece: &&Bytes| whole.as_ptr_range().contains(&piece.as_ptr());
+    let shared: Vec<_> = pieces.iter().filter(of_stored).collect();
+    assert_eq!(shared, [&whole.slice(0..1), &whole.slice(3..7)]);
+}
+
 #[test]
 fn boundaries() {
     let long = "x".repeat(100);
@@ -208,6 +218,6 @@ fn boundaries() {
         let kind = format!("multipart/byteranges; boundary={expected}");
         assert_eq!(headers[CONTENT_TYPE], kind, "{name}");
         let end = format!("\r\n--{expected}--\r\n");
-        assert!(body.ends_with(end.as_bytes()), "{name}");
+        assert!(body.concat().ends_with(end.as_bytes()), "{name}");
     }
 }

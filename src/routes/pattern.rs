@@ -68,6 +68,11 @@ impl Pattern {
         }
     }
 
+    /// Bytes of its text without wildcards: nothing shorter matches.
+    pub fn length(&self) -> usize {
+        length_of(&self.parts)
+    }
+
     /// Whether `key` is covered; linear in the key for any pattern.
     pub fn matches(&self, key: &str) -> bool {
         glob::matches(&self.parts, key)
@@ -109,6 +114,14 @@ impl fmt::Display for Pattern {
     }
 }
 
+fn length_of(parts: &[Part]) -> usize {
+    let lengths = parts.iter().map(|part| match part {
+        Part::Literal(literal) => literal.len(),
+        Part::AnyValue | Part::AnyRun => 0,
+    });
+    lengths.sum()
+}
+
 /// Puts a pattern together from left to right.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PatternBuilder {
@@ -139,6 +152,11 @@ impl PatternBuilder {
             Some(last @ (Part::AnyValue | Part::AnyRun)) => *last = Part::AnyRun,
             _ => self.parts.push(Part::AnyRun),
         }
+    }
+
+    /// Bytes of text so far.
+    pub(super) fn length(&self) -> usize {
+        length_of(&self.parts)
     }
 
     /// The pattern.
@@ -288,6 +306,14 @@ impl Purge {
     /// one covers stays.
     pub fn is_read_meanwhile(&self) -> bool {
         !self.tags.is_empty() || self.kind == PurgeKind::Soft
+    }
+
+    /// Bytes that it takes in a log, roughly.
+    pub fn bytes(&self) -> usize {
+        const OF_PATTERN: usize = 128;
+        let patterns = self.keys.iter().chain(&self.tags);
+        let bytes: usize = patterns.map(|it| it.length() + OF_PATTERN).sum();
+        bytes + OF_PATTERN
     }
 
     /// Whether it covers nothing.

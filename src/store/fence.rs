@@ -30,13 +30,24 @@ pub enum Tags<'a> {
 pub struct Fence {
     /// How many purges there were; written under the log's lock, after the log.
     count: AtomicU64,
-    /// The last of them, oldest first.
-    log: RwLock<VecDeque<Arc<Purge>>>,
+    log: RwLock<Log>,
+}
+
+/// The last purges.
+#[derive(Debug, Default)]
+struct Log {
+    /// Oldest first.
+    purges: VecDeque<Arc<Purge>>,
+    /// What they take.
+    bytes: usize,
 }
 
 impl Fence {
     /// The most purges remembered; a fill older than the oldest of them counts as purged.
     pub const CAPACITY: usize = 4096;
+
+    /// The most bytes of those, as of [`Purge::bytes`].
+    pub const MAX_BYTES: usize = 8 << 20;
 
     /// This moment: later purges fence whatever starts here.
     pub fn mark(&self) -> Mark {
@@ -46,10 +57,14 @@ impl Fence {
     /// Adds a purge to the log; call it before anything is removed.
     pub fn purge(&self, purge: Arc<Purge>) {
         let mut log = self.log.write();
-        if log.len() == Self::CAPACITY {
-            log.pop_front();
+        log.bytes += purge.bytes();
+        log.purges.push_back(purge);
+        while log.purges.len() > Self::CAPACITY || log.bytes > Self::MAX_BYTES {
+            let Some(oldest) = log.purges.pop_front() else {
+                break;
+            };
+            log.bytes -= oldest.bytes();
         }
-        log.push_back(purge);
         self.count.fetch_add(1, Ordering::Release);
     }
 
@@ -60,10 +75,10 @@ impl Fence {
             return false;
         }
         let log = self.log.read();
-        let Some(skip) = self.count_before(mark, &log) else {
+        let Some(skip) = self.count_before(mark, &log.purges) else {
             return true;
         };
-        log.range(skip..).any(|purge| match tags {
+        log.purges.range(skip..).any(|purge| match tags {
             Tags::Known(tags) => purge.covers(key, tags),
             Tags::Beginning(prefix) => {
                 purge.covers::<&str>(key, &[]) || purge.may_cover_tag_beginning(prefix)
@@ -155,6 +170,34 @@ mod tests {
         fence.purge(Arc::default());
         assert!(fence.covers(first, "key", Tags::Beginning("")));
         assert!(!fence.covers(second, "key", Tags::Beginning("")));
-        assert!(fence.log.read().len() <= Fence::CAPACITY);
+        assert!(fence.log.read().purges.len() <= Fence::CAPACITY);
+    }
+
+    #[test]
+    fn long_ones_leave_it_sooner() {
+        let fence = Fence::default();
+        let long = |times| {
+            let keys = vec![Pattern::literal(&"k".repeat(4_000)); times];
+            Arc::new(Purge {
+                keys,
+                ..Purge::default()
+            })
+        };
+        let mut marks = Vec::new();
+        for _ in 0..100 {
+            marks.push(fence.mark());
+            fence.purge(long(50));
+            assert!(fence.log.read().bytes <= Fence::MAX_BYTES);
+        }
+        let covered = marks.iter();
+        let covered = covered.filter(|mark| fence.covers(**mark, "key", Tags::Known(&[])));
+        let covered = covered.count();
+        assert!((50..80).contains(&covered), "{covered} of those before");
+        // Even it leaves the log, so what began before it counts as purged.
+        let before = fence.mark();
+        fence.purge(long(5_000));
+        assert!(fence.covers(before, "key", Tags::Known(&[])));
+        assert!(!fence.covers(fence.mark(), "key", Tags::Known(&[])));
+        assert_eq!(fence.log.read().bytes, 0);
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::entry::Variant;
 use crate::routes::{Purge, PurgeKind};
 
-/// The most patterns that wait; at a time for which there are more everything goes (promise I7).
+/// The most patterns that wait, long ones counted as several; at a time for which there are more everything goes (promise I7).
 pub(super) const MAX_WAITING: usize = 16_384;
 
 /// The most bytes of records of them that Redis has at a time.
@@ -50,7 +50,9 @@ pub(super) struct LaterPurge {
 
 impl LaterPurge {
     fn weight(&self) -> usize {
-        (self.purge.keys.len() + self.purge.tags.len()).max(1)
+        const USUAL_BYTES: usize = 256;
+        let patterns = self.purge.keys.len() + self.purge.tags.len();
+        patterns.max(self.purge.bytes() / USUAL_BYTES).max(1)
     }
 
     fn bytes(&self) -> usize {

@@ -4,10 +4,13 @@ use super::super::pattern::PatternBuilder;
 use super::super::query::Query;
 use super::super::{Pattern, Scope};
 use super::reading::Reading;
-use super::{Missing, Part, Template};
+use super::{Key, Missing, Part, Template};
 
 /// The most tags or patterns that one template makes of one request (promise I7).
 pub const MAX_VALUES: usize = 1_000;
+
+/// The most bytes of those with a list in them.
+const MAX_BYTES: usize = 256 << 10;
 
 /// What a purge template makes of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,12 +29,13 @@ pub struct Bound {
 pub enum Untagged {
     /// It lacks a variable, or one is in doubt.
     Missing(Missing),
-    /// More than [`MAX_VALUES`].
+    /// More than [`MAX_VALUES`], or of too many bytes, or one is longer than [`Key::MAX`].
     TooMany,
 }
 
 impl Template {
-    /// The patterns that a purge template makes of a write. A value never acts as a wildcard.
+    /// The patterns that a purge template makes of a write. A value never acts as a wildcard. There is none of what would be
+    /// longer than [`Key::MAX`]: no key or tag is.
     ///
     /// A doubled field counts as absent: which of its values the app obeyed is not known.
     pub fn bind(&self, scope: &Scope<'_>) -> Bound {
@@ -50,17 +54,24 @@ impl Template {
                 Part::Variable { source, default } => {
                     let values = reading.bind_each(source, default.as_deref());
                     match values {
-                        Some(values) if fits(&patterns, &values) => {
-                            patterns = combine(&patterns, &values, PatternBuilder::push_literal);
-                            continue;
+                        Some(mut values) => {
+                            values.retain(|value| value.len() <= Key::MAX);
+                            match fits(&patterns, &values, PatternBuilder::length) {
+                                true => {
+                                    let push = PatternBuilder::push_literal;
+                                    patterns = combine(&patterns, &values, push);
+                                }
+                                false => {
+                                    bound.too_many += 1;
+                                    leave_open(&mut patterns, &mut bound);
+                                }
+                            }
                         }
-                        Some(_) => bound.too_many += 1,
-                        None => {}
+                        None => leave_open(&mut patterns, &mut bound),
                     }
-                    bound.absent += 1;
-                    patterns.iter_mut().for_each(PatternBuilder::push_any_value);
                 }
             }
+            patterns.retain(|pattern| pattern.length() <= Key::MAX);
         }
         let patterns = patterns.into_iter().map(PatternBuilder::build);
         bound.patterns = patterns.map(|pattern| pattern.in_case_of(scope)).collect();
@@ -80,12 +91,15 @@ impl Template {
                     let values = reading
                         .render_each(source, default.as_deref())
                         .map_err(Untagged::Missing)?;
-                    if !fits(&tags, &values) {
+                    if !fits(&tags, &values, String::len) {
                         return Err(Untagged::TooMany);
                     }
                     tags = combine(&tags, &values, String::push_str);
                 }
             }
+        }
+        if tags.iter().any(|tag| tag.len() > Key::MAX) {
+            return Err(Untagged::TooMany);
         }
         if scope.ignores_case() {
             tags.iter_mut().for_each(|tag| tag.make_ascii_lowercase());
@@ -108,8 +122,20 @@ pub fn tags_of(templates: &[Template], scope: &Scope<'_>) -> Result<Vec<Box<str>
     }
 }
 
-fn fits<T>(heads: &[T], values: &[String]) -> bool {
-    heads.len().saturating_mul(values.len()) <= MAX_VALUES
+/// Any value is meant.
+fn leave_open(patterns: &mut [PatternBuilder], bound: &mut Bound) {
+    bound.absent += 1;
+    patterns.iter_mut().for_each(PatternBuilder::push_any_value);
+}
+
+/// Whether each of `heads` with each of `values` is no more than may be made of one request.
+fn fits<T>(heads: &[T], values: &[String], length: impl Fn(&T) -> usize) -> bool {
+    let of_heads: usize = heads.iter().map(length).sum();
+    let of_values: usize = values.iter().map(String::len).sum();
+    let bytes = (of_heads.saturating_mul(values.len()))
+        .saturating_add(of_values.saturating_mul(heads.len()));
+    let is_list = heads.len() > 1 || values.len() > 1;
+    heads.len().saturating_mul(values.len()) <= MAX_VALUES && (bytes <= MAX_BYTES || !is_list)
 }
 
 /// Each of `heads` with each of `values` behind it.

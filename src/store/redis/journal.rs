@@ -19,6 +19,9 @@ use crate::routes::{Purge, PurgeKind};
 /// The most failed purges kept one by one; more become one of everything.
 pub(in crate::store) const MAX_FAILED: usize = 1024;
 
+/// The most bytes of those, as of [`Purge::bytes`].
+const MAX_FAILED_BYTES: usize = 8 << 20;
+
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
@@ -220,7 +223,9 @@ impl Journal {
 
 impl PurgeList {
     fn collapse(&mut self) {
-        if self.entries.iter().filter(|entry| entry.failed).count() <= MAX_FAILED {
+        let failed = || self.entries.iter().filter(|entry| entry.failed);
+        let bytes: usize = failed().map(|entry| entry.purge.bytes()).sum();
+        if failed().count() <= MAX_FAILED && bytes <= MAX_FAILED_BYTES {
             return;
         }
         self.entries.retain(|entry| !entry.failed);
@@ -345,6 +350,18 @@ mod tests {
         assert!(journal.covers("other", &[]));
         on_its_way.confirm();
         assert_eq!(journal.failed_count(), 1);
+    }
+
+    #[test]
+    fn few_long_ones_become_one_of_everything() {
+        let journal = Journal::default();
+        let long = "k".repeat(1 << 20);
+        for i in 0..8 {
+            assert_eq!(journal.failed_count(), i);
+            drop(journal.enter(purge(&long)));
+        }
+        assert_eq!(journal.failed_count(), 1);
+        assert!(journal.covers("other", &[]));
     }
 
     #[test]

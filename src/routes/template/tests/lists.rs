@@ -153,3 +153,66 @@ fn how_lists_are_written() {
         }
     }
 }
+
+/// No key or tag is so long, and the log of purges is not to hold what nothing matches.
+#[test]
+fn what_is_longer_than_a_key_is_neither_purged_nor_a_tag() {
+    let long = |length: usize| "x".repeat(length);
+    let fits = Key::MAX - "t:".len();
+    let rows = [
+        (
+            "as long as a key",
+            "t:{body.id}",
+            json!({"id": long(fits)}),
+            1,
+            0,
+        ),
+        ("longer", "t:{body.id}", json!({"id": long(fits + 1)}), 0, 0),
+        (
+            "longer, and open",
+            "t:{body.id}:*",
+            json!({"id": long(fits)}),
+            0,
+            0,
+        ),
+        (
+            "one of several",
+            "t:{body.ids[]}",
+            json!({"ids": ["a", long(5_000)]}),
+            1,
+            0,
+        ),
+        (
+            "before a list",
+            "{body.id}:{body.ids[]}",
+            json!({"id": long(60_000), "ids": [1, 2]}),
+            0,
+            0,
+        ),
+        (
+            "a list of few bytes",
+            "{body.id}:{body.ids[]}",
+            json!({"id": long(100), "ids": Value::from_iter(0..1_000)}),
+            1_000,
+            0,
+        ),
+        (
+            "a list of many bytes",
+            "{body.id}:{body.ids[]}",
+            json!({"id": long(1_000), "ids": Value::from_iter(0..1_000)}),
+            1,
+            1,
+        ),
+    ];
+    for (name, text, body, patterns, absent) in rows {
+        let request = Request::body(body.clone());
+        let bound = request.with(|scope| template(text, Site::Purge).bind(scope));
+        assert_eq!(
+            (bound.patterns.len(), bound.absent),
+            (patterns, absent),
+            "{name}"
+        );
+        let is_tag = |length| tags("t:{response.id}", json!({"id": long(length)})).is_ok();
+        assert!(is_tag(fits) && !is_tag(fits + 1), "{name}");
+    }
+}

@@ -76,7 +76,7 @@ impl Live {
         metrics: &Metrics,
         in_flight: &InFlight,
     ) -> Result<Live, LiveError> {
-        let gates = Arc::new(Gates::new(&config.upstream, metrics));
+        let gates = Arc::new(Gates::new(&config, metrics));
         Live::with_gates(config, source, metrics, in_flight, gates)
     }
 
@@ -88,10 +88,8 @@ impl Live {
         in_flight: &InFlight,
         gates: Arc<Gates>,
     ) -> Result<Live, LiveError> {
-        let pool = Upstream::new(&config.upstream, in_flight.clone())?;
-        let upstreams = (0..config.listen.workers)
-            .map(|_| Upstream::new(&config.upstream, in_flight.clone()))
-            .chain(std::iter::once(Ok(pool)))
+        let upstreams = (0..=config.listen.workers)
+            .map(|_| Upstream::within(&config.upstream, in_flight.clone(), &gates.places))
             .collect::<Result<Vec<_>, _>>()?;
         let share = fill_share(&config);
         let looks_by_lease = config.redis.as_ref().is_some_and(|it| it.looks_by_lease);

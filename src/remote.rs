@@ -70,8 +70,9 @@ fn in_words(error: &UpstreamError) -> String {
             format!("its connection failed ({error})")
         }
         UpstreamError::Malformed(what) => format!("its answer is malformed ({what})"),
-        UpstreamError::RequestBody(_) | UpstreamError::Timeout(_) | UpstreamError::Busy => {
-            "it did not answer".to_owned()
-        }
+        UpstreamError::RequestBody(_)
+        | UpstreamError::Timeout(_)
+        | UpstreamError::Busy
+        | UpstreamError::Crowded(_) => "it did not answer".to_owned(),
     }
 }

@@ -17,9 +17,10 @@ use prometheus::IntCounter;
 pub use background::{Background, BackgroundState, Turn};
 pub use limit::{Busy, Limit};
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::metrics::Metrics;
 use crate::politeness::FetchOrigin;
+use crate::upstream::Places;
 
 /// The gates of the process; all workers and all configs in force share them.
 #[derive(Debug)]
@@ -28,14 +29,18 @@ pub struct Gates {
     pub background: Arc<Background>,
     /// Of all requests to the app.
     pub limit: Limit,
+    /// For connections to the app.
+    pub places: Places,
     /// Requests to the app, by [`FetchOrigin::index`].
     requests: [IntCounter; FetchOrigin::ALL.len()],
 }
 
 impl Gates {
-    /// As `settings` have it.
-    pub fn new(settings: &config::Upstream, metrics: &Metrics) -> Gates {
+    /// As `config` has it.
+    pub fn new(config: &Config, metrics: &Metrics) -> Gates {
+        let settings = &config.upstream;
         Gates {
+            places: Places::of(config),
             background: Arc::new(Background::new(settings.background, metrics)),
             limit: Limit::new(settings.limit, metrics),
             requests: FetchOrigin::ALL.map(|origin| {

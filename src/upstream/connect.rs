@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tower_service::Service;
 
 use super::PoolError;
+use super::places::{self, Places};
 use crate::body::BoxError;
 use crate::config::{self, Target};
 use crate::in_flight::InFlight;
@@ -42,6 +43,7 @@ pub(super) enum HttpVersion {
 pub(super) struct Connector {
     dialer: Dialer,
     timeout: Duration,
+    places: Places,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +57,7 @@ impl Connector {
     pub(super) fn new(
         settings: &config::Upstream,
         version: HttpVersion,
+        places: Places,
     ) -> Result<Connector, PoolError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -70,12 +73,14 @@ impl Connector {
         Ok(Connector {
             dialer,
             timeout: settings.connect_timeout,
+            places,
         })
     }
 
     /// A new connection; `address` is the app's, and means nothing for a unix socket.
     pub(super) async fn open(&self, address: &Uri, in_flight: &InFlight) -> Result<Io, BoxError> {
         let (dialer, timeout) = (self.dialer.clone(), self.timeout);
+        let place = self.places.take(timeout).await?;
         let dialing = dial(dialer, address.clone());
         let transport = match tokio::time::timeout(timeout, dialing).await {
             Ok(Ok(transport)) => transport,
@@ -85,7 +90,7 @@ impl Connector {
                 return Err(self.explain(address, why));
             }
         };
-        Ok(Io::new(transport, in_flight.clone()))
+        Ok(Io::new(transport, in_flight.clone(), place))
     }
 
     /// To where no connection could be made, and why not.
@@ -164,6 +169,7 @@ async fn dial(dialer: Dialer, uri: Uri) -> Result<Box<dyn Transport>, BoxError> 
 pub(super) struct Io {
     transport: Box<dyn Transport>,
     in_flight: InFlight,
+    _place: places::Place,
     /// Whose turns its reads and its end wait for; `None`: they do not.
     visitor: Option<Visitor>,
     /// Notified of each read; `None`: nobody waits for it.
@@ -239,10 +245,11 @@ enum UnreadWrites {
 }
 
 impl Io {
-    fn new(transport: Box<dyn Transport>, in_flight: InFlight) -> Io {
+    fn new(transport: Box<dyn Transport>, in_flight: InFlight, place: places::Place) -> Io {
         Io {
             transport,
             in_flight,
+            _place: place,
             visitor: None,
             was_read: None,
             window: Window::default(),
@@ -486,7 +493,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap());
         let (stream, accepted) = tokio::join!(stream, listener.accept());
-        let mut io = Io::new(Box::new(TokioIo::new(stream.unwrap())), InFlight::new(0, 0));
+        let place = Places::default().take(Duration::ZERO).await.unwrap();
+        let transport = Box::new(TokioIo::new(stream.unwrap()));
+        let mut io = Io::new(transport, InFlight::new(0, 0), place);
         io.read_early_answers();
         let (mut app, _) = accepted.unwrap();
         let start = io.request_start();
@@ -528,7 +537,8 @@ mod tests {
                 http2: false,
                 paths: Default::default(),
             };
-            let connector = Connector::new(&settings, HttpVersion::Http1).unwrap();
+            let connector =
+                Connector::new(&settings, HttpVersion::Http1, Places::default()).unwrap();
             let address = format!("http://{addr}/").parse().unwrap();
             let opened = connector.open(&address, &InFlight::new(0, 0)).await;
             let error = opened.err().expect("nobody listens").to_string();

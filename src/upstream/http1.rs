@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::connect::{CloseByReset, Connector, HttpVersion, RequestStart, was_unasked};
+use super::places::Places;
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
@@ -99,10 +100,11 @@ impl Http1 {
         settings: &config::Upstream,
         address: Uri,
         in_flight: InFlight,
+        places: Places,
         turns: Turns,
     ) -> Result<Http1, PoolError> {
         Ok(Http1(Arc::new(Pool {
-            connector: Connector::new(settings, HttpVersion::Http1)?,
+            connector: Connector::new(settings, HttpVersion::Http1, places)?,
             address,
             in_flight,
             turns,
@@ -131,7 +133,7 @@ impl Http1 {
                     // Boxed, so that the many requests that find one do not carry its size.
                     None => Box::pin(self.0.open_or_wait())
                         .await
-                        .map_err(UpstreamError::Connect)?,
+                        .map_err(UpstreamError::of_connecting)?,
                 };
                 let may_try_again = connection.reused || std::mem::take(&mut may_open_again);
                 let Some(sender) = &mut connection.sender else {

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::connect::{Connector, HttpVersion, Io};
+use super::places::Places;
 use super::{PoolError, UpstreamError};
 use crate::body::{Body, BoxError};
 use crate::config;
@@ -95,9 +96,10 @@ impl Http2 {
         settings: &config::Upstream,
         address: Uri,
         in_flight: InFlight,
+        places: Places,
     ) -> Result<Http2, PoolError> {
         Ok(Http2 {
-            connector: Connector::new(settings, HttpVersion::Http2)?,
+            connector: Connector::new(settings, HttpVersion::Http2, places)?,
             address,
             in_flight,
             connect_timeout: settings.connect_timeout,
@@ -166,7 +168,7 @@ impl Http2 {
                     at: Instant::now(),
                     why: error.to_string(),
                 });
-                Err(UpstreamError::Connect(error))
+                Err(UpstreamError::of_connecting(error))
             }
         }
     }

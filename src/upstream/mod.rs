@@ -3,6 +3,7 @@
 mod connect;
 mod http1;
 mod http2;
+mod places;
 
 use std::future::Future;
 use std::pin::pin;
@@ -20,6 +21,8 @@ use crate::in_flight::{self, InFlight, Share};
 use crate::turns::Turns;
 use http1::Http1;
 use http2::Http2;
+
+pub use places::Places;
 
 /// Requests that begin in one turn of the runtime: to open a connection costs ten hits.
 const STARTS_IN_A_TURN: usize = 4;
@@ -97,6 +100,9 @@ pub enum UpstreamError {
     /// It is asked as often as it may be: the request was not sent.
     #[error("the app is asked as often as [upstream] rate allows")]
     Busy,
+    /// All connections that there may be were busy: the request was not sent.
+    #[error("{0}")]
+    Crowded(#[source] BoxError),
     /// No answer's head in time; the app may have acted on the request.
     #[error("the app did not answer within {0:?}")]
     Timeout(Duration),
@@ -107,8 +113,19 @@ impl UpstreamError {
     pub fn unsent(&self) -> bool {
         matches!(
             self,
-            UpstreamError::Connect(_) | UpstreamError::Refused(_) | UpstreamError::Busy
+            UpstreamError::Connect(_)
+                | UpstreamError::Refused(_)
+                | UpstreamError::Busy
+                | UpstreamError::Crowded(_)
         )
+    }
+
+    /// Of a connection that was not made.
+    fn of_connecting(error: BoxError) -> UpstreamError {
+        match error.is::<places::NoPlace>() {
+            true => UpstreamError::Crowded(error),
+            false => UpstreamError::Connect(error),
+        }
     }
 
     /// Whether the connection ended before an answer began; false where bytes came that are not HTTP. The
@@ -138,6 +155,15 @@ pub enum PoolError {
 impl Upstream {
     /// A pool for `settings`; connects when first used.
     pub fn new(settings: &config::Upstream, in_flight: InFlight) -> Result<Upstream, PoolError> {
+        Upstream::within(settings, in_flight, &Places::default())
+    }
+
+    /// As [`Upstream::new`], with no more connections than there are `places`.
+    pub fn within(
+        settings: &config::Upstream,
+        in_flight: InFlight,
+        places: &Places,
+    ) -> Result<Upstream, PoolError> {
         let (scheme, authority) = match &settings.target {
             config::Target::Http(authority) => (Scheme::HTTP, authority.clone()),
             config::Target::Https(authority) => (Scheme::HTTPS, authority.clone()),
@@ -149,9 +175,9 @@ impl Upstream {
         let reads = Turns::new(READS_IN_A_TURN);
         let http2 = settings
             .http2
-            .then(|| Http2::new(settings, address.clone(), in_flight.clone()));
+            .then(|| Http2::new(settings, address.clone(), in_flight.clone(), places.clone()));
         Ok(Upstream {
-            http1: Http1::new(settings, address, in_flight.clone(), reads)?,
+            http1: Http1::new(settings, address, in_flight.clone(), places.clone(), reads)?,
             http2: http2.transpose()?,
             host,
             starts: Turns::new(STARTS_IN_A_TURN),

@@ -82,7 +82,9 @@ impl From<UpstreamError> for NoAnswer {
             | UpstreamError::Broken(_)
             | UpstreamError::Malformed(_) => (StatusCode::BAD_GATEWAY, Reason::UpstreamError),
             UpstreamError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, Reason::UpstreamTimeout),
-            UpstreamError::Busy => (StatusCode::SERVICE_UNAVAILABLE, Reason::UpstreamBusy),
+            UpstreamError::Busy | UpstreamError::Crowded(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Reason::UpstreamBusy)
+            }
             UpstreamError::RequestBody(BodyFault::Stalled) => {
                 (StatusCode::REQUEST_TIMEOUT, Reason::BadRequest)
             }

@@ -85,6 +85,10 @@ fn settings_for(
 }
 
 fn pool_for(settings: &config::Upstream) -> Http1 {
+    pool_within(settings, &Places::default())
+}
+
+fn pool_within(settings: &config::Upstream, places: &Places) -> Http1 {
     let config::Target::Http(authority) = settings.target.clone() else {
         panic!("it is an http target");
     };
@@ -93,6 +97,7 @@ fn pool_for(settings: &config::Upstream) -> Http1 {
         settings,
         build_uri(Scheme::HTTP, authority, path),
         InFlight::new(0, 64 << 10),
+        places.clone(),
         Turns::new(4),
     )
     .unwrap()
@@ -228,6 +233,29 @@ async fn no_more_are_kept_than_the_config_allows() {
     assert_eq!((read(first).await, read(second).await), (1, 2));
     assert_eq!(app.ended().await, 2);
     assert_eq!(app.ask().await, 1);
+}
+
+/// Each of them is an open file.
+#[tokio::test]
+async fn there_are_no_more_of_them_than_places() {
+    let app = App::start(|settings| settings.connect_timeout = Duration::from_millis(20)).await;
+    let places = Places::new(1);
+    let [pool, another] = [0; 2].map(|_| pool_within(&app.settings, &places));
+    let first = pool.send(request("/")).await.unwrap();
+    for pool in [&pool, &another] {
+        let refused = pool.send(request("/")).await;
+        assert!(
+            matches!(refused, Err(UpstreamError::Crowded(_))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(read(first).await, 1);
+    let next = pool.send(request("/")).await.unwrap();
+    assert_eq!(read(next).await, 1, "the idle one");
+    drop(pool);
+    until(|| places.free() == 1).await;
+    let next = another.send(request("/")).await.unwrap();
+    assert_eq!(read(next).await, 2);
 }
 
 #[tokio::test]

@@ -179,15 +179,14 @@ impl KeyedCredentials {
         carried: Carried<'_>,
     ) -> impl Iterator<Item = &'h HeaderName> {
         let Carried { token, checked, .. } = carried;
-        // Which of two credentials the check went by is its own affair, and the route may go by the other.
-        let alone = checked && !cookie_names(headers).any(|name| self.checked.has_cookie(name));
+        let alone = checked && self.checked.has_one_secret(headers);
         let vouched = self.vouching.iter().any(|name| headers.contains_key(name));
         let is_keyed = move |name: &HeaderName| {
             self.headers.contains(name)
                 || *name == AUTHORIZATION
                     && (vouched || alone || token == Some(TokenField::Authorization))
                 || matches!(token, Some(TokenField::Header(of_token)) if of_token == name)
-                || checked && self.checked.fields.contains(name)
+                || alone && self.checked.has_secret_field(name)
         };
         let says_who = |name: &HeaderName| {
             *name != COOKIE && (is_credential(name.as_str()) || self.further.contains(name))

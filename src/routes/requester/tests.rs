@@ -277,82 +277,49 @@ type CheckedRow<'a> = (
 fn what_a_check_vouches_for() {
     let said = json!({ "role": "editor", "user": { "id": 7 } });
     let all = CheckedCredentials {
-        fields: vec![HeaderName::from_static("x-tenant")],
+        fields: ["x-tenant", "x-api-key", "user-agent"]
+            .map(HeaderName::from_static)
+            .to_vec(),
         ..CheckedCredentials::default()
     };
     let named = CheckedCredentials {
         cookies: Some(CookieNames::only(["sid".to_owned()])),
         ..all.clone()
     };
-    let everything = [
-        ("cookie", "sid=1"),
-        ("authorization", "x"),
-        ("x-tenant", "t"),
-    ];
-    let without_token = [("cookie", "sid=1"), ("x-tenant", "t")];
-    let both = Some("authorization");
-    let rows: [CheckedRow<'_>; 13] = [
-        ("k:{auth.user.id}", "", &all, &everything, both),
-        ("k:{auth.user.id}", "", &named, &everything, both),
-        ("k:{auth.user.id}", "", &all, &without_token, None),
-        ("k:{auth.role}", "auth.role", &named, &without_token, None),
-        ("k:{auth.role}", "auth.role", &named, &everything, both),
-        (
-            "k:{auth.user.id}",
-            "",
-            &named,
-            &[("cookie", "sid=1; lang=de")],
-            Some("lang"),
-        ),
-        (
-            "k:{auth.user.id}",
-            "",
-            &all,
-            &[("cookie", "sid=1; lang=de")],
-            None,
-        ),
-        (
-            "k:{auth.user.id}",
-            "",
-            &all,
-            &[("x-api-key", "k")],
-            Some("x-api-key"),
-        ),
-        (
-            "k:{auth.role}",
-            "",
-            &all,
-            &[("cookie", "sid=1")],
-            Some("sid"),
-        ),
-        (
-            "k:{auth.role}",
-            "auth.role",
-            &all,
-            &[("cookie", "sid=1")],
-            Some("sid"),
-        ),
-        (
-            "k:{auth.role}",
-            "auth.role",
-            &all,
-            &[("authorization", "x")],
-            None,
-        ),
-        (
-            "k:{auth.sub|none}",
-            "",
-            &all,
-            &[("cookie", "sid=1")],
-            Some("sid"),
-        ),
-        (
-            "k",
-            "",
-            &all,
-            &[("authorization", "x")],
-            Some("authorization"),
-        ),
+    let (sid, with_lang) = (("cookie", "sid=1"), ("cookie", "sid=1; lang=de"));
+    let (token, tenant) = (("authorization", "x"), ("x-tenant", "t"));
+    let (api_key, other_key) = (("x-api-key", "k"), ("x-api-key", "l"));
+    let (by_token, by_tenant, by_key) = ("authorization", "x-tenant", "x-api-key");
+    let (user, role, word) = ("k:{auth.user.id}", "k:{auth.role}", "auth.role");
+    let of_tenant = "k:{auth.role}:{header.x-tenant}";
+    #[rustfmt::skip]
+    let rows: [CheckedRow<'_>; 24] = [
+        (user, "", &all, &[sid, token], Some(by_token)),
+        (user, "", &named, &[sid, token], Some(by_token)),
+        (user, "", &all, &[sid], None),
+        (role, word, &named, &[sid], None),
+        (role, word, &named, &[sid, token], Some(by_token)),
+        (user, "", &named, &[with_lang], Some("lang")),
+        (user, "", &all, &[with_lang], None),
+        (role, "", &all, &[sid], Some("sid")),
+        (role, word, &all, &[sid], Some("sid")),
+        (role, word, &all, &[token], None),
+        (role, word, &all, &[token, token], Some(by_token)),
+        ("k:{auth.sub|none}", "", &all, &[sid], Some("sid")),
+        ("k", "", &all, &[token], Some(by_token)),
+        // What only chooses among what somebody sees stands for itself alone.
+        (user, "", &all, &[sid, tenant], Some(by_tenant)),
+        (role, word, &named, &[sid, tenant], Some(by_tenant)),
+        (role, word, &all, &[token, tenant], Some(by_tenant)),
+        (of_tenant, word, &named, &[sid, tenant], None),
+        (user, "", &all, &[sid, ("user-agent", "u")], None),
+        // A secret does what `Authorization` does: where the check can have gone by nothing else.
+        (user, "", &all, &[api_key], None),
+        (role, word, &all, &[api_key], None),
+        (user, "", &all, &[api_key, other_key], Some(by_key)),
+        (user, "", &all, &[sid, api_key], Some(by_key)),
+        (user, "", &all, &[api_key, token], Some(by_key)),
+        (user, "", &all, &[("x-auth-token", "k")], Some("x-auth-token")),
     ];
     for (key, shared_by, checked, fields, expected) in rows {
         let template = Template::parse(key, Site::RouteKey, &[]).expect("a valid template");
@@ -362,7 +329,7 @@ fn what_a_check_vouches_for() {
                 shared_by: &[shared_by.to_owned()],
                 irrelevant: &CookieNames::default(),
                 trusted: &[],
-                further: &[],
+                further: &[HeaderName::from_static("x-tenant")],
                 checked,
             },
         );

@@ -1,4 +1,3 @@
-use http::HeaderValue;
 use http::header::COOKIE;
 use proptest::prelude::*;
 use serde_json::json;
@@ -226,6 +225,8 @@ fn what_counts_as_carried() {
         ("k", "", &[("x-user-id", "x")], Some("x-user-id"), None),
         ("k:{header.x-user-id}", "", &[("x-user-id", "x"), ("authorization", "y")], None, None),
         ("k:{header.x-user-id|}", "", &[("authorization", "y")], Some("authorization"), None),
+        ("k:{header.x-user-id}", "", &[("x-user-id", "anonymous"), ("authorization", "y")], Some("authorization"), None),
+        ("k:{header.x-user-id}", "", &[("x-user-id", "7"), ("x-user-id", ""), ("authorization", "y")], Some("authorization"), None),
         ("k:{jwt.sub}", "", &[("authorization", "Bearer t")], None, None),
         ("k:{jwt.sub}", "", &[("authorization", "Bearer t"), ("cookie", "act_as=1")], None, Some("act_as")),
         ("k:{jwt.role}", "", &[("authorization", "Bearer t")], Some("authorization"), None),
@@ -321,6 +322,7 @@ fn what_a_check_vouches_for() {
         (user, "", &all, &[api_key, token], Some(by_key)),
         (user, "", &all, &[("x-auth-token", "k")], Some("x-auth-token")),
     ];
+    let guest = json!({ "role": "guest", "user": { "id": "guest" } });
     for (key, shared_by, checked, fields, expected) in rows {
         let template = Template::parse(key, Site::RouteKey, &[]).expect("a valid template");
         let keyed = KeyedCredentials::new(
@@ -352,5 +354,8 @@ fn what_a_check_vouches_for() {
         assert_eq!(found, expected, "{key} {shared_by} {fields:?}");
         let unknown = keyed.find_unkeyed(&headers, of(Some(&Value::Null)));
         assert_ne!(unknown, Unkeyed::default(), "{key}: of nobody");
+        let of_guest = keyed.find_unkeyed(&headers, of(Some(&guest))) == Unkeyed::default();
+        let expected = expected.is_none() && shared_by == word;
+        assert_eq!(of_guest, expected, "{key}: of what many are called");
     }
 }

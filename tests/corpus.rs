@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use crate::support::app::{Answer, Seen, TestApp};
 use crate::support::client::{Client, Reply};
 use crate::support::sidecar::Sidecar;
-use names::{BEFORE, CREDENTIALS, OVERRIDES, WORDS};
+use names::{BEFORE, CREDENTIALS, OVERRIDES, SWITCHES, WORDS};
 
 const AT_A_TIME: usize = 64;
 
@@ -55,7 +55,8 @@ async fn nobody_sees_what_another_sent_by_http2() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_sees_what_another_sent_where_underscores_are_dropped() {
     let mut cases = corpus();
-    cases.retain(|case| case.first.iter().any(|(name, _)| name.contains('_')));
+    let is_odd = |letter: char| letter != '-' && !letter.is_ascii_alphanumeric();
+    cases.retain(|case| case.first.iter().any(|(name, _)| name.contains(is_odd)));
     try_all("drop", cases, Sidecar::client).await;
 }
 
@@ -162,6 +163,9 @@ fn corpus() -> Vec<Case> {
     let overrides = OVERRIDES
         .iter()
         .flat_map(|name| spellings(name, OF_OVERRIDES));
+    let switches = SWITCHES
+        .iter()
+        .flat_map(|name| spellings(name, OF_OVERRIDES));
     let own = BEFORE
         .iter()
         .flat_map(|before| WORDS.iter().map(move |word| format!("{before}{word}")));
@@ -169,6 +173,7 @@ fn corpus() -> Vec<Case> {
         [
             Case::plain(&name, OF_CREDENTIALS),
             Case::plain(&name.replace('-', "_"), OF_CREDENTIALS),
+            Case::plain(&name.replace('-', "."), OF_CREDENTIALS),
         ]
     });
     let forwarded = FORWARDED.iter().map(|pattern| {
@@ -179,6 +184,7 @@ fn corpus() -> Vec<Case> {
     });
     credentials
         .chain(overrides)
+        .chain(switches)
         .chain(own)
         .chain(forwarded)
         .collect()
@@ -200,6 +206,7 @@ fn spellings(name: &str, paths: &'static [&'static str]) -> Vec<Case> {
     if let Some((begin, end)) = name.rsplit_once('-') {
         cases.push(plain(&name.replace('-', "_")));
         cases.push(plain(&format!("{begin}_{end}")));
+        cases.push(plain(&name.replace('-', ".")));
     }
     cases
 }

@@ -13,6 +13,7 @@ pub mod ranges;
 pub mod reason;
 pub mod recoding;
 pub mod reuse;
+pub mod secret_names;
 pub mod storable;
 pub mod tag_fields;
 pub mod tokens;

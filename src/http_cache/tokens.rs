@@ -3,37 +3,10 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::secret_names::{names_a_forgery_token, names_a_secret, words_in};
+
 /// Whole names.
 const NAMES: &[&str] = &["authentication-info", "authorization", "set-cookie2"];
-
-/// Words in the names of others: `X-Auth-Token`, `Access-Token`, `X-Session-Id`, `X-CSRF-Token`, `X-WP-Nonce`.
-const WORDS: &[&str] = &[
-    "accesstoken",
-    "apikey",
-    "apitoken",
-    "authtoken",
-    "bearer",
-    "credential",
-    "credentials",
-    "csrf",
-    "csrftoken",
-    "idtoken",
-    "jwt",
-    "nonce",
-    "oidc",
-    "otp",
-    "password",
-    "refreshtoken",
-    "secret",
-    "sessid",
-    "session",
-    "sessionid",
-    "sessiontoken",
-    "sid",
-    "token",
-    "xsrf",
-    "xsrftoken",
-];
 
 /// Words beside which such a word is a place in a list, or part of a policy, and no secret.
 const HARMLESS: &[&str] = &[
@@ -41,6 +14,7 @@ const HARMLESS: &[&str] = &[
     "csp",
     "cursor",
     "delta",
+    "encryption",
     "expiration",
     "expires",
     "next",
@@ -49,19 +23,28 @@ const HARMLESS: &[&str] = &[
     "prev",
     "previous",
     "resume",
+    "scope",
+    "scopes",
     "scroll",
     "sync",
 ];
 
-/// Whether the field is one.
+/// Whether the field is one. `Set-Cookie` has rules of its own.
 pub(super) fn is_token(name: &HeaderName) -> bool {
     let name = name.as_str();
-    let has = |words: &[&str]| name.split(['-', '_']).any(|word| words.contains(&word));
-    let is_harmless = has(HARMLESS) || name.starts_with("access-control-");
     let ends = ["api-key", "authorization"];
-    NAMES.contains(&name)
-        || ends.iter().any(|end| name.ends_with(end))
-        || has(WORDS) && !is_harmless
+    if NAMES.contains(&name) || ends.iter().any(|end| name.ends_with(end)) {
+        return true;
+    }
+    let is_harmless = name == "set-cookie"
+        || name.starts_with("access-control-")
+        || words_in(name).any(|word| HARMLESS.contains(&word));
+    let is_secret = || {
+        names_a_secret(name)
+            || names_a_forgery_token(name)
+            || words_in(name).any(|word| word == "nonce")
+    };
+    !is_harmless && is_secret()
 }
 
 /// The names of those that a response has.
@@ -93,6 +76,28 @@ mod tests {
             "x-refresh-token",
             "x-amzn-remapped-authorization",
             "x-api-token",
+            "x-auth",
+            "auth",
+            "x-amz-security-token",
+            "x-accesstoken",
+            "authenticationtoken",
+            "x-trackertoken",
+            "x-ticket",
+            "x-set-cookie",
+            "x-cookie",
+            "x-sso",
+            "x-passcode",
+            "x-secret-key",
+            "x-user-key",
+            "x-login-key",
+            "x-authkey",
+            "x-sessionkey",
+            "x-saml",
+            "x-assertion",
+            "x-oauth",
+            "x-dpop",
+            "set-authorization",
+            "xauthtoken",
         ] {
             assert!(is_token(&HeaderName::from_static(name)), "{name}");
         }
@@ -116,6 +121,18 @@ mod tests {
             "x-request-id",
             "content-security-policy",
             "x-powered-by",
+            "signature",
+            "signature-input",
+            "public-key-pins",
+            "x-oauth-scopes",
+            "x-accepted-oauth-scopes",
+            "x-ratelimit-remaining-tokens",
+            "x-amz-server-side-encryption-customer-key-md5",
+            "proxy-authenticate",
+            "x-varnish",
+            "server-timing",
+            "alt-svc",
+            "x-frame-options",
         ] {
             assert!(!is_token(&HeaderName::from_static(name)), "{name}");
         }

@@ -7,8 +7,7 @@ mod normal;
 use std::borrow::Cow;
 
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, COOKIE, ORIGIN,
-    PROXY_AUTHORIZATION, VARY, VIA,
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, COOKIE, ORIGIN, VARY, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
@@ -161,7 +160,7 @@ pub struct Selector {
     /// The unusual spelling of key values; empty usually.
     pub form: Box<str>,
     /// Each field that `Vary` names, sorted by name, with the request's normalised value; `None`:
-    /// absent. Credentials are hashed.
+    /// absent. What may be a credential is hashed.
     pub fields: Vec<(HeaderName, Option<Box<[u8]>>)>,
 }
 
@@ -235,10 +234,27 @@ fn nominated<'a>(request: &RequestHead<'a>, name: &HeaderName) -> Option<Cow<'a,
         return Some(Cow::Borrowed(coding.as_bytes()));
     }
     let value = normalised(headers, name)?;
-    if [AUTHORIZATION, PROXY_AUTHORIZATION].contains(name) {
-        return Some(Cow::Owned(Sha256::digest(&value).to_vec()));
-    }
-    Some(value)
+    Some(match is_harmless(name) {
+        true => value,
+        false => Cow::Owned(Sha256::digest(&value).to_vec()),
+    })
+}
+
+/// Whether the values of a request field may be shown, and kept as they are. Others may be credentials, whatever they are
+/// called.
+pub(super) fn is_harmless(name: &HeaderName) -> bool {
+    const PREFIXES: [&str; 3] = ["accept", "sec-ch-", "sec-fetch-"];
+    const NAMES: [&str; 7] = [
+        "content-language",
+        "dnt",
+        "origin",
+        "save-data",
+        "user-agent",
+        "x-forwarded-proto",
+        "x-requested-with",
+    ];
+    let name = name.as_str();
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
 }
 
 #[cfg(test)]

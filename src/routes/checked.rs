@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName};
 
+use super::credentials::{cookie_names, may_be_secret};
 use crate::http_cache::vary::{CookieNames, names_in};
 
 /// `Authorization`, the cookies that count, and further fields.
@@ -25,6 +26,23 @@ impl CheckedCredentials {
             Some(named) => named.contain(name),
             None => !self.irrelevant.contain(name),
         }
+    }
+
+    /// Whether the field of this name, beside `Authorization`, is sent and may be what the check goes by. All else that is
+    /// sent only chooses among what somebody sees, such as a tenant or whom an admin acts for.
+    pub fn has_secret_field(&self, name: &HeaderName) -> bool {
+        may_be_secret(name.as_str()) && self.fields.contains(name)
+    }
+
+    /// Whether the check was sent one line of a field that it may go by, and no cookie: which of two it went by is its own
+    /// affair, and the route may go by the other.
+    pub fn has_one_secret(&self, headers: &HeaderMap) -> bool {
+        let further = self.fields.iter().filter(|name| **name != AUTHORIZATION);
+        let further = further.filter(|name| self.has_secret_field(name));
+        let names = [&AUTHORIZATION].into_iter().chain(further);
+        let lines = names.map(|name| headers.get_all(name).iter().count());
+        let is_one = lines.sum::<usize>() == 1;
+        is_one && !cookie_names(headers).any(|name| self.has_cookie(name))
     }
 
     /// The fields of a request that are sent, each line as it was received; of `Cookie` the bytes of the cookies that

@@ -1,73 +1,28 @@
-//! Which fields and cookies of a request say who asks (promise I8), by their names.
+//! Which fields and cookies of a request say who asks (promise I8), by their names. What is called so and has nothing to do
+//! with it makes a GET pass that need not; what is called otherwise is for `[defaults] credential_headers`.
 
 use http::HeaderMap;
 use http::header::COOKIE;
 
+use crate::http_cache::secret_names::{names_a_forgery_token, names_a_secret, words_in};
 use crate::http_cache::vary::names_in;
 
-/// Words in the name of a field whose value may be a secret.
+/// Words in the name of a request's field whose value may be a secret, beside those that answers have as well.
 const SECRET: &[&str] = &[
-    "accesskey",
-    "accesstoken",
-    "apikey",
-    "apitoken",
-    "appkey",
     "appcheck",
-    "assertion",
-    "auth",
-    "authentication",
-    "authkey",
-    "authorization",
-    "authtoken",
-    "bearer",
     "cert",
     "certificate",
-    "clientcert",
-    "cookie",
-    "credential",
-    "credentials",
-    "cred",
-    "creds",
-    "dpop",
     "hmac",
-    "idtoken",
-    "jws",
-    "jwt",
-    "kerberos",
-    "key",
     "mtls",
-    "oauth",
-    "oidc",
-    "otp",
     "pass",
-    "passcode",
-    "passphrase",
-    "passport",
-    "passwd",
-    "password",
     "pin",
-    "refreshtoken",
-    "saml",
-    "secret",
-    "secretkey",
-    "serversessionid",
-    "session",
-    "sessionid",
-    "sessionkey",
-    "sessiontoken",
-    "sid",
     "sig",
     "signature",
-    "sso",
-    "ticket",
-    "totp",
-    "token",
     "tokens",
-    "userkey",
-    "usertoken",
-    "webtoken",
-    "winauthtoken",
 ];
+
+/// Words that end as `apikey` does, and are no key.
+const NO_KEYS: &[&str] = &["donkey", "hockey", "jockey", "monkey", "turkey", "whiskey"];
 
 /// Words in the name of a field that says on whose behalf the request is.
 const PERSON: &[&str] = &[
@@ -76,16 +31,27 @@ const PERSON: &[&str] = &[
     "acl",
     "actor",
     "admin",
+    "affiliation",
     "authenticated",
+    "author",
+    "authorities",
     "authuser",
-    "clientid",
+    "basket",
+    "buyer",
+    "caller",
+    "cart",
     "claim",
     "claims",
+    "clearance",
+    "clientid",
     "company",
     "consumer",
+    "contact",
+    "creator",
     "customer",
     "customerid",
     "dn",
+    "driver",
     "email",
     "employee",
     "entitlements",
@@ -93,65 +59,112 @@ const PERSON: &[&str] = &[
     "group",
     "groups",
     "guest",
+    "household",
+    "ident",
     "identity",
     "impersonate",
     "imsi",
+    "initiator",
+    "licence",
+    "license",
     "login",
     "masquerade",
     "member",
     "memberid",
+    "merchant",
     "msisdn",
     "nameid",
+    "operator",
     "org",
     "organisation",
     "organization",
     "orgid",
     "owner",
+    "partner",
     "patient",
-    "perms",
     "permissions",
+    "perms",
     "person",
+    "persona",
+    "phone",
+    "plan",
+    "player",
     "principal",
+    "privilege",
+    "privileges",
+    "pupil",
     "remote",
+    "requester",
+    "requestor",
+    "rider",
+    "rights",
     "role",
     "roles",
     "scope",
     "scopes",
+    "seller",
+    "shopper",
+    "spiffe",
+    "staff",
     "student",
     "sub",
     "subject",
+    "subscriber",
+    "subscription",
     "sudo",
+    "supplier",
     "team",
     "tenant",
     "tenantid",
+    "tier",
+    "udid",
     "uid",
     "user",
     "userdn",
     "userid",
     "userinfo",
     "username",
+    "vendor",
+    "viewer",
     "visitor",
+    "wallet",
     "workspace",
 ];
 
-/// What such a name may end with, in more than one word.
+/// What such a name may end with, its signs left out.
 const PERSON_AT_THE_END: &[&str] = &[
-    "act-as",
-    "act_as",
-    "calling-line-id",
-    "client-id",
-    "client_id",
-    "client-serial",
-    "client_serial",
-    "device-id",
-    "device_id",
-    "init-data",
-    "init_data",
-    "on-behalf-of",
-    "on_behalf_of",
-    "run-as",
-    "run_as",
-    "up-subno",
+    "accesslevel",
+    "actas",
+    "agentid",
+    "anonymousid",
+    "authorizedby",
+    "callinglineid",
+    "cardnumber",
+    "clientcn",
+    "clientfingerprint",
+    "clientid",
+    "clientidentifier",
+    "clientserial",
+    "commonname",
+    "devicefingerprint",
+    "deviceid",
+    "deviceuuid",
+    "googpageid",
+    "initdata",
+    "installationid",
+    "machineid",
+    "mobilenumber",
+    "onbehalfof",
+    "persistentid",
+    "profileid",
+    "remoteuser",
+    "runas",
+    "sslcn",
+    "upsubno",
+    "xcn",
+    "xfingerprint",
+    "xmobile",
+    "xparentid",
 ];
 
 /// Names with such a word that are of no person.
@@ -168,6 +181,8 @@ const HARMLESS: &[&str] = &[
     "x-remote-ip",
     "remote-addr",
     "x-request-key",
+    "cache-key",
+    "x-cache-key",
     "surrogate-key",
     // Of each request that it lets through.
     "x-vercel-proxy-signature",
@@ -175,6 +190,9 @@ const HARMLESS: &[&str] = &[
     // Pannier's own, which the app never sees.
     "pannier-token",
 ];
+
+/// The same of families: what a network says of where its clients are, what browsers say of themselves.
+const HARMLESS_BEGINNINGS: &[&str] = &["access-control-", "cloudfront-", "sec-ch-", "sec-fetch-"];
 
 /// Claims that name one person, by the registered names and those that identity providers use. Any other,
 /// such as a role, many may have.
@@ -223,32 +241,44 @@ fn is_listed(list: &[&str], names: &[String]) -> bool {
 
 /// Whether the field of this name (in lower case) may hold a secret: then its value is hashed in a key.
 pub(super) fn may_be_secret(name: &str) -> bool {
-    has_word(name, SECRET) && !is_forgery_token(name)
+    !is_harmless(name) && is_secret(name)
 }
 
 /// Whether the field of this name (in lower case) says who asks, as `Authorization` does: a key that lacks
 /// it must not answer for it.
 pub fn is_credential(name: &str) -> bool {
     // `Proxy-Authorization` is taken off by every proxy: the app never sees it.
-    name != "proxy-authorization"
-        && (has_word(name, SECRET) || has_word(name, PERSON) || ends_with_person(name))
-        && !is_forgery_token(name)
+    name != "proxy-authorization" && !is_harmless(name) && (is_secret(name) || is_personal(name))
 }
 
-fn has_word(name: &str, words: &[&str]) -> bool {
-    name != "cookie"
-        && !HARMLESS.contains(&name)
-        && name.split(['-', '_']).any(|word| words.contains(&word))
+fn is_secret(name: &str) -> bool {
+    let is_key = |word: &str| word.ends_with("key") && !NO_KEYS.contains(&word);
+    names_a_secret(name) || words_in(name).any(|word| SECRET.contains(&word) || is_key(word))
+}
+
+fn is_personal(name: &str) -> bool {
+    let of_user = |word: &str| word.ends_with("user") || word.ends_with("userid");
+    words_in(name).any(|word| PERSON.contains(&word) || of_user(word)) || ends_with_person(name)
 }
 
 fn ends_with_person(name: &str) -> bool {
-    PERSON_AT_THE_END.iter().any(|end| name.ends_with(end))
+    let letters = || name.bytes().rev().filter(u8::is_ascii_alphanumeric);
+    PERSON_AT_THE_END.iter().any(|end| {
+        let mut letters = letters();
+        end.bytes()
+            .rev()
+            .all(|letter| letters.next() == Some(letter))
+    })
 }
 
-/// Tokens against forged writes: they say nothing of who reads, and frameworks send them with all requests.
-fn is_forgery_token(name: &str) -> bool {
-    name.split(['-', '_'])
-        .any(|word| matches!(word, "csrf" | "xsrf" | "csrftoken" | "xsrftoken"))
+/// What tells of no person whatever words are in it. `Cookie` counts by the names of its cookies.
+fn is_harmless(name: &str) -> bool {
+    name == "cookie"
+        || HARMLESS.contains(&name)
+        || HARMLESS_BEGINNINGS
+            .iter()
+            .any(|beginning| name.starts_with(beginning))
+        || names_a_forgery_token(name)
 }
 
 /// The names of all cookies of a request, from all `Cookie` lines (RFC 6265 §4.2.1), as [`names_in`] finds them.
@@ -354,6 +384,51 @@ mod tests {
             "x-telegram-init-data",
             "appkey",
             "clientid",
+            "x-trackertoken",
+            "x-authenticationtoken",
+            "xauthtoken",
+            "xapikey",
+            "x-jwttoken",
+            "x-sess-id",
+            "x-sessid",
+            "apiaccesskeyid",
+            "apisecretaccesskey",
+            "sfdcsessionid",
+            "x-partnerkey",
+            "x-sitekey",
+            "clientsecret",
+            "x_client_secret",
+            "x-oauth2-token",
+            "x-viewer-id",
+            "x-profile-id",
+            "x-subscriber",
+            "x-player-id",
+            "x-persona",
+            "x-phone-number",
+            "x-mobile",
+            "x-staff-id",
+            "x-merchant-id",
+            "x-caller-id",
+            "x-requester",
+            "x-authorized-by",
+            "x-privileges",
+            "x-access-level",
+            "x-plan",
+            "x-card-number",
+            "x-wallet-address",
+            "x-pubkey",
+            "x-udid",
+            "x-fingerprint",
+            "x-deviceid",
+            "x-cart-id",
+            "x-shib-persistent-id",
+            "x-ssl-client-fingerprint",
+            "x-ssl-cn",
+            "x-client-cn",
+            "x-kubernetesuser",
+            "x-spiffe-id",
+            "x-plex-client-identifier",
+            "x-goog-pageid",
         ] {
             assert!(is_credential(name), "{name}");
         }
@@ -391,6 +466,36 @@ mod tests {
             "cloudfront-viewer-country",
             "device-memory",
             "x-ssl-client-verify",
+            "x_csrf_token",
+            "x-csrftoken",
+            "requestverificationtoken",
+            "x-idempotency-key",
+            "x-cache-key",
+            "x-monkey",
+            "sec-ch-ua-mobile",
+            "cloudfront-is-mobile-viewer",
+            "cloudfront-viewer-address",
+            "x-datadog-parent-id",
+            "x-datadog-trace-id",
+            "x-b3-parentspanid",
+            "x-amzn-trace-id",
+            "x-cloud-trace-context",
+            "x-ms-client-request-id",
+            "x-newrelic-id",
+            "sentry-trace",
+            "baggage",
+            "cf-ipcountry",
+            "cf-connecting-ip",
+            "cf-ray",
+            "cdn-loop",
+            "fastly-client-ip",
+            "x-azure-clientip",
+            "x-wap-profile",
+            "x-ja3-fingerprint",
+            "access-control-request-headers",
+            "save-data",
+            "x-client-info",
+            "x-wp-nonce",
         ] {
             assert!(!is_credential(name), "{name}");
         }

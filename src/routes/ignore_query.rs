@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::query::{Field, split_fields};
 use super::{Pattern, Template};
+use crate::http_cache::secret_names::names_a_secret;
 
 /// The `ignore_query` setting of a rule: names, `prefix*` globs, or `*`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,7 +89,13 @@ impl IgnoreQuery {
             return false;
         }
         let name = field.decoded_name();
-        self.names.iter().any(|pattern| pattern.matches(&name))
+        let mut matching = self.names.iter().filter(|pattern| pattern.matches(&name));
+        let Some(first) = matching.next() else {
+            return false;
+        };
+        // What says who asks is meant only where it is called by its name.
+        let is_meant = |pattern: &Pattern| pattern.exact().is_some();
+        is_meant(first) || !names_a_secret(&name.to_ascii_lowercase()) || matching.any(is_meant)
     }
 }
 
@@ -180,6 +187,21 @@ mod tests {
                 Some("a_utm_"),
             ),
             ("all ignored", "k", &["*"], Some("a=1&b&&=c"), None),
+            (
+                "what says who asks is not ignored by a pattern",
+                "k",
+                &["*", "access_*"],
+                Some("a=1&access_Token=x"),
+                Some("access_Token"),
+            ),
+            (
+                "but by its name",
+                "k",
+                &["*", "apiKey"],
+                Some("apiKey=x"),
+                None,
+            ),
+            ("a key of another kind", "k", &["*"], Some("key=x"), None),
             (
                 "what some apps find behind a semicolon",
                 "k:{query.q}",

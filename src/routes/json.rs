@@ -120,19 +120,117 @@ pub fn text(value: &Value) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// Whether a value stands for nobody, though it is there: many may have it.
-pub fn is_nobody(value: &Value) -> bool {
+/// Whether a value says that there is none, though something is there.
+pub fn is_nothing(value: &Value) -> bool {
     match value {
         Value::String(text) => {
             let text = text.trim();
             ["", "0", "nil", "none", "null", "undefined"]
                 .iter()
-                .any(|nobody| text.eq_ignore_ascii_case(nobody))
+                .any(|nothing| text.eq_ignore_ascii_case(nothing))
         }
         Value::Number(number) => number.as_f64().is_none_or(|number| number <= 0.0),
         Value::Bool(_) | Value::Null => true,
         Value::Array(_) | Value::Object(_) => false,
     }
+}
+
+/// Whether what is to name one person stands for nobody: apps give it to all who are not logged in.
+pub fn is_nobody(value: &Value) -> bool {
+    is_nothing(value) || matches!(value, Value::String(text) if names_nobody(text))
+}
+
+/// Letters and digits of the longest word for nobody.
+const LONGEST: usize = 16;
+
+/// Zero and less in any spelling, the nil and the max UUID (RFC 9562 §5.9, §5.10), nothing but signs, and words for nobody
+/// in any spelling, also as the name in an e-mail address or behind other words (`user:undefined`).
+pub(super) fn names_nobody(text: &str) -> bool {
+    let text = text.trim();
+    if text
+        .parse::<f64>()
+        .is_ok_and(|number| number.is_nan() || number <= 0.0)
+    {
+        return true;
+    }
+    let text = text.strip_prefix("urn:uuid:").unwrap_or(text);
+    let are_all = |same: char| letters(text).all(|letter| letter.eq_ignore_ascii_case(&same));
+    // Also of a text without any.
+    if are_all('0') || are_all('f') && letters(text).count() == 32 || is_word_for_nobody(text) {
+        return true;
+    }
+    let is_sign = |letter: char| !letter.is_alphanumeric();
+    let name = text.split_once('@').map(|(name, _)| name);
+    let mut words = text.rsplit(is_sign).filter(|word| !word.is_empty());
+    let last = words
+        .next()
+        .filter(|_| words.all(|word| word.starts_with(char::is_alphabetic)));
+    // A short one may be part of a name.
+    let is_long = |part: &&str| part.len() >= 4;
+    [name, last]
+        .into_iter()
+        .flatten()
+        .filter(is_long)
+        .any(is_word_for_nobody)
+}
+
+fn letters(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|letter| letter.is_alphanumeric())
+}
+
+/// Without an allocation: each hit by a key that names a person asks.
+fn is_word_for_nobody(text: &str) -> bool {
+    let (mut word, mut len) = ([0; LONGEST], 0);
+    for letter in letters(text) {
+        if !letter.is_ascii() || len == LONGEST {
+            return false;
+        }
+        letter.to_ascii_lowercase().encode_utf8(&mut word[len..]);
+        len += 1;
+    }
+    matches!(
+        &word[..len],
+        b"anon"
+            | b"anonym"
+            | b"anonymous"
+            | b"anonymoususer"
+            | b"anonuser"
+            | b"default"
+            | b"defaultuser"
+            | b"empty"
+            | b"everyone"
+            | b"false"
+            | b"guest"
+            | b"guestuser"
+            | b"infinity"
+            | b"loggedout"
+            | b"missing"
+            | b"na"
+            | b"nan"
+            | b"nil"
+            | b"no"
+            | b"nobody"
+            | b"none"
+            | b"noone"
+            | b"notavailable"
+            | b"notloggedin"
+            | b"notset"
+            | b"nouser"
+            | b"null"
+            | b"objectobject"
+            | b"public"
+            | b"publicuser"
+            | b"true"
+            | b"unauthenticated"
+            | b"unauthorized"
+            | b"undefined"
+            | b"unknown"
+            | b"unknownuser"
+            | b"unset"
+            | b"user"
+            | b"visitor"
+            | b"void"
+    )
 }
 
 fn is_exact(number: &Number) -> bool {
@@ -285,6 +383,36 @@ mod tests {
         let expected: Value = serde_json::from_str(text).expect("JSON");
         let document = parse(text.as_bytes()).expect("JSON");
         assert_eq!((document.value, document.is_ambiguous), (expected, false));
+    }
+
+    #[test]
+    fn what_names_nobody() {
+        #[rustfmt::skip]
+        let nobody = [
+            json!(null), json!(false), json!(true), json!(0), json!(-1), json!(-0.0), json!(0.0), json!(""), json!(" \t"),
+            json!("0"), json!(" 00 "), json!("-0"), json!("+0"), json!("-1"), json!("0.0"), json!("1e-999"), json!("NaN"),
+            json!("-"), json!("--"), json!("?"), json!("\u{200b}"), json!("00000000-0000-0000-0000-000000000000"),
+            json!("{00000000-0000-0000-0000-000000000000}"), json!("urn:uuid:00000000-0000-0000-0000-000000000000"),
+            json!("ffffffff-ffff-ffff-ffff-ffffffffffff"), json!("000000000000000000000000"), json!("null"), json!("(null)"),
+            json!("None"), json!("undefined"), json!("N/A"), json!("anonymous"), json!("Anonymous"), json!("anonymousUser"),
+            json!("ANON"), json!("guest"), json!("Guest User"), json!("public"), json!("visitor"), json!("unknown"),
+            json!("false"), json!("[object Object]"), json!("not-logged-in"), json!("user:undefined"), json!("auth0|null"),
+            json!("anonymous@example.com"), json!("guest@example.com"), json!("users/anonymous"),
+        ];
+        for value in nobody {
+            assert!(is_nobody(&value), "{value}");
+        }
+        #[rustfmt::skip]
+        let somebody = [
+            json!(1), json!("1"), json!("7.5"), json!("a"), json!("f"), json!("ann"), json!("guest-7"), json!("anonymous:5f3c"),
+            json!("00000000-0000-0000-0000-000000000001"), json!("na@example.com"), json!("kim-na"), json!("0x1f"), json!("張"),
+            json!("auth0|5f7c8ec7c33c6c004bbafe82"), json!("usher@example.com"), json!("ffff"), json!("Nobodyson"),
+        ];
+        for value in somebody {
+            assert!(!is_nobody(&value), "{value}");
+        }
+        // What many share by the rule's word may be called so.
+        assert!(!is_nothing(&json!("guest")) && is_nothing(&json!("none")));
     }
 
     #[test]

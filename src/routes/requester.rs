@@ -2,7 +2,7 @@
 //! by the app (promise I8).
 
 use http::header::{AUTHORIZATION, COOKIE};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::checked::CheckedCredentials;
@@ -43,17 +43,37 @@ pub struct KeyedCredentials {
     /// Cookies in the key.
     cookies: Vec<String>,
     /// Claims in the key that name a person, or that the rule says its answers are shared by.
-    claims: Vec<Vec<String>>,
-    /// The same of what the check of `[auth]` says: each vouches for all that the check is sent.
-    auth: Vec<Vec<String>>,
-    /// Those of them that name a person.
-    personal_auth: Vec<Vec<String>>,
+    claims: Vec<KeyedMember>,
+    /// The same of what the check of `[auth]` says.
+    auth: Vec<KeyedMember>,
     /// What the check is sent.
     checked: CheckedCredentials,
     /// Cookies that do not change the answer.
     irrelevant: CookieNames,
     /// Further fields that say who asks, beside those that do by their name.
     further: Vec<HeaderName>,
+}
+
+/// What of a document of a requester a key has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct KeyedMember {
+    names: Vec<String>,
+    /// Or else many may have it, and share by a word of the rule.
+    names_a_person: bool,
+}
+
+impl KeyedMember {
+    /// Whether `document` really holds it, and it stands for somebody.
+    fn is_held(&self, document: &Value) -> bool {
+        let mut names = self.names.iter();
+        let value = names.try_fold(document, |value, name| value.as_object()?.get(name));
+        let is_one = |value: &Value| value.is_string() || value.is_i64() || value.is_u64();
+        let is_absent = match self.names_a_person {
+            true => json::is_nobody,
+            false => json::is_nothing,
+        };
+        value.is_some_and(|value| is_one(value) && !is_absent(value))
+    }
 }
 
 /// What a rule says of credentials.
@@ -99,23 +119,24 @@ impl KeyedCredentials {
             let claim = [kind, &names.join(".")].concat();
             settings.shared_by.contains(&claim)
         };
-        let claims = claims.filter(|names| names_a_person(names) || shares("jwt.", names));
-        let auth = key
-            .auth_names()
-            .filter(|names| names_a_person_in_auth(names) || shares("auth.", names));
+        let member = |kind: &str, names: &Vec<String>, names_a_person: bool| {
+            let counts = names_a_person || shares(kind, names);
+            counts.then(|| KeyedMember {
+                names: names.clone(),
+                names_a_person,
+            })
+        };
+        let claims = claims.filter_map(|names| member("jwt.", names, names_a_person(names)));
+        let auth = key.auth_names();
+        let auth = auth.filter_map(|names| member("auth.", names, names_a_person_in_auth(names)));
         let cookies = key.sources().filter_map(|source| match source {
             Source::Cookie(name) => Some(name.clone()),
             _ => None,
         });
         KeyedCredentials {
             vouching: headers.iter().filter(is_trusted).cloned().collect(),
-            claims: claims.cloned().collect(),
-            personal_auth: key
-                .auth_names()
-                .filter(|names| names_a_person_in_auth(names))
-                .cloned()
-                .collect(),
-            auth: auth.cloned().collect(),
+            claims: claims.collect(),
+            auth: auth.collect(),
             checked: settings.checked.clone(),
             cookies: cookies.collect(),
             irrelevant: settings.irrelevant.clone(),
@@ -179,15 +200,17 @@ impl KeyedCredentials {
         carried: Carried<'_>,
     ) -> impl Iterator<Item = &'h HeaderName> {
         let Carried { token, checked, .. } = carried;
-        // Which of two credentials the check went by is its own affair, and the route may go by the other.
-        let alone = checked && !cookie_names(headers).any(|name| self.checked.has_cookie(name));
-        let vouched = self.vouching.iter().any(|name| headers.contains_key(name));
+        let alone = checked && self.checked.has_one_secret(headers);
+        let vouched = self
+            .vouching
+            .iter()
+            .any(|name| names_somebody(headers, name));
         let is_keyed = move |name: &HeaderName| {
             self.headers.contains(name)
                 || *name == AUTHORIZATION
                     && (vouched || alone || token == Some(TokenField::Authorization))
                 || matches!(token, Some(TokenField::Header(of_token)) if of_token == name)
-                || checked && self.checked.fields.contains(name)
+                || alone && self.checked.has_secret_field(name)
         };
         let says_who = |name: &HeaderName| {
             *name != COOKIE && (is_credential(name.as_str()) || self.further.contains(name))
@@ -218,13 +241,22 @@ impl KeyedCredentials {
 
     /// What the key carries by what is verified.
     fn carried<'v>(&self, verified: Verified<'v>) -> Carried<'v> {
-        let holds_a_claim = holds_any(verified.claims, &self.claims);
-        let checked = holds_any(verified.auth, &self.auth);
+        let holds_a_claim = verified
+            .claims
+            .is_some_and(|claims| self.claims.iter().any(|member| member.is_held(claims)));
+        let mut held = self.auth.iter().filter(|member| {
+            verified
+                .auth
+                .is_some_and(|document| member.is_held(document))
+        });
         let are_named = self.checked.cookies.is_some();
+        let first = held.next();
+        let names_a_person = first
+            .is_some_and(|first| first.names_a_person || held.any(|member| member.names_a_person));
         Carried {
             token: verified.token.filter(|_| holds_a_claim),
-            checked,
-            cookies: checked && (are_named || holds_any(verified.auth, &self.personal_auth)),
+            checked: first.is_some(),
+            cookies: first.is_some() && (are_named || names_a_person),
         }
     }
 
@@ -238,11 +270,11 @@ impl KeyedCredentials {
         let claims = self
             .claims
             .iter()
-            .map(|names| format!("{{jwt.{}}}", names.join(".")));
+            .map(|member| format!("{{jwt.{}}}", member.names.join(".")));
         let auth = self
             .auth
             .iter()
-            .map(|names| format!("{{auth.{}}}", names.join(".")));
+            .map(|member| format!("{{auth.{}}}", member.names.join(".")));
         let same: Vec<String> = headers.chain(cookies).chain(claims).chain(auth).collect();
         match same.is_empty() {
             true => "requests without credentials".to_owned(),
@@ -256,7 +288,8 @@ impl KeyedCredentials {
 
     /// Whether the key carries what the check says, and no cookie by it: any might tell apart those who have the same.
     fn leaves_cookies_out(&self) -> bool {
-        let by_check = !self.auth.is_empty() && self.personal_auth.is_empty();
+        let by_check =
+            !self.auth.is_empty() && !self.auth.iter().any(|member| member.names_a_person);
         by_check && self.checked.cookies.is_none() && !self.headers.contains(&COOKIE)
     }
 }
@@ -273,16 +306,11 @@ struct Carried<'v> {
     cookies: bool,
 }
 
-/// Whether `document` really holds something at any of these names that stands for somebody.
-fn holds_any(document: Option<&Value>, all: &[Vec<String>]) -> bool {
-    let holds = |names: &Vec<String>| {
-        let value = names
-            .iter()
-            .try_fold(document?, |value, name| value.as_object()?.get(name));
-        let is_one = |value: &Value| value.is_string() || value.is_i64() || value.is_u64();
-        value.map(|value| is_one(value) && !json::is_nobody(value))
-    };
-    all.iter().any(|names| holds(names) == Some(true))
+/// Whether a gateway says by this field who asks, and not that it does not know.
+fn names_somebody(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let mut lines = headers.get_all(name).iter().peekable();
+    let is_one = |line: &HeaderValue| line.to_str().is_ok_and(|text| !json::names_nobody(text));
+    lines.peek().is_some() && lines.all(is_one)
 }
 
 #[cfg(test)]

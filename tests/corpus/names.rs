@@ -528,3 +528,31 @@ pub(crate) const WORDS: &[&str] = &[
     "hmac",
 ];
 pub(crate) const BEFORE: &[&str] = &["x-", "x-acme-", "acme-"];
+
+/// By which frameworks answer with a part of a page, and sites by which of theirs is meant.
+pub(crate) const SWITCHES: &[&str] = &[
+    "RSC",
+    "Next-Router-Prefetch",
+    "Next-Router-State-Tree",
+    "Next-Url",
+    "Next-Action",
+    "X-Inertia",
+    "X-Inertia-Partial-Data",
+    "HX-Request",
+    "HX-Boosted",
+    "X-PJAX",
+    "X-PJAX-Container",
+    "Turbo-Frame",
+    "X-Turbo-Request-Id",
+    "X-Requested-With",
+    "X-Up-Target",
+    "X-Livewire",
+    "X-SvelteKit-Invalidated",
+    "X-Remix-Response",
+    "Purpose",
+    "Sec-Purpose",
+    "X-Action",
+    "X-Format",
+    "X-Store-Id",
+    "Accept-Profile",
+];

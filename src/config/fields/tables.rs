@@ -94,7 +94,7 @@ pub(super) static LISTEN: &[Field] = &[
         "underscores",
         Kind::OneOf(&["drop", "pass"]),
         "drop",
-        "What becomes of header fields with _ in their names, which CGI and WSGI apps take for -.",
+        "What becomes of header fields with _ or another sign than - in their names, which CGI and WSGI apps take for -.",
     ),
     field(
         "trusted_proxies",

@@ -3,8 +3,8 @@
 use http::HeaderName;
 
 use super::Statement;
-use super::words::{is_harmless, shown};
-use crate::http_cache::vary::Selector;
+use super::words::shown;
+use crate::http_cache::vary::{Selector, is_harmless};
 use crate::http_cache::{RequestHead, Stored};
 
 /// Differing fields that are named.

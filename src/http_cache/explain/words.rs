@@ -41,20 +41,3 @@ pub(super) fn field(headers: &HeaderMap, name: &HeaderName) -> String {
 pub(super) fn between(earlier: SystemTime, later: SystemTime) -> Duration {
     later.duration_since(earlier).unwrap_or_default()
 }
-
-/// Whether the values of a request field may be shown. Others may be credentials, whatever they are
-/// called.
-pub(super) fn is_harmless(name: &HeaderName) -> bool {
-    const PREFIXES: [&str; 3] = ["accept", "sec-ch-", "sec-fetch-"];
-    const NAMES: [&str; 7] = [
-        "content-language",
-        "dnt",
-        "origin",
-        "save-data",
-        "user-agent",
-        "x-forwarded-proto",
-        "x-requested-with",
-    ];
-    let name = name.as_str();
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
-}

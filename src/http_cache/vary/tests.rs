@@ -108,14 +108,29 @@ fn host_and_form_select_too() {
 
 #[test]
 fn credentials_are_not_kept_in_the_clear() {
-    for name in ["cookie", "authorization", "proxy-authorization"] {
+    for name in [
+        "cookie",
+        "authorization",
+        "proxy-authorization",
+        "x-api-key",
+        "x-session-token",
+        "x-user-id",
+        "x-of-this-app-alone",
+    ] {
         let request = headers(&[(name, "secret")]);
         let selector = Selector::of(&get(&request), &headers(&[("vary", name)])).unwrap();
-        assert_ne!(
-            selector.fields[0].1.as_deref(),
-            Some(&b"secret"[..]),
-            "{name}"
-        );
+        let kept = selector.fields[0].1.as_deref();
+        assert_ne!(kept, Some(&b"secret"[..]), "{name}");
+        let other = headers(&[(name, "other")]);
+        let selects = |request| selector.selects(&get(request));
+        assert!(selects(&request) && !selects(&other), "{name}");
+    }
+    // `explain` shows these, which browsers send with every request.
+    for name in ["accept-language", "origin", "user-agent", "sec-ch-ua"] {
+        let request = headers(&[(name, "plain")]);
+        let selector = Selector::of(&get(&request), &headers(&[("vary", name)])).unwrap();
+        let kept = selector.fields[0].1.as_deref();
+        assert_eq!(kept, Some(&b"plain"[..]), "{name}");
     }
 }
 

@@ -6,6 +6,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version};
 
+use super::override_names::has_odd_sign;
 use super::present::Present;
 use crate::http_cache::directives::RequestDirectives;
 use crate::http_cache::remove;
@@ -66,11 +67,11 @@ pub fn admit(parts: &mut Parts) -> Result<Admitted, Refusal> {
     })
 }
 
-/// Takes fields with `_` in their names out of the request: an app that reads them as those with `-` would
-/// obey what nobody here has looked at (`X_Forwarded_Host`).
+/// Takes fields with `_`, or another sign than `-`, in their names out of the request: an app that reads them as those with
+/// `-` would obey what nobody here has looked at (`X_Forwarded_Host`, `X.Forwarded.Host`).
 pub fn drop_underscores(parts: &mut Parts, admitted: &mut Admitted) {
     if admitted.present.has(Present::UNDERSCORES) {
-        remove(&mut parts.headers, |name| name.as_str().contains('_'));
+        remove(&mut parts.headers, |name| has_odd_sign(name.as_str()));
         admitted.present = Present::among(&parts.headers);
     }
 }

@@ -14,5 +14,6 @@ pub mod present;
 pub(in crate::proxy) mod purge_rules;
 pub mod reads;
 pub mod sent_body;
+mod switches;
 pub mod variables;
 pub mod whole_body;

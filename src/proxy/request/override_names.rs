@@ -22,13 +22,21 @@ pub(super) enum Override {
     Forwarded,
 }
 
+/// Whether the name has a sign other than `-`: what CGI, FastCGI and WSGI apps are told is `_` for every byte that is no
+/// letter and no digit, so that `X_Forwarded_Host` and `X.Forwarded.Host` are `X-Forwarded-Host` to them.
+pub(super) fn has_odd_sign(name: &str) -> bool {
+    name.bytes()
+        .any(|byte| byte != b'-' && !byte.is_ascii_alphanumeric())
+}
+
 /// What the field of this name (in lower case) overrides; `None`: nothing that is known of. Names with
-/// underscores are read as those with `-`, as CGI and WSGI apps do.
+/// underscores and other signs are read as those with `-`, as such apps do.
 pub(super) fn kind_of(name: &str) -> Option<Override> {
-    if !name.contains('_') {
+    if !has_odd_sign(name) {
         return kind(name);
     }
-    match name.replace('_', "-").as_str() {
+    let is_sign = |letter: char| !letter.is_ascii_alphanumeric();
+    match name.replace(is_sign, "-").as_str() {
         "x-forwarded-proto" => Some(Override::Scheme),
         name => kind(name),
     }
@@ -183,6 +191,10 @@ mod tests {
             ("x-invoke-path", Some(Override::Always)),
             ("script_name", Some(Override::Always)),
             ("x_forwarded_proto", Some(Override::Scheme)),
+            ("x.forwarded.proto", Some(Override::Scheme)),
+            ("x.forwarded.host", Some(Override::Host)),
+            ("x-forwarded.host", Some(Override::Host)),
+            ("x!original~url", Some(Override::Always)),
             ("x-real-url", Some(Override::Always)),
             ("x-http-verb", Some(Override::Always)),
             ("x-react-router-spa-mode", Some(Override::Always)),

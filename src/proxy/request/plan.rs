@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::context::RequestContext;
 use super::present::Present;
 use super::sent_body::SentBody;
-use super::{methods, overrides, purge_rules, reads, variables};
+use super::{methods, overrides, purge_rules, reads, switches, variables};
 use crate::auth::Verdict;
 use crate::config::{
     ClientCacheControl, EncodedSlash, JwtSource, PurgeRule, Require, Route, Settings, Unmatched,
@@ -574,6 +574,11 @@ fn selector_of(route: Option<&Route>, settings: &Settings, context: &RequestCont
         let keyed = keyed_credentials(context, route);
         let selecting = overrides::selecting(context, keyed, settings.any_host);
         selector.push_str(&selecting);
+    }
+    if context.present.has(Present::SWITCHES) {
+        let keyed = keyed_credentials(context, route);
+        let only = settings.policy.variation.only.as_deref();
+        switches::push_switches(&mut selector, context, keyed, only);
     }
     selector
 }

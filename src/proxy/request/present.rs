@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::override_names::kind_of;
+use super::override_names::{has_odd_sign, kind_of};
+use super::switches::is_switch;
 use crate::routes::is_credential;
 
 /// Sets of fields, found in one walk over a request: each search of a `HeaderMap` hashes a name, and
@@ -31,13 +32,15 @@ impl Present {
     pub const SELECTING: Present = Present(1 << 8);
     /// `Cache-Control` or `Pragma`
     pub const DIRECTIVES: Present = Present(1 << 9);
-    /// Names with an underscore, which some apps read as `-`.
+    /// Names with an underscore or another odd sign, which some apps read as `-`.
     pub const UNDERSCORES: Present = Present(1 << 10);
     /// `X-Forwarded-For`
     pub const FORWARDED_FOR: Present = Present(1 << 11);
 
     /// `Pannier-Refresh`
     pub const REFRESH: Present = Present(1 << 12);
+    /// Those with which clients ask for another form of a page.
+    pub const SWITCHES: Present = Present(1 << 13);
 
     /// What is among `fields`.
     pub fn among(fields: &HeaderMap) -> Present {
@@ -62,8 +65,31 @@ fn set_of(name: &HeaderName) -> Present {
         "upgrade" => Present::UPGRADE,
         "connection" => Present::CONNECTION,
         // Known to be none of these; most requests have them.
-        "host" | "accept" | "accept-encoding" | "accept-language" | "user-agent" | "referer"
-        | "origin" | "x-request-id" => Present::default(),
+        "host"
+        | "accept"
+        | "accept-encoding"
+        | "accept-language"
+        | "user-agent"
+        | "referer"
+        | "origin"
+        | "x-request-id"
+        | "content-type"
+        | "dnt"
+        | "priority"
+        | "save-data"
+        | "sec-ch-ua"
+        | "sec-ch-ua-mobile"
+        | "sec-ch-ua-platform"
+        | "sec-fetch-dest"
+        | "sec-fetch-mode"
+        | "sec-fetch-site"
+        | "sec-fetch-user"
+        | "sec-gpc"
+        | "te"
+        | "traceparent"
+        | "tracestate"
+        | "upgrade-insecure-requests"
+        | "x-real-ip" => Present::default(),
         "x-forwarded-for" => Present::FORWARDED_FOR,
         "authorization" => Present::CREDENTIALS,
         "pannier-refresh" => Present::REFRESH,
@@ -78,7 +104,8 @@ fn set_of(name: &HeaderName) -> Present {
             for (is_in, members) in [
                 (kind_of(name).is_some(), Present::TARGET),
                 (is_credential(name), Present::CREDENTIALS),
-                (name.contains('_'), Present::UNDERSCORES),
+                (has_odd_sign(name), Present::UNDERSCORES),
+                (is_switch(name), Present::SWITCHES),
             ] {
                 if is_in {
                     set = set.or(members);
@@ -118,6 +145,9 @@ mod tests {
             ("if-unmodified-since", Present::SELECTING),
             ("if-modified-since", Present::SELECTING),
             ("range", Present::SELECTING),
+            ("x_a", Present::UNDERSCORES),
+            ("x.a", Present::UNDERSCORES),
+            ("hx-request", Present::SWITCHES),
             ("x-http-method-override", Present::TARGET),
         ];
         let mut fields = HeaderMap::new();

@@ -1,4 +1,3 @@
-use http::HeaderValue;
 use http::header::COOKIE;
 use proptest::prelude::*;
 use serde_json::json;
@@ -226,6 +225,8 @@ fn what_counts_as_carried() {
         ("k", "", &[("x-user-id", "x")], Some("x-user-id"), None),
         ("k:{header.x-user-id}", "", &[("x-user-id", "x"), ("authorization", "y")], None, None),
         ("k:{header.x-user-id|}", "", &[("authorization", "y")], Some("authorization"), None),
+        ("k:{header.x-user-id}", "", &[("x-user-id", "anonymous"), ("authorization", "y")], Some("authorization"), None),
+        ("k:{header.x-user-id}", "", &[("x-user-id", "7"), ("x-user-id", ""), ("authorization", "y")], Some("authorization"), None),
         ("k:{jwt.sub}", "", &[("authorization", "Bearer t")], None, None),
         ("k:{jwt.sub}", "", &[("authorization", "Bearer t"), ("cookie", "act_as=1")], None, Some("act_as")),
         ("k:{jwt.role}", "", &[("authorization", "Bearer t")], Some("authorization"), None),
@@ -277,83 +278,51 @@ type CheckedRow<'a> = (
 fn what_a_check_vouches_for() {
     let said = json!({ "role": "editor", "user": { "id": 7 } });
     let all = CheckedCredentials {
-        fields: vec![HeaderName::from_static("x-tenant")],
+        fields: ["x-tenant", "x-api-key", "user-agent"]
+            .map(HeaderName::from_static)
+            .to_vec(),
         ..CheckedCredentials::default()
     };
     let named = CheckedCredentials {
         cookies: Some(CookieNames::only(["sid".to_owned()])),
         ..all.clone()
     };
-    let everything = [
-        ("cookie", "sid=1"),
-        ("authorization", "x"),
-        ("x-tenant", "t"),
+    let (sid, with_lang) = (("cookie", "sid=1"), ("cookie", "sid=1; lang=de"));
+    let (token, tenant) = (("authorization", "x"), ("x-tenant", "t"));
+    let (api_key, other_key) = (("x-api-key", "k"), ("x-api-key", "l"));
+    let (by_token, by_tenant, by_key) = ("authorization", "x-tenant", "x-api-key");
+    let (user, role, word) = ("k:{auth.user.id}", "k:{auth.role}", "auth.role");
+    let of_tenant = "k:{auth.role}:{header.x-tenant}";
+    #[rustfmt::skip]
+    let rows: [CheckedRow<'_>; 24] = [
+        (user, "", &all, &[sid, token], Some(by_token)),
+        (user, "", &named, &[sid, token], Some(by_token)),
+        (user, "", &all, &[sid], None),
+        (role, word, &named, &[sid], None),
+        (role, word, &named, &[sid, token], Some(by_token)),
+        (user, "", &named, &[with_lang], Some("lang")),
+        (user, "", &all, &[with_lang], None),
+        (role, "", &all, &[sid], Some("sid")),
+        (role, word, &all, &[sid], Some("sid")),
+        (role, word, &all, &[token], None),
+        (role, word, &all, &[token, token], Some(by_token)),
+        ("k:{auth.sub|none}", "", &all, &[sid], Some("sid")),
+        ("k", "", &all, &[token], Some(by_token)),
+        // What only chooses among what somebody sees stands for itself alone.
+        (user, "", &all, &[sid, tenant], Some(by_tenant)),
+        (role, word, &named, &[sid, tenant], Some(by_tenant)),
+        (role, word, &all, &[token, tenant], Some(by_tenant)),
+        (of_tenant, word, &named, &[sid, tenant], None),
+        (user, "", &all, &[sid, ("user-agent", "u")], None),
+        // A secret does what `Authorization` does: where the check can have gone by nothing else.
+        (user, "", &all, &[api_key], None),
+        (role, word, &all, &[api_key], None),
+        (user, "", &all, &[api_key, other_key], Some(by_key)),
+        (user, "", &all, &[sid, api_key], Some(by_key)),
+        (user, "", &all, &[api_key, token], Some(by_key)),
+        (user, "", &all, &[("x-auth-token", "k")], Some("x-auth-token")),
     ];
-    let without_token = [("cookie", "sid=1"), ("x-tenant", "t")];
-    let both = Some("authorization");
-    let rows: [CheckedRow<'_>; 13] = [
-        ("k:{auth.user.id}", "", &all, &everything, both),
-        ("k:{auth.user.id}", "", &named, &everything, both),
-        ("k:{auth.user.id}", "", &all, &without_token, None),
-        ("k:{auth.role}", "auth.role", &named, &without_token, None),
-        ("k:{auth.role}", "auth.role", &named, &everything, both),
-        (
-            "k:{auth.user.id}",
-            "",
-            &named,
-            &[("cookie", "sid=1; lang=de")],
-            Some("lang"),
-        ),
-        (
-            "k:{auth.user.id}",
-            "",
-            &all,
-            &[("cookie", "sid=1; lang=de")],
-            None,
-        ),
-        (
-            "k:{auth.user.id}",
-            "",
-            &all,
-            &[("x-api-key", "k")],
-            Some("x-api-key"),
-        ),
-        (
-            "k:{auth.role}",
-            "",
-            &all,
-            &[("cookie", "sid=1")],
-            Some("sid"),
-        ),
-        (
-            "k:{auth.role}",
-            "auth.role",
-            &all,
-            &[("cookie", "sid=1")],
-            Some("sid"),
-        ),
-        (
-            "k:{auth.role}",
-            "auth.role",
-            &all,
-            &[("authorization", "x")],
-            None,
-        ),
-        (
-            "k:{auth.sub|none}",
-            "",
-            &all,
-            &[("cookie", "sid=1")],
-            Some("sid"),
-        ),
-        (
-            "k",
-            "",
-            &all,
-            &[("authorization", "x")],
-            Some("authorization"),
-        ),
-    ];
+    let guest = json!({ "role": "guest", "user": { "id": "guest" } });
     for (key, shared_by, checked, fields, expected) in rows {
         let template = Template::parse(key, Site::RouteKey, &[]).expect("a valid template");
         let keyed = KeyedCredentials::new(
@@ -362,7 +331,7 @@ fn what_a_check_vouches_for() {
                 shared_by: &[shared_by.to_owned()],
                 irrelevant: &CookieNames::default(),
                 trusted: &[],
-                further: &[],
+                further: &[HeaderName::from_static("x-tenant")],
                 checked,
             },
         );
@@ -385,5 +354,8 @@ fn what_a_check_vouches_for() {
         assert_eq!(found, expected, "{key} {shared_by} {fields:?}");
         let unknown = keyed.find_unkeyed(&headers, of(Some(&Value::Null)));
         assert_ne!(unknown, Unkeyed::default(), "{key}: of nobody");
+        let of_guest = keyed.find_unkeyed(&headers, of(Some(&guest))) == Unkeyed::default();
+        let expected = expected.is_none() && shared_by == word;
+        assert_eq!(of_guest, expected, "{key}: of what many are called");
     }
 }

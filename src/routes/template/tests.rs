@@ -484,6 +484,15 @@ fn requests_that_differ_have_different_keys() {
         ("{cookie.s}", cookies(&["s=1; s=2"]), cookies(&["s=1"])),
         ("{cookie.s}", cookies(&["s =1"]), cookies(&["s=1"])),
         ("{cookie.s}", cookies(&["s="]), cookies(&["s=\"\""])),
+        ("{cookie.s}", cookies(&["s"]), cookies(&["s="])),
+        ("{cookie.s}", cookies(&["s"]), cookies(&["s;s"])),
+        ("{cookie.s|none}", cookies(&["s"]), Request::default()),
+        ("{cookie.s|none}", cookies(&["s "]), Request::default()),
+        (
+            "{cookie.s|none}",
+            cookies(&["s=none"]),
+            cookies(&["s; s=none"]),
+        ),
     ] {
         let key =
             |request: &Request| request.with(|scope| template(text, Site::RouteKey).render(scope));

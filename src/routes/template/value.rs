@@ -183,17 +183,18 @@ fn write_cookie(
     spelling: Spelling,
     out: &mut String,
 ) -> Option<WrittenValue> {
-    let mut usual = true;
+    let (mut usual, mut has_values) = (true, true);
     let count = write_joined(out, cookies(headers, name), |out, cookie| {
         usual &= cookie.plain_name;
+        has_values &= cookie.value.is_some();
         match spelling {
-            Spelling::Decoded => push_digest(out, cookie.value),
+            Spelling::Decoded => push_digest(out, cookie.value.unwrap_or_default()),
             Spelling::Raw => push_digest(out, cookie.pair),
         }
     });
     (count > 0).then_some(WrittenValue {
         usual,
-        single: count == 1,
+        single: count == 1 && has_values,
     })
 }
 
@@ -202,20 +203,22 @@ pub(crate) fn cookie_values<'h>(
     headers: &'h HeaderMap,
     name: &str,
 ) -> impl Iterator<Item = &'h [u8]> {
-    cookies(headers, name).map(|cookie| cookie.value)
+    cookies(headers, name).map(|cookie| cookie.value.unwrap_or_default())
 }
 
 /// One pair of a `Cookie` field.
 struct Cookie<'h> {
     /// All of it but the whitespace before.
     pair: &'h [u8],
-    /// As received: an app may read quotes and spaces as part of it.
-    value: &'h [u8],
-    /// Whether the name is written without whitespace behind it.
+    /// As received: an app may read quotes and spaces as part of it. `None`: there is no `=`, and what apps make of that
+    /// differs, from an empty value to no cookie at all.
+    value: Option<&'h [u8]>,
+    /// Whether the name is written without whitespace behind it, and with a value.
     plain_name: bool,
 }
 
-/// The cookies of that name, in order, from all `Cookie` lines (RFC 6265 §4.2.1, read leniently).
+/// The cookies of that name, in order, from all `Cookie` lines (RFC 6265 §4.2.1, read leniently): each pair whose own name
+/// [`crate::http_cache::vary::names_in`] finds to be that, so that the key has whatever counts as carried by it.
 fn cookies<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = Cookie<'h>> {
     headers
         .get_all(COOKIE)
@@ -223,12 +226,12 @@ fn cookies<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = Cooki
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
         .filter_map(move |piece| {
             let pair = piece.trim_ascii_start();
-            let equals = pair.iter().position(|byte| *byte == b'=')?;
-            let written = &pair[..equals];
+            let equals = pair.iter().position(|byte| *byte == b'=');
+            let written = &pair[..equals.unwrap_or(pair.len())];
             (written.trim_ascii_end() == name.as_bytes()).then(|| Cookie {
                 pair,
-                value: &pair[equals + 1..],
-                plain_name: written.len() == name.len(),
+                value: equals.map(|equals| &pair[equals + 1..]),
+                plain_name: equals.is_some() && written.len() == name.len(),
             })
         })
 }

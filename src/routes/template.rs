@@ -280,7 +280,7 @@ impl Template {
         missing.collect()
     }
 
-    /// The keys that GETs of one URI render, for a write to it; `None` if no GET of it has a key.
+    /// The keys that GETs of one URI render, for a write to it; `None` if no GET of it has a key, or none that is stored.
     ///
     /// What does not come from the URI matches any value, such as a language. But where the key tells
     /// persons apart (`identity`: the fields that do), each has a resource of their own there, and a
@@ -314,7 +314,7 @@ impl Template {
                 }
             }
         }
-        Some(pattern.build().in_case_of(scope))
+        (pattern.length() <= Key::MAX).then(|| pattern.build().in_case_of(scope))
     }
 }
 

@@ -103,7 +103,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "gate",
-        &["clock", "config", "entry", "metrics", "politeness"],
+        &[
+            "clock",
+            "config",
+            "entry",
+            "metrics",
+            "politeness",
+            "upstream",
+        ],
     ),
     (
         "live",

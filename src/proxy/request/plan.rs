@@ -578,7 +578,7 @@ fn selector_of(route: Option<&Route>, settings: &Settings, context: &RequestCont
     if context.present.has(Present::SWITCHES) {
         let keyed = keyed_credentials(context, route);
         let only = settings.policy.variation.only.as_deref();
-        switches::push_switches(&mut selector, context, keyed, only);
+        switches::push_switches(&mut selector, &context.parts.headers, keyed, only);
     }
     selector
 }

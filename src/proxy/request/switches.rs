@@ -5,7 +5,6 @@
 use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
-use super::context::RequestContext;
 use super::override_names::has_odd_sign;
 use crate::routes::KeyedCredentials;
 
@@ -99,11 +98,10 @@ fn is_known(name: &str) -> bool {
 /// no others do.
 pub(super) fn push_switches(
     selector: &mut String,
-    context: &RequestContext,
+    fields: &HeaderMap,
     keyed: &KeyedCredentials,
     only: Option<&[http::HeaderName]>,
 ) {
-    let fields: &HeaderMap = &context.parts.headers;
     let mut switches: Vec<_> = fields
         .iter()
         .filter(|(name, _)| is_switch(name.as_str()) && !keyed.has_header(name))

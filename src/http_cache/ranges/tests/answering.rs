@@ -191,7 +191,6 @@ fn cuts_that_do_not_fit() {
     assert_eq!((status, &*text), (200, "0123456789"), "all of a whole");
 }
 
-/// RFC 2046 §5.1.1: a boundary is kept to what needs no quotes.
 /// RFC 9110 §15.3.7.2: the parts are of the stored body, of which each reader would hold a copy otherwise.
 #[test]
 fn nothing_is_copied() {
@@ -202,6 +201,7 @@ fn nothing_is_copied() {
     assert_eq!(shared, [&whole.slice(0..1), &whole.slice(3..7)]);
 }
 
+/// RFC 2046 §5.1.1: a boundary is kept to what needs no quotes.
 #[test]
 fn boundaries() {
     let long = "x".repeat(100);

@@ -7,7 +7,7 @@ mod tests;
 
 use std::fmt;
 
-use super::Scope;
+use super::{Key, Scope};
 
 /// A glob over rendered keys or tags.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +82,16 @@ impl Pattern {
         }
     }
 
+    /// Bytes of the shortest text that it can match.
+    fn least_len(&self) -> usize {
+        literals_len(&self.parts)
+    }
+
+    /// Whether no key or tag that is stored can be so long as all that it matches.
+    pub fn is_too_long(&self) -> bool {
+        self.least_len() > Key::MAX
+    }
+
     /// Whether it matches every key that begins with its [`Pattern::prefix`].
     pub fn is_prefix(&self) -> bool {
         matches!(
@@ -107,6 +117,14 @@ impl fmt::Display for Pattern {
             Part::AnyValue | Part::AnyRun => f.write_str("*"),
         })
     }
+}
+
+fn literals_len(parts: &[Part]) -> usize {
+    let literals = parts.iter().map(|part| match part {
+        Part::Literal(literal) => literal.len(),
+        Part::AnyValue | Part::AnyRun => 0,
+    });
+    literals.sum()
 }
 
 /// Puts a pattern together from left to right.
@@ -139,6 +157,11 @@ impl PatternBuilder {
             Some(last @ (Part::AnyValue | Part::AnyRun)) => *last = Part::AnyRun,
             _ => self.parts.push(Part::AnyRun),
         }
+    }
+
+    /// Bytes of the shortest text that it can match so far.
+    pub(super) fn least_len(&self) -> usize {
+        literals_len(&self.parts)
     }
 
     /// The pattern.
@@ -293,6 +316,16 @@ impl Purge {
     /// Whether it covers nothing.
     pub fn is_empty(&self) -> bool {
         !self.everything && self.keys.is_empty() && self.tags.is_empty()
+    }
+
+    /// About the bytes that it takes in memory.
+    pub fn bytes(&self) -> usize {
+        const OF_EACH: usize = size_of::<Pattern>() + 2 * size_of::<Part>();
+        let patterns = self.keys.iter().chain(&self.tags);
+        size_of::<Purge>()
+            + patterns
+                .map(|pattern| OF_EACH + pattern.least_len())
+                .sum::<usize>()
     }
 
     /// Takes in all that `other` of the same kind covers.

@@ -314,7 +314,8 @@ impl Template {
                 }
             }
         }
-        Some(pattern.build().in_case_of(scope))
+        let pattern = pattern.build();
+        (!pattern.is_too_long()).then(|| pattern.in_case_of(scope))
     }
 }
 

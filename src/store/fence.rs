@@ -30,13 +30,38 @@ pub enum Tags<'a> {
 pub struct Fence {
     /// How many purges there were; written under the log's lock, after the log.
     count: AtomicU64,
-    /// The last of them, oldest first.
-    log: RwLock<VecDeque<Arc<Purge>>>,
+    /// The last of them.
+    log: RwLock<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    /// Oldest first.
+    purges: VecDeque<Arc<Purge>>,
+    /// About the bytes that they take.
+    bytes: usize,
+}
+
+impl Log {
+    fn push(&mut self, purge: Arc<Purge>) {
+        self.bytes += purge.bytes();
+        self.purges.push_back(purge);
+        while self.purges.len() > Fence::CAPACITY || self.bytes > Fence::MAX_BYTES {
+            let Some(oldest) = self.purges.pop_front() else {
+                return;
+            };
+            self.bytes -= oldest.bytes();
+        }
+    }
 }
 
 impl Fence {
     /// The most purges remembered; a fill older than the oldest of them counts as purged.
     pub const CAPACITY: usize = 4096;
+    /// The most bytes of them, likewise.
+    pub const MAX_BYTES: usize = 8 << 20;
+    /// A larger purge is remembered as one of everything.
+    const MAX_OF_ONE: usize = 1 << 20;
 
     /// This moment: later purges fence whatever starts here.
     pub fn mark(&self) -> Mark {
@@ -45,11 +70,12 @@ impl Fence {
 
     /// Adds a purge to the log; call it before anything is removed.
     pub fn purge(&self, purge: Arc<Purge>) {
+        let purge = match purge.bytes() > Self::MAX_OF_ONE {
+            true => Arc::new(Purge::of_everything()),
+            false => purge,
+        };
         let mut log = self.log.write();
-        if log.len() == Self::CAPACITY {
-            log.pop_front();
-        }
-        log.push_back(purge);
+        log.push(purge);
         self.count.fetch_add(1, Ordering::Release);
     }
 
@@ -60,10 +86,10 @@ impl Fence {
             return false;
         }
         let log = self.log.read();
-        let Some(skip) = self.count_before(mark, &log) else {
+        let Some(skip) = self.count_before(mark, &log.purges) else {
             return true;
         };
-        log.range(skip..).any(|purge| match tags {
+        log.purges.range(skip..).any(|purge| match tags {
             Tags::Known(tags) => purge.covers(key, tags),
             Tags::Beginning(prefix) => {
                 purge.covers::<&str>(key, &[]) || purge.may_cover_tag_beginning(prefix)
@@ -155,6 +181,43 @@ mod tests {
         fence.purge(Arc::default());
         assert!(fence.covers(first, "key", Tags::Beginning("")));
         assert!(!fence.covers(second, "key", Tags::Beginning("")));
-        assert!(fence.log.read().len() <= Fence::CAPACITY);
+        assert!(fence.log.read().purges.len() <= Fence::CAPACITY);
+    }
+
+    /// Patterns of so many bytes in all, of `key` + a number.
+    fn purge_of(bytes: usize, key: &str) -> Arc<Purge> {
+        let each = 1024;
+        let long = key.to_owned() + &"x".repeat(each - key.len());
+        Arc::new(Purge {
+            keys: vec![Pattern::literal(&long); bytes / each],
+            ..Purge::default()
+        })
+    }
+
+    #[test]
+    fn what_left_the_log_for_its_bytes_counts_as_purged() {
+        let fence = Fence::default();
+        let first = fence.mark();
+        for _ in 0..100 {
+            fence.purge(purge_of(Fence::MAX_OF_ONE / 2, "other"));
+            let log = fence.log.read();
+            assert!(log.bytes <= Fence::MAX_BYTES);
+            let bytes: usize = log.purges.iter().map(|purge| purge.bytes()).sum();
+            assert_eq!(log.bytes, bytes);
+        }
+        assert!(fence.covers(first, "key", Tags::Known(&[])));
+        let last = fence.mark();
+        fence.purge(purge_of(1024, "other"));
+        assert!(!fence.covers(last, "key", Tags::Known(&[])));
+    }
+
+    #[test]
+    fn a_purge_that_is_too_large_to_remember_covers_everything() {
+        let fence = Fence::default();
+        let before = fence.mark();
+        fence.purge(purge_of(2 * Fence::MAX_OF_ONE, "other"));
+        assert!(fence.covers(before, "key", Tags::Known(&[])));
+        assert!(fence.log.read().bytes < 1024);
+        assert!(!fence.covers(fence.mark(), "key", Tags::Known(&[])));
     }
 }

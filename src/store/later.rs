@@ -15,6 +15,9 @@ use crate::routes::{Purge, PurgeKind};
 /// The most patterns that wait; at a time for which there are more everything goes (promise I7).
 pub(super) const MAX_WAITING: usize = 16_384;
 
+/// Bytes of a pattern that counts as one.
+const OF_ORDINARY_PATTERN: usize = 512;
+
 /// The most bytes of records of them that Redis has at a time.
 const MAX_RECORDED: usize = 256 << 10;
 
@@ -49,8 +52,12 @@ pub(super) struct LaterPurge {
 }
 
 impl LaterPurge {
+    /// Patterns; one that is long counts as several.
     fn weight(&self) -> usize {
-        (self.purge.keys.len() + self.purge.tags.len()).max(1)
+        let patterns = self.purge.keys.len() + self.purge.tags.len();
+        patterns
+            .max(self.purge.bytes() / OF_ORDINARY_PATTERN)
+            .max(1)
     }
 
     fn bytes(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use super::super::pattern::PatternBuilder;
 use super::super::query::Query;
-use super::super::{Pattern, Scope};
+use super::super::{Key, Pattern, Scope};
 use super::reading::Reading;
 use super::{Missing, Part, Template};
 
@@ -26,14 +26,15 @@ pub struct Bound {
 pub enum Untagged {
     /// It lacks a variable, or one is in doubt.
     Missing(Missing),
-    /// More than [`MAX_VALUES`].
+    /// More than [`MAX_VALUES`], or a longer one than [`Key::MAX`].
     TooMany,
 }
 
 impl Template {
     /// The patterns that a purge template makes of a write. A value never acts as a wildcard.
     ///
-    /// A doubled field counts as absent: which of its values the app obeyed is not known.
+    /// A doubled field counts as absent: which of its values the app obeyed is not known. What would match only texts that
+    /// are longer than any key or tag matches nothing, and is left out.
     pub fn bind(&self, scope: &Scope<'_>) -> Bound {
         let mut query = Query::default();
         let reading = Reading::of(self, scope, &mut query);
@@ -51,7 +52,7 @@ impl Template {
                     let values = reading.bind_each(source, default.as_deref());
                     match values {
                         Some(values) if fits(&patterns, &values) => {
-                            patterns = combine(&patterns, &values, PatternBuilder::push_literal);
+                            patterns = combine(&patterns, &values, PatternBuilder::least_len);
                             continue;
                         }
                         Some(_) => bound.too_many += 1,
@@ -63,6 +64,7 @@ impl Template {
             }
         }
         let patterns = patterns.into_iter().map(PatternBuilder::build);
+        let patterns = patterns.filter(|pattern| !pattern.is_too_long());
         bound.patterns = patterns.map(|pattern| pattern.in_case_of(scope)).collect();
         bound
     }
@@ -83,9 +85,17 @@ impl Template {
                     if !fits(&tags, &values) {
                         return Err(Untagged::TooMany);
                     }
-                    tags = combine(&tags, &values, String::push_str);
+                    let count = tags.len() * values.len();
+                    tags = combine(&tags, &values, String::len);
+                    // A purge could not name it.
+                    if tags.len() < count {
+                        return Err(Untagged::TooMany);
+                    }
                 }
             }
+        }
+        if tags.iter().any(|tag| tag.len() > Key::MAX) {
+            return Err(Untagged::TooMany);
         }
         if scope.ignores_case() {
             tags.iter_mut().for_each(|tag| tag.make_ascii_lowercase());
@@ -112,15 +122,37 @@ fn fits<T>(heads: &[T], values: &[String]) -> bool {
     heads.len().saturating_mul(values.len()) <= MAX_VALUES
 }
 
-/// Each of `heads` with each of `values` behind it.
-fn combine<T: Clone>(heads: &[T], values: &[String], push: fn(&mut T, &str)) -> Vec<T> {
+/// What is put together from left to right.
+trait Head: Clone {
+    /// Adds text that stands for itself.
+    fn push(&mut self, text: &str);
+}
+
+impl Head for PatternBuilder {
+    fn push(&mut self, text: &str) {
+        self.push_literal(text);
+    }
+}
+
+impl Head for String {
+    fn push(&mut self, text: &str) {
+        self.push_str(text);
+    }
+}
+
+/// Each of `heads` with each of `values` behind it, but those that are longer than [`Key::MAX`] by then: a path in front of
+/// a long list would take megabytes.
+fn combine<T: Head>(heads: &[T], values: &[String], len: fn(&T) -> usize) -> Vec<T> {
     let with = |head: &T, value: &String| {
-        let mut head = head.clone();
-        push(&mut head, value);
-        head
+        let fits = len(head) + value.len() <= Key::MAX;
+        fits.then(|| {
+            let mut head = head.clone();
+            head.push(value);
+            head
+        })
     };
     heads
         .iter()
-        .flat_map(|head| values.iter().map(move |value| with(head, value)))
+        .flat_map(|head| values.iter().filter_map(move |value| with(head, value)))
         .collect()
 }

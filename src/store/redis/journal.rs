@@ -18,6 +18,8 @@ use crate::routes::{Purge, PurgeKind};
 
 /// The most failed purges kept one by one; more become one of everything.
 pub(in crate::store) const MAX_FAILED: usize = 1024;
+/// The most bytes of them, likewise.
+const MAX_FAILED_BYTES: usize = 8 << 20;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -215,7 +217,9 @@ impl Journal {
 
 impl PurgeList {
     fn collapse(&mut self) {
-        if self.entries.iter().filter(|entry| entry.failed).count() <= MAX_FAILED {
+        let failed = || self.entries.iter().filter(|entry| entry.failed);
+        let bytes = failed().map(|entry| entry.purge.bytes()).sum::<usize>();
+        if failed().count() <= MAX_FAILED && bytes <= MAX_FAILED_BYTES {
             return;
         }
         self.entries.retain(|entry| !entry.failed);
@@ -340,6 +344,20 @@ mod tests {
         assert!(journal.covers("other", &[]));
         on_its_way.confirm();
         assert_eq!(journal.failed_count(), 1);
+    }
+
+    #[test]
+    fn too_many_bytes_become_one_of_everything() {
+        let journal = Journal::default();
+        let bytes = MAX_FAILED_BYTES / 4;
+        for i in 0..3 {
+            drop(journal.enter(purge(&(i.to_string() + &"x".repeat(bytes)))));
+        }
+        assert_eq!(journal.failed_count(), 3);
+        assert!(!journal.covers("other", &[]));
+        drop(journal.enter(purge(&"x".repeat(bytes))));
+        assert_eq!(journal.failed_count(), 1);
+        assert!(journal.covers("other", &[]));
     }
 
     #[test]

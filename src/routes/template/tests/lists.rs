@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::{MAX_VALUES, Template, Untagged, tags_of};
 use super::*;
-use crate::routes::json;
+use crate::routes::{Key, json};
 
 fn bound(text: &str, body: &Value) -> (String, usize) {
     bind(text, &Request::body(body.clone()))
@@ -49,6 +49,35 @@ fn each_member_of_a_list_is_purged() {
     for (name, text, body, patterns, absent) in rows {
         assert_eq!(bound(text, &body), (patterns.to_owned(), absent), "{name}");
     }
+}
+
+#[test]
+fn what_is_longer_than_any_key_is_neither_purged_nor_kept() {
+    let of = |first: usize, second: usize| json!({"a": "x".repeat(first), "b": ["y".repeat(second), "z"]});
+    let count = |text: &str, body: Value| {
+        let (patterns, absent) = bound(text, &body);
+        assert_eq!(absent, 0);
+        patterns.split_whitespace().count()
+    };
+    #[rustfmt::skip]
+    let rows = [
+        ("as long as a key may be", "{body.a}:{body.b[]}", Key::MAX - 3, 2, 2),
+        ("one is too long", "{body.a}:{body.b[]}", Key::MAX - 2, 2, 1),
+        ("before the list", "{body.a}:{body.b[]}", Key::MAX, 2, 0),
+        ("in the list", "{body.b[]}:{body.a}", 1, Key::MAX, 1),
+        ("by what stands behind it", "{body.a}:xyz", Key::MAX - 3, 2, 0),
+        ("with a wildcard", "{body.a}:*", Key::MAX, 2, 0),
+        ("with a wildcard that may stand for nothing", "{body.a}:*", Key::MAX - 1, 2, 1),
+    ];
+    for (name, text, first, second, expected) in rows {
+        assert_eq!(count(text, of(first, second)), expected, "{name}");
+    }
+    for (length, expected) in [(Key::MAX, Ok(1)), (Key::MAX + 1, Err(Untagged::TooMany))] {
+        let tags = tags("{response.a}", json!({"a": "x".repeat(length)}));
+        assert_eq!(tags.map(|tags| tags.len()), expected);
+    }
+    let tags = tags("{response.a}:{response.b[]}", of(Key::MAX, 1));
+    assert_eq!(tags, Err(Untagged::TooMany));
 }
 
 #[test]

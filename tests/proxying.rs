@@ -552,6 +552,41 @@ async fn connections_are_capped() {
     assert_ne!(read.expect("a place").expect("an answer"), 0);
 }
 
+/// Promise I7: a write goes on when its client has left, and keeps the place of its connection until the app has answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_outlive_their_clients_are_capped() {
+    let app = TestApp::start().await;
+    app.on("GET", "/", |_| Answer::text("ok"));
+    let gate = Gate::new();
+    let shut = gate.clone();
+    app.on("POST", "/slow", move |_| Answer::text("done").behind(&shut));
+    let sidecar = Sidecar::start(&app.url(), "[listen]\nmax_connections = 2\nworkers = 1");
+    for nth in 1..=2 {
+        let mut client = RawClient::connect(sidecar.addr()).await;
+        client
+            .send("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            .await;
+        gate.reached(nth).await;
+    }
+    let mut third = TcpStream::connect(sidecar.addr())
+        .await
+        .expect("the backlog takes it");
+    third
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .expect("it is buffered");
+    let mut piece = [0; 1024];
+    assert!(
+        tokio::time::timeout(QUIET, third.read(&mut piece))
+            .await
+            .is_err(),
+        "no place yet"
+    );
+    gate.open();
+    let read = tokio::time::timeout(Duration::from_secs(30), third.read(&mut piece)).await;
+    assert_ne!(read.expect("a place").expect("an answer"), 0);
+}
+
 /// An app that closes an idle connection just as a request goes out on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_connection_is_tried_once_more_for_reads_alone() {

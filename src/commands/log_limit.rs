@@ -1,4 +1,4 @@
-//! Warnings and errors that outsiders can cause: so many lines of a kind in a while, then how many more there
+//! Warnings and errors that outsiders can cause, and what is told of single writes: so many lines of a kind in a while, then how many more there
 //! were, so that nobody floods the log from outside.
 //!
 //! A kind is a place in the code. What the operator causes (all of [`commands`](super)) is never left out.
@@ -20,6 +20,8 @@ const LINES: u64 = 10;
 const WHILE: Duration = Duration::from_secs(10);
 /// What only the operator causes.
 const OWN: &str = "pannier::commands";
+/// The target of what is told of single writes, at any level.
+const OF_WRITES: &str = "pannier::writes";
 
 /// Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +75,8 @@ impl LogLimit {
 
 fn is_limited(metadata: &Metadata<'_>) -> bool {
     // Levels are greater the more they tell.
-    *metadata.level() <= Level::WARN && !metadata.target().starts_with(OWN)
+    let is_grave = *metadata.level() <= Level::WARN && !metadata.target().starts_with(OWN);
+    is_grave || metadata.target() == OF_WRITES && *metadata.level() == Level::INFO
 }
 
 impl<S: Subscriber> Layer<S> for LogLimit {
@@ -143,19 +146,21 @@ mod tests {
             for nth in 0..1_000 {
                 tracing::warn!(target: "pannier::proxy", nth, "flood");
                 tracing::info!(target: "pannier::proxy", "told");
+                tracing::info!(target: "pannier::writes", "of a write");
                 tracing::error!("of the operator");
             }
             tracing::error!(target: "pannier::proxy", "another kind");
             assert_eq!(lines.count("flood"), 10);
             assert_eq!(lines.count("told"), 1_000);
+            assert_eq!(lines.count("of a write"), 10);
             assert_eq!(lines.count("of the operator"), 1_000);
             assert_eq!(lines.count("another kind"), 1);
             limit.report();
             assert_eq!(lines.count("left out more=990 kind=\"flood\""), 1);
-            assert_eq!(lines.count("left out"), 1);
+            assert_eq!(lines.count("left out"), 2);
             tracing::warn!(target: "pannier::proxy", "anew");
             limit.report();
-            assert_eq!((lines.count("anew"), lines.count("left out")), (1, 1));
+            assert_eq!((lines.count("anew"), lines.count("left out")), (1, 2));
         });
     }
 }

@@ -236,15 +236,7 @@ async fn carry_out(
         }
         Plan::Write(effects) => {
             let (cache, late_writes) = (&worker.cache, &worker.late_writes);
-            write::forward(
-                cache,
-                late_writes,
-                context,
-                effects,
-                body,
-                client.drain.clone(),
-            )
-            .await
+            write::forward(cache, late_writes, context, effects, body, client).await
         }
         Plan::Purge => Box::pin(write::purge_method::answer(&worker.cache, context)).await,
         Plan::Upgrade { rule } => {

@@ -1,5 +1,6 @@
 //! The gate of what no client waits for.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -211,4 +212,54 @@ async fn what_is_served_stale_is_renewed_in_its_turn() {
             reply.cache_status()
         );
     }
+}
+
+/// A renewal whose turn has not come holds its request: thousands may wait, but none with more than a few kilobytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_long_fields_does_not_wait_in_the_background() {
+    let app = TestApp::start().await;
+    let gate = Gate::new();
+    let (behind, first) = (gate.clone(), AtomicBool::new(true));
+    app.on("GET", "/items/0", move |_| {
+        let answer = Answer::text("x").cache_control("max-age=60, stale-while-revalidate=600");
+        match first.swap(false, Ordering::Relaxed) {
+            true => answer,
+            false => answer.behind(&behind),
+        }
+    });
+    for item in ["/items/1", "/items/2"] {
+        app.on("GET", item, |_| {
+            Answer::text("x").cache_control("max-age=60, stale-while-revalidate=600")
+        });
+    }
+    let sidecar = Sidecar::start(
+        &app.url(),
+        &with_background("{ rate = \"1000/s\", concurrency = 1 }"),
+    );
+    let client = sidecar.client();
+    for item in ["/items/0", "/items/1", "/items/2"] {
+        client.get(item).await;
+    }
+    sidecar.fills_have_ended().await;
+    let purge = sidecar.admin().request("POST", "/purge");
+    let purge = purge
+        .header("content-type", "application/json")
+        .header("authorization", &format!("Bearer {TOKEN}"));
+    let purge = purge.body(r#"{"patterns": ["item:*"], "soft": true}"#.to_owned());
+    assert_eq!(purge.send().await.status, 200);
+    client.get("/items/0").await;
+    gate.reached(1).await;
+    let with_fields = |item: &str, length: usize| {
+        let request = client.request("GET", item);
+        request.header("x-long", &"x".repeat(length)).send()
+    };
+    with_fields("/items/1", 9000).await;
+    with_fields("/items/2", 4000).await;
+    eventually("one waits", LONG, || async {
+        background(&sidecar).await["waiting"] == 1
+    })
+    .await;
+    gate.open();
+    eventually("its turn", LONG, || async { app.count("/items/2") == 2 }).await;
+    assert_eq!(app.count("/items/1"), 1);
 }

@@ -31,6 +31,9 @@ use crate::turns::Turns;
 /// The longest body of a request that is kept while it waits for its turn in the background.
 const MAX_WAITING_BODY: usize = 4096;
 
+/// The same of its target and fields.
+const MAX_WAITING_HEAD: usize = 8192;
+
 /// What answering from the store takes: one for each worker.
 pub struct Cache {
     /// Both tiers, Redis through this runtime's own connection.
@@ -99,7 +102,13 @@ impl CacheRequest {
     /// Whether it may be kept until it has its turn: thousands may be.
     pub(super) fn may_wait(&self) -> bool {
         let sent = self.context.sent.as_whole();
-        sent.is_none_or(|body| body.bytes.len() <= MAX_WAITING_BODY)
+        let parts = &self.context.parts;
+        let target = parts.uri.path_and_query();
+        let target = target.map_or(0, |target| target.as_str().len());
+        let fields = parts.headers.iter();
+        let fields = fields.map(|(name, value)| name.as_str().len() + value.len());
+        target + fields.sum::<usize>() <= MAX_WAITING_HEAD
+            && sent.is_none_or(|body| body.bytes.len() <= MAX_WAITING_BODY)
     }
 
     /// Leads the fill of its key, waits for it, or goes by itself (promise I3: nobody joins a fill that a

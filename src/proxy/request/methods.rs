@@ -20,6 +20,42 @@ const OVERRIDING: [&str; 3] = [
 /// The field of a query, a form or a JSON object that does the same.
 const FIELD: &str = "_method";
 
+/// The name of a method for labels, the log and what is remembered of writes; `other` of those that no standard names:
+/// clients choose them, and how long they are.
+pub fn name_of(method: &Method) -> &str {
+    const KNOWN: [&str; 24] = [
+        "ACL",
+        "BAN",
+        "CONNECT",
+        "COPY",
+        "DELETE",
+        "GET",
+        "HEAD",
+        "LINK",
+        "LOCK",
+        "MKCALENDAR",
+        "MKCOL",
+        "MOVE",
+        "OPTIONS",
+        "PATCH",
+        "POST",
+        "PROPFIND",
+        "PROPPATCH",
+        "PURGE",
+        "PUT",
+        "QUERY",
+        "REPORT",
+        "TRACE",
+        "UNLINK",
+        "UNLOCK",
+    ];
+    let name = method.as_str();
+    match KNOWN.contains(&name) {
+        true => name,
+        false => "other",
+    }
+}
+
 /// The method, then those that fields and the query say in its place.
 pub fn methods_of(parts: &Parts) -> Vec<Method> {
     let fields = OVERRIDING
@@ -109,4 +145,21 @@ fn of_query(query: Option<&str>) -> Vec<Method> {
 
 fn parse(written: &[u8]) -> Option<Method> {
     Method::from_bytes(&written.trim_ascii().to_ascii_uppercase()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_for_labels() {
+        for method in ["GET", "POST", "QUERY", "PROPFIND", "PURGE"] {
+            let parsed = Method::from_bytes(method.as_bytes()).expect(method);
+            assert_eq!(name_of(&parsed), method);
+        }
+        for method in ["FROB", "POSTX", &"A".repeat(60_000)] {
+            let parsed = Method::from_bytes(method.as_bytes()).expect(method);
+            assert_eq!(name_of(&parsed), "other");
+        }
+    }
 }

@@ -25,9 +25,10 @@ use super::cache::Cache;
 use super::forward::exchange::{exchange, explain_failure, is_event_stream, passed_on};
 use super::forward::{expect, outgoing};
 use super::outcome::{Outcome, text};
+use super::request::client::Client;
 use super::request::context::RequestContext;
 use super::request::plan::Effects;
-use crate::body::{Body, Copy, Progress, Received, Room};
+use crate::body::{Body, Copy, Droppable, Progress, Received, Room};
 use crate::drain::Drain;
 use crate::http_cache::cache_status::WritePurge;
 use crate::http_cache::{Reason, remove};
@@ -59,14 +60,15 @@ impl LateWrites {
     }
 }
 
-/// Forwards a write. The work is detached: a client that hangs up does not stop the purge.
+/// Forwards a write. The work is detached: a client that hangs up does not stop the purge. Until the app has answered it
+/// keeps its connection's place: there are no more writes under way than clients may have.
 pub(super) async fn forward(
     cache: &Arc<Cache>,
     late_writes: &LateWrites,
     context: &Arc<RequestContext>,
     effects: Effects,
     body: Received,
-    drain: Drain,
+    client: &Client,
 ) -> Outcome {
     let rule = effects.rule;
     let (reply, outcome) = oneshot::channel();
@@ -75,7 +77,7 @@ pub(super) async fn forward(
         late_writes: late_writes.clone(),
         context: context.clone(),
         effects,
-        drain,
+        drain: client.drain.clone(),
         copy: None,
         progress: Progress::default(),
         companions: Vec::new(),
@@ -84,7 +86,7 @@ pub(super) async fn forward(
         came: cache.clock.now(),
         _under_way: UnderWay::begin(cache),
     };
-    tokio::spawn(write.run(body, reply));
+    tokio::spawn(write.run(body, reply, client.connection_guard.clone()));
     outcome.await.unwrap_or_else(|_| {
         let response = text(
             StatusCode::BAD_GATEWAY,
@@ -118,7 +120,12 @@ struct Write {
 }
 
 impl Write {
-    async fn run(mut self, body: Received, reply: oneshot::Sender<Outcome>) {
+    async fn run(
+        mut self,
+        body: Received,
+        reply: oneshot::Sender<Outcome>,
+        connection_guard: Arc<dyn Droppable>,
+    ) {
         let context = self.context.clone();
         let rule = self.effects.rule;
         let cap = context.live.config.defaults.max_variables;
@@ -159,6 +166,8 @@ impl Write {
             Err(failure) => {
                 self.unanswered(&failure.error).await;
                 let _ = reply.send(failure.outcome(&context, rule));
+                // Those that are watched from here on have places of their own.
+                drop(connection_guard);
                 if matches!(failure.error, UpstreamError::Timeout(_)) {
                     self.late(sending).await;
                 }

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::http_cache::invalidation;
 use crate::proxy::cache::{Cache, millis};
 use crate::proxy::request::context::RequestContext;
-use crate::proxy::request::methods::acting_method;
+use crate::proxy::request::methods::{acting_method, name_of};
 use crate::rollout::Write;
 
 /// A write that came at `came` has been taken by the app, or may have been.
@@ -18,7 +18,7 @@ pub(super) fn note(cache: &Cache, context: &RequestContext, came: SystemTime) {
     }
     let path = context.parts.uri.path();
     let write = Write::new(
-        method.as_str(),
+        name_of(&method),
         path,
         millis(came),
         millis(cache.clock.now()),

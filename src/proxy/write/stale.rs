@@ -14,7 +14,7 @@ use crate::proxy::cache::Cache;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::plan::Effects;
 use crate::proxy::request::variables;
-use crate::routes::{Pattern, Purge, Purges};
+use crate::routes::{Pattern, Purge, Purges, shape_of};
 
 /// A write as far as it is known.
 #[derive(Clone, Copy)]
@@ -107,9 +107,11 @@ impl Known<'_> {
             };
             count(&metrics.purge_variables_absent, bound.absent);
             count(&metrics.purge_lists_too_long, bound.too_many);
-            let path = self.context.parts.uri.path();
+            let path = shape_of(self.context.parts.uri.path());
             let (absent, too_long) = (bound.absent, bound.too_many);
+            // A line for each such write, as far as the log takes them.
             tracing::info!(
+                target: "pannier::writes",
                 rule,
                 absent,
                 too_long,

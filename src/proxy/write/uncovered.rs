@@ -3,6 +3,7 @@
 use crate::http_cache::invalidation;
 use crate::metrics::Metrics;
 use crate::proxy::request::context::RequestContext;
+use crate::proxy::request::methods::name_of;
 use crate::rollout::Mode;
 use crate::routes::{is_near, shape_of};
 
@@ -20,7 +21,7 @@ pub(super) fn note(context: &RequestContext, metrics: &Metrics) {
     let Some(near) = near else {
         return;
     };
-    let (method, shape) = (context.parts.method.as_str(), shape_of(path));
+    let (method, shape) = (name_of(&context.parts.method), shape_of(path));
     if metrics.uncovered_writes.note(method, &shape) {
         tracing::info!(
             method,

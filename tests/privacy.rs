@@ -147,6 +147,46 @@ async fn no_path_that_an_app_may_take_for_a_private_one_is_shared() {
     }
 }
 
+/// What the app has everyone ask it for is its own affair, whatever lifetime a rule gives it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_app_is_asked_for_each_time_is_not_shared() {
+    let app = TestApp::start().await;
+    let said = [
+        ("public, max-age=0", false),
+        ("public, max-age=0, must-revalidate", false),
+        ("s-maxage=0", false),
+        ("max-age=60, s-maxage=0", false),
+        ("public, no-cache", false),
+        ("public, private", false),
+        ("public, no-store", false),
+        ("public, max-age=60", true),
+        ("max-age=0, s-maxage=60", true),
+    ];
+    for (nth, (line, _)) in said.into_iter().enumerate() {
+        for kind in ["over", "lift"] {
+            let path = format!("/{kind}/{nth}");
+            app.on("GET", &path, move |seen| whole(seen).cache_control(line));
+        }
+    }
+    let lifted = "store_despite = [\"private\", \"no-store\", \"no-cache\", \"must-revalidate\"]";
+    let config = format!(
+        "[[route]]\npath = \"/over/{{n}}\"\nttl = \"5m\"\ncache_control = \"override\"\n\
+         [[route]]\npath = \"/lift/{{n}}\"\nttl = \"5m\"\ncache_control = \"override\"\n{lifted}\n"
+    );
+    let sidecar = Sidecar::start(&app.url(), &config);
+    for (nth, (line, expected)) in said.into_iter().enumerate() {
+        for kind in ["over", "lift"] {
+            let path = format!("/{kind}/{nth}");
+            let (ann, bob) = (("cookie", "session=ann"), ("cookie", "session=bob"));
+            let (_, shared) = shares(&sidecar, &path, &[ann], &[bob]).await;
+            assert_eq!(shared, expected, "{kind} {line}");
+            let reply = sidecar.client().get(&path).await;
+            let leaks = reply.text().contains("session=ann");
+            assert_eq!(leaks, expected, "{kind} {line}: nobody");
+        }
+    }
+}
+
 /// Fields that say who asks, under the names that gateways, clouds and apps give them.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_of_any_name_are_not_shared() {

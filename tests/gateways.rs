@@ -67,6 +67,104 @@ async fn what_a_trusted_gateway_says_selects_the_answer() {
     }
 }
 
+/// What agrees with the request only to who ignores case, or looks at each line alone, is another host or none to many apps:
+/// whoever says it, others are answered as if nobody had.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_agrees_to_some_apps_alone_poisons_nobody() {
+    const HOST: (&str, &str) = ("host", "shop.example");
+    const MAPPED: (&str, &str) = ("host", "shop.example:8080");
+    let app = TestApp::start().await;
+    app.on("GET", "/page", whole);
+    let rows: [&[(&str, &str)]; 20] = [
+        &[HOST, ("x-forwarded-host", "SHOP.example")],
+        &[HOST, ("x-original-host", "Shop.Example")],
+        &[
+            HOST,
+            ("x-forwarded-host", "shop.example"),
+            ("x-forwarded-host", "shop.example"),
+        ],
+        &[HOST, ("x-forwarded-host", "shop.example,shop.example")],
+        &[
+            HOST,
+            ("x-forwarded-server", "shop.example"),
+            ("x-forwarded-server", "shop.example"),
+        ],
+        &[HOST, ("forwarded", "host=SHOP.example")],
+        &[HOST, ("forwarded", "host=shop.example;proto=HTTP")],
+        &[HOST, ("x-forwarded-port", "80"), ("x-forwarded-port", "80")],
+        &[HOST, ("x-forwarded-port", "080")],
+        &[MAPPED, ("x-forwarded-port", "80")],
+        &[
+            MAPPED,
+            ("x-forwarded-port", "80"),
+            ("x-forwarded-port", "80"),
+        ],
+        &[HOST, ("x-forwarded-ssl", "no")],
+        &[HOST, ("x-forwarded-ssl", "OFF")],
+        &[HOST, ("x-forwarded-ssl", "0")],
+        &[HOST, ("x-forwarded-ssl", "off"), ("x-forwarded-ssl", "off")],
+        &[HOST, ("front-end-https", "false")],
+        &[HOST, ("x-forwarded-scheme", "HTTP")],
+        &[HOST, ("x-url-scheme", "http"), ("x-url-scheme", "http")],
+        &[
+            HOST,
+            ("cf-visitor", "{\"scheme\":\"http\"}"),
+            ("cf-visitor", "{\"scheme\":\"http\"}"),
+        ],
+        &[HOST, ("x-original-uri", "/PAGE")],
+    ];
+    for config in [PAGE.to_owned(), format!("{BELIEVED}{PAGE}")] {
+        let sidecar = Sidecar::start(&app.url(), &config);
+        for (number, fields) in rows.iter().enumerate() {
+            let path = format!("/page?n={number}");
+            let [_, poisoned] = shares(&sidecar, &path, fields, &fields[..1]).await;
+            assert!(!poisoned, "{fields:?}");
+        }
+    }
+}
+
+/// What gateways say of each request, and says what the request says, keeps nothing from the store, whoever they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gateways_say_of_each_request_is_stored() {
+    let app = TestApp::start().await;
+    app.on("GET", "/page", whole);
+    let sidecar = Sidecar::start(&app.url(), PAGE);
+    let rows: [&[(&str, &str)]; 6] = [
+        &[
+            ("host", "shop.example"),
+            ("x-forwarded-host", "shop.example"),
+            ("x-forwarded-port", "80"),
+        ],
+        &[
+            ("host", "SHOP.example"),
+            ("x-forwarded-host", "shop.example"),
+            ("x-forwarded-ssl", "off"),
+        ],
+        &[
+            ("host", "shop.example:8080"),
+            ("x-forwarded-host", "shop.example:8080"),
+            ("x-forwarded-port", "8080"),
+        ],
+        // In a container, whose port 80 is another one outside.
+        &[("host", "shop.example:8080"), ("x-forwarded-port", "80")],
+        &[
+            ("host", "[::1]"),
+            ("x-forwarded-host", "[::1]"),
+            ("x-forwarded-port", "80"),
+        ],
+        &[
+            ("host", "shop.example"),
+            ("forwarded", "for=192.0.2.1;host=shop.example;proto=http"),
+            ("forwarded", "for=192.0.2.2;host=shop.example;proto=http"),
+        ],
+    ];
+    for (number, fields) in rows.iter().enumerate() {
+        let path = format!("/page?n={number}");
+        let found = shares(&sidecar, &path, fields, fields).await;
+        assert_eq!(found, [true, true], "{fields:?}");
+    }
+}
+
 /// Who asks does not change the answer, and may be another for each request.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_one_gateway_share() {

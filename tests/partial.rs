@@ -427,6 +427,31 @@ async fn a_head_freshens_what_is_stored_or_makes_it_be_validated() {
     assert!(app.count("/doc") > asked);
 }
 
+/// Many apps answer any HEAD alike, and anybody may send one: it makes nothing fresher and changes no field.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_a_validator_keeps_nothing_fresh() {
+    let document = Document::new("0123456789", "\"v1\"");
+    let (app, sidecar) = served(&document, "max-age=60").await;
+    let client = sidecar.client();
+    until_hit(&client, "/doc").await;
+    for length in [None, Some("10")] {
+        app.on("HEAD", "/doc", move |_| {
+            let answer = Answer::text("").cache_control("max-age=9000");
+            let answer = answer.header("content-security-policy", "none");
+            length.into_iter().fold(answer, |answer, length| {
+                answer.header("content-length", length)
+            })
+        });
+        let head = client.request("HEAD", "/doc");
+        let head = head.header("cache-control", "no-cache").send().await;
+        assert_eq!(head.header("content-security-policy"), "none");
+        let reply = client.get("/doc").await;
+        assert!(reply.is_hit(), "{}", reply.cache_status());
+        assert_eq!(reply.header("content-security-policy"), "");
+        assert_eq!(reply.header("cache-control"), "max-age=60");
+    }
+}
+
 /// Who asks for the head is served as who asks for all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_is_excused_a_failing_app_as_a_get_is() {

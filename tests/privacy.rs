@@ -92,6 +92,101 @@ async fn no_spelling_of_a_private_path_is_shared() {
     );
 }
 
+/// Rules in an app's own way of writing paths (Django's with a slash at the end, Azure's `/.auth`), and paths that begin as
+/// that of one person: whatever app takes the path for another rule's, nobody gets what another was answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_path_that_an_app_may_take_for_a_private_one_is_shared() {
+    const RULES: [(&str, &str); 6] = [
+        ("/api/users/me/", "/api/users/{id}/"),
+        ("/api/users/me/", "/api/users/{id}"),
+        ("/api/users/me", "/api/users/{id}/"),
+        ("/.auth/users/me", "/{any}/users/me"),
+        ("/api/users/me", "/api/users/{id}/{part}"),
+        ("/api/users/me/", "/api/{*rest}"),
+    ];
+    const PATHS: [&str; 15] = [
+        "/api/users/m%65/",
+        "/api/users/ME/",
+        "/api/users/me%20/",
+        "/api/users/me%3Bx/",
+        "/api/users/me%0Ax/",
+        "/api/users/me%0Ax",
+        "/api/users/m%65",
+        "/api/users/ME",
+        "/.AUTH/users/me",
+        "/.aut%68/users/me",
+        "/auth/users/me",
+        "/api/users/me/x.css",
+        "/api/users/me/x.css/",
+        "/api/users/ME/x.css",
+        "/api/users/me/a/x.css",
+    ];
+    for (me, others) in RULES {
+        let app = TestApp::start().await;
+        let all = PATHS.into_iter().chain(["/api/users/42", "/api/users/42/"]);
+        for path in all.chain(["/api/users/42/x.css", "/other/users/me"]) {
+            app.on("GET", path, whole);
+        }
+        let config = format!(
+            "[[route]]\npath = {me:?}\nkey = \"me:{{cookie.session}}\"\n\
+             [[route]]\npath = {others:?}\nshared = true\n"
+        );
+        let sidecar = Sidecar::start(&app.url(), &config);
+        for path in PATHS {
+            let (_, leaks) = shares(&sidecar, path, &[("cookie", "session=ann")], &[]).await;
+            assert!(!leaks, "{path}: {me} {others}");
+        }
+        let plain = match others {
+            "/api/users/{id}/" => "/api/users/42/",
+            "/api/users/{id}" => "/api/users/42",
+            "/{any}/users/me" => "/other/users/me",
+            _ => "/api/users/42/x.css",
+        };
+        let (hits, shared) = shares(&sidecar, plain, &[("cookie", "session=ann")], &[]).await;
+        assert!(hits && shared, "{plain} is shared as {others} says");
+    }
+}
+
+/// What the app has everyone ask it for is its own affair, whatever lifetime a rule gives it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_app_is_asked_for_each_time_is_not_shared() {
+    let app = TestApp::start().await;
+    let said = [
+        ("public, max-age=0", false),
+        ("public, max-age=0, must-revalidate", false),
+        ("s-maxage=0", false),
+        ("max-age=60, s-maxage=0", false),
+        ("public, no-cache", false),
+        ("public, private", false),
+        ("public, no-store", false),
+        ("public, max-age=60", true),
+        ("max-age=0, s-maxage=60", true),
+    ];
+    for (nth, (line, _)) in said.into_iter().enumerate() {
+        for kind in ["over", "lift"] {
+            let path = format!("/{kind}/{nth}");
+            app.on("GET", &path, move |seen| whole(seen).cache_control(line));
+        }
+    }
+    let lifted = "store_despite = [\"private\", \"no-store\", \"no-cache\", \"must-revalidate\"]";
+    let config = format!(
+        "[[route]]\npath = \"/over/{{n}}\"\nttl = \"5m\"\ncache_control = \"override\"\n\
+         [[route]]\npath = \"/lift/{{n}}\"\nttl = \"5m\"\ncache_control = \"override\"\n{lifted}\n"
+    );
+    let sidecar = Sidecar::start(&app.url(), &config);
+    for (nth, (line, expected)) in said.into_iter().enumerate() {
+        for kind in ["over", "lift"] {
+            let path = format!("/{kind}/{nth}");
+            let (ann, bob) = (("cookie", "session=ann"), ("cookie", "session=bob"));
+            let (_, shared) = shares(&sidecar, &path, &[ann], &[bob]).await;
+            assert_eq!(shared, expected, "{kind} {line}");
+            let reply = sidecar.client().get(&path).await;
+            let leaks = reply.text().contains("session=ann");
+            assert_eq!(leaks, expected, "{kind} {line}: nobody");
+        }
+    }
+}
+
 /// Fields that say who asks, under the names that gateways, clouds and apps give them.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_of_any_name_are_not_shared() {

@@ -73,6 +73,83 @@ async fn spellings_that_are_one_to_the_app() {
     }
 }
 
+/// Rules as apps write paths, such as with a slash at the end: a write in any spelling of their paths purges what they
+/// name, and so what is stored for its own URL.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_found_in_any_spelling_of_a_rule() {
+    let by_rule = |path: &str| {
+        format!(
+            "[[route]]\npath = \"/stored\"\nkey = \"user:7\"\n\
+             [[purge]]\npath = {path:?}\nkeys = [\"user:{{path.id}}\"]\n"
+        )
+    };
+    let own = "[[route]]\npath = \"/api/users/{id}/\"\n".to_owned();
+    let rows: [(String, &str, &[&str]); 5] = [
+        (
+            own,
+            "/api/users/7/",
+            &[
+                "/api/users/7/",
+                "/api/%75sers/7/",
+                "/API/users/7/",
+                "//api/users/7/",
+                "/api/users/%37/",
+                "/api/users/7%20/",
+                "/api/users/7%0Ax/",
+            ],
+        ),
+        (
+            by_rule("/api/users/{id}/"),
+            "/stored",
+            &[
+                "/api/users/7/",
+                "/api/users/7",
+                "/api/%75sers/7/",
+                "//api/users/7",
+            ],
+        ),
+        (
+            by_rule("/.api/users/{id}/"),
+            "/stored",
+            &[
+                "/.api/users/7/",
+                "/.%61pi/users/7",
+                "/%2Eapi/%75sers/7/",
+                "/.API//users/7",
+            ],
+        ),
+        (
+            by_rule("/@{id}/caf%c3%a9"),
+            "/stored",
+            &["/@7/caf%C3%A9", "/%407/caf%c3%a9", "/%407/c%61f%C3%A9/"],
+        ),
+        (
+            by_rule("/{{a}}/{id}"),
+            "/stored",
+            &["/%7Ba%7D/7", "/%7b%61%7d/%37"],
+        ),
+    ];
+    for (rules, read, writes) in rows {
+        let app = TestApp::start().await;
+        app.on("GET", read, |_| {
+            Answer::text("x").cache_control("max-age=600")
+        });
+        let sidecar = Sidecar::start(&app.url(), &rules);
+        let client = sidecar.client();
+        for write in writes {
+            app.on("PUT", write, |_| Answer::status(204));
+            warm(&client, &[read]).await;
+            let reply = client.json("PUT", write, "{}").await;
+            assert_eq!(reply.status, 204, "{write}");
+            assert_eq!(
+                are_hits(&client, &[read]).await,
+                [false],
+                "{write}\n{rules}"
+            );
+        }
+    }
+}
+
 /// Ids in hexadecimal digits, which a page, a write, its body, its answer and a tag of the app each have in another case.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_is_one_in_any_case() {

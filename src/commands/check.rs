@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::{Config, Env, Loaded, show_duration};
 use crate::descriptors::Descriptors;
 use crate::rollout::{Mode, Rollout};
-use crate::routes::find_confusable;
+use crate::routes::ConfusablePaths;
 
 /// How far a check goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,13 +133,19 @@ fn print_audiences(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
     let paths: Vec<(usize, &str)> = paths
         .map(|(index, route)| (index, route.path.as_str()))
         .collect();
-    for (taken, meant) in find_confusable(&paths, config.matcher.of_get()) {
-        let (taken, meant) = (&config.routes[taken], &config.routes[meant]);
-        writeln!(
-            out,
-            "{}: passes requests for other spellings of {} ({}), such as in another case",
-            taken.name, meant.path, meant.name
-        )?;
+    for pair in config.matcher.find_confusable(&paths) {
+        let (taken, meant) = (&config.routes[pair.taken], &config.routes[pair.meant]);
+        let (taken, path, meant) = (&taken.name, &meant.path, &meant.name);
+        match pair.paths {
+            ConfusablePaths::Spellings => writeln!(
+                out,
+                "{taken}: passes requests for other spellings of {path} ({meant}), such as in another case"
+            )?,
+            ConfusablePaths::Below => writeln!(
+                out,
+                "{taken}: passes requests for what is below {path} ({meant}), which an app may answer as that"
+            )?,
+        }
     }
     Ok(())
 }

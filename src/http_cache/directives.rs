@@ -107,9 +107,14 @@ impl ResponseDirectives {
         self.s_maxage_allows_stale = despite.proxy_revalidate;
     }
 
-    /// Whether the response itself lets everyone have it: `public` or a valid `s-maxage` (§3.5).
-    pub fn permit_sharing(&self) -> bool {
+    /// Whether a word of the response lets everyone have it: `public` or a valid `s-maxage` (§3.5).
+    pub(super) fn name_everyone(&self) -> bool {
         self.public || self.s_maxage_is_valid
+    }
+
+    /// Whether a shared cache must not use the response unasked, or not keep it (§5.2.2.4, §5.2.2.5, §5.2.2.7).
+    pub(super) fn forbid_reuse(&self) -> bool {
+        self.no_store || self.no_cache == Reach::Whole || self.private == Reach::Whole
     }
 
     /// Whether staleness is never excused (§5.2.2.2, §5.2.2.8, §5.2.2.10).

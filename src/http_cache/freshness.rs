@@ -76,6 +76,18 @@ pub fn stated_rest(response: &Exchange<'_>) -> Option<Duration> {
     Some(stated.saturating_sub(age))
 }
 
+/// Whether the response itself lets everyone have it (§3.5): it says so, and that a shared cache may use it for some time
+/// without asking. `public, max-age=0`, as frameworks have it with files for one person, and `public, no-cache` leave it to
+/// the app who gets it, whatever lifetime a rule gives instead.
+pub(super) fn permits_sharing(response: &Exchange<'_>, directives: &ResponseDirectives) -> bool {
+    if !directives.name_everyone() {
+        return false;
+    }
+    // What a rule lifts was said all the same.
+    let own = ResponseDirectives::of(response.headers);
+    !own.forbid_reuse() && stated(response, &own) != Some(Duration::ZERO)
+}
+
 fn clamp(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }

@@ -210,7 +210,7 @@ fn each_refusal(
     if directives.private == Reach::Whole {
         found(Reason::Private)?;
     }
-    if let Err(reason) = identity_allowed(request, directives, policy) {
+    if let Err(reason) = identity_allowed(request, response, directives, policy) {
         found(reason)?;
     }
     // RFC 9110 §12.5.3: who gets it from the store accepts no more than who fetched it.
@@ -272,10 +272,14 @@ fn is_bound_to_its_request(status: StatusCode) -> bool {
 
 fn identity_allowed(
     request: &RequestHead<'_>,
+    response: &Exchange<'_>,
     directives: &ResponseDirectives,
     policy: &Policy,
 ) -> Result<(), Reason> {
-    let shared = policy.shared || directives.permit_sharing();
+    if request.identity.covered() || policy.shared {
+        return Ok(());
+    }
+    let shared = freshness::permits_sharing(response, directives);
     // §3.5. A key that carries the credentials keeps persons apart, which is what §3.5 is for. That `must-revalidate`
     // alone would do as well is not taken up: frameworks say it of personal pages.
     if request.identity.unkeyed_authorization && !shared {
@@ -317,7 +321,7 @@ pub(super) fn assembled(
         stale_if_error: window(directives.stale_if_error, policy.stale_if_error),
         must_revalidate,
         no_cache,
-        shareable: directives.permit_sharing(),
+        shareable: freshness::permits_sharing(response, directives),
         part: None,
         softened: None,
     }

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use path::Path;
 pub use path::PathError;
+pub(super) use path::Rank;
 
 use super::PathSpelling;
 
@@ -200,4 +201,9 @@ impl<T> Found<'_, '_, T> {
 /// The parameter names of a rule's path, in order; none if the path is not valid.
 pub fn param_names(path: &str) -> Vec<String> {
     Path::parse(path).map_or_else(|_| Vec::new(), |path| path.params().to_vec())
+}
+
+/// How specific each segment of a rule's path is; none if the path is not valid.
+pub(super) fn ranks_of(path: &str) -> Vec<Rank> {
+    Path::parse(path).map_or_else(|_| Vec::new(), |path| path.specificity().collect())
 }

@@ -29,7 +29,7 @@ pub use condition::{Condition, ConditionError, Conditions};
 pub use credentials::is_credential;
 pub use form::Form;
 pub use ignore_query::{IgnoreQuery, plain_fields};
-pub use lenient::find_confusable;
+pub use lenient::{Audience, Confusable, ConfusablePaths, pattern_of_writes};
 pub use matcher::{Matched, Matcher, PathGroup};
 pub use pattern::{Pattern, Purge, PurgeKind, Purges};
 pub use requester::{CredentialSettings, KeyedCredentials, TokenField, Unkeyed, Verified};

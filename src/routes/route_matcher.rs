@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::lenient::LenientMatcher;
+use super::lenient::{self, Audience, Confusable, LenientMatcher};
 use super::matcher::{Matched, Matcher, PathError};
 use super::spelling::PathSpelling;
 
@@ -57,6 +57,13 @@ impl RouteMatcher {
         Ok(())
     }
 
+    /// Says among whom the answers of route `index` are shared.
+    pub fn set_audience(&mut self, index: usize, audience: Audience) {
+        for of_method in [&mut self.get, &mut self.post, &mut self.query] {
+            of_method.lenient.set_audience(index, audience);
+        }
+    }
+
     /// The route of a path that answers `method`, or else the one that answers GET.
     pub fn at<'m, 'p>(&'m self, method: &Method, path: &'p str) -> Option<Matched<'m, 'p, usize>> {
         let of_body = match *method {
@@ -80,7 +87,7 @@ impl RouteMatcher {
     }
 
     /// A route of this method other than `strict`, the one of the path as received, that the path falls under in
-    /// a more lenient reading; `None`: there is no doubt.
+    /// a more lenient reading, or one for a person that is for its beginning; `None`: there is no doubt.
     pub fn find_other(&self, method: &Method, path: &str, strict: Option<usize>) -> Option<usize> {
         let of_method = match *method {
             Method::POST => &self.post,
@@ -88,6 +95,11 @@ impl RouteMatcher {
             _ => &self.get,
         };
         of_method.lenient.find_other(path, strict)
+    }
+
+    /// Pairs of routes that answer GET and that [`RouteMatcher::find_other`] keeps apart; with the paths of those routes.
+    pub fn find_confusable(&self, paths: &[(usize, &str)]) -> Vec<Confusable> {
+        lenient::find_confusable(paths, &self.get.strict, &self.get.lenient)
     }
 
     /// The routes that answer GET.

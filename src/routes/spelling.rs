@@ -4,6 +4,7 @@
 //! an answer all the same: an app may send them elsewhere, or answer `.json` and none in two formats.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::{Pattern, Purge, lenient, target};
 
@@ -110,6 +111,15 @@ impl PathSpelling {
             }
             add(Cow::Owned(reading));
         }
+        if path.ends_with('/') {
+            // Readings are without it, and paths of GETs have it as well.
+            let closed = |reading: &Cow<str>| Cow::Owned(format!("{reading}/"));
+            let open = readings.iter().filter(|reading| !reading.ends_with('/'));
+            let closed: Vec<_> = open.map(closed).collect();
+            readings.extend(closed);
+            let mut seen = HashSet::new();
+            readings.retain(|reading| seen.insert(reading.clone()));
+        }
         readings
     }
 }
@@ -183,7 +193,7 @@ mod tests {
     #[test]
     fn writes_are_read_in_many_ways() {
         let strict = PathSpelling::default();
-        let rows: [(&PathSpelling, &str, &[&str]); 13] = [
+        let rows: [(&PathSpelling, &str, &[&str]); 17] = [
             (&strict, "/a/7", &["/a/7"]),
             (&strict, "/a/7/", &["/a/7/", "/a/7"]),
             (&strict, "/a/7.json", &["/a/7.json", "/a/7"]),
@@ -194,10 +204,18 @@ mod tests {
             ),
             (&lenient(), "/A/b", &["/A/b", "/a/b"]),
             (&strict, "/a/7.", &["/a/7.", "/a/7"]),
-            (&strict, "/a/7%20.+/", &["/a/7%20.+/", "/a/7", "/a/7%20.+"]),
+            (
+                &strict,
+                "/a/7%20.+/",
+                &["/a/7%20.+/", "/a/7", "/a/7%20.+", "/a/7/"],
+            ),
+            (&strict, "/%61/7/", &["/%61/7/", "/a/7", "/a/7/"]),
+            (&strict, "//a/7/", &["//a/7/", "/a/7", "/a/7/"]),
+            (&strict, "/.%61/7", &["/.%61/7", "/.a/7", "/a/7"]),
+            (&strict, "/%40a/7", &["/%40a/7", "/@a/7"]),
             (&strict, "/a/..", &["/a/..", "/"]),
             (&strict, "/a%2F7", &["/a%2F7", "/a/7"]),
-            (&strict, "/a/%0A7%09", &["/a/%0A7%09", "/a/7"]),
+            (&strict, "/a/%0A7%09", &["/a/%0A7%09", "/a", "/a/7"]),
             (&strict, "/a/Ab%C2%A0", &["/a/Ab%C2%A0", "/a/Ab"]),
             (&strict, "/a%3fx", &["/a%3fx", "/a", "/a%3Fx"]),
             (&strict, "/a%252F7", &["/a%252F7", "/a/7"]),

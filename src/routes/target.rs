@@ -2,15 +2,15 @@
 
 use super::escape::hex_value;
 
-/// How an app that is lenient might read `path`: unreserved characters decoded, `//`, `;…`, dot
-/// segments and a trailing slash resolved. `None` if that is the path itself.
+/// How an app that is lenient might read `path`: characters decoded that clients may send as they are, `//`, `;…`,
+/// dot segments and a trailing slash resolved. `None` if that is the path itself.
 ///
 /// For purges only, where reading a path in one more way removes too much at worst.
 pub fn normalized(path: &str) -> Option<String> {
     let mut segments: Vec<String> = Vec::new();
     for segment in path.split('/') {
         let segment = segment.split(';').next().unwrap_or_default();
-        match decode_unreserved(segment).as_str() {
+        match decode_plain(segment).as_str() {
             "" | "." => {}
             ".." => {
                 segments.pop();
@@ -22,8 +22,8 @@ pub fn normalized(path: &str) -> Option<String> {
     (normal != path).then_some(normal)
 }
 
-/// Percent-escapes of unreserved characters resolved (RFC 3986 §6.2.2.2).
-fn decode_unreserved(segment: &str) -> String {
+/// Percent-escapes resolved of the characters that a segment may have as they are (RFC 3986 §3.3), but for `;`.
+fn decode_plain(segment: &str) -> String {
     let mut decoded = String::with_capacity(segment.len());
     let mut rest = segment;
     while let Some(at) = rest.find('%') {
@@ -32,7 +32,7 @@ fn decode_unreserved(segment: &str) -> String {
             .get(at + 1..at + 3)
             .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match byte.map(char::from) {
-            Some(plain) if plain.is_ascii_alphanumeric() || "-._~".contains(plain) => {
+            Some(plain) if plain.is_ascii_alphanumeric() || "-._~!$&'()*+,=:@".contains(plain) => {
                 decoded.push(plain);
                 rest = &rest[at + 3..];
             }

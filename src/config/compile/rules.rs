@@ -18,11 +18,12 @@ use crate::config::read::Reader;
 use crate::config::{Defaults, PurgeRule, Refetch, Route, Settings, Upstream, show_duration};
 use crate::http_cache::directives::{Reach, ResponseDirectives};
 use crate::http_cache::vary::CookieNames;
+use crate::rollout::Mode;
 use crate::routes::matcher::param_names;
 use crate::routes::template::{Site, Source};
 use crate::routes::{
-    CheckedCredentials, Condition, ConditionError, Conditions, CredentialSettings,
-    KeyedCredentials, Matcher, PathSpelling, PurgeKind, RouteMatcher, Template,
+    Audience, CheckedCredentials, Condition, ConditionError, Conditions, CredentialSettings,
+    KeyedCredentials, Matcher, PathSpelling, PurgeKind, RouteMatcher, Template, pattern_of_writes,
 };
 
 const EXAMPLE_PATH: &str = "write such as \"/api/users/{id}\"";
@@ -76,6 +77,7 @@ pub(super) fn read_routes(
             Some(path),
             reads,
         );
+        matcher.set_audience(routes.len(), audience(&route.rule));
         routes.push(route);
     }
     groups.warn_of_empty(
@@ -83,6 +85,17 @@ pub(super) fn read_routes(
         problems,
     );
     (routes, matcher)
+}
+
+fn audience(route: &Route) -> Audience {
+    let policy = &route.settings.policy;
+    let is_off = route.settings.rollout.mode == Mode::Off;
+    match (policy.shared, route.credentials.name_a_person()) {
+        _ if is_off => Audience::Person,
+        (true, _) => Audience::Everyone,
+        (false, true) => Audience::Person,
+        (false, false) => Audience::Nobody,
+    }
 }
 
 /// The purge rules in file order.
@@ -236,6 +249,10 @@ fn read_purge(
     {
         let (what, remedy) = split_message(&error.to_string(), EXAMPLE_PATH);
         reader.reject("path", what, remedy);
+    }
+    if let Some(path) = &path {
+        // As a path that is read leniently is spelled; one that is spelled so already is in it.
+        let _ = matcher.insert(&pattern_of_writes(path), ());
     }
     let keys = reader.texts("keys");
     let tags = reader.texts("tags");

@@ -108,7 +108,7 @@ fn restrictions_count_in_any_form_and_permissions_in_the_right_one() {
         ("public behind text after quotes", "foo=\"a\"b\"c, public, d\"", |d| d.public, false),
         ("public before a quote never closed", "public, foo=\"a", |d| d.public, true),
         ("public after a quoted string", "foo=\"a\", public", |d| d.public, true),
-        ("s-maxage in a quote never closed", "foo=\"a, s-maxage=60, b", |d| d.permit_sharing(), false),
+        ("s-maxage in a quote never closed", "foo=\"a, s-maxage=60, b", |d| d.name_everyone(), false),
         ("must-understand in a quote never closed", "foo=\"a, must-understand, b", |d| d.must_understand, false),
         ("immutable in a quote never closed", "foo=\"a, immutable, b", |d| d.immutable, false),
         // §5.2.2.3
@@ -122,9 +122,9 @@ fn restrictions_count_in_any_form_and_permissions_in_the_right_one() {
         // RFC 8246 §2
         ("immutable", "immutable", |d| d.immutable, true),
         // §5.2.2.10
-        ("s-maxage shares", "s-maxage=0", |d| d.permit_sharing(), true),
-        ("invalid s-maxage does not", "s-maxage=x", |d| d.permit_sharing(), false),
-        ("max-age does not share", "max-age=60", |d| d.permit_sharing(), false),
+        ("s-maxage names everyone", "s-maxage=0", |d| d.name_everyone(), true),
+        ("invalid s-maxage does not", "s-maxage=x", |d| d.name_everyone(), false),
+        ("max-age does not share", "max-age=60", |d| d.name_everyone(), false),
         ("s-maxage forbids stale", "s-maxage=1", |d| d.forbid_stale(), true),
         ("max-age does not", "max-age=1", |d| d.forbid_stale(), false),
     ];
@@ -317,7 +317,7 @@ fn targeted_fields_replace_cache_control() {
     ];
     for (name, line, expected) in permissions {
         let directives = ResponseDirectives::of(&headers(&[(cdn, line)]));
-        assert_eq!(directives.permit_sharing(), expected, "{name}");
+        assert_eq!(directives.name_everyone(), expected, "{name}");
     }
     let directives = ResponseDirectives::of(&headers(&[(cdn, "private=\"x-a\"")]));
     assert_eq!(

@@ -76,7 +76,7 @@ pub(super) fn identity(
         )
     } else if chosen.is_some_and(|stored| stored.shareable) {
         (
-            format!("{has}; the stored answer says public or s-maxage"),
+            format!("{has}; the stored answer says public or s-maxage, with a lifetime"),
             "RFC 9111 §3.5",
         )
     } else if chosen.is_some() {

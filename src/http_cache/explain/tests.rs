@@ -233,7 +233,7 @@ fn whom_it_may_be_shown_to() {
     let rows: &[(&str, &Policy, Lines, Reason, &str)] = &[
         ("nobody says so", &ruled(30), &[], Reason::Identity, "does not say that it may be shared (promise I8, RFC 9111 §3.5)"),
         ("the rule", &shared, &[], Reason::Hit, "the rule shares its answers (rule: shared = true)"),
-        ("the answer", &ruled(30), &[("cache-control", "public")], Reason::Hit, "says public or s-maxage (RFC 9111 §3.5)"),
+        ("the answer", &ruled(30), &[("cache-control", "public")], Reason::Hit, "says public or s-maxage, with a lifetime (RFC 9111 §3.5)"),
     ];
     for (name, policy, lines, reason, expected) in rows {
         let stored = store(200, lines, policy).unwrap();

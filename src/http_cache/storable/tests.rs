@@ -173,6 +173,10 @@ fn requests() {
         cache_control: CacheControlMode::Override,
         ..ruled(300)
     };
+    let lifting = Policy {
+        despite: Despite::ALL,
+        ..ruled(300)
+    };
     let keyed = Identity::COVERED;
     let authorization = Identity {
         unkeyed_authorization: true,
@@ -201,6 +205,21 @@ fn requests() {
         ("Authorization, must-revalidate, overridden", &overriding, authorization, "max-age=0, must-revalidate", Err(Reason::Authorization)),
         ("Authorization, public must-revalidate", &rfc, authorization, "max-age=60, public, must-revalidate", Ok(())),
         ("Authorization, proxy-revalidate", &rfc, authorization, "max-age=60, proxy-revalidate", Err(Reason::Authorization)),
+        // What the app would have to be asked for each time is left to it, whatever the rule says of that.
+        ("Authorization, public max-age=0", &rfc, authorization, "public, max-age=0", Err(Reason::Authorization)),
+        ("Cookie, public max-age=0, overridden", &overriding, cookie, "public, max-age=0", Err(Reason::Cookie)),
+        ("Cookie, s-maxage=0, overridden", &overriding, cookie, "s-maxage=0", Err(Reason::Cookie)),
+        ("Cookie, max-age and s-maxage=0, overridden", &overriding, cookie, "public, max-age=60, s-maxage=0", Err(Reason::Cookie)),
+        ("Cookie, max-age=0 and s-maxage, overridden", &overriding, cookie, "max-age=0, s-maxage=60", Ok(())),
+        ("Cookie, broken max-age, overridden", &overriding, cookie, "public, max-age=x", Err(Reason::Cookie)),
+        ("Cookie, public no-cache", &rfc, cookie, "public, no-cache", Err(Reason::Cookie)),
+        ("Cookie, public no-cache, lifted", &lifting, cookie, "public, no-cache", Err(Reason::Cookie)),
+        ("Cookie, public no-store, lifted", &lifting, cookie, "public, no-store", Err(Reason::Cookie)),
+        ("Cookie, public private, lifted", &lifting, cookie, "public, private", Err(Reason::Cookie)),
+        ("Cookie, s-maxage and no-cache, lifted", &lifting, cookie, "s-maxage=60, no-cache", Err(Reason::Cookie)),
+        ("Cookie, public, fields kept back", &rfc, cookie, "public, max-age=60, no-cache=\"x-a\"", Ok(())),
+        ("Cookie, public alone, ruled", &ttl, cookie, "public", Ok(())),
+        ("Cookie, public, shared rule", &shared, cookie, "public, max-age=0, stale-while-revalidate=9", Ok(())),
         ("Authorization, shared rule", &shared, authorization, "max-age=60", Ok(())),
         ("Cookie", &rfc, cookie, "max-age=60", Err(Reason::Cookie)),
         ("Cookie, public", &rfc, cookie, "max-age=60, public", Ok(())),
@@ -221,6 +240,19 @@ fn requests() {
         };
         let found = storable(&request, &exchange(200, &response), policy).map(|_| ());
         assert_eq!(found, *expected, "{name}");
+    }
+    // §5.3: `Expires` says as much as `max-age=0`.
+    for (expires, expected) in [
+        ("0", Err(Reason::Cookie)),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", Ok(())),
+    ] {
+        let response = headers(&[(CC, "public"), ("expires", expires)]);
+        let request = RequestHead {
+            identity: cookie,
+            ..get(&none)
+        };
+        let found = storable(&request, &exchange(200, &response), &overriding).map(|_| ());
+        assert_eq!(found, expected, "Expires: {expires}");
     }
     let response = headers(&[FRESH]);
     for method in ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "QUERY", "X"] {

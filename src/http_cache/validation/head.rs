@@ -13,12 +13,12 @@ pub enum ByHead {
     Freshened(Stored),
     /// It holds no more: to be validated before it is used again.
     Invalid(Stored),
-    /// The answer says nothing about it.
+    /// The answer says nothing about it: it is as fresh as it was.
     Nothing,
 }
 
 /// What the answer `head` to a HEAD `request` makes of `stored`, which that request selects (RFC 9111
-/// §4.3.5): freshened if it names the same representation, invalid if it names another.
+/// §4.3.5): freshened if a validator names the same representation, invalid if it is of another.
 pub fn by_head(
     stored: &Stored,
     request: &RequestHead<'_>,
@@ -28,10 +28,13 @@ pub fn by_head(
     if says_nothing(head.status) {
         return ByHead::Nothing;
     }
-    if head.status != stored.status || !is_same(&stored.headers, head.headers) {
+    if head.status != stored.status || is_another(&stored.headers, head.headers) {
         return ByHead::Invalid(unusable(stored.clone()));
     }
     match updated_by(stored, request, head, policy) {
+        // What might be said of any representation vouches for none: many apps answer HEAD without a look at the page,
+        // and anybody may ask so.
+        Updated::Usable(_) if !names_validator(head.headers) => ByHead::Nothing,
         Updated::Usable(fresh) => ByHead::Freshened(fresh),
         // What only this requester's own fields forbid says nothing of what others may share.
         Updated::Unusable(_, Some(reason)) if reason.is_of_requester() => ByHead::Nothing,
@@ -48,27 +51,27 @@ fn says_nothing(status: StatusCode) -> bool {
     )
 }
 
-/// §4.3.5: every validator of the answer to HEAD matches, and so does its `Content-Length`.
-fn is_same(stored: &HeaderMap, head: &HeaderMap) -> bool {
-    let etag = head.get(&ETAG).map(|theirs| {
+/// §4.3.5: a validator of the answer to HEAD differs, or its `Content-Length` does.
+fn is_another(stored: &HeaderMap, head: &HeaderMap) -> bool {
+    let other_tag = head.get(&ETAG).is_some_and(|theirs| {
         let ours = stored.get(&ETAG);
-        ours.is_some_and(|ours| conditions::names_stored(ours.as_bytes(), theirs.as_bytes()))
+        !ours.is_some_and(|ours| conditions::names_stored(ours.as_bytes(), theirs.as_bytes()))
     });
-    let modified = head
-        .get(&LAST_MODIFIED)
-        .map(|theirs| stored.get(&LAST_MODIFIED) == Some(theirs));
-    let length = match (stored.get(&CONTENT_LENGTH), head.get(&CONTENT_LENGTH)) {
-        (Some(ours), Some(theirs)) => ours == theirs,
+    let modified = head.get(&LAST_MODIFIED);
+    let other_date = modified.is_some_and(|theirs| stored.get(&LAST_MODIFIED) != Some(theirs));
+    let other_length = match (stored.get(&CONTENT_LENGTH), head.get(&CONTENT_LENGTH)) {
+        (Some(ours), Some(theirs)) => ours != theirs,
         // A body stored without a stated length: only a validator can vouch for it.
-        (None, Some(_)) => etag.is_some() || modified.is_some(),
-        (_, None) => true,
+        (None, Some(_)) => !names_validator(head),
+        (_, None) => false,
     };
     // Another coding is another representation, whatever its tag.
-    let coding: Vec<_> = head.get_all(CONTENT_ENCODING).iter().collect();
-    let same_coding = coding.is_empty()
-        || stored
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .eq(coding.iter().copied());
-    same_coding && etag.unwrap_or(true) && modified.unwrap_or(true) && length
+    let coding = head.get_all(CONTENT_ENCODING);
+    let other_coding = head.contains_key(CONTENT_ENCODING)
+        && !stored.get_all(CONTENT_ENCODING).iter().eq(coding.iter());
+    other_tag || other_date || other_length || other_coding
+}
+
+fn names_validator(head: &HeaderMap) -> bool {
+    head.contains_key(ETAG) || head.contains_key(LAST_MODIFIED)
 }

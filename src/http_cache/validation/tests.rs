@@ -268,8 +268,14 @@ fn heads() {
     #[rustfmt::skip]
     let rows: &[(&str, Lines<'_>, u16, Lines<'_>, Option<bool>)] = &[
         ("all equal", both, 200, &[ETAG, MODIFIED, length], fresh),
-        ("says nothing more", both, 200, &[], fresh),
-        ("without validators on either side", bare, 200, &[], fresh),
+        ("the ETag alone", both, 200, &[ETAG], fresh),
+        ("the Last-Modified alone", both, 200, &[MODIFIED], fresh),
+        ("no validator", both, 200, &[], nothing),
+        ("no validator on either side", bare, 200, &[], nothing),
+        ("no validator and the same length", both, 200, &[length], nothing),
+        ("no validator and another lifetime", both, 200, &[(CC, "max-age=600"), ("x-a", "1")], nothing),
+        ("no validator and another length", both, 200, &[("content-length", "6")], invalid),
+        ("no validator and another coding", both, 200, &[("content-encoding", "gzip")], invalid),
         ("another ETag", both, 200, &[("etag", "\"b\""), MODIFIED, length], invalid),
         ("another Last-Modified", both, 200, &[ETAG, ("last-modified", SENT), length], invalid),
         ("another Content-Length", both, 200, &[ETAG, MODIFIED, ("content-length", "6")], invalid),

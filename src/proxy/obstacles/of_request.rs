@@ -355,7 +355,7 @@ pub(super) fn identity(
     let named = cookies.iter().map(|name| format!("the cookie {name}"));
     let named: Vec<String> = fields.chain(named).collect();
     let what = format!(
-        "the request has {}, which the key does not carry, so only what says public or s-maxage is shared",
+        "the request has {}, which the key does not carry, so only what says public or s-maxage, with a lifetime, is shared",
         named.join(", ")
     );
     let headers = headers.iter().map(|name| format!("{{header.{name}}}"));

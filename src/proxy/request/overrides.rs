@@ -13,6 +13,7 @@ use super::present::Present;
 use crate::proxy::hop_by_hop::connection_options;
 use crate::routes::KeyedCredentials;
 
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// More of them than any gateway says is nobody's variant.
 const MAX_SELECTING: usize = 1024;
@@ -139,11 +140,18 @@ fn push(selecting: &mut String, name: &[u8], value: &[u8]) {
 
 /// Whether a field that overrides the request is taken into the selector: what a trusted gateway says of the
 /// client's request, and fields of which the config says that a gateway sets them. And, whoever says it, what networks in
-/// front say of the scheme, as long as it is one of few values.
+/// front say of the scheme, and the scheme's own port, since these are few values.
 fn selects(context: &RequestContext, name: &HeaderName, kind: Override, value: &[u8]) -> bool {
     let trusted = &context.live.config.defaults.trusted_identity;
+    let is_single = || is_single(&context.parts.headers, name);
     match kind {
-        Override::SchemeOfNetwork if scheme_of_network(value).is_some() => true,
+        Override::SchemeOfNetwork if scheme_of_network(value).is_some() && is_single() => true,
+        // A gateway in a container says its own port of each request, whichever that is mapped to.
+        Override::Port if *name == FORWARDED_PORT => {
+            context.is_believed
+                || trusted.contains(name)
+                || value == usual_port(context.scheme()).as_bytes() && is_single()
+        }
         Override::Always => trusted.contains(name),
         _ => context.is_believed || trusted.contains(name),
     }
@@ -161,9 +169,9 @@ fn overriding<'c>(
         target: target.map_or("", |target| target.as_str()),
         host: &context.host,
         scheme: context.scheme(),
-        tls: if is_https { TLS } else { NO_TLS },
-        port: if is_https { "443" } else { "80" },
+        is_https,
     };
+    let all = &context.parts.headers;
     let fields = context.parts.headers.iter();
     // Next.js sends it with each request for data, which such a path is for by itself.
     let is_for_data = context.parts.uri.path().starts_with("/_next/data/");
@@ -172,7 +180,9 @@ fn overriding<'c>(
         let (kind, value) = (kind_of(name.as_str())?, value.as_bytes());
         // Read as another name by some apps alone, so nobody can say whether it agrees.
         let is_doubtful = name.as_str().contains('_');
-        let overrides = is_doubtful || !expected.agrees(kind, value);
+        // Lines of one name are a list to most apps, which is no host and no port; elements of `Forwarded` are one anyway.
+        let is_one = kind == Override::Forwarded || is_single(all, name);
+        let overrides = is_doubtful || !is_one || !expected.agrees(name, kind, value);
         (overrides && !keyed.has_header(name)).then_some((name, kind, value))
     })
 }
@@ -186,37 +196,47 @@ fn scheme_of_network(value: &[u8]) -> Option<&'static str> {
     }
 }
 
-const TLS: &[&str] = &["on", "true", "1", "yes"];
-const NO_TLS: &[&str] = &["off", "false", "0", "no"];
+fn is_single(fields: &HeaderMap, name: &HeaderName) -> bool {
+    fields.get_all(name).iter().nth(1).is_none()
+}
 
-/// What gateways in front of Pannier say, if they say what the request says.
+fn usual_port(scheme: &str) -> &'static str {
+    if scheme == "https" { "443" } else { "80" }
+}
+
+/// What gateways in front of Pannier say, if they say what the request says. Apps compare in their own ways, so only the
+/// one spelling counts that all take for that: another might be no host, or no TLS, to some.
 struct Expected<'c> {
     target: &'c str,
+    /// In lower case, as the app gets it.
     host: &'c str,
     scheme: &'c str,
-    tls: &'static [&'static str],
-    port: &'static str,
+    is_https: bool,
 }
 
 impl Expected<'_> {
-    fn agrees(&self, kind: Override, value: &[u8]) -> bool {
-        let is = |text: &str| value.eq_ignore_ascii_case(text.as_bytes());
+    fn agrees(&self, name: &HeaderName, kind: Override, value: &[u8]) -> bool {
+        let is = |text: &str| value == text.as_bytes();
         match kind {
             // The target itself, as gateways add it to every request (`X-Original-URI: $request_uri`).
-            Override::Always => !value.is_empty() && value == self.target.as_bytes(),
+            Override::Always => !value.is_empty() && is(self.target),
             Override::Told => false,
             Override::Host => is(self.host),
             Override::Scheme => is(self.scheme),
             Override::SchemeOfNetwork => scheme_of_network(value) == Some(self.scheme),
-            Override::Tls => self.tls.iter().any(|word| is(word)),
-            Override::Port => {
-                let own = self
-                    .host
-                    .rsplit_once(':')
-                    .map_or(self.port, |(_, port)| port);
-                is(self.port) || is(own)
-            }
+            Override::Tls => is(self.tls(name)),
+            Override::Port => is(port_of(self.host).unwrap_or(usual_port(self.scheme))),
             Override::Forwarded => self.forwarded_agrees(value),
+        }
+    }
+
+    fn tls(&self, name: &HeaderName) -> &'static str {
+        match (name.as_str(), self.is_https) {
+            // WebLogic's.
+            ("wl-proxy-ssl", true) => "true",
+            ("wl-proxy-ssl", false) => "false",
+            (_, true) => "on",
+            (_, false) => "off",
         }
     }
 
@@ -224,13 +244,19 @@ impl Expected<'_> {
     fn forwarded_agrees(&self, line: &[u8]) -> bool {
         forwarded::pairs(line).all(|(name, value)| {
             if name.eq_ignore_ascii_case(b"host") {
-                value.eq_ignore_ascii_case(self.host.as_bytes())
+                value == self.host.as_bytes()
             } else {
-                !name.eq_ignore_ascii_case(b"proto")
-                    || value.eq_ignore_ascii_case(self.scheme.as_bytes())
+                !name.eq_ignore_ascii_case(b"proto") || value == self.scheme.as_bytes()
             }
         })
     }
+}
+
+/// The port that a host names, if it does.
+fn port_of(host: &str) -> Option<&str> {
+    let (_, port) = host.rsplit_once(':')?;
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_port.then_some(port)
 }
 
 /// Anything but one of the two schemes. What no gateway sends would be a variant of its own, and there is room for few.

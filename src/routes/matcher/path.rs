@@ -21,7 +21,7 @@ enum Segment {
 
 /// How specific a segment is; the greater wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rank {
+pub(in crate::routes) enum Rank {
     /// `{*rest}`
     CatchAll,
     /// By the length of the text around the parameter.

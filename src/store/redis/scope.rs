@@ -75,6 +75,11 @@ impl<'c> CommandScope<'c> {
         }
     }
 
+    /// What the commands are sent by.
+    pub(super) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// The client for commands that this scope sends.
     pub(super) fn client(&self) -> &WithOptions<Client> {
         &self.clients.unbounded

@@ -199,6 +199,11 @@ impl Scripts {
         }
     }
 
+    /// Whether any script's hash is not known yet.
+    pub(super) fn are_to_load(&self) -> bool {
+        self.hashes.iter().any(|hash| hash.get().is_none())
+    }
+
     /// Loads the scripts whose hash is not known yet. A Redis that refuses `SCRIPT LOAD` gets the text with
     /// each call.
     pub(super) async fn load(&self, client: &WithOptions<Client>) {

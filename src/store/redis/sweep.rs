@@ -12,6 +12,7 @@ use fred::types::Value;
 use super::chores::{Chore, RoomRequest, Sweep};
 use super::error::Error;
 use super::keys::escape_glob;
+use super::managed;
 use super::room::Step;
 use super::scope::CommandScope;
 use super::scripts::{Call, Script, parse_number};
@@ -51,6 +52,7 @@ async fn do_some(scope: &CommandScope<'_>, chore: Chore) -> Result<Option<Chore>
         Chore::Check => {
             let budget = || scope.tier.budget.arguments().into();
             run(scope, Script::Sample, budget).await?;
+            managed::look_again(scope.tier, scope.clients()).await;
             let room = RoomRequest::for_check(scope.tier);
             Ok(Some(Chore::Evict(room)))
         }

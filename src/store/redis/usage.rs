@@ -61,14 +61,14 @@ pub(super) struct ByteBudget {
     pub(super) manages_server: bool,
     shards: u64,
     /// What Pannier had in each shard, as a beat has found last.
-    used: Mutex<Box<[Used]>>,
+    used: Mutex<Box<[Option<Used>]>>,
     /// Whether so much is used that entries may have to leave before long.
     is_filling: AtomicBool,
     /// Whether the log has warned since the bytes were last below `evict_at`.
     warned: AtomicBool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Used {
     bytes: u64,
     server_limit: Option<u64>,
@@ -85,7 +85,7 @@ impl ByteBudget {
             order: budget.order,
             manages_server: budget.manage_server,
             shards: shards as u64,
-            used: Mutex::new(vec![Used::default(); shards].into()),
+            used: Mutex::new(vec![None; shards].into()),
             is_filling: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         }
@@ -114,7 +114,16 @@ impl ByteBudget {
 
     /// What Pannier had in Redis, as was found last.
     pub(super) fn used(&self) -> u64 {
-        self.used.lock().iter().map(|used| used.bytes).sum()
+        sum_used(&self.used.lock())
+    }
+
+    /// What Pannier had in these shards, as was found last; `None`: of one of them nothing was found yet.
+    pub(super) fn used_by(&self, shards: &[usize]) -> Option<u64> {
+        let all = self.used.lock();
+        let each = shards
+            .iter()
+            .map(|shard| all[*shard].map(|used| used.bytes));
+        each.sum()
     }
 
     /// What the memory of the servers leaves, as was found last; `None`: it is not bounded.
@@ -125,11 +134,11 @@ impl ByteBudget {
     /// A shard holds so much.
     pub(super) fn note_used(&self, shard: usize, counters: &Counters) {
         let mut all = self.used.lock();
-        all[shard] = Used {
+        all[shard] = Some(Used {
             bytes: counters.total_bytes(),
             server_limit: counters.server_limit,
-        };
-        let used = all.iter().map(|used| used.bytes).sum();
+        });
+        let used = sum_used(&all);
         let limit = sum_limits(&all);
         drop(all);
         let most = limit.unwrap_or(u64::MAX).min(self.evict_at);
@@ -168,7 +177,11 @@ fn is_taken_by_others(bytes: u64, server_limit: Option<u64>) -> bool {
     server_limit.is_some_and(|limit| bytes < HARDLY_ANYTHING && limit < HARDLY_ANYTHING)
 }
 
-fn sum_limits(all: &[Used]) -> Option<u64> {
-    let limits = all.iter().filter_map(|used| used.server_limit);
+fn sum_used(all: &[Option<Used>]) -> u64 {
+    all.iter().flatten().map(|used| used.bytes).sum()
+}
+
+fn sum_limits(all: &[Option<Used>]) -> Option<u64> {
+    let limits = all.iter().flatten().filter_map(|used| used.server_limit);
     limits.reduce(u64::saturating_add)
 }

@@ -865,6 +865,47 @@ async fn a_full_redis_refuses_stores_and_not_purges() {
     assert_empty(&redis, "after the purges");
 }
 
+/// When the next check is due.
+fn next_check(redis: &RedisServer) -> u64 {
+    redis.number(&["HGET", "{test}:v6:by", "cw"])
+}
+
+/// Waits until some more checks have begun.
+async fn checks(redis: &RedisServer, count: usize) {
+    for _ in 0..count {
+        let before = next_check(redis);
+        eventually("a check", SHORT, || async { next_check(redis) != before }).await;
+    }
+}
+
+/// Managed servers have no `MEMORY`, often: what is stored is not void for it.
+#[tokio::test]
+async fn a_check_does_without_what_redis_lacks() {
+    let redis = RedisServer::start_with(&["--rename-command", "MEMORY", ""]);
+    let a = Sidecar::checking_every(&redis, 4_000_000, Duration::from_millis(200)).await;
+    for i in 0..600 {
+        a.fill(&format!("a:{i}"), "x").await.expect("there is room");
+    }
+    let generation = redis.cli(&["GET", "{test}:v6:g"]);
+    checks(&redis, 3).await;
+    assert_eq!(redis.cli(&["GET", "{test}:v6:g"]), generation);
+    assert_eq!(a.fetched_strictly("a:0").await, Some("x".into()));
+    assert_eq!(a.errors("other"), 0);
+}
+
+/// Nor does it try what the user may not do, which would fill the operator's log.
+#[tokio::test]
+async fn a_check_leaves_no_line_in_the_log_of_refusals() {
+    let redis = RedisServer::start();
+    redis.cli(&["ACL", "SETUSER", "default", "-memory"]);
+    let a = Sidecar::checking_every(&redis, 4_000_000, Duration::from_millis(200)).await;
+    for i in 0..600 {
+        a.fill(&format!("a:{i}"), "x").await.expect("there is room");
+    }
+    checks(&redis, 3).await;
+    assert_eq!(redis.cli(&["ACL", "LOG"]), "");
+}
+
 /// A purge by a tag that many have removes entries, and their lines later: whoever meets such a line meanwhile takes it out,
 /// and does not take its entry for one that Redis has evicted.
 #[tokio::test]

@@ -86,6 +86,11 @@ impl Script {
         Script::Unwatch,
     ];
 
+    /// Whether one that ends in the middle may leave what is in no index.
+    pub(super) fn changes_entries(self) -> bool {
+        !matches!(self, Script::Sample | Script::Hits | Script::List)
+    }
+
     fn text(self, shared: &Shared<'_>) -> String {
         let (flags, body) = match self {
             Script::Lease => (ALWAYS, include_str!("scripts/lease.lua")),

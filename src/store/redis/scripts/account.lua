@@ -96,9 +96,10 @@ local function run(body)
   local function words(failure)
     return type(failure) == 'table' and failure.err or tostring(failure)
   end
-  -- What Redis refuses to all would be refused again.
-  local function is_refusal(failure)
-    for _, word in ipairs({ 'OOM', 'READONLY', 'MISCONF', 'NOREPLICAS', 'NOPERM', 'MASTERDOWN', 'can\'t' }) do
+  -- Whether bookkeeping is lost, of another type, or makes no sense. What Redis refuses, or lacks, it would with any.
+  local function is_loss(failure)
+    for _, word in ipairs({ 'lost', 'WRONGTYPE', 'not an integer', 'not a valid', 'overflow', 'attempt to',
+      'bad argument', 'too short', 'must be strings', 'rong number of arg' }) do
       if string.find(words(failure), word, 1, true) then
         return true
       end
@@ -106,8 +107,7 @@ local function run(body)
     return false
   end
   local is_done, result = pcall(attempt)
-  if not is_done and not is_refusal(result) then
-    -- Bookkeeping of another type, or that makes no sense.
+  if not is_done and is_loss(result) then
     begin_generation('lost')
     is_done, result = pcall(attempt)
   end

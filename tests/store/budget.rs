@@ -906,6 +906,28 @@ async fn a_check_leaves_no_line_in_the_log_of_refusals() {
     assert_eq!(redis.cli(&["ACL", "LOG"]), "");
 }
 
+/// The clock of Redis is an hour behind the one by which these were written.
+#[tokio::test]
+async fn checks_go_on_when_the_clock_is_set_back() {
+    let redis = RedisServer::start();
+    let a = Sidecar::checking_every(&redis, 4_000_000, Duration::from_millis(200)).await;
+    let time = redis.cli(&["TIME"]);
+    let seconds: u64 = time
+        .lines()
+        .next()
+        .expect("seconds")
+        .parse()
+        .expect("a number");
+    let late = (seconds + 3600) * 1000;
+    for field in ["cw", "tn", "tw"] {
+        redis.cli(&["HSET", "{test}:v6:by", field, &late.to_string()]);
+    }
+    eventually("a check", SHORT, || async { next_check(&redis) < late }).await;
+    a.fill("a", "x").await.expect("there is room");
+    let tidied = redis.number(&["HGET", "{test}:v6:by", "tn"]);
+    assert!(tidied < late, "a store has tidied");
+}
+
 /// A purge by a tag that many have removes entries, and their lines later: whoever meets such a line meanwhile takes it out,
 /// and does not take its entry for one that Redis has evicted.
 #[tokio::test]

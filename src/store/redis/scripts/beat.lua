@@ -91,7 +91,8 @@ return run(function()
   -- One process does it until then, or until it is done.
   local function takes(field, lasting)
     local taken_until = tonumber(redis.call('HGET', control, field) or 0)
-    if announced == 0 or taken_until > now_ms() then
+    -- A later moment is of a clock that was set back.
+    if announced == 0 or (taken_until > now_ms() and taken_until <= now_ms() + lasting) then
       return 0
     end
     redis.call('HSET', control, field, now_ms() + lasting)

@@ -928,6 +928,35 @@ async fn checks_go_on_when_the_clock_is_set_back() {
     assert!(tidied < late, "a store has tidied");
 }
 
+/// What the fleet has is in one shard, and takes of the room of all.
+#[tokio::test]
+async fn what_the_fleet_has_counts_in_all_shards() {
+    const FLEET: u64 = 1_600_000;
+    let redis = RedisServer::start_cluster();
+    let every = Duration::from_millis(200);
+    let a = Sidecar::checking_every_at(&redis.cluster_url(), 4_000_000, every).await;
+    let hot = "x".repeat(FLEET as usize / 16);
+    for i in 0..16 {
+        redis.cli(&["HSET", "{test.0}:hot", &format!("{i}"), &hot]);
+    }
+    for shard in [0, 5, 15] {
+        let control = format!("{{test.{shard}}}:v6:by");
+        eventually("it counts", SHORT, || async {
+            let rest = redis.number(&["HGET", &control, "o"]);
+            (FLEET / 20..FLEET / 10).contains(&rest)
+        })
+        .await;
+    }
+    let status = a.redis_status().await;
+    assert!(status.bytes > FLEET * 4 / 5, "{status:?}");
+    for i in 0..100 {
+        a.fill(&format!("a:{i}"), &"x".repeat(1000))
+            .await
+            .expect("stored");
+    }
+    assert_eq!(a.redis_status().await.entries, 100);
+}
+
 /// A purge by a tag that many have removes entries, and their lines later: whoever meets such a line meanwhile takes it out,
 /// and does not take its entry for one that Redis has evicted.
 #[tokio::test]

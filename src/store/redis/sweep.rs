@@ -50,7 +50,7 @@ async fn do_some(scope: &CommandScope<'_>, chore: Chore) -> Result<Option<Chore>
             Ok((parse_number(&is_more) == 1).then_some(Chore::Tidy))
         }
         Chore::Check => {
-            let budget = || scope.tier.budget.arguments().into();
+            let budget = || scope.tier.budget.sample_arguments();
             run(scope, Script::Sample, budget).await?;
             managed::look_again(scope.tier, scope.clients()).await;
             let room = RoomRequest::for_check(scope.tier);

@@ -1,6 +1,6 @@
 //! The bytes in Redis: how many there are, and how many there may be.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fred::types::Value;
@@ -62,6 +62,8 @@ pub(super) struct ByteBudget {
     shards: u64,
     /// What Pannier had in each shard, as a beat has found last.
     used: Mutex<Box<[Option<Used>]>>,
+    /// What the fleet has in the first shard.
+    fleet_bytes: AtomicU64,
     /// Whether so much is used that entries may have to leave before long.
     is_filling: AtomicBool,
     /// Whether the log has warned since the bytes were last below `evict_at`.
@@ -86,6 +88,7 @@ impl ByteBudget {
             manages_server: budget.manage_server,
             shards: shards as u64,
             used: Mutex::new(vec![None; shards].into()),
+            fleet_bytes: AtomicU64::new(0),
             is_filling: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         }
@@ -100,6 +103,18 @@ impl ByteBudget {
     pub(super) fn arguments(&self) -> [Value; 3] {
         let evict_at = self.evict_at / self.shards;
         [self.per_shard(), evict_at, self.shards].map(|number| number.to_string().into())
+    }
+
+    /// As `sample.lua` takes it.
+    pub(super) fn sample_arguments(&self) -> Vec<Value> {
+        let fleet_bytes = self.fleet_bytes.load(Ordering::Relaxed).to_string();
+        let arguments = self.arguments().into_iter();
+        arguments.chain([fleet_bytes.into()]).collect()
+    }
+
+    /// What the fleet has in the first shard takes so much.
+    pub(super) fn note_fleet_bytes(&self, bytes: u64) {
+        self.fleet_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether the stats call Redis nearly full at `bytes`, of which its server leaves so many.

@@ -51,7 +51,7 @@ end
 
 -- All bookkeeping anew. Each structure holds a member that nothing removes, so one that is missing was lost.
 local function begin_generation(why)
-  local rest, void_entries = counter('o'), counter('n0') + counter('n1') + counter('n2')
+  local rest, fleet, void_entries = counter('o'), counter('of'), counter('n0') + counter('n1') + counter('n2')
   local void_bytes = total() - rest
   begun, voided = why, voided + void_entries
   void_entries = void_entries + counter('vn')
@@ -61,7 +61,7 @@ local function begin_generation(why)
   local before = math.max(tonumber(known, 16), tonumber(generation or '0', 16))
   generation = string.format('%016x', math.max(now_micros(), before + 1))
   redis.call('SET', generation_name, generation)
-  redis.call('HSET', control, 'sq', 0, 'vb', void_bytes, 'vn', void_entries, 'sw', 0, 'o', rest)
+  redis.call('HSET', control, 'sq', 0, 'vb', void_bytes, 'vn', void_entries, 'sw', 0, 'o', rest, 'of', fleet)
   for _, set in ipairs(paged) do
     begin_set(set)
   end

@@ -5,7 +5,7 @@
 -- Returns Redis's time (s, µs), the purge number, the counters b0 b1 b2 n0 n1 n2, the bytes beside them, which other
 -- layouts are in use, which were, 1 if this process is to sweep (sweep.lua), what changes when tracking was forgotten,
 -- 1 if this process is to tidy (tidy.lua), 1 if it is to check the budget (sample.lua, evict.lua), the most that the
--- server leaves (0: it has no bound).
+-- server leaves (0: it has no bound), what the fleet has (sample.lua).
 local layouts, alive, own = KEYS[2], ARGV[3] .. ':alive', ARGV[4]
 local announced, process, seen, last = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
@@ -63,7 +63,7 @@ end
 -- Who only looks begins nothing.
 if announced == 0 and redis.call('EXISTS', unpack(bookkeeping)) < #bookkeeping then
   local time, in_use, left = redis.call('TIME'), find_others()
-  local nothing = { tonumber(time[1]), tonumber(time[2]), 0, 0, 0, 0, 0, 0, 0, 0, in_use, left, 0, find_history(), 0, 0, 0 }
+  local nothing = { tonumber(time[1]), tonumber(time[2]), 0, 0, 0, 0, 0, 0, 0, 0, in_use, left, 0, find_history(), 0, 0, 0, 0 }
   return { known, '', nothing }
 end
 
@@ -119,6 +119,6 @@ return run(function()
   end
   local beside = total() - counter('b0') - counter('b1') - counter('b2') - counter('vb')
   reply[10], reply[11], reply[12], reply[13], reply[14] = beside, in_use, left, sweeps, find_history()
-  reply[15], reply[16], reply[17] = tidies, checks, counter('sl')
+  reply[15], reply[16], reply[17], reply[18] = tidies, checks, counter('sl'), counter('of')
   return reply
 end)

@@ -1,4 +1,4 @@
--- KEYS: control. ARGV: prefix, generation, budget, where eviction begins, shards.
+-- KEYS: control. ARGV: prefix, generation, budget, where eviction begins, shards, the bytes that the fleet has in the first shard.
 -- Corrects the account by what some structures really take, and looks at the server.
 local SAMPLES = 12
 
@@ -28,17 +28,30 @@ end
 -- What is always there of the rest is not counted.
 local USUAL_REST = 4096
 
--- Bytes of what stands once, or is bounded by its number, as far as that is more than usual.
-local function measure_rest()
-  local tag, bytes = string.match(prefix, '^(.*):v%d+$'), 0
-  local names = { fences, landed, prefix .. ':ag' }
-  for _, name in ipairs({ 'hot', 'jobs', 'switches', 'sidecars', 'writes' }) do
-    names[#names + 1] = tag .. ':' .. name
-  end
+local function sum_up(names)
+  local bytes = 0
   for _, name in ipairs(names) do
     bytes = bytes + (tonumber(redis.pcall('MEMORY', 'USAGE', name)) or 0)
   end
-  return math.max(bytes - USUAL_REST, 0)
+  return bytes
+end
+
+-- Bytes of what the fleet has, all of it in the first shard, under names of no layout.
+local function measure_fleet()
+  local tag, names = string.match(prefix, '^(.*):v%d+$'), {}
+  for i, name in ipairs({ 'hot', 'jobs', 'switches', 'sidecars', 'writes' }) do
+    names[i] = tag .. ':' .. name
+  end
+  return sum_up(names)
+end
+
+-- Bytes of what stands once, or is bounded by its number, as far as that is more than usual. What the fleet has counts in equal
+-- parts in all shards, wherever it is.
+local function measure_rest()
+  local fleet = measure_fleet()
+  note('of', fleet)
+  local part = math.floor(math.max(fleet, tonumber(ARGV[6])) / tonumber(ARGV[5]))
+  return math.max(sum_up({ fences, landed, prefix .. ':ag' }) + part - USUAL_REST, 0)
 end
 
 return run(function()

@@ -36,6 +36,8 @@ const RARE: &[&str] = &["begin_generation", "split", "forget", "tidy"];
 pub(super) enum Script {
     Lease,
     Put,
+    /// As [`Script::Put`] where the server is full: for stubs.
+    PutStub,
     Prolong,
     Release,
     Purge,
@@ -60,9 +62,10 @@ pub(super) enum Script {
 }
 
 impl Script {
-    const ALL: [Script; 23] = [
+    const ALL: [Script; 24] = [
         Script::Lease,
         Script::Put,
+        Script::PutStub,
         Script::Prolong,
         Script::Release,
         Script::Purge,
@@ -95,6 +98,7 @@ impl Script {
         let (flags, body) = match self {
             Script::Lease => (ALWAYS, include_str!("scripts/lease.lua")),
             Script::Put => (WITH_ROOM, include_str!("scripts/put.lua")),
+            Script::PutStub => (ALWAYS, include_str!("scripts/put.lua")),
             Script::Prolong => (ALWAYS, include_str!("scripts/prolong.lua")),
             Script::Release => (ALWAYS, include_str!("scripts/release.lua")),
             Script::Purge => (ALWAYS, include_str!("scripts/purge.lua")),

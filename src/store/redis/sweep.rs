@@ -58,7 +58,7 @@ async fn do_some(scope: &CommandScope<'_>, chore: Chore) -> Result<Option<Chore>
         }
         Chore::Evict(mut room) => match room.step(scope).await? {
             Step::Short | Step::Fits => Ok(Some(Chore::Evict(room))),
-            Step::Done | Step::Never => Ok(None),
+            Step::Done | Step::Never | Step::Taken => Ok(None),
         },
         Chore::TellHits(report) => Ok(report.tell_some(scope).await?.map(Chore::TellHits)),
     }

@@ -173,6 +173,7 @@ impl Tiers {
         RedisStatus {
             server_limit,
             nearly_full: budget.is_nearly_full(bytes, server_limit),
+            taken_by_others: budget.is_taken_by_others(bytes, server_limit),
             tracking: self.shared.overview.is_tracking(),
             bytes,
             entries: counters.map_or(0, |counters| counters.entries.iter().sum()),

@@ -119,7 +119,14 @@ impl ByteBudget {
 
     /// Whether the stats call Redis nearly full at `bytes`, of which its server leaves so many.
     pub(super) fn is_nearly_full(&self, bytes: u64, server_limit: Option<u64>) -> bool {
-        bytes >= self.evict_at || is_taken_by_others(bytes, server_limit)
+        bytes >= self.evict_at || self.is_taken_by_others(bytes, server_limit)
+    }
+
+    /// What the server leaves is so little that hardly an answer fits into it beside stubs (`room.lua`).
+    pub(super) fn is_taken_by_others(&self, bytes: u64, server_limit: Option<u64>) -> bool {
+        const HARDLY_ANYTHING: u64 = 64 << 10;
+        let little = self.max / 32 + HARDLY_ANYTHING;
+        server_limit.is_some_and(|limit| bytes < little && limit < little)
     }
 
     /// Whether it matters which entries are hit: some have to leave before long, by that.
@@ -168,11 +175,11 @@ impl ByteBudget {
         if self.warned.swap(is_nearly_full, Ordering::AcqRel) || !is_nearly_full {
             return;
         }
-        if is_taken_by_others(bytes, server_limit) {
+        if self.is_taken_by_others(bytes, server_limit) {
             tracing::warn!(
                 bytes,
                 "the memory of the Redis server is full, and not by Pannier's part of it: hardly anything is stored \
-                 there; raise maxmemory in Redis, or give Pannier a server of its own"
+                 there, and answers are kept in memory alone; raise maxmemory in Redis, or give Pannier a server of its own"
             );
         } else {
             tracing::warn!(
@@ -184,12 +191,6 @@ impl ByteBudget {
             );
         }
     }
-}
-
-/// What the server leaves is so little that hardly an answer fits into it.
-fn is_taken_by_others(bytes: u64, server_limit: Option<u64>) -> bool {
-    const HARDLY_ANYTHING: u64 = 64 << 10;
-    server_limit.is_some_and(|limit| bytes < HARDLY_ANYTHING && limit < HARDLY_ANYTHING)
 }
 
 fn sum_used(all: &[Option<Used>]) -> u64 {

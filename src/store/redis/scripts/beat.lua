@@ -5,7 +5,7 @@
 -- Returns Redis's time (s, µs), the purge number, the counters b0 b1 b2 n0 n1 n2, the bytes beside them, which other
 -- layouts are in use, which were, 1 if this process is to sweep (sweep.lua), what changes when tracking was forgotten,
 -- 1 if this process is to tidy (tidy.lua), 1 if it is to check the budget (sample.lua, evict.lua), the most that the
--- server leaves (0: it has no bound), what the fleet has (sample.lua).
+-- server leaves (0: it has no bound, or makes room itself), what the fleet has (sample.lua).
 local layouts, alive, own = KEYS[2], ARGV[3] .. ':alive', ARGV[4]
 local announced, process, seen, last = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
@@ -37,15 +37,14 @@ local function ensure_type(name, wanted)
   end
 end
 
--- Whether others have taken what the server had left, also where nobody stores, and are refused: where Redis makes room
--- itself, it is full as a rule.
+-- Whether others have taken what the server had left, also where nobody stores, and are refused.
 local function is_crowded()
   if counter('sl') == 0 then
     return false
   end
   local max, evict_at = tonumber(ARGV[11]), tonumber(ARGV[12])
-  local refuses = look_at_server(max, evict_at, tonumber(ARGV[13]))
-  return refuses and total() - counter('vb') > thresholds(max, evict_at)
+  look_at_server(max, evict_at, tonumber(ARGV[13]))
+  return total() - counter('vb') > math.max(thresholds(max, evict_at), least(max))
 end
 
 -- Other layouts: those in use, and those that were.

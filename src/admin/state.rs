@@ -68,6 +68,13 @@ pub(super) fn judge(facts: &Facts<'_>) -> State {
             .unwrap_or("the reason is not known yet");
         state.add(Word::Warning, format!("Redis cannot be used: {cause}"));
     }
+    if facts.redis.taken_by_others {
+        state.add(
+            Word::Warning,
+            "others have filled the memory of the Redis server: hardly anything is stored there, and answers are kept in \
+             memory alone",
+        );
+    }
     if facts.redis.pending_purges > 0 {
         let count = facts.redis.pending_purges;
         state.add(Word::Warning, format!("{count} purges wait for Redis"));

@@ -174,6 +174,9 @@ pub struct Redis {
     pub managed: ManagedServer,
     /// Whether the bytes are past `[budget] evict_at`.
     pub nearly_full: bool,
+    /// Whether others have filled the server's memory; a reason of `state`.
+    #[serde(skip)]
+    pub taken_by_others: bool,
     /// In words.
     pub last_error: Option<String>,
 }
@@ -438,6 +441,7 @@ fn summarize_redis(families: &[MetricFamily], status: &Status) -> Redis {
             .map(|limit| round(limit as f64 / 1e6, 3)),
         managed: summarize_managed(known),
         nearly_full: known.is_some_and(|redis| redis.nearly_full),
+        taken_by_others: known.is_some_and(|redis| redis.taken_by_others),
         tracking: known.is_some_and(|redis| redis.tracking),
         last_error: known.and_then(|redis| redis.last_error.clone()),
     }

@@ -61,6 +61,10 @@ pub enum RedisServers {
 }
 
 impl RedisServers {
+    /// In how many parts a cluster has what is stored, each at one of its nodes, with an equal part of the budget. A power of
+    /// two, as of the pieces of memory that follow them.
+    pub const PARTS_OF_CLUSTER: usize = 16;
+
     /// Whether it is a cluster, whose keys are spread over its nodes.
     pub fn is_cluster(&self) -> bool {
         matches!(self, RedisServers::Cluster(_))

@@ -1,5 +1,7 @@
 //! How keys are spread over shards: a single server has all in one; a cluster has several, each at one of its nodes.
 
+use crate::config::RedisServers;
+
 /// Over how many shards they are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Sharding {
@@ -10,8 +12,10 @@ impl Sharding {
     /// All keys in one shard.
     pub(in crate::store) const NONE: Sharding = Sharding { count: 1 };
 
-    /// The shards of a cluster; a power of two of them, as of the pieces of memory that follow them.
-    pub(in crate::store) const CLUSTER: Sharding = Sharding { count: 16 };
+    /// The shards of a cluster.
+    pub(in crate::store) const CLUSTER: Sharding = Sharding {
+        count: RedisServers::PARTS_OF_CLUSTER,
+    };
 
     /// How many shards there are.
     pub(in crate::store) fn count(self) -> usize {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pannier::config::Coherence::Strict;
+use pannier::config::Coherence::{Strict, Tracked};
 use pannier::config::EvictionOrder;
 use pannier::entry::Priority;
 use pannier::http_cache::Reason;
@@ -832,37 +832,207 @@ fn measured(redis: &RedisServer) -> (u64, u64) {
     (sums.next().expect("all"), sums.next().expect("entries"))
 }
 
+/// Others have filled it: memory has what it takes nothing but a stub of, and hears of purges (promises I2, I5).
 #[tokio::test]
-async fn a_full_redis_refuses_stores_and_not_purges() {
+async fn a_full_redis_takes_stubs_and_purges() {
     let redis = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]);
-    let a = Sidecar::start(&redis).await;
+    let (a, b) = Sidecar::pair(&redis).await;
     a.fill("user:1", "alice").await.expect("stored");
     let held = a.store.begin("user:2", None).await;
     // Less than an empty server takes.
     redis.cli(&["CONFIG", "SET", "maxmemory", "500kb"]);
     assert!(redis.cli(&["SET", "foreign", "x"]).starts_with("OOM"));
-    assert_eq!(
-        a.fill("user:3", "x").await,
-        Err(Reason::BudgetFull),
-        "there is no room"
-    );
+    let full = a.errors("full");
+    a.fill("user:3", "x").await.expect("memory has it");
     let variant = super::variant("user:2", "x");
+    let put = a.store.commit(held, variant, Tracked, None).await;
+    put.expect("and what had its lease");
+    assert!(a.errors("full") >= full + 2);
+    for key in ["user:2", "user:3"] {
+        assert_eq!(a.remembered(key), Some("x".into()));
+        assert_eq!(b.fetched(key).await, None, "a stub is nothing");
+    }
+    let held = a.store.begin("user:4", None).await;
     let put = a
         .store
-        .commit(held, variant, pannier::config::Coherence::Tracked, None)
-        .await;
-    assert_eq!(put, Err(Reason::BudgetFull), "no room behind a lease");
-    assert!(a.errors("full") >= 2);
+        .commit(held, super::variant("user:4", "x"), Strict, None);
+    assert_eq!(put.await, Err(Reason::BudgetFull), "without memory");
+    let held = a.store.begin("user:5", None).await;
     for (case, purge) in [
         ("by key", purge_key("user:1")),
         ("by pattern", purge_key("user:*")),
         ("everything", everything()),
     ] {
-        let purged = a.store.purge(purge).await;
+        let purged = b.store.purge(purge).await;
         assert!(!purged.pending, "{case}");
     }
+    let put = a
+        .store
+        .commit(held, super::variant("user:5", "x"), Tracked, None);
+    assert!(put.await.is_err(), "it was fetched before the purge");
+    eventually("memory hears of it", SHORT, || async {
+        ["user:1", "user:2", "user:3", "user:5"]
+            .iter()
+            .all(|key| a.remembered(key).is_none())
+    })
+    .await;
     assert_eq!(a.fetched("user:1").await, None);
     assert_empty(&redis, "after the purges");
+}
+
+/// When the next check is due.
+fn next_check(redis: &RedisServer) -> u64 {
+    redis.number(&["HGET", "{test}:v6:by", "cw"])
+}
+
+/// Waits until some more checks have begun.
+async fn checks(redis: &RedisServer, count: usize) {
+    for _ in 0..count {
+        let before = next_check(redis);
+        eventually("a check", SHORT, || async { next_check(redis) != before }).await;
+    }
+}
+
+/// Stubs are few, and stay for those who look at what memory has, though others want all of the server.
+#[tokio::test]
+async fn stubs_are_few_and_stay_where_others_fill_the_server() {
+    const MAX: u64 = 6_400_000;
+    let redis = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]);
+    let a = Sidecar::checking_every(&redis, MAX, Duration::from_millis(200)).await;
+    redis.cli(&["CONFIG", "SET", "maxmemory", "500kb"]);
+    let fill = async |i: usize| a.fill(&format!("a:{i}"), "x").await;
+    for i in 0..200 {
+        fill(i).await.expect("memory has it");
+    }
+    checks(&redis, 3).await;
+    for i in 0..200 {
+        let held = a.remembered(&format!("a:{i}"));
+        assert_eq!(held, Some("x".into()), "{i}");
+    }
+    let status = a.redis_status().await;
+    assert!(status.nearly_full && status.taken_by_others, "{status:?}");
+    for i in 200..3000 {
+        let _ = fill(i).await;
+        let _ = fill(0).await;
+    }
+    let (bytes, _) = measured(&redis);
+    assert!(bytes < MAX / 32 + 40_000, "{bytes}");
+    fill(3000).await.expect("the others make room for it");
+}
+
+/// Where Redis itself lets entries leave, a server full of others is as usual: it, and the budget, say what stays.
+#[tokio::test]
+async fn beside_others_a_server_that_evicts_is_no_limit() {
+    let redis = RedisServer::start_with(&["--maxmemory-policy", "volatile-lru"]);
+    let every = Duration::from_millis(200);
+    let a = Sidecar::checking_every(&redis, 4_000_000, every).await;
+    let used: u64 = redis.info("used_memory").parse().expect("a number");
+    let most = (used + 3_000_000).to_string();
+    redis.cli(&["CONFIG", "SET", "maxmemory", &most]);
+    let theirs = |i: u32| {
+        let words = [
+            "SET",
+            &format!("theirs:{i}"),
+            &"y".repeat(50_000),
+            "EX",
+            "900",
+        ];
+        assert_eq!(redis.cli(&words), "OK");
+    };
+    (0..80).for_each(theirs);
+    for i in 0..100 {
+        let stored = a.fill(&format!("a:{i}"), &"x".repeat(5000)).await;
+        stored.expect("theirs leave");
+    }
+    checks(&redis, 3).await;
+    (80..100).for_each(theirs);
+    checks(&redis, 3).await;
+    let status = a.redis_status().await;
+    assert_eq!(a.evictions(Priority::Medium), 0, "{status:?}");
+    assert!(!status.nearly_full && status.server_limit.is_none());
+    let there = held(&redis, (0..100).map(|i| format!("a:{i}"))).len();
+    assert!(there > 50, "{there}");
+    a.fill("more", &"x".repeat(5000)).await.expect("as ever");
+    assert_eq!(redis.number(&["EXISTS", "{test}:v6:e:more"]), 1);
+}
+
+/// Managed servers have no `MEMORY`, often: what is stored is not void for it.
+#[tokio::test]
+async fn a_check_does_without_what_redis_lacks() {
+    let redis = RedisServer::start_with(&["--rename-command", "MEMORY", ""]);
+    let a = Sidecar::checking_every(&redis, 4_000_000, Duration::from_millis(200)).await;
+    for i in 0..600 {
+        a.fill(&format!("a:{i}"), "x").await.expect("there is room");
+    }
+    let generation = redis.cli(&["GET", "{test}:v6:g"]);
+    checks(&redis, 3).await;
+    assert_eq!(redis.cli(&["GET", "{test}:v6:g"]), generation);
+    assert_eq!(a.fetched_strictly("a:0").await, Some("x".into()));
+    assert_eq!(a.errors("other"), 0);
+}
+
+/// Nor does it try what the user may not do, which would fill the operator's log.
+#[tokio::test]
+async fn a_check_leaves_no_line_in_the_log_of_refusals() {
+    let redis = RedisServer::start();
+    redis.cli(&["ACL", "SETUSER", "default", "-memory"]);
+    let a = Sidecar::checking_every(&redis, 4_000_000, Duration::from_millis(200)).await;
+    for i in 0..600 {
+        a.fill(&format!("a:{i}"), "x").await.expect("there is room");
+    }
+    checks(&redis, 3).await;
+    assert_eq!(redis.cli(&["ACL", "LOG"]), "");
+}
+
+/// The clock of Redis is an hour behind the one by which these were written.
+#[tokio::test]
+async fn checks_go_on_when_the_clock_is_set_back() {
+    let redis = RedisServer::start();
+    let a = Sidecar::checking_every(&redis, 4_000_000, Duration::from_millis(200)).await;
+    let time = redis.cli(&["TIME"]);
+    let seconds: u64 = time
+        .lines()
+        .next()
+        .expect("seconds")
+        .parse()
+        .expect("a number");
+    let late = (seconds + 3600) * 1000;
+    for field in ["cw", "tn", "tw"] {
+        redis.cli(&["HSET", "{test}:v6:by", field, &late.to_string()]);
+    }
+    eventually("a check", SHORT, || async { next_check(&redis) < late }).await;
+    a.fill("a", "x").await.expect("there is room");
+    let tidied = redis.number(&["HGET", "{test}:v6:by", "tn"]);
+    assert!(tidied < late, "a store has tidied");
+}
+
+/// What the fleet has is in one shard, and takes of the room of all.
+#[tokio::test]
+async fn what_the_fleet_has_counts_in_all_shards() {
+    const FLEET: u64 = 1_600_000;
+    let redis = RedisServer::start_cluster();
+    let every = Duration::from_millis(200);
+    let a = Sidecar::checking_every_at(&redis.cluster_url(), 4_000_000, every).await;
+    let hot = "x".repeat(FLEET as usize / 16);
+    for i in 0..16 {
+        redis.cli(&["HSET", "{test.0}:hot", &format!("{i}"), &hot]);
+    }
+    for shard in [0, 5, 15] {
+        let control = format!("{{test.{shard}}}:v6:by");
+        eventually("it counts", SHORT, || async {
+            let rest = redis.number(&["HGET", &control, "o"]);
+            (FLEET / 20..FLEET / 10).contains(&rest)
+        })
+        .await;
+    }
+    let status = a.redis_status().await;
+    assert!(status.bytes > FLEET * 4 / 5, "{status:?}");
+    for i in 0..100 {
+        a.fill(&format!("a:{i}"), &"x".repeat(1000))
+            .await
+            .expect("stored");
+    }
+    assert_eq!(a.redis_status().await.entries, 100);
 }
 
 /// A purge by a tag that many have removes entries, and their lines later: whoever meets such a line meanwhile takes it out,

@@ -78,7 +78,12 @@ impl Sidecar {
 
     /// Connected, with a budget of `max` bytes that is looked at so seldom.
     pub(super) async fn checking_every(redis: &RedisServer, max: u64, every: Duration) -> Sidecar {
-        let mut config = config(&redis.url(), max, LONG_TIMEOUT, None);
+        Sidecar::checking_every_at(&redis.url(), max, every).await
+    }
+
+    /// The same, by the URL.
+    pub(super) async fn checking_every_at(url: &str, max: u64, every: Duration) -> Sidecar {
+        let mut config = config(url, max, LONG_TIMEOUT, None);
         config.budget.check_every = every;
         let sidecar = Sidecar::of(&config);
         sidecar.connected().await;

@@ -5,10 +5,14 @@ use std::time::Duration;
 use super::Input;
 use super::rules::Written;
 use crate::config::problem::{Position, Problems};
-use crate::config::{Admin, Advice, ClientCacheControl, Defaults, Memory, PurgeRule, Route};
+use crate::config::{
+    Admin, Advice, Budget, ClientCacheControl, Defaults, Memory, PurgeRule, Redis, RedisServers,
+    Route,
+};
 use crate::http_cache::AppHeaders;
 use crate::in_flight::InFlight;
 
+const PARTS: usize = RedisServers::PARTS_OF_CLUSTER;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -18,7 +22,7 @@ pub(super) fn advise(
     defaults: &Defaults,
     routes: &[Written<Route>],
     purges: &[Written<PurgeRule>],
-    memory: &Memory,
+    room: &BodyRoom,
     admin: &Admin,
     problems: &mut Problems,
 ) {
@@ -30,7 +34,7 @@ pub(super) fn advise(
     for route in routes {
         refuse_token_of_nobody(route, admin, adviser.problems);
         let advice = &mut adviser.heeding(&route.rule.settings.acknowledge);
-        warn_of_bodies_beyond_room(route, memory, advice);
+        warn_of_bodies_beyond_room(route, room, advice);
         warn_of_shared_private(route, advice);
         warn_of_one_answer_for_all(route, advice);
         warn_of_long_life(route, purges, advice);
@@ -66,6 +70,25 @@ fn refuse_token_of_nobody(route: &Written<Route>, admin: &Admin, problems: &mut 
             ),
             "set [admin] token, or write \"ignore\"",
         );
+    }
+}
+
+/// The longest bodies that are stored.
+pub(super) struct BodyRoom {
+    in_flight: u64,
+    /// Of a cluster, in Redis.
+    part_of_cluster: Option<u64>,
+}
+
+impl BodyRoom {
+    pub(super) fn new(memory: &Memory, budget: &Budget, redis: Option<&Redis>) -> BodyRoom {
+        let is_cluster = redis.is_some_and(|redis| redis.servers.is_cluster());
+        // A sixteenth is for leases and stubs.
+        let part = budget.max / PARTS as u64;
+        BodyRoom {
+            in_flight: memory.in_flight / InFlight::GATHERED,
+            part_of_cluster: is_cluster.then(|| part - part / 16),
+        }
     }
 }
 
@@ -140,21 +163,34 @@ fn warn_of_all_shared(input: &Input<'_>, defaults: &Defaults, adviser: &mut Advi
 
 fn warn_of_bodies_beyond_room(
     route: &Written<Route>,
-    memory: &Memory,
+    room: &BodyRoom,
     advice: &mut Heeding<'_, '_>,
 ) {
-    let room = memory.in_flight / InFlight::GATHERED;
-    if route.rule.settings.max_body as u64 > room {
+    let most = route.rule.settings.max_body as u64;
+    let in_flight = room.in_flight;
+    if most > in_flight {
         advice.tell(
             Advice::LargeBody,
             route.position.clone(),
             "route.max_body",
             format!(
-                "what is longer than a quarter of memory.in_flight ({room} bytes) is never stored, and max_body \
+                "what is longer than a quarter of memory.in_flight ({in_flight} bytes) is never stored, and max_body \
                  of {} is",
                 route.rule.name
             ),
             "write a smaller max_body, or a larger memory.in_flight",
+        );
+    } else if let Some(part) = room.part_of_cluster.filter(|part| most > *part) {
+        advice.tell(
+            Advice::LargeBody,
+            route.position.clone(),
+            "route.max_body",
+            format!(
+                "over a cluster budget.max is in {PARTS} parts, so that what takes more than {part} bytes when it is stored is \
+                 kept in memory alone, and max_body of {} is more",
+                route.rule.name
+            ),
+            "write a smaller max_body, or a larger budget.max",
         );
     }
 }

@@ -117,9 +117,8 @@ pub(super) fn compile(input: Input<'_>, problems: &mut Problems) -> Option<Confi
     if let Some(auth) = &mut auth {
         auth.names = auth::names_read(&routes, &purges);
     }
-    advice::advise(
-        &input, &defaults, &routes, &purges, &memory, &admin, problems,
-    );
+    let room = advice::BodyRoom::new(&memory, &budget, redis.as_ref());
+    advice::advise(&input, &defaults, &routes, &purges, &room, &admin, problems);
     mistakes::warn_of_mistakes(&input, &memory, &purges, problems);
     warm::compare_with_rules(&warms, &routes, &matcher, &defaults, problems);
     let ceiling = read_ceiling(input.env, problems);

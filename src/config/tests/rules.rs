@@ -513,6 +513,21 @@ fn unwise_rules() {
         ("beyond the room", "max_body = \"40MB\"\n", "never stored"),
         ("in the room", "max_body = \"30MB\"\n", ""),
         (
+            "beyond a part",
+            "max_body = \"1200KB\"\n[redis]\nurl = \"redis-cluster://cache\"\n",
+            "in 16 parts",
+        ),
+        (
+            "in a part",
+            "max_body = \"1100KB\"\n[redis]\nurl = \"redis-cluster://cache\"\n",
+            "",
+        ),
+        (
+            "in a server's whole",
+            "max_body = \"1200KB\"\n[redis]\nurl = \"redis://cache\"\n",
+            "",
+        ),
+        (
             "long and purged by tag",
             "ttl = \"2h\"\ntags = [\"t\"]\n[[purge]]\npath = \"/\"\ntags = [\"t\"]\n",
             "",

@@ -31,6 +31,8 @@ struct Beat {
     /// Of the last purge.
     purge_number: u64,
     counters: Counters,
+    /// Of the first shard, what the fleet has there beside the counters.
+    fleet_bytes: u64,
     /// Other layouts in use.
     in_use: Vec<String>,
     /// Other layouts that were in use since the own one took over.
@@ -54,6 +56,9 @@ pub(super) async fn beat(scope: &CommandScope<'_>, presence: Presence) -> Result
     let is_new = !tier.lineage.has_asked();
     let beat = ask(scope, presence).await?;
     tier.budget.note_used(tier.number, &beat.counters);
+    if tier.keys.is_first() {
+        tier.budget.note_fleet_bytes(beat.fleet_bytes);
+    }
     if let Some(layout) = beat.in_use.first() {
         return Err(tier.note_other_layout(layout.parse().unwrap_or_default()));
     }
@@ -158,6 +163,7 @@ fn read_beat(reply: &[Value]) -> Beat {
             beside: parse_number(at(9)),
             server_limit: Some(parse_number(at(16))).filter(|limit| *limit > 0),
         },
+        fleet_bytes: parse_number(at(17)),
         in_use: texts(10),
         left: texts(11),
         sweeps: parse_number(at(12)) == 1,

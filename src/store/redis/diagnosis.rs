@@ -100,6 +100,10 @@ pub(super) fn diagnose(error: &Error, address: &Address) -> Diagnosis {
     }
 }
 
+/// Of a node of a cluster, which is addressed as it announces itself.
+const OTHER_NAME_OF_NODE: &str = "have the nodes announce a name of the certificate: cluster-announce-hostname in Redis, and \
+     cluster-preferred-endpoint-type hostname; or have the certificates made with the addresses that they announce";
+
 /// Of a certificate of Redis that no other word tells.
 const ANY_CERTIFICATE: &str = "InvalidCertificate";
 
@@ -266,6 +270,9 @@ fn diagnose_connection(words: &str, address: &Address) -> Diagnosis {
                 cause,
                 "start the node there, mend nodes in [redis], or have it announce an address that is reached from here (cluster-announce-ip)",
             ),
+            (None, true) if words.contains("NotValidForName") => {
+                Diagnosis::new(cause, OTHER_NAME_OF_NODE)
+            }
             _ => Diagnosis::new(cause, *remedy),
         };
     }
@@ -406,6 +413,7 @@ mod tests {
             (connection("failed to lookup address information: Name or service not known"), plain, "cannot be resolved", "DNS"),
             (connection("InvalidCertificate(UnknownIssuer)"), tls, "self-signed", "ca_file"),
             (connection("InvalidCertificate(NotValidForNameContext { expected: x })"), tls, "its TLS certificate is for other names", "name of the certificate"),
+            (connection("InvalidCertificate(NotValidForNameContext { expected: x })"), cluster, "its TLS certificate is for other names", "cluster-announce-hostname"),
             (connection("InvalidMessage(InvalidContentType)"), tls, "does not speak TLS", "redis://"),
             (connection("InvalidCertificate(ExpiredContext { time: 1, not_after: 0 })"), tls, "its TLS certificate has expired", "certificate of Redis"),
             (connection("InvalidCertificate(NotValidYetContext { time: 0, not_before: 1 })"), tls, "its TLS certificate is not valid yet", "clock"),

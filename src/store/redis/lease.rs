@@ -320,6 +320,8 @@ enum IfFull {
     MakeRoom,
     /// The entry is not stored, or a stub is.
     GiveUp,
+    /// The server is full: a stub is all that is stored.
+    Stub,
 }
 
 /// A store is sent.
@@ -368,24 +370,54 @@ async fn put_or_make_room(
     let need = match send(IfFull::MakeRoom).await {
         Ok(PutReply::Done(put)) => return Ok(put),
         Ok(PutReply::NeedsRoom(need)) => need,
-        // The server's memory is full, and some of it is ours.
+        // The server's memory is full, and some of it may be ours.
         Err(Error::Full(_)) => store.size(&connection.tier, store.bytes.len()),
         Err(error) => return Err(error),
     };
     let scope = connection.for_requests();
-    let refusal = match store.make_room(&scope, need).await? {
+    let room = store.make_room(&scope, need).await?;
+    let refusal = match room {
         Step::Never => Put::Unfit,
         _ => Put::Full,
     };
-    match send(IfFull::GiveUp).await {
-        Ok(PutReply::Done(Put::Full)) => Ok(refusal),
-        Ok(PutReply::Done(put)) => Ok(put),
-        Ok(PutReply::NeedsRoom(_)) | Err(Error::Full(_)) => {
+    let sent = match room {
+        Step::Taken => Err(Error::Full(String::new())),
+        _ => send(IfFull::GiveUp).await,
+    };
+    let sent = match sent {
+        Err(Error::Full(_)) => store_stub(&scope, store).await,
+        sent => sent,
+    };
+    match sent? {
+        PutReply::Done(Put::Full) => Ok(refusal),
+        PutReply::Done(put) => Ok(put),
+        PutReply::NeedsRoom(_) => {
             release_token(&scope, store.key(), &store.claim.hold.token).await;
             Ok(refusal)
         }
-        Err(error) => Err(error),
     }
+}
+
+/// Stores the stub alone, where the server refuses what needs room: so purges made elsewhere reach what memory has.
+async fn store_stub(scope: &CommandScope<'_>, store: &Arc<Store>) -> Result<PutReply, Error> {
+    if !store.wishes.may_list {
+        release_token(scope, store.key(), &store.claim.hold.token).await;
+        return Ok(PutReply::Done(Put::Full));
+    }
+    let tier = scope.tier;
+    let call = StoreCall {
+        store: Arc::clone(store),
+        if_full: IfFull::Stub,
+    };
+    let script_call = || Call {
+        keys: call.names(&tier.keys).into(),
+        args: [StoreCall::common_args(tier), call.args(tier)].concat(),
+    };
+    let latency = StoreCall::latency(tier);
+    let reply = scope.run_script(Some(latency), Script::PutStub, script_call);
+    let reply = reply.await?;
+    let answer = reply.value.into_array().into_iter().next();
+    Ok(call.read(tier, reply.generation, answer.unwrap_or(Value::Null)))
 }
 
 impl Store {
@@ -468,9 +500,14 @@ impl KeyCall for StoreCall {
             match self.if_full {
                 IfFull::MakeRoom => "0".into(),
                 IfFull::GiveUp => "1".into(),
+                IfFull::Stub => "2".into(),
             },
             decimal(store.stub_size(tier)),
-            Value::Bytes(store.bytes.clone()),
+            match self.if_full {
+                IfFull::MakeRoom | IfFull::GiveUp => Value::Bytes(store.bytes.clone()),
+                // Which a stub has none of.
+                IfFull::Stub => "".into(),
+            },
             decimal(store.tags.len() as u64),
         ];
         args.extend(store.tags.iter().map(|tag| Value::from(&**tag)));

@@ -18,7 +18,11 @@ pub(super) async fn recover(connection: &RedisConnection) -> Result<Endings, Err
     let tier = &connection.tier;
     let _one_at_a_time = tier.recovery.lock().await;
     let scope = connection.for_maintenance();
-    tier.scripts.load(&connection.clients().bounded).await;
+    let clients = connection.clients();
+    let load = ["SCRIPT", "LOAD", ""];
+    if tier.scripts.are_to_load() && !rights::is_denied(&clients.bounded, &load).await {
+        tier.scripts.load(&clients.bounded).await;
+    }
     rights::check(&scope).await?;
     set_name(connection, &scope).await;
     start_tracking(connection, &scope).await?;

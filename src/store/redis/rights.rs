@@ -1,5 +1,9 @@
 //! The rights of Pannier's user in Redis, tried without running any command that they are for.
 
+use fred::clients::{Client, WithOptions};
+use fred::interfaces::ClientLike;
+use fred::types::{ClusterHash, CustomCommand};
+
 use super::error::Error;
 use super::scope::CommandScope;
 use super::scripts::{Call, Script};
@@ -32,6 +36,18 @@ async fn find_missing(scope: &CommandScope<'_>) -> Result<Vec<String>, Error> {
     let missing = scope.run_plain(None, Script::Rights, call).await?;
     let missing = missing.into_array();
     Ok(missing.iter().filter_map(|name| name.as_string()).collect())
+}
+
+/// Whether the user may not use this command, as far as Redis tells: to try it would leave a line in `ACL LOG`. For what Pannier
+/// does without.
+pub(super) async fn is_denied(client: &WithOptions<Client>, command: &[&str]) -> bool {
+    // Where it cannot be told, nothing is kept from trying.
+    const SCRIPT: &str = "#!lua flags=no-writes,allow-stale\n\
+        local is_known, may = pcall(redis.acl_check_cmd, unpack(ARGV)) return is_known and not may";
+    let eval = CustomCommand::new_static("EVAL", ClusterHash::Random, false);
+    let words = [&[SCRIPT, "0"], command].concat();
+    let denied = client.custom::<Option<i64>, _>(eval, words).await;
+    denied.is_ok_and(|denied| denied == Some(1))
 }
 
 /// As `ACL SETUSER` takes them.

@@ -23,6 +23,8 @@ pub(super) enum Step {
     Fits,
     /// The bytes cannot fit, and nothing went.
     Never,
+    /// Others have filled the server, and nothing went.
+    Taken,
 }
 
 /// Entries may be gone of which Redis has not told this connection.
@@ -86,6 +88,7 @@ impl RoomRequest {
             0 => Step::Done,
             1 => Step::Short,
             2 => Step::Never,
+            4 => Step::Taken,
             _ => Step::Fits,
         };
         self.goal = next().into_string();

@@ -75,6 +75,11 @@ impl<'c> CommandScope<'c> {
         }
     }
 
+    /// What the commands are sent by.
+    pub(super) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// The client for commands that this scope sends.
     pub(super) fn client(&self) -> &WithOptions<Client> {
         &self.clients.unbounded
@@ -140,7 +145,12 @@ impl<'c> CommandScope<'c> {
         let unanswered = NewsUnlessAnswered(Some(&self.session.generations));
         let generation = self.tier.lineage.generation();
         let reply = self.run_plain(latency, script, call).await;
-        if matches!(&reply, Err(Error::Rights(right)) if right != EVAL) {
+        let has_broken_off = match &reply {
+            Err(Error::Rights(right)) => right != EVAL,
+            Err(Error::Other(_)) => script.changes_entries(),
+            _ => false,
+        };
+        if has_broken_off {
             // It may have ended in the middle, so that what it has stored is in no index.
             self.tier.lineage.note_void(generation);
         }

@@ -36,6 +36,8 @@ const RARE: &[&str] = &["begin_generation", "split", "forget", "tidy"];
 pub(super) enum Script {
     Lease,
     Put,
+    /// As [`Script::Put`] where the server is full: for stubs.
+    PutStub,
     Prolong,
     Release,
     Purge,
@@ -60,9 +62,10 @@ pub(super) enum Script {
 }
 
 impl Script {
-    const ALL: [Script; 23] = [
+    const ALL: [Script; 24] = [
         Script::Lease,
         Script::Put,
+        Script::PutStub,
         Script::Prolong,
         Script::Release,
         Script::Purge,
@@ -86,10 +89,16 @@ impl Script {
         Script::Unwatch,
     ];
 
+    /// Whether one that ends in the middle may leave what is in no index.
+    pub(super) fn changes_entries(self) -> bool {
+        !matches!(self, Script::Sample | Script::Hits | Script::List)
+    }
+
     fn text(self, shared: &Shared<'_>) -> String {
         let (flags, body) = match self {
             Script::Lease => (ALWAYS, include_str!("scripts/lease.lua")),
             Script::Put => (WITH_ROOM, include_str!("scripts/put.lua")),
+            Script::PutStub => (ALWAYS, include_str!("scripts/put.lua")),
             Script::Prolong => (ALWAYS, include_str!("scripts/prolong.lua")),
             Script::Release => (ALWAYS, include_str!("scripts/release.lua")),
             Script::Purge => (ALWAYS, include_str!("scripts/purge.lua")),
@@ -197,6 +206,11 @@ impl Scripts {
         Scripts {
             hashes: [const { OnceLock::new() }; Script::ALL.len()],
         }
+    }
+
+    /// Whether any script's hash is not known yet.
+    pub(super) fn are_to_load(&self) -> bool {
+        self.hashes.iter().any(|hash| hash.get().is_none())
     }
 
     /// Loads the scripts whose hash is not known yet. A Redis that refuses `SCRIPT LOAD` gets the text with

@@ -54,11 +54,19 @@ impl SlotMap {
         self.known().owners[shard].clone()
     }
 
-    /// How many of the shards a node has.
-    pub(super) fn count_of(&self, node: &Server) -> usize {
+    /// The shards that a node has.
+    pub(super) fn shards_of(&self, node: &Server) -> Vec<usize> {
         let known = self.known();
-        let owners = known.owners.iter().flatten();
-        owners.filter(|owner| *owner == node).count()
+        let owners = known.owners.iter().enumerate();
+        let its = owners.filter(|(_, owner)| owner.as_ref() == Some(node));
+        its.map(|(shard, _)| shard).collect()
+    }
+
+    /// Whether a node has any shard; by its address.
+    pub(super) fn has_any(&self, node: &str) -> bool {
+        let known = self.known();
+        let mut owners = known.owners.iter().flatten();
+        owners.any(|owner| owner.to_string() == node)
     }
 
     /// Whom to ask.
@@ -225,7 +233,8 @@ mod tests {
         assert!(slots.take_in(&array([first.clone(), rest]), &asked));
         assert_eq!(slots.owner(0), Some(Server::new("10.0.0.5", 1)));
         assert_eq!(slots.owner(1), Some(Server::new("[::1]", 3)));
-        assert_eq!(slots.count_of(&Server::new("10.0.0.5", 1)), 1);
+        assert_eq!(slots.shards_of(&Server::new("10.0.0.5", 1)), [0]);
+        assert!(slots.has_any("10.0.0.5:1") && !slots.has_any("10.0.0.6:2"));
         assert_eq!(
             slots.nodes().len(),
             4,

@@ -38,6 +38,8 @@ pub struct RedisStatus {
     pub managed: Option<Managed>,
     /// Whether `bytes` is past `[budget] evict_at`.
     pub nearly_full: bool,
+    /// Whether others have filled the server's memory, so that hardly anything is stored there.
+    pub taken_by_others: bool,
     /// Purges kept until Redis can be reached.
     pub pending_purges: usize,
     /// The last error, in words.

@@ -165,8 +165,10 @@ impl ConnectionSupervisor {
             self.look_again_at = clock::monotonic() + MOVING;
         }
         if tier.connector.lets_in_otherwise(&connection.clients()) {
-            tracing::info!("the login for Redis has changed, and is used now");
             self.renew();
+            if !self.connection.clients().has_ended() {
+                tracing::info!("the login for Redis has changed, and is used now");
+            }
         }
     }
 

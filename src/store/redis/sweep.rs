@@ -12,6 +12,7 @@ use fred::types::Value;
 use super::chores::{Chore, RoomRequest, Sweep};
 use super::error::Error;
 use super::keys::escape_glob;
+use super::managed;
 use super::room::Step;
 use super::scope::CommandScope;
 use super::scripts::{Call, Script, parse_number};
@@ -49,14 +50,15 @@ async fn do_some(scope: &CommandScope<'_>, chore: Chore) -> Result<Option<Chore>
             Ok((parse_number(&is_more) == 1).then_some(Chore::Tidy))
         }
         Chore::Check => {
-            let budget = || scope.tier.budget.arguments().into();
+            let budget = || scope.tier.budget.sample_arguments();
             run(scope, Script::Sample, budget).await?;
+            managed::look_again(scope.tier, scope.clients()).await;
             let room = RoomRequest::for_check(scope.tier);
             Ok(Some(Chore::Evict(room)))
         }
         Chore::Evict(mut room) => match room.step(scope).await? {
             Step::Short | Step::Fits => Ok(Some(Chore::Evict(room))),
-            Step::Done | Step::Never => Ok(None),
+            Step::Done | Step::Never | Step::Taken => Ok(None),
         },
         Chore::TellHits(report) => Ok(report.tell_some(scope).await?.map(Chore::TellHits)),
     }

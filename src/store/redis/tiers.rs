@@ -153,7 +153,10 @@ impl Tiers {
             hosts: overview.address.hosts.clone(),
             max: budget.max,
             manages_server: budget.manages_server,
-            managed: self.shared.management.describe(),
+            managed: self.shared.management.describe(|server| {
+                let slots = self.shared.slots.as_ref();
+                slots.is_none_or(|slots| slots.has_any(server))
+            }),
             pending_purges: overview.count_pending(),
             last_error: overview.last_error(),
             ..RedisStatus::default()
@@ -170,6 +173,7 @@ impl Tiers {
         RedisStatus {
             server_limit,
             nearly_full: budget.is_nearly_full(bytes, server_limit),
+            taken_by_others: budget.is_taken_by_others(bytes, server_limit),
             tracking: self.shared.overview.is_tracking(),
             bytes,
             entries: counters.map_or(0, |counters| counters.entries.iter().sum()),

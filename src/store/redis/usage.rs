@@ -1,6 +1,6 @@
 //! The bytes in Redis: how many there are, and how many there may be.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fred::types::Value;
@@ -61,14 +61,16 @@ pub(super) struct ByteBudget {
     pub(super) manages_server: bool,
     shards: u64,
     /// What Pannier had in each shard, as a beat has found last.
-    used: Mutex<Box<[Used]>>,
+    used: Mutex<Box<[Option<Used>]>>,
+    /// What the fleet has in the first shard.
+    fleet_bytes: AtomicU64,
     /// Whether so much is used that entries may have to leave before long.
     is_filling: AtomicBool,
     /// Whether the log has warned since the bytes were last below `evict_at`.
     warned: AtomicBool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Used {
     bytes: u64,
     server_limit: Option<u64>,
@@ -85,7 +87,8 @@ impl ByteBudget {
             order: budget.order,
             manages_server: budget.manage_server,
             shards: shards as u64,
-            used: Mutex::new(vec![Used::default(); shards].into()),
+            used: Mutex::new(vec![None; shards].into()),
+            fleet_bytes: AtomicU64::new(0),
             is_filling: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         }
@@ -102,9 +105,28 @@ impl ByteBudget {
         [self.per_shard(), evict_at, self.shards].map(|number| number.to_string().into())
     }
 
+    /// As `sample.lua` takes it.
+    pub(super) fn sample_arguments(&self) -> Vec<Value> {
+        let fleet_bytes = self.fleet_bytes.load(Ordering::Relaxed).to_string();
+        let arguments = self.arguments().into_iter();
+        arguments.chain([fleet_bytes.into()]).collect()
+    }
+
+    /// What the fleet has in the first shard takes so much.
+    pub(super) fn note_fleet_bytes(&self, bytes: u64) {
+        self.fleet_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// Whether the stats call Redis nearly full at `bytes`, of which its server leaves so many.
     pub(super) fn is_nearly_full(&self, bytes: u64, server_limit: Option<u64>) -> bool {
-        bytes >= self.evict_at || is_taken_by_others(bytes, server_limit)
+        bytes >= self.evict_at || self.is_taken_by_others(bytes, server_limit)
+    }
+
+    /// What the server leaves is so little that hardly an answer fits into it beside stubs (`room.lua`).
+    pub(super) fn is_taken_by_others(&self, bytes: u64, server_limit: Option<u64>) -> bool {
+        const HARDLY_ANYTHING: u64 = 64 << 10;
+        let little = self.max / 32 + HARDLY_ANYTHING;
+        server_limit.is_some_and(|limit| bytes < little && limit < little)
     }
 
     /// Whether it matters which entries are hit: some have to leave before long, by that.
@@ -114,7 +136,16 @@ impl ByteBudget {
 
     /// What Pannier had in Redis, as was found last.
     pub(super) fn used(&self) -> u64 {
-        self.used.lock().iter().map(|used| used.bytes).sum()
+        sum_used(&self.used.lock())
+    }
+
+    /// What Pannier had in these shards, as was found last; `None`: of one of them nothing was found yet.
+    pub(super) fn used_by(&self, shards: &[usize]) -> Option<u64> {
+        let all = self.used.lock();
+        let each = shards
+            .iter()
+            .map(|shard| all[*shard].map(|used| used.bytes));
+        each.sum()
     }
 
     /// What the memory of the servers leaves, as was found last; `None`: it is not bounded.
@@ -125,11 +156,11 @@ impl ByteBudget {
     /// A shard holds so much.
     pub(super) fn note_used(&self, shard: usize, counters: &Counters) {
         let mut all = self.used.lock();
-        all[shard] = Used {
+        all[shard] = Some(Used {
             bytes: counters.total_bytes(),
             server_limit: counters.server_limit,
-        };
-        let used = all.iter().map(|used| used.bytes).sum();
+        });
+        let used = sum_used(&all);
         let limit = sum_limits(&all);
         drop(all);
         let most = limit.unwrap_or(u64::MAX).min(self.evict_at);
@@ -144,11 +175,11 @@ impl ByteBudget {
         if self.warned.swap(is_nearly_full, Ordering::AcqRel) || !is_nearly_full {
             return;
         }
-        if is_taken_by_others(bytes, server_limit) {
+        if self.is_taken_by_others(bytes, server_limit) {
             tracing::warn!(
                 bytes,
                 "the memory of the Redis server is full, and not by Pannier's part of it: hardly anything is stored \
-                 there; raise maxmemory in Redis, or give Pannier a server of its own"
+                 there, and answers are kept in memory alone; raise maxmemory in Redis, or give Pannier a server of its own"
             );
         } else {
             tracing::warn!(
@@ -162,13 +193,11 @@ impl ByteBudget {
     }
 }
 
-/// What the server leaves is so little that hardly an answer fits into it.
-fn is_taken_by_others(bytes: u64, server_limit: Option<u64>) -> bool {
-    const HARDLY_ANYTHING: u64 = 64 << 10;
-    server_limit.is_some_and(|limit| bytes < HARDLY_ANYTHING && limit < HARDLY_ANYTHING)
+fn sum_used(all: &[Option<Used>]) -> u64 {
+    all.iter().flatten().map(|used| used.bytes).sum()
 }
 
-fn sum_limits(all: &[Used]) -> Option<u64> {
-    let limits = all.iter().filter_map(|used| used.server_limit);
+fn sum_limits(all: &[Option<Used>]) -> Option<u64> {
+    let limits = all.iter().flatten().filter_map(|used| used.server_limit);
     limits.reduce(u64::saturating_add)
 }

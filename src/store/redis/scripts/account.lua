@@ -51,7 +51,7 @@ end
 
 -- All bookkeeping anew. Each structure holds a member that nothing removes, so one that is missing was lost.
 local function begin_generation(why)
-  local rest, void_entries = counter('o'), counter('n0') + counter('n1') + counter('n2')
+  local rest, fleet, void_entries = counter('o'), counter('of'), counter('n0') + counter('n1') + counter('n2')
   local void_bytes = total() - rest
   begun, voided = why, voided + void_entries
   void_entries = void_entries + counter('vn')
@@ -61,7 +61,7 @@ local function begin_generation(why)
   local before = math.max(tonumber(known, 16), tonumber(generation or '0', 16))
   generation = string.format('%016x', math.max(now_micros(), before + 1))
   redis.call('SET', generation_name, generation)
-  redis.call('HSET', control, 'sq', 0, 'vb', void_bytes, 'vn', void_entries, 'sw', 0, 'o', rest)
+  redis.call('HSET', control, 'sq', 0, 'vb', void_bytes, 'vn', void_entries, 'sw', 0, 'o', rest, 'of', fleet)
   for _, set in ipairs(paged) do
     begin_set(set)
   end
@@ -96,9 +96,10 @@ local function run(body)
   local function words(failure)
     return type(failure) == 'table' and failure.err or tostring(failure)
   end
-  -- What Redis refuses to all would be refused again.
-  local function is_refusal(failure)
-    for _, word in ipairs({ 'OOM', 'READONLY', 'MISCONF', 'NOREPLICAS', 'NOPERM', 'MASTERDOWN', 'can\'t' }) do
+  -- Whether bookkeeping is lost, of another type, or makes no sense. What Redis refuses, or lacks, it would with any.
+  local function is_loss(failure)
+    for _, word in ipairs({ 'lost', 'WRONGTYPE', 'not an integer', 'not a valid', 'overflow', 'attempt to',
+      'bad argument', 'too short', 'must be strings', 'rong number of arg' }) do
       if string.find(words(failure), word, 1, true) then
         return true
       end
@@ -106,8 +107,7 @@ local function run(body)
     return false
   end
   local is_done, result = pcall(attempt)
-  if not is_done and not is_refusal(result) then
-    -- Bookkeeping of another type, or that makes no sense.
+  if not is_done and is_loss(result) then
     begin_generation('lost')
     is_done, result = pcall(attempt)
   end

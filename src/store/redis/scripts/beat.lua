@@ -5,7 +5,7 @@
 -- Returns Redis's time (s, µs), the purge number, the counters b0 b1 b2 n0 n1 n2, the bytes beside them, which other
 -- layouts are in use, which were, 1 if this process is to sweep (sweep.lua), what changes when tracking was forgotten,
 -- 1 if this process is to tidy (tidy.lua), 1 if it is to check the budget (sample.lua, evict.lua), the most that the
--- server leaves (0: it has no bound).
+-- server leaves (0: it has no bound, or makes room itself), what the fleet has (sample.lua).
 local layouts, alive, own = KEYS[2], ARGV[3] .. ':alive', ARGV[4]
 local announced, process, seen, last = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
@@ -37,15 +37,14 @@ local function ensure_type(name, wanted)
   end
 end
 
--- Whether others have taken what the server had left, also where nobody stores, and are refused: where Redis makes room
--- itself, it is full as a rule.
+-- Whether others have taken what the server had left, also where nobody stores, and are refused.
 local function is_crowded()
   if counter('sl') == 0 then
     return false
   end
   local max, evict_at = tonumber(ARGV[11]), tonumber(ARGV[12])
-  local refuses = look_at_server(max, evict_at, tonumber(ARGV[13]))
-  return refuses and total() - counter('vb') > thresholds(max, evict_at)
+  look_at_server(max, evict_at, tonumber(ARGV[13]))
+  return total() - counter('vb') > math.max(thresholds(max, evict_at), least(max))
 end
 
 -- Other layouts: those in use, and those that were.
@@ -63,7 +62,7 @@ end
 -- Who only looks begins nothing.
 if announced == 0 and redis.call('EXISTS', unpack(bookkeeping)) < #bookkeeping then
   local time, in_use, left = redis.call('TIME'), find_others()
-  local nothing = { tonumber(time[1]), tonumber(time[2]), 0, 0, 0, 0, 0, 0, 0, 0, in_use, left, 0, find_history(), 0, 0, 0 }
+  local nothing = { tonumber(time[1]), tonumber(time[2]), 0, 0, 0, 0, 0, 0, 0, 0, in_use, left, 0, find_history(), 0, 0, 0, 0 }
   return { known, '', nothing }
 end
 
@@ -91,7 +90,8 @@ return run(function()
   -- One process does it until then, or until it is done.
   local function takes(field, lasting)
     local taken_until = tonumber(redis.call('HGET', control, field) or 0)
-    if announced == 0 or taken_until > now_ms() then
+    -- A later moment is of a clock that was set back.
+    if announced == 0 or (taken_until > now_ms() and taken_until <= now_ms() + lasting) then
       return 0
     end
     redis.call('HSET', control, field, now_ms() + lasting)
@@ -118,6 +118,6 @@ return run(function()
   end
   local beside = total() - counter('b0') - counter('b1') - counter('b2') - counter('vb')
   reply[10], reply[11], reply[12], reply[13], reply[14] = beside, in_use, left, sweeps, find_history()
-  reply[15], reply[16], reply[17] = tidies, checks, counter('sl')
+  reply[15], reply[16], reply[17], reply[18] = tidies, checks, counter('sl'), counter('of')
   return reply
 end)

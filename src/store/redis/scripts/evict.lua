@@ -1,7 +1,8 @@
 -- KEYS: control. ARGV: prefix, generation, the highest priority that may go, bytes that are to fit (0: a check), the
 -- goal ('' to begin with), the percentage of what is used that is to go, budget, where eviction begins, shards, the order.
 -- Makes room: of each priority from low on (`budget::plan`), what is worth least or expires first. Returns 0 done, 1 there is more to do
--- before the bytes fit, 2 they cannot, and nothing went, or 3 they fit, and there is more to do; the goal, for the next call; how many entries of each priority went;
+-- before the bytes fit, 2 they cannot, and nothing went, 3 they fit, and there is more to do, or 4 others have
+-- filled the server, and nothing went; the goal, for the next call; how many entries of each priority went;
 -- their keys, which Redis does not tell this connection of.
 local ceiling, need, goal = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local percent, max, evict_at, shards = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -94,11 +95,16 @@ return run(function()
   local has_expired = tidy(40)
   if not goal then
     look_at_server(max, evict_at, shards)
-    local at = thresholds(max, evict_at)
+    local at, own = thresholds(max, evict_at), max - math.floor(max / 16)
+    if need == 0 then
+      at = math.max(at, least(max))
+    elseif at < least(max) and total_that_lasts() <= least(max) - math.floor(least(max) / 16) then
+      -- Others have filled the server: nothing of Pannier's makes room for an entry there.
+      return reply(4)
+    end
     if total_that_lasts() + need <= at then
       return reply(0)
     end
-    local own = max - math.floor(max / 16)
     if need > 0 and total_that_lasts() - evictable() + need > own then
       -- What has expired or was purged is in the account still: the next call begins anew, with less of it.
       return has_expired and reply(1) or reply(2)

@@ -1,6 +1,6 @@
 -- KEYS: the entries of some keys; in a cluster their leases, too. ARGV: prefix, generation, budget, where eviction begins, shards, the most
 -- tags that an entry may have, and for each of them key, token, purge number at the lease, ttl in ms, size, priority, '1' if no
--- room is to be made for it any more, size of a stub (0: none is wanted), the generation of the lease and the bytes, the number
+-- room is to be made for it any more, '2' if the server is full, so that a stub is all that may be written, size of a stub (0: none is wanted), the generation of the lease and the bytes, the number
 -- of tags, tags.
 -- Returns for each 0 lease lost, 1 stored, 2 no room, 3 purged by tag since the lease, 4 a stub is stored: what memory
 -- holds beside it is told of purges, 5 room is to be made (evict.lua), or 6 too many tags; and the bytes that are needed.
@@ -15,7 +15,7 @@ local function read_items()
     items[#items + 1] = {
       entry = prefix .. ':e:' .. key, lease = prefix .. ':l:' .. key, key = key, token = ARGV[at + 1],
       purges = tonumber(ARGV[at + 2]), ttl = tonumber(ARGV[at + 3]), size = tonumber(ARGV[at + 4]),
-      priority = ARGV[at + 5], is_last = ARGV[at + 6] == '1', stub = tonumber(ARGV[at + 7]),
+      priority = ARGV[at + 5], is_last = ARGV[at + 6] ~= '0', is_stub = ARGV[at + 6] == '2', stub = tonumber(ARGV[at + 7]),
       bytes = ARGV[at + 8], first_tag = at + EACH, last_tag = behind - 1,
     }
     at = behind
@@ -139,13 +139,13 @@ local function store(item)
   if #tags > most_tags then
     return 6
   end
-  if total() + grows > (item.is_last and most or at) then
+  if item.is_stub or total() + grows > (item.is_last and most or at) then
     if not item.is_last then
       return 5, grows
     end
     -- The lease goes.
     local left = total() - lease_cost(key)
-    if item.stub == 0 or left + grows - size + item.stub > max then
+    if item.stub == 0 or left + grows - size + item.stub > (item.is_stub and least(max) or max) then
       return 2
     end
     -- One that is written anew looks like a purge to whoever holds the entry beside it.
@@ -163,7 +163,9 @@ end
 
 return run(function()
   local items = read_items()
-  if counter('tn') <= now_ms() then
+  -- More than is ever between is of a clock that was set back.
+  local due = counter('tn')
+  if due <= now_ms() or due > now_ms() + 200 then
     tidy(math.min(16 * #items, 120))
   end
   local holders, results, written, ended_keys, ended = find_holders(items), {}, {}, {}, {}

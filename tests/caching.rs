@@ -547,3 +547,20 @@ async fn a_field_that_connection_hides_is_never_keyed_or_varied_on() {
         assert_eq!(victim.text(), "lang=fr");
     }
 }
+
+/// Promise I7: all that is asked of a path reads it, so a path that no key could have is asked nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_longer_than_any_key_passes() {
+    let app = TestApp::start().await;
+    let config = "[[route]]\npath = \"/{*rest}\"\nkey = \"all\"\n";
+    let sidecar = Sidecar::start(&app.url(), config);
+    for (length, expected) in [(4096, "uri-miss"), (4097, "key-too-long")] {
+        let path = format!("/{}", "x".repeat(length - 1));
+        app.on("GET", &path, |_| {
+            Answer::text("x").cache_control("max-age=60")
+        });
+        let reply = sidecar.client().get(&path).await;
+        let status = reply.header("cache-status");
+        assert!(status.contains(expected), "{length}: {status}");
+    }
+}

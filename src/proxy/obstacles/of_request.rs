@@ -152,7 +152,7 @@ fn fixed(reason: Reason) -> &'static str {
             "the path can be read in two ways (%2F, %2E, //, ; or a broken escape)"
         }
         Reason::AuthFailed => "the check of [auth] failed, or what it says cannot be read",
-        Reason::KeyTooLong => "the key would be longer than 4096 bytes",
+        Reason::KeyTooLong => "the path, or the key, is longer than 4096 bytes",
         Reason::Method => {
             "the method is neither GET nor HEAD, and what it answers is nobody else's"
         }

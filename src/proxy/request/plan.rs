@@ -270,6 +270,10 @@ fn each_obstacle(
         ..
     } = context;
     let (path, query) = (parts.uri.path(), parts.uri.query());
+    // Nearly every key has all of it, and all that is asked below would read it again and again.
+    if path.len() > Key::MAX {
+        return found(Reason::KeyTooLong);
+    }
     let announced = || present.has(Present::FRAMING) && has_body(&parts.headers);
     let Rule {
         route,

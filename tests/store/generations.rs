@@ -278,10 +278,10 @@ async fn a_generation_of_somebody_else_is_followed_by_a_later_one() {
     let redis = RedisServer::start();
     let a = Sidecar::start(&redis).await;
     redis.cli(&["SET", "{test}:v6:g", "0123456789abcdef"]);
-    let pages = || redis.cli(&["KEYS", "{test}:v6:ix:*"]);
+    let pages = || redis.cli(&["KEYS", "{test}:v6:ix:0123456789ab*"]);
     eventually("it is left", SHORT, || async {
         let _ = a.fill("user:1", "old").await;
-        pages().contains("{test}:v6:ix:0123456789ab") && a.is_up()
+        !pages().is_empty() && a.is_up()
     })
     .await;
     let page = pages();

@@ -272,6 +272,29 @@ async fn a_generation_is_later_than_any_that_was_known() {
     assert_eq!(redis.cli(&["GET", "{test}:v6:g"]), "0010000000000002");
 }
 
+/// Somebody writes one that is later than a clock ever says, and what is of it is lost then.
+#[tokio::test]
+async fn a_generation_of_somebody_else_is_followed_by_a_later_one() {
+    let redis = RedisServer::start();
+    let a = Sidecar::start(&redis).await;
+    redis.cli(&["SET", "{test}:v6:g", "0123456789abcdef"]);
+    let pages = || redis.cli(&["KEYS", "{test}:v6:ix:0123456789ab*"]);
+    eventually("it is left", SHORT, || async {
+        let _ = a.fill("user:1", "old").await;
+        !pages().is_empty() && a.is_up()
+    })
+    .await;
+    let page = pages();
+    redis.cli(&["DEL", &page]);
+    redis.cli(&["RPUSH", &page, "not a page"]);
+    eventually("what is stored is found", SHORT, || async {
+        let _ = a.fill("user:1", "new").await;
+        a.fetched_strictly("user:1").await == Some("new".into())
+    })
+    .await;
+    assert_eq!(a.store.purge(purge_key("user:*")).await.redis, Some(1));
+}
+
 /// What is void counts against the budget until it is gone (promise I5).
 #[tokio::test]
 async fn what_is_void_is_swept() {

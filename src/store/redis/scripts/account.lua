@@ -59,7 +59,9 @@ local function begin_generation(why)
   counters, changes = nil, {}
   -- Later than any that was known, whatever this server's clock says.
   local before = math.max(tonumber(known, 16), tonumber(generation or '0', 16))
-  generation = string.format('%016x', math.max(now_micros(), before + 1))
+  -- One that nobody of Pannier has written may be so late that the next whole number is no other one to Lua.
+  local later = before + math.max(1, math.floor(before / 2 ^ 52))
+  generation = string.format('%016x', math.max(now_micros(), later))
   redis.call('SET', generation_name, generation)
   redis.call('HSET', control, 'sq', 0, 'vb', void_bytes, 'vn', void_entries, 'sw', 0, 'o', rest, 'of', fleet)
   for _, set in ipairs(paged) do

@@ -179,7 +179,11 @@ async fn three_sidecars_renew_once() {
         0 => answer(0, "old"),
         nth => answer(nth, "new").behind(&behind),
     });
-    let rules = format!("[redis]\nurl = \"{}\"\n{RULES}", redis.url());
+    // Who had to wait longer for Redis would ask the app.
+    let rules = format!(
+        "[redis]\nurl = \"{}\"\ntimeout = \"10s\"\n{RULES}",
+        redis.url()
+    );
     let sidecars: Vec<Sidecar> = (0..3).map(|_| Sidecar::start(&app.url(), &rules)).collect();
     for sidecar in &sidecars {
         eventually("it has its Redis", LONG, || async {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{AGE, CONNECTION, DATE, SET_COOKIE};
+use http::header::{AGE, CONNECTION, DATE, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Policy;
@@ -31,6 +31,8 @@ pub(super) struct Storing {
     withheld: Vec<HeaderName>,
     cookies: bool,
     tokens: bool,
+    /// Whether `WWW-Authenticate` is a step of one client's negotiation.
+    negotiates: bool,
 }
 
 impl Storing {
@@ -50,6 +52,7 @@ impl Storing {
             connection_options: connection_options(headers),
             cookies: !policy.despite.set_cookie && !withheld.contains(&SET_COOKIE),
             tokens: !policy.despite.set_cookie,
+            negotiates: negotiates(headers),
             withheld,
         }
     }
@@ -59,12 +62,18 @@ impl Storing {
         self.cookies
     }
 
+    /// Whether a step of one client's negotiation would end up in the copy, were it made.
+    pub(super) fn keeps_negotiation(&self) -> bool {
+        self.negotiates && self.tokens
+    }
+
     /// Whether the field may be stored.
     pub(super) fn keeps(&self, name: &HeaderName) -> bool {
         !HOP_BY_HOP.contains(&name.as_str())
             && *name != AGE
             && (self.cookies || *name != SET_COOKIE)
             && (self.tokens || !is_token(name))
+            && !(self.negotiates && *name == WWW_AUTHENTICATE)
             && !self.connection_options.contains(name)
             && !self.withholds(name)
     }
@@ -72,7 +81,8 @@ impl Storing {
     /// Whether the field goes to the requester and to nobody else: a cookie, a token, or what the response
     /// keeps from shared caches.
     pub(super) fn is_personal(&self, name: &HeaderName) -> bool {
-        (*name == SET_COOKIE || is_token(name) || self.withholds(name))
+        let is_step = self.negotiates && *name == WWW_AUTHENTICATE;
+        (*name == SET_COOKIE || is_token(name) || is_step || self.withholds(name))
             && !HOP_BY_HOP.contains(&name.as_str())
             && !self.connection_options.contains(name)
     }
@@ -104,6 +114,25 @@ impl Storing {
         }
         copy
     }
+}
+
+/// Whether the response has a step of a negotiation with its client (RFC 4559 §4.2, NTLM), a token behind the scheme,
+/// and not only a challenge to begin one.
+fn negotiates(headers: &HeaderMap) -> bool {
+    const SCHEMES: [&[u8]; 3] = [b"negotiate", b"ntlm", b"kerberos"];
+    let is_step = |challenge: &[u8]| {
+        let mut words = challenge.split(|byte| matches!(byte, b' ' | b'\t'));
+        let mut words = words.by_ref().filter(|word| !word.is_empty());
+        let scheme = words.next().unwrap_or_default();
+        SCHEMES
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(scheme))
+            && words.next().is_some()
+    };
+    let lines = headers.get_all(WWW_AUTHENTICATE).into_iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(is_step)
 }
 
 /// A copy of the fields that `keeps` takes, order and repetition kept: `HeaderMap::remove` would move

@@ -229,7 +229,8 @@ fn each_refusal(
         found(Reason::SetCookie)?;
     }
     // So is what its client is known by from then on.
-    if tokens::found_in(response.headers).any(|name| storing.keeps(name)) {
+    let hands_token = tokens::found_in(response.headers).any(|name| storing.keeps(name));
+    if hands_token || storing.keeps_negotiation() {
         found(Reason::Token)?;
     }
     ControlFlow::Continue(())

@@ -167,6 +167,36 @@ async fn a_method_in_disguise_is_that_method_too() {
         ("POST", "/cards/2", json, "", true),
         ("POST", "/cards/2", text, r#"{"_method": "DELETE"}"#, true),
         ("POST", "/cards/2?_method=DELETE", None, "", false),
+        // ASP.NET.
+        (
+            "POST",
+            "/cards/2?x-http-METHOD-override=DELETE",
+            None,
+            "",
+            false,
+        ),
+        (
+            "POST",
+            "/cards/2?X%2DHTTP-Method-Override=PUT",
+            None,
+            "",
+            true,
+        ),
+        (
+            "POST",
+            "/cards/2",
+            form,
+            "X-HTTP-Method-Override=DELETE&a=1",
+            false,
+        ),
+        (
+            "POST",
+            "/cards/2",
+            form,
+            "a=1&x-http-method-override=delete",
+            false,
+        ),
+        ("POST", "/cards/2", form, "X-HTTP-Method-Override=PUT", true),
         ("POST", "/cards/2?%5fmethod=Delete", None, "", false),
         (
             "POST",
@@ -222,11 +252,15 @@ async fn what_says_get_and_may_be_a_write_is_never_answered_from_the_store() {
     let client = sidecar.client();
     warm(&client, &BOARDS).await;
     let asked = app.count("/boards/1");
-    for path in ["/boards/1?_method=DELETE", "/boards/1?a=b&%5Fmethod=put"] {
+    for path in [
+        "/boards/1?_method=DELETE",
+        "/boards/1?a=b&%5Fmethod=put",
+        "/boards/1?X-HTTP-Method-Override=DELETE",
+    ] {
         let reply = client.get(path).await;
         assert!(!reply.is_hit(), "{path}: {}", reply.cache_status());
     }
-    assert_eq!(app.count("/boards/1"), asked + 2);
+    assert_eq!(app.count("/boards/1"), asked + 3);
     warm(&client, &BOARDS).await;
     assert!(client.get("/boards/1?_method=GET").await.is_hit());
     assert!(client.get("/boards/1?method=DELETE").await.is_hit());

@@ -11,7 +11,8 @@ use crate::http_cache::invalidation;
 use crate::routes::Form;
 use crate::routes::json::{self, Lists, Member};
 
-/// Fields by which frameworks take a request for one of another method.
+/// Header fields by which frameworks take a request for one of another method, and to ASP.NET fields of the query and of
+/// forms as well, in any case.
 const OVERRIDING: [&str; 3] = [
     "x-http-method-override",
     "x-http-method",
@@ -87,8 +88,9 @@ pub fn acting_method(parts: &Parts) -> Method {
 
 /// The query without the fields that say a method; `None`: there are none.
 pub fn query_without_method(query: &str) -> Option<String> {
-    let says_method =
-        |field: &&str| form_urlencoded::parse(field.as_bytes()).any(|(name, _)| name == FIELD);
+    let says_method = |field: &&str| {
+        form_urlencoded::parse(field.as_bytes()).any(|(name, _)| names_method(&name))
+    };
     let fields = query.split('&');
     let rest: Vec<&str> = fields.clone().filter(|field| !says_method(field)).collect();
     (rest.len() < fields.count()).then(|| rest.join("&"))
@@ -114,12 +116,17 @@ pub fn of_body(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method>> {
     if !may_be_in_body(parts) {
         return Some(Vec::new());
     }
+    let others = body.and_then(Value::as_object).into_iter().flatten();
+    let others = others.map(|(name, _)| name.as_str());
+    let others = others.filter(|name| *name != FIELD && names_method(name));
     let mut methods = Vec::new();
-    for member in json::members(body, &[FIELD.to_owned()], Lists::Each) {
-        match member {
-            Member::One(value) => methods.extend(parse(json::text(value).as_bytes())),
-            Member::Absent => {}
-            Member::Composite | Member::Unknown => return None,
+    for name in std::iter::once(FIELD).chain(others) {
+        for member in json::members(body, &[name.to_owned()], Lists::Each) {
+            match member {
+                Member::One(value) => methods.extend(parse(json::text(value).as_bytes())),
+                Member::Absent => {}
+                Member::Composite | Member::Unknown => return None,
+            }
         }
     }
     methods.retain(|method| *method != parts.method);
@@ -133,14 +140,26 @@ pub fn of_body_of_read(parts: &Parts, body: Option<&Value>) -> Option<Vec<Method
 }
 
 fn of_query(query: Option<&str>) -> Vec<Method> {
-    let Some(query) = query.filter(|query| query.contains(FIELD) || query.contains('%')) else {
+    let may_name = |query: &&str| {
+        let mut words = query.as_bytes().windows(6);
+        words.any(|word| word.eq_ignore_ascii_case(b"method")) || query.contains('%')
+    };
+    let Some(query) = query.filter(may_name) else {
         return Vec::new();
     };
     let fields = form_urlencoded::parse(query.as_bytes());
-    let fields = fields.filter(|(name, _)| name == FIELD);
+    let fields = fields.filter(|(name, _)| names_method(name));
     fields
         .filter_map(|(_, method)| parse(method.as_bytes()))
         .collect()
+}
+
+/// Whether the field of a query or a form with this name says a method in place of the request's own.
+fn names_method(name: &str) -> bool {
+    name == FIELD
+        || OVERRIDING
+            .iter()
+            .any(|field| name.eq_ignore_ascii_case(field))
 }
 
 fn parse(written: &[u8]) -> Option<Method> {

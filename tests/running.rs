@@ -710,11 +710,13 @@ async fn the_descriptor_limit_is_survived() {
     assert!(lowered.expect("prlimit runs").success());
     let mut crowd = Vec::new();
     for _ in 0..150 {
-        crowd.push(
-            tokio::net::TcpStream::connect(running.proxy)
-                .await
-                .expect("the backlog takes it"),
-        );
+        match tokio::net::TcpStream::connect(running.proxy).await {
+            Ok(connection) => crowd.push(connection),
+            Err(error) => {
+                let log: Vec<_> = running.log.try_iter().collect();
+                panic!("the backlog takes it: {error}; {log:#?}");
+            }
+        }
     }
     wait_for(&running.log, "cannot accept");
     drop(crowd);

@@ -2,10 +2,11 @@
 
 mod changes;
 
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::logging::{self, Logging};
 use crate::app::App;
@@ -33,13 +34,18 @@ pub fn run(args: &cli::Run) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let app = App::start(loaded.config, args.config.clone())?;
-    tracing::info!(proxy = %app.proxy_addr(), admin = %app.admin_addr(), "ready");
+    // Before there are clients, who might leave no descriptor for it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let signals = {
+        let _runtime = runtime.enter();
+        Signals::new()?
+    };
+    let app = App::start(loaded.config, args.config.clone())?;
+    tracing::info!(proxy = %app.proxy_addr(), admin = %app.admin_addr(), "ready");
     runtime.spawn(log.limit.clone().report_regularly());
-    runtime.block_on(until_stopped(&app, args, &log, changes))?;
+    runtime.block_on(until_stopped(&app, args, &log, changes, signals));
     tracing::info!("draining");
     app.shutdown();
     log.limit.report();
@@ -67,6 +73,24 @@ fn read(args: &cli::Run) -> Result<Loaded, ConfigErrors> {
     }
 }
 
+/// Those that this process heeds.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Call it inside a runtime.
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Reloads until a signal ends the process. SIGTERM leaves whoever sends clients here time to notice; SIGINT,
 /// which comes from a keyboard, does not.
 async fn until_stopped(
@@ -74,14 +98,17 @@ async fn until_stopped(
     args: &cli::Run,
     log: &Logging,
     mut changes: Changes,
-) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    signals: Signals,
+) {
+    let Signals {
+        mut terminate,
+        mut interrupt,
+        mut hangup,
+    } = signals;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
-            _ = interrupt.recv() => return Ok(()),
+            _ = interrupt.recv() => return,
             _ = hangup.recv() => {}
             () = changes.next() => {}
         }
@@ -94,7 +121,6 @@ async fn until_stopped(
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    Ok(())
 }
 
 /// A broken file is reported in full, and the old config stays.

@@ -77,7 +77,9 @@ impl Shared {
             self.note_pending(&reached, reply.cache_status().contains("purge-pending"));
             let mut recorded = self.recorder.lock();
             match read_write(&reply.body) {
-                Some(made) => recorded.written(reached.origin, now, &made),
+                Some(made) => {
+                    recorded.written(reached.origin, now, &made, reply.cache_status());
+                }
                 None => recorded.torn.push(format!("PUT {path}: {:?}", reply.body)),
             }
         }
@@ -113,7 +115,8 @@ impl Shared {
         if let Some(reply) = self.exchange(request, &reached, "/purge").await {
             self.note_pending(&reached, reply.value()["pending"] == true);
             let now = self.recorder.moment(clock::monotonic());
-            self.recorder.lock().written(reached.origin, now, &made);
+            let mut recorded = self.recorder.lock();
+            recorded.written(reached.origin, now, &made, "a purge");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the clients saw, as the checker and the report want it.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use pannier::clock;
@@ -18,6 +19,8 @@ pub(crate) struct Recorder {
 pub(crate) struct Recorded {
     pub(crate) reads: Vec<Read>,
     pub(crate) writes: Vec<Write>,
+    /// What the `Cache-Status` of each write says, as far as reports go.
+    pub(crate) told: HashMap<(Item, Version), String>,
     /// Bodies that are not what the app sent, or are for another path.
     pub(crate) torn: Vec<String>,
     /// Requests that were not answered as they should be, though the app did its part.
@@ -89,7 +92,15 @@ impl Recorded {
         self.writes.len() >= count && hits.take(count).count() == count
     }
 
-    pub(crate) fn written(&mut self, by: Origin, acknowledged: Moment, made: &[(Item, Version)]) {
+    pub(crate) fn written(
+        &mut self,
+        by: Origin,
+        acknowledged: Moment,
+        made: &[(Item, Version)],
+        told: &str,
+    ) {
+        let told = made.iter().map(|&of| (of, told.to_owned()));
+        self.told.extend(told);
         let writes = made.iter().map(|&(item, version)| Write {
             item,
             version,

@@ -152,8 +152,9 @@ impl Outcome {
             saw,
             missed,
         } = violation;
+        let told = self.recorded.told.get(&(missed.item, missed.version));
         format!(
-            "  {promise:?}: {} through {}.{} saw {saw} of item {} {} after {} was acknowledged through {}.{}; {}; written at {} ms{}, read at {} ms{}",
+            "  {promise:?}: {} through {}.{} saw {saw} of item {} {} after {} was acknowledged through {}.{} ({}); {}; written at {} ms{}, read at {} ms{}",
             read.target,
             read.by.sidecar,
             read.by.life,
@@ -162,6 +163,7 @@ impl Outcome {
             missed.version,
             missed.by.sidecar,
             missed.by.life,
+            told.map_or("", String::as_str),
             read.status,
             missed.acknowledged.as_millis(),
             self.note_before(missed.acknowledged),
